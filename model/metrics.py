@@ -1,0 +1,1 @@
+"""Metrics of probabilities against labels: functions of arrays, no more."""

@@ -1,0 +1,37 @@
+"""Open and run a bundle: no web, no torch. The one room of the service that `model` knows."""
+
+from service.bundle.batch import OUTPUT_NAMES, Batch, Output, Sample, collate, input_names
+from service.bundle.bundle import Bundle, features_by_modality, open_bundle, open_graph
+from service.bundle.features import Features, features_of, input_schema
+from service.bundle.files import GRAPHS, MANIFEST, pack, read_manifest, sha256, written_whole
+from service.bundle.manifest import Manifest
+from service.bundle.runtime import Runtime, RuntimeName
+from service.errors import BundleError, InvalidInput, ServiceError
+
+__all__ = [
+    "GRAPHS",
+    "MANIFEST",
+    "OUTPUT_NAMES",
+    "Batch",
+    "Bundle",
+    "BundleError",
+    "Features",
+    "InvalidInput",
+    "Manifest",
+    "Output",
+    "Runtime",
+    "RuntimeName",
+    "Sample",
+    "ServiceError",
+    "collate",
+    "features_by_modality",
+    "features_of",
+    "input_names",
+    "input_schema",
+    "open_bundle",
+    "open_graph",
+    "pack",
+    "read_manifest",
+    "sha256",
+    "written_whole",
+]

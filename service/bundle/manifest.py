@@ -1,0 +1,132 @@
+"""What `manifest.json` says: one frozen model per thing, unknown keys refused."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FORMAT_VERSION = 1
+
+Shot = Literal["many", "medium", "few"]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NumberColumn(Frozen):
+    """A number, standardised as (value - mean) / scale; `indicator` adds a 0/1 slot for a missing value."""
+
+    type: Literal["number"] = "number"
+    name: str
+    mean: float
+    scale: float = Field(gt=0)
+    indicator: bool = False
+
+
+class BooleanColumn(Frozen):
+    """true is 1, false is -1, missing is 0."""
+
+    type: Literal["boolean"] = "boolean"
+    name: str
+
+
+class CategoryColumn(Frozen):
+    """One slot per category; an unseen or missing category leaves all of them 0."""
+
+    type: Literal["category"] = "category"
+    name: str
+    categories: tuple[str, ...]
+
+
+Column = Annotated[NumberColumn | BooleanColumn | CategoryColumn, Field(discriminator="type")]
+
+
+class TabularModality(Frozen):
+    """float32 rows of `width`: the slots of each column, in order."""
+
+    kind: Literal["tabular"] = "tabular"
+    columns: tuple[Column, ...]
+    width: int
+
+
+class ImageModality(Frozen):
+    """uint8 rows of (channels, height, width); the graph scales them itself."""
+
+    kind: Literal["image"] = "image"
+    column: str
+    height: int
+    width: int
+    channels: Literal[1, 3]
+
+
+class TextModality(Frozen):
+    """int64 rows of hashed word n-grams (1..`buckets`), padded with 0."""
+
+    kind: Literal["text"] = "text"
+    columns: tuple[str, ...]
+    buckets: int
+    ngrams: int
+    max_tokens: int
+
+
+Modality = Annotated[TabularModality | ImageModality | TextModality, Field(discriminator="kind")]
+
+
+class ClassInfo(Frozen):
+    """A class, its training rows, and its third by training rows (many, medium or few shots)."""
+
+    name: str
+    train_count: int
+    shot: Shot
+
+
+class Histogram(Frozen):
+    """Counts between neighbouring `edges`; len(counts) == len(edges) - 1."""
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+class Reference(Frozen):
+    """How one modality looked on the evaluated rows: the yardstick for drift."""
+
+    presence: float
+    weight: Histogram
+    confidence: Histogram
+
+
+class SubsetMetrics(Frozen):
+    """Metrics of one subset of modalities; a group without rows is null, not zero."""
+
+    rows: int
+    balanced_accuracy: float | None
+    macro_f1: float | None
+    accuracy: float | None
+    many: float | None
+    medium: float | None
+    few: float | None
+    nll: float | None
+    ece: float | None
+
+
+class Manifest(Frozen):
+    """A bundle's table of contents. The order of `modalities` is the order of all modality axes."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    name: str
+    version: str
+    label: str
+    classes: tuple[ClassInfo, ...]
+    modalities: dict[str, Modality]
+    input_schema: dict[str, Any]
+    calibration: dict[str, list[float]]
+    metrics: dict[str, SubsetMetrics]
+    reference: dict[str, Reference]
+    parity: dict[str, float]
+    spec: dict[str, Any]
+    built_with: dict[str, str]
+    files: dict[str, str]
+
+    @property
+    def class_names(self) -> list[str]:
+        return [info.name for info in self.classes]

@@ -1,0 +1,98 @@
+"""Everything that can go wrong while serving, as one tree. Knows nothing of the web.
+
+ServiceError                     status  slug
+├─ ClientError                           the caller can mend it
+│  ├─ BadRequest                 400     bad-request             the body is not JSON or multipart at all
+│  ├─ MissingModality            422     missing-modality        nothing to predict from
+│  ├─ UnknownModality            422     unknown-modality        a name the model does not have
+│  ├─ InvalidInput               422     invalid-input           a value does not fit its modality
+│  ├─ UndecodableImage           422     undecodable-image       the bytes are not a picture that can be read
+│  ├─ BatchTooLarge              422     batch-too-large         more items than are taken at once
+│  ├─ PayloadTooLarge            413     payload-too-large       the body has too many bytes
+│  └─ UnsupportedMediaType       415     unsupported-media-type  neither JSON nor multipart
+└─ ServerError                           the caller cannot
+   ├─ Overloaded                 429     overloaded              the queue is full; try again soon
+   ├─ NotReady                   503     not-ready               no bundle yet, or the service is stopping
+   ├─ DeadlineExceeded           504     deadline-exceeded       no answer within the time for one request
+   ├─ InferenceFailed            500     inference-failed        the graph failed; the log has the cause
+   └─ BundleError                500     bundle-error            a bundle cannot be opened
+"""
+
+from typing import Any, ClassVar
+
+
+class ServiceError(Exception):
+    """A failure with a stable name. `members` are added to the problem details of the answer."""
+
+    status: ClassVar[int] = 500
+    slug: ClassVar[str] = "error"
+    title: ClassVar[str] = "Error"
+
+    def __init__(self, detail: str, **members: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.members = members
+
+
+class ClientError(ServiceError):
+    status, slug, title = 400, "client-error", "Client error"
+
+
+class BadRequest(ClientError):
+    status, slug, title = 400, "bad-request", "Bad request"
+
+
+class MissingModality(ClientError):
+    status, slug, title = 422, "missing-modality", "No modality present"
+
+
+class UnknownModality(ClientError):
+    status, slug, title = 422, "unknown-modality", "Unknown modality"
+
+
+class InvalidInput(ClientError):
+    """A value that does not fit. Members: `modality`, `column` (tabular), `expected`, `received`."""
+
+    status, slug, title = 422, "invalid-input", "Invalid input"
+
+
+class UndecodableImage(InvalidInput):
+    status, slug, title = 422, "undecodable-image", "Undecodable image"
+
+
+class BatchTooLarge(ClientError):
+    status, slug, title = 422, "batch-too-large", "Batch too large"
+
+
+class PayloadTooLarge(ClientError):
+    status, slug, title = 413, "payload-too-large", "Payload too large"
+
+
+class UnsupportedMediaType(ClientError):
+    status, slug, title = 415, "unsupported-media-type", "Unsupported media type"
+
+
+class ServerError(ServiceError):
+    status, slug, title = 500, "server-error", "Server error"
+
+
+class Overloaded(ServerError):
+    """Members: `retry_after_s`, sent as the Retry-After header too."""
+
+    status, slug, title = 429, "overloaded", "Overloaded"
+
+
+class NotReady(ServerError):
+    status, slug, title = 503, "not-ready", "Not ready"
+
+
+class DeadlineExceeded(ServerError):
+    status, slug, title = 504, "deadline-exceeded", "Deadline exceeded"
+
+
+class InferenceFailed(ServerError):
+    status, slug, title = 500, "inference-failed", "Inference failed"
+
+
+class BundleError(ServerError):
+    status, slug, title = 500, "bundle-error", "Bundle cannot be used"
