@@ -1,5 +1,6 @@
 """Features: one raw value of a modality becomes one array. The same code trains and serves."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -28,12 +29,12 @@ class Features(Protocol):
         """JSON Schema of the raw value, with a description."""
 
 
-KINDS = {"image": ImageFeatures, "tabular": TabularFeatures, "text": TextFeatures}
+KINDS: dict[str, Callable[[str, Any], Features]] = {"image": ImageFeatures, "tabular": TabularFeatures, "text": TextFeatures}
 
 
 def features_of(name: str, modality: Modality) -> Features:
     """The features of the modality called `name`."""
-    return KINDS[modality.kind](name, modality)  # type: ignore[arg-type]
+    return KINDS[modality.kind](name, modality)
 
 
 def input_schema(features: dict[str, Features]) -> dict[str, Any]:
