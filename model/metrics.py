@@ -92,8 +92,9 @@ def reliability(probabilities: FloatArray, labels: Counts, bins: int = 15) -> Re
     right = probabilities.argmax(axis=1) == labels
     if len(labels) == 0:
         return Reliability(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
-    edges = np.quantile(confidence, np.arange(1, bins) / bins)
-    at = np.searchsorted(edges, confidence, side="right")
+    ordered = np.sort(confidence)
+    below, up_to = (np.searchsorted(ordered, confidence, side=side) for side in ("left", "right"))
+    at = (below + up_to) * bins // (2 * len(labels))  # the bin of the middle one of equals
     rows = np.bincount(at, minlength=bins)
     filled = rows > 0
     rows = rows[filled]
