@@ -3,6 +3,8 @@
 ServiceError                     status  slug
 ├─ ClientError                           the caller can mend it
 │  ├─ BadRequest                 400     bad-request             the body is not JSON or multipart at all
+│  ├─ NotFound                   404     not-found               no such route
+│  ├─ MethodNotAllowed           405     method-not-allowed      the route takes another method
 │  ├─ MissingModality            422     missing-modality        nothing to predict from
 │  ├─ UnknownModality            422     unknown-modality        a name the model does not have
 │  ├─ InvalidInput               422     invalid-input           a value does not fit its modality
@@ -15,6 +17,7 @@ ServiceError                     status  slug
    ├─ NotReady                   503     not-ready               no bundle yet, or the service is stopping
    ├─ DeadlineExceeded           504     deadline-exceeded       no answer within the time for one request
    ├─ InferenceFailed            500     inference-failed        the graph failed; the log has the cause
+   ├─ InternalError              500     internal-error          anything unforeseen; the log has the cause
    └─ BundleError                500     bundle-error            a bundle cannot be opened
 """
 
@@ -40,6 +43,14 @@ class ClientError(ServiceError):
 
 class BadRequest(ClientError):
     status, slug, title = 400, "bad-request", "Bad request"
+
+
+class NotFound(ClientError):
+    status, slug, title = 404, "not-found", "Not found"
+
+
+class MethodNotAllowed(ClientError):
+    status, slug, title = 405, "method-not-allowed", "Method not allowed"
 
 
 class MissingModality(ClientError):
@@ -92,6 +103,10 @@ class DeadlineExceeded(ServerError):
 
 class InferenceFailed(ServerError):
     status, slug, title = 500, "inference-failed", "Inference failed"
+
+
+class InternalError(ServerError):
+    status, slug, title = 500, "internal-error", "Internal error"
 
 
 class BundleError(ServerError):

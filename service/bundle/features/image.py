@@ -22,9 +22,13 @@ from service.errors import InvalidInput, UndecodableImage
 MAX_PIXELS = 50_000_000
 JPEG_MAGIC = b"\xff\xd8\xff"
 ORIENTATION = 0x0112  # the EXIF tag
+# Pillow knows forty formats; one of them (EPS) would start another program.
+FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
 
 # Pillow's own limit only warns up to twice its value; ours is checked from the header instead.
 Image.MAX_IMAGE_PIXELS = None
+# A damaged EXIF block is no reason to speak. Set once: catch_warnings() is not for threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class ImageFeatures:
@@ -39,14 +43,12 @@ class ImageFeatures:
         data = self._bytes(raw)
         if not data:
             return None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a damaged EXIF block is no reason to speak
-            try:
-                picture = self._decode(data)
-            except UndecodableImage:
-                raise
-            except Exception as error:  # decoders raise whatever they like
-                raise self._undecodable("the bytes are not a picture that can be read") from error
+        try:
+            picture = self._decode(data)
+        except UndecodableImage:
+            raise
+        except Exception as error:  # decoders raise whatever they like
+            raise self._undecodable("the bytes are not a picture that can be read") from error
         size = (self.modality.width, self.modality.height)
         if picture.size != size:
             picture = picture.resize(size, Image.Resampling.BILINEAR)
@@ -87,7 +89,7 @@ class ImageFeatures:
 
     def _decode(self, data: bytes) -> Image.Image:
         mode = "L" if self.modality.channels == 1 else "RGB"
-        with Image.open(io.BytesIO(data)) as header:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as header:
             if header.width * header.height > MAX_PIXELS:
                 raise self._undecodable(
                     f"{header.width} x {header.height} pixels, at most {MAX_PIXELS:,} allowed"

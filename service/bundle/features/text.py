@@ -3,6 +3,7 @@
 import re
 import zlib
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,9 @@ class TextFeatures:
 
     def apply(self, raw: Any) -> NDArray[np.int64] | None:
         """The hashed n-grams of one text, at most max_tokens; None if it has no word."""
-        words = WORD.findall(self._text(raw).lower())
+        # Single words come first: no word after max_tokens of them can matter.
+        found = islice(WORD.finditer(self._text(raw).lower()), self.modality.max_tokens)
+        words = [match.group() for match in found]
         grams = [
             " ".join(words[start : start + size])
             for size in range(1, self.modality.ngrams + 1)
