@@ -23,7 +23,10 @@ MAX_PIXELS = 50_000_000
 JPEG_MAGIC = b"\xff\xd8\xff"
 ORIENTATION = 0x0112  # the EXIF tag
 # Pillow knows forty formats; one of them (EPS) would start another program.
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
+Image.init()
+FORMATS = sorted(
+    {"AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP"} & Image.OPEN.keys()
+)
 
 # Pillow's own limit only warns up to twice its value; ours is checked from the header instead.
 Image.MAX_IMAGE_PIXELS = None
