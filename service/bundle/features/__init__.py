@@ -29,7 +29,11 @@ class Features(Protocol):
         """JSON Schema of the raw value, with a description."""
 
 
-KINDS: dict[str, Callable[[str, Any], Features]] = {"image": ImageFeatures, "tabular": TabularFeatures, "text": TextFeatures}
+KINDS: dict[str, Callable[[str, Any], Features]] = {
+    "image": ImageFeatures,
+    "tabular": TabularFeatures,
+    "text": TextFeatures,
+}
 
 
 def features_of(name: str, modality: Modality) -> Features:
