@@ -3,13 +3,14 @@
 Letters: N rows, M modalities, C classes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from model.metrics import (
@@ -88,10 +89,10 @@ def evaluate(run: Callable[[Batch], Output], part: Part, classes: Sequence[Class
     modalities = part.modalities
     presence = part.presence()
     views = {subset_name(subset): part.only(subset) for subset in subsets(modalities)}
-    as_given = subset_name(modalities)
+    everything = whole = subset_name(modalities)
     if not presence.all():
-        as_given = AS_GIVEN
-        views = {subset_name(modalities): views.pop(subset_name(modalities)), AS_GIVEN: part, **views}
+        whole = AS_GIVEN
+        views = {everything: views.pop(everything), AS_GIVEN: part, **views}
 
     shots = [info.shot for info in classes]
     metrics, weights, confidences, right = {}, {}, {}, {}
@@ -101,7 +102,7 @@ def evaluate(run: Callable[[Batch], Output], part: Part, classes: Sequence[Class
         weights[name] = present_means(output.weights, rows.presence(), modalities)
         confidences[name] = present_means(output.confidences, rows.presence(), modalities)
         right[name] = output.probabilities.argmax(axis=1) == rows.labels
-        if name == as_given:
+        if name == whole:
             given = output
 
     present = {name: presence[:, column] for column, name in enumerate(modalities)}
@@ -109,7 +110,7 @@ def evaluate(run: Callable[[Batch], Output], part: Part, classes: Sequence[Class
     return Evaluation(
         classes=tuple(classes),
         metrics=metrics,
-        overall=metrics[as_given],
+        overall=metrics[whole],
         weights=weights,
         confidences=confidences,
         confusion=confusion(given.probabilities, part.labels),
@@ -158,6 +159,11 @@ def histogram(values: NDArray[np.float32]) -> Histogram:
     return Histogram(edges=EDGES, counts=tuple(int(count) for count in counts))
 
 
+def as_given(by_subset: Mapping[str, ByModality]) -> ByModality:
+    """Of means by subset those of the rows as they are."""
+    return by_subset.get(AS_GIVEN) or next(iter(by_subset.values()))
+
+
 def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
     """The evaluation as plain JSON; what has no rows is null."""
     modalities = evaluation.modalities
@@ -199,13 +205,15 @@ def or_none(value: float) -> float | None:
 
 
 def subset_table(evaluation: Evaluation) -> Table:
-    """The metrics by subset, for the terminal."""
-    table = Table("subset")
-    for heading in ("rows", "balanced acc.", "many", "medium", "few", "macro-F1", "accuracy", "NLL", "ECE"):
+    """The metrics by subset, narrow enough for a terminal of 80 columns."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("subset", overflow="fold")
+    for heading in ("rows", "bal.\nacc.", "many", "medium", "few", "macro\nF1", "acc.", "NLL", "ECE"):
         table.add_column(heading, justify="right")
     for name, each in evaluation.metrics.items():
         shares = each.balanced_accuracy, each.many, each.medium, each.few, each.macro_f1, each.accuracy
-        table.add_row(name, str(each.rows), *map(percent, shares), decimal(each.nll), decimal(each.ece))
+        cells = (str(each.rows), *map(percent, shares), decimal(each.nll), decimal(each.ece))
+        table.add_row(name, *cells)
     return table
 
 

@@ -184,14 +184,12 @@ def test_json_has_null_and_no_nan(lacking: Part) -> None:
 
 def test_the_table_has_percentages_and_dashes(lacking: Part) -> None:
     lines = printed(evaluate(answer, lacking, CLASSES))
-    image = next(line for line in lines if line.startswith("│ image  "))
-    assert [cell.strip() for cell in image.strip("│").split("│")] == [
-        "image", "2", "100.0%", "100.0%", "100.0%", "–", "100.0%", "100.0%", "0.223", "0.200",
-    ]  # fmt: skip
+    image = next(line.split() for line in lines if line.startswith(" image "))
+    assert image == ["image", "2", "100.0%", "100.0%", "100.0%", "–", "100.0%", "100.0%", "0.223", "0.200"]
 
 
 def printed(evaluation: Evaluation) -> list[str]:
-    console = Console(width=140)
+    console = Console(width=80)
     with console.capture() as capture:
         console.print(subset_table(evaluation))
     return capture.get().splitlines()

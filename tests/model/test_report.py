@@ -1,0 +1,228 @@
+"""The report: complete, safe with any name, and the same bytes for the same run."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.evaluate import Evaluation, evaluate
+from model.part import Part
+from model.report import curve, line_charts, report_html, ticks, write_report
+from service.bundle import Batch, Output
+from service.bundle.manifest import (
+    ClassInfo,
+    ImageModality,
+    Manifest,
+    Modality,
+    NumberColumn,
+    Shot,
+    TabularModality,
+    TextModality,
+)
+
+EVIL = "<script>alert('1')</script> & \"more\""
+HISTORY = [
+    {"epoch": 1, "loss": 2.0, "val_loss": 1.5, "val_balanced_accuracy": 0.4, "learning_rate": 0.002},
+    {"epoch": 2, "loss": 1.0, "val_loss": 1.2, "val_balanced_accuracy": 0.7, "learning_rate": 0.001},
+]
+IMAGE = ImageModality(column="image", height=16, width=15, channels=1)
+SHAPE = TabularModality(columns=(NumberColumn(name="area", mean=1.0, scale=2.0),), width=1)
+NOTES = TextModality(columns=("title",), buckets=64, ngrams=2, max_tokens=8)
+
+
+def classes_named(*names: str) -> tuple[ClassInfo, ...]:
+    shots: tuple[Shot, ...] = ("many", "medium", "few")
+    return tuple(
+        ClassInfo(name=name, train_count=100 // (at + 1), shot=shots[at * 3 // len(names)])
+        for at, name in enumerate(names)
+    )
+
+
+def evaluated(classes: tuple[ClassInfo, ...], modalities: list[str], lacking: bool = False) -> Evaluation:
+    """Four rows of each class; every fourth is taken for the next class, or lacks its first modality."""
+
+    def run(batch: Batch) -> Output:
+        value = np.zeros(len(batch.presence), np.int64)
+        for name, rows in batch.rows.items():
+            value[rows] = batch.inputs[name][:, 0]
+        weights = batch.presence / batch.presence.sum(axis=1, keepdims=True)
+        answers = 0.6 * np.eye(len(classes))[value] + 0.4 / len(classes)
+        return Output(*(array.astype(np.float32) for array in (answers, weights, 0.8 * batch.presence)))
+
+    labels = np.repeat(np.arange(len(classes)), 4)
+    fourth = np.arange(len(labels)) % 4 == 3
+    values = np.where(fourth, (labels + 1) % len(classes), labels)[:, None]
+    position = {name: np.arange(len(labels)) for name in modalities}
+    if lacking:
+        position[modalities[0]] = np.where(fourth, -1, position[modalities[0]])
+    return evaluate(run, Part(dict.fromkeys(modalities, values), position, labels), classes)
+
+
+def manifest_of(evaluation: Evaluation, modalities: dict[str, Modality], name: str = "digits") -> Manifest:
+    return Manifest(
+        name=name,
+        version="3",
+        label="digit",
+        classes=evaluation.classes,
+        modalities=modalities,
+        input_schema={},
+        calibration={},
+        metrics=evaluation.metrics,
+        reference=evaluation.reference,
+        parity={"onnx": 3e-7},
+        spec={"table": "/home/someone/digits.parquet"},
+        built_with={"torch": "2.13.0"},
+        files={},
+    )
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    return evaluated(classes_named("six", EVIL, "nine"), ["image", "shape"], lacking=True)
+
+
+@pytest.fixture(scope="module")
+def manifest(evaluation: Evaluation) -> Manifest:
+    return manifest_of(evaluation, {"image": IMAGE, "shape": SHAPE}, name=EVIL)
+
+
+class Tags(HTMLParser):
+    """Collects the tags of a page and complains of those that are not closed."""
+
+    VOID = frozenset({"meta", "br"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def tags_of(html: str) -> Tags:
+    tags = Tags()
+    tags.feed(html)
+    return tags
+
+
+def test_the_same_run_gives_the_same_bytes(
+    tmp_path: Path, manifest: Manifest, evaluation: Evaluation
+) -> None:
+    write_report(tmp_path / "a.html", manifest, evaluation, HISTORY)
+    write_report(tmp_path / "b.html", manifest, evaluation, HISTORY)
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_names_are_shown_and_never_run(manifest: Manifest, evaluation: Evaluation) -> None:
+    html = report_html(manifest, evaluation, HISTORY)
+    tags = tags_of(html)
+    assert "script" not in {tag for tag, _ in tags.seen}
+    assert "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt; &amp; &#34;more&#34;" in html
+
+
+def test_the_page_is_well_formed_and_asks_for_nothing(manifest: Manifest, evaluation: Evaluation) -> None:
+    html = report_html(manifest, evaluation, HISTORY)
+    tags = tags_of(html)
+    assert tags.open == []
+    attributes = {name for _, attrs in tags.seen for name in attrs}
+    assert not attributes & {"src", "href", "srcset", "data", "action", "xlink:href"}
+    assert not re.search(r"url\(|@import|https?://", html)
+    assert any("default-src 'none'" in (attrs.get("content") or "") for tag, attrs in tags.seen)
+
+
+def test_the_headline_is_of_the_rows_as_given(manifest: Manifest, evaluation: Evaluation) -> None:
+    html = report_html(manifest, evaluation, HISTORY)
+    assert "<b>75.0%</b><span>balanced accuracy</span>" in html
+    assert "Trained on 183 rows of digits.parquet" in html  # 100 + 50 + 33
+    assert "3.03 times the smallest" in html
+    assert "judged on 12 rows" in html
+    assert "/home/someone" not in html
+
+
+def test_every_subset_class_and_modality_is_there(manifest: Manifest, evaluation: Evaluation) -> None:
+    html = report_html(manifest, evaluation, HISTORY)
+    headings = re.findall(r'<th scope="row">(.*?)</th>', html)
+    for name in ("image + shape", "as given", "image", "shape", "six", "nine"):
+        assert name in headings
+    assert "grey picture, 16 × 15 (height × width)" in html
+    assert "row of 1 number" in html
+
+
+def test_a_mistake_is_a_cell_of_the_confusion_matrix(manifest: Manifest, evaluation: Evaluation) -> None:
+    html = report_html(manifest, evaluation, HISTORY)
+    assert "<title>3 of six taken for six (75.0%)</title>" in html
+    assert "<title>1 of nine taken for six (25.0%)</title>" in html
+
+
+def test_without_history_there_is_no_curve(manifest: Manifest, evaluation: Evaluation) -> None:
+    assert "Training, by epoch" in report_html(manifest, evaluation, HISTORY)
+    assert "Training, by epoch" not in report_html(manifest, evaluation, [])
+
+
+def test_many_classes_have_a_matrix_without_names() -> None:
+    evaluation = evaluated(classes_named(*(f"class {at}" for at in range(60))), ["notes"])
+    html = report_html(manifest_of(evaluation, {"notes": NOTES}), evaluation, [])
+    assert "1 of class 59 taken for class 0 (25.0%)" in html
+    assert "class 7</text>" not in html
+    assert "text of 1 column, word n-grams up to 2, 64 buckets" in html
+
+
+def test_what_has_no_rows_is_a_dash() -> None:
+    classes = classes_named("six", "seven", "nine")
+    some = evaluated(classes, ["image", "shape"])
+    part = Part(
+        {"image": np.zeros((1, 1)), "shape": np.zeros((1, 1))},
+        {"image": np.array([0, -1]), "shape": np.array([-1, 0])},
+        np.zeros(2, np.int64),
+    )
+
+    def run(batch: Batch) -> Output:
+        answers = np.tile(np.float32([1, 0, 0]), (len(batch.presence), 1))
+        return Output(answers, batch.presence.astype(np.float32), batch.presence.astype(np.float32))
+
+    evaluation = evaluate(run, part, classes)
+    html = report_html(manifest_of(some, {"image": IMAGE, "shape": SHAPE}), evaluation, [])
+    assert "<b>–</b><span>few-shot classes" in html
+    assert not re.search(r"\bnan\b|None%|inf%", html)
+
+
+def test_curves_leave_out_what_is_missing_and_not_finite() -> None:
+    history = [
+        {"epoch": 1, "val_loss": "0.5"},
+        {"epoch": 2, "val_loss": ""},
+        {"epoch": 3, "val_loss": float("nan")},
+        {"epoch": 4},
+        {"epoch": 5, "val_loss": 0.25},
+    ]
+    assert curve(history, "val_loss") == [(1.0, 0.5), (5.0, 0.25)]
+
+
+def test_one_epoch_is_enough_for_a_chart() -> None:
+    charts = line_charts(HISTORY[:1])
+    assert [chart.title for chart in charts] == ["Loss", "Balanced accuracy"]
+    assert [line.name for line in charts[0].lines] == ["training", "validation"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.0, 1.0, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (1, 120, [0, 20, 40, 60, 80, 100, 120]),
+        (0.42, 0.68, [0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7]),
+        (3.0, 3.0, [3.0, 3.5]),
+        (0.0, 0.0, [0.0, 0.2]),
+    ],
+)
+def test_ticks_are_round_and_cover_the_values(low: float, high: float, expected: list[float]) -> None:
+    assert ticks(low, high) == pytest.approx(expected)
