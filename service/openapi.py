@@ -1,0 +1,243 @@
+"""The OpenAPI document. `python -m service.openapi` writes the one that is committed.
+
+POST /predict does not pass through FastAPI, so its part is written here; the rest is FastAPI's.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from service import errors
+from service.bundle import Bundle
+from service.bundle.manifest import Modality
+from service.errors import ServiceError
+from service.examples import REQUEST_ID, example_answer, example_inputs, example_requests
+from service.problems import MEDIA_TYPE, problem_of
+from service.schemas import Answer, BatchAnswer, Problem
+
+DESCRIPTION = """Classifies samples that are described in several ways at once, any of which may be missing.
+Every answer says how sure the model is, class by class, and how much each modality counted.
+
+Errors are RFC 9457 problem details with a stable `type`, and every answer has an `X-Request-Id`."""
+
+ANY_INPUTS = {
+    "type": "object",
+    "description": "Raw values by modality, at least one; null is absent. GET /model has their schema.",
+    "minProperties": 1,
+    "additionalProperties": True,
+}
+
+NOT_READY = errors.NotReady("no bundle is loaded")
+
+# An example for each error that POST /predict may be answered with.
+PREDICT_ERRORS: list[ServiceError] = [
+    errors.BadRequest("the body is not JSON: unexpected end of data: line 1 column 12 (char 11)"),
+    errors.PayloadTooLarge("the body is longer than 16777216 bytes", expected=16777216),
+    errors.UnsupportedMediaType(
+        "the content type is 'text/csv'; application/json or multipart/form-data was expected",
+        expected=["application/json", "multipart/form-data"], received="text/csv",
+    ),
+    errors.InvalidInput(
+        "modality 'clinical', column 'age': expected a finite number or null, not 'old'",
+        modality="clinical", column="age", expected="a finite number or null", received="'old'",
+    ),
+    errors.UndecodableImage(
+        "modality 'image': the bytes are not a picture that can be read",
+        modality="image", expected="a picture",
+    ),
+    errors.UnknownModality(
+        "'smell' is not a modality of this model; it has image, clinical",
+        modality="smell", expected=["image", "clinical"],
+    ),
+    errors.MissingModality(
+        "no modality is present; give at least one of image, clinical", expected=["image", "clinical"]
+    ),
+    errors.Overloaded("too many samples are waiting; try again soon", retry_after_s=1),
+    errors.InferenceFailed("the model failed; the service's log says why"),
+    errors.InternalError("the service failed; its log says why"),
+    NOT_READY,
+    errors.DeadlineExceeded("no answer within 30 s", expected=30),
+]  # fmt: skip
+BATCH_TOO_LARGE = errors.BatchTooLarge("300 items, at most 256 are taken at once", expected=256, received=300)
+OF_THE_ROUTER: list[ServiceError] = [
+    errors.NotFound("there is no /prediction"),
+    errors.MethodNotAllowed("/predict takes POST, not GET", allow=["POST"]),
+]
+
+PARAMETERS = [
+    {
+        "name": "top_k",
+        "in": "query",
+        "description": "Answer only this many of the most probable classes.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    {
+        "name": "X-Request-Id",
+        "in": "header",
+        "description": "Comes back in the answer and is in the log; made up if it is not given.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:/+=@-]{1,128}$"},
+    },
+]
+
+
+def document(api: FastAPI, bundle: Bundle | None) -> dict[str, Any]:
+    """The document with the input schema and examples of `bundle`, or a general one."""
+    table = "\n".join(
+        f"| {error.status} | `{error.slug}` | {error.title} |"
+        for error in sorted(
+            [*PREDICT_ERRORS, BATCH_TOO_LARGE, *OF_THE_ROUTER], key=lambda error: (error.status, error.slug)
+        )
+    )
+    described = get_openapi(
+        title="tailfuse",
+        version="1",
+        description=f"{DESCRIPTION}\n\n| status | `urn:tailfuse:problem:` | |\n|---|---|---|\n{table}",
+        routes=api.routes,
+    )
+    described["paths"] = {
+        "/predict": {"post": predict_operation(bundle)},
+        "/predict/batch": {"post": batch_operation(bundle)},
+        **described["paths"],
+    }
+    shapes = [(shape, "serialization") for shape in (Answer, BatchAnswer, Problem)]
+    _, own = models_json_schema(shapes, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+    described["components"]["schemas"].update(own["$defs"])
+    return described
+
+
+def predict_operation(bundle: Bundle | None) -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "properties": {"inputs": bundle.manifest.input_schema if bundle else ANY_INPUTS},
+        "required": ["inputs"],
+        "additionalProperties": False,
+    }
+    as_json = {"schema": schema, "examples": example_requests(bundle)}
+    return {
+        "tags": ["prediction"],
+        "summary": "Classify one sample",
+        "description": "Send JSON, or a form with one part per modality. Leave out what is not known.",
+        "operationId": "predict",
+        "parameters": PARAMETERS,
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": as_json, "multipart/form-data": form(bundle)},
+        },
+        "responses": {
+            "200": success("Answer", "The prediction", example_answer(bundle)),
+            **problem_responses("/predict", *PREDICT_ERRORS),
+        },
+    }
+
+
+def batch_operation(bundle: Bundle | None) -> dict[str, Any]:
+    item = {
+        "type": "object",
+        "properties": {"inputs": bundle.manifest.input_schema if bundle else ANY_INPUTS},
+        "required": ["inputs"],
+        "additionalProperties": False,
+    }
+    schema = {
+        "type": "object",
+        "properties": {"items": {"type": "array", "minItems": 1, "items": item}},
+        "required": ["items"],
+        "additionalProperties": False,
+    }
+    inputs = example_inputs(bundle)
+    items = [{"inputs": {name: raw}} for name, raw in inputs.items()]
+    return {
+        "tags": ["prediction"],
+        "summary": "Classify many samples",
+        "description": "Answers come in the order of the items. An item that is wrong has a problem in its "
+        "place and harms no other.",
+        "operationId": "predict_batch",
+        "parameters": PARAMETERS,
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": schema, "example": {"items": items}}},
+        },
+        "responses": {
+            "200": success("BatchAnswer", "The predictions", {"results": [example_answer(bundle)]}),
+            **problem_responses("/predict/batch", *PREDICT_ERRORS, BATCH_TOO_LARGE),
+        },
+    }
+
+
+def form(bundle: Bundle | None) -> dict[str, Any]:
+    """The multipart form: the kind of a modality says what its part is."""
+    if bundle is None:
+        anything = {"description": "A file for an image, JSON for a tabular modality, plain text for a text."}
+        return {"schema": {"type": "object", "minProperties": 1, "additionalProperties": anything}}
+    modalities = bundle.manifest.modalities
+    properties = {
+        name: part(modality, bundle.manifest.input_schema["properties"][name])
+        for name, modality in modalities.items()
+    }
+    media_types = {"image": "image/*", "tabular": "application/json", "text": "text/plain"}
+    return {
+        "schema": {
+            "type": "object", "properties": properties, "minProperties": 1, "additionalProperties": False,
+        },
+        "encoding": {
+            name: {"contentType": media_types[modality.kind]} for name, modality in modalities.items()
+        },
+    }  # fmt: skip
+
+
+def part(modality: Modality, schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of one part."""
+    if modality.kind == "image":
+        return {"type": "string", "format": "binary", "description": "The picture's file (JPEG, PNG, …)."}
+    if modality.kind == "text":
+        return {"type": "string", "description": "Plain text, in UTF-8."}
+    return schema
+
+
+def success(shape: str, description: str, example: dict[str, Any]) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{shape}"}
+    return {
+        "description": description,
+        "headers": {"X-Request-Id": {"schema": {"type": "string"}}},
+        "content": {"application/json": {"schema": schema, "example": example}},
+    }
+
+
+def problem_responses(path: str, *examples: ServiceError) -> dict[int | str, dict[str, Any]]:
+    """A response for each status among the examples."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for error in sorted(examples, key=lambda error: error.status):
+        content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
+        response = responses.setdefault(
+            str(error.status), {"description": "", "content": {MEDIA_TYPE.decode(): content}}
+        )
+        response["description"] += (", or " if response["description"] else "") + error.title
+        response["content"][MEDIA_TYPE.decode()]["examples"][error.slug] = {
+            "value": problem_of(error, instance=path, request_id=REQUEST_ID)
+        }
+    return responses
+
+
+def as_yaml(described: dict[str, Any]) -> str:
+    """The document as it is committed."""
+    import yaml
+
+    first_line = "# Written by `python -m service.openapi`; do not edit.\n"
+    return first_line + yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=110)
+
+
+def main() -> None:
+    """Write openapi/openapi.yaml, or the file that is named."""
+    from service.app import create_app
+    from service.settings import Settings
+
+    path = Path(sys.argv[1] if len(sys.argv) > 1 else "openapi/openapi.yaml")
+    api = create_app(Settings(bundle=Path("none"))).api
+    path.write_text(as_yaml(document(api, None)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

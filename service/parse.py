@@ -1,0 +1,160 @@
+"""The bytes of a request become raw values by modality. What the values may be is the bundle's business."""
+
+import re
+from collections.abc import Mapping
+from json import loads as lenient_loads
+from typing import Any
+
+import orjson
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import File, FormParser, MultipartParser, MultipartState, parse_options_header
+
+from service.bundle.features.tabular import json_type
+from service.bundle.manifest import Modality
+from service.errors import BadRequest, BatchTooLarge, InvalidInput, UnsupportedMediaType
+
+MAX_PARTS = 1000  # reading one costs 30 us
+NOT_FINITE = re.compile(r"NaN|Infinity|\d[eE]\+?\d")
+
+
+def json_of(data: bytes, what: str = "the body") -> Any:
+    """The value of a JSON text. Raises BadRequest, which says where the mistake is.
+
+    NaN and infinities are no JSON, but let through: so they are refused by the column they are in,
+    by name, and spoil nobody else's item.
+    """
+    if not data:
+        raise BadRequest(f"{what} is empty; JSON was expected")
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        mistake = error
+    if NOT_FINITE.search(mistake.doc, max(mistake.pos - 1, 0), mistake.pos + 20):
+        try:
+            value = lenient_loads(mistake.doc)
+            orjson.dumps(value)  # refuses what else the lenient reader let through
+            return value
+        except (ValueError, TypeError, RecursionError):
+            pass
+    raise BadRequest(f"{what} is not JSON: {mistake}")
+
+
+def inputs_of(document: Any, what: str = "the body") -> dict[str, Any]:
+    """The raw values of `{"inputs": {…}}`. Raises InvalidInput."""
+    inputs = only(document, "inputs", what)
+    if not isinstance(inputs, dict):
+        raise InvalidInput(
+            f"'inputs' must be an object by modality, not {json_type(inputs)}",
+            expected="object", received=json_type(inputs),
+        )  # fmt: skip
+    return inputs
+
+
+def items_of(document: Any, max_items: int) -> list[Any]:
+    """The items of `{"items": […]}`, unread. Raises InvalidInput or BatchTooLarge."""
+    items = only(document, "items", "the body")
+    if not isinstance(items, list):
+        raise InvalidInput(
+            f"'items' must be an array, not {json_type(items)}",
+            expected="array", received=json_type(items),
+        )  # fmt: skip
+    if not items:
+        raise InvalidInput("'items' is empty", expected="at least one item", received=0)
+    if len(items) > max_items:
+        raise BatchTooLarge(
+            f"{len(items)} items, at most {max_items} are taken at once",
+            expected=max_items, received=len(items),
+        )  # fmt: skip
+    return items
+
+
+def only(document: Any, key: str, what: str) -> Any:
+    """The value of the one key an object has."""
+    if not isinstance(document, dict):
+        raise InvalidInput(
+            f"{what} must be an object with the key '{key}', not {json_type(document)}",
+            expected="object", received=json_type(document),
+        )  # fmt: skip
+    for other in document:
+        if other != key:
+            raise InvalidInput(f"{what} has the unknown key '{other}'", expected=[key], received=other)
+    if key not in document:
+        raise InvalidInput(f"{what} lacks the key '{key}'", expected=[key])
+    return document[key]
+
+
+def boundary_of(content_type: str | None) -> bytes | None:
+    """None for JSON (also when nothing is said), the boundary for multipart. Raises UnsupportedMediaType."""
+    if content_type is None or content_type == "application/json":
+        return None
+    kind, options = parse_options_header(content_type)
+    if kind == b"application/json":
+        return None
+    if kind != b"multipart/form-data":
+        raise UnsupportedMediaType(
+            f"the content type is '{content_type:.80}'; application/json or multipart/form-data was expected",
+            expected=["application/json", "multipart/form-data"], received=f"{content_type:.80}",
+        )  # fmt: skip
+    if not options.get(b"boundary"):
+        raise BadRequest("the content type multipart/form-data lacks its boundary")
+    return options[b"boundary"]
+
+
+def form_inputs(body: bytes, boundary: bytes, modalities: Mapping[str, Modality]) -> dict[str, Any]:
+    """The raw values of a form, one part per modality; the modality's kind says how to read its part."""
+    return {
+        name: part_value(name, part, modalities[name].kind if name in modalities else None)
+        for name, part in parts_of(body, boundary).items()
+    }
+
+
+def parts_of(body: bytes, boundary: bytes) -> dict[str, bytes]:
+    """The parts of a form by name. Raises BadRequest if it is damaged or cut short."""
+    parts: dict[str, bytes] = {}
+
+    def keep(name: bytes | None, data: bytes) -> None:
+        key = (name or b"").decode("utf-8", "replace")
+        if key in parts:
+            raise BadRequest(f"the form has two parts called '{key}'")
+        if len(parts) == MAX_PARTS:
+            raise BadRequest(f"the form has more than {MAX_PARTS} parts")
+        parts[key] = data
+
+    def keep_file(file: File) -> None:
+        file.file_object.seek(0)
+        keep(file.field_name, file.file_object.read())
+
+    form = FormParser(
+        "multipart/form-data",
+        lambda field: keep(field.field_name, field.value or b""),
+        keep_file,
+        boundary=boundary,
+        config={"MAX_MEMORY_FILE_SIZE": len(body) + 1},  # the body is in memory already
+    )
+    try:
+        form.write(body)
+    except (FormParserError, AssertionError) as error:
+        raise BadRequest(f"the body is not a multipart form: {error}") from None
+    # The library does not say when the last part is cut short.
+    if not isinstance(form.parser, MultipartParser) or form.parser.state != MultipartState.END:
+        raise BadRequest("the body is not a multipart form: it ends before its last boundary")
+    return parts
+
+
+def part_value(name: str, part: bytes, kind: str | None) -> Any:
+    """A file's bytes for an image, JSON for a tabular modality, a string for a text."""
+    if not part:
+        return None
+    if kind == "tabular":
+        try:
+            return json_of(part, f"modality '{name}'")
+        except BadRequest as error:
+            raise InvalidInput(error.detail, modality=name, expected="JSON") from None
+    if kind == "text":
+        try:
+            return part.decode()
+        except UnicodeDecodeError:
+            raise InvalidInput(
+                f"modality '{name}': the part is not UTF-8 text", modality=name, expected="UTF-8 text"
+            ) from None
+    return part

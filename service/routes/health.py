@@ -1,0 +1,30 @@
+"""GET /healthz, /readyz and /metrics: for whatever looks after the service."""
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from service.engine import Engine
+from service.metrics import Metrics
+from service.openapi import NOT_READY, problem_responses
+from service.schemas import Status
+
+
+def health_routes(engine: Engine, metrics: Metrics) -> APIRouter:
+    """The routes of one engine."""
+    router = APIRouter(tags=["operation"])
+
+    @router.get("/healthz", summary="Is the process alive?")
+    async def healthz() -> Status:
+        return Status(status="alive")
+
+    @router.get("/readyz", summary="Can it answer?", responses=problem_responses("/readyz", NOT_READY))
+    async def readyz() -> Status:
+        """503 before a bundle is loaded and while the service stops."""
+        _ = engine.bundle
+        return Status(status="ready")
+
+    @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
+    async def prometheus() -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    return router

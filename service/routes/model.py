@@ -1,0 +1,32 @@
+"""GET /model: what the loaded bundle knows, takes and is worth."""
+
+from fastapi import APIRouter
+
+from service.engine import Engine
+from service.openapi import NOT_READY, problem_responses
+from service.schemas import ModelInfo
+from service.settings import Settings
+
+
+def model_routes(engine: Engine, settings: Settings) -> APIRouter:
+    """The routes of one engine."""
+    router = APIRouter(tags=["prediction"])
+
+    @router.get("/model", summary="The loaded model", responses=problem_responses("/model", NOT_READY))
+    async def model() -> ModelInfo:
+        """Classes, modalities, input schema, and the metrics on the test rows by subset of modalities."""
+        bundle = engine.bundle
+        manifest = bundle.manifest
+        return ModelInfo(
+            name=manifest.name,
+            version=manifest.version,
+            label=manifest.label,
+            classes=manifest.classes,
+            modalities=manifest.modalities,
+            input_schema=manifest.input_schema,
+            metrics=manifest.metrics,
+            runtime=settings.runtime,
+            device=bundle.runtime.device,
+        )
+
+    return router
