@@ -35,6 +35,10 @@ class Part:
         position = {name: at[index] for name, at in self.position.items()}
         return Part(self.inputs, position, self.labels[index])
 
+    def first(self, n: int) -> "Part":
+        """At most n rows from the front."""
+        return self.take(np.arange(min(n, len(self))))
+
     def only(self, subset: Sequence[str]) -> "Part":
         """The rows that have every modality of `subset`, with the other modalities taken away."""
         rows = np.flatnonzero(np.all([self.position[name] >= 0 for name in subset], axis=0))

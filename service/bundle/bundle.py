@@ -1,6 +1,6 @@
 """An opened bundle: its manifest, its features and a runtime that has been warmed up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 from service.bundle.batch import Batch, Output, Sample, collate
 from service.bundle.features import Features, features_of
 from service.bundle.files import GRAPHS, read_manifest, unpacked
-from service.bundle.manifest import Manifest
+from service.bundle.manifest import Manifest, Modality
 from service.bundle.runtime import Runtime, RuntimeName
 from service.bundle.runtime_onnx import OnnxRuntime
 from service.bundle.runtime_torchscript import TorchScriptRuntime
@@ -67,14 +67,14 @@ def open_bundle(
         if graph.name not in manifest.files:
             raise BundleError(f"{path} has no {graph.name}; it cannot be served with runtime '{runtime}'")
         opened = open_graph(graph, manifest, runtime=runtime, threads=threads, device=device)
-    bundle = Bundle(manifest, features_by_modality(manifest), opened)
+    bundle = Bundle(manifest, features_by_modality(manifest.modalities), opened)
     warm_up(bundle)
     return bundle
 
 
-def features_by_modality(manifest: Manifest) -> dict[str, Features]:
+def features_by_modality(modalities: Mapping[str, Modality]) -> dict[str, Features]:
     """The features of every modality, in the manifest's order."""
-    return {name: features_of(name, modality) for name, modality in manifest.modalities.items()}
+    return {name: features_of(name, modality) for name, modality in modalities.items()}
 
 
 def open_graph(

@@ -1,0 +1,67 @@
+"""Damaged copies of rows: what a broken sensor, a dark camera or a garbled text looks like.
+
+The confidence networks learn from these which inputs are unlike anything that was seen.
+"""
+
+import torch
+from torch import Tensor
+
+from service.bundle.manifest import ImageModality, Modality, TabularModality, TextModality
+
+
+def damage(rows: Tensor, modality: Modality, generator: torch.Generator) -> Tensor:
+    """A damaged copy of every row of a modality, of the same shape and type."""
+    if isinstance(modality, TabularModality):
+        return damage_numbers(rows, generator)
+    if isinstance(modality, ImageModality):
+        return damage_pictures(rows, generator)
+    assert isinstance(modality, TextModality)
+    return damage_tokens(rows, modality.buckets, generator)
+
+
+def damage_numbers(rows: Tensor, generator: torch.Generator) -> Tensor:
+    """Noise of scale 0.5..4 alone or on top, columns from other rows, a constant, scaled down or up."""
+    n, width = rows.shape
+    noise = torch.randn(rows.shape, generator=generator)
+    scale = 0.5 * 8 ** torch.rand(n, 1, generator=generator)
+    order = torch.rand(rows.shape, generator=generator).argsort(0)
+    constant = torch.randn(n, 1, generator=generator) * (torch.rand(n, 1, generator=generator) < 0.5)
+    factor = torch.where(
+        torch.rand(n, 1, generator=generator) < 0.5,
+        0.3 * torch.rand(n, 1, generator=generator),
+        3 + 3 * torch.rand(n, 1, generator=generator),
+    )
+    kinds = torch.stack(
+        [noise * scale, rows + noise * scale, rows.gather(0, order), constant.expand(n, width), rows * factor]
+    )
+    return pick(kinds, generator)
+
+
+def damage_pictures(rows: Tensor, generator: torch.Generator) -> Tensor:
+    """Black, white or grey; pixels of noise; noise on top; blurred beyond use; inverted."""
+    n = len(rows)
+    pixels = rows.float()
+    level = 255 * (torch.randint(0, 5, (n, 1, 1, 1), generator=generator) / 4)
+    noise = torch.randn(pixels.shape, generator=generator)
+    kinds = torch.stack(
+        [
+            level.expand(pixels.shape),
+            127.5 + 64 * noise,
+            pixels + 128 * noise,
+            pixels.mean((2, 3), keepdim=True).expand(pixels.shape) + 0.1 * (pixels - 127.5),
+            255 - pixels,
+        ]
+    )
+    return pick(kinds, generator).clamp(0, 255).round().to(rows.dtype)
+
+
+def damage_tokens(rows: Tensor, buckets: int, generator: torch.Generator) -> Tensor:
+    """Words nobody has used."""
+    other = torch.randint(1, buckets + 1, rows.shape, generator=generator)
+    return torch.where(rows > 0, other, rows)
+
+
+def pick(kinds: Tensor, generator: torch.Generator) -> Tensor:
+    """One of the kinds for each row: (k, n, ...) -> (n, ...)"""
+    which = torch.randint(0, len(kinds), (kinds.shape[1],), generator=generator)
+    return kinds[which, torch.arange(kinds.shape[1])]

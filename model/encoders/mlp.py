@@ -1,0 +1,24 @@
+"""The encoder of tabular modalities."""
+
+from torch import Tensor, nn
+
+from service.bundle.manifest import TabularModality
+
+
+class Mlp(nn.Module):
+    """One hidden layer, strongly regularised: on few rows a deeper one only memorises more."""
+
+    def __init__(self, modality: TabularModality, *, width: int, dropout: float, input_dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Dropout(input_dropout),
+            nn.Linear(modality.width, width),
+            nn.ReLU(),
+            nn.LayerNorm(width, elementwise_affine=False),
+            nn.Dropout(dropout),
+        )
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(n, columns' slots) float -> (n, width)"""
+        embedding: Tensor = self.layers(rows)
+        return embedding

@@ -1,0 +1,43 @@
+"""Experts: classifiers that differ only in what their loss adds to the logits.
+
+Expert e is trained with cross_entropy(logits + tau_e * log(prior)). tau 0 is plain softmax and knows the
+frequent classes best; tau 1 is balanced softmax (Ren et al. 2020; logit adjustment, Menon et al. 2021);
+tau 2 leans towards rare classes, like the inverse expert of SADE (Zhang et al. 2022).
+Nothing is added at inference: there the experts answer free of the training prior.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ExpertHead(nn.Module):
+    """E classifiers on one embedding, as one linear layer."""
+
+    def __init__(self, width: int, n_experts: int, n_classes: int) -> None:
+        super().__init__()
+        self.shape = (n_experts, n_classes)
+        self.linear = nn.Linear(width, n_experts * n_classes)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(n, width) -> (n, E, C)"""
+        logits: Tensor = self.linear(embedding)
+        return logits.unflatten(1, self.shape)
+
+
+def adjustments(prior: Tensor, taus: Sequence[float]) -> Tensor:
+    """What each expert's loss adds to its logits: (C,) -> (E, C)"""
+    return torch.tensor(taus, dtype=prior.dtype)[:, None] * prior.log()
+
+
+def expert_loss(logits: Tensor, adjustment: Tensor, target: Tensor) -> Tensor:
+    """Mean cross-entropy of all experts: (n, E, C), (E, C), probabilities (n, C) -> (n,)"""
+    log_p = F.log_softmax(logits + adjustment, dim=-1)
+    return -(log_p * target[:, None, :]).sum(-1).mean(-1)
+
+
+def aggregate(logits: Tensor) -> Tensor:
+    """The experts' joint log-probabilities, their normalised geometric mean: (..., E, C) -> (..., C)"""
+    return F.log_softmax(logits.mean(-2), dim=-1)

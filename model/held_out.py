@@ -1,0 +1,190 @@
+"""What is fitted on rows that the encoders have not seen: confidences first, then the fusion.
+
+Held-out rows are the validation rows under the final network, and the training rows of each fold under a
+network trained on the other folds (cross-fitting). The statistics that the confidence networks
+see mean the same under any of these networks, so what is learnt from all of them serves the final one.
+
+Letters: H held-out rows, M modalities, E experts, C classes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.confidence import statistics
+from model.damage import damage
+from model.experts import aggregate
+from model.fusion import Fusion, modulation
+from model.network import Network
+from model.part import Part
+from model.tensors import tensors_of
+from service.bundle.manifest import Modality
+
+CONFIDENCE_STEPS, FUSION_STEPS, FUSION_ROWS = 400, 200, 2000
+
+
+class HeldOut(NamedTuple):
+    """A network and rows it was not trained on."""
+
+    network: Network
+    part: Part
+
+
+class Evidence(NamedTuple):
+    """What a confidence network learns from: statistics (n, 6), true-class probability (n,), weight (n,)."""
+
+    statistics: Tensor
+    target: Tensor
+    weight: Tensor
+
+
+def set_prototypes(network: Network, train: Part, device: torch.device) -> None:
+    """Keep embeddings of training rows, spread over the classes, in each confidence network."""
+    network.eval()
+    for name, confidence in zip(network.modalities, network.confidence.values(), strict=True):
+        rows = class_by_class(train.only([name]))
+        n = len(confidence.prototypes)
+        chosen = rows.take(torch.arange(n).remainder(len(rows)).numpy())
+        with torch.no_grad():
+            inputs = tensors_of(chosen.batch(), device).inputs[name]
+            embedding = torch.cat([network.encoders[f"at_{name}"](each) for each in inputs.split(256)])
+        confidence.prototypes.copy_(embedding)
+
+
+def class_by_class(part: Part) -> Part:
+    """The rows so ordered that every prefix holds the classes as evenly as can be."""
+    labels = torch.from_numpy(part.labels)
+    rank = torch.zeros(len(labels))
+    for each in labels.unique():
+        rows = labels == each
+        rank[rows] = torch.arange(int(rows.sum())).float()
+    return part.take(rank.argsort(stable=True).numpy())
+
+
+def fit_confidence(
+    network: Network, held_out: Sequence[HeldOut], modalities: Mapping[str, Modality], *,
+    seed: int, device: torch.device,
+) -> None:  # fmt: skip
+    """Fit the confidence networks of `network`: statistics of held-out rows -> true-class probability.
+
+    Classes count alike, however many rows they have; damaged copies count as much as clean rows.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for name, confidence in zip(network.modalities, network.confidence.values(), strict=True):
+        seen = [gather(each, name, modalities[name], generator, device) for each in held_out]
+        evidence = Evidence(*(torch.cat(each) for each in zip(*seen, strict=True)))
+        confidence.mean.copy_(evidence.statistics.mean(0))
+        confidence.scale.copy_(evidence.statistics.std(0).clamp(min=1e-3))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            confidence.layers[0].reset_parameters()
+        for parameter in confidence.parameters():
+            parameter.requires_grad_(True)
+        optimizer = torch.optim.AdamW(confidence.parameters(), lr=0.02, weight_decay=0.01)
+        for _ in range(CONFIDENCE_STEPS):
+            loss = F.binary_cross_entropy_with_logits(
+                confidence(evidence.statistics), evidence.target, evidence.weight
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+
+@torch.no_grad()
+def gather(
+    held_out: HeldOut, name: str, modality: Modality, generator: torch.Generator, device: torch.device
+) -> Evidence:
+    """The evidence of one modality's held-out rows, clean and damaged."""
+    network, part = held_out.network, held_out.part.only([name])
+    prototypes = network.confidence[f"at_{name}"].prototypes
+    rows = tensors_of(part.batch()).inputs[name]
+    labels = torch.from_numpy(part.labels)
+    counts = torch.bincount(labels, minlength=network.adjustment.shape[1])
+    balanced = 1.0 / counts[labels]
+    seen, targets = [], []
+    for kind in (rows, damage(rows, modality, generator)):
+        for piece, label in zip(kind.split(256), labels.split(256), strict=True):
+            embedding = network.encoders[f"at_{name}"](piece.to(device))
+            logits = network.heads[f"at_{name}"](embedding)
+            seen.append(statistics(embedding, logits, prototypes))
+            own = aggregate(logits)[torch.arange(len(label)), label.to(device)]
+            targets.append(own.exp())
+    weight = torch.cat([balanced, balanced]).to(device)
+    return Evidence(torch.cat(seen), torch.cat(targets), weight / weight.mean())
+
+
+def fit_fusion(network: Network, held_out: Sequence[HeldOut], *, seed: int, device: torch.device) -> None:
+    """Fit a, kappa and lambda by class-balanced cross-entropy of held-out rows, over random subsets.
+
+    A handful of numbers, pulled towards where they start: that much few rows can tell.
+    """
+    fusion, generator = network.fusion, torch.Generator().manual_seed(seed)
+    start = [parameter.detach().clone() for parameter in fusion.parameters()]
+    limit = FUSION_ROWS // len(held_out)
+    some = [HeldOut(each, class_by_class(part).first(limit)) for each, part in held_out]
+    seen = [answers(network, each, generator, device) for each in some for _ in range(3)]
+    for parameter in fusion.parameters():
+        parameter.requires_grad_(True)
+    optimizer = torch.optim.Adam(fusion.parameters(), lr=0.02)
+    rows = sum(len(each.labels) for each in seen)
+    for _ in range(FUSION_STEPS):
+        loss = torch.stack([balanced_loss(fusion, each) * len(each.labels) for each in seen]).sum() / rows
+        pull = torch.stack([(p - s).square().sum() for p, s in zip(fusion.parameters(), start, strict=True)])
+        optimizer.zero_grad()
+        (loss + pull.sum() / rows).backward()
+        optimizer.step()
+
+
+class Answers(NamedTuple):
+    """What held-out rows give the fusion, with some modalities taken away."""
+
+    votes: Tensor  # (H, M, C)
+    embeddings: Tensor  # (H, M, W)
+    scores: Tensor  # (H, M)
+    presence: Tensor  # (H, M)
+    labels: Tensor  # (H,)
+    network: Network
+
+
+@torch.no_grad()
+def answers(network: Network, held_out: HeldOut, generator: torch.Generator, device: torch.device) -> Answers:
+    """Votes of the held-out rows under their own network, confidences by the fitted one."""
+    other, part = held_out
+    inputs, rows, presence = tensors_of(part.batch(), device)
+    encoded = other.encode(inputs)
+    scores = [
+        confidence(statistics(*encoded[name], own.prototypes))
+        for name, confidence, own in zip(
+            network.modalities, network.confidence.values(), other.confidence.values(), strict=True
+        )
+    ]
+    return Answers(
+        votes=other.scatter([aggregate(each.logits) for each in encoded.values()], rows, len(part)),
+        embeddings=other.scatter([each.embedding for each in encoded.values()], rows, len(part)),
+        scores=other.scatter(scores, rows, len(part)),
+        presence=thin(presence, generator),
+        labels=torch.from_numpy(part.labels).to(device),
+        network=other,
+    )
+
+
+def thin(presence: Tensor, generator: torch.Generator) -> Tensor:
+    """A random subset of each row's modalities: every number of them equally likely, one at least."""
+    order = torch.rand(presence.shape, generator=generator).to(presence.device).masked_fill(~presence, 2.0)
+    rank = order.argsort(1).argsort(1)  # present ones first
+    kept = torch.rand(len(presence), 1, generator=generator).to(presence.device) * presence.sum(1, keepdim=True)
+    return presence & (rank <= kept)
+
+
+def balanced_loss(fusion: Fusion, seen: Answers) -> Tensor:
+    """Class-balanced cross-entropy of the fused answer."""
+    weights = fusion.weights(seen.scores, seen.presence)
+    joint = seen.network.joint(seen.embeddings, modulation(weights, seen.presence))
+    log_p = fusion.log_probabilities(seen.votes, joint, weights, seen.presence)
+    counts = torch.bincount(seen.labels, minlength=log_p.shape[1]).float()
+    own = -log_p[torch.arange(len(log_p)), seen.labels]
+    weight = 1.0 / counts[seen.labels]
+    return (own * weight).sum() / weight.sum()
