@@ -6,15 +6,18 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from service.asgi import App
 from service.bundle import Bundle
 from service.engine import Engine
+from service.errors import ServiceError
 from service.front import Front
 from service.metrics import Metrics
 from service.openapi import document
-from service.problems import raise_as_service_error
+from service.problems import noted, response_of
 from service.routes.health import health_routes
 from service.routes.model import model_routes
 from service.routes.predict import Predict, PredictBatch
@@ -31,8 +34,12 @@ def create_app(settings: Settings, bundle: Bundle | None = None) -> Front:
         yield
         await engine.close()
 
+    async def answer_problem(request: Request, error: Exception) -> Response:
+        return response_of(noted(error, request.scope, metrics))
+
     api = FastAPI(title="tailfuse", lifespan=lifespan, redirect_slashes=False, redoc_url=None)
-    api.add_exception_handler(HTTPException, raise_as_service_error)
+    for kind in (HTTPException, ServiceError, Exception):
+        api.add_exception_handler(kind, answer_problem)
     endpoints: dict[str, App] = {
         "/predict": Predict(engine, settings),
         "/predict/batch": PredictBatch(engine, settings, metrics),

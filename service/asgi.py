@@ -1,7 +1,7 @@
 """The little of ASGI that the fast path needs: a body in, JSON out, and word of a caller who hangs up."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from types import TracebackType
 from typing import Any
 
@@ -12,7 +12,6 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Headers = Iterable[tuple[bytes, bytes]]
 
 # Watching for a hang-up costs a task, so that only requests that wait for long are watched.
 PATIENCE_S = 0.05
@@ -54,13 +53,10 @@ def too_large(max_bytes: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"the body is longer than {max_bytes} bytes", expected=max_bytes)
 
 
-async def send_json(
-    send: Send, status: int, body: bytes, media_type: bytes = b"application/json", headers: Headers = ()
-) -> None:
-    """One whole response."""
-    length = str(len(body)).encode()
-    fields = [(b"content-type", media_type), (b"content-length", length), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": fields})
+async def send_json(send: Send, body: bytes) -> None:
+    """One whole response, 200."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

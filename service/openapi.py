@@ -212,10 +212,10 @@ def problem_responses(path: str, *examples: ServiceError) -> dict[int | str, dic
     for error in sorted(examples, key=lambda error: error.status):
         content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
         response = responses.setdefault(
-            str(error.status), {"description": "", "content": {MEDIA_TYPE.decode(): content}}
+            str(error.status), {"description": "", "content": {MEDIA_TYPE: content}}
         )
         response["description"] += (", or " if response["description"] else "") + error.title
-        response["content"][MEDIA_TYPE.decode()]["examples"][error.slug] = {
+        response["content"][MEDIA_TYPE]["examples"][error.slug] = {
             "value": problem_of(error, instance=path, request_id=REQUEST_ID)
         }
     return responses

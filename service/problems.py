@@ -1,13 +1,18 @@
 """Errors as RFC 9457 problem details, which are Open Inference Protocol errors at the same time."""
 
-from typing import Any, NoReturn
+import logging
+from typing import Any
 
+import orjson
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.responses import Response
 
+from service.asgi import Scope
 from service.errors import BadRequest, InternalError, MethodNotAllowed, NotFound, ServiceError
+from service.logs import LOG
+from service.metrics import Metrics
 
-MEDIA_TYPE = b"application/problem+json"
+MEDIA_TYPE = "application/problem+json"
 URN = "urn:tailfuse:problem:"
 
 
@@ -26,7 +31,7 @@ def problem_of(error: ServiceError, *, instance: str, request_id: str) -> dict[s
 
 
 def as_service_error(error: BaseException) -> ServiceError:
-    """The error itself if it is one of ours. The caller learns nothing of any other but that it was."""
+    """The error itself if it is one of ours. Of any other the caller learns only that there was one."""
     if isinstance(error, ServiceError):
         return error
     unforeseen = InternalError("the service failed; its log says why")
@@ -34,24 +39,43 @@ def as_service_error(error: BaseException) -> ServiceError:
     return unforeseen
 
 
-def headers_of(error: ServiceError) -> list[tuple[bytes, bytes]]:
-    """What HTTP wants said in a header as well."""
-    headers = []
-    if "retry_after_s" in error.members:
-        headers.append((b"retry-after", str(error.members["retry_after_s"]).encode()))
-    if "allow" in error.members:
-        headers.append((b"allow", ", ".join(error.members["allow"]).encode()))
-    return headers
-
-
-async def raise_as_service_error(request: Request, error: Exception) -> NoReturn:
-    """The router's own errors join the tree; the front answers them like any other."""
-    assert isinstance(error, HTTPException)
+def of_router(error: HTTPException, scope: Scope) -> ServiceError:
+    """The router's own errors, as members of the tree."""
     if error.status_code == 404:
-        raise NotFound(f"there is no {request.url.path}")
+        return NotFound(f"there is no {scope['path']}")
     if error.status_code == 405:
         allow = sorted((error.headers or {}).get("Allow", "").split(", "))
-        raise MethodNotAllowed(
-            f"{request.url.path} takes {' or '.join(allow)}, not {request.method}", allow=allow
+        return MethodNotAllowed(
+            f"{scope['path']} takes {' or '.join(allow)}, not {scope['method']}", allow=allow
         )
-    raise BadRequest(str(error.detail))
+    return BadRequest(error.detail)
+
+
+def noted(error: BaseException, scope: Scope, metrics: Metrics, fragment: str = "") -> dict[str, Any]:
+    """The problem of an error, counted and logged. What the caller sent stays out of the log."""
+    known = of_router(error, scope) if isinstance(error, HTTPException) else as_service_error(error)
+    metrics.count_problem(known.slug)
+    LOG.log(
+        logging.ERROR if known.status == 500 else logging.INFO,
+        known.title,
+        extra={
+            "request_id": scope["request_id"],
+            "method": scope["method"],
+            "path": scope["path"],
+            "status": known.status,
+            "slug": known.slug,
+            **{key: known.members[key] for key in ("modality", "column") if key in known.members},
+        },
+        exc_info=known if known.status == 500 else None,
+    )
+    return problem_of(known, instance=scope["path"] + fragment, request_id=scope["request_id"])
+
+
+def response_of(problem: dict[str, Any]) -> Response:
+    """The answer; what HTTP wants said in a header is said there as well."""
+    headers = {}
+    if "retry_after_s" in problem:
+        headers["Retry-After"] = str(problem["retry_after_s"])
+    if "allow" in problem:
+        headers["Allow"] = ", ".join(problem["allow"])
+    return Response(orjson.dumps(problem), problem["status"], headers, MEDIA_TYPE)

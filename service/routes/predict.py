@@ -9,10 +9,9 @@ from service.answer import answer_of
 from service.asgi import Receive, Scope, Send, WhileConnected, header, read_body, send_json
 from service.engine import Engine, Inputs
 from service.errors import ClientError, InvalidInput, UnsupportedMediaType
-from service.front import note
 from service.metrics import Metrics
 from service.parse import boundary_of, form_inputs, inputs_of, items_of, json_of
-from service.problems import as_service_error, problem_of
+from service.problems import noted
 from service.settings import Settings
 
 
@@ -35,7 +34,7 @@ class Predict:
         async with WhileConnected(receive):
             prediction = await self._engine.predict(inputs, len(body))
         answer = answer_of(prediction, manifest, request_id=scope["request_id"], top_k=top_k)
-        await send_json(send, 200, orjson.dumps(answer))
+        await send_json(send, orjson.dumps(answer))
 
 
 class PredictBatch:
@@ -61,18 +60,12 @@ class PredictBatch:
         async with WhileConnected(receive):
             predictions = await self._engine.predict_all([inputs_or_error(item) for item in items], len(body))
         results = [
-            self._problem(prediction, at, scope)
+            noted(prediction, scope, self._metrics, fragment=f"#/items/{at}")
             if isinstance(prediction, BaseException)
             else answer_of(prediction, manifest, request_id=scope["request_id"], top_k=top_k)
             for at, prediction in enumerate(predictions)
         ]
-        await send_json(send, 200, orjson.dumps({"results": results}))
-
-    def _problem(self, error: BaseException, at: int, scope: Scope) -> dict[str, Any]:
-        """The problem in the place of item `at`, counted and logged like an answer of its own."""
-        known = as_service_error(error)
-        note(known, scope, self._metrics)
-        return problem_of(known, instance=f"{scope['path']}#/items/{at}", request_id=scope["request_id"])
+        await send_json(send, orjson.dumps({"results": results}))
 
 
 def inputs_or_error(item: Any) -> Inputs | ClientError:
