@@ -44,14 +44,9 @@ def first_spec(table_path: Path, folder: Path = Path()) -> str:
 
 def header(table: pl.DataFrame, path: Path, guess: Guess) -> list[str]:
     """What is in the table, class by class."""
-    counts = (
-        table[guess.label]
-        .drop_nulls()
-        .alias("class")
-        .value_counts()
-        .sort("count", "class", descending=[True, False])
-    )
-    listed = [f"{scalar(str(name))} {count:,}" for name, count in counts.rows()]
+    labels = table[guess.label].drop_nulls().cast(pl.String).alias("class")
+    counts = labels.value_counts().sort("count", "class", descending=[True, False])
+    listed = [f"{scalar(name)} {count:,}" for name, count in counts.rows()]
     if len(listed) > SHOWN:
         listed = [*listed[: SHOWN - 1], "…", listed[-1]]
     sizes = counts["count"].to_list()
@@ -86,7 +81,7 @@ def modality_lines(guess: Guess, everything: list[str]) -> list[str]:
         small = min(size) >= 4 and max(size) < DEFAULT_SIZE
         lines.append(
             f"  {unique(column, taken)}: {{kind: image, column: {scalar(column)}, "
-            f"size: {[height, width] if small else DEFAULT_SIZE}}}  # the first is {height} high, {width} wide"
+            f"size: {[height, width] if small else DEFAULT_SIZE}}}  # the first: {height} high, {width} wide"
         )
     for stem, members in guess.families.items():
         exact = (

@@ -42,9 +42,9 @@ def guess_columns(table: pl.DataFrame, folder: Path) -> Guess:
     label, is_sure = guess_label(table, {split})
     guess = Guess(label, is_sure, split)
     train = table.filter(pl.col(split) == "train") if split else table
-    for series in train:
+    for series in table:
         if series.name not in (label, split):
-            place_column(guess, series, folder)
+            place_column(guess, series, train[series.name].drop_nulls(), folder)
     guess.families = families(guess.rest)
     in_family = {column for members in guess.families.values() for column in members}
     guess.rest = [column for column in guess.rest if column not in in_family]
@@ -81,9 +81,9 @@ def has_classes(series: pl.Series) -> bool:
     return 2 <= values.n_unique() <= len(values) / 3
 
 
-def place_column(guess: Guess, series: pl.Series, folder: Path) -> None:
-    """Write down what one column is for, judged by its training rows."""
-    name, values = series.name, series.drop_nulls()
+def place_column(guess: Guess, series: pl.Series, values: pl.Series, folder: Path) -> None:
+    """Write down what one column is for, judged by its training `values`."""
+    name = series.name
     distinct = 0 if series.dtype.is_nested() else values.n_unique()
     is_picture = looks_like_picture(values)
     size = picture_size(values[0], folder) if is_picture else None
@@ -98,10 +98,10 @@ def place_column(guess: Guess, series: pl.Series, folder: Path) -> None:
     elif looks_like_text(values):
         guess.texts.append(name)
     elif ID.fullmatch(name):
-        if 1 < distinct < len(values):
+        if 1 < series.n_unique() < len(series):
             guess.groups.append(name)
         guess.left_out[name] = "it looks like an identifier"
-    elif series.dtype.is_integer() and distinct == len(values) and values.is_sorted():
+    elif counts_rows(series):
         guess.left_out[name] = "it counts the rows"
     elif series.dtype == pl.String and (distinct > MAX_CATEGORIES or distinct > len(values) / 2):
         guess.left_out[name] = f"it has {distinct:,} different strings: an identifier?"
@@ -109,6 +109,17 @@ def place_column(guess: Guess, series: pl.Series, folder: Path) -> None:
         guess.left_out[name] = "it holds infinite numbers"
     else:
         guess.rest.append(name)
+
+
+def counts_rows(series: pl.Series) -> bool:
+    """0, 1, 2, … or 1, 2, 3, …"""
+    return (
+        series.dtype.is_integer()
+        and len(series) > 1
+        and series[0] in (0, 1)
+        and bool((series.cast(pl.Int64).diff().drop_nulls() == 1).all())
+        and not series.null_count()
+    )
 
 
 def looks_like_picture(values: pl.Series) -> bool:

@@ -1,0 +1,152 @@
+"""A first spec is what a person would write, and it loads."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from model.dataset import load_dataset
+from model.errors import TableError
+from model.first_spec import first_spec
+from model.part import Dataset
+from model.spec import Spec, SplitSpec, load_spec
+
+
+def init(folder: Path, columns: dict, name: str = "table.parquet") -> tuple[str, Spec, Dataset]:
+    """The first spec of a table, and what it loads as."""
+    table = pl.DataFrame(columns)
+    path = folder / name
+    if path.suffix == ".csv":
+        table.write_csv(path)
+    else:
+        table.write_parquet(path)
+    text = first_spec(path, folder)
+    (folder / "spec.yaml").write_text(text, "utf-8")
+    spec = load_spec(folder / "spec.yaml")
+    return text, spec, load_dataset(spec)
+
+
+def columns_by_modality(spec: Spec) -> dict:
+    return {
+        name: each.column if each.kind == "image" else each.columns for name, each in spec.modalities.items()
+    }
+
+
+@pytest.fixture
+def numbers() -> dict:
+    """60 rows: a label with a tail, and two columns."""
+    return {"y": ["a"] * 40 + ["b"] * 20, "age": list(range(20, 80))[::-1], "sex": ["m", "f", "f"] * 20}
+
+
+@pytest.mark.parametrize("table", ["table.csv", "table.parquet"])
+def test_a_table_of_lesions_is_understood(lesions, table: str) -> None:
+    lesions.table = table
+    lesions.write()
+    text = first_spec(lesions.folder / table, lesions.folder)
+    lesions.spec = text
+    dataset = lesions.load()
+    assert {name: modality.kind for name, modality in dataset.modalities.items()} == {
+        "image": "image",
+        "tabular": "tabular",
+        "text": "text",
+    }
+    assert f"from looking at {table}: 24 rows, 8 columns" in text
+    assert "3 classes, imbalance ratio 3.0: nv 12, mel 8, df 4." in text
+    assert "split: split  # it says train and test" in text
+    assert "image: {kind: image, column: image, size: [15, 20]}  # the first: 15 high, 20 wide" in text
+    assert "tabular: {kind: tabular, columns: [age, sex, smoker]}" in text
+    assert "# Rows of one lesion_id are in several parts." in text
+    assert "lesion_id: it looks like an identifier" in text
+
+
+def test_numbered_columns_become_modalities_of_their_own(tmp_path: Path, numbers: dict) -> None:
+    for stem, count in (("fou_", 12), ("mor", 3), ("image_", 4), ("few_", 2)):
+        numbers |= {f"{stem}{number}": np.random.default_rng(number).random(60) for number in range(count)}
+    numbers["mortal"] = [True, False] * 30
+    _, spec, dataset = init(tmp_path, numbers)
+    assert columns_by_modality(spec) == {
+        "fou": ("fou_*",),
+        "mor": ("mor[0-9]*",),
+        "image": ("image_*",),
+        "tabular": ("age", "sex", "few_0", "few_1", "mortal"),
+    }
+    assert dataset.modalities["fou"].width == 12
+
+
+def test_a_family_with_a_stranger_is_listed_by_name(tmp_path: Path, numbers: dict) -> None:
+    numbers |= {"q1": [1, 2, 3] * 20, "q2": [1, 2, 3] * 20, "q3": [1, 2, 3] * 20, "q4": [None] * 60}
+    _, spec, _ = init(tmp_path, numbers)
+    assert columns_by_modality(spec)["q"] == ("q1", "q2", "q3")
+
+
+def test_pictures_in_the_table_are_found(tmp_path: Path, numbers: dict) -> None:
+    file = io.BytesIO()
+    Image.new("L", (15, 16), 7).save(file, "PNG")
+    _, spec, dataset = init(tmp_path, {**numbers, "my picture": [file.getvalue()] * 60})
+    assert columns_by_modality(spec)["my_picture"] == "my picture"
+    assert dataset.train.inputs["my_picture"].shape[1:] == (1, 16, 15)
+
+
+def test_a_group_is_used_where_there_is_no_split(tmp_path: Path, numbers: dict) -> None:
+    text, spec, _ = init(tmp_path, {**numbers, "patient_id": [number // 2 for number in range(60)]})
+    assert spec.split == SplitSpec(group="patient_id")
+    assert "patient_id repeats: its rows stay together" in text
+
+
+def test_what_cannot_be_learnt_from_is_left_out_and_said(tmp_path: Path, numbers: dict) -> None:
+    left_out = {
+        "id": list(range(60)),
+        "counter": list(range(1, 61)),
+        "code": [f"x{number}" for number in range(60)],
+        "photo": ["gone.jpg"] * 60,
+        "when": [None] * 60,
+        "parts": [[1, 2]] * 60,
+        "odd": [float("inf")] + [1.0] * 59,
+    }
+    text, spec, _ = init(tmp_path, numbers | left_out)
+    assert columns_by_modality(spec) == {"tabular": ("age", "sex")}
+    tail = text[text.index("# Left out:") :]
+    assert [line.split(":")[0] for line in tail.splitlines()[1:]] == [f"#   {name}" for name in left_out]
+    assert "photo: it looks like pictures, but the first one cannot be opened" in tail
+
+
+def test_a_guessed_label_says_so(tmp_path: Path, numbers: dict) -> None:
+    numbers["verdict"] = numbers.pop("y")
+    text, spec, _ = init(tmp_path, {**numbers, "sex": [number % 3 for number in range(60)]})
+    assert spec.label == "verdict"
+    assert "label: verdict  # a guess: check it" in text
+
+
+def test_names_that_yaml_would_misread_are_quoted(tmp_path: Path, numbers: dict) -> None:
+    numbers |= {
+        "null": [1, 2] * 30,
+        "a: b, c #": [3, 4] * 30,
+        "Größe [cm]": [1.5, 2.5] * 30,
+        "no": [5, 6] * 30,
+    }
+    _, spec, _ = init(tmp_path, numbers, "Meine Tabelle.csv")
+    assert spec.name == "meine-tabelle"
+    assert columns_by_modality(spec) == {"tabular": ("age", "sex", "null", "a: b, c #", "Größe [cm]", "no")}
+
+
+def test_the_table_is_named_from_where_the_spec_will_lie(tmp_path: Path, numbers: dict) -> None:
+    (tmp_path / "data").mkdir()
+    pl.DataFrame(numbers).write_parquet(tmp_path / "data" / "table.parquet")
+    text = first_spec(tmp_path / "data" / "table.parquet", tmp_path)
+    assert "\nname: data\ntable: data/table.parquet\n" in text
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"x": list(range(9))}, "no column looks like a label"),
+        ({"y": ["a", "b"] * 6}, "no column is left to learn from beside 'y'"),
+    ],
+)
+def test_a_table_that_cannot_be_learnt_from_is_named(tmp_path: Path, columns: dict, said: str) -> None:
+    pl.DataFrame(columns).write_csv(tmp_path / "t.csv")
+    with pytest.raises(TableError, match=rf"t\.csv: {said}"):
+        first_spec(tmp_path / "t.csv")

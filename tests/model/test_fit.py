@@ -1,0 +1,132 @@
+"""Fitting sees training rows only, and says what cannot be fitted."""
+
+import datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from model.errors import TableError
+from model.fit import fit_modality
+from model.spec import ImageSpec, TabularSpec, TextSpec
+from service.bundle.manifest import BooleanColumn, CategoryColumn, NumberColumn, TextModality
+
+
+def fit_columns(data: dict, rows: list[int] | None = None, **spec):
+    table = pl.DataFrame(data, strict=False)
+    at = np.arange(len(table)) if rows is None else np.array(rows)
+    tabular = TabularSpec(kind="tabular", columns=tuple(data), **spec)
+    return fit_modality("m", tabular, table, at, Path())
+
+
+def test_types_are_inferred() -> None:
+    modality = fit_columns({"age": [1, 2], "smoker": [True, False], "sex": ["m", "f"]})
+    assert [column.type for column in modality.columns] == ["number", "boolean", "category"]
+    assert modality.width == 1 + 1 + 2
+
+
+def test_the_spec_overrules_inferred_types() -> None:
+    modality = fit_columns(
+        {"grade": [3, 1, 3], "smoker": [0, 1, None], "size": ["1", "2", "3"]},
+        types={"grade": "category", "smoker": "boolean", "size": "number"},
+    )
+    grade, smoker, size = modality.columns
+    assert grade == CategoryColumn(name="grade", categories=("3", "1"))
+    assert smoker == BooleanColumn(name="smoker")
+    assert (size.type, size.mean) == ("number", 2.0)
+
+
+def test_only_training_rows_are_looked_at() -> None:
+    data = {"age": [1.0, 3.0, 1000.0, None], "sex": ["m", "f", "x", None]}
+    modality = fit_columns(data, rows=[0, 1])
+    assert modality.columns == (
+        NumberColumn(name="age", mean=2.0, scale=1.0, indicator=False),
+        CategoryColumn(name="sex", categories=("f", "m")),
+    )
+
+
+def test_missing_numbers_are_left_out_of_the_mean_and_get_an_indicator() -> None:
+    (age,) = fit_columns({"age": [1.0, None, 3.0]}).columns
+    assert age == NumberColumn(name="age", mean=2.0, scale=1.0, indicator=True)
+
+
+def test_a_constant_has_scale_one() -> None:
+    (age,) = fit_columns({"age": [0.1] * 7}).columns
+    assert age.scale == 1.0
+
+
+def test_categories_come_most_frequent_first_and_at_most_255_of_them() -> None:
+    (sex,) = fit_columns({"count": ["b", "c", "a", "c", None]}).columns
+    assert sex.categories == ("c", "a", "b")
+    (many,) = fit_columns({"city": [f"{number:03}" for number in range(300)] + ["299"]}).columns
+    assert len(many.categories) == 255
+    assert many.categories[:2] == ("299", "000")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"age": [1, None, None]}, "modality 'm', column 'age': missing in every training row"),
+        ({"age": [None, None, None]}, "modality 'm', column 'age': missing in every training row"),
+        ({"age": [1.0, 2.0, float("inf")]},
+         "row 3: modality 'm', column 'age': expected a finite number, not inf"),
+        ({"age": [0.0, 1e308, -1e308]}, "modality 'm', column 'age': the numbers are too large to scale"),
+        ({"age": [[1], [2], [3]]},
+         "modality 'm', column 'age': holds list(int64); a column of numbers, booleans or strings is taken"),
+        ({"age": [datetime.date(2020, 1, 1)] * 3},
+         "modality 'm', column 'age': holds date; a column of numbers, booleans or strings is taken"),
+    ],
+    ids=["missing in train", "missing everywhere", "infinite", "too large", "lists", "dates"],
+)  # fmt: skip
+def test_a_column_that_cannot_be_fitted_is_named(data: dict, said: str) -> None:
+    with pytest.raises(TableError) as caught:
+        fit_columns(data, rows=[1, 2])
+    assert str(caught.value) == said
+
+
+def test_a_type_for_a_column_that_is_not_there_is_named() -> None:
+    with pytest.raises(TableError) as caught:
+        fit_columns({"age": [1, 2]}, types={"agee": "number"})
+    assert str(caught.value) == (
+        "modalities.m.types: 'agee' is not among the modality's columns; did you mean 'age'?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("modes", "channels"),
+    [(["L", "L"], 1), (["1", "I;16", "LA"], 1), (["L", "RGB"], 3), (["RGB"], 3), (["L", None], 1)],
+)
+def test_pictures_are_grey_if_all_of_train_are(tmp_path: Path, modes: list, channels: int) -> None:
+    for number, mode in enumerate([*modes, "RGB"]):
+        if mode:
+            Image.new(mode, (9, 7)).save(tmp_path / f"{number}.png")
+    names = [mode and f"{number}.png" for number, mode in enumerate([*modes, "RGB"])]
+    spec = ImageSpec(kind="image", column="picture", size=(12, 10))
+    modality = fit_modality("m", spec, pl.DataFrame({"picture": names}), np.arange(len(modes)), tmp_path)
+    assert (modality.height, modality.width, modality.channels) == (12, 10, channels)
+
+
+def test_a_picture_column_that_is_not_there_is_named() -> None:
+    spec = ImageSpec(kind="image", column="imago")
+    with pytest.raises(TableError) as caught:
+        fit_modality("m", spec, pl.DataFrame({"image": ["a"]}), np.arange(1), Path())
+    assert str(caught.value) == (
+        "modalities.m.column: the table has no column 'imago'; did you mean 'image'?"
+    )
+
+
+def test_no_picture_in_train_is_an_error() -> None:
+    table = pl.DataFrame({"image": [None, "a.png"]})
+    with pytest.raises(TableError, match="column 'image': missing in every training row"):
+        fit_modality("m", ImageSpec(kind="image", column="image"), table, np.array([0]), Path())
+
+
+def test_a_text_keeps_the_specs_settings() -> None:
+    spec = TextSpec(kind="text", columns=("t*",), ngrams=3, buckets=64, max_tokens=9)
+    table = pl.DataFrame({"text": ["a", "b"], "title": ["c", None]})
+    expected = TextModality(columns=("text", "title"), ngrams=3, buckets=64, max_tokens=9)
+    assert fit_modality("m", spec, table, np.arange(2), Path()) == expected
+    with pytest.raises(TableError, match="modality 'm', column 'title': missing in every training row"):
+        fit_modality("m", spec, table, np.array([1]), Path())

@@ -1,0 +1,122 @@
+"""Splits: stratified, grouped, the same for the same seed, and train first."""
+
+import itertools
+import logging
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.errors import TableError
+from model.spec import SplitSpec
+from model.split import Split, split_rows
+
+LABELS = ["a"] * 100 + ["b"] * 30 + ["c"] * 4 + ["d"] * 2
+
+
+FRACTIONS = SplitSpec(val=0.1, test=0.2)
+
+
+def split(labels: list, split: str | SplitSpec = FRACTIONS, seed: int = 0, **columns) -> Split:
+    table = pl.DataFrame({"y": labels, **columns}, strict=False)
+    return split_rows(table, table["y"], split, seed)
+
+
+def counts(rows, labels: list[str]) -> dict[str, int]:
+    return {label: sum(labels[row] == label for row in rows) for label in sorted(set(labels))}
+
+
+def test_fractions_hold_for_every_class() -> None:
+    parts = split(LABELS)
+    assert counts(parts.test, LABELS) == {"a": 20, "b": 6, "c": 1, "d": 1}
+    assert counts(parts.val, LABELS) == {"a": 10, "b": 3, "c": 1, "d": 0}
+    assert counts(parts.train, LABELS) == {"a": 70, "b": 21, "c": 2, "d": 1}
+
+
+def test_the_same_seed_gives_the_same_split() -> None:
+    same, again, other = split(LABELS, seed=1), split(LABELS, seed=1), split(LABELS, seed=2)
+    assert same.test.tolist() == again.test.tolist()
+    assert same.test.tolist() != other.test.tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 12)), min_size=12, max_size=80),
+    seed=st.integers(0, 5),
+)
+def test_no_group_is_in_two_parts_and_no_row_is_lost(rows: list, seed: int) -> None:
+    labels = [label for label, _ in rows]
+    groups = [group or None for _, group in rows]
+    try:
+        parts = split(labels, SplitSpec(group="g"), seed, g=groups)
+    except TableError as error:
+        # Too few rows or groups to give every class and every part some.
+        assert any(why in str(error) for why in ("no row is left", "has one", "has no training row"))  # noqa: PT017
+        return
+    each = [parts.train.tolist(), parts.val.tolist(), parts.test.tolist()]
+    assert sorted(itertools.chain(*each)) == list(range(len(rows)))
+    in_part = [{groups[row] for row in part} - {None} for part in each]
+    assert sum(map(len, in_part)) == len(set.union(*in_part))
+    assert set(labels) == {labels[row] for row in parts.train}
+
+
+def test_groups_keep_the_fractions_about_right() -> None:
+    labels = ["a"] * 300 + ["b"] * 60
+    groups = [number // 3 for number in range(360)]
+    parts = split(labels, SplitSpec(group="g"), g=groups)
+    assert counts(parts.test, labels) == {"a": 60, "b": 12}
+    assert counts(parts.val, labels) == {"a": 30, "b": 6}
+
+
+def test_a_giant_group_goes_to_train() -> None:
+    labels = ["a"] * 102 + ["b"] * 9
+    groups = [0] * 100 + list(range(1, 12))
+    assert set(range(100)) <= set(split(labels, SplitSpec(group="g"), g=groups).train)
+
+
+def test_a_column_says_the_split_and_other_values_are_not_used(caplog: pytest.LogCaptureFixture) -> None:
+    column = ["train"] * 4 + ["val", "test", "holdout", None]
+    with caplog.at_level(logging.WARNING, "tailfuse"):
+        parts = split(["a", "b"] * 3 + [None, None], "part", part=column)
+    assert (parts.train.tolist(), parts.val.tolist(), parts.test.tolist()) == ([0, 1, 2, 3], [4], [5])
+    assert "2 rows are not used: their 'part' is" in caplog.text
+    assert "'holdout'" in caplog.text
+
+
+def test_without_val_some_of_train_become_val() -> None:
+    labels = ["a"] * 60 + ["b"] * 20 + ["c"] * 2 + ["a", "b", "c"]
+    parts = split(labels, "part", part=["train"] * 82 + ["test"] * 3)
+    assert parts.test.tolist() == [82, 83, 84]
+    assert counts(parts.val, labels) == {"a": 6, "b": 2, "c": 0}
+    assert counts(parts.train, labels) == {"a": 54, "b": 18, "c": 2}
+    assert np.intersect1d(parts.train, parts.val).size == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "columns", "how", "said"),
+    [
+        (["a", "a", None, "b"], {}, FRACTIONS, "row 3: label, column 'y': the label is missing"),
+        (["a", "a", "a"], {}, FRACTIONS, "label: column 'y' has one class, 'a'; at least two are needed"),
+        (["a", "a", "b"], {}, FRACTIONS,
+         "label: column 'y': class 'b' has one row, row 3; a class needs at least two"),
+        (["a", "a", "b", "b"], {}, FRACTIONS,
+         "split: no row is left for val; there are too few rows, or too few groups"),
+        (["a", "a", "b", "b"], {"part": ["train", "test", "test", "val"]}, "part",
+         "label: column 'y': class 'b' has no training row; row 4 is in val"),
+        (["a", "b", "a", "b"], {"part": ["train"] * 4}, "part",
+         "split: column 'part' has no row with 'test'"),
+        (["a", "b", "a", "b"], {"part": ["tr", "tr", "te", "te"]}, "part",
+         "split: column 'part' has no row with 'train'; it holds 'te', 'tr'"),
+        (["a", "a", "b", "b"], {"part": ["train", "test"] * 2}, "parts",
+         "split: the table has no column 'parts'; did you mean 'part'?"),
+        (["a", "a", "b", "b"], {"who": [1, 2, 3, 4]}, SplitSpec(group="whom"),
+         "split.group: the table has no column 'whom'; did you mean 'who'?"),
+    ],
+    ids=["null", "one class", "one row", "few", "val only", "no test", "no train", "no column", "no group"],
+)  # fmt: skip
+def test_a_table_that_cannot_be_split_is_named(labels: list, columns: dict, how, said: str) -> None:
+    with pytest.raises(TableError) as caught:
+        split(labels, how, **columns)
+    assert str(caught.value) == said

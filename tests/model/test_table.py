@@ -1,0 +1,205 @@
+"""Tables: what is read, what is missing, and how a wrong one is named."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from model.errors import TableError
+from model.table import columns_of, raw_values, read_table, typed
+from service.bundle.manifest import (
+    BooleanColumn,
+    CategoryColumn,
+    ImageModality,
+    NumberColumn,
+    TabularModality,
+    TextModality,
+)
+
+PICTURE = ImageModality(column="picture", height=8, width=8, channels=3)
+
+
+def values(table: pl.DataFrame, modality, folder: Path = Path(), rows: list[int] | None = None) -> list:
+    at = np.arange(len(table)) if rows is None else np.array(rows)
+    return list(raw_values(table, "m", modality, folder, at))
+
+
+@pytest.fixture
+def csv(tmp_path: Path):
+    def write(text: str | bytes) -> Path:
+        path = tmp_path / "table.csv"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def test_the_usual_spellings_of_missing_are_missing(csv) -> None:
+    table = read_table(csv('a,b,c\n1,x,\n,"",1.5\nNA,null,NaN\nnan,NaN,2\n'))
+    assert table.rows() == [(1, "x", None), (None, None, 1.5), (None, None, None), (None, None, 2.0)]
+
+
+def test_types_are_inferred_from_all_rows(csv) -> None:
+    table = read_table(csv("a,b\n" + "1,true\n" * 5000 + "x,false\n"))
+    assert table.schema == {"a": pl.String, "b": pl.Boolean}
+
+
+def test_csv_and_parquet_say_the_same(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": [1.5, float("nan"), None], "b": ["x", "", None], "c": [True, None, False]})
+    frame.write_csv(tmp_path / "table.csv")
+    frame.write_parquet(tmp_path / "table.parquet")
+    table = read_table(tmp_path / "table.parquet")
+    assert table.rows() == [(1.5, "x", True), (None, None, None), (None, None, False)]
+    assert table.equals(read_table(tmp_path / "table.csv"))
+
+
+def test_categoricals_and_decimals_are_read_as_strings_and_numbers(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": ["x", "y"], "b": ["1.5", "2"]}).with_columns(
+        pl.col("a").cast(pl.Categorical), pl.col("b").cast(pl.Decimal(10, 2))
+    )
+    frame.write_parquet(tmp_path / "table.parquet")
+    assert read_table(tmp_path / "table.parquet").rows() == [("x", 1.5), ("y", 2.0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,b\n1,2\n3,4,5\n", "line 3: 3 values, 2 columns"),
+        ("a,b\n1,2\n3\n", "line 3: 1 values, 2 columns"),
+        ('a,b\n"one\nline",2\n3\n', "line 4: 1 values, 2 columns"),
+        ("a,b,a\n1,2,3\n", "line 1: column 'a' is there twice"),
+        (b"a,b\n1,\xe9\n", "not UTF-8 text"),
+        ("a,b\n", "the table has no rows"),
+        ("", "empty CSV"),
+    ],
+    ids=["too many", "too few", "after a line break", "twice", "latin-1", "no rows", "empty"],
+)
+def test_a_bad_csv_is_named_with_its_line(csv, text: str | bytes, said: str) -> None:
+    path = csv(text)
+    with pytest.raises(TableError) as caught:
+        read_table(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert said in str(caught.value)
+
+
+def test_a_file_that_is_no_table_is_named(tmp_path: Path) -> None:
+    (tmp_path / "table.parquet").write_text("a,b\n1,2\n")
+    for name, said in [
+        ("table.parquet", "cannot be read"),
+        ("none.csv", "no such file"),
+        ("table.xlsx", "a table is a .csv or a .parquet file"),
+    ]:
+        with pytest.raises(TableError, match=f"{name}: {said}"):
+            read_table(tmp_path / name)
+
+
+def test_patterns_mean_columns_in_the_tables_order() -> None:
+    table = pl.DataFrame({name: [1] for name in ("rna_2", "age", "rna_1", "a[b]", "sex")})
+    assert columns_of(table, ["sex", "rna_*", "rna_1"], "k") == ["rna_2", "rna_1", "sex"]
+    assert columns_of(table, ["a[b]"], "k") == ["a[b]"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("ago", "modalities.m.columns: the table has no column 'ago'; did you mean 'age'?"),
+        ("dna_*", "modalities.m.columns: no column matches 'dna_*'"),
+    ],
+)
+def test_a_column_that_is_not_there_is_named_with_the_specs_key(pattern: str, said: str) -> None:
+    with pytest.raises(TableError) as caught:
+        columns_of(pl.DataFrame({"age": [1], "x": [2]}), [pattern], "modalities.m.columns")
+    assert str(caught.value) == said
+
+
+def test_tabular_rows_are_what_the_features_take() -> None:
+    modality = TabularModality(
+        columns=(
+            NumberColumn(name="age", mean=0, scale=1),
+            BooleanColumn(name="smoker"),
+            CategoryColumn(name="grade", categories=()),
+        ),
+        width=2,
+    )
+    table = pl.DataFrame(
+        {"age": [61, None, 3], "smoker": [True, None, False], "grade": [1.0, None, 3.0], "other": [0, 0, 0]}
+    )
+    assert values(table, modality) == [
+        {"age": 61.0, "smoker": True, "grade": "1"},
+        {"age": None, "smoker": None, "grade": None},
+        {"age": 3.0, "smoker": False, "grade": "3"},
+    ]
+    assert values(table, modality, rows=[2]) == [{"age": 3.0, "smoker": False, "grade": "3"}]
+
+
+@pytest.mark.parametrize(
+    ("given", "to", "expected"),
+    [
+        (pl.Series(["1.5", None, " 2"]), "number", None),
+        (pl.Series(["1.5", None, "2"]), "number", [1.5, None, 2.0]),
+        (pl.Series([True, None]), "number", [1.0, None]),
+        (pl.Series(["True", "false", None, "0"]), "boolean", [True, False, None, False]),
+        (pl.Series([1.0, 0.0, None]), "boolean", [True, False, None]),
+        (pl.Series([0, 2]), "boolean", None),
+        (pl.Series([0.5]), "category", ["0.5"]),
+        (pl.Series([True, False]), "category", ["true", "false"]),
+        (pl.Series([None, None]), "category", [None, None]),
+    ],
+)
+def test_values_are_read_as_the_type_they_should_have(given: pl.Series, to, expected) -> None:
+    rows = np.arange(len(given))
+    if expected is None:
+        with pytest.raises(TableError, match=r"row [23]: here: expected"):
+            typed(given, to, "here", rows)
+    else:
+        assert typed(given, to, "here", rows).to_list() == expected
+
+
+def test_an_infinite_number_is_named_with_its_row_and_column() -> None:
+    modality = TabularModality(columns=(NumberColumn(name="age", mean=0, scale=1),), width=1)
+    table = pl.DataFrame({"age": [1.0, 2.0, float("-inf")]})
+    with pytest.raises(TableError) as caught:
+        values(table, modality, rows=[0, 2])
+    assert str(caught.value) == "row 3: modality 'm', column 'age': expected a finite number, not -inf"
+
+
+def test_one_text_column_is_a_string_and_several_an_object() -> None:
+    table = pl.DataFrame({"title": ["a", None, None], "review": ["b", "c", None], "stars": [3, 4, None]})
+    one = TextModality(columns=("title",), buckets=8, ngrams=1, max_tokens=8)
+    assert values(table, one) == ["a", None, None]
+    three = TextModality(columns=("title", "review", "stars"), buckets=8, ngrams=1, max_tokens=8)
+    assert values(table, three) == [
+        {"title": "a", "review": "b", "stars": "3"},
+        {"title": None, "review": "c", "stars": "4"},
+        None,
+    ]
+
+
+def test_pictures_are_read_from_files_and_from_bytes(tmp_path: Path) -> None:
+    (tmp_path / "one.png").write_bytes(b"one")
+    (tmp_path / "empty.png").write_bytes(b"")
+    paths = pl.DataFrame({"picture": ["one.png", None, "empty.png"]})
+    assert values(paths, PICTURE, tmp_path) == [b"one", None, None]
+    binary = pl.DataFrame({"picture": [b"one", None, b""]})
+    assert values(binary, PICTURE) == [b"one", None, None]
+
+
+def test_a_picture_that_is_not_there_is_named_with_column_row_and_path(tmp_path: Path) -> None:
+    (tmp_path / "one.png").write_bytes(b"one")
+    table = pl.DataFrame({"picture": ["one.png", "two.png"]})
+    with pytest.raises(TableError) as caught:
+        values(table, PICTURE, tmp_path)
+    assert str(caught.value) == ("row 2: modality 'm', column 'picture': two.png: no such file or directory")
+
+
+@pytest.mark.parametrize("path", ["", ".", "a\0b"], ids=["empty", "folder", "NUL"])
+def test_a_path_that_is_no_file_is_named_or_absent(tmp_path: Path, path: str) -> None:
+    table = pl.DataFrame({"picture": [path]})
+    with pytest.raises(TableError, match="row 1: modality 'm', column 'picture'"):
+        values(table, PICTURE, tmp_path)
+
+
+def test_a_picture_column_of_numbers_is_refused() -> None:
+    with pytest.raises(TableError, match="column 'picture': holds int64; paths or the bytes"):
+        values(pl.DataFrame({"picture": [1]}), PICTURE)
