@@ -32,11 +32,11 @@ def check_labels(labels: pl.Series, rows: Rows) -> None:
     names, first, counts = np.unique(used.to_numpy(), return_index=True, return_counts=True)
     if len(names) < 2:
         raise TableError(
-            f"label: column '{labels.name}' has one class, '{names[0]}'; at least two are needed"
+            f"label: column '{labels.name}' has one class, '{names[0]:.80}'; at least two are needed"
         )
     for at in np.flatnonzero(counts == 1):
         raise TableError(
-            f"label: column '{labels.name}': class '{names[at]}' has one row, row {rows[first[at]] + 1}; "
+            f"label: column '{labels.name}': class '{names[at]:.80}' has one row, row {rows[first[at]] + 1}; "
             "a class needs at least two"
         )
 
@@ -48,7 +48,7 @@ def check_in_train(labels: pl.Series, parts: dict[str, Rows]) -> None:
         for row, label in zip(parts[part], labels[parts[part]], strict=True):
             if label not in trained:
                 raise TableError(
-                    f"label: column '{labels.name}': class '{label}' has no training row; "
+                    f"label: column '{labels.name}': class '{label:.80}' has no training row; "
                     f"row {row + 1} is in {part}"
                 )
 
@@ -59,7 +59,7 @@ def class_codes(labels: pl.Series, classes: Sequence[str], rows: Rows) -> NDArra
     codes = np.zeros(len(rows), np.int64)
     for at, (row, label) in enumerate(zip(rows, labels[rows], strict=True)):
         if label not in code_of:
-            what = "the label is missing" if label is None else f"'{label}' is not a class of this model"
+            what = "the label is missing" if label is None else f"'{label:.80}' is not a class of this model"
             hint = did_you_mean(label or "", classes)
             raise TableError(f"row {row + 1}: label, column '{labels.name}': {what}{hint}")
         codes[at] = code_of[label]

@@ -12,6 +12,7 @@ from PIL import Image
 from model.errors import TableError
 from model.fit import MAX_CATEGORIES
 from model.split import PARTS
+from model.table import type_name
 
 LABELS = ("label", "labels", "class", "target", "y", "diagnosis", "dx", "category", "species", "outcome")
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -87,14 +88,16 @@ def place_column(guess: Guess, series: pl.Series, values: pl.Series, folder: Pat
     distinct = 0 if series.dtype.is_nested() else values.n_unique()
     is_picture = looks_like_picture(values)
     size = picture_size(values[0], folder) if is_picture else None
-    if not len(values):
+    if not name:
+        guess.left_out[name] = "it has no name"
+    elif not len(values):
         guess.left_out[name] = "it has no value in a training row"
     elif size:
         guess.pictures[name] = size
     elif is_picture:
         guess.left_out[name] = "it looks like pictures, but the first one cannot be opened"
     elif not (series.dtype in (pl.String, pl.Boolean) or series.dtype.is_numeric()):
-        guess.left_out[name] = f"it holds {str(series.dtype).lower()}"
+        guess.left_out[name] = f"it holds {type_name(series)}"
     elif looks_like_text(values):
         guess.texts.append(name)
     elif ID.fullmatch(name):

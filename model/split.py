@@ -11,7 +11,7 @@ from model.classes import check_in_train, check_labels
 from model.errors import TableError
 from model.spec import SplitSpec
 from model.spelling import did_you_mean
-from model.table import Rows
+from model.table import Rows, typed
 
 PARTS = ("train", "val", "test")
 
@@ -56,10 +56,11 @@ def by_column(table: pl.DataFrame, column: str) -> dict[str, Rows]:
     if column not in table.columns:
         hint = did_you_mean(column, table.columns)
         raise TableError(f"split: the table has no column '{column}'{hint}")
-    values = table[column].cast(pl.String, strict=False)
+    values = typed(table[column], "category", f"split, column '{column}'", np.arange(len(table)))
     parts = {part: np.flatnonzero((values == part).fill_null(False).to_numpy()) for part in PARTS}
-    other = values.filter(~values.is_in(PARTS) | values.is_null())
-    shown = ", ".join(f"'{value}'" for value in other.unique().sort().head(3))
+    other = values.filter(~values.fill_null("").is_in(PARTS))
+    examples = other.fill_null("missing").unique().sort().head(3)
+    shown = ", ".join(value if value == "missing" else f"'{value:.40}'" for value in examples)
     for part in ("train", "test"):
         if not len(parts[part]):
             found = f"; it holds {shown}" if len(other) else ""
@@ -77,7 +78,7 @@ def groups_of(table: pl.DataFrame, column: str | None) -> NDArray[np.int64]:
     if column not in table.columns:
         hint = did_you_mean(column, table.columns)
         raise TableError(f"split.group: the table has no column '{column}'{hint}")
-    values = table[column].cast(pl.String)
+    values = typed(table[column], "category", f"split.group, column '{column}'", alone)
     _, groups = np.unique(values.fill_null("").to_numpy(), return_inverse=True)
     return np.where(values.is_null().to_numpy(), len(table) + alone, groups)
 

@@ -98,7 +98,7 @@ def typed(series: pl.Series, to: ColumnType, where: str, rows: Rows) -> pl.Serie
     """The values at `rows` as Float64, Boolean or String. Raises TableError with `where` and the row."""
     if series.dtype.is_nested() or series.dtype.is_temporal() or series.dtype in (pl.Binary, pl.Object):
         raise TableError(
-            f"{where}: holds {str(series.dtype).lower()}; a column of numbers, booleans or strings is taken"
+            f"{where}: holds {type_name(series)}; a column of numbers, booleans or strings is taken"
         )
     values = series[rows]
     if to == "category":
@@ -119,6 +119,11 @@ def typed(series: pl.Series, to: ColumnType, where: str, rows: Rows) -> pl.Serie
         expected = "a finite number" if to == "number" else "true or false"
         raise TableError(f"row {rows[at] + 1}: {where}: expected {expected}, not {values[at]!r:.40}")
     return converted
+
+
+def type_name(series: pl.Series) -> str:
+    """A column's type in one word, for a message."""
+    return str(series.dtype.base_type()).lower()
 
 
 def place(modality: str, column: str) -> str:
@@ -155,14 +160,12 @@ def pictures(table: pl.DataFrame, name: str, column: str, folder: Path, rows: Ro
     where = place(name, column)
     series = table[column]
     if series.dtype not in (pl.String, pl.Binary, pl.Null):
-        raise TableError(
-            f"{where}: holds {str(series.dtype).lower()}; paths or the bytes of pictures are taken"
-        )
+        raise TableError(f"{where}: holds {type_name(series)}; paths or the bytes of pictures are taken")
     for row, value in zip(rows, series[rows], strict=True):
         if isinstance(value, str):
             try:
                 value = (folder / value).read_bytes()
             except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", None) or "not a path"
-                raise TableError(f"row {row + 1}: {where}: {value}: {why.lower()}") from None
+                raise TableError(f"row {row + 1}: {where}: {value:.80}: {why.lower()}") from None
         yield value or None

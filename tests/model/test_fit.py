@@ -74,7 +74,7 @@ def test_categories_come_most_frequent_first_and_at_most_255_of_them() -> None:
          "row 3: modality 'm', column 'age': expected a finite number, not inf"),
         ({"age": [0.0, 1e308, -1e308]}, "modality 'm', column 'age': the numbers are too large to scale"),
         ({"age": [[1], [2], [3]]},
-         "modality 'm', column 'age': holds list(int64); a column of numbers, booleans or strings is taken"),
+         "modality 'm', column 'age': holds list; a column of numbers, booleans or strings is taken"),
         ({"age": [datetime.date(2020, 1, 1)] * 3},
          "modality 'm', column 'age': holds date; a column of numbers, booleans or strings is taken"),
     ],
