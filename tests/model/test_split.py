@@ -115,7 +115,7 @@ def test_without_val_some_of_train_become_val() -> None:
         (["a", "a", "b", "b"], {"who": [1, 2, 3, 4]}, SplitSpec(group="whom"),
          "split.group: the table has no column 'whom'; did you mean 'who'?"),
     ],
-    ids=["null", "one class", "one row", "few", "val only", "no test", "lists", "no train", "column", "group"],
+    ids=["null", "1 class", "one row", "few", "val only", "no test", "lists", "no train", "split", "group"],
 )  # fmt: skip
 def test_a_table_that_cannot_be_split_is_named(labels: list, columns: dict, how, said: str) -> None:
     with pytest.raises(TableError) as caught:
