@@ -10,7 +10,7 @@ SHIFT, TURN, ZOOM, LIGHT = 0.08, math.radians(12), 0.12, 0.15
 
 
 def augment(pictures: Tensor) -> Tensor:
-    """Each picture moved, turned, scaled and lit a little: (n, channels, h, w) 0..255 -> float, the same shape.
+    """Each picture moved, turned, scaled and lit a little: (n, channels, h, w) 0..255 -> float.
 
     No mirror image: for letters, digits and many defects that is another class.
     """

@@ -54,13 +54,16 @@ class ConfidenceNetwork(nn.Module):
         self.register_buffer("prototypes", torch.zeros(n_prototypes, width))
         self.register_buffer("mean", torch.zeros(N_STATISTICS))
         self.register_buffer("scale", torch.ones(N_STATISTICS))
-        last = nn.Linear(hidden, 1)
-        self.layers = nn.Sequential(
-            nn.Linear(N_STATISTICS, hidden), nn.Tanh(), last
-        )
+        self.first, last = nn.Linear(N_STATISTICS, hidden), nn.Linear(hidden, 1)
+        self.layers = nn.Sequential(self.first, nn.Tanh(), last)
         # Until it is fitted every modality is trusted alike.
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
+
+    def score(self, embedding: Tensor, logits: Tensor) -> Tensor:
+        """The log-odds of being right: (n, W), (n, E, C) -> (n,)"""
+        score: Tensor = self(statistics(embedding, logits, self.prototypes))
+        return score
 
     def forward(self, seen: Tensor) -> Tensor:
         """(n, 6) -> (n,)"""

@@ -204,13 +204,13 @@ def or_none(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def subset_table(evaluation: Evaluation) -> Table:
+def subset_table(metrics: Mapping[str, SubsetMetrics]) -> Table:
     """The metrics by subset, narrow enough for a terminal of 80 columns."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("subset", overflow="fold")
     for heading in ("rows", "bal.\nacc.", "many", "medium", "few", "macro\nF1", "acc.", "NLL", "ECE"):
         table.add_column(heading, justify="right")
-    for name, each in evaluation.metrics.items():
+    for name, each in metrics.items():
         shares = each.balanced_accuracy, each.many, each.medium, each.few, each.macro_f1, each.accuracy
         cells = (str(each.rows), *map(percent, shares), decimal(each.nll), decimal(each.ece))
         table.add_row(name, *cells)

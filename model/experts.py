@@ -23,8 +23,8 @@ class ExpertHead(nn.Module):
 
     def forward(self, embedding: Tensor) -> Tensor:
         """(n, width) -> (n, E, C)"""
-        logits: Tensor = self.linear(embedding)
-        return logits.unflatten(1, self.shape)
+        logits: Tensor = self.linear(embedding).unflatten(1, self.shape)
+        return logits
 
 
 def adjustments(prior: Tensor, taus: Sequence[float]) -> Tensor:

@@ -61,7 +61,8 @@ def export_onnx(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> None:
         shapes.append({0: batch, 1: batch} if rows.dtype == torch.int64 else {0: batch})
         shapes.append({0: batch})
     # The exporter reports its progress as warnings and log lines; what counts is checked below.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for noisy in ("torch.onnx", "onnx_ir", "onnxscript"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -82,8 +83,8 @@ def export_torchscript(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> No
     """model.ts. Traced, not scripted: any encoder can be traced, and no branch depends on the data."""
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # torch.jit says that it is deprecated
-        traced = torch.jit.trace(graph, flat, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
-        torch.jit.freeze(traced.eval()).save(path)  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(graph, flat, check_trace=False, strict=False)
+        torch.jit.freeze(traced.eval()).save(path)
 
 
 @torch.no_grad()
@@ -129,7 +130,9 @@ def mixed(part: Part) -> Part:
     """The same rows, each with another subset of its modalities."""
     every = subsets(part.modalities)
     position = {
-        name: np.array([at if name in every[i % len(every)] else -1 for i, at in enumerate(part.position[name])])
+        name: np.array(
+            [at if name in every[i % len(every)] else -1 for i, at in enumerate(part.position[name])]
+        )
         for name in part.modalities
     }
     return Part(part.inputs, position, part.labels)

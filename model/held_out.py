@@ -44,14 +44,14 @@ class Evidence(NamedTuple):
 def set_prototypes(network: Network, train: Part, device: torch.device) -> None:
     """Keep embeddings of training rows, spread over the classes, in each confidence network."""
     network.eval()
-    for name, confidence in zip(network.modalities, network.confidence.values(), strict=True):
+    for name in network.modalities:
+        prototypes = network.confidence(name).prototypes
         rows = class_by_class(train.only([name]))
-        n = len(confidence.prototypes)
-        chosen = rows.take(torch.arange(n).remainder(len(rows)).numpy())
+        chosen = rows.take(torch.arange(len(prototypes)).remainder(len(rows)).numpy())
         with torch.no_grad():
-            inputs = tensors_of(chosen.batch(), device).inputs[name]
-            embedding = torch.cat([network.encoders[f"at_{name}"](each) for each in inputs.split(256)])
-        confidence.prototypes.copy_(embedding)
+            prototypes.copy_(
+                network.encode_one(name, tensors_of(chosen.batch(), device).inputs[name]).embedding
+            )
 
 
 def class_by_class(part: Part) -> Part:
@@ -73,14 +73,17 @@ def fit_confidence(
     Classes count alike, however many rows they have; damaged copies count as much as clean rows.
     """
     generator = torch.Generator().manual_seed(seed)
-    for name, confidence in zip(network.modalities, network.confidence.values(), strict=True):
+    for name in network.modalities:
+        confidence = network.confidence(name)
         seen = [gather(each, name, modalities[name], generator, device) for each in held_out]
         evidence = Evidence(*(torch.cat(each) for each in zip(*seen, strict=True)))
+        if not len(evidence.target):
+            continue  # nothing was held out: this modality is trusted like any other
         confidence.mean.copy_(evidence.statistics.mean(0))
         confidence.scale.copy_(evidence.statistics.std(0).clamp(min=1e-3))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            confidence.layers[0].reset_parameters()
+            confidence.first.reset_parameters()
         for parameter in confidence.parameters():
             parameter.requires_grad_(True)
         optimizer = torch.optim.AdamW(confidence.parameters(), lr=0.02, weight_decay=0.01)
@@ -99,7 +102,7 @@ def gather(
 ) -> Evidence:
     """The evidence of one modality's held-out rows, clean and damaged."""
     network, part = held_out.network, held_out.part.only([name])
-    prototypes = network.confidence[f"at_{name}"].prototypes
+    prototypes = network.confidence(name).prototypes
     rows = tensors_of(part.batch()).inputs[name]
     labels = torch.from_numpy(part.labels)
     counts = torch.bincount(labels, minlength=network.adjustment.shape[1])
@@ -107,8 +110,7 @@ def gather(
     seen, targets = [], []
     for kind in (rows, damage(rows, modality, generator)):
         for piece, label in zip(kind.split(256), labels.split(256), strict=True):
-            embedding = network.encoders[f"at_{name}"](piece.to(device))
-            logits = network.heads[f"at_{name}"](embedding)
+            embedding, logits = network.encode_one(name, piece.to(device))
             seen.append(statistics(embedding, logits, prototypes))
             own = aggregate(logits)[torch.arange(len(label)), label.to(device)]
             targets.append(own.exp())
@@ -156,10 +158,8 @@ def answers(network: Network, held_out: HeldOut, generator: torch.Generator, dev
     inputs, rows, presence = tensors_of(part.batch(), device)
     encoded = other.encode(inputs)
     scores = [
-        confidence(statistics(*encoded[name], own.prototypes))
-        for name, confidence, own in zip(
-            network.modalities, network.confidence.values(), other.confidence.values(), strict=True
-        )
+        network.confidence(name)(statistics(*each, other.confidence(name).prototypes))
+        for name, each in encoded.items()
     ]
     return Answers(
         votes=other.scatter([aggregate(each.logits) for each in encoded.values()], rows, len(part)),
@@ -175,7 +175,9 @@ def thin(presence: Tensor, generator: torch.Generator) -> Tensor:
     """A random subset of each row's modalities: every number of them equally likely, one at least."""
     order = torch.rand(presence.shape, generator=generator).to(presence.device).masked_fill(~presence, 2.0)
     rank = order.argsort(1).argsort(1)  # present ones first
-    kept = torch.rand(len(presence), 1, generator=generator).to(presence.device) * presence.sum(1, keepdim=True)
+    kept = torch.rand(len(presence), 1, generator=generator).to(presence.device) * presence.sum(
+        1, keepdim=True
+    )
     return presence & (rank <= kept)
 
 

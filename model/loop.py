@@ -60,13 +60,17 @@ def fit_network(
     Every epoch draws its randomness from (seed, epoch) alone, so a run that was killed and resumed
     ends with the very same weights as one that was not.
     """
-    trained = [p for name, p in network.named_parameters() if not name.startswith(("confidence.", "fusion."))]
-    for parameter in (*network.confidence.parameters(), *network.fusion.parameters()):
+    trained = [
+        p for name, p in network.named_parameters() if not name.startswith(("confidences.", "fusion."))
+    ]
+    for parameter in (*network.confidences.parameters(), *network.fusion.parameters()):
         parameter.requires_grad_(False)  # fitted later, on held-out rows
     optimizer = torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=training.weight_decay)
     state = checkpoint.load(path) or {"log": [], "best": None, "waited": 0, "finished": False}
     log = [Epoch(*line) for line in state["log"]]
-    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(average_decay(stage, training)), use_buffers=True)
+    averaged = AveragedModel(
+        network, multi_avg_fn=get_ema_multi_avg_fn(average_decay(stage, training)), use_buffers=True
+    )
     if log:
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
@@ -162,7 +166,7 @@ def generator_of(*numbers: int) -> torch.Generator:
 
 
 @torch.no_grad()
-def validate(network: Network, val: Part, device: torch.device) -> tuple[float, float]:
+def validate(network: nn.Module, val: Part, device: torch.device) -> tuple[float, float]:
     """Class-balanced negative log-likelihood, and balanced accuracy, of the rows as they are."""
     network.eval()
     log_p = torch.cat(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from model.confidence import ConfidenceNetwork, statistics
+from model.confidence import ConfidenceNetwork
 from model.experts import ExpertHead, adjustments, aggregate
 from model.fusion import Fusion, JointBranch, modulation
 
@@ -49,26 +49,25 @@ class Network(nn.Module):
         self.modalities = list(encoders)
         self.width = width
         n_modalities, n_classes, n_experts = len(encoders), len(prior), len(taus)
-        # "at_" keeps a modality called "train" or "type" from shadowing a method of ModuleDict.
-        self.encoders = nn.ModuleDict({f"at_{name}": encoder for name, encoder in encoders.items()})
-        self.heads = nn.ModuleDict({f"at_{name}": ExpertHead(width, n_experts, n_classes) for name in encoders})
+        self.encoders = nn.ModuleList(encoders.values())
+        self.heads = nn.ModuleList(ExpertHead(width, n_experts, n_classes) for _ in encoders)
         self.joint = JointBranch(n_modalities, width, n_experts, n_classes, dropout)
-        self.confidence = nn.ModuleDict(
-            {f"at_{name}": ConfidenceNetwork(n_prototypes[name], width) for name in encoders}
-        )
+        self.confidences = nn.ModuleList(ConfidenceNetwork(n_prototypes[name], width) for name in encoders)
         self.fusion = Fusion(n_modalities)
         self.register_buffer("adjustment", adjustments(prior, taus))
 
     def encode(self, inputs: Rows) -> dict[str, Encoded]:
         """Each modality's present rows through its encoder and its experts."""
-        encoded = {}
-        for name in self.modalities:
-            if self.training and not len(inputs[name]):  # batch norm learns nothing from no rows
-                embedding = self.adjustment.new_zeros((0, self.width))
-            else:
-                embedding = self.encoders[f"at_{name}"](inputs[name])
-            encoded[name] = Encoded(embedding, self.heads[f"at_{name}"](embedding))
-        return encoded
+        return {name: self.encode_one(name, inputs[name]) for name in self.modalities}
+
+    def encode_one(self, name: str, rows: Tensor) -> Encoded:
+        """Rows of one modality, (n, ...), through its encoder and its experts."""
+        m = self.modalities.index(name)
+        if self.training and not len(rows):  # batch norm learns nothing from no rows
+            embedding = self.adjustment.new_zeros((0, self.width))
+        else:
+            embedding = self.encoders[m](rows)
+        return Encoded(embedding, self.heads[m](embedding))
 
     def scatter(self, present: Sequence[Tensor], rows: Rows, size: int) -> Tensor:
         """Lay the rows of each modality, (n_m, ...) each, at their samples: (B, M, ...), absent slots 0."""
@@ -79,10 +78,13 @@ class Network(nn.Module):
 
     def scores(self, encoded: Mapping[str, Encoded]) -> list[Tensor]:
         """The log-odds of each modality being right, for its present rows: (n_m,) each."""
-        return [
-            network(statistics(encoded[name].embedding, encoded[name].logits, network.prototypes))
-            for name, network in zip(self.modalities, self.confidence.values(), strict=True)
-        ]
+        return [self.confidence(name).score(*encoded[name]) for name in self.modalities]
+
+    def confidence(self, name: str) -> ConfidenceNetwork:
+        """The confidence network of a modality."""
+        network = self.confidences[self.modalities.index(name)]
+        assert isinstance(network, ConfidenceNetwork)
+        return network
 
     def forward(self, inputs: Rows, rows: Rows, presence: Tensor) -> Answer:
         """A ragged batch -> probabilities, weights, confidences.

@@ -76,7 +76,7 @@ class Objective(nn.Module):
         target = blend(target, drawn.partner, share[:, None])
 
         total = expert_loss(network.joint(embeddings, drawn.u * present), network.adjustment, target).mean()
-        for m, head in enumerate(network.heads.values()):
+        for m, head in enumerate(network.heads):
             loss = expert_loss(head(embeddings[:, m]), network.adjustment, target)
             total = total + (loss * present[:, m]).sum() / present[:, m].sum().clamp(min=1)
         return total

@@ -6,7 +6,6 @@ A run's folder holds run.json (what it was started with), a checkpoint per stage
 import csv
 import json
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 from numpy.typing import NDArray
 
 from model import checkpoint
@@ -35,19 +34,22 @@ FINAL, TRAINED, RUN, LOG, BUNDLE = "final", "trained.pt", "run.json", "log.csv",
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What to train on, in Fabric's words: accelerator auto|cpu|gpu, devices, precision 32-true|bf16-mixed|…"""
+    """What to train on, in Fabric's words; precision is 32-true, bf16-mixed, …"""
 
     accelerator: str = "auto"
     devices: int | str = 1
-    precision: str = "32-true"
+    precision: Any = "32-true"
 
     def fabric(self) -> Fabric:
         # A batch may lack a modality altogether, so that some parameters get no gradient.
         strategy = "auto" if self.devices in (1, "1") else DDPStrategy(find_unused_parameters=True)
         try:
             return Fabric(
-                accelerator=self.accelerator, devices=self.devices, precision=self.precision, strategy=strategy
-            )  # type: ignore[arg-type]
+                accelerator=self.accelerator,
+                devices=self.devices,
+                precision=self.precision,
+                strategy=strategy,
+            )
         except (ValueError, RuntimeError) as error:
             raise RunError(f"cannot train on this hardware: {str(error).splitlines()[0]}") from None
 
@@ -60,8 +62,12 @@ class Listener(NamedTuple):
     on_step: Callable[[str], None]  # what is being done now
 
 
-def train(spec: Spec, run: Path, hardware: Hardware, listener: Listener, *, resume: bool = False) -> Path:
-    """Train, fit, export; the bundle's folder. A run that was killed goes on with `resume`.
+def train(
+    spec: Spec, run: Path, hardware: Hardware, listener: Listener, *, resume: bool = False
+) -> Path | None:
+    """Train, fit, export; the bundle's folder, or None in all but the first of several processes.
+
+    A run that was killed goes on with `resume`.
 
     Raises SpecError, TableError, RunError.
     """
@@ -75,7 +81,7 @@ def train(spec: Spec, run: Path, hardware: Hardware, listener: Listener, *, resu
     dataset = load_dataset(spec, listener.on_load)
     network, held_out = train_stages(fabric, spec, dataset, run, listener)
     if not fabric.is_global_zero:
-        return run / BUNDLE
+        return None
     if not (run / TRAINED).exists():
         listener.on_step("fitting confidences and fusion on held-out rows")
         device = fabric.device
@@ -113,7 +119,9 @@ def open_run(run: Path, spec: Spec, *, resume: bool) -> None:
         raise RunError(f"{run} holds a run already; go on with it by --resume, or choose another --out")
     before = json.loads(path.read_text())
     for key in differing(before["spec"], begun["spec"]):
-        raise RunError(f"{run} was started with another {key}; resume with the same spec, or choose another --out")
+        raise RunError(
+            f"{run} was started with another {key}; resume with the same spec, or choose another --out"
+        )
     if before["table_sha256"] != begun["table_sha256"]:
         raise RunError(f"{run} was started with another {spec.table.name}; choose another --out")
 
@@ -166,7 +174,7 @@ def train_stages(
 
 
 def folds(labels: NDArray[np.int64], n_folds: int, seed: int) -> NDArray[np.int64]:
-    """The fold of each row, every class spread as evenly as can be: (N,). Classes may be smaller than n_folds."""
+    """The fold of each row, every class spread as evenly as can be: (N,)."""
     random = np.random.default_rng(seed)
     fold = np.zeros(len(labels), np.int64)
     for each in np.unique(labels):
@@ -191,8 +199,3 @@ def read_log(path: Path) -> list[dict[str, float]]:
         return []
     with path.open(newline="") as file:
         return [{key: float(value) for key, value in line.items()} for line in csv.DictReader(file)]
-
-
-def discard(run: Path) -> None:
-    """Remove a run's folder."""
-    shutil.rmtree(run, ignore_errors=True)

@@ -148,16 +148,16 @@ def tiny_manifest(files: dict[str, str]) -> Manifest:
         nll=0.3,
         ece=0.02,
     )
-    manifest = Manifest(
+    return Manifest(
         name="skin-lesions", version="3", label="diagnosis",
         classes=tuple(
             ClassInfo(name=name, train_count=count, shot=shot)
             for name, count, shot in zip(CLASSES, (90, 40, 3), ("many", "medium", "few"), strict=True)
         ),
-        modalities=MODALITIES, input_schema={}, calibration={}, metrics={"image+clinical+notes": metrics},
-        reference={}, parity={}, spec={}, built_with={}, files=files,
+        modalities=MODALITIES, input_schema=input_schema(features_by_modality(MODALITIES)),
+        metrics={"image+clinical+notes": metrics},
+        calibration={}, reference={}, parity={}, spec={}, built_with={}, files=files,
     )  # fmt: skip
-    return manifest.model_copy(update={"input_schema": input_schema(features_by_modality(manifest))})
 
 
 @pytest.fixture(scope="session")

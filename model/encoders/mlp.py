@@ -8,7 +8,9 @@ from service.bundle.manifest import TabularModality
 class Mlp(nn.Module):
     """One hidden layer, strongly regularised: on few rows a deeper one only memorises more."""
 
-    def __init__(self, modality: TabularModality, *, width: int, dropout: float, input_dropout: float) -> None:
+    def __init__(
+        self, modality: TabularModality, *, width: int, dropout: float, input_dropout: float
+    ) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Dropout(input_dropout),

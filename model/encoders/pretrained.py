@@ -1,7 +1,6 @@
 """Encoders of pictures that start from weights learnt on ImageNet. Their packages are extras."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.errors import SpecError
@@ -15,9 +14,15 @@ class Pretrained(nn.Module):
     std: Tensor
 
     def __init__(
-        self, backbone: nn.Module, *, mean: tuple[float, ...], std: tuple[float, ...], width: int, dropout: float,
+        self,
+        backbone: nn.Module,
+        *,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        width: int,
+        dropout: float,
         example: tuple[int, int],
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1) * 255)

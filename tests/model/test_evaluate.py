@@ -191,5 +191,5 @@ def test_the_table_has_percentages_and_dashes(lacking: Part) -> None:
 def printed(evaluation: Evaluation) -> list[str]:
     console = Console(width=80)
     with console.capture() as capture:
-        console.print(subset_table(evaluation))
+        console.print(subset_table(evaluation.metrics))
     return capture.get().splitlines()

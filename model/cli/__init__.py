@@ -1,0 +1,82 @@
+"""The command `tailfuse`. Each subcommand is a file here, imported when it is needed; so is torch."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import click
+from click.shell_completion import get_completion_class
+
+from model.errors import UserError
+from service.bundle import ServiceError
+
+COMMANDS = {
+    "demo": "model.cli.demo",
+    "init": "model.cli.init",
+    "train": "model.cli.train",
+    "evaluate": "model.cli.evaluate",
+    "export": "model.cli.export",
+    "predict": "model.cli.predict",
+    "serve": "service.__main__",
+    "completion": "model.cli",
+}
+EXTRA_OF = {
+    "polars": "train",
+    "torch": "train",
+    "lightning_fabric": "train",
+    "rich": "train",
+    "sklearn": "train",
+}
+
+
+class Commands(click.Group):
+    """The subcommands, in the order in which they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name == "completion":
+            return completion
+        module = COMMANDS.get(name)
+        return importlib.import_module(module).command if module else None
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except (UserError, ServiceError) as error:
+            raise click.ClickException(str(error)) from None
+        except ModuleNotFoundError as error:
+            extra = EXTRA_OF.get((error.name or "").partition(".")[0])
+            if extra is None:
+                raise
+            raise click.ClickException(
+                f"this command needs {error.name}, which the base install leaves out; "
+                f"pip install 'tailfuse[{extra}]'"
+            ) from None
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with `tailfuse demo`, or with `tailfuse init your-table.csv`.",
+)
+@click.version_option(package_name="tailfuse")
+def main() -> None:
+    """Learn from rows described by pictures, numbers and text, where some classes are rare and any
+    description may be missing; export the fused model; serve it over HTTP."""
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a script that completes tailfuse in SHELL.
+
+    \b
+    bash:  eval "$(tailfuse completion bash)"    in ~/.bashrc
+    zsh:   eval "$(tailfuse completion zsh)"     in ~/.zshrc
+    fish:  tailfuse completion fish > ~/.config/fish/completions/tailfuse.fish
+    """
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(main, {}, Path(sys.argv[0]).name, "_TAILFUSE_COMPLETE").source())

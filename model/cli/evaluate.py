@@ -1,0 +1,42 @@
+"""tailfuse evaluate"""
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+
+@click.command("evaluate")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option("--part", help="Only the rows whose split column says this, as in: --part test")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), default="evaluation.json", show_default=True,
+    help="Where all figures go.",
+)  # fmt: skip
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the figures as JSON on stdout instead of a table."
+)
+@click.option("--runtime", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
+def command(bundle: Path, table: Path, part: str | None, out: Path, as_json: bool, runtime: str) -> None:
+    """Judge BUNDLE on the labelled rows of TABLE: every subset of modalities; many, medium and few shots."""
+    from rich.console import Console
+
+    from model.evaluate import evaluate, evaluation_json, subset_table
+    from model.labelled import labelled_part
+    from service.bundle import open_bundle
+
+    opened = open_bundle(bundle, runtime=runtime, threads=0)  # type: ignore[arg-type]
+    judged = evaluate(
+        opened.runtime.run, labelled_part(opened.manifest, table, part), opened.manifest.classes
+    )
+    text = json.dumps(evaluation_json(judged), indent=1)
+    beside = out.with_name(f".{out.name}.part")
+    beside.write_text(text)
+    os.replace(beside, out)
+    if as_json:
+        click.echo(text)
+        return
+    Console().print(subset_table(judged.metrics))
+    click.echo(f"All figures: {out}", err=True)

@@ -1,0 +1,40 @@
+"""tailfuse export"""
+
+import json
+from pathlib import Path
+
+import click
+
+from model.errors import RunError, UserError
+
+
+@click.command("export")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="The bundle: a folder, or a file ending in .zip."
+)
+def command(run: Path, out: Path | None) -> None:
+    """Export the trained network of RUN (a folder of `tailfuse train`) as a bundle.
+
+    Both graphs are checked against the network on every subset of modalities; nothing is written if one
+    differs. Training exports already: this is for a .zip, or for a table or tailfuse that has changed.
+    """
+    import tempfile
+
+    from model.dataset import load_dataset
+    from model.spec import Spec
+    from model.train import BUNDLE, RUN, export_run
+    from service.bundle import pack
+
+    if not (run / RUN).is_file():
+        raise RunError(f"{run} is not the folder of a run: it has no {RUN}")
+    spec = Spec.model_validate(json.loads((run / RUN).read_text())["spec"])
+    target = out or run / BUNDLE
+    if target.suffix != ".zip":
+        if out is not None and target.exists():
+            raise UserError(f"{target} is there already; choose another --out")
+        export_run(run, spec, load_dataset(spec), target)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            pack(export_run(run, spec, load_dataset(spec), Path(folder) / BUNDLE), target)
+    click.echo(f"Written: {target}")

@@ -1,0 +1,111 @@
+"""tailfuse predict"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from model.errors import UserError
+from service.bundle import Bundle, answer_of, open_bundle, predictions_of
+
+
+@click.command("predict")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("table", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "-i", "--input", "inputs", multiple=True, metavar="MODALITY=VALUE",
+    help="One modality of one sample: a picture's path, JSON or @file.json for numbers, a text or @file.txt.",
+)  # fmt: skip
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="Where the answers for a table go.  [stdout]"
+)
+@click.option("--runtime", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
+def command(
+    bundle: Path, table: Path | None, inputs: tuple[str, ...], out: Path | None, runtime: str
+) -> None:
+    """Answer with BUNDLE, without a server: for every row of TABLE, as CSV, or for one sample, as JSON.
+
+    \b
+    tailfuse predict runs/digits/bundle table.csv --out answers.csv
+    tailfuse predict runs/digits/bundle -i image=0042.png -i shape=@shape.json
+    """
+    if (table is None) == (not inputs):
+        raise click.UsageError("give either a TABLE or one sample by --input")
+    opened = open_bundle(bundle, runtime=runtime, threads=0)  # type: ignore[arg-type]
+    if table is None:
+        click.echo(predict_sample(opened, dict(parse_input(opened, each) for each in inputs)))
+        return
+    text = predict_table(opened, table)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    beside = out.with_name(f".{out.name}.part")
+    beside.write_text(text)
+    os.replace(beside, out)
+    click.echo(f"Written: {out}", err=True)
+
+
+def parse_input(bundle: Bundle, text: str) -> tuple[str, Any]:
+    """MODALITY=VALUE as the name and the raw value. Raises UserError."""
+    name, equals, value = text.partition("=")
+    modality = bundle.manifest.modalities.get(name)
+    if not equals or modality is None:
+        known = ", ".join(bundle.manifest.modalities)
+        raise UserError(f"--input {text}: expected MODALITY=VALUE, where MODALITY is one of {known}")
+    try:
+        if modality.kind == "image":
+            return name, Path(value.removeprefix("@")).read_bytes()
+        content = Path(value[1:]).read_text() if value.startswith("@") else value
+        return name, orjson.loads(content) if modality.kind == "tabular" else content
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise UserError(f"--input {name}: {value.removeprefix('@')}: {reason}") from None
+    except orjson.JSONDecodeError as error:
+        raise UserError(f"--input {name}: not JSON: {error}") from None
+
+
+def predict_sample(bundle: Bundle, inputs: dict[str, Any]) -> str:
+    """The answer for one sample as JSON, as POST /predict gives it."""
+    sample = bundle.sample(inputs)
+    batch = bundle.collate([sample])
+    [prediction] = predictions_of(bundle.runtime.run(batch), batch.presence, bundle.manifest.class_names)
+    return orjson.dumps(answer_of(prediction, bundle.manifest), option=orjson.OPT_INDENT_2).decode()
+
+
+def predict_table(bundle: Bundle, path: Path) -> str:
+    """The answers for all rows as CSV: label, then probabilities, weights and confidences.
+
+    A row without any modality has empty answers. Raises TableError.
+    """
+    import numpy as np
+    import polars as pl
+
+    from model.dataset import part_of
+    from model.evaluate import predict_part
+    from model.table import read_table
+
+    manifest = bundle.manifest
+    part = part_of(read_table(path), manifest.modalities, path.parent)
+    presence = part.presence()
+    answered = np.flatnonzero(presence.any(axis=1))
+    if not len(answered):
+        raise UserError(f"{path}: no row has any modality of this model: {', '.join(manifest.modalities)}")
+    output = predict_part(bundle.runtime.run, part.take(answered))
+    order = output.probabilities.argmax(axis=1)
+    names = np.array(manifest.class_names, object)
+    columns: dict[str, Any] = {
+        "row": answered + 1,
+        "label": names[order],
+        "probability": output.probabilities.max(1),
+    }
+    columns |= {f"probability.{name}": output.probabilities[:, c] for c, name in enumerate(names)}
+    for m, name in enumerate(manifest.modalities):
+        columns[f"weight.{name}"] = output.weights[:, m]
+        columns[f"confidence.{name}"] = np.where(presence[answered, m], output.confidences[:, m], np.nan)
+    rows = pl.DataFrame({"row": np.arange(len(part)) + 1}).join(
+        pl.DataFrame(columns).fill_nan(None), on="row", how="left", maintain_order="left"
+    )
+    return rows.write_csv(float_precision=6)
