@@ -48,9 +48,7 @@ def command(
     from model.train import Hardware, train
 
     console = Console(stderr=True)
-    logging.basicConfig(
-        level="WARNING", handlers=[RichHandler(console=console, show_time=False, show_path=False)]
-    )
+    logging.getLogger("tailfuse").addHandler(RichHandler(console=console, show_time=False, show_path=False))
     loaded = load_spec(spec, overrides)
     run = out or Path("runs") / loaded.name
     hardware = Hardware(accelerator, devices if devices == "auto" else int_of(devices), precision)
