@@ -63,9 +63,8 @@ async def send_json(send: Send, body: bytes) -> None:
 class WhileConnected:
     """Cancels its block when the caller hangs up, and raises HungUp then."""
 
-    def __init__(self, receive: Receive, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._patience_s = patience_s
         self._watcher: asyncio.Task[None] | None = None
         self._hung_up = False
 
@@ -73,7 +72,7 @@ class WhileConnected:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        self._timer = asyncio.get_running_loop().call_later(self._patience_s, self._start)
+        self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._start)
 
     def _start(self) -> None:
         self._watcher = asyncio.create_task(self._watch())

@@ -1,0 +1,154 @@
+"""Every property by construction: a gate holds the run, so that no test depends on time."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from service.batcher import Batcher
+from service.errors import NotReady, Overloaded
+
+
+class Gate:
+    """A run that doubles, notes its batches, and waits until it may go on."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.open = threading.Event()
+        self.begun = threading.Event()
+
+    def run(self, items: Sequence[int]) -> list[int]:
+        self.batches.append(list(items))
+        self.begun.set()
+        assert self.open.wait(30)
+        if 13 in items:
+            raise ValueError(f"13 among {len(items)}")
+        return [2 * item for item in items]
+
+    async def until_begun(self) -> None:
+        await asyncio.to_thread(self.begun.wait, 30)
+
+
+def submitted(batcher: Batcher[int, int], items: Sequence[int]) -> list[asyncio.Task[int]]:
+    return [asyncio.create_task(batcher.submit(item)) for item in items]
+
+
+def test_order_is_kept_and_batches_are_full() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher = Batcher(gate.run, max_batch_size=4, max_queue=100)
+        first = submitted(batcher, [0])
+        await gate.until_begun()  # the first item runs alone, the rest gather behind it
+        rest = submitted(batcher, range(1, 11))
+        await asyncio.sleep(0)
+        assert len(batcher) == 10
+        gate.open.set()
+        assert await asyncio.gather(*first, *rest) == [2 * item for item in range(11)]
+        assert gate.batches == [[0], [1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_hang_up_leaves_the_queue_and_spares_the_neighbours() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher = Batcher(gate.run, max_batch_size=4, max_queue=100)
+        running = submitted(batcher, [0, 1])
+        await gate.until_begun()
+        waiting = submitted(batcher, [2, 3, 4])
+        await asyncio.sleep(0)
+        running[1].cancel()
+        waiting[1].cancel()
+        await asyncio.sleep(0)
+        assert len(batcher) == 2
+        gate.open.set()
+        answers = await asyncio.gather(*running, *waiting, return_exceptions=True)
+        assert [answer for answer in answers if not isinstance(answer, BaseException)] == [0, 4, 8]
+        assert isinstance(answers[1], asyncio.CancelledError)
+        assert isinstance(answers[3], asyncio.CancelledError)
+        assert gate.batches == [[0, 1], [2, 4]]
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_of_a_batch_that_fails_only_the_guilty_fails_and_the_worker_lives_on() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        gate.open.set()
+        batcher = Batcher(gate.run, max_batch_size=4, max_queue=100)
+        answers = await batcher.submit_all([1, 13, 3])
+        assert answers[0] == 2
+        assert answers[2] == 6
+        assert isinstance(answers[1], ValueError)
+        assert str(answers[1]) == "13 among 1"
+        with pytest.raises(ValueError, match="13 among 1"):
+            await batcher.submit(13)
+        assert await batcher.submit(5) == 10
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_run_that_loses_an_answer_gives_nobody_anothers() -> None:
+    async def scenario() -> None:
+        batcher: Batcher[int, int] = Batcher(lambda items: [*items][:1], max_batch_size=4, max_queue=100)
+        assert await batcher.submit_all([1, 2, 3]) == [1, 2, 3]
+        await batcher.close()
+        empty: Batcher[int, int] = Batcher(lambda items: [], max_batch_size=4, max_queue=100)
+        with pytest.raises(RuntimeError, match="0 answers for 1 items"):
+            await empty.submit(1)
+        await empty.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_full_queue_refuses_at_once_and_takes_all_of_a_batch_or_nothing() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher = Batcher(gate.run, max_batch_size=4, max_queue=3)
+        running = submitted(batcher, [0])
+        await gate.until_begun()
+        waiting = submitted(batcher, [1, 2])
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await batcher.submit_all([3, 4])
+        assert len(batcher) == 2
+        last = submitted(batcher, [3])
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded) as refusal:
+            await batcher.submit(5)
+        assert refusal.value.members == {"retry_after_s": 1}
+        gate.open.set()
+        assert await asyncio.gather(*running, *waiting, *last) == [0, 2, 4, 6]
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_closing_answers_what_is_queued_and_then_refuses() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher = Batcher(gate.run, max_batch_size=1, max_queue=100)
+        tasks = submitted(batcher, [0, 1, 2])
+        await gate.until_begun()
+        closing = asyncio.create_task(batcher.close())
+        await asyncio.sleep(0)
+        with pytest.raises(NotReady):
+            await batcher.submit(3)
+        gate.open.set()
+        await closing
+        assert await asyncio.gather(*tasks) == [0, 2, 4]
+
+    asyncio.run(scenario())
+
+
+def test_an_empty_batch_is_answered_by_nothing() -> None:
+    async def scenario() -> None:
+        batcher: Batcher[int, int] = Batcher(lambda items: items, max_batch_size=1, max_queue=1)
+        assert await batcher.submit_all([]) == []
+        await batcher.close()
+
+    asyncio.run(scenario())

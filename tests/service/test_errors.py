@@ -1,0 +1,232 @@
+"""Each mistake gets its own clear answer, and always in the same shape."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from service import errors
+from service.errors import ServiceError
+
+JSON = {"content-type": "application/json"}
+INPUTS = {
+    "a picture that is none": ({"image": "AAAA"}, "undecodable-image", "modality 'image'"),
+    "a picture that is not base64": ({"image": "not base64!"}, "invalid-input", "not base64"),
+    "a picture that is a number": ({"image": 7}, "invalid-input", "not a number"),
+    "a string for a number": ({"clinical": {"age": "old"}}, "invalid-input", "column 'age'"),
+    "a boolean for a number": ({"clinical": {"age": True}}, "invalid-input", "column 'age'"),
+    "a number for a boolean": ({"clinical": {"smoker": 1}}, "invalid-input", "column 'smoker'"),
+    "an array for a category": ({"clinical": {"site": ["back"]}}, "invalid-input", "column 'site'"),
+    "a number too large": ({"clinical": {"age": 1e300}}, "invalid-input", "column 'age'"),
+    "too few values": ({"clinical": [1, 2]}, "invalid-input", "2 values, 4 expected"),
+    "a string for a row": ({"clinical": "x"}, "invalid-input", "not a string"),
+    "an unknown column": ({"clinical": {"ages": 1}}, "invalid-input", "no column 'ages'"),
+    "an unknown column of a text": ({"notes": {"tilte": "x"}}, "invalid-input", "no column 'tilte'"),
+    "a number for a text": ({"notes": 7}, "invalid-input", "not a number"),
+    "a number for a text's column": ({"notes": {"title": 7}}, "invalid-input", "column 'title'"),
+    "an unknown modality": ({"smell": 1}, "unknown-modality", "'smell'"),
+    "nothing": ({}, "missing-modality", "image, clinical, notes"),
+    "nothing but nulls": ({"image": None, "clinical": {"age": None}}, "missing-modality", "no modality"),
+}
+BODIES = {
+    "an empty body": (b"", 400, "bad-request", "empty"),
+    "half a body": (b'{"inputs": {', 400, "bad-request", "line 1 column"),
+    "bytes that are no text": (b'{"inputs": "\xff"}', 400, "bad-request", "UTF-8"),
+    "half a surrogate pair": (b'{"inputs": {"notes": "\\ud800"}}', 400, "bad-request", "surrogate"),
+    "NaN beside half a surrogate pair": (
+        b'{"inputs": {"clinical": {"age": NaN}, "notes": "\\ud800"}}', 400, "bad-request", "line 1 column",
+    ),
+    "a thousand brackets": (b'{"inputs":' + b"[" * 5000, 400, "bad-request", "depth"),
+    "NaN": (b'{"inputs": {"clinical": {"age": NaN}}}', 422, "invalid-input", "column 'age'"),
+    "-Infinity": (b'{"inputs": {"clinical": {"age": -Infinity}}}', 422, "invalid-input", "column 'age'"),
+    "a number too far": (b'{"inputs": {"clinical": {"age": 1e999}}}', 422, "invalid-input", "column 'age'"),
+    "NaN where no number belongs": (b'{"inputs": {"notes": NaN}}', 422, "invalid-input", "modality 'notes'"),
+    "an array": (b"[]", 422, "invalid-input", "not an array"),
+    "null": (b"null", 422, "invalid-input", "not null"),
+    "no inputs": (b"{}", 422, "invalid-input", "lacks the key 'inputs'"),
+    "an unknown key": (b'{"inputs": {"notes": "x"}, "topk": 1}', 422, "invalid-input", "unknown key 'topk'"),
+    "inputs that are no object": (b'{"inputs": []}', 422, "invalid-input", "'inputs'"),
+}  # fmt: skip
+
+
+def check(response: Any, status: int, slug: str, says: str, instance: str = "/predict") -> None:
+    """The answer is a whole problem of this kind."""
+    problem = response.json()
+    assert (response.status_code, problem["type"]) == (status, f"urn:tailfuse:problem:{slug}"), problem
+    assert response.headers["content-type"] == "application/problem+json"
+    assert says in problem["detail"]
+    assert problem["status"] == status
+    assert problem["title"]
+    assert problem["instance"] == instance
+    assert problem["error"] == problem["detail"]
+    assert problem["request_id"] == response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(("inputs", "slug", "says"), INPUTS.values(), ids=INPUTS)
+def test_an_input_that_does_not_fit_is_named(client: TestClient, inputs: Any, slug: str, says: str) -> None:
+    check(client.post("/predict", json={"inputs": inputs}), 422, slug, says)
+
+
+@pytest.mark.parametrize(("body", "status", "slug", "says"), BODIES.values(), ids=BODIES)
+def test_a_body_that_is_wrong_is_explained(
+    client: TestClient, body: bytes, status: int, slug: str, says: str
+) -> None:
+    check(client.post("/predict", content=body, headers=JSON), status, slug, says)
+
+
+def test_members_name_the_place_and_both_sides(client: TestClient) -> None:
+    problem = client.post("/predict", json={"inputs": {"clinical": {"age": "old"}}}).json()
+    assert problem["modality"] == "clinical"
+    assert problem["column"] == "age"
+    assert problem["expected"] == "a finite number or null"
+    assert problem["received"] == "'old'"
+
+
+@pytest.mark.parametrize("top_k", ["0", "-1", "1.5", "x", "", "²", "9999999999"])
+def test_a_wrong_top_k_is_refused(client: TestClient, top_k: str) -> None:
+    response = client.post("/predict", params={"top_k": top_k}, json={"inputs": {"notes": "x"}})
+    check(response, 422, "invalid-input", "top_k")
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/csv", "application/x-www-form-urlencoded", "image/png", "nonsense", ""]
+)
+def test_another_content_type_is_refused(client: TestClient, kind: str) -> None:
+    response = client.post("/predict", content=b"{}", headers={"content-type": kind})
+    check(response, 415, "unsupported-media-type", "application/json")
+
+
+def test_a_compressed_body_is_refused(client: TestClient) -> None:
+    response = client.post("/predict", content=b"x", headers={**JSON, "content-encoding": "gzip"})
+    check(response, 415, "unsupported-media-type", "gzip")
+
+
+def test_a_batch_as_a_form_is_refused(client: TestClient) -> None:
+    response = client.post("/predict/batch", files={"items": b"x"})
+    check(response, 415, "unsupported-media-type", "application/json", "/predict/batch")
+
+
+MULTIPART = "multipart/form-data; boundary=x"
+
+
+def part(name: str, value: bytes) -> bytes:
+    return b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name.encode(), value)
+
+
+END = b"--x--\r\n"
+NAMELESS = b"--x\r\nContent-Disposition: form-data\r\n\r\nspot\r\n"
+MANY = b"".join(part(str(i), b"x") for i in range(1001))
+FORMS = {
+    "no boundary": ("multipart/form-data", b"", 400, "bad-request", "boundary"),
+    "no form": (MULTIPART, b"what?", 400, "bad-request", "multipart form"),
+    "an empty body": (MULTIPART, b"", 400, "bad-request", "multipart form"),
+    "a form cut short": (MULTIPART, part("notes", b"spot"), 400, "bad-request", "last boundary"),
+    "a part without a name": (MULTIPART, NAMELESS + END, 400, "bad-request", "name"),
+    "the same part twice": (MULTIPART, part("notes", b"x") * 2 + END, 400, "bad-request", "two parts"),
+    "too many parts": (MULTIPART, MANY + END, 400, "bad-request", "more than 1000 parts"),
+    "no parts": (MULTIPART, END, 422, "missing-modality", "no modality is present"),
+    "an unknown part": (MULTIPART, part("smell", b"x") + END, 422, "unknown-modality", "'smell'"),
+    "a row that is not JSON": (
+        MULTIPART, part("clinical", b"age=3") + END, 422, "invalid-input", "modality 'clinical' is not JSON",
+    ),
+    "NaN in a row": (MULTIPART, part("clinical", b'{"age": NaN}') + END, 422, "invalid-input", "'age'"),
+    "a text that is no text": (MULTIPART, part("notes", b"\xff") + END, 422, "invalid-input", "UTF-8"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "body", "status", "slug", "says"), FORMS.values(), ids=FORMS)
+def test_a_form_that_is_wrong_is_explained(
+    client: TestClient, kind: str, body: bytes, status: int, slug: str, says: str
+) -> None:
+    check(client.post("/predict", content=body, headers={"content-type": kind}), status, slug, says)
+
+
+@pytest.mark.parametrize(
+    ("body", "slug", "says"),
+    [
+        ({"items": []}, "invalid-input", "empty"),
+        ({"items": {}}, "invalid-input", "array"),
+        ({"inputs": {}}, "invalid-input", "unknown key 'inputs'"),
+        ({"items": [{}] * 4}, "batch-too-large", "4 items, at most 3"),
+    ],
+)
+def test_a_batch_that_is_wrong_is_explained(
+    client_of: Any, bundle: Any, body: Any, slug: str, says: str
+) -> None:
+    client = client_of(bundle, max_items=3)
+    check(client.post("/predict/batch", json=body), 422, slug, says, "/predict/batch")
+
+
+def test_a_long_body_is_refused_by_its_announced_length(client_of: Any, bundle: Any) -> None:
+    client = client_of(bundle, max_body_bytes=100)
+    check(client.post("/predict", content=b"x" * 101, headers=JSON), 413, "payload-too-large", "100 bytes")
+    exact = json.dumps({"inputs": {"notes": "x"}}).encode().ljust(100)
+    assert client.post("/predict", content=exact, headers=JSON).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/nope", "/predict/", "/", "/predict/batch/7"])
+def test_an_unknown_route_is_a_problem(client: TestClient, path: str) -> None:
+    check(client.get(path), 404, "not-found", path, path)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [("GET", "/predict", "POST"), ("PUT", "/predict/batch", "POST"), ("POST", "/model", "GET")],
+)
+def test_a_wrong_method_is_told_the_right_one(client: TestClient, method: str, path: str, allow: str) -> None:
+    response = client.request(method, path)
+    check(response, 405, "method-not-allowed", f"takes {allow}", path)
+    assert response.headers["allow"] == allow
+
+
+def test_an_unforeseen_failure_tells_nothing_of_the_machine(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise KeyError("/secret/path")
+
+    monkeypatch.setattr("service.routes.predict.answer_of", fail)
+    monkeypatch.setattr("service.routes.model.ModelInfo", fail)
+    hot = client.post("/predict", json={"inputs": {"notes": "x"}}, headers={"X-Request-Id": "abc"})
+    check(hot, 500, "internal-error", "its log says why")
+    cold = client.get("/model")
+    check(cold, 500, "internal-error", "its log says why", "/model")
+    assert "secret" not in hot.text + cold.text
+    record = caplog.records[0]
+    assert vars(record)["request_id"] == "abc"
+    assert record.exc_info is not None
+    assert "/secret/path" in caplog.text
+
+
+def test_the_log_does_not_have_what_the_caller_sent(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="tailfuse")
+    client.post("/predict", json={"inputs": {"clinical": {"age": "confidential"}}})
+    (record,) = [record for record in caplog.records if record.name == "tailfuse"]
+    assert vars(record)["column"] == "age"
+    assert "confidential" not in str(vars(record))
+
+
+def test_every_error_has_its_own_slug() -> None:
+    kinds = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ServiceError)
+    ]
+    assert len({kind.slug for kind in kinds}) == len(kinds)
+    for kind in kinds:
+        assert kind.__name__ in (errors.__doc__ or "")
+        assert kind.__subclasses__() or kind.slug in (errors.__doc__ or "")
+
+
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(client: TestClient) -> None:
+    import base64
+
+    file = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(file, "PNG")
+    bomb = base64.b64encode(file.getvalue()).decode()
+    check(
+        client.post("/predict", json={"inputs": {"image": bomb}}), 422, "undecodable-image", "20000 x 20000"
+    )

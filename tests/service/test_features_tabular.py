@@ -1,0 +1,106 @@
+"""A row becomes a vector by the columns of its bundle, or names the column that does not fit."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.bundle.features.tabular import TabularFeatures
+from service.bundle.manifest import BooleanColumn, CategoryColumn, NumberColumn, TabularModality
+from service.errors import InvalidInput
+
+COLUMNS = (
+    NumberColumn(name="age", mean=50.0, scale=10.0, indicator=True),
+    NumberColumn(name="pulse", mean=70.0, scale=5.0),
+    BooleanColumn(name="smoker"),
+    CategoryColumn(name="site", categories=("back", "1")),
+)
+FEATURES = TabularFeatures("clinical", TabularModality(columns=COLUMNS, width=6))
+
+
+@pytest.mark.parametrize(
+    ("row", "vector"),
+    [
+        ({"age": 60, "pulse": 65.0, "smoker": True, "site": "back"}, [1, 0, -1, 1, 1, 0]),
+        ({"age": 60}, [1, 0, 0, 0, 0, 0]),
+        ({"smoker": False}, [0, 1, 0, -1, 0, 0]),
+        ({"site": "unseen"}, [0, 1, 0, 0, 0, 0]),
+        ({"site": 1}, [0, 1, 0, 0, 0, 1]),
+        ([60, None, None, "back"], [1, 0, 0, 0, 1, 0]),
+    ],
+)
+def test_a_row_becomes_its_vector(row: Any, vector: list[float]) -> None:
+    array = FEATURES.apply(row)
+    assert array is not None
+    assert array.dtype == np.float32
+    assert array.tolist() == vector
+
+
+@pytest.mark.parametrize("row", [{}, {"age": None}, [None] * 4])
+def test_a_row_of_nothing_is_absent(row: Any) -> None:
+    assert FEATURES.apply(row) is None
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ({"age": "60"}, "age"),
+        ({"age": float("nan")}, "age"),
+        ({"age": float("inf")}, "age"),
+        ({"age": 10**400}, "age"),
+        ({"pulse": 1e38}, "pulse"),
+        ({"pulse": True}, "pulse"),
+        ({"smoker": "yes"}, "smoker"),
+        ({"smoker": 1}, "smoker"),
+        ({"site": 1.5}, "site"),
+        ({"site": False}, "site"),
+        ({"sight": "back"}, "sight"),
+    ],
+)
+def test_a_value_that_does_not_fit_names_its_column(row: Any, column: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        FEATURES.apply(row)
+    assert error.value.members["modality"] == "clinical"
+    assert error.value.members["column"] == column
+    assert f"'{column}'" in error.value.detail
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+)
+rows = (
+    values
+    | st.dictionaries(st.sampled_from([column.name for column in COLUMNS]), values)
+    | st.lists(scalars, min_size=4, max_size=4)
+)
+
+
+def applied(features: TabularFeatures, raw: Any) -> Any:
+    """What it gives, or the one error that it may raise."""
+    try:
+        return features.apply(raw)
+    except InvalidInput as error:
+        return error
+
+
+@given(rows)
+def test_any_json_value_gives_a_finite_vector_or_one_clear_error(raw: Any) -> None:
+    vector = applied(FEATURES, raw)
+    if isinstance(vector, InvalidInput):
+        assert vector.members["modality"] == "clinical"
+    else:
+        assert vector is None or (vector.shape == (6,) and np.isfinite(vector).all())
+
+
+@given(st.permutations(["age", "pulse", "smoker", "site"]))
+def test_the_order_of_the_keys_does_not_matter(names: list[str]) -> None:
+    row = {"age": 60, "pulse": 65.0, "smoker": True, "site": "back"}
+    np.testing.assert_array_equal(FEATURES.apply({name: row[name] for name in names}), FEATURES.apply(row))
+
+
+def test_stacking_nothing_gives_no_rows() -> None:
+    assert FEATURES.stack([]).shape == (0, 6)

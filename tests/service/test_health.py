@@ -1,0 +1,42 @@
+"""GET /healthz, /readyz, /model."""
+
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from service.bundle import Bundle
+
+
+def test_a_service_with_a_bundle_is_alive_and_ready(client: TestClient) -> None:
+    assert client.get("/healthz").json() == {"status": "alive"}
+    assert client.get("/readyz").json() == {"status": "ready"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/readyz"), ("GET", "/model"), ("POST", "/predict"), ("POST", "/predict/batch")],
+)
+def test_a_service_without_a_bundle_is_alive_but_not_ready(client_of: Any, method: str, path: str) -> None:
+    client = client_of(None)
+    assert client.get("/healthz").status_code == 200
+    response = client.request(method, path)
+    assert response.status_code == 503
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["type"] == "urn:tailfuse:problem:not-ready"
+
+
+def test_the_model_tells_what_it_knows_takes_and_is_worth(client: TestClient, bundle: Bundle) -> None:
+    model = client.get("/model").json()
+    assert (model["name"], model["version"], model["label"]) == ("skin-lesions", "3", "diagnosis")
+    assert model["classes"][2] == {"name": "bkl", "train_count": 3, "shot": "few"}
+    assert {name: modality["kind"] for name, modality in model["modalities"].items()} == {
+        "image": "image", "clinical": "tabular", "notes": "text",
+    }  # fmt: skip
+    assert model["modalities"]["image"]["height"] == 8
+    assert [column["name"] for column in model["modalities"]["clinical"]["columns"]] == [
+        "age", "pulse", "smoker", "site",
+    ]  # fmt: skip
+    assert model["input_schema"] == bundle.manifest.input_schema
+    assert model["metrics"]["image+clinical+notes"]["few"] is None
+    assert (model["runtime"], model["device"]) == ("onnx", "cpu")

@@ -1,0 +1,111 @@
+"""The document: current, whole, and of the bundle that is loaded."""
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from openapi_spec_validator import validate
+from starlette.testclient import TestClient
+
+from service import errors
+from service.app import create_app
+from service.openapi import as_yaml, document
+from service.settings import Settings
+
+COMMITTED = Path(__file__).parents[2] / "openapi" / "openapi.yaml"
+
+
+@pytest.fixture
+def described(client: TestClient) -> Any:
+    return client.get("/openapi.json").json()
+
+
+def test_the_committed_document_is_current() -> None:
+    current = as_yaml(document(create_app(Settings(bundle=Path("none"))).api, None))
+    assert COMMITTED.read_text(encoding="utf-8") == current, (
+        "openapi/openapi.yaml is stale; refresh it with: python -m service.openapi"
+    )
+
+
+def test_both_documents_are_valid(described: Any) -> None:
+    validate(described)
+    validate(yaml.safe_load(COMMITTED.read_text(encoding="utf-8")))
+
+
+def test_every_error_is_in_the_document() -> None:
+    text = COMMITTED.read_text(encoding="utf-8")
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    # A bundle that cannot be opened stops the service before it answers anybody.
+    answered = [
+        kind for kind in kinds if issubclass(kind, errors.ServiceError) and kind is not errors.BundleError
+    ]
+    for kind in answered:
+        if not kind.__subclasses__() or kind is errors.InvalidInput:
+            assert f"`{kind.slug}`" in text, f"{kind.slug} is not in the document"
+
+
+def test_no_route_documents_another_shape_of_error(described: Any) -> None:
+    assert "HTTPValidationError" not in str(described)
+
+
+def test_every_route_is_in_the_document(described: Any) -> None:
+    assert set(described["paths"]) == {
+        "/predict", "/predict/batch", "/model", "/healthz", "/readyz", "/metrics",
+    }  # fmt: skip
+
+
+def test_the_bundles_inputs_show_in_the_document(described: Any, bundle: Any) -> None:
+    content = described["paths"]["/predict"]["post"]["requestBody"]["content"]
+    assert content["application/json"]["schema"]["properties"]["inputs"] == bundle.manifest.input_schema
+    form = content["multipart/form-data"]
+    assert form["schema"]["properties"]["image"]["format"] == "binary"
+    assert {name: part["contentType"] for name, part in form["encoding"].items()} == {
+        "image": "image/*", "clinical": "application/json", "notes": "text/plain",
+    }  # fmt: skip
+    item = described["paths"]["/predict/batch"]["post"]["requestBody"]["content"]["application/json"][
+        "schema"
+    ]
+    assert item["properties"]["items"]["items"]["properties"]["inputs"] == bundle.manifest.input_schema
+
+
+def test_every_example_of_a_request_is_answered_and_fits_its_schema(
+    described: Any, client: TestClient
+) -> None:
+    content = described["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+    assert len(content["examples"]) == 4
+    for example in content["examples"].values():
+        jsonschema.validate(example["value"], content["schema"])
+        assert client.post("/predict", json=example["value"]).status_code == 200
+    batch = described["paths"]["/predict/batch"]["post"]["requestBody"]["content"]["application/json"]
+    jsonschema.validate(batch["example"], batch["schema"])
+    results = client.post("/predict/batch", json=batch["example"]).json()["results"]
+    assert all("label" in result for result in results)
+
+
+def test_the_example_of_an_answer_is_the_models_own(described: Any, client: TestClient) -> None:
+    operation = described["paths"]["/predict"]["post"]
+    request = operation["requestBody"]["content"]["application/json"]["examples"]["everything"]["value"]
+    shown = operation["responses"]["200"]["content"]["application/json"]["example"]
+    answer = client.post("/predict", json=request).json()
+    assert {**shown, "request_id": ""} == {**answer, "request_id": ""}
+
+
+def test_answers_and_problems_fit_the_document(described: Any, client: TestClient) -> None:
+    def fits(value: Any, shape: str) -> None:
+        jsonschema.validate(
+            value, {"$ref": f"#/components/schemas/{shape}", "components": described["components"]}
+        )
+
+    fits(client.post("/predict", json={"inputs": {"notes": "spot"}}).json(), "Answer")
+    fits(client.post("/predict", json={"inputs": {"smell": "spot"}}).json(), "Problem")
+    items = [{"inputs": {"notes": "spot"}}, {"inputs": {}}]
+    fits(client.post("/predict/batch", json={"items": items}).json(), "BatchAnswer")
+    fits(client.get("/model").json(), "ModelInfo")
+
+
+def test_the_docs_page_is_there(client: TestClient) -> None:
+    response = client.get("/docs")
+    assert response.status_code == 200
+    assert "/openapi.json" in response.text
