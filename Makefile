@@ -1,0 +1,39 @@
+# Needs only Python 3.11+ and make. Everything is installed into .venv, with the versions of constraints.txt.
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+
+.PHONY: help demo test test-base check openapi clean
+
+help:  ## Show these targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: .venv/train  ## Train the quick-start model, serve it on PORT (8000), and show what to try.
+	@$(BIN)/tailfuse demo --port $(PORT)
+
+test: .venv/dev  ## Install what tests need and run them all.
+	$(BIN)/python -m pytest
+
+test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
+	.venv-base/bin/python -m pytest tests/service tests/contract/test_imports.py
+
+check: .venv/dev  ## Format, lint, types, and who may import whom.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
+	$(BIN)/python -m service.openapi
+
+clean:  ## Remove the environments and the quick-start.
+	rm -rf .venv .venv-base quickstart
+
+# One stamp per set of extras: an environment is made once, and again when what it holds has changed.
+.venv/train: EXTRA = train
+.venv/dev: EXTRA = dev
+.venv-base/test: EXTRA = test
+.venv/train .venv/dev .venv-base/test: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRA)]'
+	@touch $@
