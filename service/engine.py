@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from service.answer import Prediction, predictions_of
+from service.bundle.answer import Prediction, predictions_of
 from service.batcher import Batcher
 from service.bundle import Bundle, Sample
 from service.errors import ClientError, DeadlineExceeded, InferenceFailed, NotReady, Overloaded

@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from service.answer import answer_of, predictions_of
+from service.bundle.answer import answer_of, predictions_of
 from service.bundle import Bundle
 from service.bundle.manifest import (
     BooleanColumn,

@@ -1,5 +1,6 @@
 """Open and run a bundle: no web, no torch. The one room of the service that `model` knows."""
 
+from service.bundle.answer import Prediction, answer_of, predictions_of
 from service.bundle.batch import OUTPUT_NAMES, Batch, Output, Sample, collate, input_names
 from service.bundle.bundle import Bundle, features_by_modality, open_bundle, open_graph
 from service.bundle.features import Features, features_of, input_schema
@@ -19,10 +20,12 @@ __all__ = [
     "InvalidInput",
     "Manifest",
     "Output",
+    "Prediction",
     "Runtime",
     "RuntimeName",
     "Sample",
     "ServiceError",
+    "answer_of",
     "collate",
     "features_by_modality",
     "features_of",
@@ -31,6 +34,7 @@ __all__ = [
     "open_bundle",
     "open_graph",
     "pack",
+    "predictions_of",
     "read_manifest",
     "sha256",
     "written_whole",

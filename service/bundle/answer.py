@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import Manifest, Output
+from service.bundle.batch import Output
+from service.bundle.manifest import Manifest
 
 DIGITS = 6  # more is noise: runtimes agree to 1e-5
 ABSENT = {"present": False, "weight": 0.0, "confidence": None}
