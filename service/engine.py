@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from service.bundle.answer import Prediction, predictions_of
 from service.batcher import Batcher
 from service.bundle import Bundle, Sample
+from service.bundle.answer import Prediction, predictions_of
 from service.errors import ClientError, DeadlineExceeded, InferenceFailed, NotReady, Overloaded
 from service.metrics import Metrics
 from service.settings import Settings

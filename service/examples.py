@@ -6,8 +6,8 @@ from typing import Any
 
 from PIL import Image
 
-from service.bundle.answer import answer_of, predictions_of
 from service.bundle import Bundle
+from service.bundle.answer import answer_of, predictions_of
 from service.bundle.manifest import (
     BooleanColumn,
     Column,

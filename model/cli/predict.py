@@ -68,11 +68,13 @@ def parse_input(bundle: Bundle, text: str) -> tuple[str, Any]:
 
 
 def predict_sample(bundle: Bundle, inputs: dict[str, Any]) -> str:
-    """The answer for one sample as JSON, as POST /predict gives it."""
+    """The answer for one sample as JSON, as POST /predict gives it, but for the request's id."""
     sample = bundle.sample(inputs)
     batch = bundle.collate([sample])
     [prediction] = predictions_of(bundle.runtime.run(batch), batch.presence, bundle.manifest.class_names)
-    return orjson.dumps(answer_of(prediction, bundle.manifest), option=orjson.OPT_INDENT_2).decode()
+    answer = answer_of(prediction, bundle.manifest, request_id="")
+    del answer["request_id"]  # there was no request
+    return orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode()
 
 
 def predict_table(bundle: Bundle, path: Path) -> str:

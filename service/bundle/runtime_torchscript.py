@@ -20,7 +20,7 @@ class TorchScriptRuntime:
         if threads:
             torch.set_num_threads(threads)
         try:
-            self._module = torch.jit.load(path, map_location=device).eval()  # type: ignore[no-untyped-call]
+            self._module = torch.jit.load(path, map_location=device).eval()
         except (RuntimeError, ValueError) as error:
             raise BundleError(f"{path.name} cannot be loaded: {str(error).splitlines()[0]}") from error
         self._torch = torch

@@ -5,8 +5,8 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from service.bundle.answer import answer_of
 from service.asgi import Receive, Scope, Send, WhileConnected, header, read_body, send_json
+from service.bundle.answer import answer_of
 from service.engine import Engine, Inputs
 from service.errors import ClientError, InvalidInput, UnsupportedMediaType
 from service.metrics import Metrics
