@@ -78,10 +78,9 @@ class WhileConnected:
         self._watcher = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._hung_up = True
-        self._task.cancel()
+        if (await self._receive())["type"] == "http.disconnect":
+            self._hung_up = True
+            self._task.cancel()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -133,7 +133,7 @@ def parts_of(body: bytes, boundary: bytes) -> dict[str, bytes]:
     )
     try:
         form.write(body)
-    except (FormParserError, AssertionError) as error:
+    except FormParserError as error:
         raise BadRequest(f"the body is not a multipart form: {error}") from None
     # The library does not say when the last part is cut short.
     if not isinstance(form.parser, MultipartParser) or form.parser.state != MultipartState.END:

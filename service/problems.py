@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from service.asgi import Scope
-from service.errors import BadRequest, InternalError, MethodNotAllowed, NotFound, ServiceError
+from service.errors import BadRequest, InternalError, MethodNotAllowed, NotFound, Overloaded, ServiceError
 from service.logs import LOG
 from service.metrics import Metrics
 
@@ -56,7 +56,7 @@ def noted(error: BaseException, scope: Scope, metrics: Metrics, fragment: str = 
     known = of_router(error, scope) if isinstance(error, HTTPException) else as_service_error(error)
     metrics.count_problem(known.slug)
     LOG.log(
-        logging.ERROR if known.status == 500 else logging.INFO,
+        level_of(known),
         known.title,
         extra={
             "request_id": scope["request_id"],
@@ -69,6 +69,12 @@ def noted(error: BaseException, scope: Scope, metrics: Metrics, fragment: str = 
         exc_info=known if known.status == 500 else None,
     )
     return problem_of(known, instance=scope["path"] + fragment, request_id=scope["request_id"])
+
+
+def level_of(error: ServiceError) -> int:
+    if isinstance(error, Overloaded):
+        return logging.DEBUG  # a line for each would add to the load
+    return logging.ERROR if error.status == 500 else logging.INFO
 
 
 def response_of(problem: dict[str, Any]) -> Response:

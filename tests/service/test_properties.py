@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.bundle.answer import answer_of, predictions_of
 from service.bundle import Bundle, Output
+from service.bundle.answer import answer_of, predictions_of
 
 pictures = st.tuples(*[st.integers(0, 255)] * 3).map(lambda colour: Image.new("RGB", (6, 8), colour))
 
