@@ -78,6 +78,7 @@ DIGIT: dict[str, Any] = {
         *(162.2, 65.75, 461.1, 0.0, 2.0, 0.0, 158.0, 1.694, 6277.0),
     ],
 }
+# How an answer looks with top_k=3; the numbers are no model's.
 DIGIT_ANSWER = {
     "request_id": REQUEST_ID,
     "model": {"name": "digits", "version": "1"},

@@ -222,11 +222,21 @@ def problem_responses(path: str, *examples: ServiceError) -> dict[int | str, dic
 
 
 def as_yaml(described: dict[str, Any]) -> str:
-    """The document as it is committed."""
+    """The document as it is committed: lists of numbers on one line, long texts as they are."""
     import yaml
 
-    first_line = "# Written by `python -m service.openapi`; do not edit.\n"
-    return first_line + yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=110)
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+    Dumper.add_representer(str, text)
+    body = yaml.dump(
+        described, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None
+    )
+    return f"# Written by `python -m service.openapi`; do not edit.\n{body}"
 
 
 def main() -> None:
