@@ -18,9 +18,9 @@ from model.part import Part
 from model.spec import TrainingSpec
 from model.tensors import tensors_of
 
-# Validated and kept is a moving average of the weights, as long as this many epochs: it does what
+# Validated and kept is a moving average of the weights over this share of all epochs: it does what
 # annealing does, so stopping early costs little, and its validation curve is smooth.
-AVERAGED_EPOCHS = 5
+AVERAGED_SHARE = 0.05
 # A checkpoint per epoch, but not more often than this: tiny sets have a hundred epochs a second.
 CHECKPOINT_EVERY_S = 1.0
 
@@ -154,9 +154,9 @@ def run_epoch(
 
 
 def average_decay(stage: Stage, training: TrainingSpec) -> float:
-    """The decay per step of a moving average over AVERAGED_EPOCHS."""
-    steps = max(1, round(len(stage.train) / training.batch_size))
-    return 1 - 1 / (steps * AVERAGED_EPOCHS)
+    """The decay per step of a moving average over AVERAGED_SHARE of the epochs."""
+    steps = max(1, round(len(stage.train) / training.batch_size)) * training.epochs
+    return 1 - 1 / max(1.0, steps * AVERAGED_SHARE)
 
 
 def generator_of(*numbers: int) -> torch.Generator:
