@@ -1,5 +1,6 @@
 """The onnx runtime."""
 
+import os
 from pathlib import Path
 
 from service.bundle.batch import OUTPUT_NAMES, Batch, Output
@@ -10,6 +11,8 @@ class OnnxRuntime:
     """model.onnx on onnxruntime. `threads` are those of one run; 0 lets onnxruntime choose."""
 
     def __init__(self, path: Path, *, threads: int = 1, device: str = "cpu") -> None:
+        # Since 1.32 it tells Microsoft about every process, unless told not to before it is loaded.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
