@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi_swagger import patch_fastapi
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -37,7 +38,15 @@ def create_app(settings: Settings, bundle: Bundle | None = None) -> Front:
     async def answer_problem(request: Request, error: Exception) -> Response:
         return response_of(noted(error, request.scope, metrics))
 
-    api = FastAPI(title="tailfuse", lifespan=lifespan, redirect_slashes=False, redoc_url=None)
+    api = FastAPI(
+        title="tailfuse",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+        docs_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+    )
+    patch_fastapi(api, docs_url="/docs")
     for kind in (HTTPException, ServiceError, Exception):
         api.add_exception_handler(kind, answer_problem)
     endpoints: dict[str, App] = {

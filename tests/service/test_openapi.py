@@ -1,5 +1,6 @@
 """The document: current, whole, and of the bundle that is loaded."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,13 @@ def test_answers_and_problems_fit_the_document(described: Any, client: TestClien
     fits(client.get("/model").json(), "ModelInfo")
 
 
-def test_the_docs_page_is_there(client: TestClient) -> None:
-    response = client.get("/docs")
+def test_the_docs_page_needs_nothing_from_elsewhere(client: TestClient) -> None:
+    response = client.get("/", follow_redirects=True)
     assert response.status_code == 200
+    assert response.url.path == "/docs"
     assert "/openapi.json" in response.text
+    sources = re.findall(r"""(?:src|href)="([^"]+)""", response.text)
+    assert len(sources) == 3  # script, style, icon
+    for source in sources:
+        assert source.startswith(str(client.base_url))
+        assert len(client.get(source).content) > 500
