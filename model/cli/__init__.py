@@ -67,7 +67,7 @@ def main() -> None:
     description may be missing; export the fused model; serve it over HTTP."""
 
 
-@click.command()
+@click.command(short_help="Print a script that completes tailfuse in a shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print a script that completes tailfuse in SHELL.

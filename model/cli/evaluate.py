@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 
-@click.command("evaluate")
+@click.command("evaluate", short_help="Judge a bundle on a labelled table.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option("--part", help="Only the rows whose split column says this, as in: --part test")

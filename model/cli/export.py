@@ -8,7 +8,7 @@ import click
 from model.errors import RunError, UserError
 
 
-@click.command("export")
+@click.command("export", short_help="Write the bundle of a trained run anew.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="The bundle: a folder, or a file ending in .zip."

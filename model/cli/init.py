@@ -8,7 +8,7 @@ import click
 from model.errors import UserError
 
 
-@click.command("init")
+@click.command("init", short_help="Write a first spec by looking at a table.")
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), default="spec.yaml", show_default=True, help="The spec."

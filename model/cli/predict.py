@@ -12,7 +12,7 @@ from model.errors import UserError
 from service.bundle import Bundle, answer_of, open_bundle, predictions_of
 
 
-@click.command("predict")
+@click.command("predict", short_help="Answer with a bundle, without a server.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("table", type=click.Path(path_type=Path), required=False)
 @click.option(

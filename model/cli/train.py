@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 
-@click.command("train")
+@click.command("train", short_help="Train on what a spec describes; write a bundle.")
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="The run's folder.  [runs/<name of the spec>]"
