@@ -63,7 +63,7 @@ def split_lines(guess: Guess, table: pl.DataFrame) -> list[str]:
         if not group:
             return ["split: {val: 0.1, test: 0.2}  # fractions of each class; or the name of a column"]
         return [f"split: {{val: 0.1, test: 0.2, group: {group}}}  # {group} repeats: its rows stay together"]
-    lines = [f"split: {scalar(guess.split)}  # it says train and test"]
+    lines = [f"split: {scalar(guess.split)}  # its values are train, val, test"]
     if group:
         parts = table.group_by(guess.groups[0]).agg(pl.col(guess.split).n_unique().alias("parts"))["parts"]
         if (parts > 1).any():

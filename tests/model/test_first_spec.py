@@ -55,7 +55,7 @@ def test_a_table_of_lesions_is_understood(lesions, table: str) -> None:
     }
     assert f"from looking at {table}: 24 rows, 8 columns" in text
     assert "3 classes, imbalance ratio 3.0: nv 12, mel 8, df 4." in text
-    assert "split: split  # it says train and test" in text
+    assert "split: split  # its values are train, val, test" in text
     assert "image: {kind: image, column: image, size: [15, 20]}  # the first: 15 high, 20 wide" in text
     assert "tabular: {kind: tabular, columns: [age, sex, smoker]}" in text
     assert "# Rows of one lesion_id are in several parts." in text
