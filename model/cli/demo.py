@@ -1,5 +1,6 @@
 """tailfuse demo"""
 
+import signal
 import subprocess
 import sys
 import time
@@ -49,6 +50,7 @@ def make_bundle(folder: Path) -> None:
 def serve_and_show(folder: Path, bundle: Path, port: int) -> None:
     """Start the service, wait until it is ready, print what to try, and stay until it stops."""
     service = subprocess.Popen([sys.executable, "-m", "service", str(bundle), "--port", str(port)])
+    signal.signal(signal.SIGTERM, lambda *_: service.terminate())  # never leave it behind
     try:
         while service.poll() is None and not ready(port):
             time.sleep(0.05)
