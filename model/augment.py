@@ -15,6 +15,8 @@ def augment(pictures: Tensor) -> Tensor:
     No mirror image: for letters, digits and many defects that is another class.
     """
     n = len(pictures)
+    if not n:  # grid_sample takes no empty batch
+        return pictures.float()
 
     def between(limit: float) -> Tensor:
         return (torch.rand(n, device=pictures.device) * 2 - 1) * limit

@@ -22,12 +22,12 @@ def statistics(embedding: Tensor, logits: Tensor, prototypes: Tensor) -> Tensor:
     the nearest and to the third nearest prototype, per unit of width. None moves when a constant is
     added to all logits.
     """
-    log_p = aggregate(logits).sort(dim=-1, descending=True).values  # (n, C)
+    joint = aggregate(logits)  # (n, C)
+    log_p = joint.sort(dim=-1, descending=True).values
     odds = log_p[:, 0] - log_p[:, 1:].logsumexp(-1)
     entropy = -(log_p.exp() * log_p).sum(-1)
-    joint = aggregate(logits)[:, None, :]
     each = F.log_softmax(logits, dim=-1)  # (n, E, C)
-    disagreement = (each.exp() * (each - joint)).sum(-1).mean(-1)
+    disagreement = (each.exp() * (each - joint[:, None, :])).sum(-1).mean(-1)
     squared = squared_distances(embedding, prototypes) / embedding.shape[1]
     # The constant keeps the root's slope small: rounding must not show when a row is a prototype.
     nearest = (squared.topk(3, dim=-1, largest=False).values.clamp(min=0) + 0.01).sqrt()

@@ -19,7 +19,7 @@ from model.fit import fit_modality
 from model.part import Dataset, Part
 from model.spec import Spec, SplitSpec
 from model.spelling import did_you_mean
-from model.split import split_rows
+from model.split import groups_of, split_rows
 from model.table import Rows, raw_values, read_table
 from service.bundle import Features, InvalidInput, features_of
 from service.bundle.manifest import Modality
@@ -60,7 +60,9 @@ def load_dataset(spec: Spec, on_progress: OnProgress | None = None) -> Dataset:
     for part, given in (("val", val), ("test", test)):
         if not len(given):
             raise TableError(f"split: no row of {part} has a modality")
-    return Dataset(class_infos(names, train.labels), modalities, train, val, test)
+    group = spec.split.group if isinstance(spec.split, SplitSpec) else None
+    groups = groups_of(table, group)[rows[present & np.isin(rows, split.train)]]
+    return Dataset(class_infos(names, train.labels), modalities, train, val, test, groups)
 
 
 def load_table(spec: Spec) -> pl.DataFrame:
@@ -84,7 +86,8 @@ def check_leaks(spec: Spec, modalities: dict[str, Modality]) -> None:
     """No modality may read what is to be predicted, or how the rows were split. Raises TableError."""
     roles = {"label": spec.label}
     if isinstance(spec.split, SplitSpec):
-        roles |= {"split.group": spec.split.group} if spec.split.group else {}
+        named = {"split.column": spec.split.column, "split.group": spec.split.group}
+        roles |= {role: column for role, column in named.items() if column}
     else:
         roles["split"] = spec.split
     for name, modality in modalities.items():

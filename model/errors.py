@@ -14,4 +14,8 @@ class TableError(UserError):
 
 
 class RunError(UserError):
-    """A run's folder cannot be used as asked."""
+    """A run cannot be started, or gone on with, as asked."""
+
+
+class ExportError(UserError):
+    """An exported graph does not answer as the network does, so there is no bundle."""

@@ -1,7 +1,9 @@
 """The trained network as model.onnx and model.ts, checked against eager torch on every subset."""
 
+import io
 import logging
 import warnings
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model.errors import ExportError
 from model.evaluate import subset_name, subsets
 from model.network import Answer, Network
 from model.part import Part
@@ -16,10 +19,6 @@ from model.tensors import tensors_of
 from service.bundle import GRAPHS, OUTPUT_NAMES, Manifest, Output, input_names, open_graph
 
 TOLERANCE = 1e-4
-
-
-class ExportError(Exception):
-    """The exported graph does not answer as the network does: a bundle must not be written."""
 
 
 class Graph(nn.Module):
@@ -76,6 +75,10 @@ def export_onnx(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> None:
             verbose=False,
         )
         assert program is not None
+        # Every node comes with the lines of source it was made from, and their paths on this machine.
+        program.model.graph.metadata_props.clear()
+        for node in program.model.graph:
+            node.metadata_props.clear()
         program.save(path, external_data=False)
 
 
@@ -84,7 +87,13 @@ def export_torchscript(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> No
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # torch.jit says that it is deprecated
         traced = torch.jit.trace(graph, flat, check_trace=False, strict=False)
-        torch.jit.freeze(traced.eval()).save(path)
+        buffer = io.BytesIO()
+        torch.jit.save(torch.jit.freeze(traced.eval()), buffer)
+    # The same without the lines of source, and their paths on this machine.
+    with zipfile.ZipFile(buffer) as whole, zipfile.ZipFile(path, "w") as kept:
+        for entry in whole.infolist():
+            if not entry.filename.endswith(".debug_pkl"):
+                kept.writestr(zipfile.ZipInfo(entry.filename), whole.read(entry))
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.confidence import statistics
+from model.confidence import N_STATISTICS, statistics
 from model.damage import damage
 from model.experts import aggregate
 from model.fusion import Fusion, modulation
@@ -47,6 +47,8 @@ def set_prototypes(network: Network, train: Part, device: torch.device) -> None:
     for name in network.modalities:
         prototypes = network.confidence(name).prototypes
         rows = class_by_class(train.only([name]))
+        if not len(rows):
+            continue  # a fold may leave none of a modality that few rows have
         chosen = rows.take(torch.arange(len(prototypes)).remainder(len(rows)).numpy())
         with torch.no_grad():
             prototypes.copy_(
@@ -103,19 +105,24 @@ def gather(
     """The evidence of one modality's held-out rows, clean and damaged."""
     network, part = held_out.network, held_out.part.only([name])
     prototypes = network.confidence(name).prototypes
-    rows = tensors_of(part.batch()).inputs[name]
-    labels = torch.from_numpy(part.labels)
-    counts = torch.bincount(labels, minlength=network.adjustment.shape[1])
-    balanced = 1.0 / counts[labels]
-    seen, targets = [], []
-    for kind in (rows, damage(rows, modality, generator)):
-        for piece, label in zip(kind.split(256), labels.split(256), strict=True):
-            embedding, logits = network.encode_one(name, piece.to(device))
+    counts = torch.bincount(torch.from_numpy(part.labels), minlength=network.adjustment.shape[1])
+    seen, targets, weights = [], [], []
+    for piece in part.batches(256):
+        rows, labels = tensors_of(piece.batch()).inputs[name], torch.from_numpy(piece.labels)
+        for kind in (rows, damage(rows, modality, generator)):
+            embedding, logits = network.encode_one(name, kind.to(device))
             seen.append(statistics(embedding, logits, prototypes))
-            own = aggregate(logits)[torch.arange(len(label)), label.to(device)]
-            targets.append(own.exp())
-    weight = torch.cat([balanced, balanced]).to(device)
+            targets.append(own_class(aggregate(logits).exp(), labels.to(device)))
+            weights.append(1.0 / counts[labels])
+    if not seen:
+        return Evidence(*(torch.zeros(shape, device=device) for shape in ((0, N_STATISTICS), (0,), (0,))))
+    weight = torch.cat(weights).to(device)
     return Evidence(torch.cat(seen), torch.cat(targets), weight / weight.mean())
+
+
+def own_class(values: Tensor, labels: Tensor) -> Tensor:
+    """The value of each row's own class: (n, C), (n,) -> (n,)"""
+    return values.gather(1, labels[:, None]).squeeze(1)
 
 
 def fit_fusion(network: Network, held_out: Sequence[HeldOut], *, seed: int, device: torch.device) -> None:
@@ -127,7 +134,7 @@ def fit_fusion(network: Network, held_out: Sequence[HeldOut], *, seed: int, devi
     start = [parameter.detach().clone() for parameter in fusion.parameters()]
     limit = FUSION_ROWS // len(held_out)
     some = [HeldOut(each, class_by_class(part).first(limit)) for each, part in held_out]
-    seen = [answers(network, each, generator, device) for each in some for _ in range(3)]
+    seen = [thinned(answers(network, each, device), generator) for each in some]
     for parameter in fusion.parameters():
         parameter.requires_grad_(True)
     optimizer = torch.optim.Adam(fusion.parameters(), lr=0.02)
@@ -136,12 +143,12 @@ def fit_fusion(network: Network, held_out: Sequence[HeldOut], *, seed: int, devi
         loss = torch.stack([balanced_loss(fusion, each) * len(each.labels) for each in seen]).sum() / rows
         pull = torch.stack([(p - s).square().sum() for p, s in zip(fusion.parameters(), start, strict=True)])
         optimizer.zero_grad()
-        (loss + pull.sum() / rows).backward()
+        (loss + pull.sum() / rows).backward(inputs=list(fusion.parameters()))
         optimizer.step()
 
 
 class Answers(NamedTuple):
-    """What held-out rows give the fusion, with some modalities taken away."""
+    """What held-out rows give the fusion."""
 
     votes: Tensor  # (H, M, C)
     embeddings: Tensor  # (H, M, W)
@@ -152,23 +159,30 @@ class Answers(NamedTuple):
 
 
 @torch.no_grad()
-def answers(network: Network, held_out: HeldOut, generator: torch.Generator, device: torch.device) -> Answers:
+def answers(network: Network, held_out: HeldOut, device: torch.device) -> Answers:
     """Votes of the held-out rows under their own network, confidences by the fitted one."""
     other, part = held_out
-    inputs, rows, presence = tensors_of(part.batch(), device)
-    encoded = other.encode(inputs)
-    scores = [
-        network.confidence(name)(statistics(*each, other.confidence(name).prototypes))
-        for name, each in encoded.items()
-    ]
-    return Answers(
-        votes=other.scatter([aggregate(each.logits) for each in encoded.values()], rows, len(part)),
-        embeddings=other.scatter([each.embedding for each in encoded.values()], rows, len(part)),
-        scores=other.scatter(scores, rows, len(part)),
-        presence=thin(presence, generator),
-        labels=torch.from_numpy(part.labels).to(device),
-        network=other,
-    )
+    pieces = []
+    for piece in part.batches(256):
+        inputs, rows, presence = tensors_of(piece.batch(), device)
+        encoded = other.encode(inputs)
+        scores = [
+            network.confidence(name)(statistics(*each, other.confidence(name).prototypes))
+            for name, each in encoded.items()
+        ]
+        votes = other.scatter([aggregate(each.logits) for each in encoded.values()], rows, len(piece))
+        embeddings = other.scatter([each.embedding for each in encoded.values()], rows, len(piece))
+        labels = torch.from_numpy(piece.labels).to(device)
+        pieces.append((votes, embeddings, other.scatter(scores, rows, len(piece)), presence, labels))
+    votes, embeddings, scattered, presence, labels = (torch.cat(each) for each in zip(*pieces, strict=True))
+    return Answers(votes, embeddings, scattered, presence, labels, other)
+
+
+def thinned(seen: Answers, generator: torch.Generator, times: int = 3) -> Answers:
+    """Every row several times, each time with another subset of its modalities."""
+    rows = torch.arange(len(seen.labels), device=seen.labels.device).repeat(times)
+    votes, embeddings, scores, presence, labels = (each[rows] for each in seen[:5])
+    return Answers(votes, embeddings, scores, thin(presence, generator), labels, seen.network)
 
 
 def thin(presence: Tensor, generator: torch.Generator) -> Tensor:
@@ -187,6 +201,5 @@ def balanced_loss(fusion: Fusion, seen: Answers) -> Tensor:
     joint = seen.network.joint(seen.embeddings, modulation(weights, seen.presence))
     log_p = fusion.log_probabilities(seen.votes, joint, weights, seen.presence)
     counts = torch.bincount(seen.labels, minlength=log_p.shape[1]).float()
-    own = -log_p[torch.arange(len(log_p)), seen.labels]
     weight = 1.0 / counts[seen.labels]
-    return (own * weight).sum() / weight.sum()
+    return -(own_class(log_p, seen.labels) * weight).sum() / weight.sum()

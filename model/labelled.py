@@ -17,7 +17,8 @@ def labelled_part(manifest: Manifest, path: Path, split: str | None = None) -> P
     table = read_table(path)
     rows = np.arange(len(table))
     if split is not None:
-        column = manifest.spec.get("split")
+        given = manifest.spec.get("split")
+        column = given.get("column") if isinstance(given, dict) else given
         if not isinstance(column, str) or column not in table.columns:
             raise TableError(f"--part: {path} has no split column ({column}) to choose '{split}' by")
         rows = np.flatnonzero((table[column] == split).fill_null(False).to_numpy())

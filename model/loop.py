@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model import checkpoint
 from model.augment import augment
+from model.errors import RunError
 from model.network import Network
 from model.objective import Objective, draw
 from model.part import Part
@@ -58,7 +59,7 @@ def fit_network(
     """Train in place, going on from the checkpoint at `path` if there is one; the log of all epochs.
 
     Every epoch draws its randomness from (seed, epoch) alone, so a run that was killed and resumed
-    ends with the very same weights as one that was not.
+    ends with the very same weights as one that was not. Raises RunError.
     """
     trained = [
         p for name, p in network.named_parameters() if not name.startswith(("confidences.", "fusion."))
@@ -66,28 +67,33 @@ def fit_network(
     for parameter in (*network.confidences.parameters(), *network.fusion.parameters()):
         parameter.requires_grad_(False)  # fitted later, on held-out rows
     optimizer = torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=training.weight_decay)
+    averaged = AveragedModel(
+        network,
+        device=fabric.device,
+        multi_avg_fn=get_ema_multi_avg_fn(average_decay(stage, training)),
+        use_buffers=True,
+    )
+    wrapped, stepper = fabric.setup(Objective(network), optimizer)
     state = checkpoint.load(path) or {"log": [], "best": None, "waited": 0, "finished": False}
     log = [Epoch(*line) for line in state["log"]]
-    averaged = AveragedModel(
-        network, multi_avg_fn=get_ema_multi_avg_fn(average_decay(stage, training)), use_buffers=True
-    )
     if log:
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         averaged.load_state_dict(state["averaged"])
+        fabric.strategy.precision.load_state_dict(state["precision"])
     best, waited, saved_at = state["best"], state["waited"], time.monotonic()
     for line in log:
         on_epoch(stage, line)
 
-    wrapped, optimizer = fabric.setup(Objective(network), optimizer)
     for epoch in range(len(log), 0 if state["finished"] else stage.epochs):
         rate = learning_rate(training, epoch)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = run_epoch(fabric, wrapped, optimizer, averaged, stage, training, epoch)
+        loss = run_epoch(fabric, wrapped, stepper, averaged, stage, training, epoch)
         val_loss, val_accuracy = np.nan, np.nan
         if stage.val is not None:
-            val_loss, val_accuracy = validate(averaged.module, stage.val, fabric.device)
+            # Batch norm's statistics differ between devices; all must stop at the same epoch.
+            val_loss, val_accuracy = fabric.broadcast(validate(averaged.module, stage.val, fabric.device))
             waited += 1
             if best is None or val_loss < best["val_loss"]:
                 best, waited = {"val_loss": val_loss, "network": snapshot(averaged.module)}, 0
@@ -100,6 +106,7 @@ def fit_network(
                     "log": [list(line) for line in log], "best": best, "waited": waited, "finished": finished,
                     "network": snapshot(network), "averaged": snapshot(averaged),
                     "optimizer": optimizer.state_dict(),
+                    "precision": fabric.strategy.precision.state_dict(),
                 },
             )  # fmt: skip
             saved_at = time.monotonic()
@@ -132,9 +139,10 @@ def run_epoch(
     own = generator_of(stage.seed, epoch, 1 + fabric.global_rank)
     torch.manual_seed(own.initial_seed())  # dropout and augmentation
     wrapped.train()
-    losses = []
+    losses: list[Tensor] = []
     # Batches of nearly equal size: a last one of one row would upset batch norm.
     for index in np.array_split(order, max(1, round(len(order) / training.batch_size))):
+        index = np.resize(index, max(len(index), fabric.world_size))  # no device goes without a row
         part = stage.train.take(index[fabric.global_rank :: fabric.world_size])
         drawn = draw(
             torch.from_numpy(part.presence()), dropout=training.modality_dropout, mixup=training.mixup,
@@ -150,7 +158,14 @@ def run_epoch(
         optimizer.step()
         averaged.update_parameters(wrapped.module.network)
         losses.append(loss.detach())
-    return float(torch.stack(losses).mean())
+    mean = fabric.all_reduce(torch.stack(losses).mean())
+    assert isinstance(mean, Tensor)
+    loss = float(mean)
+    if not np.isfinite(loss):
+        raise RunError(
+            f"the loss of {stage.name} is {loss} in epoch {epoch + 1}; try a smaller training.learning_rate"
+        )
+    return loss
 
 
 def average_decay(stage: Stage, training: TrainingSpec) -> float:

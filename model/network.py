@@ -63,7 +63,9 @@ class Network(nn.Module):
     def encode_one(self, name: str, rows: Tensor) -> Encoded:
         """Rows of one modality, (n, ...), through its encoder and its experts."""
         m = self.modalities.index(name)
-        if self.training and not len(rows):  # batch norm learns nothing from no rows
+        if self.training:  # batch norm cannot learn from one row
+            self.encoders[m].train(len(rows) > 1)
+        if self.training and not len(rows):
             embedding = self.adjustment.new_zeros((0, self.width))
         else:
             embedding = self.encoders[m](rows)

@@ -15,7 +15,7 @@ class Draw(NamedTuple):
     """The random choices for one batch; drawn on the CPU, so that every device sees the same."""
 
     u: Tensor  # (B, M) in 0..1: how far each modality enters the joint branch; 0 where absent
-    partner: Tensor  # (B,) the sample each is mixed with
+    partner: Tensor  # (B,) the sample each is mixed with; it has the same modalities
     share: Tensor  # scalar in 0.5..1: a sample's own share of the mix
 
     def to(self, device: torch.device) -> "Draw":
@@ -46,7 +46,21 @@ def draw(presence: Tensor, *, dropout: float, mixup: float, generator: torch.Gen
         seed = int(torch.randint(2**31, (), generator=generator))
         own = float(np.random.default_rng(seed).beta(mixup, mixup))
         share = torch.tensor(max(own, 1 - own))
-    return Draw(u, torch.randperm(size, generator=generator), share)
+    return Draw(u, partners(presence, generator), share)
+
+
+def partners(presence: Tensor, generator: torch.Generator) -> Tensor:
+    """A partner for each sample, a permutation of those that have the very same modalities: (B, M) -> (B,)
+
+    With any other partner a mix would have to leave out what one of the two lacks, and a modality that
+    few rows have would hardly ever be trained.
+    """
+    # Both orders go through the same patterns, and inside of each as chance will have it.
+    own, other = (
+        torch.from_numpy(np.lexsort((torch.rand(len(presence), generator=generator), *presence.T)))
+        for _ in range(2)
+    )
+    return torch.empty_like(own).index_copy(0, own, other)
 
 
 class Objective(nn.Module):
@@ -60,7 +74,7 @@ class Objective(nn.Module):
         """Mean loss of the joint branch plus those of the modalities alone.
 
         Mixup (Zhang et al. 2018) is of embeddings, so that it serves every kind. All modalities of a
-        sample have the same partner; one that either of the two lacks is left out.
+        sample have the same partner.
         """
         network, size = self.network, len(labels)
         encoded = network.encode(inputs)
@@ -68,17 +82,13 @@ class Objective(nn.Module):
         presence = network.scatter([torch.ones_like(rows[name]) for name in encoded], rows, size)  # (B, M)
         target = F.one_hot(labels, network.adjustment.shape[1]).to(embeddings.dtype)
 
-        both = presence * presence[drawn.partner]
-        mixed = (both * drawn.u).sum(1) > 0  # a sample that would have nothing left is not mixed
-        share = torch.where(mixed, drawn.share, torch.ones_like(drawn.share))  # (B,)
-        present = torch.where(mixed[:, None], both, presence)
-        embeddings = blend(embeddings, drawn.partner, share[:, None, None])
-        target = blend(target, drawn.partner, share[:, None])
+        embeddings = blend(embeddings, drawn.partner, drawn.share)
+        target = blend(target, drawn.partner, drawn.share)
 
-        total = expert_loss(network.joint(embeddings, drawn.u * present), network.adjustment, target).mean()
+        total = expert_loss(network.joint(embeddings, drawn.u), network.adjustment, target).mean()
         for m, head in enumerate(network.heads):
             loss = expert_loss(head(embeddings[:, m]), network.adjustment, target)
-            total = total + (loss * present[:, m]).sum() / present[:, m].sum().clamp(min=1)
+            total = total + (loss * presence[:, m]).sum() / presence[:, m].sum().clamp(min=1)
         return total
 
 

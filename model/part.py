@@ -69,3 +69,4 @@ class Dataset:
     train: Part
     val: Part
     test: Part
+    groups: NDArray[np.int64]  # of each training row; rows of one group are never on both sides of a fold

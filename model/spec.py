@@ -96,8 +96,12 @@ class TextSpec(Frozen):
 
 
 class SplitSpec(Frozen):
-    """Fractions of the rows, stratified by class; rows of one `group` stay together."""
+    """Fractions of the rows, stratified by class, or a `column` with train, val and test.
 
+    Rows of one `group` stay together. `val` is taken from train where the column has no val rows.
+    """
+
+    column: Name | None = None
     val: float = Field(default=0.1, gt=0, lt=1)
     test: float = Field(default=0.2, gt=0, lt=1)
     group: Name | None = None
@@ -139,7 +143,7 @@ Split = Annotated[
 
 
 class Spec(Frozen):
-    """The whole spec. `split` is a column with train, val and test, or fractions."""
+    """The whole spec. `split` is a column with train, val and test, or keys of its own."""
 
     name: Name
     version: Name = "1"

@@ -33,17 +33,21 @@ def split_rows(table: pl.DataFrame, labels: pl.Series, split: str | SplitSpec, s
     The same seed gives the same split. By fractions, every class has a row in train, then one in test if it
     has two rows, and one in val if it has three.
     """
-    everything = np.arange(len(table))
     if isinstance(split, str):
-        parts = by_column(table, split)
+        split = SplitSpec(column=split)
+    everything, groups = np.arange(len(table)), groups_of(table, split.group)
+    if split.column:
+        parts = by_column(table, split.column)
         check_labels(labels, np.concatenate(list(parts.values())))
         if not len(parts["val"]):
             train = parts.pop("train")
-            parts |= by_fraction(labels, train, everything[train], {"val": SplitSpec().val}, seed)
+            parts |= by_fraction(labels, train, groups[train], {"val": split.val}, seed)
+        if split.group:
+            warn_of_shared_groups(table[split.group], groups, parts)
     else:
         check_labels(labels, everything)
         fractions = {"test": split.test, "val": split.val}
-        parts = by_fraction(labels, everything, groups_of(table, split.group), fractions, seed)
+        parts = by_fraction(labels, everything, groups, fractions, seed)
     for part in PARTS:
         if part not in parts or not len(parts[part]):
             raise TableError(f"split: no row is left for {part}; there are too few rows, or too few groups")
@@ -68,6 +72,17 @@ def by_column(table: pl.DataFrame, column: str) -> dict[str, Rows]:
     if len(other):
         log.warning("%d rows are not used: their '%s' is %s", len(other), column, shown)
     return parts
+
+
+def warn_of_shared_groups(names: pl.Series, groups: NDArray[np.int64], parts: dict[str, Rows]) -> None:
+    """Say so if a split column gives rows of one group to test and to another part."""
+    others = np.concatenate([parts["train"], parts["val"]])
+    shared = parts["test"][np.isin(groups[parts["test"]], groups[others])]
+    if len(shared):
+        log.warning(
+            "split.group: %d test rows have a group that other parts have too, the first '%s'",
+            len(shared), names[int(shared[0])],
+        )  # fmt: skip
 
 
 def groups_of(table: pl.DataFrame, column: str | None) -> NDArray[np.int64]:

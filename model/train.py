@@ -4,24 +4,24 @@ A run's folder holds run.json (what it was started with), a checkpoint per stage
 """
 
 import csv
+import io
 import json
-import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
-from numpy.typing import NDArray
 
 from model import checkpoint
 from model.build import build_network
 from model.bundle import write_bundle
 from model.dataset import load_dataset
-from model.errors import RunError
+from model.errors import RunError, TableError
+from model.folds import folds
 from model.held_out import HeldOut, fit_confidence, fit_fusion, set_prototypes
 from model.loop import Epoch, Stage, best_epochs, fit_network, generator_of
 from model.network import Network
@@ -30,17 +30,21 @@ from model.spec import Spec
 from service.bundle import sha256
 
 FINAL, TRAINED, RUN, LOG, BUNDLE = "final", "trained.pt", "run.json", "log.csv", "bundle"
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What to train on, in Fabric's words; precision is 32-true, bf16-mixed, …"""
+    """What to train on, in Fabric's words."""
 
     accelerator: str = "auto"
     devices: int | str = 1
     precision: Any = "32-true"
 
     def fabric(self) -> Fabric:
+        """Raises RunError."""
+        if self.precision not in PRECISIONS:
+            raise RunError(f"--precision: '{self.precision}' is none of {', '.join(PRECISIONS)}")
         # A batch may lack a modality altogether, so that some parameters get no gradient.
         strategy = "auto" if self.devices in (1, "1") else DDPStrategy(find_unused_parameters=True)
         try:
@@ -50,7 +54,7 @@ class Hardware:
                 precision=self.precision,
                 strategy=strategy,
             )
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, ImportError) as error:
             raise RunError(f"cannot train on this hardware: {str(error).splitlines()[0]}") from None
 
 
@@ -69,26 +73,32 @@ def train(
 
     A run that was killed goes on with `resume`.
 
-    Raises SpecError, TableError, RunError.
+    Raises SpecError, TableError, RunError, ExportError.
     """
     fabric = hardware.fabric()
-    fabric.launch()
+    begun = {"spec": json.loads(spec.model_dump_json()), "table_sha256": table_sha256(spec)}
     if fabric.is_global_zero:
-        open_run(run, spec, resume=resume)
-    fabric.barrier()
-    torch.use_deterministic_algorithms(True, warn_only=True)
+        check_run(run, begun, resume=resume)
     listener.on_step("reading the table")
     dataset = load_dataset(spec, listener.on_load)
-    network, held_out = train_stages(fabric, spec, dataset, run, listener)
-    if not fabric.is_global_zero:
-        return None
+    build_network(spec, dataset)  # an encoder that cannot be had shall leave no run behind
+    if fabric.is_global_zero:
+        run.mkdir(parents=True, exist_ok=True)
+        checkpoint.replace(run / RUN, json.dumps(begun, indent=1).encode())
     if not (run / TRAINED).exists():
+        fabric.launch()  # from here on there may be several processes
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # saves a tenth
+        network, held_out = train_stages(fabric, spec, dataset, run, listener)
+        if not fabric.is_global_zero:
+            return None
         listener.on_step("fitting confidences and fusion on held-out rows")
-        device = fabric.device
-        fit_confidence(network, held_out, dataset.modalities, seed=spec.seed, device=device)
-        fit_fusion(network, held_out, seed=spec.seed, device=device)
+        fit_confidence(network, held_out, dataset.modalities, seed=spec.seed, device=fabric.device)
+        fit_fusion(network, held_out, seed=spec.seed, device=fabric.device)
         checkpoint.save(run / TRAINED, network.state_dict())
     listener.on_step("exporting and checking the graphs on every subset")
+    for left_over in run.glob(f".{BUNDLE}.*"):  # of an export that was killed
+        shutil.rmtree(left_over)
     return export_run(run, spec, dataset, run / BUNDLE)
 
 
@@ -103,27 +113,36 @@ def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path) -> Path:
     return target
 
 
-def open_run(run: Path, spec: Spec, *, resume: bool) -> None:
-    """Make the run's folder, or check that it was started with the same spec and table. Raises RunError."""
-    begun = {"spec": json.loads(spec.model_dump_json()), "table_sha256": sha256(spec.table)}
+def table_sha256(spec: Spec) -> str:
+    """Raises TableError."""
+    try:
+        return sha256(spec.table)
+    except OSError as error:
+        raise TableError(f"table: {spec.table}: {str(error.strerror).lower()}") from None
+
+
+def check_run(run: Path, begun: dict[str, Any], *, resume: bool) -> None:
+    """The folder is free, or holds a run to go on with, of the same spec and table. Raises RunError."""
     path = run / RUN
     if not path.exists():
-        if run.exists() and any(run.iterdir()):
+        if run.exists() and not (run.is_dir() and {file.name for file in run.iterdir()} <= {"run.part"}):
             raise RunError(f"{run} holds something else; choose another folder with --out")
-        run.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".part")
-        beside.write_text(json.dumps(begun, indent=1))
-        os.replace(beside, path)
         return
     if not resume:
         raise RunError(f"{run} holds a run already; go on with it by --resume, or choose another --out")
-    before = json.loads(path.read_text())
-    for key in differing(before["spec"], begun["spec"]):
+    try:
+        before = json.loads(path.read_text())
+        keys, same_table = differing(before["spec"], begun["spec"]), before["table_sha256"]
+    except (ValueError, KeyError, AttributeError, TypeError):
+        raise RunError(f"{path} is damaged; choose another --out") from None
+    for key in keys:
         raise RunError(
             f"{run} was started with another {key}; resume with the same spec, or choose another --out"
         )
-    if before["table_sha256"] != begun["table_sha256"]:
-        raise RunError(f"{run} was started with another {spec.table.name}; choose another --out")
+    if same_table != begun["table_sha256"]:
+        raise RunError(
+            f"{run} was started with another {Path(begun['spec']['table']).name}; choose another --out"
+        )
 
 
 def differing(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
@@ -162,9 +181,9 @@ def train_stages(
     if fabric.is_global_zero:
         write_log(run / LOG, log)
     held_out = [HeldOut(network, dataset.val)]
-    fold_of = folds(dataset.train.labels, spec.training.folds, spec.seed)
-    for k in range(spec.training.folds):
-        others, own = np.flatnonzero(fold_of != k), np.flatnonzero(fold_of == k)
+    for k, (others, own) in enumerate(
+        folds(dataset.train.labels, dataset.groups, spec.training.folds, spec.seed)
+    ):
         # No early stopping: what is held out must stay unseen. As many epochs as the final network took.
         stage = Stage(
             f"fold-{k}", spec.seed + 1 + k, dataset.train.take(others), None, best_epochs(log), augmented
@@ -173,24 +192,13 @@ def train_stages(
     return network, held_out
 
 
-def folds(labels: NDArray[np.int64], n_folds: int, seed: int) -> NDArray[np.int64]:
-    """The fold of each row, every class spread as evenly as can be: (N,)."""
-    random = np.random.default_rng(seed)
-    fold = np.zeros(len(labels), np.int64)
-    for each in np.unique(labels):
-        rows = random.permutation(np.flatnonzero(labels == each))
-        fold[rows] = (np.arange(len(rows)) + random.integers(n_folds)) % n_folds if n_folds else 0
-    return fold
-
-
 def write_log(path: Path, log: list[Epoch]) -> None:
     """The final network's training curve as CSV."""
-    beside = path.with_suffix(".part")
-    with beside.open("w", newline="") as file:
-        lines = csv.writer(file)
-        lines.writerow(Epoch._fields)
-        lines.writerows(log)
-    os.replace(beside, path)
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(Epoch._fields)
+    lines.writerows(log)
+    checkpoint.replace(path, text.getvalue().encode())
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
