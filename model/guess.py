@@ -56,7 +56,7 @@ def is_split(series: pl.Series) -> bool:
     """Whether the values are train, test and perhaps val."""
     if series.dtype != pl.String:
         return False
-    values = set(series.unique())
+    values = set(series.drop_nulls().unique())  # without a value, a row is left out
     return values <= set(PARTS) and {"train", "test"} <= values
 
 

@@ -40,16 +40,17 @@ def command(
     The run's folder holds checkpoints, log.csv and the bundle. A run that was killed at any moment goes on
     with --resume and ends with the same bundle.
     """
+    from model.spec import load_spec
+
+    loaded = load_spec(spec, overrides)  # a mistake in it is not to wait for torch, which takes seconds
     from rich.console import Console
     from rich.logging import RichHandler
 
     from model.progress import TrainingProgress
-    from model.spec import load_spec
     from model.train import Hardware, train
 
     console = Console(stderr=True)
     logging.getLogger("tailfuse").addHandler(RichHandler(console=console, show_time=False, show_path=False))
-    loaded = load_spec(spec, overrides)
     run = out or Path("runs") / loaded.name
     hardware = Hardware(accelerator, devices if devices == "auto" else int_of(devices), precision)
     with TrainingProgress(console) as listener:
