@@ -1,6 +1,8 @@
 """tailfuse demo"""
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +15,10 @@ from model.errors import UserError
 
 
 @click.command("demo", short_help="Train on 2,000 digits, serve, and show what to try.")
-@click.option("--port", default=8000, show_default=True, help="The port that the service listens on.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8000, show_default=True,
+    help="The port that the service listens on.",
+)  # fmt: skip
 @click.option(
     "--folder", type=click.Path(path_type=Path), default="quickstart", show_default=True,
     help="Where table, spec, run and example requests go.",
@@ -24,11 +29,22 @@ def command(port: int, folder: Path, serve: bool) -> None:
 
     A second call serves the bundle that the first one made.
     """
+    if serve:
+        check_is_free(port)
     bundle = folder / "run" / "bundle"
     if not (bundle / "manifest.json").exists():
         make_bundle(folder)
     if serve:
         serve_and_show(folder, bundle, port)
+
+
+def check_is_free(port: int) -> None:
+    """Raises UserError now, rather than after a minute of training."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        why = os.strerror(error.errno or 0).lower()
+        raise UserError(f"port {port}: {why}; choose another --port") from None
 
 
 def make_bundle(folder: Path) -> None:

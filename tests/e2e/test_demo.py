@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.process import PATIENCE_S, environment
+from tests.e2e.process import PATIENCE_S, environment, ran
 
 pytestmark = pytest.mark.e2e
 
@@ -78,3 +78,12 @@ def test_its_curl_lines_are_answered_and_nothing_is_left_behind(
     assert demo.wait(PATIENCE_S) == 0
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(re.findall(r":(\d+)/predict", lines[0])[0])), PATIENCE_S)
+
+
+def test_a_port_in_use_is_named_before_anything_is_trained(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = ran(sys.executable, "-m", "model", "demo", "--port", port, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == f"Error: port {port}: address already in use; choose another --port\n"
+    assert list(tmp_path.iterdir()) == []
