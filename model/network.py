@@ -63,12 +63,13 @@ class Network(nn.Module):
     def encode_one(self, name: str, rows: Tensor) -> Encoded:
         """Rows of one modality, (n, ...), through its encoder and its experts."""
         m = self.modalities.index(name)
-        if self.training:  # batch norm cannot learn from one row
-            self.encoders[m].train(len(rows) > 1)
-        if self.training and not len(rows):
-            embedding = self.adjustment.new_zeros((0, self.width))
-        else:
+        if not self.training:
             embedding = self.encoders[m](rows)
+        else:
+            self.encoders[m].train(len(rows) > 1)  # batch norm cannot learn from one row
+            # Without rows a blank one goes through, so that every weight has a gradient on every device.
+            filled = rows if len(rows) else rows.new_zeros((1, *rows.shape[1:]))
+            embedding = self.encoders[m](filled)[: len(rows)]
         return Encoded(embedding, self.heads[m](embedding))
 
     def scatter(self, present: Sequence[Tensor], rows: Rows, size: int) -> Tensor:

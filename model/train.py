@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
 
 from model import checkpoint
 from model.build import build_network
@@ -45,14 +44,12 @@ class Hardware:
         """Raises RunError."""
         if self.precision not in PRECISIONS:
             raise RunError(f"--precision: '{self.precision}' is none of {', '.join(PRECISIONS)}")
-        # A batch may lack a modality altogether, so that some parameters get no gradient.
-        strategy = "auto" if self.devices in (1, "1") else DDPStrategy(find_unused_parameters=True)
         try:
             return Fabric(
                 accelerator=self.accelerator,
                 devices=self.devices,
                 precision=self.precision,
-                strategy=strategy,
+                strategy="auto" if self.devices == 1 else "ddp",
             )
         except (ValueError, RuntimeError, ImportError) as error:
             raise RunError(f"cannot train on this hardware: {str(error).splitlines()[0]}") from None

@@ -43,13 +43,15 @@ def command(
     from model.spec import load_spec
 
     loaded = load_spec(spec, overrides)  # a mistake in it is not to wait for torch, which takes seconds
+    from lightning_fabric.utilities.rank_zero import rank_zero_only
     from rich.console import Console
     from rich.logging import RichHandler
 
     from model.progress import TrainingProgress
     from model.train import Hardware, train
 
-    console = Console(stderr=True)
+    # Of the processes of several devices only the first speaks.
+    console = Console(stderr=True, quiet=rank_zero_only.rank > 0)  # type: ignore[attr-defined]
     logging.getLogger("tailfuse").addHandler(RichHandler(console=console, show_time=False, show_path=False))
     run = out or Path("runs") / loaded.name
     hardware = Hardware(accelerator, devices if devices == "auto" else int_of(devices), precision)
