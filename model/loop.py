@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -182,19 +183,24 @@ def generator_of(*numbers: int) -> torch.Generator:
 
 @torch.no_grad()
 def validate(network: nn.Module, val: Part, device: torch.device) -> tuple[float, float]:
-    """Class-balanced negative log-likelihood, and balanced accuracy, of the rows as they are."""
+    """Class-balanced negative log-likelihood, and balanced accuracy, of the rows as they are.
+
+    The likelihood is that of the best temperature: being too sure is mended by calibration later, and
+    must not stop the training of what still learns to tell classes apart.
+    """
     network.eval()
     log_p = torch.cat(
         [network(*tensors_of(part.batch(), device)).probabilities.log().cpu() for part in val.batches(256)]
-    )
+    ).clamp(min=-80)
     labels = torch.from_numpy(val.labels)
-    right = (log_p.argmax(1) == labels).float()
-    own = -log_p[torch.arange(len(labels)), labels].clamp(min=-20)
     by_class = [labels == each for each in labels.unique()]
-    return (
-        float(torch.stack([own[rows].mean() for rows in by_class]).mean()),
-        float(torch.stack([right[rows].mean() for rows in by_class]).mean()),
-    )
+
+    def balanced(values: Tensor) -> float:
+        return float(torch.stack([values[rows].mean() for rows in by_class]).mean())
+
+    tempered = [F.log_softmax(log_p * sharpness, dim=1) for sharpness in torch.logspace(-1, 1, 21)]
+    likelihood = max(balanced(each.gather(1, labels[:, None]).squeeze(1)) for each in tempered)
+    return -likelihood, balanced((log_p.argmax(1) == labels).float())
 
 
 def snapshot(network: nn.Module) -> dict[str, Tensor]:
