@@ -74,12 +74,17 @@ def export_onnx(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> None:
             external_data=False,
             verbose=False,
         )
-        assert program is not None
-        # Every node comes with the lines of source it was made from, and their paths on this machine.
-        program.model.graph.metadata_props.clear()
-        for node in program.model.graph:
-            node.metadata_props.clear()
-        program.save(path, external_data=False)
+    assert program is not None
+    inner = program.model.graph
+    taken = {value.name for value in (*inner.inputs, *inner.outputs)}
+    # Every node comes with the lines of source it was made from, and their paths on this machine.
+    inner.metadata_props.clear()
+    for node in inner:
+        node.metadata_props.clear()
+        for value in node.outputs:
+            if value.name in taken and not value.is_graph_output():
+                value.name = f"inner.{value.name}"  # a modality may be called `linear`, or `add`
+    program.save(path, external_data=False)
 
 
 def export_torchscript(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> None:

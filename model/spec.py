@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from model.document import Key, read_document
 from model.errors import SpecError
 from model.spelling import did_you_mean
+from service.bundle import OUTPUT_NAMES
 
 
 class Frozen(BaseModel):
@@ -40,13 +41,14 @@ def _columns(value: Any) -> Any:
 
 def _modality_name(name: str) -> str:
     if (
-        name == "presence"
+        name in ("presence", *OUTPUT_NAMES)
         or not name.replace("_", "").isalnum()
         or not name.isascii()
         or not name[0].isalpha()
     ):
         raise ValueError(
-            "a modality's name is letters, digits and _, begins with a letter, and is not 'presence'"
+            "a modality's name is letters, digits and _, begins with a letter, and is none of "
+            f"presence, {', '.join(OUTPUT_NAMES)}"
         )
     return name
 

@@ -1,0 +1,152 @@
+"""Properties of the network's answers, by eager torch and by both exported graphs."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from model.encoders.mlp import Mlp
+from model.export import eager, example_of
+from model.network import Network
+from model.part import Part
+from service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Output, open_graph, read_manifest
+from service.bundle.manifest import BooleanColumn, TabularModality
+
+N_ROWS = 12
+# Which rows are in a batch, and the modalities each has of the three (1..7, as bits).
+BATCHES = st.lists(st.tuples(st.integers(0, N_ROWS - 1), st.integers(1, 7)), min_size=1, max_size=9)
+some_examples = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@pytest.fixture(scope="module", params=["eager", "onnx", "torchscript"])
+def answer(request: pytest.FixtureRequest, trained) -> Callable[[Part], Output]:
+    """Answers a part with the trained network, in one of the ways there are."""
+    if request.param == "eager":
+        return lambda part: eager(trained.network, part)
+    runtime = open_graph(
+        trained.bundle / GRAPHS[request.param], read_manifest(trained.bundle), runtime=request.param
+    )
+    return lambda part: runtime.run(part.batch())
+
+
+@pytest.fixture(scope="module")
+def rows(trained) -> Part:
+    """Test rows that have every modality."""
+    return example_of(trained.dataset.test, N_ROWS)
+
+
+def batch_of(rows: Part, chosen: list[tuple[int, int]]) -> Part:
+    """The chosen rows, each with the modalities its bits name."""
+    part = rows.take(np.array([row for row, _ in chosen]))
+    bits = np.array([bits for _, bits in chosen])
+    position = {
+        name: np.where(bits >> m & 1, part.position[name], -1) for m, name in enumerate(part.modalities)
+    }
+    return Part(part.inputs, position, part.labels)
+
+
+def assert_alike(one: Output, other: Output) -> None:
+    for field in OUTPUT_NAMES:
+        np.testing.assert_allclose(getattr(one, field), getattr(other, field), atol=1e-5, rtol=0)
+
+
+def row_of(output: Output, at: int) -> Output:
+    return Output(*(getattr(output, field)[at : at + 1] for field in OUTPUT_NAMES))
+
+
+@some_examples
+@given(chosen=BATCHES)
+def test_weights_sum_to_one_over_what_is_present_and_are_zero_elsewhere(answer, rows, chosen) -> None:
+    part = batch_of(rows, chosen)
+    output, presence = answer(part), part.presence()
+    np.testing.assert_allclose(output.weights.sum(1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(output.probabilities.sum(1), 1.0, atol=1e-5)
+    assert (output.weights[~presence] == 0).all()
+    assert (output.confidences[~presence] == 0).all()
+    assert (output.weights[presence] > 0).all()
+    assert ((output.confidences[presence] > 0) & (output.confidences[presence] < 1)).all()
+
+
+@some_examples
+@given(chosen=BATCHES)
+def test_a_row_has_the_same_answer_alone_and_beside_any_neighbours(answer, rows, chosen) -> None:
+    together = answer(batch_of(rows, chosen))
+    for at, each in enumerate(chosen):
+        assert_alike(row_of(together, at), answer(batch_of(rows, [each])))
+
+
+@some_examples
+@given(chosen=BATCHES, seed=st.integers(0, 100))
+def test_answers_follow_their_rows_in_any_order(answer, rows, chosen, seed: int) -> None:
+    order = np.random.default_rng(seed).permutation(len(chosen))
+    shuffled = answer(batch_of(rows, [chosen[at] for at in order]))
+    together = answer(batch_of(rows, chosen))
+    assert_alike(shuffled, Output(*(getattr(together, field)[order] for field in OUTPUT_NAMES)))
+
+
+@some_examples
+@given(chosen=BATCHES)
+def test_an_absent_modality_is_one_left_out(answer, rows, chosen) -> None:
+    """Rows of a batch without a modality, and a batch in which nobody has it."""
+    alike = [(row, bits & 0b011 or 0b001) for row, bits in chosen]
+    with_others = answer(batch_of(rows, [*alike, (0, 0b111)]))
+    without = answer(batch_of(rows, alike))
+    for at in range(len(alike)):
+        assert_alike(row_of(with_others, at), row_of(without, at))
+
+
+def test_all_ways_answer_alike(trained, rows) -> None:
+    part = batch_of(rows, [(row, 1 + row % 7) for row in range(N_ROWS)])
+    expected = eager(trained.network, part)
+    for runtime in ("onnx", "torchscript"):
+        graph = open_graph(trained.bundle / GRAPHS[runtime], read_manifest(trained.bundle), runtime=runtime)
+        assert_alike(graph.run(part.batch()), expected)
+
+
+def test_the_answer_depends_on_every_modality(trained, rows) -> None:
+    whole = eager(trained.network, rows).probabilities
+    for m in range(3):
+        others = batch_of(rows, [(row, 7 - (1 << m)) for row in range(N_ROWS)])
+        assert np.abs(eager(trained.network, others).probabilities - whole).max() > 1e-3
+
+
+def test_padding_of_a_neighbours_longer_text_changes_nothing(answer, rows) -> None:
+    batch = rows.first(3).batch()
+    padded = np.pad(batch.inputs["note"], ((0, 0), (0, 11)))
+    longer = Batch({**batch.inputs, "note": padded}, batch.rows, batch.presence)
+
+    class Longer(Part):
+        def batch(self) -> Batch:
+            return longer
+
+    part = rows.first(3)
+    assert_alike(answer(Longer(part.inputs, part.position, part.labels)), answer(part))
+
+
+def tiny() -> Network:
+    modality = TabularModality(columns=(BooleanColumn(name="a"), BooleanColumn(name="b")), width=2)
+    return Network(
+        {name: Mlp(modality, width=4, dropout=0.5, input_dropout=0.2) for name in ("one", "two")},
+        width=4, taus=(0.0, 1.0), prior=torch.tensor([0.5, 0.5]), dropout=0.5,
+        n_prototypes={"one": 3, "two": 3},
+    )  # fmt: skip
+
+
+def test_rows_are_laid_at_their_samples() -> None:
+    rows = {"one": torch.tensor([2, 0]), "two": torch.tensor([1])}
+    slots = tiny().scatter([torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0]])], rows, 3)
+    assert slots.squeeze(-1).tolist() == [[2.0, 0.0], [0.0, 3.0], [1.0, 0.0]]
+
+
+def test_in_training_a_modality_without_rows_has_a_gradient_of_zero_everywhere() -> None:
+    network = tiny().train()
+    encoded = network.encode({"one": torch.randn(5, 2), "two": torch.zeros(0, 2)})
+    assert encoded["two"].embedding.shape == (0, 4)
+    sum(each.logits.sum() for each in encoded.values()).backward()
+    assert all((p.grad == 0).all() for p in network.encoders[1].parameters())
+    assert any((p.grad != 0).any() for p in network.encoders[0].parameters())
