@@ -96,7 +96,7 @@ def fit_network(
             # Batch norm's statistics differ between devices; all must stop at the same epoch.
             val_loss, val_accuracy = fabric.broadcast(validate(averaged.module, stage.val, fabric.device))
             waited += 1
-            if best is None or val_loss < best["val_loss"]:
+            if best is None or val_loss <= best["val_loss"]:  # of equals the later: it has annealed further
                 best, waited = {"val_loss": val_loss, "network": snapshot(averaged.module)}, 0
         log.append(Epoch(epoch, loss, val_loss, val_accuracy, rate))
         finished = epoch + 1 == stage.epochs or waited >= training.patience
@@ -121,8 +121,9 @@ def fit_network(
 
 
 def best_epochs(log: list[Epoch]) -> int:
-    """How many epochs it took to the smallest validation loss."""
-    return 1 + int(np.argmin([line.val_loss for line in log]))
+    """How many epochs it took to the smallest validation loss, the last of equals."""
+    losses = [line.val_loss for line in log]
+    return len(losses) - int(np.argmin(losses[::-1]))
 
 
 def learning_rate(training: TrainingSpec, epoch: int) -> float:
@@ -200,7 +201,7 @@ def validate(network: nn.Module, val: Part, device: torch.device) -> tuple[float
 
     tempered = [F.log_softmax(log_p * sharpness, dim=1) for sharpness in torch.logspace(-1, 1, 21)]
     likelihood = max(balanced(each.gather(1, labels[:, None]).squeeze(1)) for each in tempered)
-    return -likelihood, balanced((log_p.argmax(1) == labels).float())
+    return round(-likelihood, 4), balanced((log_p.argmax(1) == labels).float())
 
 
 def snapshot(network: nn.Module) -> dict[str, Tensor]:
