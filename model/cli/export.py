@@ -1,6 +1,7 @@
 """tailfuse export"""
 
 import json
+import tempfile
 from pathlib import Path
 
 import click
@@ -19,20 +20,19 @@ def command(run: Path, out: Path | None) -> None:
     Both graphs are checked against the network on every subset of modalities; nothing is written if one
     differs. Training exports already: this is for a .zip, or for a table or tailfuse that has changed.
     """
-    import tempfile
+    if not (run / "run.json").is_file():  # said before torch is loaded
+        raise RunError(f"{run} is not the folder of a run: it has no run.json")
+    if out is not None and out.exists() and out.suffix != ".zip":
+        raise UserError(f"{out} is there already; choose another --out")
 
     from model.dataset import load_dataset
     from model.spec import Spec
     from model.train import BUNDLE, RUN, export_run
     from service.bundle import pack
 
-    if not (run / RUN).is_file():
-        raise RunError(f"{run} is not the folder of a run: it has no {RUN}")
     spec = Spec.model_validate(json.loads((run / RUN).read_text())["spec"])
     target = out or run / BUNDLE
     if target.suffix != ".zip":
-        if out is not None and target.exists():
-            raise UserError(f"{target} is there already; choose another --out")
         export_run(run, spec, load_dataset(spec), target)
     else:
         with tempfile.TemporaryDirectory() as folder:
