@@ -23,6 +23,8 @@ from model.tensors import tensors_of
 # Validated and kept is a moving average of the weights over this share of all epochs: it does what
 # annealing does, so stopping early costs little, and its validation curve is smooth.
 AVERAGED_SHARE = 0.05
+# What was learnt elsewhere is changed more slowly than what starts from nothing.
+PRETRAINED_PACE = 0.1
 # A checkpoint per epoch, but not more often than this: tiny sets have a hundred epochs a second.
 CHECKPOINT_EVERY_S = 1.0
 
@@ -62,12 +64,9 @@ def fit_network(
     Every epoch draws its randomness from (seed, epoch) alone, so a run that was killed and resumed
     ends with the very same weights as one that was not. Raises RunError.
     """
-    trained = [
-        p for name, p in network.named_parameters() if not name.startswith(("confidences.", "fusion."))
-    ]
     for parameter in (*network.confidences.parameters(), *network.fusion.parameters()):
         parameter.requires_grad_(False)  # fitted later, on held-out rows
-    optimizer = torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=training.weight_decay)
+    optimizer = torch.optim.AdamW(parameter_groups(network), weight_decay=training.weight_decay)
     averaged = AveragedModel(
         network,
         device=fabric.device,
@@ -89,7 +88,7 @@ def fit_network(
     for epoch in range(len(log), 0 if state["finished"] else stage.epochs):
         rate = learning_rate(training, epoch)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["pace"]
         loss = run_epoch(fabric, wrapped, stepper, averaged, stage, training, epoch)
         val_loss, val_accuracy = np.nan, np.nan
         if stage.val is not None:
@@ -118,6 +117,14 @@ def fit_network(
     network.load_state_dict(best["network"] if best else averaged.module.state_dict())
     network.eval()
     return log
+
+
+def parameter_groups(network: Network) -> list[dict[str, Any]]:
+    """What is trained, and at which share of the learning rate."""
+    trained = {name: each for name, each in network.named_parameters() if each.requires_grad}
+    pretrained = [each for name, each in trained.items() if ".backbone." in name]
+    other = [each for name, each in trained.items() if ".backbone." not in name]
+    return [{"params": other, "pace": 1.0}, {"params": pretrained, "pace": PRETRAINED_PACE}]
 
 
 def best_epochs(log: list[Epoch]) -> int:
