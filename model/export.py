@@ -16,7 +16,7 @@ from model.evaluate import subset_name, subsets
 from model.network import Answer, Network
 from model.part import Part
 from model.tensors import tensors_of
-from service.bundle import GRAPHS, OUTPUT_NAMES, Manifest, Output, input_names, open_graph
+from service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Manifest, Output, input_names, open_graph
 
 TOLERANCE = 1e-4
 
@@ -38,6 +38,7 @@ class Graph(nn.Module):
 
 def export_graphs(network: Network, example: Part, folder: Path) -> None:
     """Write both graphs, dynamic in the batch and in each modality's rows. `example` has every modality."""
+    torch.use_deterministic_algorithms(False)  # for training; a traced convolution would remember it
     graph = Graph(network.cpu()).eval()
     # Another number of rows for each, all above 1: sizes that are equal or 1 could be taken for fixed ones.
     flat = flat_tensors(mixed(example), network.modalities)
@@ -94,17 +95,17 @@ def export_torchscript(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> No
         traced = torch.jit.trace(graph, flat, check_trace=False, strict=False)
         buffer = io.BytesIO()
         torch.jit.save(torch.jit.freeze(traced.eval()), buffer)
-    # The same without the lines of source, and their paths on this machine.
+    # The same without the lines of source and their paths on this machine, and without a sum over these.
     with zipfile.ZipFile(buffer) as whole, zipfile.ZipFile(path, "w") as kept:
         for entry in whole.infolist():
-            if not entry.filename.endswith(".debug_pkl"):
+            if not entry.filename.endswith((".debug_pkl", "serialization_id")):
                 kept.writestr(zipfile.ZipInfo(entry.filename), whole.read(entry))
 
 
 @torch.no_grad()
-def eager(network: Network, part: Part) -> Output:
+def eager(network: Network, batch: Batch) -> Output:
     """What the network itself answers."""
-    return Output(*(each.numpy() for each in network(*tensors_of(part.batch()))))
+    return Output(*(each.numpy() for each in network(*tensors_of(batch))))
 
 
 def check_parity(network: Network, folder: Path, manifest: Manifest, example: Part) -> dict[str, float]:
@@ -120,8 +121,8 @@ def check_parity(network: Network, folder: Path, manifest: Manifest, example: Pa
         worst[runtime] = 0.0
         for name, part in parts.items():
             for size in (1, 2, len(part)):
-                some = part.first(size)
-                expected, answered = eager(network, some), opened.run(some.batch())
+                batch = part.first(size).batch()
+                expected, answered = eager(network, batch), opened.run(batch)
                 for field in OUTPUT_NAMES:
                     a, b = getattr(expected, field), getattr(answered, field)
                     difference = float(np.abs(a - b).max()) if a.shape == b.shape else np.inf

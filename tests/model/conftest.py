@@ -1,5 +1,6 @@
 """Two small tables with a picture, a few columns and a note in each row: one to read, one to train on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,12 @@ def trained_on(path: Path, run: Path, *overrides: str) -> Trained:
     network = build_network(spec, dataset)
     network.load_state_dict(checkpoint.load(run / TRAINED) or {})
     return Trained(spec, run, dataset, network.eval())
+
+
+@pytest.fixture(scope="session")
+def leaves_in() -> Callable[..., Path]:
+    """`leaves_in(folder, spec)` writes the leaves into a folder; the path of the spec."""
+    return write_leaves
 
 
 @pytest.fixture(scope="session")

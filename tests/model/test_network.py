@@ -1,6 +1,7 @@
 """Properties of the network's answers, by eager torch and by both exported graphs."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,14 +25,13 @@ some_examples = settings(
 
 
 @pytest.fixture(scope="module", params=["eager", "onnx", "torchscript"])
-def answer(request: pytest.FixtureRequest, trained) -> Callable[[Part], Output]:
-    """Answers a part with the trained network, in one of the ways there are."""
+def answer(request: pytest.FixtureRequest, trained) -> Callable[[Batch], Output]:
+    """Answers a batch with the trained network, in one of the ways there are."""
     if request.param == "eager":
-        return lambda part: eager(trained.network, part)
-    runtime = open_graph(
+        return partial(eager, trained.network)
+    return open_graph(
         trained.bundle / GRAPHS[request.param], read_manifest(trained.bundle), runtime=request.param
-    )
-    return lambda part: runtime.run(part.batch())
+    ).run
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +40,14 @@ def rows(trained) -> Part:
     return example_of(trained.dataset.test, N_ROWS)
 
 
-def batch_of(rows: Part, chosen: list[tuple[int, int]]) -> Part:
+def batch_of(rows: Part, chosen: list[tuple[int, int]]) -> Batch:
     """The chosen rows, each with the modalities its bits name."""
     part = rows.take(np.array([row for row, _ in chosen]))
     bits = np.array([bits for _, bits in chosen])
     position = {
         name: np.where(bits >> m & 1, part.position[name], -1) for m, name in enumerate(part.modalities)
     }
-    return Part(part.inputs, position, part.labels)
+    return Part(part.inputs, position, part.labels).batch()
 
 
 def assert_alike(one: Output, other: Output) -> None:
@@ -62,8 +62,8 @@ def row_of(output: Output, at: int) -> Output:
 @some_examples
 @given(chosen=BATCHES)
 def test_weights_sum_to_one_over_what_is_present_and_are_zero_elsewhere(answer, rows, chosen) -> None:
-    part = batch_of(rows, chosen)
-    output, presence = answer(part), part.presence()
+    batch = batch_of(rows, chosen)
+    output, presence = answer(batch), batch.presence
     np.testing.assert_allclose(output.weights.sum(1), 1.0, atol=1e-5)
     np.testing.assert_allclose(output.probabilities.sum(1), 1.0, atol=1e-5)
     assert (output.weights[~presence] == 0).all()
@@ -101,15 +101,15 @@ def test_an_absent_modality_is_one_left_out(answer, rows, chosen) -> None:
 
 
 def test_all_ways_answer_alike(trained, rows) -> None:
-    part = batch_of(rows, [(row, 1 + row % 7) for row in range(N_ROWS)])
-    expected = eager(trained.network, part)
+    batch = batch_of(rows, [(row, 1 + row % 7) for row in range(N_ROWS)])
+    expected = eager(trained.network, batch)
     for runtime in ("onnx", "torchscript"):
         graph = open_graph(trained.bundle / GRAPHS[runtime], read_manifest(trained.bundle), runtime=runtime)
-        assert_alike(graph.run(part.batch()), expected)
+        assert_alike(graph.run(batch), expected)
 
 
 def test_the_answer_depends_on_every_modality(trained, rows) -> None:
-    whole = eager(trained.network, rows).probabilities
+    whole = eager(trained.network, rows.batch()).probabilities
     for m in range(3):
         others = batch_of(rows, [(row, 7 - (1 << m)) for row in range(N_ROWS)])
         assert np.abs(eager(trained.network, others).probabilities - whole).max() > 1e-3
@@ -119,13 +119,7 @@ def test_padding_of_a_neighbours_longer_text_changes_nothing(answer, rows) -> No
     batch = rows.first(3).batch()
     padded = np.pad(batch.inputs["note"], ((0, 0), (0, 11)))
     longer = Batch({**batch.inputs, "note": padded}, batch.rows, batch.presence)
-
-    class Longer(Part):
-        def batch(self) -> Batch:
-            return longer
-
-    part = rows.first(3)
-    assert_alike(answer(Longer(part.inputs, part.position, part.labels)), answer(part))
+    assert_alike(answer(longer), answer(batch))
 
 
 def tiny() -> Network:

@@ -1,0 +1,80 @@
+"""Killed at any moment, a run goes on and ends with the bundle of one that was not."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.bundle import read_manifest, sha256
+
+DRIVER = Path(__file__).with_name("killed_runs.py")
+SPEC = """\
+name: leaves
+table: table.csv
+label: label
+split: split
+modalities:
+  picture: {kind: image, column: picture, size: [10, 8]}
+  veins: {kind: tabular, columns: [length, angle, side]}
+network: {width: 8}
+training: {epochs: 3, batch_size: 32, folds: 2}
+"""
+
+
+def environment(hash_seed: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path.cwd())}
+
+
+@pytest.fixture(scope="module")
+def spec(leaves_in, tmp_path_factory) -> Path:
+    return leaves_in(tmp_path_factory.mktemp("resume"), SPEC)
+
+
+@pytest.fixture(scope="module")
+def killed(spec: Path):
+    """What became of the runs of killed_runs.py; another process trains beside it."""
+    command = [sys.executable, str(DRIVER), str(spec.parent), str(spec)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment("1")) as process:
+        other = [sys.executable, "-m", "model", "train", str(spec), "--out", str(spec.parent / "other")]
+        subprocess.run(other, check=True, capture_output=True, timeout=300, env=environment("2"))
+        said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0
+    return json.loads(said)
+
+
+def test_every_moment_was_reached_and_every_run_was_gone_on_with(killed) -> None:
+    statuses = {moment: told["statuses"] for moment, told in killed.items()}
+    assert statuses.pop("never") == [0]
+    assert statuses.pop("exporting") == [-9, -9, 0]
+    assert len(statuses) == 13
+    assert set(map(tuple, statuses.values())) == {(-9, 0)}
+
+
+def test_a_killed_run_ends_with_the_very_same_files(killed) -> None:
+    whole = killed["never"]["files"]
+    assert set(whole) == {"run.json", "final.pt", "fold-0.pt", "fold-1.pt", "log.csv", "trained.pt"}
+    differing = {
+        (moment, file)
+        for moment, told in killed.items()
+        if moment != "exporting"
+        for file in told["files"].keys() | whole.keys()
+        if told["files"].get(file) != whole.get(file)
+    }
+    assert differing == set()
+
+
+def test_a_killed_export_leaves_nothing_behind_once_gone_on_with(killed) -> None:
+    before, after = killed["never"]["files"], killed["exporting"]["files"]
+    bundle = {"manifest.json", "model.onnx", "model.ts", "report.html", "MODEL_CARD.md"}
+    assert after.keys() - before.keys() == {f"bundle/{name}" for name in bundle}
+
+
+def test_the_same_seed_gives_the_same_bundle_in_another_process(killed, spec) -> None:
+    """One was trained at a stretch, from the command line; the other's export was killed twice."""
+    bundle = spec.parent / "other" / "bundle"
+    read_manifest(bundle)
+    for file in bundle.iterdir():
+        assert sha256(file) == killed["exporting"]["files"][f"bundle/{file.name}"], file.name

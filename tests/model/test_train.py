@@ -1,0 +1,325 @@
+"""Runs: what stops one before it begins, unusual tables, hardware, and that something is learnt."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from model import train as module
+from model.errors import RunError, SpecError, TableError
+from model.evaluate import predict_part
+from model.export import eager
+from model.part import Part
+from model.spec import load_spec
+from model.train import RUN, TRAINED, Hardware, Listener, differing, export_run, read_log, train
+
+QUICK = ("training.epochs=3", "network.width=8", "training.folds=2")
+SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)
+
+
+@pytest.fixture
+def no_export(monkeypatch) -> None:
+    """Runs end with the trained network: exporting takes longer than training on a handful of rows."""
+    monkeypatch.setattr(module, "export_run", lambda run, spec, dataset, target: target)
+
+
+def begin(lesions, *overrides: str, resume: bool = False, run: Path | None = None) -> Path:
+    run = run or lesions.folder / "run"
+    train(load_spec(lesions.write(), [*QUICK, *overrides]), run, Hardware("cpu"), SILENT, resume=resume)
+    return run
+
+
+def said(kind: type[Exception], lesions, *overrides: str, resume: bool = False) -> str:
+    """What the error says, with the folder's name cut out."""
+    with pytest.raises(kind) as raised:
+        begin(lesions, *overrides, resume=resume)
+    return str(raised.value).replace(f"{lesions.folder}/", "")
+
+
+@pytest.mark.usefixtures("no_export")
+def test_a_run_is_not_begun_twice(lesions) -> None:
+    begin(lesions)
+    assert (
+        said(RunError, lesions)
+        == "run holds a run already; go on with it by --resume, or choose another --out"
+    )
+
+
+@pytest.mark.usefixtures("no_export")
+def test_a_run_is_resumed_with_the_same_spec_only(lesions) -> None:
+    begin(lesions)
+    begin(lesions, resume=True)
+    assert said(RunError, lesions, "training.mixup=0.1", resume=True) == (
+        "run was started with another training.mixup; resume with the same spec, or choose another --out"
+    )
+    lesions.spec = lesions.spec.replace("[age, sex, smoker]", "[age, sex]")
+    assert said(RunError, lesions, resume=True).startswith(
+        "run was started with another modalities.clinical.columns;"
+    )
+
+
+@pytest.mark.usefixtures("no_export")
+def test_a_run_is_resumed_with_the_same_table_only(lesions) -> None:
+    begin(lesions)
+    lesions.rows[0]["age"] = 99
+    assert (
+        said(RunError, lesions, resume=True) == "run was started with another table.csv; choose another --out"
+    )
+
+
+@pytest.mark.usefixtures("no_export")
+def test_a_run_and_its_table_may_be_moved(lesions, tmp_path) -> None:
+    run = begin(lesions)
+    lesions.folder = lesions.folder.rename(tmp_path.parent / f"{tmp_path.name} moved")
+    assert begin(lesions, resume=True, run=lesions.folder / run.name)
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(lesions) -> None:
+    run = lesions.folder / "run"
+    run.mkdir()
+    (run / "thesis.tex").write_text("years of work")
+    message = "run holds something else; choose another folder with --out"
+    assert said(RunError, lesions) == said(RunError, lesions, resume=True) == message
+    assert [file.name for file in run.iterdir()] == ["thesis.tex"]
+    (run / "thesis.tex").unlink()
+    run.rmdir()
+    run.write_text("a file")
+    assert said(RunError, lesions) == message
+
+
+def test_a_damaged_record_of_a_run_is_named(lesions) -> None:
+    run = lesions.folder / "run"
+    run.mkdir()
+    for damaged in ("", "{}", "[]", '{"spec": 3}'):
+        (run / RUN).write_text(damaged)
+        assert said(RunError, lesions, resume=True) == "run/run.json is damaged; choose another --out"
+
+
+def test_what_is_wrong_with_spec_or_table_is_found_before_a_run_is_begun(lesions) -> None:
+    assert said(TableError, lesions, "table=none.csv") == "table: none.csv: no such file or directory"
+    assert "the table has no column 'kind'" in said(TableError, lesions, "label=kind")
+    assert "'vit' is no encoder" in said(SpecError, lesions, "modalities.image.encoder=vit")
+    assert not (lesions.folder / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("hardware", "said"),
+    [
+        (Hardware("cpu", precision="bf16-true"),
+         "--precision: 'bf16-true' is none of 32-true, bf16-mixed, 16-mixed"),
+        (Hardware("abacus"), "cannot train on this hardware: You selected an invalid accelerator name"),
+        (Hardware("tpu"), "cannot train on this hardware: "),
+    ],
+)  # fmt: skip
+def test_hardware_that_is_not_there_is_named(lesions, hardware: Hardware, said: str) -> None:
+    with pytest.raises(RunError) as raised:
+        train(load_spec(lesions.write()), lesions.folder / "run", hardware, SILENT)
+    assert str(raised.value).startswith(said)
+    assert not (lesions.folder / "run").exists()
+
+
+def test_a_run_that_was_not_trained_cannot_be_exported(lesions) -> None:
+    spec = load_spec(lesions.write())
+    with pytest.raises(
+        RunError, match="holds no trained network yet; finish it with: tailfuse train --resume"
+    ):
+        export_run(lesions.folder, spec, lesions.load(), lesions.folder / "bundle")
+
+
+def test_differing_keys_are_dotted_paths() -> None:
+    before = {"a": 1, "b": {"c": [1], "d": 2}, "table": "x", "old": 0}
+    now = {"a": 1, "b": {"c": [2], "d": 2}, "table": "y", "new": {"e": 1}}
+    assert differing(before, now) == ["b.c", "old", "new"]
+
+
+@pytest.mark.usefixtures("no_export")
+def test_the_listener_hears_of_everything_and_the_log_is_kept(lesions) -> None:
+    heard: list[tuple] = []
+    listener = Listener(
+        lambda modality, done, total: heard.append((modality, done, total)),
+        lambda stage, epoch, stages: heard.append((stage.name, epoch.epoch, stages)),
+        lambda what: heard.append((what,)),
+    )
+    run = lesions.folder / "run"
+    train(load_spec(lesions.write(), QUICK), run, Hardware("cpu"), listener)
+    assert [each for each in heard if each[0] in ("image", "clinical", "notes")] == [
+        ("image", 24, 24), ("clinical", 24, 24), ("notes", 24, 24),
+    ]  # fmt: skip
+    assert [each for each in heard if each[0] == "final"] == [("final", epoch, 3) for epoch in range(3)]
+    assert {each[0] for each in heard} >= {"fold-0", "fold-1"}
+    log = read_log(run / "log.csv")
+    assert [line["epoch"] for line in log] == [0.0, 1.0, 2.0]
+    assert all(np.isfinite(line["val_loss"]) for line in log)
+
+
+@pytest.mark.usefixtures("no_export")
+def test_mixed_precision_trains_about_the_same(lesions) -> None:
+    spec, losses = load_spec(lesions.write(), QUICK), []
+    for precision in ("32-true", "bf16-mixed"):
+        run = lesions.folder / precision
+        train(spec, run, Hardware("cpu", precision=precision), SILENT)
+        losses.append([line["loss"] for line in read_log(run / "log.csv")])
+        assert all(value.isfinite().all() for value in torch.load(run / TRAINED).values())
+        assert all(value.dtype != torch.bfloat16 for value in torch.load(run / TRAINED).values())
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert losses[0] != losses[1]
+
+
+def without(name: str, *parts: str):
+    """Takes the column away from all rows of these parts."""
+
+    def change(lesions) -> None:
+        for row in lesions.rows:
+            if row["split"] in parts:
+                row[name] = None
+
+    return change
+
+
+def few(label: str, keep: int):
+    """Leaves so many training rows of a class."""
+
+    def change(lesions) -> None:
+        rows = [row for row in lesions.rows if row["label"] == label and row["split"] == "train"]
+        lesions.rows = [row for row in lesions.rows if row not in rows[keep:]]
+
+    return change
+
+
+def rarely_a_note(lesions) -> None:
+    """One training row has the modality, so that the rows of one fold, and most batches, lack it."""
+    rows = [row for row in lesions.rows if row["split"] == "train"]
+    for row in rows[1:]:
+        row["note"] = None
+
+
+def two_classes(lesions) -> None:
+    lesions.rows = [row for row in lesions.rows if row["label"] != "df"]
+
+
+@pytest.mark.usefixtures("no_export")
+@pytest.mark.parametrize(
+    ("change", "overrides"),
+    [
+        (lambda lesions: None, ["training.folds=0"]),
+        (without("note", "val"), []),
+        (without("note", "val"), ["training.folds=0"]),
+        (without("note", "val", "test"), []),
+        (few("df", 1), []),
+        (few("df", 1), ["training.folds=5"]),
+        (two_classes, []),
+        (rarely_a_note, ["training.batch_size=4"]),
+        (lambda lesions: None, ["training.batch_size=1"]),
+        (lambda lesions: None, ["training.folds=20"]),
+        (lambda lesions: None, ["split={group: lesion_id}", "training.folds=4"]),
+        (lambda lesions: None, ["network.experts=[1]", "training.mixup=0", "training.modality_dropout=0"]),
+        (lambda lesions: None, ["training.epochs=1"]),
+    ],
+    ids=[
+        "no folds", "a modality absent in val", "and no folds", "in val and test", "a class with one row",
+        "and more folds than rows of it", "two classes", "a modality of one row", "batches of one row",
+        "more folds than rows", "groups", "one expert, nothing random", "one epoch",
+    ],
+)  # fmt: skip
+def test_unusual_tables_and_specs_train(lesions, change, overrides) -> None:
+    change(lesions)
+    run = begin(lesions, *overrides)
+    state = torch.load(run / TRAINED)
+    assert all(value.isfinite().all() for value in state.values())
+
+
+@pytest.mark.usefixtures("no_export")
+def test_what_is_held_out_was_not_trained_on(lesions, monkeypatch) -> None:
+    seen, held_out = {}, []
+
+    def spy_on(fabric, network, stage, *rest):
+        seen[id(network)] = rows_of(stage.train)
+        return fitted(fabric, network, stage, *rest)
+
+    def rows_of(part: Part) -> set[int]:
+        return set(part.position["clinical"].tolist())
+
+    fitted = module.fit_network
+    monkeypatch.setattr(module, "fit_network", spy_on)
+    monkeypatch.setattr(module, "fit_confidence", lambda network, given, *_, **__: held_out.extend(given))
+    monkeypatch.setattr(module, "fit_fusion", lambda *_, **__: None)
+    begin(lesions)
+    assert len(held_out) == 3
+    assert all(not rows_of(part) & seen[id(network)] for network, part in held_out)
+    folds = [rows_of(part) for _, part in held_out[1:]]
+    assert set.union(*folds) == rows_of(lesions.load().train)
+
+
+SPEC = """\
+name: two
+table: table.csv
+label: label
+split: split
+modalities:
+  told: {kind: tabular, columns: "a*"}
+  noise: {kind: tabular, columns: "b*"}
+network: {width: 32}
+training: {epochs: 40, folds: 2}
+"""
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """A network trained where one modality tells the class and the other is noise."""
+    folder = tmp_path_factory.mktemp("two")
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [220, 110, 70])
+    columns = {f"a{i}": random.normal(2.0 * (labels == i), 1.0) for i in range(3)}
+    columns |= {f"b{i}": random.normal(size=len(labels)) for i in range(3)}
+    split = np.resize(["train", "train", "val", "test"], len(labels))
+    pl.DataFrame({"label": labels, "split": split, **columns}).write_csv(folder / "table.csv")
+    (folder / "spec.yaml").write_text(SPEC)
+    spec = load_spec(folder / "spec.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "export_run", lambda run, spec, dataset, target: target)
+        train(spec, folder / "run", Hardware("cpu"), SILENT)
+    dataset = module.load_dataset(spec)
+    network = module.build_network(spec, dataset)
+    network.load_state_dict(torch.load(folder / "run" / TRAINED))
+    return network.eval(), dataset
+
+
+def answered(network, part: Part):
+    return predict_part(partial(eager, network), part)
+
+
+def test_the_modality_that_tells_the_class_gets_the_weight(judged) -> None:
+    network, dataset = judged
+    output = answered(network, dataset.test)
+    assert output.weights[:, 0].mean() > 0.6
+    assert output.confidences[:, 0].mean() > output.confidences[:, 1].mean() + 0.2
+    right = output.probabilities.argmax(1) == dataset.test.labels
+    assert right.mean() > 0.75
+
+
+def test_noise_in_place_of_it_costs_it_weight_and_confidence(judged) -> None:
+    network, dataset = judged
+    noise = np.random.default_rng(1).normal(0, 3, dataset.test.inputs["told"].shape).astype(np.float32)
+    damaged = Part({**dataset.test.inputs, "told": noise}, dataset.test.position, dataset.test.labels)
+    clean, output = answered(network, dataset.test), answered(network, damaged)
+    assert clean.weights[:, 0].mean() > output.weights[:, 0].mean() + 0.1
+    assert clean.confidences[:, 0].mean() > output.confidences[:, 0].mean() + 0.1
+
+
+def test_leaving_the_noise_out_costs_nothing(judged) -> None:
+    network, dataset = judged
+    alone = answered(network, dataset.test.only(["told"]))
+    both = answered(network, dataset.test)
+    right = [(each.probabilities.argmax(1) == dataset.test.labels).mean() for each in (alone, both)]
+    assert right[1] > right[0] - 0.05
+
+
+def test_the_record_of_a_run_is_plain_json(lesions, monkeypatch) -> None:
+    monkeypatch.setattr(module, "export_run", lambda run, spec, dataset, target: target)
+    record = json.loads((begin(lesions) / RUN).read_text())
+    assert record["spec"]["name"] == "lesions"
+    assert len(record["table_sha256"]) == 64
