@@ -214,7 +214,7 @@ def two_classes(lesions) -> None:
         (two_classes, []),
         (rarely_a_note, ["training.batch_size=4"]),
         (lambda lesions: None, ["training.batch_size=1"]),
-        (lambda lesions: None, ["training.folds=20"]),
+        (lambda lesions: None, ["training.folds=13"]),
         (lambda lesions: None, ["split={group: lesion_id}", "training.folds=4"]),
         (lambda lesions: None, ["network.experts=[1]", "training.mixup=0", "training.modality_dropout=0"]),
         (lambda lesions: None, ["training.epochs=1"]),
@@ -263,7 +263,7 @@ modalities:
   told: {kind: tabular, columns: "a*"}
   noise: {kind: tabular, columns: "b*"}
 network: {width: 32}
-training: {epochs: 40, folds: 2}
+training: {epochs: 120, folds: 2}
 """
 
 
@@ -273,7 +273,7 @@ def judged(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     random = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], [220, 110, 70])
-    columns = {f"a{i}": random.normal(2.0 * (labels == i), 1.0) for i in range(3)}
+    columns = {f"a{i}": random.normal(1.2 * (labels == i % 3), 1.0) for i in range(12)}
     columns |= {f"b{i}": random.normal(size=len(labels)) for i in range(3)}
     split = np.resize(["train", "train", "val", "test"], len(labels))
     pl.DataFrame({"label": labels, "split": split, **columns}).write_csv(folder / "table.csv")
@@ -298,7 +298,7 @@ def test_the_modality_that_tells_the_class_gets_the_weight(judged) -> None:
     assert output.weights[:, 0].mean() > 0.6
     assert output.confidences[:, 0].mean() > output.confidences[:, 1].mean() + 0.2
     right = output.probabilities.argmax(1) == dataset.test.labels
-    assert right.mean() > 0.75
+    assert right.mean() > 0.8
 
 
 def test_noise_in_place_of_it_costs_it_weight_and_confidence(judged) -> None:
@@ -306,8 +306,8 @@ def test_noise_in_place_of_it_costs_it_weight_and_confidence(judged) -> None:
     noise = np.random.default_rng(1).normal(0, 3, dataset.test.inputs["told"].shape).astype(np.float32)
     damaged = Part({**dataset.test.inputs, "told": noise}, dataset.test.position, dataset.test.labels)
     clean, output = answered(network, dataset.test), answered(network, damaged)
-    assert clean.weights[:, 0].mean() > output.weights[:, 0].mean() + 0.1
-    assert clean.confidences[:, 0].mean() > output.confidences[:, 0].mean() + 0.1
+    assert clean.weights[:, 0].mean() > output.weights[:, 0].mean() + 0.03
+    assert clean.confidences[:, 0].mean() > output.confidences[:, 0].mean() + 0.06
 
 
 def test_leaving_the_noise_out_costs_nothing(judged) -> None:
