@@ -49,7 +49,7 @@ def check_is_free(port: int) -> None:
 
 def make_bundle(folder: Path) -> None:
     """Write the quick-start folder and train on it, going on where an earlier call was stopped."""
-    from model.quickstart import write_quickstart
+    from model.quickstart.quickstart import write_quickstart
 
     spec = folder / "spec.yaml"
     if not spec.exists():

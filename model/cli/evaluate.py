@@ -23,8 +23,8 @@ def command(bundle: Path, table: Path, part: str | None, out: Path, as_json: boo
     """Judge BUNDLE on the labelled rows of TABLE: every subset of modalities; many, medium and few shots."""
     from rich.console import Console
 
-    from model.evaluate import evaluate, evaluation_json, subset_table
-    from model.labelled import labelled_part
+    from model.data.labelled import labelled_part
+    from model.evaluation.evaluate import evaluate, evaluation_json, subset_table
     from service.bundle import open_bundle
 
     opened = open_bundle(bundle, runtime=runtime, threads=0)  # type: ignore[arg-type]

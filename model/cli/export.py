@@ -25,9 +25,9 @@ def command(run: Path, out: Path | None) -> None:
     if out is not None and out.exists() and out.suffix != ".zip":
         raise UserError(f"{out} is there already; choose another --out")
 
-    from model.dataset import load_dataset
-    from model.spec import Spec
-    from model.train import BUNDLE, RUN, export_run
+    from model.data.dataset import load_dataset
+    from model.spec.schema import Spec
+    from model.training.train import BUNDLE, RUN, export_run
     from service.bundle import pack
 
     spec = Spec.model_validate(json.loads((run / RUN).read_text())["spec"])

@@ -19,7 +19,7 @@ def command(table: Path, out: Path, force: bool) -> None:
 
     The spec says in comments what was guessed and why; read it before you train.
     """
-    from model.first_spec import first_spec
+    from model.data.first_spec import first_spec
 
     if out.exists() and not force:
         raise UserError(f"{out} is there already; --force overwrites it, --out writes elsewhere")

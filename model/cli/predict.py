@@ -85,9 +85,9 @@ def predict_table(bundle: Bundle, path: Path) -> str:
     import numpy as np
     import polars as pl
 
-    from model.dataset import part_of
-    from model.evaluate import predict_part
-    from model.table import read_table
+    from model.data.dataset import part_of
+    from model.data.table import read_table
+    from model.evaluation.evaluate import predict_part
 
     manifest = bundle.manifest
     part = part_of(read_table(path), manifest.modalities, path.parent)

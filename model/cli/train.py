@@ -40,15 +40,15 @@ def command(
     The run's folder holds checkpoints, log.csv and the bundle. A run that was killed at any moment goes on
     with --resume and ends with the same bundle.
     """
-    from model.spec import load_spec
+    from model.spec.schema import load_spec
 
     loaded = load_spec(spec, overrides)  # a mistake in it is not to wait for torch, which takes seconds
     from lightning_fabric.utilities.rank_zero import rank_zero_only
     from rich.console import Console
     from rich.logging import RichHandler
 
-    from model.progress import TrainingProgress
-    from model.train import Hardware, train
+    from model.training.progress import TrainingProgress
+    from model.training.train import Hardware, train
 
     # Of the processes of several devices only the first speaks.
     console = Console(stderr=True, quiet=rank_zero_only.rank > 0)  # type: ignore[attr-defined]
@@ -66,7 +66,7 @@ def show(bundle: Path, as_json: bool) -> None:
     """Print the bundle's metrics by subset."""
     from rich.console import Console
 
-    from model.evaluate import subset_table
+    from model.evaluation.evaluate import subset_table
     from service.bundle import read_manifest
 
     manifest = read_manifest(bundle)

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from model.quickstart import write_quickstart
+from model.quickstart.quickstart import write_quickstart
 from service.bundle import Bundle, open_bundle
 from tests.e2e.process import PATIENCE_S, Service, environment, ran, start_service
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from model.cli import COMMANDS
-from model.spec import load_spec
+from model.spec.schema import load_spec
 from service.bundle import Bundle
 from tests.e2e.asking import MODALITIES, SUBSETS, as_json, assert_answers, names_of, some
 from tests.e2e.conftest import client_of

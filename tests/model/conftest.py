@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from model import checkpoint
-from model.build import build_network
-from model.dataset import OnProgress, load_dataset
-from model.network import Network
-from model.part import Dataset
-from model.spec import Spec, load_spec
-from model.train import BUNDLE, TRAINED, Hardware, Listener, train
+from model.data.dataset import OnProgress, load_dataset
+from model.data.part import Dataset
+from model.network.build import build_network
+from model.network.network import Network
+from model.spec.schema import Spec, load_spec
+from model.training import checkpoint
+from model.training.train import BUNDLE, TRAINED, Hardware, Listener, train
 
 SPEC = """\
 name: lesions

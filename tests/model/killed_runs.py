@@ -13,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from model import bundle, checkpoint, held_out, loop, train
-from model.spec import Spec, load_spec
+from model.export import bundle
+from model.spec.schema import Spec, load_spec
+from model.training import checkpoint, held_out, loop, train
 from service.bundle import sha256
 
 SILENT = train.Listener(lambda *_: None, lambda *_: None, lambda _: None)

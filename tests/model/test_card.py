@@ -6,9 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from model.card import model_card
-from model.evaluate import Evaluation, evaluate
-from model.part import Part
+from model.data.part import Part
+from model.evaluation.card import model_card
+from model.evaluation.evaluate import Evaluation, evaluate
 from service.bundle import Batch, Output
 from service.bundle.manifest import (
     BooleanColumn,

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from model.classes import class_codes, class_infos, in_order, labels_of, shots_of
+from model.data.classes import class_codes, class_infos, in_order, labels_of, shots_of
 from model.errors import TableError
 
 

@@ -5,7 +5,7 @@ from math import log, sqrt
 import pytest
 import torch
 
-from model.confidence import ConfidenceNetwork, squared_distances, statistics
+from model.network.confidence import ConfidenceNetwork, squared_distances, statistics
 
 # Experts with 4/5, 1/5 and 1/2, 1/2 say 2/3, 1/3 together.
 LOGITS = torch.tensor([[[0.8, 0.2], [0.5, 0.5]]]).log()

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from model.augment import augment
-from model.damage import damage
+from model.training.augment import augment
+from model.training.damage import damage
 from service.bundle.manifest import BooleanColumn, ImageModality, TabularModality, TextModality
 
 CASES = {

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from model.dataset import part_of
+from model.data.dataset import part_of
 from model.errors import TableError
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model.train import read_log
+from model.training.train import read_log
 from service.bundle import read_manifest, sha256
 
 pytestmark = pytest.mark.e2e

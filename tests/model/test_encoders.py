@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.build import build_network
-from model.encoders import build_encoder, encoder_names
 from model.errors import SpecError
-from model.spec import load_spec
+from model.network.build import build_network
+from model.network.encoders import build_encoder, encoder_names
+from model.spec.schema import load_spec
 from service.bundle.manifest import BooleanColumn, ImageModality, Modality, TabularModality, TextModality
 
 WIDTH = 12

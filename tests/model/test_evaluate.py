@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from model.evaluate import (
+from model.data.part import Part
+from model.evaluation.evaluate import (
     AS_GIVEN,
     Evaluation,
     evaluate,
@@ -16,7 +17,6 @@ from model.evaluate import (
     subset_table,
     subsets,
 )
-from model.part import Part
 from service.bundle import Batch, Output
 from service.bundle.manifest import ClassInfo
 

@@ -5,7 +5,7 @@ from math import log
 import pytest
 import torch
 
-from model.experts import ExpertHead, adjustments, aggregate, expert_loss
+from model.network.experts import ExpertHead, adjustments, aggregate, expert_loss
 
 PRIOR = torch.tensor([0.75, 0.25])
 FIRST, SECOND = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])

@@ -10,16 +10,16 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from model import bundle as module
-from model import export
-from model.build import build_network
-from model.bundle import first_manifest, write_bundle
+from model.data.part import Dataset, Part
 from model.errors import ExportError
-from model.export import TOLERANCE, check_parity, eager, example_of, export_graphs, mixed
-from model.held_out import set_prototypes
-from model.network import Network
-from model.part import Dataset, Part
-from model.spec import Spec, load_spec
+from model.export import bundle as module
+from model.export import graphs as export
+from model.export.bundle import first_manifest, write_bundle
+from model.export.graphs import TOLERANCE, check_parity, eager, example_of, export_graphs, mixed
+from model.network.build import build_network
+from model.network.network import Network
+from model.spec.schema import Spec, load_spec
+from model.training.held_out import set_prototypes
 from service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Output, open_bundle, open_graph, read_manifest
 
 RUNTIMES = ("onnx", "torchscript")

@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from model.dataset import load_dataset
+from model.data.dataset import load_dataset
+from model.data.first_spec import first_spec
+from model.data.part import Dataset
 from model.errors import TableError
-from model.first_spec import first_spec
-from model.part import Dataset
-from model.spec import Spec, SplitSpec, load_spec
+from model.spec.schema import Spec, SplitSpec, load_spec
 
 
 def init(folder: Path, columns: dict, name: str = "table.parquet") -> tuple[str, Spec, Dataset]:

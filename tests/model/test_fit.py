@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from model.data.fit import fit_modality
 from model.errors import TableError
-from model.fit import fit_modality
-from model.spec import ImageSpec, TabularSpec, TextSpec
+from model.spec.schema import ImageSpec, TabularSpec, TextSpec
 from service.bundle.manifest import BooleanColumn, CategoryColumn, NumberColumn, TextModality
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.folds import fold_of_rows, folds
-from model.spec import load_spec
+from model.data.folds import fold_of_rows, folds
+from model.spec.schema import load_spec
 
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), min_size=1, max_size=60)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.fusion import Fusion, JointBranch, modulation
+from model.network.fusion import Fusion, JointBranch, modulation
 
 
 def fusion_of(a: float, kappa: list[float], share: list[float]) -> Fusion:

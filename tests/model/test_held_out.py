@@ -8,9 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.damage import damage
-from model.encoders.mlp import Mlp
-from model.held_out import (
+from model.data.part import Part
+from model.network.encoders.mlp import Mlp
+from model.network.network import Network
+from model.training.damage import damage
+from model.training.held_out import (
     HeldOut,
     answers,
     balanced_loss,
@@ -22,8 +24,6 @@ from model.held_out import (
     thin,
     thinned,
 )
-from model.network import Network
-from model.part import Part
 from service.bundle.manifest import BooleanColumn, TabularModality
 
 CPU = torch.device("cpu")

@@ -10,12 +10,12 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from model import checkpoint, loop
-from model.build import build_network
 from model.errors import RunError
-from model.loop import Epoch, Stage, best_epochs, fit_network, generator_of, learning_rate, validate
-from model.network import Answer
-from model.spec import TrainingSpec
+from model.network.build import build_network
+from model.network.network import Answer
+from model.spec.schema import TrainingSpec
+from model.training import checkpoint, loop
+from model.training.loop import Epoch, Stage, best_epochs, fit_network, generator_of, learning_rate, validate
 
 
 def test_the_rate_warms_up_and_falls_to_nearly_nothing() -> None:
@@ -96,7 +96,7 @@ def fit(lesions, tmp_path, monkeypatch):
 
 
 def load(lesions):
-    from model.spec import load_spec
+    from model.spec.schema import load_spec
 
     return load_spec(lesions.write(), ["network.width=8", "training.epochs=6", "training.batch_size=5"])
 

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from model.metrics import (
+from model.evaluation.metrics import (
     auroc,
     confusion,
     ece,

@@ -9,10 +9,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from model.encoders.mlp import Mlp
-from model.export import eager, example_of
-from model.network import Network
-from model.part import Part
+from model.data.part import Part
+from model.export.graphs import eager, example_of
+from model.network.encoders.mlp import Mlp
+from model.network.network import Network
 from service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Output, open_graph, read_manifest
 from service.bundle.manifest import BooleanColumn, TabularModality
 

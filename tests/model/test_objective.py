@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.encoders.mlp import Mlp
-from model.network import Network
-from model.objective import Draw, Objective, blend, draw
+from model.network.encoders.mlp import Mlp
+from model.network.network import Network
+from model.training.objective import Draw, Objective, blend, draw
 from service.bundle.manifest import BooleanColumn, TabularModality
 
 PRESENCES = st.lists(

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.evaluate import Evaluation, evaluate
-from model.part import Part
-from model.report import curve, line_charts, report_html, ticks, write_report
+from model.data.part import Part
+from model.evaluation.evaluate import Evaluation, evaluate
+from model.evaluation.report import curve, line_charts, report_html, ticks, write_report
 from service.bundle import Batch, Output
 from service.bundle.manifest import (
     ClassInfo,

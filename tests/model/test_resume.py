@@ -25,7 +25,7 @@ training: {epochs: 3, batch_size: 32, folds: 2}
 
 
 def environment(hash_seed: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path.cwd())}
+    return {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from model.errors import SpecError
-from model.spec import ImageSpec, Spec, SplitSpec, TabularSpec, TextSpec, load_spec
+from model.spec.schema import ImageSpec, Spec, SplitSpec, TabularSpec, TextSpec, load_spec
 
 SPEC = """\
 name: skin-lesions

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.data.split import Split, split_rows
 from model.errors import TableError
-from model.spec import SplitSpec
-from model.split import Split, split_rows
+from model.spec.schema import SplitSpec
 
 LABELS = ["a"] * 100 + ["b"] * 30 + ["c"] * 4 + ["d"] * 2
 

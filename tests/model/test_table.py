@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from model.data.table import columns_of, raw_values, read_table, typed
 from model.errors import TableError
-from model.table import columns_of, raw_values, read_table, typed
 from service.bundle.manifest import (
     BooleanColumn,
     CategoryColumn,

@@ -9,13 +9,13 @@ import polars as pl
 import pytest
 import torch
 
-from model import train as module
+from model.data.part import Part
 from model.errors import RunError, SpecError, TableError
-from model.evaluate import predict_part
-from model.export import eager
-from model.part import Part
-from model.spec import load_spec
-from model.train import RUN, TRAINED, Hardware, Listener, differing, export_run, read_log, train
+from model.evaluation.evaluate import predict_part
+from model.export.graphs import eager
+from model.spec.schema import load_spec
+from model.training import train as module
+from model.training.train import RUN, TRAINED, Hardware, Listener, differing, export_run, read_log, train
 
 QUICK = ("training.epochs=3", "network.width=8", "training.folds=2")
 SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)

@@ -1,0 +1,122 @@
+"""Fitting: what a modality's features must know of the training rows, and of these alone."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from PIL import Image
+
+from model.data.table import ColumnType, Rows, columns_of, pictures, place, typed
+from model.errors import TableError
+from model.spec.schema import ImageSpec, ModalitySpec, TabularSpec, TextSpec
+from model.spec.spelling import did_you_mean
+from service.bundle.features.tabular import width_of
+from service.bundle.manifest import (
+    BooleanColumn,
+    CategoryColumn,
+    Column,
+    ImageModality,
+    Modality,
+    NumberColumn,
+    TabularModality,
+    TextModality,
+)
+
+MAX_CATEGORIES = 255
+SAMPLED_PICTURES = 200
+GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+
+
+def fit_modality(name: str, spec: ModalitySpec, table: pl.DataFrame, rows: Rows, folder: Path) -> Modality:
+    """Fit the modality `name` on the training `rows` of a table whose pictures lie in `folder`.
+
+    Raises TableError.
+    """
+    key = f"modalities.{name}"
+    if isinstance(spec, ImageSpec):
+        if spec.column not in table.columns:
+            hint = did_you_mean(spec.column, table.columns)
+            raise TableError(f"{key}.column: the table has no column '{spec.column}'{hint}")
+        return fit_image(name, spec, table, rows, folder)
+    columns = columns_of(table, spec.columns, f"{key}.columns")
+    if isinstance(spec, TextSpec):
+        return fit_text(name, spec, columns, table, rows)
+    return fit_tabular(name, spec, columns, table, rows)
+
+
+def fit_image(name: str, spec: ImageSpec, table: pl.DataFrame, rows: Rows, folder: Path) -> ImageModality:
+    """Grey if a sample of the pictures is, judged by their headers."""
+    column = spec.column
+    check_some_value(table[column][rows], name)
+    present = rows[table[column][rows].is_not_null().to_numpy()]
+    sampled = present[np.linspace(0, len(present) - 1, min(len(present), SAMPLED_PICTURES)).astype(int)]
+    grey = all(is_grey(data) for data in pictures(table, name, column, folder, sampled) if data)
+    height, width = spec.size
+    return ImageModality(column=column, height=height, width=width, channels=1 if grey else 3)
+
+
+def is_grey(data: bytes) -> bool:
+    """Whether a picture's header says so. One that cannot be read has no vote: decoding will name its row."""
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return picture.mode in GREY_MODES
+    except Exception:  # decoders raise whatever they like
+        return True
+
+
+def fit_text(
+    name: str, spec: TextSpec, columns: Sequence[str], table: pl.DataFrame, rows: Rows
+) -> TextModality:
+    for column in columns:
+        check_some_value(typed(table[column], "category", place(name, column), rows), name)
+    return TextModality(
+        columns=tuple(columns), buckets=spec.buckets, ngrams=spec.ngrams, max_tokens=spec.max_tokens
+    )
+
+
+def fit_tabular(
+    name: str, spec: TabularSpec, columns: Sequence[str], table: pl.DataFrame, rows: Rows
+) -> TabularModality:
+    for column in spec.types:
+        if column not in columns:
+            hint = did_you_mean(column, columns)
+            raise TableError(f"modalities.{name}.types: '{column}' is not among the modality's columns{hint}")
+    fitted = []
+    for column in columns:
+        to = spec.types.get(column) or type_of(table[column])
+        fitted.append(fit_column(typed(table[column], to, place(name, column), rows), name))
+    return TabularModality(columns=tuple(fitted), width=sum(width_of(column) for column in fitted))
+
+
+def type_of(series: pl.Series) -> ColumnType:
+    """What a column's values are, unless the spec says otherwise."""
+    if series.dtype == pl.Boolean:
+        return "boolean"
+    return "number" if series.dtype.is_numeric() else "category"
+
+
+def fit_column(values: pl.Series, modality: str) -> Column:
+    """Fit one column on its typed training values."""
+    check_some_value(values, modality)
+    present = values.drop_nulls()
+    if values.dtype == pl.Boolean:
+        return BooleanColumn(name=values.name)
+    if values.dtype == pl.String:
+        counts = present.alias("category").value_counts().sort("count", "category", descending=[True, False])
+        return CategoryColumn(name=values.name, categories=tuple(counts["category"].head(MAX_CATEGORIES)))
+    numbers = present.to_numpy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = float(numbers.mean()), float(numbers.std())
+    if not (np.isfinite(mean) and np.isfinite(scale)):
+        raise TableError(f"{place(modality, values.name)}: the numbers are too large to scale")
+    # By count of values: the standard deviation of a constant is not always exactly 0.
+    scale = scale if present.n_unique() > 1 and scale > 0 else 1.0
+    return NumberColumn(name=values.name, mean=mean, scale=scale, indicator=len(present) < len(values))
+
+
+def check_some_value(values: pl.Series, modality: str) -> None:
+    """Raises TableError if every value is missing."""
+    if values.null_count() == len(values):
+        raise TableError(f"{place(modality, values.name)}: missing in every training row")

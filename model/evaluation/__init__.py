@@ -1,0 +1,1 @@
+"""Metrics by subset, and the pages that tell of them."""

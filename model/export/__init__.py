@@ -1,0 +1,1 @@
+"""Graphs, their parity, and the bundle around them."""

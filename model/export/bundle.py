@@ -1,0 +1,72 @@
+"""Assemble a bundle: graphs, parity, metrics on test, manifest, report and card; whole or not at all."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+from model.data.part import Dataset
+from model.evaluation.card import model_card
+from model.evaluation.evaluate import evaluate
+from model.evaluation.report import write_report
+from model.export.graphs import check_parity, example_of, export_graphs
+from model.network.network import Network
+from model.spec.schema import Spec
+from service.bundle import (
+    GRAPHS,
+    MANIFEST,
+    Manifest,
+    features_by_modality,
+    input_schema,
+    open_bundle,
+    open_graph,
+    sha256,
+    written_whole,
+)
+
+BUILT_WITH = ("tailfuse", "torch", "onnx", "onnxruntime", "numpy")
+
+
+def write_bundle(
+    network: Network, spec: Spec, dataset: Dataset, history: list[dict[str, float]], target: Path
+) -> Manifest:
+    """Export, check and evaluate `network`, and put the bundle at `target`. Raises ExportError."""
+    example = example_of(dataset.train)
+    manifest = first_manifest(network, spec, dataset)
+    with written_whole(target) as folder:
+        export_graphs(network, example, folder)
+        parity = check_parity(network, folder, manifest, example)
+        runtime = open_graph(folder / GRAPHS["onnx"], manifest, runtime="onnx", threads=0)
+        evaluation = evaluate(runtime.run, dataset.test, dataset.classes)
+        manifest = manifest.model_copy(
+            update={"parity": parity, "metrics": evaluation.metrics, "reference": evaluation.reference}
+        )
+        write_report(folder / "report.html", manifest, evaluation, history)
+        (folder / "MODEL_CARD.md").write_text(model_card(manifest, evaluation))
+        files = {file.name: sha256(file) for file in sorted(folder.iterdir())}
+        manifest = manifest.model_copy(update={"files": files})
+        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+        open_bundle(folder)  # as the service will
+    return manifest
+
+
+def first_manifest(network: Network, spec: Spec, dataset: Dataset) -> Manifest:
+    """All that is known before anything has been measured."""
+    features = features_by_modality(dataset.modalities)
+    fusion = {name: value.flatten().tolist() for name, value in network.fusion.fitted().items()}
+    written = json.loads(spec.model_dump_json())
+    written["table"] = spec.table.name  # where it lay on one machine is nobody's business
+    return Manifest(
+        name=spec.name,
+        version=spec.version,
+        label=spec.label,
+        classes=dataset.classes,
+        modalities=dataset.modalities,
+        input_schema=input_schema(features),
+        calibration=fusion,
+        metrics={},
+        reference={},
+        parity={},
+        spec=written,
+        built_with={package: version(package) for package in BUILT_WITH},
+        files={},
+    )

@@ -1,0 +1,1 @@
+"""The spec, read and checked."""

@@ -1,0 +1,1 @@
+"""Runs: stages, checkpoints, and what is fitted on held-out rows."""

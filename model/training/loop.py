@@ -1,0 +1,216 @@
+"""The training loop of one network: epochs, validation, early stopping, a checkpoint to go on from."""
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from model.data.part import Part
+from model.errors import RunError
+from model.network.network import Network
+from model.network.tensors import tensors_of
+from model.spec.schema import TrainingSpec
+from model.training import checkpoint
+from model.training.augment import augment
+from model.training.objective import Objective, draw
+
+# Validated and kept is a moving average of the weights over this share of all epochs: it does what
+# annealing does, so stopping early costs little, and its validation curve is smooth.
+AVERAGED_SHARE = 0.05
+# What was learnt elsewhere is changed more slowly than what starts from nothing.
+PRETRAINED_PACE = 0.1
+# A checkpoint per epoch, but not more often than this: tiny sets have a hundred epochs a second.
+CHECKPOINT_EVERY_S = 1.0
+
+
+class Epoch(NamedTuple):
+    """One line of the training log."""
+
+    epoch: int
+    loss: float
+    val_loss: float
+    val_balanced_accuracy: float
+    learning_rate: float
+
+
+class Stage(NamedTuple):
+    """One network to train, and what to train it on."""
+
+    name: str
+    seed: int
+    train: Part
+    val: Part | None  # None: no early stopping; the network of the last epoch is kept
+    epochs: int
+    augmented: frozenset[str]  # modalities whose pictures are augmented
+
+
+class Progress(Protocol):
+    """Hears of every epoch. `done` counts the epochs of all stages."""
+
+    def __call__(self, stage: Stage, epoch: Epoch) -> None: ...
+
+
+def fit_network(
+    fabric: Fabric, network: Network, stage: Stage, training: TrainingSpec, path: Path, on_epoch: Progress
+) -> list[Epoch]:
+    """Train in place, going on from the checkpoint at `path` if there is one; the log of all epochs.
+
+    Every epoch draws its randomness from (seed, epoch) alone, so a run that was killed and resumed
+    ends with the very same weights as one that was not. Raises RunError.
+    """
+    for parameter in (*network.confidences.parameters(), *network.fusion.parameters()):
+        parameter.requires_grad_(False)  # fitted later, on held-out rows
+    optimizer = torch.optim.AdamW(parameter_groups(network), weight_decay=training.weight_decay)
+    averaged = AveragedModel(
+        network,
+        device=fabric.device,
+        multi_avg_fn=get_ema_multi_avg_fn(average_decay(stage, training)),
+        use_buffers=True,
+    )
+    wrapped, stepper = fabric.setup(Objective(network), optimizer)
+    state = checkpoint.load(path) or {"log": [], "best": None, "waited": 0, "finished": False}
+    log = [Epoch(*line) for line in state["log"]]
+    if log:
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        averaged.load_state_dict(state["averaged"])
+        fabric.strategy.precision.load_state_dict(state["precision"])
+    best, waited, saved_at = state["best"], state["waited"], time.monotonic()
+    for line in log:
+        on_epoch(stage, line)
+
+    for epoch in range(len(log), 0 if state["finished"] else stage.epochs):
+        rate = learning_rate(training, epoch)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["pace"]
+        loss = run_epoch(fabric, wrapped, stepper, averaged, stage, training, epoch)
+        val_loss, val_accuracy = np.nan, np.nan
+        if stage.val is not None:
+            # Batch norm's statistics differ between devices; all must stop at the same epoch.
+            val_loss, val_accuracy = fabric.broadcast(validate(averaged.module, stage.val, fabric.device))
+            waited += 1
+            if best is None or val_loss <= best["val_loss"]:  # of equals the later: it has annealed further
+                best, waited = {"val_loss": val_loss, "network": snapshot(averaged.module)}, 0
+        log.append(Epoch(epoch, loss, val_loss, val_accuracy, rate))
+        finished = epoch + 1 == stage.epochs or waited >= training.patience
+        if fabric.is_global_zero and (finished or time.monotonic() - saved_at > CHECKPOINT_EVERY_S):
+            checkpoint.save(
+                path,
+                {
+                    "log": [list(line) for line in log], "best": best, "waited": waited, "finished": finished,
+                    "network": snapshot(network), "averaged": snapshot(averaged),
+                    "optimizer": optimizer.state_dict(),
+                    "precision": fabric.strategy.precision.state_dict(),
+                },
+            )  # fmt: skip
+            saved_at = time.monotonic()
+        on_epoch(stage, log[-1])
+        if finished:
+            break
+    fabric.barrier()
+    network.load_state_dict(best["network"] if best else averaged.module.state_dict())
+    network.eval()
+    return log
+
+
+def parameter_groups(network: Network) -> list[dict[str, Any]]:
+    """What is trained, and at which share of the learning rate."""
+    trained = {name: each for name, each in network.named_parameters() if each.requires_grad}
+    pretrained = [each for name, each in trained.items() if ".backbone." in name]
+    other = [each for name, each in trained.items() if ".backbone." not in name]
+    return [{"params": other, "pace": 1.0}, {"params": pretrained, "pace": PRETRAINED_PACE}]
+
+
+def best_epochs(log: list[Epoch]) -> int:
+    """How many epochs it took to the smallest validation loss, the last of equals."""
+    losses = [line.val_loss for line in log]
+    return len(losses) - int(np.argmin(losses[::-1]))
+
+
+def learning_rate(training: TrainingSpec, epoch: int) -> float:
+    """A short linear warm-up, then a cosine down to zero."""
+    warm_up = min(1.0, (epoch + 1) / min(5, training.epochs))
+    return float(training.learning_rate * warm_up * (1 + np.cos(np.pi * epoch / training.epochs)) / 2)
+
+
+def run_epoch(
+    fabric: Fabric, wrapped: Any, optimizer: Any, averaged: AveragedModel, stage: Stage,
+    training: TrainingSpec, epoch: int,
+) -> float:  # fmt: skip
+    """One pass over the training rows, each device on its share of every batch; the mean loss."""
+    order = torch.randperm(len(stage.train), generator=generator_of(stage.seed, epoch)).numpy()
+    own = generator_of(stage.seed, epoch, 1 + fabric.global_rank)
+    torch.manual_seed(own.initial_seed())  # dropout and augmentation
+    wrapped.train()
+    losses: list[Tensor] = []
+    # Batches of nearly equal size: a last one of one row would upset batch norm.
+    for index in np.array_split(order, max(1, round(len(order) / training.batch_size))):
+        index = np.resize(index, max(len(index), fabric.world_size))  # no device goes without a row
+        part = stage.train.take(index[fabric.global_rank :: fabric.world_size])
+        drawn = draw(
+            torch.from_numpy(part.presence()), dropout=training.modality_dropout, mixup=training.mixup,
+            generator=own,
+        )  # fmt: skip
+        inputs, rows, _ = tensors_of(part.batch(), fabric.device)
+        for name in stage.augmented:
+            inputs[name] = augment(inputs[name])
+        labels = torch.from_numpy(part.labels).to(fabric.device)
+        optimizer.zero_grad()
+        loss = wrapped(inputs, rows, labels, drawn.to(fabric.device))
+        fabric.backward(loss)
+        optimizer.step()
+        averaged.update_parameters(wrapped.module.network)
+        losses.append(loss.detach())
+    mean = fabric.all_reduce(torch.stack(losses).mean())
+    assert isinstance(mean, Tensor)
+    loss = float(mean)
+    if not np.isfinite(loss):
+        raise RunError(
+            f"the loss of {stage.name} is {loss} in epoch {epoch + 1}; try a smaller training.learning_rate"
+        )
+    return loss
+
+
+def average_decay(stage: Stage, training: TrainingSpec) -> float:
+    """The decay per step of a moving average over AVERAGED_SHARE of the epochs."""
+    steps = max(1, round(len(stage.train) / training.batch_size)) * training.epochs
+    return 1 - 1 / max(1.0, steps * AVERAGED_SHARE)
+
+
+def generator_of(*numbers: int) -> torch.Generator:
+    """A generator that depends on these numbers alone."""
+    seed = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    return torch.Generator().manual_seed(seed)
+
+
+@torch.no_grad()
+def validate(network: nn.Module, val: Part, device: torch.device) -> tuple[float, float]:
+    """Class-balanced negative log-likelihood, and balanced accuracy, of the rows as they are.
+
+    The likelihood is that of the best temperature: being too sure is mended by calibration later, and
+    must not stop the training of what still learns to tell classes apart.
+    """
+    network.eval()
+    log_p = torch.cat(
+        [network(*tensors_of(part.batch(), device)).probabilities.log().cpu() for part in val.batches(256)]
+    ).clamp(min=-80)
+    labels = torch.from_numpy(val.labels)
+    by_class = [labels == each for each in labels.unique()]
+
+    def balanced(values: Tensor) -> float:
+        return float(torch.stack([values[rows].mean() for rows in by_class]).mean())
+
+    tempered = [F.log_softmax(log_p * sharpness, dim=1) for sharpness in torch.logspace(-1, 1, 21)]
+    likelihood = max(balanced(each.gather(1, labels[:, None]).squeeze(1)) for each in tempered)
+    return round(-likelihood, 4), balanced((log_p.argmax(1) == labels).float())
+
+
+def snapshot(network: nn.Module) -> dict[str, Tensor]:
+    """A copy of the weights on the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}

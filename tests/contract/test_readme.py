@@ -1,0 +1,83 @@
+"""What the README says is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from service import errors
+from service.errors import ServiceError
+from service.metrics import Metrics
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def subclasses(kind: type[ServiceError]) -> set[type[ServiceError]]:
+    return set(kind.__subclasses__()).union(*map(subclasses, kind.__subclasses__()))
+
+
+def test_every_file_is_in_the_tree_and_every_line_of_the_tree_is_a_file() -> None:
+    tree = README.split("## Where things are")[1]
+    named = set(re.findall(r"^((?:service|model)/\S+\.py) ", tree, re.MULTILINE))
+    there = {
+        str(file.relative_to(ROOT))
+        for room in ("service", "model")
+        for file in (ROOT / room).rglob("*.py")
+        if file.name != "__init__.py" and file.stat().st_size
+    }
+    assert named == there
+
+
+def test_every_error_is_in_the_table_with_its_status() -> None:
+    told = {
+        (int(status), slug)
+        for status, slug in re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", README, re.MULTILINE)
+    }
+    bases = {errors.ClientError, errors.ServerError, errors.BundleError}
+    assert told == {(kind.status, kind.slug) for kind in subclasses(ServiceError) - bases}
+
+
+def test_every_setting_is_in_the_table_with_its_default() -> None:
+    for name, field in Settings.model_fields.items():
+        default = "" if field.is_required() else field.default
+        flag = "BUNDLE" if name == "bundle" else f"--{name.replace('_', '-')}"
+        row = f"| `TAILFUSE_{name.upper()}`, `{flag}` | {default} | {field.description} |"
+        assert row in README
+
+
+def test_every_metric_is_in_the_table(client_metrics: Metrics) -> None:
+    for family in client_metrics.registry.collect():
+        if family.name.startswith("tailfuse_"):
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            assert f"| `{name}` ({family.type}) |" in README
+
+
+@pytest.fixture
+def client_metrics(tiny_bundle: Path) -> Metrics:
+    from service.bundle import open_bundle
+
+    return Metrics(open_bundle(tiny_bundle))
+
+
+def test_the_spec_in_it_is_a_whole_and_valid_one(tmp_path: Path) -> None:
+    schema = pytest.importorskip("model.spec.schema", reason="the base install reads no specs")
+    [text] = re.findall(r"```yaml\n(name: .*?)```", README, re.DOTALL)
+    (tmp_path / "spec.yaml").write_text(text)
+    spec = schema.load_spec(tmp_path / "spec.yaml")
+    assert set(schema.Spec.model_fields) == set(spec.model_fields_set)
+    for part in (spec.network, spec.training):
+        assert part.model_fields_set == set(type(part).model_fields)
+        assert part == type(part)()  # what it shows are the defaults
+
+
+def test_its_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_its_make_targets_are_there() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"\bmake ([a-z-]+)", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
