@@ -65,7 +65,7 @@ SPOILT: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a wrong type": (lambda folder: change(folder, classes="all"), "classes"),
     "a missing graph": (lambda folder: (folder / "model.onnx").unlink(), "model.onnx is missing"),
     "a damaged graph": (
-        lambda folder: (folder / "model.onnx").open("ab").write(b"x"),
+        lambda folder: (folder / "model.onnx").write_bytes((folder / "model.onnx").read_bytes() + b"x"),
         "model.onnx is damaged",
     ),
     "a path in its files": (

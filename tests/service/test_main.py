@@ -31,20 +31,18 @@ def test_a_bundle_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.e2e
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_process_cleanly(tiny_bundle: Path, how: signal.Signals) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service", str(tiny_bundle), "--port", "0"], stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stderr is not None
-        started = json.loads(process.stderr.readline())
-        assert started["message"] == "started"
-        assert started["model"] == "skin-lesions"
-        with urllib.request.urlopen(f"{started['url']}/readyz", timeout=30) as response:
-            assert response.status == 200
-        process.send_signal(how)
-        rest = process.stderr.read()
-        assert process.wait(30) == 0
-        assert json.loads(rest)["message"] == "stopped"
-    finally:
-        process.kill()
-        process.wait()
+    command = [sys.executable, "-m", "service", str(tiny_bundle), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            started = json.loads(process.stderr.readline())
+            assert started["message"] == "started"
+            assert started["model"] == "skin-lesions"
+            with urllib.request.urlopen(f"{started['url']}/readyz", timeout=30) as response:
+                assert response.status == 200
+            process.send_signal(how)
+            rest = process.stderr.read()
+            assert process.wait(30) == 0
+            assert json.loads(rest)["message"] == "stopped"
+        finally:
+            process.kill()
