@@ -28,9 +28,11 @@ def statistics(embedding: Tensor, logits: Tensor, prototypes: Tensor) -> Tensor:
     entropy = -(log_p.exp() * log_p).sum(-1)
     each = F.log_softmax(logits, dim=-1)  # (n, E, C)
     disagreement = (each.exp() * (each - joint[:, None, :])).sum(-1).mean(-1)
-    squared = squared_distances(embedding, prototypes) / embedding.shape[1]
+    three = squared_distances(embedding, prototypes).topk(3, dim=-1, largest=False).indices
+    # Anew for these, without a product whose rounding depends on the size of the batch.
+    squared = (embedding[:, None, :] - prototypes[three]).square().mean(-1)  # (n, 3)
     # The constant keeps the root's slope small: rounding must not show when a row is a prototype.
-    nearest = (squared.topk(3, dim=-1, largest=False).values.clamp(min=0) + 0.01).sqrt()
+    nearest = (squared + 0.01).sqrt()
     return torch.stack(
         [odds, log_p[:, 0] - log_p[:, 1], entropy, disagreement, nearest[:, 0], nearest[:, 2]], dim=-1
     )

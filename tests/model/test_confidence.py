@@ -57,3 +57,14 @@ def test_an_unfitted_network_trusts_every_row_alike() -> None:
 def test_no_rows_have_no_scores() -> None:
     network = ConfidenceNetwork(n_prototypes=4, width=2)
     assert network.score(torch.zeros(0, 2), torch.zeros(0, 3, 4)).shape == (0,)
+
+
+def test_a_rows_statistics_do_not_depend_on_how_many_rows_are_judged_with_it() -> None:
+    torch.manual_seed(0)
+    prototypes = torch.nn.functional.layer_norm(torch.randn(256, 128).relu(), (128,))
+    embedding = prototypes + 1e-3 * torch.randn(256, 128)
+    logits = torch.randn(256, 3, 5)
+    together = statistics(embedding, logits, prototypes)
+    for at in range(0, 256, 7):
+        alone = statistics(embedding[at : at + 1], logits[at : at + 1], prototypes)[0]
+        torch.testing.assert_close(alone, together[at], atol=2e-6, rtol=0)
