@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from model.quickstart.quickstart import write_quickstart
@@ -72,14 +72,14 @@ def service(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture(scope="session")
-def client(service: Service) -> Iterator[httpx.Client]:
+def client(service: Service) -> Iterator[httpx2.Client]:
     with client_of(service) as client:
         yield client
 
 
-def client_of(service: Service) -> httpx.Client:
-    limits = httpx.Limits(max_connections=64)
-    return httpx.Client(base_url=service.url, timeout=PATIENCE_S, limits=limits, trust_env=False)
+def client_of(service: Service) -> httpx2.Client:
+    limits = httpx2.Limits(max_connections=64)
+    return httpx2.Client(base_url=service.url, timeout=PATIENCE_S, limits=limits, trust_env=False)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -78,7 +78,7 @@ MALFORMED = [
 ]  # fmt: skip
 
 
-def gauges(client: httpx.Client) -> dict[str, float]:
+def gauges(client: httpx2.Client) -> dict[str, float]:
     families = text_string_to_metric_families(client.get("/metrics").text)
     return {family.name: family.samples[0].value for family in families if family.type == "gauge"}
 
@@ -87,7 +87,7 @@ def test_it_still_answers_after_chaos(
     start: Callable[..., Service], digits: Bundle, samples: list[dict[str, Any]]
 ) -> None:
     service = start()
-    good: list[tuple[dict[str, Any], httpx.Response]] = []
+    good: list[tuple[dict[str, Any], httpx2.Response]] = []
     refused: list[int] = []
 
     def answer_json(sample: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from model.cli import COMMANDS
@@ -100,7 +100,7 @@ def test_predict_answers_a_table_as_the_service_does(
     bundle_folder: Path,
     small_table: Path,
     samples: list[dict[str, Any]],
-    client: httpx.Client,
+    client: httpx2.Client,
     tmp_path: Path,
 ) -> None:
     out = tmp_path / "answers.csv"
@@ -124,7 +124,7 @@ def test_predict_answers_a_table_as_the_service_does(
 
 @pytest.mark.parametrize("runtime", ["onnx", "torchscript"])
 def test_predict_answers_one_sample_as_the_service_does(
-    bundle_folder: Path, quickstart: Path, client: httpx.Client, runtime: str
+    bundle_folder: Path, quickstart: Path, client: httpx2.Client, runtime: str
 ) -> None:
     example = quickstart / "example"
     inputs = ("--input", f"image={example / 'image.png'}", "--input", f"shape=@{example / 'shape.json'}")

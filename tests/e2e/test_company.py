@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,10 +36,10 @@ bounded = settings(max_examples=50, deadline=None)
 @bounded
 @given(items=st.lists(good | bad, min_size=1, max_size=12))
 def test_in_a_batch_as_alone(
-    client: httpx.Client, digits: Bundle, samples: list[dict[str, Any]], items: list[Any]
+    client: httpx2.Client, digits: Bundle, samples: list[dict[str, Any]], items: list[Any]
 ) -> None:
     bodies = [as_json(some(samples[i[0]], i[1])) if isinstance(i[0], int) else i[0] for i in items]
-    # Not by httpx's `json`, which refuses NaN before the service can.
+    # Not by httpx2's `json`, which refuses NaN before the service can.
     response = client.post("/predict/batch", content=json.dumps({"items": bodies}))
     assert response.status_code == 200, response.text
     for item, result in zip(items, response.json()["results"], strict=True):
@@ -52,7 +52,7 @@ def test_in_a_batch_as_alone(
 @settings(max_examples=8, deadline=None)
 @given(choices=st.lists(good, min_size=33, max_size=33))
 def test_beside_32_others_as_alone(
-    client: httpx.Client, digits: Bundle, samples: list[dict[str, Any]], choices: list[Choice]
+    client: httpx2.Client, digits: Bundle, samples: list[dict[str, Any]], choices: list[Choice]
 ) -> None:
     everyone = [some(samples[row], subset) for row, subset in choices]
     with ThreadPoolExecutor(33) as pool:
@@ -64,7 +64,7 @@ def test_beside_32_others_as_alone(
 @bounded
 @given(choice=good, nothing=st.sampled_from([lambda name: None, lambda name: "" if name == "image" else {}]))
 def test_leaving_out_is_the_same_as_sending_nothing(
-    client: httpx.Client, samples: list[dict[str, Any]], choice: Choice, nothing: Callable[[str], Any]
+    client: httpx2.Client, samples: list[dict[str, Any]], choice: Choice, nothing: Callable[[str], Any]
 ) -> None:
     row, subset = choice
     sent = as_json(some(samples[row], subset))

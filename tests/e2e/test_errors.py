@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from http.client import HTTPResponse
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.e2e.asking import as_json, assert_problem
@@ -70,7 +70,7 @@ def small(bundle_folder: Any, tmp_path_factory: pytest.TempPathFactory) -> Itera
     assert service.stop() == 0
 
 
-def assert_is_problem(response: httpx.Response, status: int, slug: str) -> dict[str, Any]:
+def assert_is_problem(response: httpx2.Response, status: int, slug: str) -> dict[str, Any]:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
@@ -81,7 +81,7 @@ def assert_is_problem(response: httpx.Response, status: int, slug: str) -> dict[
 
 @pytest.mark.parametrize(("inputs", "slug", "members"), INPUTS.values(), ids=INPUTS)
 def test_a_wrong_input_names_its_place(
-    client: httpx.Client, inputs: dict[str, Any], slug: str, members: dict[str, Any]
+    client: httpx2.Client, inputs: dict[str, Any], slug: str, members: dict[str, Any]
 ) -> None:
     response = client.post("/predict", content=json.dumps({"inputs": inputs}))
     problem = assert_is_problem(response, 422, slug)
@@ -91,12 +91,12 @@ def test_a_wrong_input_names_its_place(
 
 @pytest.mark.parametrize(("request_", "status", "slug"), REQUESTS.values(), ids=REQUESTS)
 def test_a_wrong_request_is_told_what_is_wrong(
-    client: httpx.Client, request_: dict[str, Any], status: int, slug: str
+    client: httpx2.Client, request_: dict[str, Any], status: int, slug: str
 ) -> None:
     assert_is_problem(client.post("/predict", **request_), status, slug)
 
 
-def test_an_unknown_route_and_a_wrong_method_are_problems_too(client: httpx.Client) -> None:
+def test_an_unknown_route_and_a_wrong_method_are_problems_too(client: httpx2.Client) -> None:
     assert_is_problem(client.post("/prediction", json={}), 404, "not-found")
     response = client.get("/predict")
     assert_is_problem(response, 405, "method-not-allowed")
@@ -105,7 +105,7 @@ def test_an_unknown_route_and_a_wrong_method_are_problems_too(client: httpx.Clie
 
 def test_a_batch_of_too_many_items_is_refused_whole(small: Service, samples: list[dict[str, Any]]) -> None:
     body = {"items": [{"inputs": {"shape": samples[0]["shape"]}}] * 5}
-    problem = assert_is_problem(httpx.post(f"{small.url}/predict/batch", json=body), 422, "batch-too-large")
+    problem = assert_is_problem(httpx2.post(f"{small.url}/predict/batch", json=body), 422, "batch-too-large")
     assert (problem["expected"], problem["received"]) == (4, 5)
 
 
@@ -113,7 +113,9 @@ def test_a_batch_of_too_many_items_is_refused_whole(small: Service, samples: lis
 def test_a_body_that_is_too_large_is_refused(small: Service, chunked: bool) -> None:
     body = b" " * (LIMIT + 1)
     content = (body[at : at + CHUNK] for at in range(0, len(body), CHUNK)) if chunked else body
-    problem = assert_is_problem(httpx.post(f"{small.url}/predict", content=content), 413, "payload-too-large")
+    problem = assert_is_problem(
+        httpx2.post(f"{small.url}/predict", content=content), 413, "payload-too-large"
+    )
     assert problem["expected"] == LIMIT
 
 
@@ -133,10 +135,10 @@ def test_the_rest_of_a_body_that_is_too_large_is_not_waited_for(small: Service, 
 
 def test_a_body_of_just_the_limit_is_read(small: Service, samples: list[dict[str, Any]]) -> None:
     body = json.dumps(as_json(samples[0])).encode()
-    response = httpx.post(f"{small.url}/predict", content=body.ljust(LIMIT))
+    response = httpx2.post(f"{small.url}/predict", content=body.ljust(LIMIT))
     assert response.status_code == 200, response.text
 
 
-def test_the_default_limit_holds_a_large_picture(client: httpx.Client) -> None:
+def test_the_default_limit_holds_a_large_picture(client: httpx2.Client) -> None:
     response = client.post("/predict", files={"image": ("a.png", bytes(8_000_000), "image/png")})
     assert_is_problem(response, 422, "undecodable-image")

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-import httpx
+import httpx2
 import openapi_spec_validator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -24,7 +24,7 @@ def answers_and_metrics(
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """All answers of a new service, and its metrics after them, by name and labels."""
     service = start_service(bundle_folder, log=tmp_path_factory.mktemp("log") / "metrics.log")
-    with httpx.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
+    with httpx2.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
         every = [some(samples[i], subset) for subset, n in ASKED.items() for i in range(n)]
         answers = [client.post("/predict", files=as_form(inputs)).json() for inputs in every[::2]]
         answers += [client.post("/predict", json=as_json(inputs)).json() for inputs in every[1::2]]
@@ -102,7 +102,7 @@ def test_the_model_is_named(answers_and_metrics: Any) -> None:
     assert metrics["tailfuse_model_info{device=cpu,name=digits,version=1}"] == 1
 
 
-def test_the_document_is_valid_and_shows_the_inputs(client: httpx.Client, digits: Bundle) -> None:
+def test_the_document_is_valid_and_shows_the_inputs(client: httpx2.Client, digits: Bundle) -> None:
     document = client.get("/openapi.json").json()
     openapi_spec_validator.validate(document)
     body = document["paths"]["/predict"]["post"]["requestBody"]["content"]
@@ -110,7 +110,7 @@ def test_the_document_is_valid_and_shows_the_inputs(client: httpx.Client, digits
     assert list(body["multipart/form-data"]["schema"]["properties"]) == list(digits.features)
 
 
-def test_every_example_of_the_document_is_answered(client: httpx.Client, digits: Bundle) -> None:
+def test_every_example_of_the_document_is_answered(client: httpx2.Client, digits: Bundle) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     examples = paths["/predict"]["post"]["requestBody"]["content"]["application/json"]["examples"]
     assert len(examples) == 1 + len(digits.features)
@@ -121,12 +121,12 @@ def test_every_example_of_the_document_is_answered(client: httpx.Client, digits:
     assert all("label" in result for result in results)
 
 
-def test_the_docs_can_be_read(client: httpx.Client) -> None:
+def test_the_docs_can_be_read(client: httpx2.Client) -> None:
     response = client.get("/docs")
     assert response.status_code == 200
     assert "/openapi.json" in response.text
 
 
-def test_alive_and_ready(client: httpx.Client) -> None:
+def test_alive_and_ready(client: httpx2.Client) -> None:
     assert client.get("/healthz").json() == {"status": "alive"}
     assert client.get("/readyz").json() == {"status": "ready"}

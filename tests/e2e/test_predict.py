@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from service.bundle import Bundle
@@ -12,7 +12,7 @@ from tests.e2e.asking import MODALITIES, SUBSETS, as_form, as_json, assert_answe
 pytestmark = pytest.mark.e2e
 
 
-def asked(client: httpx.Client, way: str, inputs: dict[str, Any]) -> httpx.Response:
+def asked(client: httpx2.Client, way: str, inputs: dict[str, Any]) -> httpx2.Response:
     if way == "json":
         return client.post("/predict", json=as_json(inputs))
     return client.post("/predict", files=as_form(inputs))
@@ -21,7 +21,7 @@ def asked(client: httpx.Client, way: str, inputs: dict[str, Any]) -> httpx.Respo
 @pytest.mark.parametrize("way", ["json", "form"])
 @pytest.mark.parametrize("subset", SUBSETS, ids=names_of)
 def test_every_subset_is_answered_as_the_bundle_answers(
-    client: httpx.Client, digits: Bundle, samples: list[dict[str, Any]], subset: tuple[str, ...], way: str
+    client: httpx2.Client, digits: Bundle, samples: list[dict[str, Any]], subset: tuple[str, ...], way: str
 ) -> None:
     for sample in samples:
         inputs = some(sample, subset)
@@ -32,7 +32,7 @@ def test_every_subset_is_answered_as_the_bundle_answers(
 
 @pytest.mark.parametrize("subset", SUBSETS, ids=names_of)
 def test_weights_are_shared_among_the_present(
-    client: httpx.Client, samples: list[dict[str, Any]], subset: tuple[str, ...]
+    client: httpx2.Client, samples: list[dict[str, Any]], subset: tuple[str, ...]
 ) -> None:
     answer = asked(client, "json", some(samples[0], subset)).json()
     present = {name for name, each in answer["modalities"].items() if each["present"]}
@@ -42,25 +42,25 @@ def test_weights_are_shared_among_the_present(
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_the_example_beside_the_quick_start_is_a_request(client: httpx.Client, quickstart: Path) -> None:
+def test_the_example_beside_the_quick_start_is_a_request(client: httpx2.Client, quickstart: Path) -> None:
     response = client.post("/predict", content=(quickstart / "example" / "numbers.json").read_bytes())
     assert response.status_code == 200, response.text
     assert not response.json()["modalities"]["image"]["present"]
 
 
-def test_top_k_keeps_the_most_probable(client: httpx.Client, samples: list[dict[str, Any]]) -> None:
+def test_top_k_keeps_the_most_probable(client: httpx2.Client, samples: list[dict[str, Any]]) -> None:
     everything = client.post("/predict", json=as_json(samples[0])).json()["probabilities"]
     three = client.post("/predict?top_k=3", json=as_json(samples[0])).json()["probabilities"]
     assert list(three.items()) == list(everything.items())[:3]
     assert list(everything.values()) == sorted(everything.values(), reverse=True)
 
 
-def test_a_callers_request_id_comes_back(client: httpx.Client, samples: list[dict[str, Any]]) -> None:
+def test_a_callers_request_id_comes_back(client: httpx2.Client, samples: list[dict[str, Any]]) -> None:
     response = client.post("/predict", json=as_json(samples[0]), headers={"x-request-id": "mine-7"})
     assert response.headers["x-request-id"] == response.json()["request_id"] == "mine-7"
 
 
-def test_the_model_tells_what_it_takes_and_is_worth(client: httpx.Client, digits: Bundle) -> None:
+def test_the_model_tells_what_it_takes_and_is_worth(client: httpx2.Client, digits: Bundle) -> None:
     model = client.get("/model").json()
     assert list(model["modalities"]) == list(MODALITIES)
     assert [each["name"] for each in model["classes"]] == digits.manifest.class_names

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from http.client import HTTPResponse
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from service.bundle import Bundle
@@ -41,11 +41,11 @@ class Pending:
 
 def ask_until_the_end(url: str, body: dict[str, Any], statuses: list[int]) -> None:
     """Keep asking until there is nobody to ask any more."""
-    with httpx.Client(timeout=PATIENCE_S, trust_env=False) as client:
+    with httpx2.Client(timeout=PATIENCE_S, trust_env=False) as client:
         while True:
             try:
                 statuses.append(client.post(f"{url}/predict", json=body).status_code)
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 return
 
 

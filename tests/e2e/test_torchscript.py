@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from service.bundle import Bundle
@@ -18,7 +18,7 @@ def test_torchscript_answers_as_onnx(
 ) -> None:
     service = start("--runtime", "torchscript")
     items = [some(sample, subset) for sample in samples for subset in SUBSETS]
-    with httpx.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
+    with httpx2.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
         assert client.get("/model").json()["runtime"] == "torchscript"
         body = {"items": [as_json(inputs) for inputs in items]}
         results = client.post("/predict/batch", json=body).json()["results"]
