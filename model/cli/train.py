@@ -37,8 +37,8 @@ def command(
 ) -> None:  # fmt: skip
     """Train on the table that SPEC (a YAML file) describes, and write a bundle.
 
-    The run's folder holds checkpoints, log.csv and the bundle. A run that was killed at any moment goes on
-    with --resume and ends with the same bundle.
+    The run's folder holds checkpoints, logs as CSV, and the bundle. A run that was killed at any moment
+    goes on with --resume and ends with the same bundle.
     """
     from model.spec.schema import load_spec
 

@@ -16,9 +16,9 @@ from model.errors import RunError
 from model.network.network import Network
 from model.network.tensors import tensors_of
 from model.spec.schema import TrainingSpec
-from model.training import checkpoint
 from model.training.augment import augment
 from model.training.objective import Objective, draw
+from model.training.state import Epoch, State
 
 # Validated and kept is a moving average of the weights over this share of all epochs: it does what
 # annealing does, so stopping early costs little, and its validation curve is smooth.
@@ -27,16 +27,6 @@ AVERAGED_SHARE = 0.05
 PRETRAINED_PACE = 0.1
 # A checkpoint per epoch, but not more often than this: tiny sets have a hundred epochs a second.
 CHECKPOINT_EVERY_S = 1.0
-
-
-class Epoch(NamedTuple):
-    """One line of the training log."""
-
-    epoch: int
-    loss: float
-    val_loss: float
-    val_balanced_accuracy: float
-    learning_rate: float
 
 
 class Stage(NamedTuple):
@@ -51,7 +41,7 @@ class Stage(NamedTuple):
 
 
 class Progress(Protocol):
-    """Hears of every epoch. `done` counts the epochs of all stages."""
+    """Hears of every epoch."""
 
     def __call__(self, stage: Stage, epoch: Epoch) -> None: ...
 
@@ -67,56 +57,34 @@ def fit_network(
     for parameter in (*network.confidences.parameters(), *network.fusion.parameters()):
         parameter.requires_grad_(False)  # fitted later, on held-out rows
     optimizer = torch.optim.AdamW(parameter_groups(network), weight_decay=training.weight_decay)
-    averaged = AveragedModel(
-        network,
-        device=fabric.device,
-        multi_avg_fn=get_ema_multi_avg_fn(average_decay(stage, training)),
-        use_buffers=True,
-    )
+    average = get_ema_multi_avg_fn(average_decay(stage, training))
+    averaged = AveragedModel(network, device=fabric.device, multi_avg_fn=average, use_buffers=True)
     wrapped, stepper = fabric.setup(Objective(network), optimizer)
-    state = checkpoint.load(path) or {"log": [], "best": None, "waited": 0, "finished": False}
-    log = [Epoch(*line) for line in state["log"]]
-    if log:
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        averaged.load_state_dict(state["averaged"])
-        fabric.strategy.precision.load_state_dict(state["precision"])
-    best, waited, saved_at = state["best"], state["waited"], time.monotonic()
-    for line in log:
+    state = State(network, averaged, optimizer, fabric.strategy.precision)
+    state.load(path)
+    for line in state.log:
         on_epoch(stage, line)
 
-    for epoch in range(len(log), 0 if state["finished"] else stage.epochs):
+    saved_at = time.monotonic()
+    while not state.finished:
+        epoch = len(state.log)
         rate = learning_rate(training, epoch)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["pace"]
         loss = run_epoch(fabric, wrapped, stepper, averaged, stage, training, epoch)
-        val_loss, val_accuracy = np.nan, np.nan
+        validated = (np.nan, np.nan)
         if stage.val is not None:
             # Batch norm's statistics differ between devices; all must stop at the same epoch.
-            val_loss, val_accuracy = fabric.broadcast(validate(averaged.module, stage.val, fabric.device))
-            waited += 1
-            if best is None or val_loss <= best["val_loss"]:  # of equals the later: it has annealed further
-                best, waited = {"val_loss": val_loss, "network": snapshot(averaged.module)}, 0
-        log.append(Epoch(epoch, loss, val_loss, val_accuracy, rate))
-        finished = epoch + 1 == stage.epochs or waited >= training.patience
-        if fabric.is_global_zero and (finished or time.monotonic() - saved_at > CHECKPOINT_EVERY_S):
-            checkpoint.save(
-                path,
-                {
-                    "log": [list(line) for line in log], "best": best, "waited": waited, "finished": finished,
-                    "network": snapshot(network), "averaged": snapshot(averaged),
-                    "optimizer": optimizer.state_dict(),
-                    "precision": fabric.strategy.precision.state_dict(),
-                },
-            )  # fmt: skip
+            validated = fabric.broadcast(validate(averaged.module, stage.val, fabric.device))
+        state.note(Epoch(epoch, loss, *validated, rate))
+        state.finished = epoch + 1 == stage.epochs or state.waited >= training.patience
+        if fabric.is_global_zero and (state.finished or time.monotonic() - saved_at > CHECKPOINT_EVERY_S):
+            state.save(path)
             saved_at = time.monotonic()
-        on_epoch(stage, log[-1])
-        if finished:
-            break
+        on_epoch(stage, state.log[-1])
     fabric.barrier()
-    network.load_state_dict(best["network"] if best else averaged.module.state_dict())
-    network.eval()
-    return log
+    state.keep_best()
+    return state.log
 
 
 def parameter_groups(network: Network) -> list[dict[str, Any]]:
@@ -209,8 +177,3 @@ def validate(network: nn.Module, val: Part, device: torch.device) -> tuple[float
     tempered = [F.log_softmax(log_p * sharpness, dim=1) for sharpness in torch.logspace(-1, 1, 21)]
     likelihood = max(balanced(each.gather(1, labels[:, None]).squeeze(1)) for each in tempered)
     return round(-likelihood, 4), balanced((log_p.argmax(1) == labels).float())
-
-
-def snapshot(network: nn.Module) -> dict[str, Tensor]:
-    """A copy of the weights on the CPU."""
-    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}

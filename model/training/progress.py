@@ -6,7 +6,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from model.training.loop import Epoch, Stage
+from model.training.loop import Stage
+from model.training.state import Epoch
 from model.training.train import Listener
 
 LINE_EVERY_S = 10.0

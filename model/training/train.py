@@ -1,10 +1,9 @@
 """One run: the final network, the fold networks, what is fitted on held-out rows, and the bundle.
 
-A run's folder holds run.json (what it was started with), a checkpoint per stage, log.csv, and the bundle.
+A run's folder holds run.json (what it was started with), for each stage a checkpoint and its log as
+CSV, and the bundle.
 """
 
-import csv
-import io
 import json
 import shutil
 from collections.abc import Callable
@@ -26,10 +25,11 @@ from model.network.network import Network
 from model.spec.schema import Spec
 from model.training import checkpoint
 from model.training.held_out import HeldOut, fit_confidence, fit_fusion, set_prototypes
-from model.training.loop import Epoch, Stage, best_epochs, fit_network, generator_of
+from model.training.loop import Stage, best_epochs, fit_network, generator_of
+from model.training.state import Epoch, read_log
 from service.bundle import sha256
 
-FINAL, TRAINED, RUN, LOG, BUNDLE = "final", "trained.pt", "run.json", "log.csv", "bundle"
+FINAL, TRAINED, RUN, BUNDLE = "final", "trained.pt", "run.json", "bundle"
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SMALL_BATCH = 2**20  # numbers; 128 grey pictures of 90 x 90, or texts of 64 words
 
@@ -107,7 +107,7 @@ def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path) -> Path:
         raise RunError(f"{run} holds no trained network yet; finish it with: tailfuse train --resume")
     network = build_network(spec, dataset)
     network.load_state_dict(state)
-    write_bundle(network.eval(), spec, dataset, read_log(run / LOG), target)
+    write_bundle(network.eval(), spec, dataset, read_log(run / f"{FINAL}.csv"), target)
     return target
 
 
@@ -189,8 +189,6 @@ def train_stages(
 
     final = Stage(FINAL, spec.seed, dataset.train, dataset.val, spec.training.epochs, augmented)
     network, log = trained(final)
-    if fabric.is_global_zero:
-        write_log(run / LOG, log)
     held_out = [HeldOut(network, dataset.val)]
     for k, (others, own) in enumerate(
         folds(dataset.train.labels, dataset.groups, spec.training.folds, spec.seed)
@@ -201,20 +199,3 @@ def train_stages(
         )
         held_out.append(HeldOut(trained(stage)[0], dataset.train.take(own)))
     return network, held_out
-
-
-def write_log(path: Path, log: list[Epoch]) -> None:
-    """The final network's training curve as CSV."""
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(Epoch._fields)
-    lines.writerows(log)
-    checkpoint.replace(path, text.getvalue().encode())
-
-
-def read_log(path: Path) -> list[dict[str, float]]:
-    """The lines of log.csv; none where there is none."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return [{key: float(value) for key, value in line.items()} for line in csv.DictReader(file)]

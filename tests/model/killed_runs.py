@@ -29,7 +29,7 @@ def die(*_: Any, **__: Any) -> NoReturn:
 def in_write(number: int, *, after: bool) -> Callable[[], None]:
     """In the middle of the n-th file that a run writes, or right after it.
 
-    The files: run.json, final.pt three times, log.csv, fold-0.pt and fold-1.pt by epoch, trained.pt.
+    The files: run.json, final.pt and final.csv three times, those of the folds by epoch, trained.pt.
     """
 
     def arrange() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model.training.train import read_log
+from model.training.state import read_log
 from service.bundle import read_manifest, sha256
 
 pytestmark = pytest.mark.e2e
@@ -50,12 +50,13 @@ def test_two_processes_train_one_network_and_write_one_bundle(ended) -> None:
     _, run, process = ended
     assert process.returncode == 0, process.stderr
     assert sorted(file.name for file in run.iterdir()) == [
-        "bundle", "final.pt", "fold-0.pt", "fold-1.pt", "log.csv", "run.json", "trained.pt",
+        "bundle", "final.csv", "final.pt", "fold-0.csv", "fold-0.pt", "fold-1.csv", "fold-1.pt",
+        "run.json", "trained.pt",
     ]  # fmt: skip
     manifest = read_manifest(run / "bundle")
     assert manifest.metrics["as given"].balanced_accuracy > 0.6
     assert max(manifest.parity.values()) <= 1e-4
-    log = read_log(run / "log.csv")
+    log = read_log(run / "final.csv")
     assert log[-1]["loss"] < log[0]["loss"]
 
 

@@ -55,7 +55,12 @@ def test_every_moment_was_reached_and_every_run_was_gone_on_with(killed) -> None
 
 def test_a_killed_run_ends_with_the_very_same_files(killed) -> None:
     whole = killed["never"]["files"]
-    assert set(whole) == {"run.json", "final.pt", "fold-0.pt", "fold-1.pt", "log.csv", "trained.pt"}
+    stages = ("final", "fold-0", "fold-1")
+    assert set(whole) == {
+        "run.json",
+        "trained.pt",
+        *(f"{s}.{kind}" for s in stages for kind in ("pt", "csv")),
+    }
     differing = {
         (moment, file)
         for moment, told in killed.items()

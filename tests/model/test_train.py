@@ -15,7 +15,8 @@ from model.evaluation.evaluate import predict_part
 from model.export.graphs import eager
 from model.spec.schema import load_spec
 from model.training import train as module
-from model.training.train import RUN, TRAINED, Hardware, Listener, differing, export_run, read_log, train
+from model.training.state import read_log
+from model.training.train import RUN, TRAINED, Hardware, Listener, differing, export_run, train
 
 QUICK = ("training.epochs=3", "network.width=8", "training.folds=2")
 SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)
@@ -151,7 +152,7 @@ def test_the_listener_hears_of_everything_and_the_log_is_kept(lesions) -> None:
     ]  # fmt: skip
     assert [each for each in heard if each[0] == "final"] == [("final", epoch, 3) for epoch in range(3)]
     assert {each[0] for each in heard} >= {"fold-0", "fold-1"}
-    log = read_log(run / "log.csv")
+    log = read_log(run / "final.csv")
     assert [line["epoch"] for line in log] == [0.0, 1.0, 2.0]
     assert all(np.isfinite(line["val_loss"]) for line in log)
 
@@ -162,7 +163,7 @@ def test_mixed_precision_trains_about_the_same(lesions) -> None:
     for precision in ("32-true", "bf16-mixed"):
         run = lesions.folder / precision
         train(spec, run, Hardware("cpu", precision=precision), SILENT)
-        losses.append([line["loss"] for line in read_log(run / "log.csv")])
+        losses.append([line["loss"] for line in read_log(run / "final.csv")])
         assert all(value.isfinite().all() for value in torch.load(run / TRAINED).values())
         assert all(value.dtype != torch.bfloat16 for value in torch.load(run / TRAINED).values())
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
