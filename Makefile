@@ -34,6 +34,7 @@ clean:  ## Remove the environments and the quick-start.
 .venv/dev: EXTRA = dev
 .venv-base/test: EXTRA = test
 .venv/train .venv/dev .venv-base/test: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRA)]'
+	@echo "Installing the extra '$(EXTRA)' into $(@D): minutes the first time" >&2
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRA)]'
 	@touch $@
