@@ -24,7 +24,7 @@ check: .venv/dev  ## Format, lint, types, and who may import whom.
 	$(BIN)/lint-imports
 
 openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
-	$(BIN)/python -m service.openapi
+	$(BIN)/python -m service.openapi_file
 
 clean:  ## Remove the environments and the quick-start.
 	rm -rf .venv .venv-base quickstart

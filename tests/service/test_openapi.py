@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 
 from service import errors
 from service.app import create_app
-from service.openapi import as_yaml, document
+from service.openapi import document
+from service.openapi_file import as_yaml
 from service.settings import Settings
 
 COMMITTED = Path(__file__).parents[2] / "openapi" / "openapi.yaml"
@@ -26,7 +27,7 @@ def described(client: TestClient) -> Any:
 def test_the_committed_document_is_current() -> None:
     current = as_yaml(document(create_app(Settings(bundle=Path("none"))).api, None))
     assert COMMITTED.read_text(encoding="utf-8") == current, (
-        "openapi/openapi.yaml is stale; refresh it with: python -m service.openapi"
+        "openapi/openapi.yaml is stale; refresh it with: python -m service.openapi_file"
     )
 
 
