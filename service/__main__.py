@@ -64,6 +64,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def exit_cleanly(*_: Any) -> None:
+    """What a signal means once uvicorn has stopped."""
     sys.exit(0)
 
 

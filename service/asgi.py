@@ -50,6 +50,7 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
 
 
 def too_large(max_bytes: int) -> PayloadTooLarge:
+    """The error of a body beyond the limit."""
     return PayloadTooLarge(f"the body is longer than {max_bytes} bytes", expected=max_bytes)
 
 

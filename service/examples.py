@@ -8,12 +8,10 @@ from PIL import Image
 
 from service.bundle import Bundle
 from service.bundle.answer import answer_of, predictions_of
+from service.bundle.features.tabular import example_cell
 from service.bundle.manifest import (
-    BooleanColumn,
-    Column,
     ImageModality,
     Modality,
-    NumberColumn,
     TabularModality,
 )
 
@@ -118,20 +116,12 @@ def example_answer(bundle: Bundle | None) -> dict[str, Any]:
 
 
 def example_value(modality: Modality) -> Any:
+    """A plausible raw value of a modality."""
     if isinstance(modality, ImageModality):
         return example_picture(modality)
     if isinstance(modality, TabularModality):
         return {column.name: example_cell(column) for column in modality.columns}
     return "A few words about the sample."
-
-
-def example_cell(column: Column) -> float | bool | str | None:
-    """A number's mean, true, or the first category."""
-    if isinstance(column, NumberColumn):
-        return float(f"{column.mean:.4g}")
-    if isinstance(column, BooleanColumn):
-        return True
-    return column.categories[0] if column.categories else None
 
 
 def example_picture(modality: ImageModality) -> str:

@@ -58,6 +58,7 @@ def header(table: pl.DataFrame, path: Path, guess: Guess) -> list[str]:
 
 
 def split_lines(guess: Guess, table: pl.DataFrame) -> list[str]:
+    """The `split` key, and why."""
     group = scalar(guess.groups[0]) if guess.groups else ""
     if not guess.split:
         if not group:
@@ -101,6 +102,7 @@ def modality_lines(guess: Guess, everything: list[str]) -> list[str]:
 
 
 def left_out_lines(guess: Guess) -> list[str]:
+    """Comments on the columns that no modality takes."""
     if not guess.left_out:
         return []
     return ["# Left out:", *(f"#   {scalar(column)}: {why}" for column, why in guess.left_out.items())]

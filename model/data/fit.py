@@ -69,6 +69,7 @@ def is_grey(data: bytes) -> bool:
 def fit_text(
     name: str, spec: TextSpec, columns: Sequence[str], table: pl.DataFrame, rows: Rows
 ) -> TextModality:
+    """The columns of a text; nothing of it is learnt from the rows."""
     for column in columns:
         check_some_value(typed(table[column], "category", place(name, column), rows), name)
     return TextModality(
@@ -79,6 +80,7 @@ def fit_text(
 def fit_tabular(
     name: str, spec: TabularSpec, columns: Sequence[str], table: pl.DataFrame, rows: Rows
 ) -> TabularModality:
+    """Types, means, scales and categories of the columns. Raises TableError."""
     for column in spec.types:
         if column not in columns:
             hint = did_you_mean(column, columns)

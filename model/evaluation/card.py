@@ -7,12 +7,10 @@ from model.evaluation.evaluate import Evaluation, as_given
 from model.evaluation.metrics import wilson_interval
 from model.evaluation.pages import facts, page
 from service.bundle import Manifest
+from service.bundle.features.tabular import example_cell
 from service.bundle.manifest import (
-    BooleanColumn,
-    Column,
     ImageModality,
     Modality,
-    NumberColumn,
     TabularModality,
 )
 
@@ -57,11 +55,3 @@ def example(modality: Modality) -> Any:
     if isinstance(modality, TabularModality):
         return {column.name: example_cell(column) for column in modality.columns[:3]}
     return "some words"
-
-
-def example_cell(column: Column) -> float | bool | str | None:
-    if isinstance(column, NumberColumn):
-        return float(f"{column.mean:.4g}")
-    if isinstance(column, BooleanColumn):
-        return True
-    return column.categories[0] if column.categories else None

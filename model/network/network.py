@@ -22,6 +22,8 @@ class Encoded(NamedTuple):
 
 
 class Answer(NamedTuple):
+    """What is asked for."""
+
     probabilities: Tensor  # (B, C)
     weights: Tensor  # (B, M)
     confidences: Tensor  # (B, M)

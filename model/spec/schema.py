@@ -24,6 +24,8 @@ from service.bundle import OUTPUT_NAMES
 
 
 class Frozen(BaseModel):
+    """Not to be changed; unknown keys and numbers that are not finite are refused."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 

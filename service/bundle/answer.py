@@ -40,6 +40,7 @@ def predictions_of(
 
 
 def rounded(values: NDArray[np.float32]) -> list[list[float]]:
+    """As lists of plain floats with DIGITS decimals."""
     return values.astype(np.float64).round(DIGITS).tolist()  # type: ignore[no-any-return]
 
 

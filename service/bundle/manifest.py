@@ -10,6 +10,8 @@ Shot = Literal["many", "medium", "few"]
 
 
 class Frozen(BaseModel):
+    """Not to be changed; unknown keys are refused."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 

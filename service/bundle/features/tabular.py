@@ -132,6 +132,15 @@ def width_of(column: Column) -> int:
     return len(column.categories) if isinstance(column, CategoryColumn) else 1
 
 
+def example_cell(column: Column) -> float | bool | str | None:
+    """A plausible value: a number's mean, true, or the first category."""
+    if isinstance(column, NumberColumn):
+        return float(f"{column.mean:.4g}")
+    if isinstance(column, BooleanColumn):
+        return True
+    return column.categories[0] if column.categories else None
+
+
 def json_type(value: Any) -> str:
     """What JSON calls the type of a value."""
     if value is None:
