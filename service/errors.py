@@ -8,7 +8,9 @@ ServiceError                     status  slug
 │  ├─ MissingModality            422     missing-modality        nothing to predict from
 │  ├─ UnknownModality            422     unknown-modality        a name the model does not have
 │  ├─ InvalidInput               422     invalid-input           a value does not fit its modality
-│  ├─ UndecodableImage           422     undecodable-image       the bytes are not a picture that can be read
+│  │  ├─ UnknownColumn           422     unknown-column          a column the modality does not have
+│  │  ├─ NotFinite               422     not-finite              NaN, infinity, or too large to tell from it
+│  │  └─ UndecodableImage        422     undecodable-image       the bytes are not a picture that can be read
 │  ├─ BatchTooLarge              422     batch-too-large         more items than are taken at once
 │  ├─ PayloadTooLarge            413     payload-too-large       the body has too many bytes
 │  └─ UnsupportedMediaType       415     unsupported-media-type  neither JSON nor multipart
@@ -65,6 +67,14 @@ class InvalidInput(ClientError):
     """A value that does not fit. Members: `modality`, `column` (tabular), `expected`, `received`."""
 
     status, slug, title = 422, "invalid-input", "Invalid input"
+
+
+class UnknownColumn(InvalidInput):
+    status, slug, title = 422, "unknown-column", "Unknown column"
+
+
+class NotFinite(InvalidInput):
+    status, slug, title = 422, "not-finite", "Number not finite"
 
 
 class UndecodableImage(InvalidInput):

@@ -40,8 +40,16 @@ PREDICT_ERRORS: list[ServiceError] = [
         expected=["application/json", "multipart/form-data"], received="text/csv",
     ),
     errors.InvalidInput(
-        "modality 'clinical', column 'age': expected a finite number or null, not 'old'",
-        modality="clinical", column="age", expected="a finite number or null", received="'old'",
+        "modality 'clinical', column 'age': expected a finite number or null, not \"old\"",
+        modality="clinical", column="age", expected="a finite number or null", received='"old"',
+    ),
+    errors.UnknownColumn(
+        "modality 'clinical' has no column 'ages'",
+        modality="clinical", column="ages", expected=["age", "site"],
+    ),
+    errors.NotFinite(
+        "modality 'clinical', column 'age': expected a finite number or null, not NaN",
+        modality="clinical", column="age", expected="a finite number or null", received="NaN",
     ),
     errors.UndecodableImage(
         "modality 'image': the bytes are not a picture that can be read",

@@ -13,10 +13,12 @@ def health_routes(engine: Engine, metrics: Metrics) -> APIRouter:
     """The routes of one engine."""
     router = APIRouter(tags=["operation"])
 
+    @router.head("/healthz", include_in_schema=False)
     @router.get("/healthz", summary="Is the process alive?")
     async def healthz() -> Status:
         return Status(status="alive")
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", summary="Can it answer?", responses=problem_responses("/readyz", NOT_READY))
     async def readyz() -> Status:
         """503 before a bundle is loaded and while the service stops."""

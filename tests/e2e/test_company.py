@@ -25,7 +25,7 @@ bad = st.sampled_from(
         ({"inputs": {"smell": 1}}, "unknown-modality"),
         ({"inputs": {"image": "AAAA"}}, "undecodable-image"),
         ({"inputs": {"shape": [1, 2]}}, "invalid-input"),
-        ({"inputs": {"fourier": {"fou_00": float("nan")}}}, "invalid-input"),
+        ({"inputs": {"fourier": {"fou_00": float("nan")}}}, "not-finite"),
         ({"input": {}}, "invalid-input"),
         (None, "invalid-input"),
     ]

@@ -22,12 +22,12 @@ TEXT = {"content-type": "text/csv"}
 INPUTS = {
     "a bad picture": ({"image": "bm8gcGljdHVyZQ=="}, "undecodable-image", {"modality": "image"}),
     "a picture that is no base64": ({"image": "no picture!"}, "invalid-input", {"modality": "image"}),
-    "NaN": ({"shape": {"mor_00": NAN}}, "invalid-input", {"modality": "shape", "column": "mor_00"}),
-    "infinity": ({"shape": {"mor_00": INFINITY}}, "invalid-input", {"modality": "shape", "column": "mor_00"}),
+    "NaN": ({"shape": {"mor_00": NAN}}, "not-finite", {"modality": "shape", "column": "mor_00"}),
+    "infinity": ({"shape": {"mor_00": INFINITY}}, "not-finite", {"modality": "shape", "column": "mor_00"}),
     "a wrong type": ({"fourier": {"fou_03": "high"}}, "invalid-input", {"column": "fou_03"}),
     "a wrong type for all": ({"fourier": "high"}, "invalid-input", {"modality": "fourier"}),
     "too few numbers": ({"fourier": [0.1, 0.2]}, "invalid-input", {"modality": "fourier"}),
-    "an unknown column": ({"shape": {"mor_99": 1.0}}, "invalid-input", {"modality": "shape"}),
+    "an unknown column": ({"shape": {"mor_99": 1.0}}, "unknown-column", {"modality": "shape"}),
     "an unknown modality": ({"smell": 1}, "unknown-modality", {"expected": ["image", "fourier", "shape"]}),
     "an empty request": ({}, "missing-modality", {"expected": ["image", "fourier", "shape"]}),
 }  # fmt: skip

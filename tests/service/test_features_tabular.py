@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.bundle.features.tabular import TabularFeatures
 from service.bundle.manifest import BooleanColumn, CategoryColumn, NumberColumn, TabularModality
-from service.errors import InvalidInput
+from service.errors import InvalidInput, NotFinite, UnknownColumn
 
 COLUMNS = (
     NumberColumn(name="age", mean=50.0, scale=10.0, indicator=True),
@@ -65,6 +65,40 @@ def test_a_value_that_does_not_fit_names_its_column(row: Any, column: str) -> No
     assert error.value.members["modality"] == "clinical"
     assert error.value.members["column"] == column
     assert f"'{column}'" in error.value.detail
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "shown"),
+    [
+        ({"age": float("nan")}, NotFinite, "NaN"),
+        ({"age": float("-inf")}, NotFinite, "-Infinity"),
+        ({"age": 10**400}, NotFinite, "1" + "0" * 39),
+        ({"pulse": 1e38}, NotFinite, "1e+38"),
+        ({"pulse": True}, InvalidInput, "true"),
+        ({"smoker": "ärmer"}, InvalidInput, '"ärmer"'),
+        ({"site": float("nan")}, InvalidInput, "NaN"),
+        ({"site": []}, InvalidInput, "an array"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_shown_as_json_spells_it(
+    row: Any, kind: type[InvalidInput], shown: str
+) -> None:
+    with pytest.raises(InvalidInput) as error:
+        FEATURES.apply(row)
+    assert type(error.value) is kind
+    assert error.value.members["received"] == shown
+    assert error.value.detail.endswith(f", not {shown}")
+
+
+def test_a_category_may_be_a_whole_number() -> None:
+    with pytest.raises(InvalidInput, match=r"expected a string, a whole number or null, not 1\.5"):
+        FEATURES.apply({"site": 1.5})
+
+
+def test_an_unknown_column_is_an_error_of_its_own() -> None:
+    with pytest.raises(UnknownColumn) as error:
+        FEATURES.apply({"sight": "back"})
+    assert error.value.members["expected"] == ["age", "pulse", "smoker", "site"]
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)

@@ -13,6 +13,15 @@ def test_a_service_with_a_bundle_is_alive_and_ready(client: TestClient) -> None:
     assert client.get("/readyz").json() == {"status": "ready"}
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_head_answers_like_get_without_a_body(client_of: Any, bundle: Bundle, path: str) -> None:
+    for client in (client_of(bundle), client_of(None)):
+        head, get = client.head(path), client.get(path)
+        assert head.status_code == get.status_code
+        assert head.headers["content-type"] == get.headers["content-type"]
+        assert head.content == b""
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "/readyz"), ("GET", "/model"), ("POST", "/predict"), ("POST", "/predict/batch")],

@@ -19,7 +19,7 @@ class Features(Protocol):
     def apply(self, raw: Any) -> NDArray[Any] | None:
         """The array of one raw value, or None when it says nothing (the modality is absent).
 
-        Raises InvalidInput, which names the modality and, for tabular, the column.
+        Raises InvalidInput or a kind of it, which names the modality and, for tabular, the column.
         """
 
     def stack(self, rows: list[NDArray[Any]]) -> NDArray[Any]:

@@ -1,5 +1,6 @@
 """Tabular features: numbers, booleans and categories of one row become one float32 vector."""
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -8,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle.manifest import BooleanColumn, CategoryColumn, Column, NumberColumn, TabularModality
-from service.errors import InvalidInput
+from service.errors import InvalidInput, NotFinite, UnknownColumn
 
 EXPECTED = {
     "number": "a finite number or null",
     "boolean": "true, false or null",
-    "category": "a string or null",
+    "category": "a string, a whole number or null",
 }
 JSON_TYPES = {
     "number": ["number", "null"],
@@ -87,7 +88,7 @@ class TabularFeatures:
         if isinstance(raw, Mapping):
             if not raw.keys() <= self._known:
                 unknown = next(key for key in raw if key not in self._known)
-                raise InvalidInput(
+                raise UnknownColumn(
                     f"modality '{self.name}' has no column '{unknown}'",
                     modality=self.name, column=unknown, expected=list(self._names),
                 )  # fmt: skip
@@ -111,15 +112,16 @@ class TabularFeatures:
         try:
             number = float(value)
         except OverflowError:
-            raise self._invalid(column, value) from None
+            raise self._invalid(column, value, NotFinite) from None
         # What the graph gets is the standardised float32: that is what must be finite.
         if not math.isfinite(number) or abs(number - column.mean) / column.scale > 1e30:
-            raise self._invalid(column, value)
+            raise self._invalid(column, value, NotFinite)
         return number
 
-    def _invalid(self, column: Column, value: Any) -> InvalidInput:
-        shown = f"{value!r:.40}" if isinstance(value, str | int | float) else json_type(value)
-        return InvalidInput(
+    def _invalid(self, column: Column, value: Any, kind: type[InvalidInput] = InvalidInput) -> InvalidInput:
+        scalar = isinstance(value, str | int | float)
+        shown = json.dumps(value, ensure_ascii=False)[:40] if scalar else json_type(value)
+        return kind(
             f"modality '{self.name}', column '{column.name}': expected {EXPECTED[column.type]}, not {shown}",
             modality=self.name, column=column.name, expected=EXPECTED[column.type], received=shown,
         )  # fmt: skip

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from service.bundle.features.tabular import json_type
 from service.bundle.manifest import TextModality
-from service.errors import InvalidInput
+from service.errors import InvalidInput, UnknownColumn
 
 WORD = re.compile(r"\w+")
 
@@ -69,7 +69,7 @@ class TextFeatures:
             )  # fmt: skip
         for column, value in raw.items():
             if column not in self.modality.columns:
-                raise InvalidInput(
+                raise UnknownColumn(
                     f"modality '{self.name}' has no column '{column}'",
                     modality=self.name, column=column, expected=list(self.modality.columns),
                 )  # fmt: skip
