@@ -1,6 +1,7 @@
 """Fitting: what a modality's features must know of the training rows, and of these alone."""
 
 import io
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from model.data.table import ColumnType, Rows, columns_of, pictures, place, typed
+from model.data.table import LEADING_ZERO, ColumnType, Rows, columns_of, pictures, place, typed
 from model.errors import TableError
 from model.spec.schema import ImageSpec, ModalitySpec, TabularSpec, TextSpec
 from model.spec.spelling import did_you_mean
@@ -26,6 +27,7 @@ from service.bundle.manifest import (
 
 MAX_CATEGORIES = 255
 SAMPLED_PICTURES = 200
+log = logging.getLogger("tailfuse")
 GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
@@ -88,6 +90,8 @@ def fit_tabular(
     fitted = []
     for column in columns:
         to = spec.types.get(column) or type_of(table[column])
+        if column not in spec.types and (odd := odd_value(table[column])):
+            log.warning("column '%s': %s; it is read as a category", column, odd)
         fitted.append(fit_column(typed(table[column], to, place(name, column), rows), name))
     return TabularModality(columns=tuple(fitted), width=sum(width_of(column) for column in fitted))
 
@@ -97,6 +101,18 @@ def type_of(series: pl.Series) -> ColumnType:
     if series.dtype == pl.Boolean:
         return "boolean"
     return "number" if series.dtype.is_numeric() else "category"
+
+
+def odd_value(series: pl.Series) -> str | None:
+    """Names the first string that is no number, in a column where most are; codes such as 001 are none."""
+    if series.dtype != pl.String or series.str.contains(LEADING_ZERO).any():
+        return None
+    total, numbers = series.count(), series.cast(pl.Float64, strict=False)
+    odd = series.is_not_null() & numbers.is_null()
+    if not odd.any() or numbers.count() * 2 <= total:
+        return None
+    at = int(odd.arg_max() or 0)
+    return f"{numbers.count():,} of {total:,} values are numbers, but row {at + 1} is {series[at]!r:.40}"
 
 
 def fit_column(values: pl.Series, modality: str) -> Column:

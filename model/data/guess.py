@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from model.data.fit import MAX_CATEGORIES
+from model.data.fit import MAX_CATEGORIES, odd_value
 from model.data.split import PARTS
 from model.data.table import type_name
 from model.errors import TableError
@@ -107,7 +107,7 @@ def place_column(guess: Guess, series: pl.Series, values: pl.Series, folder: Pat
     elif counts_rows(series):
         guess.left_out[name] = "it counts the rows"
     elif series.dtype == pl.String and (distinct > MAX_CATEGORIES or distinct > len(values) / 2):
-        guess.left_out[name] = f"it has {distinct:,} different strings: an identifier?"
+        guess.left_out[name] = odd_value(series) or f"it has {distinct:,} different strings: an identifier?"
     elif series.dtype.is_float() and values.is_infinite().any():
         guess.left_out[name] = "it holds infinite numbers"
     else:

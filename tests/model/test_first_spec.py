@@ -116,6 +116,12 @@ def test_what_cannot_be_learnt_from_is_left_out_and_said(tmp_path: Path, numbers
     assert "photo: it looks like pictures, but the first one cannot be opened" in tail
 
 
+def test_numbers_with_an_odd_string_are_not_taken_for_an_identifier(tmp_path: Path, numbers: dict) -> None:
+    numbers["v1"] = [f"{number}.5" for number in range(59)] + ["<0.5"]
+    text, _, _ = init(tmp_path, numbers, "table.csv")
+    assert "#   v1: 59 of 60 values are numbers, but row 60 is '<0.5'\n" in text
+
+
 def test_a_guessed_label_says_so(tmp_path: Path, numbers: dict) -> None:
     numbers["verdict"] = numbers.pop("y")
     text, spec, _ = init(tmp_path, {**numbers, "sex": [number % 3 for number in range(60)]})

@@ -1,6 +1,7 @@
 """Fitting sees training rows only, and says what cannot be fitted."""
 
 import datetime
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,16 @@ def test_types_are_inferred() -> None:
     modality = fit_columns({"age": [1, 2], "smoker": [True, False], "sex": ["m", "f"]})
     assert [column.type for column in modality.columns] == ["number", "boolean", "category"]
     assert modality.width == 1 + 1 + 2
+
+
+def test_a_few_strings_among_numbers_are_warned_of(caplog) -> None:
+    odd = {"v1": ["1.5", None, "3", "<0.5"], "code": ["001", "2", "3", "x"], "grade": ["1", "2", "x", "y"]}
+    with caplog.at_level(logging.WARNING, "tailfuse"):
+        fit_columns(odd)
+        fit_columns(odd, types=dict.fromkeys(odd, "category"))
+    assert caplog.messages == [
+        "column 'v1': 2 of 3 values are numbers, but row 4 is '<0.5'; it is read as a category"
+    ]
 
 
 def test_the_spec_overrules_inferred_types() -> None:

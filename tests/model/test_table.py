@@ -45,6 +45,27 @@ def test_types_are_inferred_from_all_rows(csv) -> None:
     assert table.schema == {"a": pl.String, "b": pl.Boolean}
 
 
+def test_codes_with_leading_zeros_stay_strings(csv) -> None:
+    table = read_table(csv("code,half,delta\n001,0.5,-01\n12,0,3\n,-0.5,\n"))
+    assert table.rows() == [("001", 0.5, "-01"), ("12", 0.0, "3"), (None, -0.5, None)]
+
+
+def test_the_columns_that_should_be_strings_are(csv) -> None:
+    table = read_table(csv("code,age\n1.0,2\n12,3\n"), strings=["code", "not there"])
+    assert table.rows() == [("1.0", 2), ("12", 3)]
+
+
+def test_quotes_in_a_columns_name_are_read_once(csv) -> None:
+    table = read_table(csv('"note ""free""",b\n01,2\n'))
+    assert table.to_dict(as_series=False) == {'note "free"': ["01"], "b": [2]}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_blank_lines_are_no_rows(csv, end: str) -> None:
+    lines = ["", "a,b", "", "1,2", "", '"x\n\ny",', "3,4", "", ""]
+    assert read_table(csv(end.join(lines))).rows() == [("1", 2), ("x\n\ny", None), ("3", 4)]
+
+
 def test_csv_and_parquet_say_the_same(tmp_path: Path) -> None:
     frame = pl.DataFrame({"a": [1.5, float("nan"), None], "b": ["x", "", None], "c": [True, None, False]})
     frame.write_csv(tmp_path / "table.csv")
@@ -69,11 +90,23 @@ def test_categoricals_and_decimals_are_read_as_strings_and_numbers(tmp_path: Pat
         ("a,b\n1,2\n3\n", "line 3: 1 values, 2 columns"),
         ('a,b\n"one\nline",2\n3\n', "line 4: 1 values, 2 columns"),
         ("a,b,a\n1,2,3\n", "line 1: column 'a' is there twice"),
-        (b"a,b\n1,\xe9\n", "not UTF-8 text"),
+        (b"a,b\n1,\xe9\n", "is not UTF-8 text"),
+        ("a;b\n1,5;2\n", "line 1: values are separated by ';'; a comma is taken"),
+        ("a\tb\n1\t2\n", "line 1: values are separated by a tab; a comma is taken"),
         ("a,b\n", "the table has no rows"),
         ("", "empty CSV"),
     ],
-    ids=["too many", "too few", "after a line break", "twice", "latin-1", "no rows", "empty"],
+    ids=[
+        "too many",
+        "too few",
+        "after a line break",
+        "twice",
+        "latin-1",
+        "semicolon",
+        "tab",
+        "no rows",
+        "empty",
+    ],
 )
 def test_a_bad_csv_is_named_with_its_line(csv, text: str | bytes, said: str) -> None:
     path = csv(text)
@@ -143,6 +176,7 @@ def test_tabular_rows_are_what_the_features_take() -> None:
         (pl.Series([1.0, 0.0, None]), "boolean", [True, False, None]),
         (pl.Series([0, 2]), "boolean", None),
         (pl.Series([0.5]), "category", ["0.5"]),
+        (pl.Series([1.0, 2.5, None, 1e300]), "category", ["1", "2.5", None, "1e+300"]),
         (pl.Series([True, False]), "category", ["true", "false"]),
         (pl.Series([None, None]), "category", [None, None]),
     ],
