@@ -1,5 +1,6 @@
 """The command `tailfuse`. Each subcommand is a file here, imported when it is needed; so is torch."""
 
+import errno
 import importlib
 import sys
 from pathlib import Path
@@ -46,6 +47,10 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except (UserError, ServiceError) as error:
             raise click.ClickException(str(error)) from None
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # click ends quietly when nobody reads any more
+            raise click.ClickException(f"{error.filename or 'input/output'}: {error.strerror}") from None
         except ModuleNotFoundError as error:
             extra = EXTRA_OF.get((error.name or "").partition(".")[0])
             if extra is None:

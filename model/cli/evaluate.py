@@ -1,16 +1,20 @@
 """tailfuse evaluate"""
 
 import json
-import os
+import logging
 from pathlib import Path
 
 import click
+
+from model.cli.output import write_output
 
 
 @click.command("evaluate", short_help="Judge a bundle on a labelled table.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("table", type=click.Path(path_type=Path))
-@click.option("--part", help="Only the rows whose split column says this, as in: --part test")
+@click.option(
+    "--part", type=click.Choice(["train", "val", "test"]), help="Only these rows of the spec's split."
+)
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), default="evaluation.json", show_default=True,
     help="Where all figures go.",
@@ -22,19 +26,21 @@ import click
 def command(bundle: Path, table: Path, part: str | None, out: Path, as_json: bool, runtime: str) -> None:
     """Judge BUNDLE on the labelled rows of TABLE: every subset of modalities; many, medium and few shots."""
     from rich.console import Console
+    from rich.logging import RichHandler
 
     from model.data.labelled import labelled_part
     from model.evaluation.evaluate import evaluate, evaluation_json, subset_table
     from service.bundle import open_bundle
 
+    logging.getLogger("tailfuse").addHandler(
+        RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
+    )
     opened = open_bundle(bundle, runtime=runtime, threads=0)  # type: ignore[arg-type]
     judged = evaluate(
         opened.runtime.run, labelled_part(opened.manifest, table, part), opened.manifest.classes
     )
     text = json.dumps(evaluation_json(judged), indent=1)
-    beside = out.with_name(f".{out.name}.part")
-    beside.write_text(text)
-    os.replace(beside, out)
+    write_output(out, text)
     if as_json:
         click.echo(text)
         return

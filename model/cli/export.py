@@ -1,6 +1,5 @@
 """tailfuse export"""
 
-import json
 import tempfile
 from pathlib import Path
 
@@ -18,7 +17,7 @@ def command(run: Path, out: Path | None) -> None:
     """Export the trained network of RUN (a folder of `tailfuse train`) as a bundle.
 
     Both graphs are checked against the network on every subset of modalities; nothing is written if one
-    differs. Training exports already: this is for a .zip, or for a table or tailfuse that has changed.
+    differs. Training exports already: this is for a .zip, or for a tailfuse that has changed.
     """
     if not (run / "run.json").is_file():  # said before torch is loaded
         raise RunError(f"{run} is not the folder of a run: it has no run.json")
@@ -26,11 +25,10 @@ def command(run: Path, out: Path | None) -> None:
         raise UserError(f"{out} is there already; choose another --out")
 
     from model.data.dataset import load_dataset
-    from model.spec.schema import Spec
-    from model.training.train import BUNDLE, RUN, export_run
+    from model.training.train import BUNDLE, export_run, spec_of
     from service.bundle import pack
 
-    spec = Spec.model_validate(json.loads((run / RUN).read_text())["spec"])
+    spec = spec_of(run)
     target = out or run / BUNDLE
     if target.suffix != ".zip":
         export_run(run, spec, load_dataset(spec), target)

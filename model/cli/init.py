@@ -1,10 +1,10 @@
 """tailfuse init"""
 
-import os
 from pathlib import Path
 
 import click
 
+from model.cli.output import write_output
 from model.errors import UserError
 
 
@@ -24,9 +24,6 @@ def command(table: Path, out: Path, force: bool) -> None:
     if out.exists() and not force:
         raise UserError(f"{out} is there already; --force overwrites it, --out writes elsewhere")
     text = first_spec(table, out.parent)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_name(f".{out.name}.part")
-    beside.write_text(text)
-    os.replace(beside, out)
+    write_output(out, text)
     click.echo(text)
     click.echo(f"Written to {out}. Next: tailfuse train {out}", err=True)

@@ -1,13 +1,14 @@
 """tailfuse predict"""
 
-import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import orjson
 
+from model.cli.output import write_output
 from model.errors import UserError
 from service.bundle import Bundle, answer_of, open_bundle, predictions_of
 
@@ -19,9 +20,7 @@ from service.bundle import Bundle, answer_of, open_bundle, predictions_of
     "-i", "--input", "inputs", multiple=True, metavar="MODALITY=VALUE",
     help="One modality of one sample: a picture's path, JSON or @file.json for numbers, a text or @file.txt.",
 )  # fmt: skip
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="Where the answers for a table go.  [stdout]"
-)
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Where the answers go.  [stdout]")
 @click.option("--runtime", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
 def command(
     bundle: Path, table: Path | None, inputs: tuple[str, ...], out: Path | None, runtime: str
@@ -35,17 +34,23 @@ def command(
     if (table is None) == (not inputs):
         raise click.UsageError("give either a TABLE or one sample by --input")
     opened = open_bundle(bundle, runtime=runtime, threads=0)  # type: ignore[arg-type]
-    if table is None:
-        click.echo(predict_sample(opened, dict(parse_input(opened, each) for each in inputs)))
-        return
-    text = predict_table(opened, table)
+    text = predict_table(opened, table) if table else predict_sample(opened, parse_inputs(opened, inputs))
     if out is None:
         sys.stdout.write(text)
         return
-    beside = out.with_name(f".{out.name}.part")
-    beside.write_text(text)
-    os.replace(beside, out)
+    write_output(out, text)
     click.echo(f"Written: {out}", err=True)
+
+
+def parse_inputs(bundle: Bundle, texts: Sequence[str]) -> dict[str, Any]:
+    """Raw values by modality. Raises UserError."""
+    inputs: dict[str, Any] = {}
+    for text in texts:
+        name, value = parse_input(bundle, text)
+        if name in inputs:
+            raise UserError(f"--input {name}: given twice")
+        inputs[name] = value
+    return inputs
 
 
 def parse_input(bundle: Bundle, text: str) -> tuple[str, Any]:
@@ -74,7 +79,7 @@ def predict_sample(bundle: Bundle, inputs: dict[str, Any]) -> str:
     [prediction] = predictions_of(bundle.runtime.run(batch), batch.presence, bundle.manifest.class_names)
     answer = answer_of(prediction, bundle.manifest, request_id="")
     del answer["request_id"]  # there was no request
-    return orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode()
+    return orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
 
 
 def predict_table(bundle: Bundle, path: Path) -> str:
@@ -86,11 +91,12 @@ def predict_table(bundle: Bundle, path: Path) -> str:
     import polars as pl
 
     from model.data.dataset import part_of
+    from model.data.labelled import text_columns
     from model.data.table import read_table
     from model.evaluation.evaluate import predict_part
 
     manifest = bundle.manifest
-    part = part_of(read_table(path), manifest.modalities, path.parent)
+    part = part_of(read_table(path, strings=text_columns(manifest)), manifest.modalities, path.parent)
     presence = part.presence()
     answered = np.flatnonzero(presence.any(axis=1))
     if not len(answered):

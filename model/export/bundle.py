@@ -55,6 +55,7 @@ def first_manifest(network: Network, spec: Spec, dataset: Dataset) -> Manifest:
     fusion = {name: value.flatten().tolist() for name, value in network.fusion.fitted().items()}
     written = json.loads(spec.model_dump_json())
     written["table"] = spec.table.name  # where it lay on one machine is nobody's business
+    written["table_sha256"] = sha256(spec.table)
     return Manifest(
         name=spec.name,
         version=spec.version,

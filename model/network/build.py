@@ -5,7 +5,7 @@ import torch
 
 from model.data.part import Dataset, Part
 from model.errors import SpecError
-from model.network.encoders import build_encoder
+from model.network.encoders import build_encoder, check_encoder
 from model.network.network import Network
 from model.spec.schema import Spec
 
@@ -32,6 +32,15 @@ def build_network(spec: Spec, dataset: Dataset) -> Network:
         dropout=spec.network.dropout,
         n_prototypes={name: n_prototypes(dataset.train, name) for name in encoders},
     )
+
+
+def check_encoders(spec: Spec) -> None:
+    """Every encoder's name is known; said before any row is read. Raises SpecError."""
+    for name, each in spec.modalities.items():
+        try:
+            check_encoder(each.encoder, each.kind)
+        except SpecError as error:
+            raise SpecError(f"modalities.{name}.{error}") from None
 
 
 def n_prototypes(train: Part, name: str) -> int:

@@ -20,7 +20,7 @@ from model.data.folds import folds
 from model.data.part import Dataset
 from model.errors import RunError, TableError
 from model.export.bundle import write_bundle
-from model.network.build import build_network
+from model.network.build import build_network, check_encoders
 from model.network.network import Network
 from model.spec.schema import Spec
 from model.training import checkpoint
@@ -75,7 +75,8 @@ def train(
     Raises SpecError, TableError, RunError, ExportError.
     """
     fabric = hardware.fabric()
-    begun = {"spec": json.loads(spec.model_dump_json()), "table_sha256": table_sha256(spec)}
+    check_encoders(spec)
+    begun = beginning(spec)
     if fabric.is_global_zero:
         check_run(run, begun, resume=resume)
     listener.on_step("reading the table")
@@ -109,6 +110,23 @@ def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path) -> Path:
     network.load_state_dict(state)
     write_bundle(network.eval(), spec, dataset, read_log(run / f"{FINAL}.csv"), target)
     return target
+
+
+def beginning(spec: Spec) -> dict[str, Any]:
+    """What run.json says: the spec, and which table it was. Raises TableError."""
+    written = json.loads(spec.model_dump_json()) | {"table": str(spec.table.resolve())}
+    return {"spec": written, "table_sha256": table_sha256(spec)}
+
+
+def spec_of(run: Path) -> Spec:
+    """The spec of a run whose table is still the same. Raises RunError, TableError."""
+    try:
+        spec = Spec.model_validate(json.loads((run / RUN).read_text())["spec"])
+    except (ValueError, KeyError, TypeError):
+        raise RunError(f"{run / RUN} is damaged; train anew") from None
+    # What the features learnt from another table would not fit the weights.
+    check_run(run, beginning(spec), resume=True)
+    return spec
 
 
 def table_sha256(spec: Spec) -> str:

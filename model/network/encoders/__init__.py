@@ -25,14 +25,19 @@ def encoder_names(kind: str) -> list[str]:
     return [*ENCODERS[kind], *(["timm/<name>"] if kind == "image" else [])]
 
 
+def check_encoder(name: str, kind: str) -> None:
+    """Raises SpecError for a name that no encoder has."""
+    if name not in ENCODERS[kind] and not (kind == "image" and name.startswith("timm/")):
+        known = ", ".join(encoder_names(kind))
+        raise SpecError(f"encoder: '{name}' is no encoder for kind '{kind}'; known: {known}")
+
+
 def build_encoder(
     name: str, modality: Modality, *, width: int, dropout: float, input_dropout: float
 ) -> nn.Module:
     """The encoder called `name` for a modality: forward (n, ...) -> (n, width). Raises SpecError."""
     if modality.kind == "image" and name.startswith("timm/"):
         return timm_encoder(name.removeprefix("timm/"), modality, width=width, dropout=dropout)
-    build = ENCODERS[modality.kind].get(name)
-    if build is None:
-        known = ", ".join(encoder_names(modality.kind))
-        raise SpecError(f"encoder: '{name}' is no encoder for kind '{modality.kind}'; known: {known}")
+    check_encoder(name, modality.kind)
+    build = ENCODERS[modality.kind][name]
     return build(modality, width=width, dropout=dropout, input_dropout=input_dropout)
