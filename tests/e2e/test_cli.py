@@ -196,7 +196,7 @@ def test_a_run_is_not_trained_over(quickstart: Path, run: Path) -> None:
         (["predict", "nowhere", "--input", "image=a.png"], 1, "nowhere"),
         (["predict", "{bundle}", "nowhere.csv"], 1, "nowhere.csv"),
         (["evaluate", "{bundle}", "nowhere.csv"], 1, "nowhere.csv"),
-        (["evaluate", "{bundle}", "{table}", "--part", "exam"], 1, "exam"),
+        (["evaluate", "{bundle}", "{table}", "--part", "exam"], 2, "exam"),
         (["export", "nowhere"], 1, "nowhere"),
         (["init", "nowhere.csv"], 1, "nowhere.csv"),
         (["train"], 2, "SPEC"),
