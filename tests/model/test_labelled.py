@@ -84,7 +84,7 @@ def test_export_refuses_a_table_that_has_changed(trained, tmp_path: Path, monkey
     done = CliRunner().invoke(main, ["export", str(run), "--out", "again"])
     assert done.exit_code == 0, done.output
     again, before = (read_manifest(each).model_dump() for each in (tmp_path / "again", trained.bundle))
-    # Traced a second time in one process, a graph's parts get other names: the bytes may differ.
+    # The bytes are promised between processes; a second export in the same one was seen to differ.
     assert {key for key in again if again[key] != before[key]} <= {"files"}
     text = (run / "run.json").read_text()
     (run / "run.json").write_text(text.replace('"table_sha256": "', '"table_sha256": "0'))
