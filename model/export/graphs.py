@@ -19,6 +19,7 @@ from model.network.tensors import tensors_of
 from service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Manifest, Output, input_names, open_graph
 
 TOLERANCE = 1e-4
+LOG_PRIOR = "network.log_prior"  # `tailfuse adapt` sets it in both graphs; no modality has a dot in its name
 
 
 class Graph(nn.Module):
@@ -94,7 +95,7 @@ def export_torchscript(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> No
         warnings.simplefilter("ignore")  # torch.jit says that it is deprecated
         traced = torch.jit.trace(graph, flat, check_trace=False, strict=False)
         buffer = io.BytesIO()
-        torch.jit.save(torch.jit.freeze(traced.eval()), buffer)
+        torch.jit.save(torch.jit.freeze(traced.eval(), preserved_attrs=[LOG_PRIOR]), buffer)
     # The same without the lines of source and their paths on this machine, and without a sum over these.
     with zipfile.ZipFile(buffer) as whole, zipfile.ZipFile(path, "w") as kept:
         for entry in whole.infolist():

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.network.confidence import ConfidenceNetwork
@@ -36,6 +37,7 @@ class Network(nn.Module):
     """What is trained, and what is exported: one forward for both."""
 
     adjustment: Tensor
+    log_prior: Tensor
 
     def __init__(
         self,
@@ -57,6 +59,8 @@ class Network(nn.Module):
         self.confidences = nn.ModuleList(ConfidenceNetwork(n_prototypes[name], width) for name in encoders)
         self.fusion = Fusion(n_modalities)
         self.register_buffer("adjustment", adjustments(prior, taus))
+        # All classes alike, until `tailfuse adapt` writes into the graphs how frequent each one is.
+        self.register_buffer("log_prior", torch.zeros(n_classes))
 
     def encode(self, inputs: Rows) -> dict[str, Encoded]:
         """Each modality's present rows through its encoder and its experts."""
@@ -104,4 +108,5 @@ class Network(nn.Module):
         weights = self.fusion.weights(scores, presence)
         joint = self.joint(embeddings, modulation(weights, presence))
         log_p = self.fusion.log_probabilities(votes, joint, weights, presence)
+        log_p = F.log_softmax(log_p + self.log_prior, dim=-1)
         return Answer(log_p.exp(), weights, scores.sigmoid().masked_fill(~presence, 0.0))
