@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from model.data.classes import class_codes, class_infos, in_order, labels_of
 from model.data.fit import fit_modality
 from model.data.part import Dataset, Part
-from model.data.split import groups_of, split_rows
+from model.data.split import Split, groups_of, split_rows
 from model.data.table import Rows, raw_values, read_table
 from model.errors import TableError
 from model.spec.schema import Spec, SplitSpec
@@ -37,9 +37,16 @@ def load_dataset(spec: Spec, on_progress: OnProgress | None = None) -> Dataset:
     Rows without any modality are left out. Raises TableError.
     """
     table = load_table(spec)
+    split = split_rows(table, labels_of(table, spec.label), spec.split, spec.seed)
+    return dataset_of(spec, table, split, on_progress)
+
+
+def dataset_of(
+    spec: Spec, table: pl.DataFrame, split: Split, on_progress: OnProgress | None = None
+) -> Dataset:
+    """The rows of a split as arrays; the modalities are fitted on its training rows. Raises TableError."""
     folder = spec.table.parent
     labels = labels_of(table, spec.label)
-    split = split_rows(table, labels, spec.split, spec.seed)
     modalities = {
         name: fit_modality(name, each, table, split.train, folder) for name, each in spec.modalities.items()
     }
