@@ -8,12 +8,9 @@ from PIL import Image
 
 from service.bundle import Bundle
 from service.bundle.answer import answer_of, predictions_of
+from service.bundle.features.series import example_series
 from service.bundle.features.tabular import example_cell
-from service.bundle.manifest import (
-    ImageModality,
-    Modality,
-    TabularModality,
-)
+from service.bundle.manifest import ImageModality, Modality, SeriesModality, TabularModality
 
 REQUEST_ID = "5f1c1d7ce2a04f6b"
 
@@ -121,6 +118,8 @@ def example_value(modality: Modality) -> Any:
         return example_picture(modality)
     if isinstance(modality, TabularModality):
         return {column.name: example_cell(column) for column in modality.columns}
+    if isinstance(modality, SeriesModality):
+        return example_series(modality)
     return "A few words about the sample."
 
 

@@ -176,14 +176,22 @@ def batch_operation(bundle: Bundle | None) -> dict[str, Any]:
 def form(bundle: Bundle | None) -> dict[str, Any]:
     """The multipart form: the kind of a modality says what its part is."""
     if bundle is None:
-        anything = {"description": "A file for an image, JSON for a tabular modality, plain text for a text."}
+        anything = {
+            "description": "A file for an image, a file or JSON for a series, JSON for a tabular "
+            "modality, plain text for a text."
+        }
         return {"schema": {"type": "object", "minProperties": 1, "additionalProperties": anything}}
     modalities = bundle.manifest.modalities
     properties = {
         name: part(modality, bundle.manifest.input_schema["properties"][name])
         for name, modality in modalities.items()
     }
-    media_types = {"image": "image/*", "tabular": "application/json", "text": "text/plain"}
+    media_types = {
+        "image": "image/*",
+        "series": "application/json, text/csv, audio/wav, application/octet-stream",
+        "tabular": "application/json",
+        "text": "text/plain",
+    }
     return {
         "schema": {
             "type": "object", "properties": properties, "minProperties": 1, "additionalProperties": False,
@@ -198,6 +206,8 @@ def part(modality: Modality, schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of one part."""
     if modality.kind == "image":
         return {"type": "string", "format": "binary", "description": "The picture's file (JPEG, PNG, …)."}
+    if modality.kind == "series":
+        return {"type": "string", "format": "binary", "description": "A .npy, .wav, .csv or JSON file."}
     if modality.kind == "text":
         return {"type": "string", "description": "Plain text, in UTF-8."}
     return schema

@@ -142,7 +142,7 @@ def parts_of(body: bytes, boundary: bytes) -> dict[str, bytes]:
 
 
 def part_value(name: str, part: bytes, kind: str | None) -> Any:
-    """A file's bytes for an image, JSON for a tabular modality, a string for a text."""
+    """A file's bytes for an image or a series, JSON for a tabular modality, a string for a text."""
     if not part:
         return None
     if kind == "tabular":

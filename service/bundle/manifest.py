@@ -71,7 +71,29 @@ class TextModality(Frozen):
     max_tokens: int
 
 
-Modality = Annotated[TabularModality | ImageModality | TextModality, Field(discriminator="kind")]
+class Channel(Frozen):
+    """One channel of a series, standardised as (value - mean) / scale."""
+
+    mean: float
+    scale: float = Field(gt=0)
+
+
+class SeriesModality(Frozen):
+    """float32 rows of (time, channels + 1), at most `length` steps, padded with 0.
+
+    The last channel is the mask: 1 at a time step, 0 in padding. `columns` are one with the whole series,
+    or one for each channel.
+    """
+
+    kind: Literal["series"] = "series"
+    columns: tuple[str, ...]
+    channels: tuple[Channel, ...]
+    length: int
+
+
+Modality = Annotated[
+    TabularModality | ImageModality | TextModality | SeriesModality, Field(discriminator="kind")
+]
 
 
 class ClassInfo(Frozen):

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from service.bundle.features.image import ImageFeatures
+from service.bundle.features.series import SeriesFeatures
 from service.bundle.features.tabular import TabularFeatures
 from service.bundle.features.text import TextFeatures
 from service.bundle.manifest import Modality
@@ -31,6 +32,7 @@ class Features(Protocol):
 
 KINDS: dict[str, Callable[[str, Any], Features]] = {
     "image": ImageFeatures,
+    "series": SeriesFeatures,
     "tabular": TabularFeatures,
     "text": TextFeatures,
 }
