@@ -230,3 +230,10 @@ def test_an_unknown_method_is_named_with_the_nearest_known_one() -> None:
         SpecError, match=r"^network\.loss: 'ldam' is none of experts, cross_entropy, .*ldam_drw"
     ):
         method("ldam", *COUNTS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_method_works_on_the_device_of_its_logits(name: str) -> None:
+    tail = method(name, *COUNTS)
+    logits = torch.zeros(4, tail.n_experts, 3, device="meta")
+    assert tail.costs(logits, LATE).device.type == tail.answer(logits).device.type == "meta"
