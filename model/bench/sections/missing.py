@@ -1,0 +1,54 @@
+"""Section 9: what the protocol asks for and this table has not."""
+
+from model.bench.methods import OURS
+from model.bench.scores import Scores
+from model.bench.sections.headline import ALL_SETS
+from model.bench.sections.section import Aim, Section
+from model.bench.tables import Cell, Row, Table, listed
+
+RATIOS = (1, 10, 50, 100)
+SEEDS = 5
+
+
+def section(scores: Scores) -> Section:
+    rows = holes(scores)
+    found = gaps(scores)
+    if rows:
+        found.append(f"{len(rows)} combinations of method and set at the headline’s ratio (below)")
+    text = f"Missing: {'; '.join(found)}." if found else "Nothing is missing."
+    tables = []
+    if rows:
+        caption = "Methods with fewer seeds than the table has, at the headline’s ratio"
+        tables = [Table(caption, ["method", "set", "seeds"], rows, folded=True)]
+    return Section(
+        "What is missing",
+        [Aim("Eight sets, four ratios, five seeds, every method.", text, "open" if found else "reached")],
+        tables=tables,
+    )
+
+
+def gaps(scores: Scores) -> list[str]:
+    found = []
+    if len(scores.full) < ALL_SETS:
+        found.append(f"sets ({len(scores.full)} of {ALL_SETS}: {listed(sorted(scores.full), ALL_SETS)})")
+    without = sorted(scores.full.keys() - scores.headline.keys())
+    if without:
+        found.append(f"ratio {scores.headline_ir} on {listed(without, ALL_SETS)}")
+    ratios = [str(ir) for ir in RATIOS if ir not in scores.ratios]
+    if ratios:
+        found.append(f"ratios {listed(ratios)}")
+    if len(scores.seeds) < SEEDS:
+        found.append(f"seeds ({len(scores.seeds)} of {SEEDS})")
+    if not scores.baselines:
+        found.append("baselines")
+    return found
+
+
+def holes(scores: Scores) -> list[Row]:
+    rows = []
+    for method in [OURS, *scores.baselines, *scores.ablations]:
+        for name in scores.sets:
+            n = len(scores.values(name, method))
+            if n < len(scores.seeds):
+                rows.append(Row(method, [Cell(name), Cell(f"{n} of {len(scores.seeds)}")]))
+    return rows
