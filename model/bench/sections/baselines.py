@@ -43,8 +43,8 @@ def outcome(scores: Scores, tests: dict[tuple[str, str], Comparison]) -> Aim:
     ahead = sum(test.mean > 0 for test in tests.values())
     losses = [f"{method} on {name}" for (name, method), test in tests.items() if test.verdict == "loss"]
     text = (
-        f"{verdicts['win']} won, {verdicts['tie']} tied, {verdicts['loss']} lost of {len(tests)} "
-        f"comparisons; the mean is higher in {ahead}."
+        f"{verdicts['win']} won, {verdicts['tie']} tied, {verdicts['loss']} lost of {len(tests)} comparisons "
+        f"at ratio {scores.headline_ir}; the mean is higher in {ahead}."
     )
     if losses:
         text += f" Significantly worse than {listed(losses)}."

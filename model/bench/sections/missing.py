@@ -36,7 +36,7 @@ def gaps(scores: Scores) -> list[str]:
         found.append(f"ratio {scores.headline_ir} on {listed(without, ALL_SETS)}")
     ratios = [str(ir) for ir in RATIOS if ir not in scores.ratios]
     if ratios:
-        found.append(f"ratios {listed(ratios)}")
+        found.append(f"{'ratio' if len(ratios) == 1 else 'ratios'} {listed(ratios)}")
     if len(scores.seeds) < SEEDS:
         found.append(f"seeds ({len(scores.seeds)} of {SEEDS})")
     if not scores.baselines:
