@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from model.data.classes import class_codes, class_infos, in_order, labels_of
 from model.data.fit import fit_modality
 from model.data.part import Dataset, Part
+from model.data.pictures import kept_pictures
 from model.data.split import Split, groups_of, split_rows
 from model.data.table import Rows, raw_values, read_table
 from model.errors import TableError
@@ -54,8 +55,9 @@ def dataset_of(
     rows = np.sort(np.concatenate([split.train, split.val, split.test]))
     names = in_order(labels[split.train].unique().to_list())
     whole = part_of(
-        table, modalities, folder, labels=class_codes(labels, names, rows), rows=rows, on_progress=on_progress
-    )
+        table, modalities, folder, labels=class_codes(labels, names, rows), rows=rows, keep_pictures=True,
+        on_progress=on_progress,
+    )  # fmt: skip
     present = whole.presence().any(axis=1)
     if not present.all():
         first = rows[np.flatnonzero(~present)[0]] + 1
@@ -110,11 +112,13 @@ def part_of(
     *,
     labels: NDArray[np.int64] | None = None,
     rows: Rows | None = None,
+    keep_pictures: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Part:
     """The `rows` of a table (all of them, if not given) as arrays; without `labels` (n,), those are -1.
 
-    A modality none of whose columns the table has is absent. Raises TableError.
+    A modality none of whose columns the table has is absent. With `keep_pictures` decoded pictures are
+    kept on disk. Raises TableError.
     """
     rows = np.arange(len(table)) if rows is None else rows
     inputs, position = {}, {}
@@ -124,7 +128,13 @@ def part_of(
         position[name] = np.full(len(rows), -1, np.int64)
         if has_columns(table, name, modality):
             report = partial(on_progress, name) if on_progress else None
-            for at, array in enumerate(arrays_of(table, name, modality, each, folder, rows, report)):
+            decode = partial(arrays_of, table, name, modality, each, folder, rows, report)
+            if keep_pictures and modality.kind == "image":
+                kept = kept_pictures(modality, table[modality.column][rows], folder, decode)
+                if kept:
+                    inputs[name], position[name] = kept
+                    continue
+            for at, array in enumerate(decode()):
                 if array is not None:
                     position[name][at] = len(arrays)
                     arrays.append(array)

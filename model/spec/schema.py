@@ -13,6 +13,8 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -66,8 +68,14 @@ Name = Annotated[str, Field(min_length=1)]
 Columns = Annotated[tuple[Name, ...], BeforeValidator(_columns), Field(min_length=1)]
 
 
+Trained = Literal["none", "last", "all"]
+
+
 class ImageSpec(Frozen):
-    """Pictures: paths relative to the table, or bytes. `size` is (height, width), or one number for both."""
+    """Pictures: paths relative to the table, or bytes. `size` is (height, width), or one number for both.
+
+    `trained` is how much of a pretrained encoder is: none, its last block, or all of it.
+    """
 
     kind: Literal["image"]
     column: Name
@@ -76,7 +84,18 @@ class ImageSpec(Frozen):
         BeforeValidator(_size),
     ] = (64, 64)
     encoder: Name = "small_cnn"
+    trained: Trained = "none"
     augment: bool = True
+
+    @field_validator("trained")
+    @classmethod
+    def _can_be_trained_so(cls, trained: Trained, info: ValidationInfo) -> Trained:
+        encoder = str(info.data.get("encoder"))
+        if encoder == "small_cnn" and trained != "none":
+            raise ValueError("small_cnn has no pretrained weights and is always trained; leave it out")
+        if encoder.startswith("timm/") and trained == "last":
+            raise ValueError("a model of timm is trained as a whole or not at all: all, or none")
+        return trained
 
 
 class TabularSpec(Frozen):

@@ -1,6 +1,7 @@
 """Encoders: the present rows of one modality become embeddings of one width. A registry by name."""
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
@@ -9,6 +10,7 @@ from model.network.encoders.bag import Bag
 from model.network.encoders.mlp import Mlp
 from model.network.encoders.pretrained import efficientnet_lite0, timm_encoder
 from model.network.encoders.small_cnn import SmallCnn
+from model.spec.schema import Trained
 from service.bundle.manifest import Modality
 
 Build = Callable[..., nn.Module]
@@ -33,11 +35,22 @@ def check_encoder(name: str, kind: str) -> None:
 
 
 def build_encoder(
-    name: str, modality: Modality, *, width: int, dropout: float, input_dropout: float
+    name: str,
+    modality: Modality,
+    *,
+    width: int,
+    dropout: float,
+    input_dropout: float,
+    trained: Trained = "none",
 ) -> nn.Module:
-    """The encoder called `name` for a modality: forward (n, ...) -> (n, width). Raises SpecError."""
+    """The encoder called `name` for a modality: forward (n, ...) -> (n, width). Raises SpecError.
+
+    `trained` is how much of a pretrained one is; the others always are.
+    """
+    settings: dict[str, Any] = {"width": width, "dropout": dropout, "input_dropout": input_dropout}
     if modality.kind == "image" and name.startswith("timm/"):
-        return timm_encoder(name.removeprefix("timm/"), modality, width=width, dropout=dropout)
+        return timm_encoder(name.removeprefix("timm/"), modality, trained=trained, **settings)
     check_encoder(name, modality.kind)
-    build = ENCODERS[modality.kind][name]
-    return build(modality, width=width, dropout=dropout, input_dropout=input_dropout)
+    if name == "efficientnet_lite0":
+        settings["trained"] = trained
+    return ENCODERS[modality.kind][name](modality, **settings)

