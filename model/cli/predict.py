@@ -18,7 +18,8 @@ from service.bundle import Bundle, answer_of, open_bundle, predictions_of
 @click.argument("table", type=click.Path(path_type=Path), required=False)
 @click.option(
     "-i", "--input", "inputs", multiple=True, metavar="MODALITY=VALUE",
-    help="One modality of one sample: a picture's path, JSON or @file.json for numbers, a text or @file.txt.",
+    help="One modality of one sample: a picture's or series' path, JSON or @file.json for numbers, a text or "
+    "@file.txt.",
 )  # fmt: skip
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Where the answers go.  [stdout]")
 @click.option("--runtime", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
@@ -61,7 +62,7 @@ def parse_input(bundle: Bundle, text: str) -> tuple[str, Any]:
         known = ", ".join(bundle.manifest.modalities)
         raise UserError(f"--input {text}: expected MODALITY=VALUE, where MODALITY is one of {known}")
     try:
-        if modality.kind == "image":
+        if modality.kind == "image" or modality.kind == "series":
             return name, Path(value.removeprefix("@")).read_bytes()
         content = Path(value[1:]).read_text() if value.startswith("@") else value
         return name, orjson.loads(content) if modality.kind == "tabular" else content

@@ -17,8 +17,9 @@ from model.data.classes import class_codes, class_infos, in_order, labels_of
 from model.data.fit import fit_modality
 from model.data.part import Dataset, Part
 from model.data.pictures import kept_pictures
+from model.data.raw import origin, raw_values
 from model.data.split import Split, groups_of, split_rows
-from model.data.table import Rows, raw_values, read_table
+from model.data.table import Rows, read_table
 from model.errors import TableError
 from model.spec.schema import Spec, SplitSpec
 from model.spec.spelling import did_you_mean
@@ -86,9 +87,9 @@ def column_names(modality: Modality) -> list[str]:
     """The table's columns that a fitted modality reads."""
     if modality.kind == "image":
         return [modality.column]
-    if modality.kind == "text":
-        return list(modality.columns)
-    return [column.name for column in modality.columns]
+    if modality.kind == "tabular":
+        return [column.name for column in modality.columns]
+    return list(modality.columns)
 
 
 def check_leaks(spec: Spec, modalities: dict[str, Modality]) -> None:
@@ -185,8 +186,7 @@ def arrays_of(
 
 
 def source(table: pl.DataFrame, modality: Modality, row: int) -> str:
-    """Where a picture comes from, for a message; the other kinds' own messages say it."""
-    if modality.kind != "image":
-        return ""
-    value = table[modality.column][row]
-    return f", column '{modality.column}'" + (f" ({value})" if isinstance(value, str) else "")
+    """The file that a value comes from, for a message; the other kinds' own messages say it."""
+    columns = column_names(modality)
+    is_file = modality.kind in ("image", "series") and len(columns) == 1
+    return origin(table, columns[0], row) if is_file else ""

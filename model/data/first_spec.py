@@ -11,9 +11,11 @@ import polars as pl
 from model.data.guess import Guess, guess_columns
 from model.data.table import read_table
 from model.errors import TableError
+from service.bundle.features.series import counted
 
 PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./-]*")
 DEFAULT_SIZE = 64
+DEFAULT_LENGTH = 256
 NOT_TEXT = ("null", "Null", "NULL")
 SHOWN = 10  # classes
 
@@ -83,6 +85,19 @@ def modality_lines(guess: Guess, everything: list[str]) -> list[str]:
         lines.append(
             f"  {unique(column, taken)}: {{kind: image, column: {scalar(column)}, "
             f"size: {[height, width] if small else DEFAULT_SIZE}}}  # the first: {height} high, {width} wide"
+        )
+    for column, (steps, n_channels) in guess.series.items():
+        if column not in guess.channels:
+            what = f"the first: {counted(steps, 'step')}, {counted(n_channels, 'channel')}"
+            lines.append(
+                f"  {unique(column, taken)}: {{kind: series, column: {scalar(column)}, "
+                f"length: {DEFAULT_LENGTH}}}  # {what}"
+            )
+    if guess.channels:
+        steps, _ = guess.series[guess.channels[0]]
+        lines.append(
+            f"  {unique('series', taken)}: {{kind: series, columns: {listing(guess.channels)}, "
+            f"length: {DEFAULT_LENGTH}}}  # the first: {counted(steps, 'step')}"
         )
     for stem, members in guess.families.items():
         exact = (

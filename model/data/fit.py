@@ -9,9 +9,11 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from model.data.table import LEADING_ZERO, ColumnType, Rows, columns_of, pictures, place, typed
+from model.data.fit_series import fit_series
+from model.data.raw import pictures
+from model.data.table import LEADING_ZERO, ColumnType, Rows, columns_of, place, typed
 from model.errors import TableError
-from model.spec.schema import ImageSpec, ModalitySpec, TabularSpec, TextSpec
+from model.spec.schema import ImageSpec, ModalitySpec, SeriesSpec, TabularSpec, TextSpec
 from model.spec.spelling import did_you_mean
 from service.bundle.features.tabular import width_of
 from service.bundle.manifest import (
@@ -32,7 +34,7 @@ GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
 def fit_modality(name: str, spec: ModalitySpec, table: pl.DataFrame, rows: Rows, folder: Path) -> Modality:
-    """Fit the modality `name` on the training `rows` of a table whose pictures lie in `folder`.
+    """Fit the modality `name` on the training `rows` of a table whose files lie in `folder`.
 
     Raises TableError.
     """
@@ -45,6 +47,8 @@ def fit_modality(name: str, spec: ModalitySpec, table: pl.DataFrame, rows: Rows,
     columns = columns_of(table, spec.columns, f"{key}.columns")
     if isinstance(spec, TextSpec):
         return fit_text(name, spec, columns, table, rows)
+    if isinstance(spec, SeriesSpec):
+        return fit_series(name, columns, spec.length, table, rows, folder)
     return fit_tabular(name, spec, columns, table, rows)
 
 

@@ -10,12 +10,16 @@ import polars as pl
 from PIL import Image
 
 from model.data.fit import MAX_CATEGORIES, odd_value
+from model.data.raw import depth, series_values
 from model.data.split import PARTS
 from model.data.table import type_name
 from model.errors import TableError
+from service.bundle import InvalidInput
+from service.bundle.features.series import steps_of
 
 LABELS = ("label", "labels", "class", "target", "y", "diagnosis", "dx", "category", "species", "outcome")
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+RECORDINGS = (".npy", ".wav")
 ID = re.compile(r"index|key|(.*[_ .-])?(id|uuid|guid)", re.IGNORECASE)
 NUMBERED = re.compile(r"(.*?[^0-9])[0-9]+")
 SMALLEST_FAMILY = 3
@@ -31,6 +35,8 @@ class Guess:
     split: str | None = None
     groups: list[str] = field(default_factory=list)
     pictures: dict[str, tuple[int, int]] = field(default_factory=dict)  # (height, width) of the first
+    series: dict[str, tuple[int, int]] = field(default_factory=dict)  # (steps, channels) of the first
+    channels: list[str] = field(default_factory=list)  # of one series: as many steps in every row
     texts: list[str] = field(default_factory=list)
     families: dict[str, list[str]] = field(default_factory=dict)
     rest: list[str] = field(default_factory=list)
@@ -46,6 +52,7 @@ def guess_columns(table: pl.DataFrame, folder: Path) -> Guess:
     for series in table:
         if series.name not in (label, split):
             place_column(guess, series, train[series.name].drop_nulls(), folder)
+    guess.channels = channels_of_one(guess.series, train)
     guess.families = families(guess.rest)
     in_family = {column for members in guess.families.values() for column in members}
     guess.rest = [column for column in guess.rest if column not in in_family]
@@ -88,6 +95,8 @@ def place_column(guess: Guess, series: pl.Series, values: pl.Series, folder: Pat
     distinct = 0 if series.dtype.is_nested() else values.n_unique()
     is_picture = looks_like_picture(values)
     size = picture_size(values[0], folder) if is_picture else None
+    is_series = looks_like_series(values)
+    shape = series_shape(values, folder) if is_series else None
     if not name:
         guess.left_out[name] = "it has no name"
     elif not len(values):
@@ -96,6 +105,10 @@ def place_column(guess: Guess, series: pl.Series, values: pl.Series, folder: Pat
         guess.pictures[name] = size
     elif is_picture:
         guess.left_out[name] = "it looks like pictures, but the first one cannot be opened"
+    elif shape:
+        guess.series[name] = shape
+    elif is_series:
+        guess.left_out[name] = "it looks like series, but the first one cannot be read"
     elif not (series.dtype in (pl.String, pl.Boolean) or series.dtype.is_numeric()):
         guess.left_out[name] = f"it holds {type_name(series)}"
     elif looks_like_text(values):
@@ -139,6 +152,37 @@ def picture_size(value: str | bytes, folder: Path) -> tuple[int, int] | None:
             return picture.height, picture.width
     except Exception:  # decoders raise whatever they like
         return None
+
+
+def looks_like_series(values: pl.Series) -> bool:
+    """Lists of numbers, also as CSV spells them, or paths that end as recordings do."""
+    if values.dtype == pl.String:
+        return len(values) > 0 and all(
+            value.lower().endswith(RECORDINGS) or value.startswith("[") for value in values.head(SAMPLE)
+        )
+    return depth(values.dtype) in (1, 2) and len(values) > 0
+
+
+def series_shape(values: pl.Series, folder: Path) -> tuple[int, int] | None:
+    """Steps and channels of the first series, or None if it cannot be read or has no value."""
+    first = values.head(1).to_frame()
+    try:
+        (raw,) = series_values(first, "", [values.name], folder, np.array([0]))
+        steps = None if raw is None else steps_of("", raw, [values.name])
+    except (InvalidInput, TableError):
+        return None
+    return None if steps is None else (len(steps), steps.shape[1])
+
+
+def channels_of_one(shapes: dict[str, tuple[int, int]], train: pl.DataFrame) -> list[str]:
+    """The columns of lists that are as long as each other in every row, if there are several."""
+    columns = [
+        column for column in shapes
+        if isinstance(train[column].dtype, pl.List) and depth(train[column].dtype) == 1
+    ]  # fmt: skip
+    lengths = [train[column].list.len() for column in columns]
+    alike = len(columns) > 1 and all(length.equals(lengths[0]) for length in lengths)
+    return columns if alike else []
 
 
 def looks_like_text(values: pl.Series) -> bool:

@@ -1,4 +1,4 @@
-"""Tables: read from CSV or Parquet, and handed out as the raw values that features take.
+"""Tables: read from CSV or Parquet, their columns named and typed.
 
 Missing is null, whatever the file calls it. Rows in messages are counted from 1.
 """
@@ -6,9 +6,9 @@ Missing is null, whatever the file calls it. Rows in messages are counted from 1
 import csv
 import fnmatch
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from model.errors import TableError
 from model.spec.spelling import did_you_mean
-from service.bundle.manifest import Modality
 
 NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
 LEADING_ZERO = r"^[-+]?0\d"  # a code rather than a number
@@ -176,43 +175,3 @@ def type_name(series: pl.Series) -> str:
 def place(modality: str, column: str) -> str:
     """A modality's column, for a message."""
     return f"modality '{modality}', column '{column}'"
-
-
-def raw_values(table: pl.DataFrame, name: str, modality: Modality, folder: Path, rows: Rows) -> Iterator[Any]:
-    """The raw value of a modality at each of `rows`, as `Features.apply` takes it; None where it is missing.
-
-    Paths of pictures are relative to `folder`. Raises TableError that names modality, column and row.
-    """
-    if modality.kind == "image":
-        yield from pictures(table, name, modality.column, folder, rows)
-    elif modality.kind == "text":
-        texts = pl.DataFrame(
-            [typed(table[column], "category", place(name, column), rows) for column in modality.columns]
-        )
-        if len(modality.columns) == 1:
-            yield from texts.to_series()
-        else:
-            yield from (row if any(row.values()) else None for row in texts.iter_rows(named=True))
-    else:
-        yield from pl.DataFrame(
-            [
-                typed(table[column.name], column.type, place(name, column.name), rows)
-                for column in modality.columns
-            ]
-        ).iter_rows(named=True)
-
-
-def pictures(table: pl.DataFrame, name: str, column: str, folder: Path, rows: Rows) -> Iterator[bytes | None]:
-    """The bytes of each picture, read when they are asked for."""
-    where = place(name, column)
-    series = table[column]
-    if series.dtype not in (pl.String, pl.Binary, pl.Null):
-        raise TableError(f"{where}: holds {type_name(series)}; paths or the bytes of pictures are taken")
-    for row, value in zip(rows, series[rows], strict=True):
-        if isinstance(value, str):
-            try:
-                value = (folder / value).read_bytes()
-            except (OSError, ValueError) as error:
-                why = getattr(error, "strerror", None) or "not a path"
-                raise TableError(f"row {row + 1}: {where}: {value:.80}: {why.lower()}") from None
-        yield value or None

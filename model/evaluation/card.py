@@ -7,12 +7,9 @@ from model.evaluation.evaluate import Evaluation, as_given
 from model.evaluation.metrics import wilson_interval
 from model.evaluation.pages import facts, page
 from service.bundle import Manifest
+from service.bundle.features.series import example_series
 from service.bundle.features.tabular import example_cell
-from service.bundle.manifest import (
-    ImageModality,
-    Modality,
-    TabularModality,
-)
+from service.bundle.manifest import ImageModality, Modality, SeriesModality, TabularModality
 
 
 def model_card(manifest: Manifest, evaluation: Evaluation) -> str:
@@ -49,9 +46,11 @@ def rare_classes(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def example(modality: Modality) -> Any:
-    """A value to send; of a row the first three columns."""
+    """A value to send; of a row the first three columns, of a series three steps."""
     if isinstance(modality, ImageModality):
         return "<base64>"
     if isinstance(modality, TabularModality):
         return {column.name: example_cell(column) for column in modality.columns[:3]}
+    if isinstance(modality, SeriesModality):
+        return example_series(modality)[:3]
     return "some words"

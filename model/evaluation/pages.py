@@ -10,7 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from model.evaluation.evaluate import decimal, percent
 from service.bundle import Manifest
-from service.bundle.manifest import ImageModality, Modality, TabularModality
+from service.bundle.features.series import counted
+from service.bundle.manifest import ImageModality, Modality, SeriesModality, TabularModality
 
 
 def page(template: str, context: Mapping[str, Any]) -> str:
@@ -50,6 +51,9 @@ def describe(modality: Modality) -> str:
         plural = {"number": "numbers", "boolean": "booleans", "category": "categories"}
         parts = [f"{count} {plural[kind] if count > 1 else kind}" for kind, count in types.items()]
         return f"row of {' and '.join(parts)}" if len(parts) < 3 else f"row of {', '.join(parts)}"
+    if isinstance(modality, SeriesModality):
+        channels = counted(len(modality.channels), "channel")
+        return f"series of {channels}, at most {modality.length:,} steps"
     columns = "column" if len(modality.columns) == 1 else "columns"
     grams = "words" if modality.ngrams == 1 else f"word n-grams up to {modality.ngrams}"
     return f"text of {len(modality.columns)} {columns}, {grams}, {modality.buckets:,} buckets"

@@ -58,8 +58,9 @@ def export_onnx(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> None:
     batch = torch.export.Dim.DYNAMIC
     shapes: list[dict[int, object]] = [{0: batch}]
     for rows in flat[1::2]:
-        # Rows of hashed words are as long as the longest text of a batch.
-        shapes.append({0: batch, 1: batch} if rows.dtype == torch.int64 else {0: batch})
+        # Hashed words are as many as the longest text of a batch has, and steps as the longest series.
+        ragged = rows.dtype == torch.int64 or rows.dim() == 3
+        shapes.append({0: batch, 1: batch} if ragged else {0: batch})
         shapes.append({0: batch})
     # The exporter reports its progress as warnings and log lines; what counts is checked below.
     for noisy in ("torch.onnx", "onnx_ir", "onnxscript"):

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -118,6 +119,18 @@ class TextSpec(Frozen):
     encoder: Name = "bag"
 
 
+class SeriesSpec(Frozen):
+    """Channels over time. `column` holds whole series; or several `columns` are a channel each.
+
+    Series of more than `length` steps are averaged down to that many.
+    """
+
+    kind: Literal["series"]
+    columns: Columns = Field(validation_alias=AliasChoices("columns", "column"))
+    length: int = Field(default=256, ge=1, le=2**20)
+    encoder: Name = "conv"
+
+
 class SplitSpec(Frozen):
     """Fractions of the rows, stratified by class, or a `column` with train, val and test.
 
@@ -158,7 +171,7 @@ class TrainingSpec(Frozen):
     folds: Annotated[int, AfterValidator(_folds)] = Field(default=4, ge=0)
 
 
-ModalitySpec = Annotated[ImageSpec | TabularSpec | TextSpec, Field(discriminator="kind")]
+ModalitySpec = Annotated[ImageSpec | TabularSpec | TextSpec | SeriesSpec, Field(discriminator="kind")]
 Split = Annotated[
     Annotated[Name, Tag("a column")] | Annotated[SplitSpec, Tag("fractions")],
     Discriminator(lambda value: "fractions" if isinstance(value, dict | SplitSpec) else "a column"),
@@ -179,7 +192,12 @@ class Spec(Frozen):
     seed: int = Field(default=0, ge=0)
 
 
-KINDS: dict[str, type[Frozen]] = {"image": ImageSpec, "tabular": TabularSpec, "text": TextSpec}
+KINDS: dict[str, type[Frozen]] = {
+    "image": ImageSpec,
+    "tabular": TabularSpec,
+    "text": TextSpec,
+    "series": SeriesSpec,
+}
 SECTIONS: dict[str, type[Frozen]] = {"split": SplitSpec, "network": NetworkSpec, "training": TrainingSpec}
 
 

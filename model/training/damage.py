@@ -6,7 +6,7 @@ The confidence networks learn from these which inputs are unlike anything that w
 import torch
 from torch import Tensor
 
-from service.bundle.manifest import ImageModality, Modality, TabularModality, TextModality
+from service.bundle.manifest import ImageModality, Modality, SeriesModality, TabularModality, TextModality
 
 
 def damage(rows: Tensor, modality: Modality, generator: torch.Generator) -> Tensor:
@@ -15,6 +15,8 @@ def damage(rows: Tensor, modality: Modality, generator: torch.Generator) -> Tens
         return damage_numbers(rows, generator)
     if isinstance(modality, ImageModality):
         return damage_pictures(rows, generator)
+    if isinstance(modality, SeriesModality):
+        return damage_series(rows, generator)
     assert isinstance(modality, TextModality)
     return damage_tokens(rows, modality.buckets, generator)
 
@@ -53,6 +55,35 @@ def damage_pictures(rows: Tensor, generator: torch.Generator) -> Tensor:
         ]
     )
     return pick(kinds, generator).clamp(0, 255).round().to(rows.dtype)
+
+
+def damage_series(rows: Tensor, generator: torch.Generator) -> Tensor:
+    """Noise alone or on top, its steps shuffled, flat lines, scaled down or up; as long as before.
+
+    (n, time, channels + 1), the last one the mask.
+    """
+    n, mask = len(rows), rows[:, :, -1:]
+    values = rows[:, :, :-1]
+    noise = torch.randn(values.shape, generator=generator)
+    scale = 0.5 * 8 ** torch.rand(n, 1, 1, generator=generator)
+    order = (torch.rand(mask.shape, generator=generator) - mask).argsort(1)  # padding stays behind
+    flat = torch.randn(n, 1, values.shape[2], generator=generator)
+    flat = flat * (torch.rand(n, 1, 1, generator=generator) < 0.5)
+    factor = torch.where(
+        torch.rand(n, 1, 1, generator=generator) < 0.5,
+        0.3 * torch.rand(n, 1, 1, generator=generator),
+        3 + 3 * torch.rand(n, 1, 1, generator=generator),
+    )
+    kinds = torch.stack(
+        [
+            noise * scale,
+            values + noise * scale,
+            values.gather(1, order.expand(values.shape)),
+            flat.expand(values.shape),
+            values * factor,
+        ]
+    )
+    return torch.cat([pick(kinds, generator) * mask, mask], dim=2)
 
 
 def damage_tokens(rows: Tensor, buckets: int, generator: torch.Generator) -> Tensor:

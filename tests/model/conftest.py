@@ -163,6 +163,12 @@ def leaves_in() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def trained_by() -> Callable[..., Trained]:
+    """`trained_by(spec, run, *overrides)` trains on a spec, and reads the network back."""
+    return trained_on
+
+
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A tiny network of three kinds of modality, trained once for all tests that only look at it."""
     folder = tmp_path_factory.mktemp("leaves")

@@ -5,7 +5,22 @@ import torch
 
 from model.training.augment import augment
 from model.training.damage import damage
-from service.bundle.manifest import BooleanColumn, ImageModality, TabularModality, TextModality
+from service.bundle.manifest import (
+    BooleanColumn,
+    Channel,
+    ImageModality,
+    SeriesModality,
+    TabularModality,
+    TextModality,
+)
+
+
+def traces(n: int) -> torch.Tensor:
+    """Series of 2 channels, of 6 steps and of 4."""
+    rows = torch.randn(n, 6, 3, generator=torch.Generator().manual_seed(1))
+    rows[:, :, 2] = torch.arange(6) < 6 - 2 * (torch.arange(n)[:, None] % 2)
+    return rows * rows[:, :, 2:]
+
 
 CASES = {
     "numbers": (
@@ -21,6 +36,10 @@ CASES = {
         lambda n: torch.randint(
             0, 256, (n, 3, 6, 5), generator=torch.Generator().manual_seed(1), dtype=torch.uint8
         ),
+    ),
+    "series": (
+        SeriesModality(columns=("s",), channels=(Channel(mean=0, scale=1),) * 2, length=6),
+        traces,
     ),
     "texts": (
         TextModality(columns=("t",), buckets=9, ngrams=1, max_tokens=7),
@@ -57,6 +76,14 @@ def test_a_damaged_text_keeps_its_length_and_its_vocabulary() -> None:
     copy = damage(rows, modality, torch.Generator().manual_seed(0))
     assert torch.equal(copy > 0, rows > 0)
     assert int(copy.max()) <= modality.buckets
+
+
+def test_a_damaged_series_keeps_its_length_and_its_padding() -> None:
+    modality, make = CASES["series"]
+    rows = make(40)
+    copy = damage(rows, modality, torch.Generator().manual_seed(0))
+    assert torch.equal(copy[:, :, 2], rows[:, :, 2])
+    assert (copy[rows[:, :, 2] == 0] == 0).all()
 
 
 @pytest.mark.parametrize("channels", [1, 3])

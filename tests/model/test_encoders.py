@@ -12,7 +12,15 @@ from model.errors import SpecError
 from model.network.build import build_network
 from model.network.encoders import build_encoder, encoder_names
 from model.spec.schema import load_spec
-from service.bundle.manifest import BooleanColumn, ImageModality, Modality, TabularModality, TextModality
+from service.bundle.manifest import (
+    BooleanColumn,
+    Channel,
+    ImageModality,
+    Modality,
+    SeriesModality,
+    TabularModality,
+    TextModality,
+)
 
 WIDTH = 12
 
@@ -26,6 +34,12 @@ def numbers(width: int) -> TabularModality:
 
 
 TEXT = TextModality(columns=("t",), buckets=50, ngrams=2, max_tokens=9)
+
+
+def series(channels: int, length: int) -> SeriesModality:
+    return SeriesModality(columns=("s",), channels=(Channel(mean=0, scale=1),) * channels, length=length)
+
+
 CASES: dict[str, tuple[str, Modality]] = {
     **{
         f"small_cnn {height}x{width}x{channels}": ("small_cnn", pictures(height, width, channels))
@@ -38,6 +52,10 @@ CASES: dict[str, tuple[str, Modality]] = {
     "mlp": ("mlp", numbers(7)),
     "mlp of one column": ("mlp", numbers(1)),
     "bag": ("bag", TEXT),
+    "conv": ("conv", series(3, 256)),
+    "conv of one channel": ("conv", series(1, 50)),
+    "conv of one step": ("conv", series(2, 1)),
+    "conv of a sound": ("conv", series(1, 16_000)),
 }
 
 
@@ -48,6 +66,14 @@ def rows_of(modality: Modality, n: int) -> Tensor:
         return torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)
     if isinstance(modality, TextModality):
         return torch.randint(1, modality.buckets + 1, (n, 6), generator=random)
+    if isinstance(modality, SeriesModality):
+        time = min(modality.length, 40)
+        rows = torch.randn(n, time, len(modality.channels) + 1, generator=random)
+        # Of other lengths, so that all but the first are padded.
+        rows[:, :, -1] = (torch.arange(time) < time - 5 * torch.arange(n)[:, None]) | (
+            torch.arange(time) == 0
+        )
+        return rows * rows[:, :, -1:]
     return torch.randn(n, modality.width, generator=random)
 
 
@@ -88,6 +114,35 @@ def test_padding_says_nothing() -> None:
     encoder = encoder_of("bag", TEXT).eval()
     rows = rows_of(TEXT, 3)
     torch.testing.assert_close(encoder(nn.functional.pad(rows, (0, 20))), encoder(rows))
+
+
+def fed_conv(modality: SeriesModality) -> nn.Module:
+    """An encoder of series whose batch norms have seen rows: new ones change nothing, and would hide much."""
+    encoder = encoder_of("conv", modality).train()
+    for _ in range(3):
+        encoder(rows_of(modality, 8) + 0.5)
+    return encoder.eval()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 8, 29])
+def test_an_embedding_of_a_series_does_not_depend_on_its_padding(steps: int) -> None:
+    encoder = fed_conv(series(3, 256))
+    alone = rows_of(series(3, 256), 1)[:, :steps]
+    for padding in (1, 2, 5, 64):
+        padded = nn.functional.pad(alone, (0, 0, 0, padding))
+        torch.testing.assert_close(encoder(padded), encoder(alone), atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_a_series_is_told_from_its_steps_in_another_order() -> None:
+    encoder, rows = fed_conv(series(3, 256)), rows_of(series(3, 256), 1)
+    assert not torch.allclose(encoder(rows), encoder(rows.flip(1)), atol=1e-3)
+
+
+@torch.no_grad()
+def test_a_row_without_a_step_is_finite() -> None:
+    assert fed_conv(series(2, 64))(torch.zeros(2, 1, 3)).isfinite().all()
 
 
 @torch.no_grad()

@@ -90,6 +90,42 @@ def test_pictures_in_the_table_are_found(tmp_path: Path, numbers: dict) -> None:
     assert dataset.train.inputs["my_picture"].shape[1:] == (1, 16, 15)
 
 
+def test_series_are_found_in_lists_and_in_files(tmp_path: Path, numbers: dict) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((300, 2)))
+    more = {
+        "heart beat": [[1.0, 2.0, 3.0]] * 60,
+        "recording": ["a.npy"] * 60,
+        "gone": ["b.wav"] * 60,
+        "names": [["a"]] * 60,
+    }
+    text, spec, dataset = init(tmp_path, numbers | more)
+    assert (
+        '  heart_beat: {kind: series, column: "heart beat", length: 256}  # the first: 3 steps, 1 channel\n'
+        in text
+    )
+    assert (
+        "  recording: {kind: series, column: recording, length: 256}  # the first: 300 steps, 2 channels\n"
+        in text
+    )
+    assert "#   gone: it looks like series, but the first one cannot be read\n" in text
+    assert "#   names: it holds list\n" in text
+    assert dataset.train.inputs["recording"].shape[1:] == (256, 3)
+    assert spec.modalities["heart_beat"].columns == ("heart beat",)
+
+
+def test_lists_of_the_same_lengths_are_the_channels_of_one_series(tmp_path: Path, numbers: dict) -> None:
+    lists = [[0.5] * (3 + number % 4) for number in range(60)]
+    text, _, dataset = init(tmp_path, {**numbers, "ax": lists, "ay": lists, "az": lists})
+    assert "  series: {kind: series, columns: [ax, ay, az], length: 256}  # the first: 3 steps\n" in text
+    assert dataset.train.inputs["series"].shape[1:] == (6, 4)
+
+
+def test_lists_in_a_csv_are_found(tmp_path: Path, numbers: dict) -> None:
+    _, spec, dataset = init(tmp_path, {**numbers, "trace": ["[1, 2.5]"] * 60}, "table.csv")
+    assert spec.modalities["trace"].columns == ("trace",)
+    assert dataset.train.inputs["trace"].shape[1:] == (2, 2)
+
+
 def test_a_group_is_used_where_there_is_no_split(tmp_path: Path, numbers: dict) -> None:
     text, spec, _ = init(tmp_path, {**numbers, "patient_id": [number // 2 for number in range(60)]})
     assert spec.split == SplitSpec(group="patient_id")
@@ -104,7 +140,7 @@ def test_what_cannot_be_learnt_from_is_left_out_and_said(tmp_path: Path, numbers
         "code": [f"x{number}" for number in range(60)],
         "photo": ["gone.jpg"] * 60,
         "when": [None] * 60,
-        "parts": [[1, 2]] * 60,
+        "parts": [{"a": 1}] * 60,
         "odd": [float("inf")] + [1.0] * 59,
     }
     text, spec, _ = init(tmp_path, numbers | left_out)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from model.errors import SpecError
-from model.spec.schema import ImageSpec, Spec, SplitSpec, TabularSpec, TextSpec, load_spec
+from model.spec.schema import ImageSpec, SeriesSpec, Spec, SplitSpec, TabularSpec, TextSpec, load_spec
 
 SPEC = """\
 name: skin-lesions
@@ -85,8 +85,8 @@ def test_scalars_mean_what_the_spec_says_and_not_what_yaml_guesses(load) -> None
         ("size: 96", "sise: 96", "6: modalities.image.sise: unknown key; did you mean 'size'?"),
         ("    columns: rna_*\n", "", "7: modalities.rna.columns: is required"),
         ("kind: tabular", "kind: tabula",
-         "8: modalities.rna.kind: 'tabula' is none of image, tabular, text; did you mean 'tabular'?"),
-        ("    kind: tabular\n", "", "7: modalities.rna.kind: is required: image, tabular, text"),
+         "8: modalities.rna.kind: 'tabula' is none of image, tabular, text, series; did you mean 'tabular'?"),
+        ("    kind: tabular\n", "", "7: modalities.rna.kind: is required: image, tabular, text, series"),
         ("columns: rna_*", "columns: rna_*\n    types: {rna_1: numbr}",
          "10: modalities.rna.types.rna_1: "
          "Input should be 'number', 'boolean' or 'category', not 'numbr'"),
@@ -159,6 +159,37 @@ def test_overrides_win_over_the_file(load) -> None:
     assert spec.training.epochs == 5
     assert spec.modalities["image"].size == (32, 16)
     assert (spec.network.width, spec.version) == (8, "3")
+
+
+@pytest.mark.parametrize("key", ["column", "columns"])
+def test_a_series_is_in_one_column_or_in_several(load, key: str) -> None:
+    line = f"  trace: {{kind: series, {key}: trace}}\n"
+    spec = load(SPEC.replace("training:", f"{line}training:"))
+    assert spec.modalities["trace"] == SeriesSpec(
+        kind="series", columns=("trace",), length=256, encoder="conv"
+    )
+    line = f"  trace: {{kind: series, {key}: [x, y], length: 99}}\n"
+    spec = load(SPEC.replace("training:", f"{line}training:"))
+    assert spec.modalities["trace"].columns == ("x", "y")
+    assert Spec.model_validate_json(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{kind: series}", "11: modalities.trace.columns: is required"),
+        ("{kind: series, column: []}", "11: modalities.trace.column: Value should have at least 1 item"),
+        ("{kind: series, column: x, length: 0}",
+         "11: modalities.trace.length: Input should be greater than or equal to 1, not '0'"),
+        ("{kind: series, column: x, lenght: 9}",
+         "11: modalities.trace.lenght: unknown key; did you mean 'length'?"),
+        ("{kind: series, column: x, columns: y}",
+         "11: modalities.trace.column: unknown key; did you mean 'columns'?"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_series_is_named(load, line: str, said: str) -> None:
+    text = SPEC.replace("training:", f"  trace: {line}\ntraining:")
+    assert mistakes(load, text) == [f"spec.yaml:{said}"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from model.data.table import columns_of, raw_values, read_table, typed
+from model.data.raw import raw_values
+from model.data.table import columns_of, read_table, typed
 from model.errors import TableError
 from service.bundle.manifest import (
     BooleanColumn,

@@ -9,6 +9,7 @@ from model.errors import SpecError
 from model.network.encoders.bag import Bag
 from model.network.encoders.mlp import Mlp
 from model.network.encoders.pretrained import efficientnet_lite0, timm_encoder
+from model.network.encoders.series import Conv
 from model.network.encoders.small_cnn import SmallCnn
 from model.spec.schema import Trained
 from service.bundle.manifest import Modality
@@ -19,6 +20,7 @@ ENCODERS: dict[str, dict[str, Build]] = {
     "image": {"small_cnn": SmallCnn, "efficientnet_lite0": efficientnet_lite0},
     "tabular": {"mlp": Mlp},
     "text": {"bag": Bag},
+    "series": {"conv": Conv},
 }
 
 

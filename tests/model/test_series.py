@@ -1,0 +1,281 @@
+"""Series from a table to answers: every form of a column, what is fitted, one run end to end."""
+
+import io
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from numpy.typing import NDArray
+from starlette.testclient import TestClient
+
+from model.cli.predict import parse_inputs, predict_sample, predict_table
+from model.data.dataset import load_dataset
+from model.data.fit_series import moments
+from model.data.part import Dataset, Part
+from model.errors import TableError
+from model.evaluation.evaluate import predict_part
+from model.export.graphs import TOLERANCE, eager, example_of
+from model.spec.schema import SeriesSpec, load_spec
+from service.app import create_app
+from service.bundle import GRAPHS, OUTPUT_NAMES, open_bundle, open_graph, read_manifest
+from service.settings import Settings
+
+TRACES = [np.array([[i, 10.0 - i], [i + 1.0, 4.0], [2.0 * i, i]])[: 1 + i % 3] for i in range(12)]
+
+
+def load(folder: Path, modality: str, table: str = "table.parquet", **columns: Any) -> Dataset:
+    """A table of 12 rows with these columns, loaded with one modality."""
+    frame = pl.DataFrame(
+        {"label": ["a", "b"] * 6, "split": ["train"] * 8 + ["val"] * 2 + ["test"] * 2, **columns}
+    )
+    path = folder / table
+    if path.suffix == ".csv":
+        frame.write_csv(path)
+    else:
+        frame.write_parquet(path)
+    (folder / "spec.yaml").write_text(
+        f"name: x\ntable: {table}\nlabel: label\nsplit: split\nmodalities:\n  trace: {modality}\n"
+    )
+    return load_dataset(load_spec(folder / "spec.yaml"))
+
+
+WHOLE = "{kind: series, column: trace}"
+NESTED = pl.List(pl.List(pl.Float64))
+
+
+def files(folder: Path, suffix: str) -> list[str]:
+    """The traces as files, and their paths."""
+    for i, trace in enumerate(TRACES):
+        if suffix == ".npy":
+            np.save(folder / f"{i}.npy", trace)
+        else:
+            np.savetxt(folder / f"{i}.csv", trace, delimiter=",", header="x,y", comments="")
+    return [f"{i}{suffix}" for i in range(len(TRACES))]
+
+
+def bytes_of(trace: NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, trace)
+    return file.getvalue()
+
+
+def test_every_form_of_a_column_gives_the_same_arrays(tmp_path: Path) -> None:
+    lists = [trace.tolist() for trace in TRACES]
+    forms: dict[str, tuple[str, str, dict[str, Any]]] = {
+        "lists": (WHOLE, "table.parquet", {"trace": pl.Series(lists, dtype=NESTED)}),
+        "lists of fixed width": (
+            WHOLE, "table.parquet", {"trace": pl.Series(lists, dtype=pl.List(pl.Array(pl.Float32, 2)))},
+        ),
+        "lists as text": (WHOLE, "table.csv", {"trace": [str(each) for each in lists]}),
+        "npy": (WHOLE, "table.csv", {"trace": files(tmp_path, ".npy")}),
+        "csv": (WHOLE, "table.parquet", {"trace": files(tmp_path, ".csv")}),
+        "bytes": (WHOLE, "table.parquet", {"trace": [bytes_of(each) for each in TRACES]}),
+        "columns": (
+            "{kind: series, columns: [x, y]}", "table.parquet",
+            {"x": [each[:, 0].tolist() for each in TRACES], "y": [each[:, 1].tolist() for each in TRACES]},
+        ),
+    }  # fmt: skip
+    expected = load(tmp_path, *forms["lists"][:2], **forms["lists"][2])
+    assert expected.train.inputs["trace"].shape == (12, 3, 3)
+    steps = np.concatenate(TRACES[:8])
+    fitted = expected.modalities["trace"].channels
+    np.testing.assert_allclose([channel.mean for channel in fitted], steps.mean(0))
+    np.testing.assert_allclose([channel.scale for channel in fitted], steps.std(0))
+    for form, (modality, table, columns) in forms.items():
+        loaded = load(tmp_path, modality, table, **columns)
+        np.testing.assert_allclose(
+            loaded.train.inputs["trace"], expected.train.inputs["trace"], atol=1e-6, err_msg=form
+        )
+
+
+def test_missing_series_and_channels_and_steps_are_missing(tmp_path: Path) -> None:
+    trace = [None, [], [None, 3.0], *([[1.0, 2.0]] * 9)]
+    loaded = load(tmp_path, WHOLE, trace=trace)
+    assert len(loaded.train) == 6  # two rows have nothing at all
+    assert loaded.train.inputs["trace"][0].tolist()[0] == [0, 1]
+    x, y = [[1.0, 2.0], None, *([[3.0, 4.0]] * 10)], [None, None, [5.0, 6.0], *([[7.0, 9.0]] * 9)]
+    loaded = load(tmp_path, "{kind: series, columns: [x, y]}", x=x, y=y)
+    assert len(loaded.train) == 7
+    assert (loaded.train.inputs["trace"][0, :, 1] == 0).all()
+
+
+def test_a_column_of_one_channel_needs_no_inner_lists(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path, "{kind: series, columns: trace, length: 4}", trace=[list(range(i + 1)) for i in range(12)]
+    )
+    assert loaded.train.inputs["trace"].shape == (12, 4, 2)
+    assert loaded.modalities["trace"].length == 4
+
+
+@pytest.mark.parametrize(
+    ("trace", "said"),
+    [
+        ([1.5] * 12,
+         "modality 'trace', column 'trace': holds float64; lists of numbers are taken, and paths "
+         "or the bytes of .npy, .wav or .csv files"),
+        ([["a"]] * 12, "modality 'trace', column 'trace': holds list; lists of numbers are taken"),
+        ([None] * 12, "modality 'trace', column 'trace': missing in every training row"),
+        ([[]] * 12, "modality 'trace', column 'trace': missing in every training row"),
+        (["gone.npy"] * 12, "row 1: modality 'trace', column 'trace': gone.npy: no such file or directory"),
+        ([[[1, 2]]] * 11 + [[[1], [2]]],
+         "row 12, column 'trace': modality 'trace': 1 channel, 2 expected; a series is (time, channels)"),
+        ([[[1, 2]]] * 11 + [[[1], [2, 3]]],
+         "row 12, column 'trace': modality 'trace', step 2: expected 1 channel as in the first, not 2"),
+        (["[1, 2]"] * 8 + ["[1, oops]"] * 4,
+         "row 9, column 'trace' ([1, oops]): modality 'trace': the text is not JSON: Expecting value"),
+        ([[float("inf")]] * 12,
+         "row 1, column 'trace': modality 'trace': a number is infinite or too large"),
+        ([[1e300, -1e300]] * 12, "modality 'trace', column 'trace': the numbers are too large to scale"),
+    ],
+)  # fmt: skip
+def test_a_column_that_holds_no_series_is_named(tmp_path: Path, trace: list[Any], said: str) -> None:
+    with pytest.raises(TableError) as caught:
+        load(tmp_path, WHOLE, trace=trace)
+    assert str(caught.value).startswith(said)
+
+
+def test_of_several_columns_each_is_a_channel(tmp_path: Path) -> None:
+    with pytest.raises(TableError) as caught:
+        load(tmp_path, "{kind: series, columns: [x, y]}", x=[[1]] * 12, y=[[[1]]] * 12)
+    assert str(caught.value).startswith(
+        "modality 'trace', column 'y': holds list; of several columns each is"
+    )
+    with pytest.raises(TableError) as caught:
+        load(tmp_path, "{kind: series, columns: [x, y]}", x=[[1, 2]] * 12, y=[[1, 2]] * 11 + [[1]])
+    assert str(caught.value) == "row 12: modality 'trace', column 'y': expected 2 steps as in 'x', not 1"
+
+
+def test_a_series_that_seems_turned_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load(tmp_path, WHOLE, trace=[[[1, 2, 3, 4], [5, 6, 7, 8]]] * 12)
+    assert "its first series has 2 steps and 4 channels; a series is (time, channels)" in caplog.text
+
+
+def test_moments_keep_their_digits_far_from_zero_and_skip_what_is_missing() -> None:
+    random = np.random.default_rng(0)
+    every = [random.normal([1.6e9, 0.1, 5], [1, 0, 2], (n, 3)) for n in (5, 1, 40)]
+    every[2][3:9, 2] = np.nan
+    mean, scale = moments(every)
+    together = np.concatenate(every)
+    np.testing.assert_allclose(mean, np.nanmean(together, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(scale[[0, 2]], np.nanstd(together, axis=0)[[0, 2]], rtol=1e-6)
+    assert scale[1] == 1.0  # a constant
+
+
+SPEC = """\
+name: waves
+table: table.parquet
+label: label
+split: split
+modalities:
+  trace: {kind: series, column: trace, length: 32}
+  noise: {kind: tabular, columns: [a, b]}
+network: {width: 24}
+training: {epochs: 25, batch_size: 32, folds: 0}
+"""
+SPEEDS = {"slow": 0.04, "fast": 0.2, "mixed": 0.1}
+
+
+def write_waves(folder: Path) -> Path:
+    """Waves of 9 to 40 steps whose speed is the class, and two numbers that say nothing."""
+    random, rows = np.random.default_rng(0), []
+    for number, label in enumerate(
+        random.permutation(["slow"] * 100 + ["fast"] * 60 + ["mixed"] * 40).tolist()
+    ):
+        time = np.arange(random.integers(9, 41))
+        wave = np.sin(2 * np.pi * (SPEEDS[label] * time + random.random()))
+        trace = np.stack([7 + 3 * wave, random.normal(size=len(time))], 1) + random.normal(
+            0, 0.3, (len(time), 2)
+        )
+        rows.append(
+            {
+                "label": label,
+                "split": ("train", "train", "val", "train", "test")[number % 5],
+                "trace": trace.tolist() if number % 7 else None,
+                "a": random.normal(),
+                "b": random.normal(),
+            }
+        )
+    pl.DataFrame(rows).write_parquet(folder / "table.parquet")
+    (folder / "spec.yaml").write_text(SPEC)
+    return folder / "spec.yaml"
+
+
+@pytest.fixture(scope="module")
+def waves(tmp_path_factory: pytest.TempPathFactory, trained_by: Any) -> Any:
+    """A run on the waves that has ended."""
+    folder = tmp_path_factory.mktemp("waves")
+    return trained_by(write_waves(folder), folder / "run")
+
+
+def test_the_series_carries_the_class_and_the_numbers_do_not(waves: Any) -> None:
+    test = waves.dataset.test.only(["trace", "noise"])
+    output = predict_part(partial(eager, waves.network), test)
+    assert (output.probabilities.argmax(1) == test.labels).mean() > 0.75
+    trace, noise = (
+        predict_part(partial(eager, waves.network), test.only([name])).probabilities.argmax(1) == test.labels
+        for name in ("trace", "noise")
+    )
+    assert trace.mean() > noise.mean() + 0.2
+    assert output.weights[:, 0].mean() > 0.5
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "torchscript"])
+@pytest.mark.parametrize("time", [1, 2, 3, 31, 40])
+@pytest.mark.parametrize("size", [1, 5])
+def test_a_graph_takes_series_of_any_length(waves: Any, runtime: str, time: int, size: int) -> None:
+    graph = open_graph(waves.bundle / GRAPHS[runtime], read_manifest(waves.bundle), runtime=runtime)
+    part = example_of(waves.dataset.test, size)
+    series = np.random.default_rng(0).normal(size=(size, time, 3)).astype(np.float32)
+    series[:, :, 2] = np.arange(time) <= np.arange(size)[:, None] * time // size
+    series *= series[:, :, 2:]
+    batch = Part({**part.inputs, "trace": series}, {**part.position, "trace": np.arange(size)}, part.labels)
+    for subset in (["trace"], ["trace", "noise"]):
+        expected, answered = (
+            eager(waves.network, batch.only(subset).batch()),
+            graph.run(batch.only(subset).batch()),
+        )
+        for field in OUTPUT_NAMES:
+            np.testing.assert_allclose(getattr(answered, field), getattr(expected, field), atol=TOLERANCE)
+
+
+def test_the_service_answers_as_the_network_does(waves: Any) -> None:
+    bundle = open_bundle(waves.bundle)
+    table = pl.read_parquet(waves.spec.table).filter(pl.col("split") == "test")
+    expected = predict_part(partial(eager, waves.network), waves.dataset.test).probabilities
+    items = [
+        {"inputs": {"trace": row["trace"], "noise": {"a": row["a"], "b": row["b"]}}}
+        for row in table.iter_rows(named=True)
+    ]
+    app = create_app(Settings(bundle=waves.bundle), bundle)
+    with TestClient(app) as client:
+        results = client.post("/predict/batch", json={"items": items}).json()["results"]
+    names = bundle.manifest.class_names
+    answered = [[result["probabilities"][name] for name in names] for result in results]
+    np.testing.assert_allclose(answered, expected, atol=2e-5)
+
+
+def test_the_pages_say_what_a_series_is(waves: Any) -> None:
+    card = (waves.bundle / "MODEL_CARD.md").read_text()
+    assert "| trace | series of 2 channels, at most 32 steps |" in card
+    assert '"trace": [[' in card
+    assert "series of 2 channels" in (waves.bundle / "report.html").read_text()
+
+
+def test_predict_takes_a_table_or_a_file(waves: Any, tmp_path: Path) -> None:
+    bundle = open_bundle(waves.bundle)
+    (tmp_path / "one.csv").write_text("x,y\n7,0\n9,0.5\n8,-0.5\n")
+    assert '"present": true' in predict_sample(
+        bundle, parse_inputs(bundle, [f"trace={tmp_path / 'one.csv'}"])
+    )
+    pl.DataFrame({"id": [7, 8], "trace": ["one.csv", None]}).write_csv(tmp_path / "new.csv")
+    lines = predict_table(bundle, tmp_path / "new.csv").splitlines()
+    assert lines[1].startswith("1,")
+    assert set(lines[2]) == {"2", ","}
+
+
+def test_the_spec_of_a_run_keeps_its_columns(waves: Any) -> None:
+    kept = read_manifest(waves.bundle).spec["modalities"]["trace"]
+    assert SeriesSpec.model_validate(kept) == waves.spec.modalities["trace"]
