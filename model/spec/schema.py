@@ -68,7 +68,6 @@ Name = Annotated[str, Field(min_length=1)]
 # One pattern may be written without brackets; either way it is read as a tuple.
 Columns = Annotated[tuple[Name, ...], BeforeValidator(_columns), Field(min_length=1)]
 
-
 Trained = Literal["none", "last", "all"]
 
 
