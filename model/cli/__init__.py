@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "model.cli.train",
     "evaluate": "model.cli.evaluate",
     "export": "model.cli.export",
+    "adapt": "model.cli.adapt",
     "predict": "model.cli.predict",
     "serve": "service.__main__",
     "completion": "model.cli",
@@ -24,6 +25,7 @@ COMMANDS = {
 EXTRA_OF = {
     "polars": "train",
     "torch": "train",
+    "onnx": "train",
     "lightning_fabric": "train",
     "rich": "train",
     "sklearn": "train",

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from model.data.part import Dataset
 from model.evaluation.card import model_card
-from model.evaluation.evaluate import evaluate
+from model.evaluation.evaluate import evaluate, predict_part
+from model.evaluation.prior import mean_answers
 from model.evaluation.report import write_report
 from model.export.graphs import check_parity, example_of, export_graphs
 from model.network.network import Network
@@ -37,8 +38,14 @@ def write_bundle(
         parity = check_parity(network, folder, manifest, example)
         runtime = open_graph(folder / GRAPHS["onnx"], manifest, runtime="onnx", threads=0)
         evaluation = evaluate(runtime.run, dataset.test, dataset.classes)
+        held_out = mean_answers(predict_part(runtime.run, dataset.val).probabilities, dataset.val.labels)
         manifest = manifest.model_copy(
-            update={"parity": parity, "metrics": evaluation.metrics, "reference": evaluation.reference}
+            update={
+                "parity": parity,
+                "metrics": evaluation.metrics,
+                "reference": evaluation.reference,
+                "held_out": held_out,
+            }
         )
         write_report(folder / "report.html", manifest, evaluation, history)
         (folder / "MODEL_CARD.md").write_text(model_card(manifest, evaluation))

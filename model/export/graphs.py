@@ -95,9 +95,13 @@ def export_torchscript(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> No
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # torch.jit says that it is deprecated
         traced = torch.jit.trace(graph, flat, check_trace=False, strict=False)
-        buffer = io.BytesIO()
-        torch.jit.save(torch.jit.freeze(traced.eval(), preserved_attrs=[LOG_PRIOR]), buffer)
-    # The same without the lines of source and their paths on this machine, and without a sum over these.
+        save_torchscript(torch.jit.freeze(traced.eval(), preserved_attrs=[LOG_PRIOR]), path)
+
+
+def save_torchscript(module: torch.jit.ScriptModule, path: Path) -> None:
+    """Without the lines of source and their paths on this machine, and without a sum over these."""
+    buffer = io.BytesIO()
+    torch.jit.save(module, buffer)
     with zipfile.ZipFile(buffer) as whole, zipfile.ZipFile(path, "w") as kept:
         for entry in whole.infolist():
             if not entry.filename.endswith((".debug_pkl", "serialization_id")):

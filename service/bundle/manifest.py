@@ -133,6 +133,26 @@ class SubsetMetrics(Frozen):
     ece: float | None
 
 
+class MeanAnswers(Frozen):
+    """How many held-out rows each class had, and the mean of the probabilities that answered them."""
+
+    rows: tuple[int, ...]  # (C,)
+    probabilities: tuple[tuple[float, ...], ...]  # (C, C): by true class; zeros where there was no row
+
+
+class Adaptation(Frozen):
+    """What `tailfuse adapt` found in rows without labels, and put into the graphs."""
+
+    prior: dict[str, float]  # share of each class; all alike if nothing spoke against that
+    shifted: bool
+    p_value: float  # of the rows, were all classes equally frequent
+    rows: int
+    table_sha256: str
+    # Of these very rows, where they happened to have labels; the labels were not used for anything else.
+    before: SubsetMetrics | None
+    after: SubsetMetrics | None
+
+
 class Manifest(Frozen):
     """A bundle's table of contents. The order of `modalities` is the order of all modality axes."""
 
@@ -147,6 +167,8 @@ class Manifest(Frozen):
     metrics: dict[str, SubsetMetrics]
     reference: dict[str, Reference]
     parity: dict[str, float]
+    held_out: MeanAnswers | None = None
+    adaptation: Adaptation | None = None  # `metrics` are those of before
     spec: dict[str, Any]
     built_with: dict[str, str]
     files: dict[str, str]
