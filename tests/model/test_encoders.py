@@ -55,7 +55,7 @@ CASES: dict[str, tuple[str, Modality]] = {
     "conv": ("conv", series(3, 256)),
     "conv of one channel": ("conv", series(1, 50)),
     "conv of one step": ("conv", series(2, 1)),
-    "conv of a sound": ("conv", series(1, 16_000)),
+    "conv of a long series": ("conv", series(1, 1000)),
 }
 
 

@@ -22,7 +22,8 @@ class Conv(nn.Module):
     def __init__(self, modality: SeriesModality, *, width: int, dropout: float, input_dropout: float) -> None:
         super().__init__()
         halvings = min(max(2, math.ceil(math.log2(modality.length / 32))), 8)
-        channels = [len(modality.channels) + 2, *(min(32 * 2**i, 128) for i in range(halvings))]
+        # Few channels while there are many steps, or a sound would take long.
+        channels = [len(modality.channels) + 2, *(max(16, 128 >> i) for i in reversed(range(halvings)))]
         self.convolutions = nn.ModuleList(
             nn.Conv1d(into, out, KERNEL, 2, KERNEL // 2, bias=False) for into, out in pairwise(channels)
         )
