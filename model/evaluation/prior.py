@@ -27,8 +27,9 @@ from scipy.stats import chi2
 from model.evaluation.metrics import Counts, FloatArray
 from service.bundle.manifest import MeanAnswers
 
-LEVEL = 0.05  # a shift that chance explains more often than this is none
+LEVEL = 0.01  # a shift that chance explains more often than this is none: harm is worse than a gain missed
 SAME_FOR_ALL = 2.0  # rows that the average over the classes counts for in each M_c
+DOUBT = 10.0  # with so many held-out rows of each class, the prior around t counts half as much as the rows
 FEW_ROWS = 10.0  # below about as many, the spread of the answers says little
 LEAST_NOISE = 1e-3  # of a class's mean answer, however many rows there are
 STEEPEST = 2.0  # a; at IR 50, the shares of a long tail are as with 1.2
@@ -76,7 +77,7 @@ def estimate_prior(
     means, weight = smoothed(held_out)
     balanced = means.mean(axis=0)
     difference = answers.mean(axis=0) - balanced
-    noise = noise_of(answers, balanced) + held_out_noise(means, weight)
+    noise = noise_of(answers, balanced, means, weight)
     overall = difference @ np.linalg.solve(noise, difference)
     p_value = float(chi2.sf(overall, n_classes - 1))
     centre = np.full(n_classes, 1 / n_classes)
@@ -91,7 +92,8 @@ def estimate_prior(
     if p_value >= LEVEL:
         return Prior(np.full(n_classes, 1 / n_classes), p_value)
     unbiased = reweighted(answers, 1 / balanced)
-    return Prior(expectation_maximisation(unbiased, (n_classes + n_rows / 2) * centre), p_value)
+    doubt = DOUBT / (DOUBT + 1 / np.mean(1 / weight))
+    return Prior(expectation_maximisation(unbiased, (n_classes + doubt * n_rows) * centre), p_value)
 
 
 def smoothed(held_out: MeanAnswers) -> tuple[Floats, Floats]:
@@ -104,20 +106,20 @@ def smoothed(held_out: MeanAnswers) -> tuple[Floats, Floats]:
     return (rows[:, None] * means + SAME_FOR_ALL * typical) / weight[:, None], weight
 
 
-def held_out_noise(means: Floats, weight: Floats) -> Floats:
-    """Covariance (C, C) of b, at most: as if each held-out row had been answered with one class alone."""
-    share = 1 / (weight * len(weight) ** 2)
-    covariance: Floats = np.diag(share @ means) - means.T @ (share[:, None] * means)
-    return covariance
+def noise_of(answers: Floats, balanced: Floats, means: Floats, weight: Floats) -> Floats:
+    """Covariance (C, C) of d: of the mean answer to N rows, and of b.
 
-
-def noise_of(answers: Floats, balanced: Floats) -> Floats:
-    """Covariance (C, C) of the mean answer to N rows; few rows say little of how they spread."""
+    It is at most as large as if each row were answered with one class alone; the rows tell how much less
+    answers scatter that are spread over the classes, but few of them say little.
+    """
     n_rows, n_classes = answers.shape
-    at_most = np.diag(balanced) - np.outer(balanced, balanced)
     spread = np.cov(answers.T, bias=True)
-    covariance: Floats = (n_rows * spread + FEW_ROWS * at_most) / (n_rows + FEW_ROWS) / n_rows
-    covariance += LEAST_NOISE**2 * np.eye(n_classes)
+    at_most = np.diag(balanced) - np.outer(balanced, balanced)
+    of_rows = (n_rows * spread + FEW_ROWS * at_most) / (n_rows + FEW_ROWS) / n_rows
+    share = 1 / (weight * n_classes**2)
+    of_held_out = np.diag(share @ means) - means.T @ (share[:, None] * means)
+    softness = min(1.0, np.trace(of_rows) * n_rows / np.trace(at_most))
+    covariance: Floats = of_rows + softness * of_held_out + LEAST_NOISE**2 * np.eye(n_classes)
     return covariance
 
 

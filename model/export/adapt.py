@@ -29,7 +29,7 @@ from service.bundle.manifest import Adaptation, SubsetMetrics
 
 ADAPTED = "+adapted"
 CHECKED_ROWS = 64
-NOTICE = re.compile(r"<!-- adapted -->.*?<!-- /adapted -->\n", re.DOTALL)
+NOTICE = re.compile(r"<!-- adapted -->.*?<!-- /adapted -->\n\n", re.DOTALL)
 # What a page's notice stands below.
 HEADING = {"MODEL_CARD.md": re.compile(r"^# .*\n\n?", re.MULTILINE), "report.html": re.compile("</header>\n")}
 
