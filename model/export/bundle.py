@@ -10,7 +10,7 @@ from model.evaluation.evaluate import evaluate, predict_part
 from model.evaluation.prior import mean_answers
 from model.evaluation.report import write_report
 from model.export.graphs import check_parity, example_of, export_graphs
-from model.network.network import Network
+from model.network.build import AnyNetwork
 from model.spec.schema import Spec
 from service.bundle import (
     GRAPHS,
@@ -28,7 +28,7 @@ BUILT_WITH = ("tailfuse", "torch", "onnx", "onnxruntime", "numpy")
 
 
 def write_bundle(
-    network: Network, spec: Spec, dataset: Dataset, history: list[dict[str, float]], target: Path
+    network: AnyNetwork, spec: Spec, dataset: Dataset, history: list[dict[str, float]], target: Path
 ) -> Manifest:
     """Export, check and evaluate `network`, and put the bundle at `target`. Raises ExportError."""
     example = example_of(dataset.train)
@@ -56,10 +56,10 @@ def write_bundle(
     return manifest
 
 
-def first_manifest(network: Network, spec: Spec, dataset: Dataset) -> Manifest:
+def first_manifest(network: AnyNetwork, spec: Spec, dataset: Dataset) -> Manifest:
     """All that is known before anything has been measured."""
     features = features_by_modality(dataset.modalities)
-    fusion = {name: value.flatten().tolist() for name, value in network.fusion.fitted().items()}
+    fusion = {name: value.flatten().tolist() for name, value in network.fitted().items()}
     written = json.loads(spec.model_dump_json())
     written["table"] = spec.table.name  # where it lay on one machine is nobody's business
     written["table_sha256"] = sha256(spec.table)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from model.data.part import Part
 from model.errors import ExportError
 from model.evaluation.evaluate import subset_name, subsets
-from model.network.network import Answer, Network
+from model.network.build import AnyNetwork
+from model.network.network import Answer
 from model.network.tensors import tensors_of
 from service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Manifest, Output, input_names, open_graph
 
@@ -25,7 +26,7 @@ LOG_PRIOR = "network.log_prior"  # `tailfuse adapt` sets it in both graphs; no m
 class Graph(nn.Module):
     """The network with a flat signature: presence, then each modality's rows and their samples."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: AnyNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -37,7 +38,7 @@ class Graph(nn.Module):
         return answer
 
 
-def export_graphs(network: Network, example: Part, folder: Path) -> None:
+def export_graphs(network: AnyNetwork, example: Part, folder: Path) -> None:
     """Write both graphs, dynamic in the batch and in each modality's rows. `example` has every modality."""
     torch.use_deterministic_algorithms(False)  # for training; a traced convolution would remember it
     graph = Graph(network.cpu()).eval()
@@ -109,12 +110,12 @@ def save_torchscript(module: torch.jit.ScriptModule, path: Path) -> None:
 
 
 @torch.no_grad()
-def eager(network: Network, batch: Batch) -> Output:
+def eager(network: AnyNetwork, batch: Batch) -> Output:
     """What the network itself answers."""
     return Output(*(each.numpy() for each in network(*tensors_of(batch))))
 
 
-def check_parity(network: Network, folder: Path, manifest: Manifest, example: Part) -> dict[str, float]:
+def check_parity(network: AnyNetwork, folder: Path, manifest: Manifest, example: Part) -> dict[str, float]:
     """The largest difference of each runtime from eager torch, over every subset at several batch sizes.
 
     Raises ExportError above TOLERANCE. Mixed batches, where every row has another subset, count too.

@@ -2,36 +2,67 @@
 
 import numpy as np
 import torch
+from torch import nn
 
 from model.data.part import Dataset, Part
 from model.errors import SpecError
+from model.network.baselines import FUSIONS
+from model.network.baselines.fused import Baseline
 from model.network.encoders import build_encoder, check_encoder
+from model.network.fusion import Fusion
+from model.network.long_tail import long_tail
 from model.network.network import Network
-from model.spec.schema import Spec
+from model.network.uniform import Uniform
+from model.spec.schema import ImageSpec, Spec
 
 MAX_PROTOTYPES = 256
 
+AnyNetwork = Network | Baseline
 
-def build_network(spec: Spec, dataset: Dataset) -> Network:
-    """A network for the dataset's modalities and classes, its prior that of the training rows."""
+
+def build_network(spec: Spec, dataset: Dataset) -> AnyNetwork:
+    """A network for the dataset's modalities and classes, its prior that of the training rows.
+
+    Raises SpecError.
+    """
+    encoders = build_encoders(spec, dataset)
+    counts = torch.tensor([info.train_count for info in dataset.classes], dtype=torch.float32)
+    tail = long_tail(spec.network.loss, counts, spec.network.experts)
+    width, n_classes, dropout = spec.network.width, len(counts), spec.network.dropout
+    if spec.network.fusion in FUSIONS:
+        fusion = FUSIONS[spec.network.fusion](len(encoders), width, tail, n_classes, dropout)
+        return Baseline(encoders, n_classes=n_classes, fusion=fusion)
+    return Network(
+        encoders,
+        width=width,
+        n_classes=n_classes,
+        tail=tail,
+        dropout=dropout,
+        n_prototypes={name: n_prototypes(dataset.train, name) for name in encoders},
+        fusion=guided_fusion(spec, len(encoders)),
+    )
+
+
+def guided_fusion(spec: Spec, n_modalities: int) -> Fusion:
+    """Our fusion, or the one with equal weights; not fitted yet."""
+    return Uniform(n_modalities) if spec.network.fusion == "uniform" else Fusion(n_modalities)
+
+
+def build_encoders(spec: Spec, dataset: Dataset) -> dict[str, nn.Module]:
+    """An encoder for each modality. Raises SpecError."""
     encoders = {}
     for name, modality in dataset.modalities.items():
+        each = spec.modalities[name]
         try:
             encoders[name] = build_encoder(
-                spec.modalities[name].encoder, modality, width=spec.network.width,
-                dropout=spec.network.dropout, input_dropout=spec.network.input_dropout,
+                each.encoder, modality, width=spec.network.width, dropout=spec.network.dropout,
+                input_dropout=spec.network.input_dropout,
+                trained=each.trained if isinstance(each, ImageSpec) else "none",
+                flips=isinstance(each, ImageSpec) and each.flips,
             )  # fmt: skip
         except SpecError as error:
             raise SpecError(f"modalities.{name}.{error}") from None
-    counts = torch.tensor([info.train_count for info in dataset.classes], dtype=torch.float32)
-    return Network(
-        encoders,
-        width=spec.network.width,
-        taus=spec.network.experts,
-        prior=counts / counts.sum(),
-        dropout=spec.network.dropout,
-        n_prototypes={name: n_prototypes(dataset.train, name) for name in encoders},
-    )
+    return encoders
 
 
 def check_encoders(spec: Spec) -> None:

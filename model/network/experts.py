@@ -10,32 +10,12 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
-
-class ExpertHead(nn.Module):
-    """E classifiers on one embedding, as one linear layer."""
-
-    def __init__(self, width: int, n_experts: int, n_classes: int) -> None:
-        super().__init__()
-        self.shape = (n_experts, n_classes)
-        self.linear = nn.Linear(width, n_experts * n_classes)
-
-    def forward(self, embedding: Tensor) -> Tensor:
-        """(n, width) -> (n, E, C)"""
-        logits: Tensor = self.linear(embedding).unflatten(1, self.shape)
-        return logits
+from torch import Tensor
 
 
 def adjustments(prior: Tensor, taus: Sequence[float]) -> Tensor:
     """What each expert's loss adds to its logits: (C,) -> (E, C)"""
     return torch.tensor(taus, dtype=prior.dtype)[:, None] * prior.log()
-
-
-def expert_loss(logits: Tensor, adjustment: Tensor, target: Tensor) -> Tensor:
-    """Mean cross-entropy of all experts: (n, E, C), (E, C), probabilities (n, C) -> (n,)"""
-    log_p = F.log_softmax(logits + adjustment, dim=-1)
-    return -(log_p * target[:, None, :]).sum(-1).mean(-1)
 
 
 def aggregate(logits: Tensor) -> Tensor:

@@ -14,28 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.network.experts import ExpertHead, aggregate
-
-
-class JointBranch(nn.Module):
-    """Experts over one representation of all modalities, each scaled by u in 0..1 (0 is absent)."""
-
-    def __init__(self, n_modalities: int, width: int, n_experts: int, n_classes: int, dropout: float) -> None:
-        super().__init__()
-        self.project = nn.Parameter(torch.randn(n_modalities, width, width) / width**0.5)  # V
-        self.missing = nn.Parameter(torch.zeros(n_modalities, width))  # f
-        self.layers = nn.Sequential(
-            nn.ReLU(), nn.LayerNorm(width, elementwise_affine=False), nn.Dropout(dropout)
-        )
-        self.head = ExpertHead(width, n_experts, n_classes)
-
-    def forward(self, embeddings: Tensor, u: Tensor) -> Tensor:
-        """(B, M, W), (B, M) -> (B, E, C)"""
-        u = u[:, :, None]
-        seen = torch.einsum("bmw,mwv->bmv", embeddings, self.project)
-        fused = (u * seen + (1 - u) * self.missing).sum(1)
-        logits: Tensor = self.head(self.layers(fused))
-        return logits
+from model.network.experts import aggregate
 
 
 class Fusion(nn.Module):

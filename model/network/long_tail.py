@@ -41,6 +41,10 @@ class LongTail(NamedTuple):
         """(..., E, C), probabilities (..., C), share of the training done 0..1 -> (...)"""
         return (target * self.costs(logits, progress)).sum(-1)
 
+    def experts(self, logits: Tensor) -> Tensor:
+        """What each expert says free of the training prior, (..., E, C); or, as one, all of them (..., 1, C)."""
+        return logits if self.answer is aggregate else self.answer(logits).unsqueeze(-2)
+
 
 def long_tail(name: str, counts: Tensor, taus: Sequence[float]) -> LongTail:
     """The method called `name` for classes of these training counts (C,); `taus` are the experts'.

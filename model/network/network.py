@@ -11,8 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.network.confidence import ConfidenceNetwork
-from model.network.experts import ExpertHead, adjustments, aggregate
-from model.network.fusion import Fusion, JointBranch, modulation
+from model.network.experts import aggregate
+from model.network.fusion import Fusion, modulation
+from model.network.head import losses_alone, make_heads
+from model.network.joint import JointBranch
+from model.network.long_tail import LongTail
+from model.network.ragged import Rows, embed, scatter
 
 
 class Encoded(NamedTuple):
@@ -30,13 +34,9 @@ class Answer(NamedTuple):
     confidences: Tensor  # (B, M)
 
 
-Rows = Mapping[str, Tensor]
-
-
 class Network(nn.Module):
     """What is trained, and what is exported: one forward for both."""
 
-    adjustment: Tensor
     log_prior: Tensor
 
     def __init__(
@@ -44,21 +44,24 @@ class Network(nn.Module):
         encoders: Mapping[str, nn.Module],
         *,
         width: int,
-        taus: Sequence[float],
-        prior: Tensor,
+        n_classes: int,
+        tail: LongTail,
         dropout: float,
         n_prototypes: Mapping[str, int],
+        fusion: Fusion | None = None,
     ) -> None:
         super().__init__()
         self.modalities = list(encoders)
         self.width = width
-        n_modalities, n_classes, n_experts = len(encoders), len(prior), len(taus)
+        self.n_classes = n_classes
+        n_modalities = len(encoders)
         self.encoders = nn.ModuleList(encoders.values())
-        self.heads = nn.ModuleList(ExpertHead(width, n_experts, n_classes) for _ in encoders)
-        self.joint = JointBranch(n_modalities, width, n_experts, n_classes, dropout)
+        self.heads = make_heads(n_modalities, width, tail, n_classes)
+        self.joint = JointBranch(n_modalities, width, tail, n_classes, dropout)
         self.confidences = nn.ModuleList(ConfidenceNetwork(n_prototypes[name], width) for name in encoders)
-        self.fusion = Fusion(n_modalities)
-        self.register_buffer("adjustment", adjustments(prior, taus))
+        self.fusion = fusion or Fusion(n_modalities)
+        for part in (self.confidences, self.fusion):
+            part.requires_grad_(False)  # fitted later, on held-out rows
         # All classes alike, until `tailfuse adapt` writes into the graphs how frequent each one is.
         self.register_buffer("log_prior", torch.zeros(n_classes))
 
@@ -69,21 +72,12 @@ class Network(nn.Module):
     def encode_one(self, name: str, rows: Tensor) -> Encoded:
         """Rows of one modality, (n, ...), through its encoder and its experts."""
         m = self.modalities.index(name)
-        if not self.training:
-            embedding = self.encoders[m](rows)
-        else:
-            self.encoders[m].train(len(rows) > 1)  # batch norm cannot learn from one row
-            # Without rows a blank one goes through, so that every weight has a gradient on every device.
-            filled = rows if len(rows) else rows.new_zeros((1, *rows.shape[1:]))
-            embedding = self.encoders[m](filled)[: len(rows)]
+        embedding = embed(self.encoders[m], rows, training=self.training)
         return Encoded(embedding, self.heads[m](embedding))
 
     def scatter(self, present: Sequence[Tensor], rows: Rows, size: int) -> Tensor:
         """Lay the rows of each modality, (n_m, ...) each, at their samples: (B, M, ...), absent slots 0."""
-        slots = self.adjustment.new_zeros((len(present), size, *present[0].shape[1:]))
-        for m, (name, values) in enumerate(zip(self.modalities, present, strict=True)):
-            slots = slots.index_put((torch.full_like(rows[name], m), rows[name]), values.to(slots.dtype))
-        return slots.transpose(0, 1)
+        return scatter(present, [rows[name] for name in self.modalities], size)
 
     def scores(self, encoded: Mapping[str, Encoded]) -> list[Tensor]:
         """The log-odds of each modality being right, for its present rows: (n_m,) each."""
@@ -110,3 +104,17 @@ class Network(nn.Module):
         log_p = self.fusion.log_probabilities(votes, joint, weights, presence)
         log_p = F.log_softmax(log_p + self.log_prior, dim=-1)
         return Answer(log_p.exp(), weights, scores.sigmoid().masked_fill(~presence, 0.0))
+
+    def loss(
+        self, embeddings: Tensor, presence: Tensor, u: Tensor, target: Tensor, progress: float
+    ) -> Tensor:
+        """The joint branch's loss plus those of the modalities alone, means over a batch.
+
+        (B, M, W), (B, M), u (B, M) in 0..1, probabilities (B, C), share of the training done -> scalar
+        """
+        alone = losses_alone(self.heads, embeddings, presence, target, progress)
+        return self.joint.loss(embeddings, u, target, progress) + alone.sum()
+
+    def fitted(self) -> dict[str, Tensor]:
+        """What was fitted on held-out rows to calibrate the answers."""
+        return self.fusion.fitted()

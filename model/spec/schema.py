@@ -1,5 +1,6 @@
 """The spec: what to learn from which table. Every mistake in it is named with its key and line."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -74,7 +75,8 @@ Trained = Literal["none", "last", "all"]
 class ImageSpec(Frozen):
     """Pictures: paths relative to the table, or bytes. `size` is (height, width), or one number for both.
 
-    `trained` is how much of a pretrained encoder is: none, its last block, or all of it.
+    `trained` is how much of a pretrained encoder is: none, its last block, or all of it. `flips`: a mirror
+    image is of the same class, and the encoder takes the mean over all four, at four times the cost.
     """
 
     kind: Literal["image"]
@@ -85,6 +87,7 @@ class ImageSpec(Frozen):
     ] = (64, 64)
     encoder: Name = "small_cnn"
     trained: Trained = "none"
+    flips: bool = False
     augment: bool = True
 
     @field_validator("trained")
@@ -96,6 +99,13 @@ class ImageSpec(Frozen):
         if encoder.startswith("timm/") and trained == "last":
             raise ValueError("a model of timm is trained as a whole or not at all: all, or none")
         return trained
+
+    @field_validator("flips")
+    @classmethod
+    def _can_be_flipped(cls, flips: bool, info: ValidationInfo) -> bool:
+        if flips and info.data.get("encoder") == "small_cnn":
+            raise ValueError("is for pretrained encoders, not for small_cnn")
+        return flips
 
 
 class TabularSpec(Frozen):
@@ -148,9 +158,21 @@ class SplitSpec(Frozen):
         return self
 
 
-class NetworkSpec(Frozen):
-    """`width` of the embeddings; `experts` are the tau of each one's logit adjustment."""
+Fusion = Literal["confidence", "uniform", "late", "single", "concat", "tensor", "dynamics"]
+Loss = Literal[
+    "experts", "cross_entropy", "class_balanced", "focal", "ldam_drw", "balanced_softmax",
+    "logit_adjustment", "abc", "reslt", "ace",
+]  # fmt: skip
 
+
+class NetworkSpec(Frozen):
+    """`width` of the embeddings; `experts` are the tau of each one's logit adjustment.
+
+    Any other `fusion` than confidence and `loss` than experts is a baseline to compare with.
+    """
+
+    fusion: Fusion = "confidence"
+    loss: Loss = "experts"
     width: int = Field(default=128, ge=1)
     experts: tuple[float, ...] = Field(default=(0.0, 1.0, 2.0), min_length=1)
     dropout: float = Field(default=0.5, ge=0, lt=1)
@@ -158,7 +180,11 @@ class NetworkSpec(Frozen):
 
 
 class TrainingSpec(Frozen):
-    """`mixup` is the parameter of its Beta distribution (0: off); `folds` is 0 or at least 2."""
+    """`mixup` is the parameter of its Beta distribution (0: off); `folds` is 0 or at least 2.
+
+    `damage`: confidences learn from damaged copies too; `calibrate`: the fusion is fitted on held-out rows;
+    `smote`: synthetic rows (Chawla et al. 2002), a baseline.
+    """
 
     epochs: int = Field(default=200, ge=1)
     batch_size: int = Field(default=128, ge=1)
@@ -168,6 +194,9 @@ class TrainingSpec(Frozen):
     mixup: float = Field(default=0.5, ge=0)
     modality_dropout: float = Field(default=0.5, ge=0, lt=1)
     folds: Annotated[int, AfterValidator(_folds)] = Field(default=4, ge=0)
+    damage: bool = True
+    calibrate: bool = True
+    smote: bool = False
 
 
 ModalitySpec = Annotated[ImageSpec | TabularSpec | TextSpec | SeriesSpec, Field(discriminator="kind")]
@@ -237,7 +266,10 @@ def explain(error: ErrorDetails, data: dict[str, Any]) -> tuple[Key, str]:
             return key, "takes keys with values of their own"
     why = error["msg"].removeprefix("Value error, ")
     why = why.split(", unable to parse")[0].split(" after validation")[0]
-    return key, f"{why}, not '{value}'" if isinstance(value, str) and last != "[key]" else why
+    if isinstance(value, str) and last != "[key]":
+        known = re.findall(r"'(.*?)'", why) if error["type"] == "literal_error" else ()
+        why = f"{why}, not '{value}'{did_you_mean(value, known)}"
+    return key, why
 
 
 def locate(loc: tuple[int | str, ...], data: dict[str, Any]) -> tuple[Key, Any]:

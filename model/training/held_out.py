@@ -105,7 +105,7 @@ def gather(
     """The evidence of one modality's held-out rows, clean and damaged."""
     network, part = held_out.network, held_out.part.only([name])
     prototypes = network.confidence(name).prototypes
-    counts = torch.bincount(torch.from_numpy(part.labels), minlength=network.adjustment.shape[1])
+    counts = torch.bincount(torch.from_numpy(part.labels), minlength=network.n_classes)
     seen, targets, weights = [], [], []
     for piece in part.batches(256):
         rows, labels = tensors_of(piece.batch()).inputs[name], torch.from_numpy(piece.labels)

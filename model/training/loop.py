@@ -6,19 +6,19 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model.data.part import Part
 from model.errors import RunError
-from model.network.network import Network
+from model.network.build import AnyNetwork
 from model.network.tensors import tensors_of
 from model.spec.schema import TrainingSpec
 from model.training.augment import augment
 from model.training.objective import Objective, draw
 from model.training.state import Epoch, State
+from model.training.validate import validate
 
 # Validated and kept is a moving average of the weights over this share of all epochs: it does what
 # annealing does, so stopping early costs little, and its validation curve is smooth.
@@ -47,21 +47,26 @@ class Progress(Protocol):
 
 
 def fit_network(
-    fabric: Fabric, network: Network, stage: Stage, training: TrainingSpec, path: Path, on_epoch: Progress
+    fabric: Fabric,
+    network: AnyNetwork,
+    stage: Stage,
+    training: TrainingSpec,
+    path: Path | None,
+    on_epoch: Progress,
 ) -> list[Epoch]:
     """Train in place, going on from the checkpoint at `path` if there is one; the log of all epochs.
 
     Every epoch draws its randomness from (seed, epoch) alone, so a run that was killed and resumed
-    ends with the very same weights as one that was not. Raises RunError.
+    ends with the very same weights as one that was not. Without a path nothing is kept on disk.
+    Raises RunError.
     """
-    for parameter in (*network.confidences.parameters(), *network.fusion.parameters()):
-        parameter.requires_grad_(False)  # fitted later, on held-out rows
     optimizer = torch.optim.AdamW(parameter_groups(network), weight_decay=training.weight_decay)
     average = get_ema_multi_avg_fn(average_decay(stage, training))
     averaged = AveragedModel(network, device=fabric.device, multi_avg_fn=average, use_buffers=True)
     wrapped, stepper = fabric.setup(Objective(network), optimizer)
     state = State(network, averaged, optimizer, fabric.strategy.precision)
-    state.load(path)
+    if path:
+        state.load(path)
     for line in state.log:
         on_epoch(stage, line)
 
@@ -78,7 +83,8 @@ def fit_network(
             validated = fabric.broadcast(validate(averaged.module, stage.val, fabric.device))
         state.note(Epoch(epoch, loss, *validated, rate))
         state.finished = epoch + 1 == stage.epochs or state.waited >= training.patience
-        if fabric.is_global_zero and (state.finished or time.monotonic() - saved_at > CHECKPOINT_EVERY_S):
+        due = state.finished or time.monotonic() - saved_at > CHECKPOINT_EVERY_S
+        if path and due and fabric.is_global_zero:
             state.save(path)
             saved_at = time.monotonic()
         on_epoch(stage, state.log[-1])
@@ -87,7 +93,7 @@ def fit_network(
     return state.log
 
 
-def parameter_groups(network: Network) -> list[dict[str, Any]]:
+def parameter_groups(network: AnyNetwork) -> list[dict[str, Any]]:
     """What is trained, and at which share of the learning rate."""
     trained = {name: each for name, each in network.named_parameters() if each.requires_grad}
     pretrained = [each for name, each in trained.items() if ".backbone." in name]
@@ -130,7 +136,7 @@ def run_epoch(
             inputs[name] = augment(inputs[name])
         labels = torch.from_numpy(part.labels).to(fabric.device)
         optimizer.zero_grad()
-        loss = wrapped(inputs, rows, labels, drawn.to(fabric.device))
+        loss = wrapped(inputs, rows, labels, drawn.to(fabric.device), epoch / training.epochs)
         fabric.backward(loss)
         optimizer.step()
         averaged.update_parameters(wrapped.module.network)
@@ -155,25 +161,3 @@ def generator_of(*numbers: int) -> torch.Generator:
     """A generator that depends on these numbers alone."""
     seed = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
     return torch.Generator().manual_seed(seed)
-
-
-@torch.no_grad()
-def validate(network: nn.Module, val: Part, device: torch.device) -> tuple[float, float]:
-    """Class-balanced negative log-likelihood, and balanced accuracy, of the rows as they are.
-
-    The likelihood is that of the best temperature: being too sure is mended by calibration later, and
-    must not stop the training of what still learns to tell classes apart.
-    """
-    network.eval()
-    log_p = torch.cat(
-        [network(*tensors_of(part.batch(), device)).probabilities.log().cpu() for part in val.batches(256)]
-    ).clamp(min=-80)
-    labels = torch.from_numpy(val.labels)
-    by_class = [labels == each for each in labels.unique()]
-
-    def balanced(values: Tensor) -> float:
-        return float(torch.stack([values[rows].mean() for rows in by_class]).mean())
-
-    tempered = [F.log_softmax(log_p * sharpness, dim=1) for sharpness in torch.logspace(-1, 1, 21)]
-    likelihood = max(balanced(each.gather(1, labels[:, None]).squeeze(1)) for each in tempered)
-    return round(-likelihood, 4), balanced((log_p.argmax(1) == labels).float())

@@ -1,4 +1,4 @@
-"""What training minimises: the experts of every modality alone, and of the joint branch over any subset."""
+"""What training minimises: a network's loss over mixed samples and random subsets of their modalities."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.network.experts import expert_loss
-from model.network.network import Network, Rows
+from model.network.build import AnyNetwork
+from model.network.ragged import Rows, embed, scatter
 
 
 class Draw(NamedTuple):
@@ -66,30 +66,30 @@ def partners(presence: Tensor, generator: torch.Generator) -> Tensor:
 class Objective(nn.Module):
     """The loss of a batch. A module, so that data-parallel training can wrap it."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: AnyNetwork) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, inputs: Rows, rows: Rows, labels: Tensor, drawn: Draw) -> Tensor:
-        """Mean loss of the joint branch plus those of the modalities alone.
+    def forward(self, inputs: Rows, rows: Rows, labels: Tensor, drawn: Draw, progress: float) -> Tensor:
+        """Mean loss of a batch; `progress` is the share of the training done, 0..1.
 
         Mixup (Zhang et al. 2018) is of embeddings, so that it serves every kind. All modalities of a
         sample have the same partner.
         """
         network, size = self.network, len(labels)
-        encoded = network.encode(inputs)
-        embeddings = network.scatter([each.embedding for each in encoded.values()], rows, size)
-        presence = network.scatter([torch.ones_like(rows[name]) for name in encoded], rows, size)  # (B, M)
-        target = F.one_hot(labels, network.adjustment.shape[1]).to(embeddings.dtype)
+        names = network.modalities
+        present = [
+            embed(encoder, inputs[name], training=True)
+            for name, encoder in zip(names, network.encoders, strict=True)
+        ]
+        at = [rows[name] for name in names]
+        embeddings = scatter(present, at, size)
+        presence = scatter([torch.ones_like(each) for each in at], at, size)  # (B, M)
+        target = F.one_hot(labels, network.n_classes).to(embeddings.dtype)
 
         embeddings = blend(embeddings, drawn.partner, drawn.share)
         target = blend(target, drawn.partner, drawn.share)
-
-        total = expert_loss(network.joint(embeddings, drawn.u), network.adjustment, target).mean()
-        for m, head in enumerate(network.heads):
-            loss = expert_loss(head(embeddings[:, m]), network.adjustment, target)
-            total = total + (loss * presence[:, m]).sum() / presence[:, m].sum().clamp(min=1)
-        return total
+        return network.loss(embeddings, presence, drawn.u, target, progress)
 
 
 def blend(values: Tensor, partner: Tensor, share: Tensor) -> Tensor:

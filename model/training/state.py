@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from model.network.network import Network
+from model.network.build import AnyNetwork
 from model.training import checkpoint
 
 
@@ -37,7 +37,7 @@ class Best(NamedTuple):
 class State:
     """What is trained, and how far it is. `waited` counts the epochs since the best one."""
 
-    network: Network
+    network: AnyNetwork
     averaged: AveragedModel
     optimizer: Optimizer
     precision: Precision

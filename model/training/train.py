@@ -1,4 +1,4 @@
-"""One run: the final network, the fold networks, what is fitted on held-out rows, and the bundle.
+"""One run: from a spec to a bundle.
 
 A run's folder holds run.json (what it was started with), for each stage a checkpoint and its log as
 CSV, and the bundle.
@@ -8,30 +8,24 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from lightning_fabric import Fabric
 
 from model.data.dataset import load_dataset
-from model.data.folds import folds
 from model.data.part import Dataset
 from model.errors import RunError, TableError
 from model.export.bundle import write_bundle
 from model.network.build import build_network, check_encoders
-from model.network.network import Network
 from model.spec.schema import Spec
 from model.training import checkpoint
-from model.training.held_out import HeldOut, fit_confidence, fit_fusion, set_prototypes
-from model.training.loop import Stage, best_epochs, fit_network, generator_of
-from model.training.state import Epoch, read_log
+from model.training.fit import FINAL, OnEpoch, fit_held_out, set_up_torch, train_stages
+from model.training.state import read_log
 from service.bundle import sha256
 
-FINAL, TRAINED, RUN, BUNDLE = "final", "trained.pt", "run.json", "bundle"
+TRAINED, RUN, BUNDLE = "trained.pt", "run.json", "bundle"
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-SMALL_BATCH = 2**20  # numbers; 128 grey pictures of 90 x 90, or texts of 64 words
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +55,7 @@ class Listener(NamedTuple):
     """Who hears how far a run is."""
 
     on_load: Callable[[str, int, int], None]  # modality, rows done, rows in all
-    on_epoch: Callable[[Stage, Epoch, int], None]  # the last is the number of stages
+    on_epoch: OnEpoch
     on_step: Callable[[str], None]  # what is being done now
 
 
@@ -87,13 +81,11 @@ def train(
         checkpoint.replace(run / RUN, json.dumps(begun, indent=1).encode())
     if not (run / TRAINED).exists():
         fabric.launch()  # from here on there may be several processes
-        network, held_out = train_stages(fabric, spec, dataset, run, listener)
+        stages = train_stages(spec, dataset, fabric=fabric, folder=run, on_epoch=listener.on_epoch)
         if not fabric.is_global_zero:
             return None
-        listener.on_step("fitting confidences and fusion on held-out rows")
-        fit_confidence(network, held_out, dataset.modalities, seed=spec.seed, device=fabric.device)
-        fit_fusion(network, held_out, seed=spec.seed, device=fabric.device)
-        checkpoint.save(run / TRAINED, network.state_dict())
+        listener.on_step("fitting on held-out rows")
+        checkpoint.save(run / TRAINED, fit_held_out(stages, spec).state_dict())
     listener.on_step("exporting and checking the graphs on every subset")
     for left_over in run.glob(f".{BUNDLE}.*"):  # of an export that was killed
         shutil.rmtree(left_over)
@@ -171,49 +163,3 @@ def differing(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> 
         elif old != new and f"{prefix}{key}" != "table":
             keys.append(f"{prefix}{key}")
     return keys
-
-
-def set_up_torch(spec: Spec, dataset: Dataset) -> None:
-    """The same numbers every time, and no threads that take longer to wake than their work takes."""
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # saves a tenth
-    numbers = 0  # of a row, that the encoders' first layers go through
-    for name, modality in dataset.modalities.items():
-        size = prod(dataset.train.inputs[name].shape[1:])
-        numbers += size * spec.network.width if modality.kind == "text" else size
-    if numbers * spec.training.batch_size < SMALL_BATCH:
-        torch.set_num_threads(1)
-
-
-def train_stages(
-    fabric: Fabric, spec: Spec, dataset: Dataset, run: Path, listener: Listener
-) -> tuple[Network, list[HeldOut]]:
-    """The final network, and each network with the rows it has not seen."""
-    set_up_torch(spec, dataset)
-    augmented = frozenset(
-        name for name, each in spec.modalities.items() if each.kind == "image" and each.augment
-    )
-    n_stages = 1 + spec.training.folds
-
-    def trained(stage: Stage) -> tuple[Network, list[Epoch]]:
-        torch.manual_seed(generator_of(stage.seed).initial_seed())
-        network = build_network(spec, dataset)
-        log = fit_network(
-            fabric, network, stage, spec.training, run / f"{stage.name}.pt",
-            lambda stage, epoch: listener.on_epoch(stage, epoch, n_stages),
-        )  # fmt: skip
-        set_prototypes(network, stage.train, fabric.device)
-        return network, log
-
-    final = Stage(FINAL, spec.seed, dataset.train, dataset.val, spec.training.epochs, augmented)
-    network, log = trained(final)
-    held_out = [HeldOut(network, dataset.val)]
-    for k, (others, own) in enumerate(
-        folds(dataset.train.labels, dataset.groups, spec.training.folds, spec.seed)
-    ):
-        # No early stopping: what is held out must stay unseen. As many epochs as the final network took.
-        stage = Stage(
-            f"fold-{k}", spec.seed + 1 + k, dataset.train.take(others), None, best_epochs(log), augmented
-        )
-        held_out.append(HeldOut(trained(stage)[0], dataset.train.take(own)))
-    return network, held_out

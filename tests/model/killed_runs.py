@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from model.export import bundle
 from model.spec.schema import Spec, load_spec
-from model.training import checkpoint, held_out, loop, train
+from model.training import checkpoint, fit, held_out, loop, train
 from service.bundle import sha256
 
 SILENT = train.Listener(lambda *_: None, lambda *_: None, lambda _: None)
@@ -58,9 +58,9 @@ TRAINING = {
     **{f"in the middle of file {n}": in_write(n, after=False) for n in (1, 3, 5, 8)},
     **{f"after file {n}": in_write(n, after=True) for n in (1, 2, 4, 6)},
     "before the first epoch": at_call(loop, "run_epoch"),
-    "between two stages": at_call(train, "set_prototypes"),
-    "before confidences are fitted": at_call(train, "fit_confidence"),
-    "before the fusion is fitted": at_call(train, "fit_fusion"),
+    "between two stages": at_call(fit, "set_prototypes"),
+    "before confidences are fitted": at_call(fit, "fit_confidence"),
+    "before the fusion is fitted": at_call(fit, "fit_fusion"),
     "before the export": at_call(train, "export_run"),
 }
 EXPORT = {

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.network.fusion import Fusion, JointBranch, modulation
+from model.network.fusion import Fusion, modulation
 
 
 def fusion_of(a: float, kappa: list[float], share: list[float]) -> Fusion:
@@ -79,17 +79,6 @@ def test_a_modality_enters_the_joint_branch_whole_until_it_has_half_of_its_share
     presence = torch.tensor([[True, True, False], [True, True, True]])
     expected = torch.tensor([[1.0, 0.4, 0.0], [1.0, 1.0, 1.0]])
     torch.testing.assert_close(modulation(weights, presence), expected)
-
-
-def test_a_modality_that_is_out_leaves_the_token_alone() -> None:
-    joint = JointBranch(2, width=4, n_experts=3, n_classes=2, dropout=0.5).eval()
-    torch.nn.init.normal_(joint.missing)
-    embeddings = torch.randn(1, 2, 4)
-    other = embeddings.clone()
-    other[0, 1] = torch.randn(4)
-    without = torch.tensor([[1.0, 0.0]])
-    torch.testing.assert_close(joint(embeddings, without), joint(other, without))
-    assert not torch.allclose(joint(embeddings, torch.ones(1, 2)), joint(other, torch.ones(1, 2)))
 
 
 def test_what_is_fitted_is_told_as_it_is_used() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from model.data.part import Part
 from model.network.encoders.mlp import Mlp
+from model.network.long_tail import experts
 from model.network.network import Network
 from model.training.damage import damage
 from model.training.held_out import (
@@ -46,7 +47,7 @@ def network_of(n_classes: int = 2, *names: str) -> Network:
     names = names or ("one",)
     return Network(
         {name: Mlp(TWO_NUMBERS, width=8, dropout=0.0, input_dropout=0.0) for name in names},
-        width=8, taus=(0.0, 1.0), prior=torch.full((n_classes,), 1 / n_classes), dropout=0.0,
+        width=8, n_classes=n_classes, tail=experts(torch.ones(n_classes), (0.0, 1.0)), dropout=0.0,
         n_prototypes=dict.fromkeys(names, 4),
     ).eval()  # fmt: skip
 

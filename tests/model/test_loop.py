@@ -15,8 +15,9 @@ from model.network.build import build_network
 from model.network.network import Answer
 from model.spec.schema import TrainingSpec
 from model.training import checkpoint, loop
-from model.training.loop import Stage, best_epochs, fit_network, generator_of, learning_rate, validate
+from model.training.loop import Stage, best_epochs, fit_network, generator_of, learning_rate
 from model.training.state import Epoch
+from model.training.validate import validate
 
 
 def test_the_rate_warms_up_and_falls_to_nearly_nothing() -> None:

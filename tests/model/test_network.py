@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from model.data.part import Part
 from model.export.graphs import eager, example_of
 from model.network.encoders.mlp import Mlp
+from model.network.long_tail import experts
 from model.network.network import Network
 from service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Output, open_graph, read_manifest
 from service.bundle.manifest import BooleanColumn, TabularModality
@@ -126,7 +127,7 @@ def tiny() -> Network:
     modality = TabularModality(columns=(BooleanColumn(name="a"), BooleanColumn(name="b")), width=2)
     return Network(
         {name: Mlp(modality, width=4, dropout=0.5, input_dropout=0.2) for name in ("one", "two")},
-        width=4, taus=(0.0, 1.0), prior=torch.tensor([0.5, 0.5]), dropout=0.5,
+        width=4, n_classes=2, tail=experts(torch.ones(2), (0.0, 1.0)), dropout=0.5,
         n_prototypes={"one": 3, "two": 3},
     )  # fmt: skip
 

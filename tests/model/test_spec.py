@@ -89,7 +89,7 @@ def test_scalars_mean_what_the_spec_says_and_not_what_yaml_guesses(load) -> None
         ("    kind: tabular\n", "", "7: modalities.rna.kind: is required: image, tabular, text, series"),
         ("columns: rna_*", "columns: rna_*\n    types: {rna_1: numbr}",
          "10: modalities.rna.types.rna_1: "
-         "Input should be 'number', 'boolean' or 'category', not 'numbr'"),
+         "Input should be 'number', 'boolean' or 'category', not 'numbr'; did you mean 'number'?"),
         ("columns: rna_*", "columns: []",
          "9: modalities.rna.columns: Value should have at least 1 item"),
         ("label: label\n", "", "1: label: is required"),
@@ -97,6 +97,13 @@ def test_scalars_mean_what_the_spec_says_and_not_what_yaml_guesses(load) -> None
         ("training:", "trainin:", "11: trainin: unknown key; did you mean 'training'?"),
         ("epochs: 7", "epoch: 7", "12: training.epoch: unknown key; did you mean 'epochs'?"),
         ("epochs: 7", "folds: 1", "12: training.folds: takes 0 (none), or at least 2, not '1'"),
+        ("epochs: 7", "epochs: 7\nnetwork: {fusion: concatt}",
+         "13: network.fusion: Input should be 'confidence', 'uniform', 'late', 'single', 'concat', 'tensor' or "
+         "'dynamics', not 'concatt'; did you mean 'concat'?"),
+        ("epochs: 7", "epochs: 7\nnetwork: {loss: focall}",
+         "13: network.loss: Input should be 'experts', 'cross_entropy', 'class_balanced', 'focal', 'ldam_drw', "
+         "'balanced_softmax', 'logit_adjustment', 'abc', 'reslt' or 'ace', not 'focall'; "
+         "did you mean 'focal'?"),
         ("epochs: 7", "learning_rate: nan",
          "12: training.learning_rate: Input should be a finite number, not 'nan'"),
         ("  epochs: 7\n", "  - epochs\n", "11: training: takes keys with values of their own"),

@@ -14,6 +14,7 @@ from model.errors import RunError, SpecError, TableError
 from model.evaluation.evaluate import predict_part
 from model.export.graphs import eager
 from model.spec.schema import load_spec
+from model.training import fit as fitting
 from model.training import train as module
 from model.training.state import read_log
 from model.training.train import RUN, TRAINED, Hardware, Listener, differing, export_run, train
@@ -235,22 +236,24 @@ def test_unusual_tables_and_specs_train(lesions, change, overrides) -> None:
 
 @pytest.mark.usefixtures("no_export")
 def test_what_is_held_out_was_not_trained_on(lesions, monkeypatch) -> None:
-    seen, held_out = {}, []
+    trained, held_out = [], []
 
     def spy_on(fabric, network, stage, *rest):
-        seen[id(network)] = rows_of(stage.train)
+        trained.append((network, rows_of(stage.train)))
         return fitted(fabric, network, stage, *rest)
 
     def rows_of(part: Part) -> set[int]:
         return set(part.position["clinical"].tolist())
 
-    fitted = module.fit_network
-    monkeypatch.setattr(module, "fit_network", spy_on)
-    monkeypatch.setattr(module, "fit_confidence", lambda network, given, *_, **__: held_out.extend(given))
-    monkeypatch.setattr(module, "fit_fusion", lambda *_, **__: None)
+    fitted = fitting.fit_network
+    monkeypatch.setattr(fitting, "fit_network", spy_on)
+    monkeypatch.setattr(fitting, "fit_confidence", lambda network, given, *_, **__: held_out.extend(given))
+    monkeypatch.setattr(fitting, "fit_fusion", lambda *_, **__: None)
     begin(lesions)
-    assert len(held_out) == 3
-    assert all(not rows_of(part) & seen[id(network)] for network, part in held_out)
+    assert len(held_out) == len(trained) == 3
+    for (network, part), (own, seen) in zip(held_out, trained, strict=True):
+        assert not rows_of(part) & seen
+        assert torch.equal(network.joint.project, own.joint.project)
     folds = [rows_of(part) for _, part in held_out[1:]]
     assert set.union(*folds) == rows_of(lesions.load().train)
 

@@ -1,0 +1,33 @@
+"""Ragged batches: for each modality the present rows only, and the sample that each belongs to.
+
+Letters: B samples, n_m present rows of modality m, M modalities, W width.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+Rows = Mapping[str, Tensor]
+
+
+def embed(encoder: nn.Module, rows: Tensor, *, training: bool) -> Tensor:
+    """Rows of one modality through its encoder: (n, ...) -> (n, W)"""
+    if not training:
+        embedding: Tensor = encoder(rows)
+        return embedding
+    several = len(rows) > 1  # batch norm cannot learn from one row
+    if encoder.training != several:
+        encoder.train(several)
+    # Without rows a blank one goes through, so that every weight has a gradient on every device.
+    filled = rows if len(rows) else rows.new_zeros((1, *rows.shape[1:]))
+    embedding = encoder(filled)
+    return embedding[: len(rows)]
+
+
+def scatter(present: Sequence[Tensor], rows: Sequence[Tensor], size: int) -> Tensor:
+    """Lay the rows of each modality, (n_m, ...) each, at their samples: (B, M, ...), absent slots 0."""
+    slots = present[0].new_zeros((len(present), size, *present[0].shape[1:]), dtype=torch.float32)
+    for m, (at, values) in enumerate(zip(rows, present, strict=True)):
+        slots = slots.index_put((torch.full_like(at, m), at), values.to(slots.dtype))
+    return slots.transpose(0, 1)
