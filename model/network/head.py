@@ -48,14 +48,12 @@ def votes_of(heads: Iterable[nn.Module], embeddings: Tensor) -> Tensor:
 
 
 def losses_alone(
-    heads: Iterable[nn.Module], embeddings: Tensor, presence: Tensor, target: Tensor, progress: float
-) -> Tensor:
+    heads: Iterable[nn.Module], tail: LongTail, embeddings: Tensor, presence: Tensor, target: Tensor,
+    progress: float,
+) -> Tensor:  # fmt: skip
     """Each modality's mean loss over the samples that have it: (B, M, W), (B, M), (B, C) -> (M,)"""
-    losses = torch.stack(
-        [head.loss(embeddings[:, m], target, progress) for m, head in enumerate(heads)],  # type: ignore[operator]
-        dim=1,
-    )
-    return mean_of_present(losses, presence)
+    logits = torch.stack([head(embeddings[:, m]) for m, head in enumerate(heads)], dim=1)  # (B, M, E, C)
+    return mean_of_present(tail.loss(logits, target[:, None, :], progress), presence)
 
 
 def mean_of_present(values: Tensor, presence: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ Letters: B samples, M modalities, W width, E experts, C classes.
 import torch
 from torch import Tensor, nn
 
+from model.network.dropout import Dropout
 from model.network.head import Head
 from model.network.long_tail import LongTail
 
@@ -42,4 +43,4 @@ class JointBranch(nn.Module):
 
 def hidden_layers(width: int, dropout: float) -> nn.Sequential:
     """What stands between a representation of all modalities and its head."""
-    return nn.Sequential(nn.ReLU(), nn.LayerNorm(width, elementwise_affine=False), nn.Dropout(dropout))
+    return nn.Sequential(nn.ReLU(), nn.LayerNorm(width, elementwise_affine=False), Dropout(dropout))

@@ -42,7 +42,7 @@ class LongTail(NamedTuple):
         return (target * self.costs(logits, progress)).sum(-1)
 
     def experts(self, logits: Tensor) -> Tensor:
-        """What each expert says free of the training prior, (..., E, C); or, as one, all of them (..., 1, C)."""
+        """What they say free of the training prior: each expert (..., E, C), or all as one (..., 1, C)."""
         return logits if self.answer is aggregate else self.answer(logits).unsqueeze(-2)
 
 

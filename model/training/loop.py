@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model.data.part import Part
 from model.errors import RunError
@@ -16,6 +15,7 @@ from model.network.build import AnyNetwork
 from model.network.tensors import tensors_of
 from model.spec.schema import TrainingSpec
 from model.training.augment import augment
+from model.training.average import Average
 from model.training.objective import Objective, draw
 from model.training.state import Epoch, State
 from model.training.validate import validate
@@ -60,11 +60,11 @@ def fit_network(
     ends with the very same weights as one that was not. Without a path nothing is kept on disk.
     Raises RunError.
     """
-    optimizer = torch.optim.AdamW(parameter_groups(network), weight_decay=training.weight_decay)
-    average = get_ema_multi_avg_fn(average_decay(stage, training))
-    averaged = AveragedModel(network, device=fabric.device, multi_avg_fn=average, use_buffers=True)
-    wrapped, stepper = fabric.setup(Objective(network), optimizer)
-    state = State(network, averaged, optimizer, fabric.strategy.precision)
+    fused = fabric.device.type in ("cpu", "cuda")  # the whole step in one call
+    optimizer = torch.optim.AdamW(parameter_groups(network), weight_decay=training.weight_decay, fused=fused)
+    wrapped, stepper = fabric.setup(Objective(network).train(), optimizer)
+    average = Average(network, average_decay(stage, training))
+    state = State(network, average.network, optimizer, fabric.strategy.precision)
     if path:
         state.load(path)
     for line in state.log:
@@ -76,11 +76,11 @@ def fit_network(
         rate = learning_rate(training, epoch)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["pace"]
-        loss = run_epoch(fabric, wrapped, stepper, averaged, stage, training, epoch)
+        loss = run_epoch(fabric, wrapped, stepper, average, stage, training, epoch)
         validated = (np.nan, np.nan)
         if stage.val is not None:
             # Batch norm's statistics differ between devices; all must stop at the same epoch.
-            validated = fabric.broadcast(validate(averaged.module, stage.val, fabric.device))
+            validated = fabric.broadcast(validate(average.network, stage.val, fabric.device))
         state.note(Epoch(epoch, loss, *validated, rate))
         state.finished = epoch + 1 == stage.epochs or state.waited >= training.patience
         due = state.finished or time.monotonic() - saved_at > CHECKPOINT_EVERY_S
@@ -114,14 +114,13 @@ def learning_rate(training: TrainingSpec, epoch: int) -> float:
 
 
 def run_epoch(
-    fabric: Fabric, wrapped: Any, optimizer: Any, averaged: AveragedModel, stage: Stage,
+    fabric: Fabric, wrapped: Any, optimizer: Any, average: Average, stage: Stage,
     training: TrainingSpec, epoch: int,
 ) -> float:  # fmt: skip
     """One pass over the training rows, each device on its share of every batch; the mean loss."""
     order = torch.randperm(len(stage.train), generator=generator_of(stage.seed, epoch)).numpy()
     own = generator_of(stage.seed, epoch, 1 + fabric.global_rank)
     torch.manual_seed(own.initial_seed())  # dropout and augmentation
-    wrapped.train()
     losses: list[Tensor] = []
     # Batches of nearly equal size: a last one of one row would upset batch norm.
     for index in np.array_split(order, max(1, round(len(order) / training.batch_size))):
@@ -131,15 +130,15 @@ def run_epoch(
             torch.from_numpy(part.presence()), dropout=training.modality_dropout, mixup=training.mixup,
             generator=own,
         )  # fmt: skip
-        inputs, rows, _ = tensors_of(part.batch(), fabric.device)
+        inputs, rows, presence = tensors_of(part.batch(), fabric.device)
         for name in stage.augmented:
             inputs[name] = augment(inputs[name])
         labels = torch.from_numpy(part.labels).to(fabric.device)
         optimizer.zero_grad()
-        loss = wrapped(inputs, rows, labels, drawn.to(fabric.device), epoch / training.epochs)
+        loss = wrapped(inputs, rows, presence, labels, drawn.to(fabric.device), epoch / training.epochs)
         fabric.backward(loss)
         optimizer.step()
-        averaged.update_parameters(wrapped.module.network)
+        average.update()
         losses.append(loss.detach())
     mean = fabric.all_reduce(torch.stack(losses).mean())
     assert isinstance(mean, Tensor)

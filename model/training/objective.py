@@ -70,7 +70,9 @@ class Objective(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, inputs: Rows, rows: Rows, labels: Tensor, drawn: Draw, progress: float) -> Tensor:
+    def forward(
+        self, inputs: Rows, rows: Rows, presence: Tensor, labels: Tensor, drawn: Draw, progress: float
+    ) -> Tensor:
         """Mean loss of a batch; `progress` is the share of the training done, 0..1.
 
         Mixup (Zhang et al. 2018) is of embeddings, so that it serves every kind. All modalities of a
@@ -82,9 +84,11 @@ class Objective(nn.Module):
             embed(encoder, inputs[name], training=True)
             for name, encoder in zip(names, network.encoders, strict=True)
         ]
-        at = [rows[name] for name in names]
-        embeddings = scatter(present, at, size)
-        presence = scatter([torch.ones_like(each) for each in at], at, size)  # (B, M)
+        # Nothing is absent: what there is, is in order.
+        complete = all(len(each) == size for each in present)
+        embeddings = (
+            torch.stack(present, 1) if complete else scatter(present, [rows[name] for name in names], size)
+        )
         target = F.one_hot(labels, network.n_classes).to(embeddings.dtype)
 
         embeddings = blend(embeddings, drawn.partner, drawn.share)

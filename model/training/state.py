@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from lightning_fabric.plugins.precision import Precision
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
 
 from model.network.build import AnyNetwork
 from model.training import checkpoint
@@ -38,7 +37,7 @@ class State:
     """What is trained, and how far it is. `waited` counts the epochs since the best one."""
 
     network: AnyNetwork
-    averaged: AveragedModel
+    averaged: AnyNetwork
     optimizer: Optimizer
     precision: Precision
     log: list[Epoch] = field(default_factory=list)
@@ -54,11 +53,11 @@ class State:
         self.waited += 1
         # Of equals the later: it has annealed further.
         if self.best is None or epoch.val_loss <= self.best.val_loss:
-            self.best, self.waited = Best(epoch.val_loss, snapshot(self.averaged.module)), 0
+            self.best, self.waited = Best(epoch.val_loss, snapshot(self.averaged)), 0
 
     def keep_best(self) -> None:
         """Give the network the best weights, or those of the last epoch if nothing was validated."""
-        self.network.load_state_dict(self.best.weights if self.best else self.averaged.module.state_dict())
+        self.network.load_state_dict(self.best.weights if self.best else self.averaged.state_dict())
         self.network.eval()
 
     def save(self, path: Path) -> None:

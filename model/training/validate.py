@@ -38,7 +38,8 @@ def judged(network: nn.Module, val: Part, device: torch.device) -> tuple[float, 
 @torch.no_grad()
 def answered(network: nn.Module, part: Part, device: torch.device) -> tuple[Tensor, Tensor]:
     """Log-probabilities (n, C) and labels (n,) of a part's rows."""
-    network.eval()
+    if network.training:
+        network.eval()
     log_p = torch.cat(
         [network(*tensors_of(piece.batch(), device)).probabilities.log().cpu() for piece in part.batches(256)]
     )

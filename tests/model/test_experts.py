@@ -30,9 +30,7 @@ def test_an_adjustment_is_tau_times_the_logarithm_of_the_prior() -> None:
 def test_the_loss_of_an_undecided_row_is_that_of_the_adjusted_prior() -> None:
     # Adjusted with tau 0, 1, 2 the prior 3/4, 1/4 becomes 1/2, 1/2 and 3/4, 1/4 and 9/10, 1/10.
     undecided, tail = torch.zeros(1, 3, 2), experts(COUNTS, (0.0, 1.0, 2.0))
-    assert float(tail.loss(undecided, FIRST, 0.0)) == pytest.approx(
-        (log(2) + log(4 / 3) + log(10 / 9)) / 3
-    )
+    assert float(tail.loss(undecided, FIRST, 0.0)) == pytest.approx((log(2) + log(4 / 3) + log(10 / 9)) / 3)
     assert float(tail.loss(undecided, SECOND, 0.0)) == pytest.approx((log(2) + log(4) + log(10)) / 3)
 
 

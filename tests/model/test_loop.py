@@ -128,15 +128,14 @@ def test_without_validation_rows_the_last_average_is_kept(fit, tmp_path) -> None
     assert len(log) == 6
     assert all(math.isnan(line.val_loss) for line in log)
     state = checkpoint.load(tmp_path / "a.pt")
-    assert all(
-        torch.equal(value, state["averaged"][f"module.{name}"])
-        for name, value in network.state_dict().items()
-    )
+    assert all(torch.equal(value, state["averaged"][name]) for name, value in network.state_dict().items())
 
 
 def test_the_loss_falls(fit, tmp_path) -> None:
-    _, log = fit(tmp_path / "a.pt", epochs=30, patience=30, mixup=0.0, modality_dropout=0.0)
-    assert log[-1].loss < 0.8 * log[0].loss
+    _, log = fit(tmp_path / "a.pt", epochs=60, patience=60, mixup=0.0, modality_dropout=0.0)
+    # A dozen rows under dropout: one epoch alone is noisy.
+    first, last = (np.mean([line.loss for line in some]) for some in (log[:10], log[-10:]))
+    assert last < 0.85 * first, (first, last)
 
 
 @pytest.mark.parametrize("stopped_after", [0, 1, 4])

@@ -75,7 +75,6 @@ def objective() -> Objective:
     network = Network(
         {name: Mlp(modality, width=4, dropout=0.0, input_dropout=0.0) for name in ("one", "two")},
         width=4, n_classes=2, tail=experts(torch.tensor([3, 1]), (0.0, 1.0)), dropout=0.0,
-        n_prototypes={"one": 3, "two": 3},
     )  # fmt: skip
     for head in (*network.heads, network.joint.head):
         torch.nn.init.zeros_(head.linear.weight)
@@ -93,7 +92,7 @@ def test_the_loss_by_hand() -> None:
     rows = {"one": torch.tensor([0, 1]), "two": torch.tensor([1])}  # the first sample lacks `two`
     inputs = {name: torch.randn(len(at), 2) for name, at in rows.items()}
     presence = torch.tensor([[True, False], [True, True]])
-    loss = objective()(inputs, rows, torch.tensor([0, 1]), no_mixing(presence), 0.0)
+    loss = objective()(inputs, rows, presence, torch.tensor([0, 1]), no_mixing(presence), 0.0)
     joint, one, two = (first + second) / 2, (first + second) / 2, second
     assert loss.item() == pytest.approx(joint + one + two)
 
@@ -102,7 +101,7 @@ def test_the_loss_of_a_modality_nobody_has_is_zero() -> None:
     rows = {"one": torch.tensor([0, 1]), "two": torch.zeros(0, dtype=torch.int64)}
     inputs = {"one": torch.randn(2, 2), "two": torch.zeros(0, 2)}
     presence = torch.tensor([[True, False], [True, False]])
-    loss = objective()(inputs, rows, torch.tensor([0, 0]), no_mixing(presence), 0.0)
+    loss = objective()(inputs, rows, presence, torch.tensor([0, 0]), no_mixing(presence), 0.0)
     assert loss.item() == pytest.approx(2 * (log(2) + log(4 / 3)) / 2)
 
 
@@ -110,7 +109,7 @@ def test_a_mixed_sample_is_its_share_of_both_labels() -> None:
     rows = {name: torch.tensor([0, 1]) for name in ("one", "two")}
     inputs = {name: torch.randn(2, 2) for name in rows}
     drawn = Draw(torch.ones(2, 2), torch.tensor([1, 0]), torch.tensor(0.75))
-    loss = objective()(inputs, rows, torch.tensor([0, 1]), drawn, 0.0)
+    loss = objective()(inputs, rows, drawn.u > 0, torch.tensor([0, 1]), drawn, 0.0)
     # Undecided experts lose the same on a mix of targets as on the targets themselves, mixed.
     first, second = (log(2) + log(4 / 3)) / 2, (log(2) + log(4)) / 2
     assert loss.item() == pytest.approx(3 * (first + second) / 2)
@@ -120,7 +119,7 @@ def test_every_trained_weight_gets_a_gradient() -> None:
     wrapped = objective()
     rows = {"one": torch.tensor([0, 1]), "two": torch.zeros(0, dtype=torch.int64)}
     inputs = {"one": torch.randn(2, 2), "two": torch.zeros(0, 2)}
-    drawn = no_mixing(torch.tensor([[True, False]] * 2))
-    wrapped(inputs, rows, torch.tensor([0, 1]), drawn, 0.0).backward()
+    presence = torch.tensor([[True, False]] * 2)
+    wrapped(inputs, rows, presence, torch.tensor([0, 1]), no_mixing(presence), 0.0).backward()
     without = {name for name, p in wrapped.network.named_parameters() if p.grad is None}
     assert all(name.startswith(("confidences.", "fusion.")) for name in without)

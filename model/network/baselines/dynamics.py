@@ -55,7 +55,7 @@ class Dynamics(nn.Module):
     ) -> Tensor:
         """All four losses; modalities whose u is 0 are left out of the concatenation."""
         seen = self.seen(embeddings)
-        alone = losses_alone(self.heads, seen.gated, presence, target, progress)
+        alone = losses_alone(self.heads, self.tail, seen.gated, presence, target, progress)
         with torch.no_grad():
             votes = [self.tail.answer(head(seen.gated[:, m])) for m, head in enumerate(self.heads)]
             true_class = (torch.stack(votes, 1).exp() * target[:, None, :]).sum(-1)

@@ -13,6 +13,7 @@ class Late(nn.Module):
 
     def __init__(self, n_modalities: int, width: int, tail: LongTail, n_classes: int, dropout: float) -> None:
         super().__init__()
+        self.tail = tail
         self.heads = make_heads(n_modalities, width, tail, n_classes)
 
     def forward(self, embeddings: Tensor, presence: Tensor) -> Fused:
@@ -26,4 +27,4 @@ class Late(nn.Module):
         self, embeddings: Tensor, presence: Tensor, u: Tensor, target: Tensor, progress: float
     ) -> Tensor:
         """The modalities' losses, summed."""
-        return losses_alone(self.heads, embeddings, presence, target, progress).sum()
+        return losses_alone(self.heads, self.tail, embeddings, presence, target, progress).sum()

@@ -15,6 +15,7 @@ class Single(nn.Module):
 
     def __init__(self, n_modalities: int, width: int, tail: LongTail, n_classes: int, dropout: float) -> None:
         super().__init__()
+        self.tail = tail
         self.heads = make_heads(n_modalities, width, tail, n_classes)
         self.register_buffer("ranks", torch.arange(n_modalities))
 
@@ -29,4 +30,4 @@ class Single(nn.Module):
         self, embeddings: Tensor, presence: Tensor, u: Tensor, target: Tensor, progress: float
     ) -> Tensor:
         """The modalities' losses, summed: each encoder and head learns from its own alone."""
-        return losses_alone(self.heads, embeddings, presence, target, progress).sum()
+        return losses_alone(self.heads, self.tail, embeddings, presence, target, progress).sum()
