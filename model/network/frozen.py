@@ -16,7 +16,7 @@ from model.data.dataset import OnProgress
 from model.data.part import Dataset
 from model.network.encoders.pretrained import Backbone, Pretrained
 
-BATCH = 16  # pictures; the feature maps of many more do not stay near a processor
+BATCH = 8  # pictures; the feature maps of many more do not stay near a processor
 
 Report = Callable[[int, int], None]  # pictures done, pictures in all
 

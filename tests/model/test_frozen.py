@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from model.errors import SpecError
+from model.network.build import build_network
 from model.network.encoders import build_encoder
 from model.network.encoders.pretrained import Backbone, Pretrained
 from model.network.frozen import backbone_features, with_features
@@ -27,14 +28,14 @@ def cache(tmp_path, monkeypatch) -> Path:
     return tmp_path / "cache"
 
 
-def encoder_of(trained: str, seed: int = 0) -> Pretrained:
+def encoder_of(trained: str, seed: int = 0, flips: bool = False) -> Pretrained:
     """A small backbone with batch norm, whose second convolution is its last block."""
     torch.manual_seed(seed)
     network = nn.Sequential(
         nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 3, 2), nn.BatchNorm2d(6)
     )
-    backbone = Backbone(network, mean=(0.5,) * 3, std=(0.2,) * 3, last=("3.", "4."))
-    return Pretrained(backbone, MODALITY, width=5, dropout=0.5, input_dropout=0.2, trained=trained)
+    backbone = Backbone(network, mean=(0.5,) * 3, std=(0.2,) * 3, last=("3.", "4."), flips=flips)
+    return Pretrained(backbone, MODALITY, width=5, dropout=0.5, trained=trained)
 
 
 def pictures(n: int) -> Tensor:
@@ -110,7 +111,7 @@ def test_features_are_those_that_the_encoder_computes_and_are_computed_once(lesi
     dataset, encoder, reports = lesions.load(), encoder_of("none"), []
     for _ in range(2):
         changed = with_features(dataset, {"image": encoder}, on_progress=lambda *seen: reports.append(seen))
-    assert reports == [("image", 16, 22), ("image", 22, 22)]
+    assert reports == [("image", 8, 22), ("image", 16, 22), ("image", 22, 22)]
     assert len(list(cache.iterdir())) == 1
     for part in ("train", "val", "test"):
         given, made = getattr(dataset, part), getattr(changed, part)
@@ -137,13 +138,26 @@ def test_other_weights_other_layers_and_other_pictures_have_other_features(cache
     strided = encoder_of("none").backbone
     strided.network[3].stride = (1, 1)
     backbone_features(strided, rows)
-    assert len(list(cache.iterdir())) == 4
+    backbone_features(encoder_of("none", flips=True).backbone, rows)
+    assert len(list(cache.iterdir())) == 5
 
 
+@torch.no_grad()
+def test_with_flips_all_mirror_images_have_the_same_features() -> None:
+    encoder, plain, rows = encoder_of("none", flips=True).eval(), encoder_of("none").eval(), pictures(5)
+    images = [rows, rows.flip(3), rows.flip(2), rows.flip(2, 3)]
+    expected = torch.stack([plain.features(each) for each in images]).mean(0)
+    for each in images:
+        torch.testing.assert_close(encoder.features(each), expected, atol=1e-5, rtol=0)
+    assert not torch.allclose(plain.features(rows), expected, atol=1e-3)
+    assert encoder(rows[:0]).shape == (0, 5)
+
+
+@pytest.mark.parametrize("flips", [False, True], ids=["as it is", "flipped"])
 @pytest.mark.parametrize("runtime", ["onnx", "torchscript"])
 @torch.no_grad()
-def test_a_graph_of_a_frozen_encoder_takes_pictures(runtime: str) -> None:
-    encoder = encoder_of("none").eval()
+def test_a_graph_of_a_frozen_encoder_takes_pictures(runtime: str, flips: bool) -> None:
+    encoder = encoder_of("none", flips=flips).eval()
     encoder.scale.fit(encoder.backbone(pictures(30)))
     rows = pictures(7)
     with warnings.catch_warnings():
@@ -157,10 +171,13 @@ def test_a_graph_of_a_frozen_encoder_takes_pictures(runtime: str) -> None:
             assert program is not None
             program.save(buffer)
             session = onnxruntime.InferenceSession(buffer.getvalue())
-            answer = session.run(None, {session.get_inputs()[0].name: rows.numpy()})[0]
+            name = session.get_inputs()[0].name
+            answers = [session.run(None, {name: each.numpy()})[0] for each in (rows, rows[:0])]
         else:
-            answer = torch.jit.freeze(torch.jit.trace(encoder, (rows[:3],)))(rows).numpy()
-    np.testing.assert_allclose(answer, encoder(rows), atol=1e-5)
+            graph = torch.jit.freeze(torch.jit.trace(encoder, (rows[:3],)))
+            answers = [graph(each).numpy() for each in (rows, rows[:0])]
+    np.testing.assert_allclose(answers[0], encoder(rows), atol=1e-4)
+    assert answers[1].shape == (0, 5)
 
 
 @pytest.mark.parametrize(
@@ -186,3 +203,16 @@ def test_what_can_be_trained_so_is_taken(lesions, encoder: str, trained: str) ->
     image = "modalities.image"
     spec = load_spec(lesions.write(), [f"{image}.encoder={encoder}", f"{image}.trained={trained}"])
     assert spec.modalities["image"].trained == trained
+
+
+def test_a_small_cnn_is_not_flipped_and_a_pretrained_encoder_is_built_as_the_spec_says(lesions) -> None:
+    image = "modalities.image"
+    with pytest.raises(SpecError, match=f"{image}.flips: is for pretrained encoders, not for small_cnn"):
+        load_spec(lesions.write(), [f"{image}.flips=true"])
+    said = [f"{image}.encoder=efficientnet_lite0", f"{image}.trained=last", f"{image}.flips=true"]
+    spec = load_spec(lesions.write(), said)
+    with pytest.raises(SpecError, match=f"{image}.size: .* takes 32 x 32 pixels at least, not 12 x 16"):
+        build_network(spec, lesions.load())
+    network = build_network(spec, lesions.load(f"{image}.size=32"))
+    (encoder,) = (each for each in network.modules() if isinstance(each, Pretrained))
+    assert (encoder.trained, encoder.backbone.flips) == ("last", True)

