@@ -40,7 +40,9 @@ class Columns:
         """A row with one modality is answered by that one's classifier; weights and confidences are NaN."""
         modalities = tuple(batch.inputs)
         alone = batch.presence.sum(axis=1) == 1
-        rows_of = {(name,): alone & batch.presence[:, at] for at, name in enumerate(modalities)}
+        rows_of: dict[Subset, NDArray[np.bool_]] = {
+            (name,): alone & batch.presence[:, at] for at, name in enumerate(modalities)
+        }
         if len(modalities) > 1:
             rows_of[modalities] = ~alone
         probabilities = np.zeros((len(batch.presence), self.n_classes), np.float32)

@@ -21,6 +21,15 @@ class Method:
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def trained_as(self) -> str:
+        """Methods with the same one share their training; they differ in what is fitted on held-out rows."""
+        if self.group == "not neural" or self.name == SPECIALIST:
+            return self.name
+        return repr(
+            [(key, value) for key, value in sorted(self.overrides.items()) if (key, value) not in FITTED]
+        )
+
+    @property
     def headline_only(self) -> bool:
         """What explains the headline is not run at other imbalance ratios."""
         return self.group == "ablation" or self.name == SPECIALIST
@@ -29,6 +38,7 @@ class Method:
 OURS, ADAPTED, SPECIALIST = "tailfuse", "tailfuse + adapt", "trained for the subset"
 CONCAT = "concat"
 LOGISTIC, TREES = "logistic regression", "boosted trees"
+FITTED = (("network.fusion", "uniform"), ("training.damage", False), ("training.calibrate", False))
 
 
 def fusion(name: str, citation: str, key: str) -> Method:

@@ -59,10 +59,14 @@ def write_tables(out: Path, results: Iterable[Result], bins: Iterable[Bin]) -> N
 
 
 def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """None is an empty cell."""
+    """None is an empty cell; numbers have six digits."""
     beside = path.with_name(f".{path.name}.part")
     with beside.open("w", encoding="utf-8", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(header)
-        lines.writerows(rows)
+        lines.writerows(map(rounded, rows))
     os.replace(beside, path)
+
+
+def rounded(row: Iterable[object]) -> list[object]:
+    return [f"{value:.6g}" if isinstance(value, float) else value for value in row]

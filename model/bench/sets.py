@@ -86,6 +86,6 @@ DIGITS = BenchSet(
         "fourier": tabular("fou_*"),
         "shape": tabular(["zer_*", "mor_*"]),
     },
-    training={"epochs": 20, "folds": 2},
+    training={"epochs": 60, "folds": 2},
 )
 SETS = {each.name: each for each in (*EACH, DIGITS)}

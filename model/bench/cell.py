@@ -1,0 +1,107 @@
+"""One task done: train, judge, write."""
+
+import time
+from collections.abc import Iterator
+from functools import lru_cache
+
+from model.bench.judge import Judge, views
+from model.bench.methods import CONCAT, METHODS, OURS, SPECIALIST
+from model.bench.records import Bin, Result
+from model.bench.sets import OWN_TAIL
+from model.bench.tasks import Record, Task, code_sha256
+from model.bench.trained import Trained, train_columns, train_networks
+from model.data.classes import labels_of
+from model.data.dataset import dataset_of, load_table
+from model.data.part import Dataset
+from model.data.split import split_rows
+from model.data.tail import thinned
+from model.spec.schema import Spec
+
+WITH_BINS = (OURS, CONCAT)
+NEURAL = ("ours", "fusion", "long tail", "ablation")
+
+
+def run_task(task: Task) -> None:
+    """Write the results of each of the task's methods."""
+    begun = time.monotonic()
+    for method, results, bins in measured(task):
+        record = Record(task.fingerprint(method), code_sha256(), time.monotonic() - begun, results, bins)
+        record.write(task.file(method))
+        begun = time.monotonic()
+
+
+def measured(task: Task) -> Iterator[tuple[str, list[Result], list[Bin]]]:
+    """The results of each method."""
+    first = task.methods[0]
+    if first == SPECIALIST:
+        yield first, list(specialists(task)), []
+        return
+    dataset = dataset_for(task.spec(OURS), task.cell.ir)
+    for method, trained in train(task, dataset):
+        judge = judge_of(task, method, trained, dataset)
+        yield method, list(judged(judge, method, dataset, trained)), bins_of(judge, method)
+
+
+def train(task: Task, dataset: Dataset) -> Iterator[tuple[str, Trained]]:
+    """The task's methods, trained on the cell's rows."""
+    specs = {method: task.spec(method) for method in task.methods}
+    if METHODS[task.methods[0]].group in NEURAL:
+        yield from train_networks(specs, dataset)
+    else:
+        for method, spec in specs.items():
+            yield method, train_columns(method, spec, dataset)
+
+
+def judge_of(task: Task, method: str, trained: Trained, dataset: Dataset) -> Judge:
+    return Judge(
+        where=Result(*task.cell, method),
+        run=trained.run,
+        prepared=trained.prepared,
+        classes=dataset.classes,
+        raw=dataset.test,
+        test=trained.prepared(dataset.test),
+    )
+
+
+def judged(judge: Judge, method: str, dataset: Dataset, trained: Trained) -> Iterator[Result]:
+    """All that is measured of a method."""
+    neural = METHODS[method].group in NEURAL
+    subsets = [each for each in views(judge.whole) if neural or len(each) in (1, len(judge.whole))]
+    yield from judge.subsets(subsets)
+    if neural:
+        yield from judge.modalities()
+    yield from judge.damage()
+    if method == OURS:
+        yield from judge.shifts(dataset.val)
+    yield judge.cost(trained.parameters, trained.seconds)
+
+
+def bins_of(judge: Judge, method: str) -> list[Bin]:
+    return list(judge.bins()) if method in WITH_BINS else []
+
+
+def specialists(task: Task) -> Iterator[Result]:
+    """A model of ours for each subset that leaves something out, judged on that subset."""
+    _, *smaller = views(list(task.spec(OURS).modalities))
+    for subset in smaller:
+        spec = task.spec(SPECIALIST, subset)
+        dataset = dataset_for(spec, task.cell.ir)
+        for _, trained in train_networks({SPECIALIST: spec}, dataset):
+            judge = judge_of(task, SPECIALIST, trained, dataset)
+            yield from judge.subsets([subset])
+
+
+def dataset_for(spec: Spec, ir: int) -> Dataset:
+    """The spec's table with the tail imposed; the last one is kept for the cell's next task."""
+    return loaded(spec.model_dump_json(), ir)
+
+
+@lru_cache(maxsize=1)
+def loaded(spec_json: str, ir: int) -> Dataset:
+    spec = Spec.model_validate_json(spec_json)
+    table = load_table(spec)
+    labels = labels_of(table, spec.label)
+    split = split_rows(table, labels, spec.split, spec.seed)
+    if ir != OWN_TAIL:
+        split = thinned(split, labels, ir, spec.seed)
+    return dataset_of(spec, table, split)

@@ -1,0 +1,114 @@
+"""Tasks in processes of their own: one that fails, or dies, takes no other with it."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a task failed: in one line, and where."""
+
+    why: str
+    trace: str = ""
+
+
+@dataclass(slots=True)
+class Worker:
+    """A process that does one task after another, and the task (its place in the queue) that it is at."""
+
+    process: BaseProcess
+    pipe: Connection
+    task: int | None = None
+
+
+def run_all(work: Callable[[T], None], tasks: Sequence[T], jobs: int) -> Iterator[tuple[T, Failure | None]]:
+    """Do the tasks in order, `jobs` at a time; each comes out when it is done.
+
+    `work` is a function of a module, and what goes to it can be pickled. What is under way when the
+    iterator is closed is killed.
+    """
+    queue = iter(range(len(tasks)))
+    workers: list[Worker] = []
+    try:
+        workers += [started(work) for _ in range(min(jobs, len(tasks)))]
+        for worker in workers:
+            give(worker, tasks, queue)
+        while busy := {worker.pipe: worker for worker in workers if worker.task is not None}:
+            for pipe in wait(list(busy)):
+                worker = busy[pipe]  # type: ignore[index]  # wait() knows no connections
+                task, outcome = tasks[worker.task or 0], outcome_of(worker)
+                if not worker.process.is_alive():
+                    workers[workers.index(worker)] = worker = started(work)
+                give(worker, tasks, queue)
+                yield task, outcome
+    finally:
+        for worker in workers:
+            worker.process.kill()
+        for worker in workers:
+            worker.process.join()
+
+
+def started(work: Callable[[T], None]) -> Worker:
+    """A process that waits for tasks."""
+    # Spawned: what torch and OpenMP have started in this process does not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=serve, args=(there,), daemon=True)
+    process.start()
+    there.close()
+    here.send(work)
+    return Worker(process, here)
+
+
+def give(worker: Worker, tasks: Sequence[T], queue: Iterator[int]) -> None:
+    """The worker's next task, if there is one."""
+    worker.task = next(queue, None)
+    if worker.task is not None:
+        with suppress(BrokenPipeError):  # it has died; its end of the pipe will say so
+            worker.pipe.send(tasks[worker.task])
+
+
+def outcome_of(worker: Worker) -> Failure | None:
+    """What became of its task."""
+    try:
+        outcome: Failure | None = worker.pipe.recv()
+    except (EOFError, ConnectionResetError):
+        worker.process.join()
+        status = worker.process.exitcode or 0
+        how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        return Failure(f"its process died ({how})")
+    return outcome
+
+
+def serve(pipe: Connection) -> None:
+    """The life of a worker. It uses one core, and does not outlive the process that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for that process to hear
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy and torch are loaded, with `work`
+    work = pipe.recv()
+    while True:
+        task = pipe.recv()
+        try:
+            work(task)
+            outcome = None
+        except Exception as error:
+            outcome = Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
+        pipe.send(outcome)
+
+
+def end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+    os._exit(1)
