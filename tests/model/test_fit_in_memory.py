@@ -1,0 +1,172 @@
+"""Training in memory: the same as a run with files, and stages that serve several ways of fitting."""
+
+import copy
+import warnings
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from model.data.dataset import load_dataset
+from model.evaluation.evaluate import predict_part
+from model.export.graphs import eager
+from model.network.build import build_network
+from model.network.frozen import with_features
+from model.spec.schema import Spec, load_spec
+from model.training import fit as module
+from model.training import train as training
+from model.training.fit import fit, fit_held_out, train_stages
+from model.training.train import TRAINED, Hardware, Listener, train
+
+QUICK = ("training.epochs=3", "network.width=8", "training.folds=2")
+SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def leaves(leaves_in, tmp_path_factory):
+    """`leaves(*overrides)` is a spec and its dataset."""
+    path = leaves_in(tmp_path_factory.mktemp("leaves"))
+
+    def load(*overrides: str):
+        spec = load_spec(path, [*QUICK, *overrides])
+        return spec, load_dataset(spec)
+
+    return load
+
+
+def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    a, b = one.state_dict(), other.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def with_keys(spec: Spec, section: str, **keys) -> Spec:
+    changed = getattr(spec, section).model_copy(update=keys)
+    return spec.model_copy(update={section: changed})
+
+
+@pytest.mark.parametrize("fusion", ["confidence", "concat"])
+def test_in_memory_and_with_files_the_network_is_the_same(leaves, tmp_path, monkeypatch, fusion: str) -> None:
+    spec, dataset = leaves(f"network.fusion={fusion}")
+    monkeypatch.setattr(training, "export_run", lambda run, spec, dataset, target: target)
+    train(spec, tmp_path / "run", Hardware("cpu"), SILENT)
+    network = fit(spec, dataset)
+    written = build_network(spec, dataset)
+    written.load_state_dict(torch.load(tmp_path / "run" / TRAINED))
+    assert not network.training
+    assert same(network, written)
+
+
+def test_nothing_is_written(leaves, monkeypatch) -> None:
+    def refuse(*_) -> None:
+        raise AssertionError("a checkpoint")
+
+    monkeypatch.setattr("model.training.checkpoint.replace", refuse)
+    heard = []
+    spec, dataset = leaves()
+    fit(spec, dataset, on_epoch=lambda stage, epoch, n_stages: heard.append((stage.name, n_stages)))
+    assert set(heard) == {("final", 3), ("fold-0", 3), ("fold-1", 3)}
+
+
+def test_stages_are_trained_once_and_fitted_in_several_ways(leaves) -> None:
+    spec, dataset = leaves()
+    stages = train_stages(spec, dataset)
+    before = copy.deepcopy(stages.network.state_dict())
+    variants = [
+        spec,
+        with_keys(spec, "network", fusion="uniform"),
+        with_keys(spec, "training", damage=False),
+        with_keys(spec, "training", calibrate=False),
+    ]
+    fitted = [fit_held_out(stages, each) for each in variants]
+    assert all(torch.equal(value, before[name]) for name, value in stages.network.state_dict().items())
+    assert same(fit_held_out(stages, spec), fitted[0])
+    assert not any(same(fitted[0], each) for each in fitted[1:])
+    assert same(fitted[1], fit(variants[1], dataset))
+
+
+def test_uniform_weights_are_equal_and_ours_are_not(leaves) -> None:
+    spec, dataset = leaves()
+    stages = train_stages(spec, dataset)
+    part = dataset.test.only(["veins", "note"])
+    for fusion, equal in (("uniform", True), ("confidence", False)):
+        network = fit_held_out(stages, with_keys(spec, "network", fusion=fusion))
+        weights = predict_part(partial(eager, network), part).weights
+        assert np.allclose(weights, [0, 0.5, 0.5], atol=1e-6) == equal
+
+
+@pytest.mark.parametrize("fusion", ["concat", "late"])
+def test_a_baseline_needs_no_folds_and_may_keep_its_temperature(leaves, fusion: str) -> None:
+    spec, dataset = leaves(f"network.fusion={fusion}")
+    stages = train_stages(spec, dataset)
+    assert stages.folds == []
+    assert float(fit_held_out(stages, spec).temperature) != 1.0
+    assert float(fit_held_out(stages, with_keys(spec, "training", calibrate=False)).temperature) == 1.0
+
+
+@pytest.mark.parametrize("fusion", ["confidence", "concat"])
+def test_every_loss_trains_any_fusion(leaves, fusion: str) -> None:
+    for loss in ("cross_entropy", "focal", "ldam_drw", "logit_adjustment", "abc", "reslt", "ace"):
+        spec, dataset = leaves(f"network.fusion={fusion}", f"network.loss={loss}")
+        output = predict_part(partial(eager, fit(spec, dataset)), dataset.test)
+        assert np.isfinite(output.probabilities).all(), loss
+
+
+def test_the_loss_hears_how_far_training_is(leaves, monkeypatch) -> None:
+    heard = []
+    spec, dataset = leaves("network.fusion=concat", "training.epochs=4")
+    objective = module.fit_network.__globals__["Objective"]
+
+    def spy(self, inputs, rows, presence, labels, drawn, progress):
+        heard.append(progress)
+        return forward(self, inputs, rows, presence, labels, drawn, progress)
+
+    forward = objective.forward
+    monkeypatch.setattr(objective, "forward", spy)
+    fit(spec, dataset)
+    assert sorted(set(heard)) == [0.0, 0.25, 0.5, 0.75]
+
+
+def test_smote_makes_the_classes_of_every_stage_alike_and_not_those_of_its_held_out_rows(
+    leaves, monkeypatch
+) -> None:
+    spec, dataset = leaves("training.smote=true")
+    only = {name: each for name, each in spec.modalities.items() if name == "veins"}
+    spec = spec.model_copy(update={"modalities": only})
+    dataset = load_dataset(spec)
+    seen, trained = {}, module.fit_network
+
+    def spy(fabric, network, stage, *rest):
+        seen[stage.name] = np.bincount(stage.train.labels)
+        return trained(fabric, network, stage, *rest)
+
+    monkeypatch.setattr(module, "fit_network", spy)
+    stages = train_stages(spec, dataset)
+    assert set(seen) == {"final", "fold-0", "fold-1"}
+    assert all(counts.min() == counts.max() for counts in seen.values())
+    held = np.sort(np.concatenate([fold.part.position["veins"] for fold in stages.folds]))
+    np.testing.assert_array_equal(held, np.sort(dataset.train.position["veins"]))
+
+
+def test_a_frozen_encoder_learns_from_features_and_answers_pictures(leaves, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("TAILFUSE_CACHE", str(tmp_path / "cache"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        spec, dataset = leaves(
+            "modalities.picture.encoder=efficientnet_lite0", "modalities.picture.size=32",
+            "network.fusion=concat",
+        )  # fmt: skip
+        seen, trained = [], module.fit_network
+
+        def spy(fabric, network, stage, *rest):
+            seen.append((stage.train.inputs["picture"].ndim, stage.augmented))
+            return trained(fabric, network, stage, *rest)
+
+        monkeypatch.setattr(module, "fit_network", spy)
+        network = fit(spec, dataset)
+    assert seen == [(2, frozenset())]
+    part = dataset.test.only(["picture"])
+    featured = with_features(dataset, dict(zip(network.modalities, network.encoders, strict=True)))
+    expected = predict_part(partial(eager, network), featured.test.only(["picture"]))
+    output = predict_part(partial(eager, network), part)
+    np.testing.assert_allclose(output.probabilities, expected.probabilities, atol=1e-5)

@@ -1,0 +1,116 @@
+"""What validation rows decide: how good a network is, a baseline's temperature, and its best modality."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from model.data.part import Part
+from model.network.baselines.fused import Baseline, Fused, equal_weights
+from model.network.baselines.single import Single
+from model.network.long_tail import long_tail
+from model.training.validate import class_weights, fit_temperature, judged, rank_modalities, validate
+
+CPU = torch.device("cpu")
+
+
+class Rows(nn.Module):
+    """An encoder of rows that are logits already."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(2, 2, bias=False))
+        nn.init.eye_(self.layers[0].weight)
+
+    def view(self, rows: Tensor) -> Tensor:
+        return rows
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.layers(rows)
+
+
+class First(nn.Module):
+    """Answers with the first modality's logits."""
+
+    def forward(self, embeddings: Tensor, presence: Tensor) -> Fused:
+        return Fused(embeddings[:, 0], equal_weights(presence))
+
+
+def part_of(labels: list[int], **rows: list[list[float]]) -> Part:
+    inputs = {name: np.array(values, np.float32) for name, values in rows.items()}
+    position = {name: np.arange(len(labels)) for name in rows}
+    return Part(inputs, position, np.array(labels))
+
+
+def odds(probability: float) -> list[float]:
+    return [math.log(probability), math.log(1 - probability)]
+
+
+def test_every_class_has_the_same_weight_and_one_without_rows_none() -> None:
+    assert class_weights(torch.tensor([0, 0, 0, 3])).tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
+
+
+def test_the_temperature_undoes_how_sure_the_answers_are_by_hand() -> None:
+    # Of four rows of each class three are answered right: the truth is 3/4. The answers say so, cubed.
+    sure = [3 * value for value in odds(0.75)]
+    part = part_of([0, 0, 0, 1, 1, 1, 1, 0], one=[sure] * 4 + [sure[::-1]] * 4)
+    network = Baseline({"one": Rows()}, n_classes=2, fusion=First())
+    fit_temperature(network, part, CPU)
+    assert float(network.temperature) == pytest.approx(3.0, rel=1e-2)
+    answer = network(
+        {"one": torch.tensor([sure])}, {"one": torch.tensor([0])}, torch.ones(1, 1, dtype=torch.bool)
+    )
+    assert answer.probabilities[0].tolist() == pytest.approx([0.75, 0.25], abs=2e-3)
+    assert answer.confidences[0].tolist() == pytest.approx([0.75], abs=2e-3)
+    assert {name: float(value) for name, value in network.fitted().items()} == {
+        "temperature": pytest.approx(3.0, rel=1e-2)
+    }
+
+
+def test_the_temperature_is_the_same_whatever_it_was_before() -> None:
+    part = part_of([0, 1, 0, 1], one=[odds(0.9), odds(0.3), odds(0.4), odds(0.1)])
+    network, found = Baseline({"one": Rows()}, n_classes=2, fusion=First()), []
+    for before in (1.0, 5.0):
+        network.temperature.fill_(before)
+        fit_temperature(network, part, CPU)
+        found.append(float(network.temperature))
+    assert found[0] == found[1]
+
+
+@pytest.fixture
+def single() -> Baseline:
+    """Three modalities whose rows are logits."""
+    fusion = Single(3, 2, long_tail("cross_entropy", torch.tensor([1.0, 1.0]), ()), 2, 0.0)
+    for head in fusion.heads:
+        nn.init.eye_(head.linear.weight)
+        nn.init.zeros_(head.linear.bias)
+    return Baseline({name: Rows() for name in ("a", "b", "c")}, n_classes=2, fusion=fusion)
+
+
+RIGHT, UNSURE = [odds(0.9), odds(0.1)], [odds(0.6), odds(0.5)]
+
+
+def test_the_modality_that_validates_best_alone_comes_first(single: Baseline) -> None:
+    part = part_of([0, 1], a=UNSURE, b=RIGHT, c=RIGHT[::-1])
+    rank_modalities(single, single.fusion, part, CPU)
+    assert single.fusion.ranks.tolist() == [1, 0, 2]
+
+
+def test_a_modality_without_validation_rows_comes_last(single: Baseline) -> None:
+    part = part_of([0, 1], a=RIGHT[::-1], b=RIGHT, c=RIGHT)
+    absent = Part(part.inputs, {**part.position, "b": np.array([-1, -1])}, part.labels)
+    rank_modalities(single, single.fusion, absent, CPU)
+    assert single.fusion.ranks.tolist() == [1, 2, 0]
+
+
+def test_while_it_learns_the_best_modality_is_chosen_anew_by_every_validation(single: Baseline) -> None:
+    for best in range(3):
+        rows = [UNSURE] * 3
+        rows[best] = RIGHT
+        part = part_of([0, 1], **dict(zip("abc", rows, strict=True)))
+        loss, accuracy = validate(single, part, CPU)
+        assert single.fusion.ranks[best] == 0
+        assert accuracy == 1.0
+        assert loss == judged(single, part.only(["abc"[best]]), CPU)[0]
