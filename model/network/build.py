@@ -1,10 +1,9 @@
 """From a spec and fitted modalities to an untrained network."""
 
-import numpy as np
 import torch
 from torch import nn
 
-from model.data.part import Dataset, Part
+from model.data.part import Dataset
 from model.errors import SpecError
 from model.network.baselines import FUSIONS
 from model.network.baselines.fused import Baseline
@@ -12,10 +11,7 @@ from model.network.encoders import build_encoder, check_encoder
 from model.network.fusion import Fusion
 from model.network.long_tail import long_tail
 from model.network.network import Network
-from model.network.uniform import Uniform
 from model.spec.schema import ImageSpec, Spec
-
-MAX_PROTOTYPES = 256
 
 AnyNetwork = Network | Baseline
 
@@ -38,14 +34,13 @@ def build_network(spec: Spec, dataset: Dataset) -> AnyNetwork:
         n_classes=n_classes,
         tail=tail,
         dropout=dropout,
-        n_prototypes={name: n_prototypes(dataset.train, name) for name in encoders},
         fusion=guided_fusion(spec, len(encoders)),
     )
 
 
 def guided_fusion(spec: Spec, n_modalities: int) -> Fusion:
     """Our fusion, or the one with equal weights; not fitted yet."""
-    return Uniform(n_modalities) if spec.network.fusion == "uniform" else Fusion(n_modalities)
+    return Fusion(n_modalities, uniform=spec.network.fusion == "uniform")
 
 
 def build_encoders(spec: Spec, dataset: Dataset) -> dict[str, nn.Module]:
@@ -72,8 +67,3 @@ def check_encoders(spec: Spec) -> None:
             check_encoder(each.encoder, each.kind)
         except SpecError as error:
             raise SpecError(f"modalities.{name}.{error}") from None
-
-
-def n_prototypes(train: Part, name: str) -> int:
-    """How many prototypes a modality gets; three at least, for the third nearest."""
-    return int(np.clip((train.position[name] >= 0).sum(), 3, MAX_PROTOTYPES))

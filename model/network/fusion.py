@@ -1,53 +1,105 @@
 """Fusion: confidences become weights, and weights modulate what is fused.
 
-Letters: B samples, M modalities, W width, E experts, C classes.
+Letters: B samples, M modalities, C classes, S the modalities that a sample has.
 
-    w   = masked_softmax(a * log c)                    c: confidences in (0, 1), absent ones masked out
-    u_m = min(1, 2 |S| w_m)                            |S|: modalities present
-    log p = kappa_|S| * sum_m w_m log p_m  +  lambda_|S| * joint(sum_m u_m V_m h_m + (1 - u_m) f_m)
+    s_m   = b_m + a log P(right)_m + log P(real)_m            c_m = P(real)_m P(right)_m
+    w     = masked_softmax(s)                                 the fusion weights; absent ones masked out
+    u_m   = min(1, 2 |S| w_m)                                 how far m enters the joint branch
+    log p = kappa_S sum_m exp(s_m) vote_m + lambda_S r log joint(u) + constant,   r = sum_m w_m P(real)_m
 
-A modality that loses its weight loses its vote and fades out of the joint branch too, where a learnt
-token f_m stands for what is missing. kappa and lambda calibrate each number of modalities present.
+b_m is what a vote of modality m is worth: b_m and a, and kappa and lambda for each subset, are fitted on
+held-out rows. A modality that loses its weight loses its vote and fades out of the joint branch too; where
+nothing real is left, the answer says that it knows nothing.
 """
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.network.experts import aggregate
+# Up to so many modalities every subset has its own kappa and lambda; beyond, every number of them.
+MOST_WITH_SUBSETS = 6
+
+
+class Vote(nn.Module):
+    """A modality's own answer: its softmax experts and its generative one, each raised to a power.
+
+    vote = (alpha log p + delta log density - constant) / t, with t such that the vote's top two are 1 apart
+    on average over held-out rows. t * vote is calibrated; what a vote is worth is left to the weights.
+    """
+
+    powers: Tensor
+    unit: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("powers", torch.tensor([1.0, 0.0]))  # alpha, delta
+        self.register_buffer("unit", torch.tensor(1.0))  # t
+
+    def forward(self, log_p: Tensor, densities: Tensor) -> Tensor:
+        """(n, C), (n, C) -> (n, C)"""
+        return F.log_softmax(self.powers[0] * log_p + self.powers[1] * densities, dim=-1) / self.unit
+
+
+class Trust(NamedTuple):
+    """How far each modality is trusted: (B, M) each, 0 where absent but for `worth`, which is -inf there."""
+
+    worth: Tensor  # s
+    weights: Tensor  # w
+    real: Tensor  # P(real)
 
 
 class Fusion(nn.Module):
-    """The few numbers that are fitted on held-out rows: a, and kappa and lambda per number present."""
+    """The few numbers that are fitted on held-out rows."""
 
-    def __init__(self, n_modalities: int) -> None:
+    sizes: Tensor
+
+    def __init__(self, n_modalities: int, *, uniform: bool = False) -> None:
         super().__init__()
-        # Softplus keeps them positive; 0.5413 is where softplus is 1.
-        self.raw_slope = nn.Parameter(torch.tensor(0.5413))
-        self.raw_kappa = nn.Parameter(torch.full((n_modalities,), 0.5413))
-        self.raw_lambda = nn.Parameter(torch.full((n_modalities,), 0.5413))
+        self.uniform = uniform  # every modality weighs the same: what the weights are compared with
+        self.worth = nn.Parameter(torch.zeros(n_modalities))  # b
+        self.raw_slope = nn.Parameter(torch.tensor(-3.0))  # a; softplus keeps it positive
+        n_subsets = 2**n_modalities if n_modalities <= MOST_WITH_SUBSETS else n_modalities + 1
+        self.register_buffer("sizes", subset_sizes(n_modalities, n_subsets))
+        # Evidence overlaps: votes of |S| modalities are worth less than their sum.
+        self.log_kappa = nn.Parameter(-self.sizes.clamp(min=1).log() / 2)
+        self.log_lambda = nn.Parameter(torch.full((n_subsets,), -1.0))
 
     def fitted(self) -> dict[str, Tensor]:
-        """a (1,), and kappa and lambda (M,) for 1..M modalities present."""
-        return {
-            "a": F.softplus(self.raw_slope.detach()),
-            "kappa": F.softplus(self.raw_kappa.detach()),
-            "lambda": F.softplus(self.raw_lambda.detach()),
-        }
+        """b (M,), a (1,), and kappa and lambda by subset: bit m of the index says that m is present."""
+        slope, kappa, share = F.softplus(self.raw_slope), self.log_kappa.exp(), self.log_lambda.exp()
+        return {"worth": self.worth, "slope": slope, "kappa": kappa, "lambda": share}
 
-    def weights(self, confidence_logits: Tensor, presence: Tensor) -> Tensor:
-        """(B, M), (B, M) bool -> (B, M): rows sum to 1, absent modalities get exactly 0."""
-        score = F.softplus(self.raw_slope) * F.logsigmoid(confidence_logits)
+    def trust(self, real: Tensor, right: Tensor, presence: Tensor) -> Trust:
+        """Log-odds (B, M) of being real and of being right, (B, M) bool -> weights; rows sum to 1."""
+        worth = self.worth + F.softplus(self.raw_slope) * F.logsigmoid(right) + F.logsigmoid(real)
+        if self.uniform:
+            worth, real = torch.zeros_like(worth) + self.worth.mean(), torch.full_like(real, torch.inf)
         # masked_fill, not a product with the mask: whatever stands in an absent slot must not count.
-        return score.masked_fill(~presence, -torch.inf).softmax(-1)
+        worth = worth.masked_fill(~presence, -torch.inf)
+        return Trust(worth, worth.softmax(-1), real.sigmoid().masked_fill(~presence, 0.0))
 
-    def log_probabilities(self, votes: Tensor, joint: Tensor, weights: Tensor, presence: Tensor) -> Tensor:
-        """log p_m (B, M, C), joint logits (B, E, C), (B, M), (B, M) -> (B, C)"""
-        size = presence.sum(-1) - 1
-        kappa = F.softplus(self.raw_kappa)[size][:, None]
-        share = F.softplus(self.raw_lambda)[size][:, None]
-        voted = (weights[:, :, None] * votes).sum(1)
-        return F.log_softmax(kappa * voted + share * aggregate(joint), dim=-1)
+    def log_probabilities(self, votes: Tensor, joint: Tensor, trust: Trust, presence: Tensor) -> Tensor:
+        """Votes (B, M, C), the joint branch's log-probabilities (B, C), (B, M) bool -> (B, C)"""
+        subset = self.subset(presence)
+        voted = self.log_kappa.exp()[subset][:, None] * (trust.worth.exp()[:, :, None] * votes).sum(1)
+        share = self.log_lambda.exp()[subset] * (trust.weights * trust.real).sum(-1)
+        return F.log_softmax(voted + share[:, None] * joint, dim=-1)
+
+    def subset(self, presence: Tensor) -> Tensor:
+        """The index of each sample's subset: (B, M) bool -> (B,)"""
+        n_modalities = presence.shape[1]
+        if n_modalities > MOST_WITH_SUBSETS:
+            return presence.sum(-1)
+        return (presence * 2 ** torch.arange(n_modalities, device=presence.device)).sum(-1)
+
+
+def subset_sizes(n_modalities: int, n_subsets: int) -> Tensor:
+    """How many modalities each subset has: (n_subsets,)"""
+    if n_modalities > MOST_WITH_SUBSETS:
+        return torch.arange(n_subsets, dtype=torch.float32)
+    return torch.tensor([float(index.bit_count()) for index in range(n_subsets)])
 
 
 def modulation(weights: Tensor, presence: Tensor) -> Tensor:

@@ -13,16 +13,26 @@ Rows = Mapping[str, Tensor]
 
 def embed(encoder: nn.Module, rows: Tensor, *, training: bool) -> Tensor:
     """Rows of one modality through its encoder: (n, ...) -> (n, W)"""
+    return encode(encoder, rows, training=training)[1]
+
+
+def view_width(encoder: nn.Module) -> int:
+    """How many numbers an encoder's view has."""
+    return next(layer.in_features for layer in encoder.layers if isinstance(layer, nn.Linear))  # type: ignore[union-attr]
+
+
+def encode(encoder: nn.Module, rows: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
+    """Rows of one modality, (n, ...) -> their view (n, D) and their embedding (n, W)"""
     if not training:
-        embedding: Tensor = encoder(rows)
-        return embedding
+        view = encoder.view(rows)  # type: ignore[operator]
+        return view, encoder.layers(view)  # type: ignore[operator]
     several = len(rows) > 1  # batch norm cannot learn from one row
     if encoder.training != several:
         encoder.train(several)
     # Without rows a blank one goes through, so that every weight has a gradient on every device.
     filled = rows if len(rows) else rows.new_zeros((1, *rows.shape[1:]))
-    embedding = encoder(filled)
-    return embedding[: len(rows)]
+    view = encoder.view(filled)  # type: ignore[operator]
+    return view[: len(rows)], encoder.layers(view)[: len(rows)]  # type: ignore[operator]
 
 
 def scatter(present: Sequence[Tensor], rows: Sequence[Tensor], size: int) -> Tensor:

@@ -166,7 +166,8 @@ Loss = Literal[
 
 
 class NetworkSpec(Frozen):
-    """`width` of the embeddings; `experts` are the tau of each one's logit adjustment.
+    """`width` of the embeddings; `experts` are the tau of each one's logit adjustment; `generative`: one more
+    expert, a Gaussian model of each modality.
 
     Any other `fusion` than confidence and `loss` than experts is a baseline to compare with.
     """
@@ -175,6 +176,7 @@ class NetworkSpec(Frozen):
     loss: Loss = "experts"
     width: int = Field(default=128, ge=1)
     experts: tuple[float, ...] = Field(default=(0.0, 1.0, 2.0), min_length=1)
+    generative: bool = True
     dropout: float = Field(default=0.5, ge=0, lt=1)
     input_dropout: float = Field(default=0.2, ge=0, lt=1)
 

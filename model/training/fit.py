@@ -20,7 +20,9 @@ from model.network.encoders.pretrained import Pretrained
 from model.network.frozen import with_features
 from model.network.network import Network
 from model.spec.schema import Spec
-from model.training.held_out import HeldOut, fit_confidence, fit_fusion, set_prototypes
+from model.training.fit_confidence import fit_confidence
+from model.training.fit_fusion import fit_fusion
+from model.training.held_out import HeldOut, fit_generative, some_of
 from model.training.loop import Stage, best_epochs, fit_network, generator_of
 from model.training.smote import oversampled
 from model.training.state import Epoch
@@ -85,7 +87,7 @@ def train_stages(
             lambda stage, epoch: on_epoch(stage, epoch, n_stages) if on_epoch else None,
         )  # fmt: skip
         if isinstance(network, Network):
-            set_prototypes(network, train, fabric.device)
+            fit_generative(network, train, fabric.device)
         return network, log
 
     network, log = trained(FINAL, spec.seed, dataset.train, dataset.val, spec.training.epochs)
@@ -112,8 +114,11 @@ def fit_held_out(stages: Stages, spec: Spec) -> AnyNetwork:
             fit_temperature(network, stages.dataset.val, device)
         return network.eval()
     network.fusion = guided_fusion(spec, len(network.modalities)).to(device)
-    held_out = [HeldOut(network, stages.dataset.val), *stages.folds]
-    fit_confidence(network, held_out, stages.dataset.modalities, seed=spec.seed, device=device)
+    held_out = some_of([HeldOut(network, stages.dataset.val), *stages.folds])
+    fit_confidence(
+        network, held_out, stages.dataset.modalities, generative=spec.network.generative,
+        damaged=spec.training.damage, seed=spec.seed, device=device,
+    )  # fmt: skip
     if spec.training.calibrate:
         fit_fusion(network, held_out, seed=spec.seed, device=device)
     return network.eval()

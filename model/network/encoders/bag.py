@@ -22,10 +22,15 @@ class Bag(nn.Module):
             nn.Dropout(dropout),
         )
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """(n, tokens) hashed n-grams, 0 is padding -> (n, width)"""
+    def view(self, rows: Tensor) -> Tensor:
+        """(n, tokens) hashed n-grams, 0 is padding -> (n, width), their mean embedding"""
         # The padding is masked by hand: a row's answer must not depend on how far it was padded.
         kept = self.input_dropout((rows > 0).float())
         total = (self.embed(rows) * kept[:, :, None]).sum(1)
-        embedding: Tensor = self.layers(total / kept.sum(1).clamp(min=1.0)[:, None])
+        mean: Tensor = total / kept.sum(1).clamp(min=1.0)[:, None]
+        return mean
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(n, tokens) -> (n, width)"""
+        embedding: Tensor = self.layers(self.view(rows))
         return embedding

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from model.network.dropout import Dropout
 from service.bundle.manifest import TabularModality
 
 
@@ -13,14 +14,18 @@ class Mlp(nn.Module):
     ) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Dropout(input_dropout),
+            Dropout(input_dropout),
             nn.Linear(modality.width, width),
             nn.ReLU(),
             nn.LayerNorm(width, elementwise_affine=False),
-            nn.Dropout(dropout),
+            Dropout(dropout),
         )
+
+    def view(self, rows: Tensor) -> Tensor:
+        """(n, columns' slots) float: the rows themselves"""
+        return rows
 
     def forward(self, rows: Tensor) -> Tensor:
         """(n, columns' slots) float -> (n, width)"""
-        embedding: Tensor = self.layers(rows)
+        embedding: Tensor = self.layers(self.view(rows))
         return embedding

@@ -36,8 +36,8 @@ class Conv(nn.Module):
             nn.Dropout(dropout),
         )
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """(n, time, channels + 1), the last one 1 at a time step and 0 in padding -> (n, width)"""
+    def view(self, rows: Tensor) -> Tensor:
+        """(n, time, channels + 1), the last one 1 at a time step and 0 in padding -> (n, features)"""
         hidden = rows.transpose(1, 2)  # (n, channels + 1, time)
         mask = hidden[:, -1:]
         # When something happens may matter as much as what: -1 is the first step, 1 the last.
@@ -49,5 +49,9 @@ class Conv(nn.Module):
             hidden = F.relu(norm(convolve(hidden))) * mask
         mean = hidden.sum(2) / mask.sum(2).clamp(min=1.0)
         # Nothing is below 0 here, so padding is never the maximum.
-        embedding: Tensor = self.layers(torch.cat([mean, hidden.amax(2)], 1))
+        return torch.cat([mean, hidden.amax(2)], 1)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(n, time, channels + 1) -> (n, width)"""
+        embedding: Tensor = self.layers(self.view(rows))
         return embedding

@@ -27,7 +27,6 @@ class SmallCnn(nn.Module):
             height, breadth = math.ceil(height / stride), math.ceil(breadth / stride)
         self.convolutions = nn.Sequential(*layers)
         self.layers = nn.Sequential(
-            nn.Flatten(),
             nn.Dropout(input_dropout),
             nn.Linear(channels[-1] * height * breadth, width),
             nn.ReLU(),
@@ -35,7 +34,12 @@ class SmallCnn(nn.Module):
             nn.Dropout(dropout),
         )
 
+    def view(self, rows: Tensor) -> Tensor:
+        """(n, channels, height, width) 0..255 -> (n, features)"""
+        features: Tensor = self.convolutions(rows.float() / 127.5 - 1.0)
+        return features.flatten(1)
+
     def forward(self, rows: Tensor) -> Tensor:
         """(n, channels, height, width) 0..255 -> (n, width)"""
-        embedding: Tensor = self.layers(self.convolutions(rows.float() / 127.5 - 1.0))
+        embedding: Tensor = self.layers(self.view(rows))
         return embedding

@@ -1,0 +1,122 @@
+"""The generative expert: a Gaussian model of one modality's rows, fitted in closed form.
+
+    x = A (class mean + noise),  class mean ~ N(m0, diag(b)),  noise ~ N(0, 1)
+
+Probabilistic linear discriminant analysis (Ioffe 2006; Prince & Elder 2007). The covariance within classes
+and the spread between them are learnt from all classes, so mostly from frequent ones, and serve the rare
+ones too: a class of two rows borrows everything but its mean, and what its mean is not known by widens its
+density. No class is favoured for being frequent. The same Gaussian tells what is unlike any training row.
+
+Letters: n rows, D numbers in a view (what an encoder's last layers see), C classes, R = min(C - 1, D)
+directions that tell classes apart, P principal directions.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SHRINKAGE = 0.3  # of the covariance within classes, towards a multiple of the identity
+MAX_PRINCIPAL = 64
+N_DENSITIES = 4
+# Below this share of the average row's, a squared distance says no more.
+FLOOR = 0.02
+
+
+class Generative(nn.Module):
+    """Log-densities of a row under each class, and how unlike the training rows it is."""
+
+    center: Tensor
+    discriminant: Tensor
+    mean: Tensor
+    precision: Tensor
+    principal: Tensor
+    spread: Tensor
+    scale: Tensor
+
+    def __init__(self, n_numbers: int, n_classes: int) -> None:
+        super().__init__()
+        n_directions = min(n_classes - 1, n_numbers)
+        self.register_buffer("center", torch.zeros(n_numbers))
+        self.register_buffer("discriminant", torch.zeros(n_numbers, n_directions))  # A^-1
+        self.register_buffer("mean", torch.zeros(n_classes, n_directions))
+        self.register_buffer("precision", torch.ones(n_classes, n_directions))
+        # What of a row lies in the principal directions, each scaled to variance 1 over the training rows.
+        self.register_buffer("principal", torch.zeros(n_numbers, min(n_numbers, MAX_PRINCIPAL)))
+        self.register_buffer("spread", torch.ones(min(n_numbers, MAX_PRINCIPAL)))
+        self.register_buffer("scale", torch.ones(N_DENSITIES))  # mean of each squared distance
+
+    def forward(self, view: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, D) -> log-densities (n, C) up to a constant of the row, strangeness (n, 4)"""
+        centered = view - self.center
+        seen = centered @ self.discriminant
+        apart = seen.square() @ self.precision.T - 2 * seen @ (self.mean * self.precision).T
+        densities = (self.precision.log() - self.mean.square() * self.precision).sum(1) / 2 - apart / 2
+        return densities, self.strangeness(centered, seen)
+
+    def strangeness(self, centered: Tensor, seen: Tensor) -> Tensor:
+        """Logs of squared distances, each against its mean over training rows: (n, D), (n, R) -> (n, 4)
+
+        To the nearest class mean; to the centre along the principal directions (Mahalanobis); what lies
+        outside of these; the whole length.
+        """
+        along = centered @ self.principal
+        # Not the length less that along: where little lies outside, rounding would be all that is left.
+        outside = centered - along @ self.principal.T
+        nearest = (seen[:, None] - self.mean).square().sum(-1).amin(-1)
+        distances = [nearest, (along / self.spread).square().sum(-1), squared(outside), squared(centered)]
+        return (torch.stack(distances, -1) / self.scale + FLOOR).log()
+
+    @torch.no_grad()
+    def fit(self, view: Tensor, labels: Tensor) -> None:
+        """To training rows: (n, D), (n,). Classes without rows are as wide as the spread of the classes."""
+        n_classes = len(self.mean)
+        x = view.double()
+        self.center.copy_(x.mean(0))
+        x = x - x.mean(0)
+        left, lengths, right = torch.linalg.svd(x, full_matrices=False)
+        kept = lengths > 1e-5 * lengths[0].clamp(min=1e-12)
+        basis, x = right[kept].T, left[:, kept] * lengths[kept]  # rows in as few numbers as they need
+        if not kept.any():
+            return  # every row is the same: nothing is told apart
+        self.fit_classes(x, labels, basis, n_classes)
+        self.fit_principal(x, basis, lengths[kept])
+        centered = view - self.center
+        distances = self.strangeness(centered, centered @ self.discriminant).exp() - FLOOR
+        # What training rows never leave is not measured finer than a thousandth of what they are long.
+        self.scale.copy_(distances.mean(0).clamp(min=1e-3 * float(distances[:, -1].mean()) + 1e-6))
+
+    def fit_classes(self, x: Tensor, labels: Tensor, basis: Tensor, n_classes: int) -> None:
+        """Covariance within classes, spread between them by the method of moments, means shrunken."""
+        n, (n_numbers, rank) = len(x), basis.shape
+        one_hot = F.one_hot(labels, n_classes).to(x.dtype)
+        counts = one_hot.sum(0)
+        means = (one_hot.T @ x) / counts.clamp(min=1)[:, None]
+        n_seen = int((counts > 0).sum())
+        deviations = x - means[labels]
+        within = deviations.T @ deviations / max(1, n - n_seen)
+        even = float(within.trace()) / n_numbers
+        within = (1 - SHRINKAGE) * within + (SHRINKAGE * even + 1e-9) * torch.eye(rank, dtype=x.dtype)
+        values, vectors = torch.linalg.eigh(within)
+        whiten = vectors / values.sqrt()
+        white = means @ whiten  # the centre of all rows is 0
+        between = (white * counts[:, None]).T @ white - (n_seen - 1) * torch.eye(rank, dtype=x.dtype)
+        between = between / max(1.0, float(n - counts.square().sum() / n))
+        values, vectors = torch.linalg.eigh(between)
+        order = values.argsort(descending=True)[: self.mean.shape[1]]
+        b, directions = values[order].clamp(min=0.0), vectors[:, order]
+        known = counts[:, None] * b / (counts[:, None] * b + 1)  # share of a class mean that its rows tell
+        found = slice(len(b))
+        self.discriminant[:, found] = (basis @ whiten @ directions).to(self.discriminant.dtype)
+        self.mean[:, found] = (known * (white @ directions)).to(self.mean.dtype)
+        self.precision[:, found] = (1 / (1 + b * (1 - known))).to(self.precision.dtype)
+
+    def fit_principal(self, x: Tensor, basis: Tensor, lengths: Tensor) -> None:
+        """The directions of largest variance: half as many as rows can tell, at most."""
+        count = max(1, min(self.principal.shape[1], len(lengths), len(x) // 4))
+        self.principal[:, :count] = basis[:, :count].to(self.principal.dtype)
+        self.spread[:count] = (lengths[:count] / len(x) ** 0.5).to(self.spread.dtype)
+
+
+def squared(rows: Tensor) -> Tensor:
+    """(n, D) -> (n,)"""
+    return rows.square().sum(-1)
