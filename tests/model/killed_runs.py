@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from model.export import bundle
 from model.spec.schema import Spec, load_spec
-from model.training import checkpoint, fit, held_out, loop, train
+from model.training import checkpoint, fit, fit_confidence, fit_fusion, loop, train
 from service.bundle import sha256
 
 SILENT = train.Listener(lambda *_: None, lambda *_: None, lambda _: None)
@@ -58,7 +58,7 @@ TRAINING = {
     **{f"in the middle of file {n}": in_write(n, after=False) for n in (1, 3, 5, 8)},
     **{f"after file {n}": in_write(n, after=True) for n in (1, 2, 4, 6)},
     "before the first epoch": at_call(loop, "run_epoch"),
-    "between two stages": at_call(fit, "set_prototypes"),
+    "between two stages": at_call(fit, "fit_generative"),
     "before confidences are fitted": at_call(fit, "fit_confidence"),
     "before the fusion is fitted": at_call(fit, "fit_fusion"),
     "before the export": at_call(train, "export_run"),
@@ -90,7 +90,7 @@ def main(folder: Path, spec: Spec) -> dict[str, dict[str, Any]]:
     def run(name: str, *, export: bool, resume: bool, moment: Callable[[], None] = lambda: None) -> int:
         def work() -> None:
             if not export:  # nor all that takes long
-                held_out.CONFIDENCE_STEPS = held_out.FUSION_STEPS = 9
+                fit_confidence.VOTE_STEPS = fit_confidence.CONFIDENCE_STEPS = fit_fusion.STEPS = 9
                 train.export_run = lambda run, spec, dataset, target: target
             moment()
             train.train(spec, folder / name, hardware, SILENT, resume=resume)

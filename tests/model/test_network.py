@@ -128,7 +128,6 @@ def tiny() -> Network:
     return Network(
         {name: Mlp(modality, width=4, dropout=0.5, input_dropout=0.2) for name in ("one", "two")},
         width=4, n_classes=2, tail=experts(torch.ones(2), (0.0, 1.0)), dropout=0.5,
-        n_prototypes={"one": 3, "two": 3},
     )  # fmt: skip
 
 
