@@ -36,7 +36,8 @@ def chosen_sets(names: Sequence[str], data: Path | None, out: Path) -> dict[str,
         elif names:
             raise UserError(f"--sets: {table_in(folder)}: no such file")
     if not folders:
-        raise UserError(f"--data: {data} has none of the sets: {', '.join(set(SETS) - {DIGITS.name})}")
+        known = ", ".join(name for name in SETS if name != DIGITS.name)
+        raise UserError(f"--data: {data} has none of the sets: {known}")
     return folders
 
 

@@ -77,11 +77,11 @@ def fit_subset(method: str, dataset: Dataset, subset: Sequence[str]) -> Classifi
     return CLASSIFIERS[method]().fit(columns(batch, subset)[has], dataset.train.labels[has])
 
 
-def columns(batch: Batch, subset: Sequence[str]) -> NDArray[np.float32]:
+def columns(batch: Batch, subset: Sequence[str]) -> NDArray[np.float64]:
     """(B, columns of the subset). An absent modality is 0 throughout, the mean of what is standardised."""
     wide = []
     for name in subset:
         values = batch.inputs[name].reshape(len(batch.inputs[name]), -1)
-        wide.append(np.zeros((len(batch.presence), values.shape[1]), np.float32))
+        wide.append(np.zeros((len(batch.presence), values.shape[1])))
         wide[-1][batch.rows[name]] = values
     return np.concatenate(wide, axis=1)

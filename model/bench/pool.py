@@ -57,6 +57,7 @@ def run_all(work: Callable[[T], None], tasks: Sequence[T], jobs: int) -> Iterato
             worker.process.kill()
         for worker in workers:
             worker.process.join()
+            worker.pipe.close()
 
 
 def started(work: Callable[[T], None]) -> Worker:
@@ -96,15 +97,20 @@ def serve(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for that process to hear
     threading.Thread(target=end_with_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy and torch are loaded, with `work`
-    work = pipe.recv()
-    while True:
-        task = pipe.recv()
-        try:
-            work(task)
-            outcome = None
-        except Exception as error:
-            outcome = Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
-        pipe.send(outcome)
+    with suppress(EOFError, BrokenPipeError):  # that process has gone
+        work = pipe.recv()
+        while True:
+            task = pipe.recv()
+            pipe.send(outcome_in_here(work, task))
+
+
+def outcome_in_here(work: Callable[[T], None], task: T) -> Failure | None:
+    """Do a task."""
+    try:
+        work(task)
+    except Exception as error:
+        return Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
+    return None
 
 
 def end_with_parent() -> None:

@@ -12,7 +12,6 @@ from typing import Protocol
 
 import polars as pl
 
-from model.bench.cell import run_task
 from model.bench.methods import METHODS, OURS, SPECIALIST
 from model.bench.pool import Failure, run_all
 from model.bench.records import write_tables
@@ -65,6 +64,11 @@ def trained_together(methods: Iterable[str]) -> list[tuple[str, ...]]:
     return [tuple(group) for group in groups.values()]
 
 
+def of_other_code(records: Iterable[Record]) -> int:
+    """How many of the results were made by other code than this."""
+    return sum(record.code != code_sha256() for record in records)
+
+
 def left_to_do(tasks: Iterable[Task]) -> tuple[list[Task], dict[tuple[Cell, str], Record]]:
     """What is to be done yet, and the results that are there: of the same spec, table and tail."""
     left, there = [], {}
@@ -81,15 +85,29 @@ def left_to_do(tasks: Iterable[Task]) -> tuple[list[Task], dict[tuple[Cell, str]
     return left, there
 
 
+def do(task: Task) -> None:
+    """In a process that needs torch; this one does not."""
+    from model.bench.cell import run_task
+
+    run_task(task)
+
+
 def run_tasks(tasks: Sequence[Task], jobs: int, listener: Listener) -> int:
-    """Do the tasks, `jobs` at a time; how many failed. Each result is on disk as soon as it is there."""
+    """Do the tasks, `jobs` at a time; how many failed.
+
+    Each result is on disk as soon as it is there; beside it, of one that failed, why.
+    """
     failures = 0
-    for task, failure in run_all(run_task, tasks, jobs):
+    for task, failure in run_all(do, tasks, jobs):
+        trace = task.file(task.methods[0]).with_suffix(".failed.txt")
         if failure is None:
+            trace.unlink(missing_ok=True)
             found = {method: read_record(task.file(method)) for method in task.methods}
             listener.finished(task, {method: record for method, record in found.items() if record})
         else:
             failures += 1
+            trace.parent.mkdir(parents=True, exist_ok=True)
+            trace.write_text(failure.trace or failure.why)
             listener.failed(task, failure)
     return failures
 

@@ -113,10 +113,16 @@ def run(tasks: "list[Task]", out: Path, jobs: int) -> int:
     from rich.console import Console
 
     from model.bench.progress import BenchProgress
-    from model.bench.run import left_to_do, merge, run_tasks, write_log
+    from model.bench.run import left_to_do, merge, of_other_code, run_tasks, write_log
+    from model.bench.tasks import CELLS
 
     console = Console(stderr=True)
     left, there = left_to_do(tasks)
+    if other := of_other_code(there.values()):
+        console.print(
+            f"{other} results were made by other code than this; to make them anew, delete {out / CELLS}",
+            highlight=False,
+        )
     begun = time.monotonic()
     try:
         with BenchProgress(console, left, there, jobs) as progress:
