@@ -27,7 +27,7 @@ def build_network(spec: Spec, dataset: Dataset) -> AnyNetwork:
     width, n_classes, dropout = spec.network.width, len(counts), spec.network.dropout
     if spec.network.fusion in FUSIONS:
         fusion = FUSIONS[spec.network.fusion](len(encoders), width, tail, n_classes, dropout)
-        return Baseline(encoders, n_classes=n_classes, fusion=fusion)
+        return Baseline(encoders, n_classes=n_classes, tail=tail, fusion=fusion)
     return Network(
         encoders,
         width=width,

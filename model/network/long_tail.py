@@ -35,6 +35,7 @@ class LongTail(NamedTuple):
     n_experts: int  # E
     costs: Costs  # logits (..., E, C), progress -> (..., C): a row's loss for each class it may have
     answer: Answer  # logits (..., E, C) -> log-probabilities (..., C)
+    settled: float = 0.0  # from this share of the training on, the costs stay what they are
     cosine: bool = False  # logits must be cosines of embedding and class vector, without a bias
 
     def loss(self, logits: Tensor, target: Tensor, progress: float) -> Tensor:
@@ -114,7 +115,7 @@ def ldam_drw(counts: Tensor) -> LongTail:
         cost = (total + margin - own).to(logits.dtype)
         return cost * weights.to(logits.device) if progress >= REWEIGHTED_FROM else cost
 
-    return LongTail(1, costs, lambda logits: log_p_of_one(SCALE * logits), cosine=True)
+    return LongTail(1, costs, lambda logits: log_p_of_one(SCALE * logits), REWEIGHTED_FROM, cosine=True)
 
 
 def balanced_softmax(counts: Tensor) -> LongTail:

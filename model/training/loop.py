@@ -82,7 +82,10 @@ def fit_network(
             # Batch norm's statistics differ between devices; all must stop at the same epoch.
             validated = fabric.broadcast(validate(average.network, stage.val, fabric.device))
         state.note(Epoch(epoch, loss, *validated, rate))
-        state.finished = epoch + 1 == stage.epochs or state.waited >= training.patience
+        # A loss that changes late is given as much patience from there on.
+        earliest = network.tail.settled * training.epochs + training.patience
+        out_of_patience = state.waited >= training.patience and epoch + 1 >= earliest
+        state.finished = epoch + 1 == stage.epochs or out_of_patience
         due = state.finished or time.monotonic() - saved_at > CHECKPOINT_EVERY_S
         if path and due and fabric.is_global_zero:
             state.save(path)

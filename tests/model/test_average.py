@@ -15,7 +15,7 @@ from model.training.average import Average
 def network() -> Baseline:
     tail = experts(torch.ones(2), (0.0,))
     encoder = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-    return Baseline({"one": encoder}, n_classes=2, fusion=Late(1, 4, tail, 2, 0.0))
+    return Baseline({"one": encoder}, n_classes=2, tail=tail, fusion=Late(1, 4, tail, 2, 0.0))
 
 
 def test_weights_and_running_statistics_are_averaged_by_hand() -> None:

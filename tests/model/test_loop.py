@@ -85,10 +85,11 @@ def fit(lesions, tmp_path, monkeypatch):
     spec = load(lesions)
     dataset = lesions.load()
 
-    def run(path: Path, heard=lambda stage, epoch: None, val=dataset.val, **training):
+    def run(path: Path, heard=lambda stage, epoch: None, val=dataset.val, settled=0.0, **training):
         settings = spec.training.model_copy(update=training)
         torch.manual_seed(0)
         network = build_network(spec, dataset)
+        network.tail = network.tail._replace(settled=settled)
         stage = Stage("final", 5, dataset.train, val, settings.epochs, frozenset({"image"}))
         fabric = Fabric(accelerator="cpu", devices=1)
         fabric.launch()
@@ -121,6 +122,13 @@ def test_training_stops_when_validation_has_not_improved_for_long_enough(fit, tm
     assert best_epochs(log) == 4
     assert all(torch.equal(value, seen[3][name]) for name, value in network.state_dict().items())
     assert not network.training
+
+
+def test_a_loss_that_changes_late_is_waited_for(fit, tmp_path, monkeypatch) -> None:
+    losses = iter([1.0] + [2.0] * 9)
+    monkeypatch.setattr(loop, "validate", lambda network, val, device: (next(losses), 0.5))
+    _, log = fit(tmp_path / "a.pt", epochs=10, patience=2, settled=0.5)
+    assert len(log) == 7
 
 
 def test_without_validation_rows_the_last_average_is_kept(fit, tmp_path) -> None:

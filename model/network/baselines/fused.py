@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.network.long_tail import LongTail
 from model.network.network import Answer
 from model.network.ragged import Rows, embed, scatter
 
@@ -25,10 +26,13 @@ class Baseline(nn.Module):
     log_prior: Tensor
     temperature: Tensor
 
-    def __init__(self, encoders: Mapping[str, nn.Module], *, n_classes: int, fusion: nn.Module) -> None:
+    def __init__(
+        self, encoders: Mapping[str, nn.Module], *, n_classes: int, tail: LongTail, fusion: nn.Module
+    ) -> None:
         super().__init__()
         self.modalities = list(encoders)
         self.n_classes = n_classes
+        self.tail = tail
         self.encoders = nn.ModuleList(encoders.values())
         self.fusion = fusion
         self.register_buffer("temperature", torch.ones(()))
