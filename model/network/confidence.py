@@ -9,6 +9,8 @@ training rows an encoder is always sure, and the confidence would learn nothing.
 such rows from damaged copies of them.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from model.network.generative import N_DENSITIES
 
 N_STATISTICS = 6 + N_DENSITIES
+LEAST = math.log(1e-6)  # how unlikely all other classes can be
 REAL = 4.0  # the log-odds of being real until they are fitted: nothing is suspected
 # From this many standard deviations beyond the held-out rows on, a row is the less real the farther it is.
 FAR, PER_DEVIATION = 4.0, 2.0
@@ -30,15 +33,17 @@ def statistics(logits: Tensor, densities: Tensor, strangeness: Tensor) -> Tensor
     """
     each = F.log_softmax(logits, dim=-1)  # (n, E, C)
     joint = F.log_softmax(logits.mean(-2), dim=-1)  # (n, C)
-    top = joint.topk(2, dim=-1).values
-    odds = top[:, 0] - torch.log((1 - top[:, 0].exp()).clamp(min=1e-6))
+    top, at = joint.topk(2, dim=-1)
+    # Summed up, not 1 - p: of that little is left where p is almost 1.
+    others = joint.scatter(-1, at[:, :1], -torch.inf).logsumexp(-1)
+    odds = top[:, 0] - others.clamp(min=LEAST)
     entropy = -(joint.exp() * joint).sum(-1)
     disagreement = (each.exp() * (each - joint[:, None])).sum(-1).mean(-1)
-    other = F.log_softmax(densities, dim=-1)
+    generative = F.log_softmax(densities, dim=-1)
     lead = densities.topk(2, dim=-1).values
     # Far from every class densities differ by hundreds; what counts is their order of magnitude.
     ratio = torch.asinh(lead[:, 0] - lead[:, 1])
-    against = torch.asinh((joint.exp() * (joint - other)).sum(-1))
+    against = torch.asinh((joint.exp() * (joint - generative)).sum(-1))
     told = torch.stack([odds, top[:, 0] - top[:, 1], entropy, disagreement, ratio, against], dim=-1)
     return torch.cat([told, strangeness], dim=-1)
 

@@ -16,10 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SHRINKAGE = 0.3  # of the covariance within classes, towards a multiple of the identity
+# Of the rows' mean squared length: no direction varies less within classes. Where all rows of a class are
+# the same, rounding would be all that tells a row from its class mean.
+FINEST = 1e-4
 MAX_PRINCIPAL = 64
 N_DENSITIES = 4
 # Below this share of the average row's, a squared distance says no more.
 FLOOR = 0.02
+FARTHEST = 1e6
 
 
 class Generative(nn.Module):
@@ -47,14 +51,20 @@ class Generative(nn.Module):
 
     def forward(self, view: Tensor) -> tuple[Tensor, Tensor]:
         """(n, D) -> log-densities (n, C) up to a constant of the row, strangeness (n, 4)"""
-        centered = view - self.center
-        seen = centered @ self.discriminant
-        apart = seen.square() @ self.precision.T - 2 * seen @ (self.mean * self.precision).T
-        densities = (self.precision.log() - self.mean.square() * self.precision).sum(1) / 2 - apart / 2
-        return densities, self.strangeness(centered, seen)
+        # A client may send 1e30, whose square is infinite.
+        centered = (view - self.center).clamp(-FARTHEST, FARTHEST)
+        apart = (self.seen(centered)[:, None] - self.mean).square()  # (n, C, R)
+        densities = (self.precision.log() - apart * self.precision).sum(-1) / 2
+        return densities, self.strangeness(centered, apart)
 
-    def strangeness(self, centered: Tensor, seen: Tensor) -> Tensor:
-        """Logs of squared distances, each against its mean over training rows: (n, D), (n, R) -> (n, 4)
+    def seen(self, centered: Tensor) -> Tensor:
+        """(n, D) -> (n, R), in units of the noise"""
+        # Where classes hardly vary, a row is hundreds of units from the centre and less than one from its
+        # class mean: in single precision little of that is left.
+        return (centered.double() @ self.discriminant.double()).to(centered.dtype)
+
+    def strangeness(self, centered: Tensor, apart: Tensor) -> Tensor:
+        """Logs of squared distances, each against its mean over training rows: (n, D), (n, C, R) -> (n, 4)
 
         To the nearest class mean; to the centre along the principal directions (Mahalanobis); what lies
         outside of these; the whole length.
@@ -62,7 +72,7 @@ class Generative(nn.Module):
         along = centered @ self.principal
         # Not the length less that along: where little lies outside, rounding would be all that is left.
         outside = centered - along @ self.principal.T
-        nearest = (seen[:, None] - self.mean).square().sum(-1).amin(-1)
+        nearest = apart.sum(-1).amin(-1)
         distances = [nearest, (along / self.spread).square().sum(-1), squared(outside), squared(centered)]
         return (torch.stack(distances, -1) / self.scale + FLOOR).log()
 
@@ -81,9 +91,12 @@ class Generative(nn.Module):
         self.fit_classes(x, labels, basis, n_classes)
         self.fit_principal(x, basis, lengths[kept])
         centered = view - self.center
-        distances = self.strangeness(centered, centered @ self.discriminant).exp() - FLOOR
+        seen = self.seen(centered)
+        apart = (seen[:, None] - self.mean).square()
+        nearest, along, outside, length = (self.strangeness(centered, apart).exp() - FLOOR).mean(0)
         # What training rows never leave is not measured finer than a thousandth of what they are long.
-        self.scale.copy_(distances.mean(0).clamp(min=1e-3 * float(distances[:, -1].mean()) + 1e-6))
+        least = torch.stack([squared(seen).mean(), along, length, length])
+        self.scale.copy_(torch.stack([nearest, along, outside, length]).maximum(1e-3 * least + 1e-6))
 
     def fit_classes(self, x: Tensor, labels: Tensor, basis: Tensor, n_classes: int) -> None:
         """Covariance within classes, spread between them by the method of moments, means shrunken."""
@@ -94,8 +107,8 @@ class Generative(nn.Module):
         n_seen = int((counts > 0).sum())
         deviations = x - means[labels]
         within = deviations.T @ deviations / max(1, n - n_seen)
-        even = float(within.trace()) / n_numbers
-        within = (1 - SHRINKAGE) * within + (SHRINKAGE * even + 1e-9) * torch.eye(rank, dtype=x.dtype)
+        even = max(SHRINKAGE * float(within.trace()) / n_numbers, FINEST * float(x.square().sum()) / n)
+        within = (1 - SHRINKAGE) * within + even * torch.eye(rank, dtype=x.dtype)
         values, vectors = torch.linalg.eigh(within)
         whiten = vectors / values.sqrt()
         white = means @ whiten  # the centre of all rows is 0

@@ -1,5 +1,7 @@
 """The generative expert: a Gaussian model of a modality's rows, and of what is unlike them."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -75,6 +77,34 @@ def test_any_number_of_columns_is_fitted(n_numbers: int) -> None:
     assert strangeness.shape == (27, 4)
     assert densities.isfinite().all()
     assert strangeness.isfinite().all()
+
+
+def test_classes_whose_rows_are_all_the_same_are_told_apart_with_a_limit() -> None:
+    # At -1 and 1, and nothing within: the least variance is 1e-4 of the mean square, which is 1. In units of
+    # its root the means are at -100 and 100, known to 1/4, so that densities are 5/4 wide: 200^2 / 2 x 4/5.
+    rows, labels = torch.tensor([[-1.0]] * 4 + [[1.0]] * 4), torch.tensor([0] * 4 + [1] * 4)
+    generative = fitted(rows, labels, 2)
+    assert generative.mean.abs().flatten().tolist() == pytest.approx([100.0] * 2, rel=1e-3)
+    densities = generative(torch.tensor([[1.0], [0.0]]))[0]
+    assert float(densities[0, 1] - densities[0, 0]) == pytest.approx(16000, rel=1e-3)
+    assert densities[1].diff().abs() < 0.01
+
+
+def test_distances_are_exact_where_classes_hardly_vary() -> None:
+    rows, labels, _ = rows_of([30, 30, 30], 600)
+    means = torch.stack([rows[labels == c].mean(0) for c in range(3)])
+    rows = means[labels] + 0.05 * (rows - means[labels])
+    generative = fitted(rows, labels, 3)
+    exact = copy.deepcopy(generative).double()(rows.double())
+    for single, double in zip(generative(rows), exact, strict=True):
+        torch.testing.assert_close(single.double(), double, atol=2e-5, rtol=2e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, -1e6, 1e6, 1e30])
+def test_whatever_is_asked_the_answer_is_finite(value: float) -> None:
+    rows, labels, _ = rows_of([20, 5, 2])
+    for each in fitted(rows, labels, 3)(torch.full((2, 12), value)):
+        assert each.isfinite().all()
 
 
 def test_rows_that_are_all_the_same_tell_nothing_apart() -> None:
