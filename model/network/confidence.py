@@ -53,11 +53,13 @@ class ConfidenceNetwork(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    per_deviation: Tensor
 
     def __init__(self, hidden: int = 16) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(N_STATISTICS))
         self.register_buffer("scale", torch.ones(N_STATISTICS))
+        self.register_buffer("per_deviation", torch.tensor(0.0))  # PER_DEVIATION, where damaged rows were seen
         self.first, self.last = nn.Linear(N_STATISTICS, hidden), nn.Linear(hidden, 2)
         # Until it is fitted every modality is trusted alike.
         nn.init.zeros_(self.last.weight)
@@ -70,4 +72,4 @@ class ConfidenceNetwork(nn.Module):
         real, right = self.last(torch.tanh(self.first(seen))).unbind(-1)
         # tanh levels off; how far outside of everything seen a row lies must not.
         beyond = (seen[:, -N_DENSITIES:].amax(-1) - FAR).clamp(min=0.0)
-        return real - PER_DEVIATION * beyond, right
+        return real - self.per_deviation * beyond, right

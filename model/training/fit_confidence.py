@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.network.confidence import ConfidenceNetwork
+from model.network.confidence import PER_DEVIATION, ConfidenceNetwork
 from model.network.fusion import Vote
 from model.network.network import Network
 from model.training.held_out import Evidence, HeldOut, evidence_of, own_class
@@ -78,6 +78,7 @@ def fit_doubts(
         right = own_class(answer, evidence.labels)
         confidence.mean.copy_(clean.statistics.mean(0))
         confidence.scale.copy_(clean.statistics.std(0, correction=0).clamp(min=1e-2))
+        confidence.per_deviation.fill_(PER_DEVIATION if damaged else 0.0)
     seen = torch.cat([clean.statistics, other.statistics])
     real = torch.cat([torch.ones_like(weight), torch.zeros(len(other.statistics), device=weight.device)])
     # As much weight on real rows as on all damaged copies, or every modality would be doubted.
