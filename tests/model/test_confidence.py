@@ -1,70 +1,114 @@
 """Confidence: the statistics it is made from, and what an unfitted one says."""
 
-from math import log, sqrt
+from math import asinh, log
 
 import pytest
 import torch
+from torch import Tensor
 
-from model.network.confidence import ConfidenceNetwork, squared_distances, statistics
+from model.network.confidence import FAR, N_STATISTICS, PER_DEVIATION, REAL, ConfidenceNetwork, statistics
 
 # Experts with 4/5, 1/5 and 1/2, 1/2 say 2/3, 1/3 together.
 LOGITS = torch.tensor([[[0.8, 0.2], [0.5, 0.5]]]).log()
-EMBEDDING = torch.tensor([[3.0, 4.0]])
-PROTOTYPES = torch.tensor([[0.0, 0.0], [3.0, 0.0], [9.0, 12.0], [3.0, 4.0]])
+DENSITIES = torch.tensor([[0.9, 0.1]]).log()
+STRANGENESS = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
 
 
 def test_the_statistics_by_hand() -> None:
-    odds, ratio, entropy, disagreement, nearest, third = statistics(EMBEDDING, LOGITS, PROTOTYPES)[0].tolist()
+    seen = statistics(LOGITS, DENSITIES, STRANGENESS)[0].tolist()
+    odds, ratio, entropy, disagreement, lead, against, *strangeness = seen
     assert odds == pytest.approx(log(2))
     assert ratio == pytest.approx(log(2))
     assert entropy == pytest.approx(log(3) - 2 / 3 * log(2))
     from_joint = 0.8 * log(0.8 * 3 / 2) + 0.2 * log(0.2 * 3), 0.5 * log(3 / 4) + 0.5 * log(3 / 2)
     assert disagreement == pytest.approx(sum(from_joint) / 2)
-    # Squared distances 0, 16, 25, 100 by a width of 2.
-    assert nearest == pytest.approx(sqrt(0.01), abs=1e-5)
-    assert third == pytest.approx(sqrt(12.5 + 0.01))
+    assert lead == pytest.approx(asinh(log(9)))
+    assert against == pytest.approx(asinh(2 / 3 * log(2 / 3 / 0.9) + 1 / 3 * log(1 / 3 / 0.1)))
+    assert strangeness == [1.0, 2.0, 3.0, 4.0]
 
 
 def test_odds_are_of_the_top_class_against_all_others() -> None:
     logits = torch.tensor([[[0.5, 0.3, 0.2]]]).log()
-    odds, ratio = statistics(EMBEDDING, logits, PROTOTYPES)[0, :2].tolist()
+    odds, ratio = statistics(logits, logits[:, 0], STRANGENESS)[0, :2].tolist()
     assert odds == pytest.approx(0.0, abs=1e-6)
     assert ratio == pytest.approx(log(5 / 3))
 
 
-def test_a_constant_added_to_all_logits_moves_no_statistic() -> None:
-    logits = torch.randn(9, 3, 5)
-    embedding = torch.randn(9, 2)
-    moved = statistics(embedding, logits + 7.0, PROTOTYPES)
-    torch.testing.assert_close(moved, statistics(embedding, logits, PROTOTYPES), rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("n_classes", [2, 3, 100])
+def test_a_constant_added_to_all_logits_or_densities_moves_no_statistic(n_classes: int) -> None:
+    torch.manual_seed(0)
+    logits, densities = torch.randn(9, 3, n_classes), torch.randn(9, n_classes)
+    strangeness = torch.randn(9, 4)
+    moved = statistics(logits + 7.0, densities - 50.0, strangeness)
+    torch.testing.assert_close(moved, statistics(logits, densities, strangeness), rtol=1e-4, atol=2e-5)
 
 
-def test_statistics_stay_finite_however_sure_the_experts_are() -> None:
-    logits = torch.tensor([[[500.0, -500.0, 0.0]] * 3])
-    assert statistics(EMBEDDING, logits, PROTOTYPES).isfinite().all()
+@pytest.mark.parametrize("certainty", [2.0, 8.0, 13.0])
+def test_odds_are_exact_however_near_to_1_a_probability_is(certainty: float) -> None:
+    # Runtimes differ by a rounding: 1 - p of p = 0.999998 would differ by a tenth.
+    logits = torch.tensor([[[certainty, 0.0, 0.0]]])
+    odds = statistics(logits, logits[:, 0], STRANGENESS)[0, 0]
+    assert float(odds) == pytest.approx(certainty - log(2), rel=1e-6)
 
 
-def test_squared_distances_are_those_of_cdist() -> None:
-    a, b = torch.randn(6, 16), torch.randn(4, 16)
-    torch.testing.assert_close(squared_distances(a, b), torch.cdist(a, b).square(), rtol=1e-4, atol=1e-4)
+def test_odds_have_a_limit() -> None:
+    logits = torch.tensor([[[40.0, 0.0, 0.0]]])
+    assert float(statistics(logits, logits[:, 0], STRANGENESS)[0, 0]) == pytest.approx(log(1e6))
+
+
+@pytest.mark.parametrize("scale", [0.0, 500.0, 1e6, 1e12])
+def test_statistics_stay_finite_however_sure_the_experts_are(scale: float) -> None:
+    logits = scale * torch.tensor([[[1.0, -1.0, 0.0]] * 3])
+    assert statistics(logits, -scale * logits[:, 0], STRANGENESS).isfinite().all()
 
 
 def test_an_unfitted_network_trusts_every_row_alike() -> None:
-    network = ConfidenceNetwork(n_prototypes=4, width=2)
-    assert network.score(torch.randn(5, 2), torch.randn(5, 3, 4)).tolist() == [0.0] * 5
+    real, right = ConfidenceNetwork()(100 * torch.randn(5, N_STATISTICS))
+    assert real.tolist() == [REAL] * 5
+    assert right.tolist() == [0.0] * 5
 
 
-def test_no_rows_have_no_scores() -> None:
-    network = ConfidenceNetwork(n_prototypes=4, width=2)
-    assert network.score(torch.zeros(0, 2), torch.zeros(0, 3, 4)).shape == (0,)
+def test_no_rows_have_no_doubts() -> None:
+    seen = statistics(torch.zeros(0, 3, 4), torch.zeros(0, 4), torch.zeros(0, 4))
+    assert seen.shape == (0, N_STATISTICS)
+    assert [each.shape for each in ConfidenceNetwork()(seen)] == [(0,), (0,)]
+
+
+def doubtful() -> ConfidenceNetwork:
+    """A network fitted to rows whose statistics are 1 on average, with a deviation of 2."""
+    network = ConfidenceNetwork()
+    network.mean.fill_(1.0)
+    network.scale.fill_(2.0)
+    network.per_deviation.fill_(PER_DEVIATION)
+    return network
+
+
+def strange(*deviations: float, at: int) -> Tensor:
+    """Rows that are so many deviations from the mean in one statistic."""
+    seen = torch.ones(len(deviations), N_STATISTICS)
+    seen[:, at] += 2.0 * torch.tensor(deviations)
+    return seen
+
+
+@pytest.mark.parametrize("at", range(6, N_STATISTICS))
+def test_a_row_is_the_less_real_the_stranger_it_is_without_limit(at: int) -> None:
+    real, right = doubtful()(strange(-1000.0, 0.0, FAR, FAR + 1, FAR + 1000, at=at))
+    beyond = [0, 0, 0, 1, 1000]
+    assert real.tolist() == pytest.approx([REAL - PER_DEVIATION * each for each in beyond], rel=1e-4)
+    assert right.tolist() == [0.0] * 5
+
+
+@pytest.mark.parametrize("at", range(6))
+def test_a_sure_or_an_unsure_row_is_not_strange_for_it(at: int) -> None:
+    real, _ = doubtful()(strange(-1000.0, 0.0, 1000.0, at=at))
+    assert real.tolist() == [REAL] * 3
 
 
 def test_a_rows_statistics_do_not_depend_on_how_many_rows_are_judged_with_it() -> None:
     torch.manual_seed(0)
-    prototypes = torch.nn.functional.layer_norm(torch.randn(256, 128).relu(), (128,))
-    embedding = prototypes + 1e-3 * torch.randn(256, 128)
-    logits = torch.randn(256, 3, 5)
-    together = statistics(embedding, logits, prototypes)
+    logits, densities, strangeness = torch.randn(256, 3, 5), 1e3 * torch.randn(256, 5), torch.randn(256, 4)
+    together = statistics(logits, densities, strangeness)
     for at in range(0, 256, 7):
-        alone = statistics(embedding[at : at + 1], logits[at : at + 1], prototypes)[0]
+        one = slice(at, at + 1)
+        alone = statistics(logits[one], densities[one], strangeness[one])[0]
         torch.testing.assert_close(alone, together[at], atol=2e-6, rtol=0)

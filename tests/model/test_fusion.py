@@ -1,77 +1,191 @@
-"""Fusion: weights from confidences, and what is fused with them."""
+"""Fusion: weights from confidences, votes, and what is fused with them."""
+
+from collections.abc import Sequence
+from math import log, sqrt
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
-from model.network.fusion import Fusion, modulation
+from model.network.fusion import MOST_WITH_SUBSETS, Fusion, Trust, Vote, modulation
 
 
-def fusion_of(a: float, kappa: list[float], share: list[float]) -> Fusion:
-    """A fusion with these values; softplus has to be undone."""
-    fusion = Fusion(len(kappa))
-    with torch.no_grad():
-        for parameter, value in (
-            (fusion.raw_slope, a), (fusion.raw_kappa, kappa), (fusion.raw_lambda, share),
-        ):  # fmt: skip
-            parameter.copy_(torch.tensor(value).expm1().log())
+def fusion_of(
+    worth: Sequence[float], a: float = 1.0, kappa: float = 1.0, share: float = 1.0, *, uniform: bool = False
+) -> Fusion:
+    """A fusion with these b, a, and kappa and lambda of every subset; softplus has to be undone."""
+    fusion = Fusion(len(worth), uniform=uniform).requires_grad_(False)
+    fusion.worth.copy_(torch.tensor(worth))
+    fusion.raw_slope.copy_(torch.tensor(a).expm1().log())
+    fusion.log_kappa.fill_(log(kappa))
+    fusion.log_lambda.fill_(log(share))
     return fusion
 
 
-def logits(*confidences: float) -> Tensor:
-    return torch.tensor([confidences]).logit()
+def logits(*probabilities: float) -> Tensor:
+    return torch.tensor([probabilities]).logit()
 
 
+SURE = torch.tensor([[torch.inf, torch.inf]])
+TWO = torch.tensor([[True, True]])
 ALL = torch.tensor([[True, True, True]])
+# 4 to 1, and undecided; the joint branch says 1 to 3.
+VOTES = torch.tensor([[[0.8, 0.2], [0.5, 0.5]]]).log()
+JOINT = torch.tensor([[0.25, 0.75]]).log()
 
 
-@pytest.mark.parametrize(("a", "expected"), [(1.0, [0.5, 0.3, 0.2]), (2.0, [25 / 38, 9 / 38, 4 / 38])])
-def test_weights_are_powers_of_the_confidences(a: float, expected: list[float]) -> None:
-    weights = fusion_of(a, [1.0] * 3, [1.0] * 3).weights(logits(0.5, 0.3, 0.2), ALL)
-    assert weights[0].tolist() == pytest.approx(expected, abs=1e-5)
+def odds_of(fusion: Fusion, real: Tensor, right: Tensor = SURE, presence: Tensor = TWO) -> float:
+    """What VOTES and JOINT make together, first class to second."""
+    trust = fusion.trust(real, right, presence)
+    answer = fusion.log_probabilities(VOTES, JOINT, trust, presence)[0].exp()
+    assert float(answer.sum()) == pytest.approx(1.0, abs=1e-6)
+    return float(answer[0] / answer[1])
 
 
-def test_an_absent_modality_has_no_weight_whatever_stands_in_its_slot() -> None:
-    fusion = fusion_of(1.0, [1.0] * 3, [1.0] * 3)
-    scores = logits(0.5, 0.3, 0.2)
-    scores[0, 2] = torch.nan
-    weights = fusion.weights(scores, torch.tensor([[True, True, False]]))[0].tolist()
-    assert weights == pytest.approx([5 / 8, 3 / 8, 0.0], abs=1e-5)
-    assert weights[2] == 0.0
+@pytest.mark.parametrize(("a", "expected"), [(1.0, [0.75, 0.25]), (2.0, [6 / 7, 1 / 7])])
+def test_weights_by_hand(a: float, expected: list[float]) -> None:
+    # a = 1: 1 x 0.5 x 0.9 = 0.45 and 2 x 0.25 x 0.3 = 0.15.
+    # a = 2: 1 x 0.25 x 0.9 = 0.225 and 2 x 0.0625 x 0.3 = 0.0375.
+    trust = fusion_of([log(1), log(2)], a).trust(logits(0.9, 0.3), logits(0.5, 0.25), TWO)
+    assert trust.weights[0].tolist() == pytest.approx(expected, abs=1e-6)
+    unnormalised = [0.45, 0.15] if a == 1 else [0.225, 0.0375]
+    assert trust.worth.exp()[0].tolist() == pytest.approx(unnormalised, abs=1e-6)
+    assert trust.real[0].tolist() == pytest.approx([0.9, 0.3], abs=1e-6)
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(*[st.tuples(st.booleans(), st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))] * 3).filter(
+            lambda row: any(present for present, *_ in row)
+        ),
+        min_size=1, max_size=9,
+    ),
+    uniform=st.booleans(),
+)  # fmt: skip
+def test_weights_sum_to_one_over_what_is_present(rows: list, uniform: bool) -> None:
+    values = torch.tensor([[each[1:] for each in row] for row in rows])
+    presence = torch.tensor([[each[0] for each in row] for row in rows])
+    trust = fusion_of([0.3, -1.0, 2.0], uniform=uniform).trust(values[..., 0], values[..., 1], presence)
+    torch.testing.assert_close(trust.weights.sum(1), torch.ones(len(rows)))
+    assert (trust.weights[~presence] == 0).all()
+    assert (trust.real[~presence] == 0).all()
+    assert (trust.worth.exp()[~presence] == 0).all()
+
+
+@pytest.mark.parametrize("stands", [torch.nan, torch.inf, 1e30, -1e30, 0.0])
+@pytest.mark.parametrize("uniform", [False, True])
+def test_an_absent_modality_counts_exactly_nothing_whatever_stands_in_its_slot(
+    stands: float, uniform: bool
+) -> None:
+    fusion, presence = fusion_of([0.0, 1.0, 2.0], uniform=uniform), torch.tensor([[True, True, False]])
+    real, right = logits(0.9, 0.3, 0.5), logits(0.5, 0.25, 0.5)
+    expected = fusion.trust(real, right, presence)
+    real[0, 2] = right[0, 2] = stands
+    trust = fusion.trust(real, right, presence)
+    assert trust.weights[0, 2] == 0.0
+    assert trust.real[0, 2] == 0.0
+    assert torch.equal(trust.weights, expected.weights)
+    assert torch.equal(trust.worth, expected.worth)
 
 
 def test_confidences_near_zero_still_make_weights() -> None:
-    weights = Fusion(3).weights(torch.tensor([[-300.0, -302.0, 0.0]]), torch.tensor([[True, True, False]]))
-    assert weights[0].tolist() == pytest.approx([0.8808, 0.1192, 0.0], abs=1e-3)
+    # e^-300 and e^-302 are 0 in single precision; one is e^2 times the other.
+    presence = torch.tensor([[True, True, False]])
+    real = torch.tensor([[-300.0, -302.0, 0.0]])
+    weights = fusion_of([0.0] * 3).trust(real, torch.zeros(1, 3), presence).weights
+    assert weights[0].tolist() == pytest.approx([0.8808, 0.1192, 0.0], abs=1e-4)
+
+
+def test_uniform_weights_are_equal_and_know_no_doubts() -> None:
+    fusion = fusion_of([0.0, log(4)], uniform=True)
+    trust = fusion.trust(logits(0.9, 1e-9), logits(0.9, 1e-9), TWO)
+    assert trust.weights.tolist() == [[0.5, 0.5]]
+    assert trust.real.tolist() == [[1.0, 1.0]]
+    # A vote is worth the mean b, ln 2, of each: (4 x 1)^2; the joint branch counts whole.
+    assert odds_of(fusion, logits(0.9, 1e-9)) == pytest.approx(16 / 3, rel=1e-5)
 
 
 def test_kappa_sharpens_the_votes_by_hand() -> None:
-    # Votes 4/5, 1/5 and 1/2, 1/2 with equal weights are 2/3, 1/3; squared, 4/5, 1/5.
-    votes = torch.tensor([[[0.8, 0.2], [0.5, 0.5]]]).log()
-    two = torch.tensor([[True, True]])
-    answer = fusion_of(1.0, [9.0, 2.0], [9.0, 1.0]).log_probabilities(
-        votes, torch.zeros(1, 3, 2), torch.tensor([[0.5, 0.5]]), two
-    )
-    assert answer.exp()[0].tolist() == pytest.approx([0.8, 0.2], abs=1e-5)
+    # 4 to 1 squared, times 1 to 3.
+    assert odds_of(fusion_of([0.0, 0.0], kappa=2.0), SURE) == pytest.approx(16 / 3, rel=1e-5)
 
 
 def test_lambda_is_the_share_of_the_joint_branch_by_hand() -> None:
-    # 2/3, 1/3 times the square of 1/4, 3/4 is 2 to 9.
-    votes = torch.tensor([[[0.8, 0.2], [0.5, 0.5]]]).log()
-    joint = torch.tensor([[[0.25, 0.75]]]).log()
-    answer = fusion_of(1.0, [9.0, 1.0], [9.0, 2.0]).log_probabilities(
-        votes, joint, torch.tensor([[0.5, 0.5]]), torch.tensor([[True, True]])
-    )
-    assert answer.exp()[0].tolist() == pytest.approx([2 / 11, 9 / 11], abs=1e-5)
+    assert odds_of(fusion_of([0.0, 0.0], share=2.0), SURE) == pytest.approx(4 / 9, rel=1e-5)
 
 
-def test_kappa_and_lambda_go_by_the_number_of_modalities_present() -> None:
-    votes = torch.tensor([[[0.8, 0.2], [0.0, 0.0]]])
-    votes[0, 0] = votes[0, 0].log()
-    answer = fusion_of(1.0, [2.0, 9.0], [1.0, 9.0]).log_probabilities(
-        votes, torch.zeros(1, 1, 2), torch.tensor([[1.0, 0.0]]), torch.tensor([[True, False]])
+def test_a_vote_is_worth_what_is_trusted_of_it_by_hand() -> None:
+    # b = ln 3 and P(right) = 1/2: 4 to 1 to the power of 3/2, which is 8.
+    odds = odds_of(fusion_of([log(3), 0.0], share=1e-9), SURE, logits(0.5, 0.9))
+    assert odds == pytest.approx(8.0, rel=1e-5)
+
+
+def test_what_is_half_real_counts_half_by_hand() -> None:
+    # The root of 4 to 1, and the root of 1 to 3: both modalities are real with 1/2, so r = 1/2.
+    assert odds_of(fusion_of([0.0, 0.0]), logits(0.5, 0.5)) == pytest.approx(2 / sqrt(3), rel=1e-5)
+
+
+def test_what_the_joint_branch_says_counts_as_far_as_the_weights_lie_on_what_is_real() -> None:
+    # Worth 1 x 0.5 and 3 x 1/6 give 1/2 each; r = (0.5 + 1/6) / 2 = 1/3. Votes: the root of 4.
+    odds = odds_of(fusion_of([0.0, log(3)]), logits(0.5, 1 / 6))
+    assert odds == pytest.approx(2 * (1 / 3) ** (1 / 3), rel=1e-4)
+
+
+@pytest.mark.parametrize("doubt", [-30.0, -1e6])
+def test_where_nothing_real_is_left_the_answer_is_that_it_knows_nothing(doubt: float) -> None:
+    assert odds_of(fusion_of([5.0, 5.0], kappa=9.0, share=9.0), torch.full((1, 2), doubt)) == pytest.approx(
+        1, abs=1e-6
     )
-    assert answer.exp()[0].tolist() == pytest.approx([16 / 17, 1 / 17], abs=1e-5)
+
+
+def test_a_modality_that_is_not_real_leaves_the_answer_to_the_others() -> None:
+    gone = torch.tensor([[torch.inf, -1e4]])
+    alone = odds_of(fusion_of([0.0, 0.0]), SURE, presence=torch.tensor([[True, False]]))
+    assert odds_of(fusion_of([0.0, 0.0]), gone) == pytest.approx(alone, rel=1e-5)
+
+
+def test_every_subset_has_a_kappa_and_a_lambda_of_its_own() -> None:
+    fusion = fusion_of([0.0, 0.0])
+    fusion.log_kappa.copy_(torch.tensor([9.0, 2.0, 9.0, 1.0]).log())
+    fusion.log_lambda.copy_(torch.tensor([9.0, 3.0, 9.0, 1.0]).log())
+    only_first = torch.tensor([[True, False]])
+    assert odds_of(fusion, SURE) == pytest.approx(4 / 3, rel=1e-5)
+    assert odds_of(fusion, SURE, presence=only_first) == pytest.approx(16 / 27, rel=1e-5)
+
+
+def test_up_to_six_modalities_bit_m_of_a_subsets_index_says_that_m_is_present() -> None:
+    presence = torch.tensor([[True, False, False], [False, True, False], [True, False, True], [True] * 3])
+    assert Fusion(3).subset(presence).tolist() == [1, 2, 5, 7]
+    every = torch.ones(1, MOST_WITH_SUBSETS, dtype=torch.bool)
+    assert Fusion(6).subset(every).tolist() == [63]
+    assert len(Fusion(6).log_kappa) == 64
+
+
+def test_beyond_six_modalities_kappa_and_lambda_go_by_their_number() -> None:
+    presence = torch.zeros(3, 7, dtype=torch.bool)
+    presence[0, 5] = presence[1, :2] = presence[2, :] = True
+    fusion = Fusion(7).requires_grad_(False)
+    assert fusion.subset(presence).tolist() == [1, 2, 7]
+    assert len(fusion.log_kappa) == len(fusion.log_lambda) == 8
+    fusion.log_kappa.copy_(torch.arange(8.0))
+    fusion.log_lambda.fill_(-torch.inf)
+    votes = torch.tensor([1.0, 0.0]).expand(3, 7, 2)
+    trust = Trust(torch.zeros(3, 7).masked_fill(~presence, -torch.inf), presence / 7, presence.float())
+    answer = fusion.log_probabilities(votes, torch.zeros(3, 2), trust, presence)
+    # Seven votes of 1 each make e^7 x 7, one makes e.
+    expected = torch.tensor([1.0, 2.0, 7.0]).exp() * torch.tensor([1.0, 2.0, 7.0])
+    torch.testing.assert_close(answer[:, 0] - answer[:, 1], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_modalities", [2, 6, 7, 9])
+def test_before_they_are_fitted_votes_of_many_are_worth_less_than_their_sum(n_modalities: int) -> None:
+    fusion = Fusion(n_modalities).requires_grad_(False)
+    for present in range(1, n_modalities + 1):
+        presence = torch.arange(n_modalities)[None] < present
+        assert float(fusion.log_kappa.exp()[fusion.subset(presence)]) == pytest.approx(present**-0.5)
 
 
 def test_a_modality_enters_the_joint_branch_whole_until_it_has_half_of_its_share() -> None:
@@ -82,7 +196,28 @@ def test_a_modality_enters_the_joint_branch_whole_until_it_has_half_of_its_share
 
 
 def test_what_is_fitted_is_told_as_it_is_used() -> None:
-    fitted = fusion_of(1.5, [1.0, 2.0], [0.5, 3.0]).fitted()
-    assert float(fitted["a"]) == pytest.approx(1.5)
-    assert fitted["kappa"].tolist() == pytest.approx([1.0, 2.0])
-    assert fitted["lambda"].tolist() == pytest.approx([0.5, 3.0])
+    fitted = fusion_of([0.5, -2.0], 1.5, 0.7, 3.0).fitted()
+    assert fitted["worth"].tolist() == [0.5, -2.0]
+    assert float(fitted["slope"]) == pytest.approx(1.5)
+    assert fitted["kappa"].tolist() == pytest.approx([0.7] * 4)
+    assert fitted["lambda"].tolist() == pytest.approx([3.0] * 4)
+
+
+def vote_of(alpha: float, delta: float, unit: float) -> Vote:
+    vote = Vote()
+    vote.powers.copy_(torch.tensor([alpha, delta]))
+    vote.unit.fill_(unit)
+    return vote
+
+
+def test_a_vote_by_hand() -> None:
+    # The root of 4 to 1, times 3 to 1, is 6 to 1: ln 6/7 and ln 1/7, in units of 2.
+    log_p, densities = torch.tensor([[0.8, 0.2]]).log(), torch.tensor([[log(3) - 40, -40.0]])
+    said = vote_of(0.5, 1.0, 2.0)(log_p, densities)
+    assert said[0].tolist() == pytest.approx([log(6 / 7) / 2, log(1 / 7) / 2], rel=1e-5)
+
+
+def test_an_unfitted_vote_is_that_of_the_softmax_experts() -> None:
+    log_p = torch.randn(5, 3).log_softmax(-1)
+    torch.testing.assert_close(Vote()(log_p, 1e6 * torch.randn(5, 3)), log_p)
+    assert Vote()(log_p[:0], log_p[:0]).shape == (0, 3)
