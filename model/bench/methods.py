@@ -38,7 +38,12 @@ class Method:
 OURS, ADAPTED, SPECIALIST = "tailfuse", "tailfuse + adapt", "trained for the subset"
 CONCAT = "concat"
 LOGISTIC, TREES = "logistic regression", "boosted trees"
-FITTED = (("network.fusion", "uniform"), ("training.damage", False), ("training.calibrate", False))
+FITTED = (
+    ("network.fusion", "uniform"),
+    ("training.damage", False),
+    ("training.calibrate", False),
+    ("network.generative", False),
+)
 
 
 def fusion(name: str, citation: str, key: str) -> Method:
@@ -77,6 +82,6 @@ EACH = (
     ablation("no modality dropout", {"training.modality_dropout": 0.0}),
     ablation("no damage in training", {"training.damage": False}),
     ablation("no calibration", {"training.calibrate": False}),
-    ablation("no mixup", {"training.mixup": 0.0}),
+    ablation("no generative expert", {"network.generative": False}),
 )
 METHODS = {each.name: each for each in EACH}

@@ -59,7 +59,9 @@ class ConfidenceNetwork(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(N_STATISTICS))
         self.register_buffer("scale", torch.ones(N_STATISTICS))
-        self.register_buffer("per_deviation", torch.tensor(0.0))  # PER_DEVIATION, where damaged rows were seen
+        self.register_buffer(
+            "per_deviation", torch.tensor(0.0)
+        )  # PER_DEVIATION, where damaged rows were seen
         self.first, self.last = nn.Linear(N_STATISTICS, hidden), nn.Linear(hidden, 2)
         # Until it is fitted every modality is trusted alike.
         nn.init.zeros_(self.last.weight)

@@ -2,7 +2,7 @@
 
 Letters: B samples, M modalities, C classes, S the modalities that a sample has.
 
-    s_m   = b_m + a log P(right)_m + log P(real)_m            c_m = P(real)_m P(right)_m
+    s_m   = b_m + a log P(right)_m + 2 log P(real)_m          c_m = P(real)_m P(right)_m
     w     = masked_softmax(s)                                 the fusion weights; absent ones masked out
     u_m   = min(1, 2 |S| w_m)                                 how far m enters the joint branch
     log p = kappa_S sum_m exp(s_m) vote_m + lambda_S r log joint(u) + constant,   r = sum_m w_m P(real)_m
@@ -20,6 +20,8 @@ from torch import Tensor, nn
 
 # Up to so many modalities every subset has its own kappa and lambda; beyond, every number of them.
 MOST_WITH_SUBSETS = 6
+# The power of P(real): with 1 a strong modality that is probably not real still outweighs a weak one.
+DOUBT = 2.0
 
 
 class Vote(nn.Module):
@@ -73,7 +75,7 @@ class Fusion(nn.Module):
 
     def trust(self, real: Tensor, right: Tensor, presence: Tensor) -> Trust:
         """Log-odds (B, M) of being real and of being right, (B, M) bool -> weights; rows sum to 1."""
-        worth = self.worth + F.softplus(self.raw_slope) * F.logsigmoid(right) + F.logsigmoid(real)
+        worth = self.worth + F.softplus(self.raw_slope) * F.logsigmoid(right) + DOUBT * F.logsigmoid(real)
         if self.uniform:
             worth, real = torch.zeros_like(worth) + self.worth.mean(), torch.full_like(real, torch.inf)
         # masked_fill, not a product with the mask: whatever stands in an absent slot must not count.

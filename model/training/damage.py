@@ -11,7 +11,7 @@ from service.bundle.manifest import ImageModality, Modality, SeriesModality, Tab
 
 def damage(rows: Tensor, modality: Modality, generator: torch.Generator) -> Tensor:
     """A damaged copy of every row of a modality, of the same shape and type."""
-    if isinstance(modality, TabularModality) or (rows.dim() == 2 and rows.is_floating_point()):
+    if isinstance(modality, TabularModality):
         return damage_numbers(rows, generator)
     if isinstance(modality, ImageModality):
         return damage_pictures(rows, generator)

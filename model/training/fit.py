@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from model.data.folds import folds
 from model.data.part import Dataset, Part
@@ -22,7 +23,7 @@ from model.network.network import Network
 from model.spec.schema import Spec
 from model.training.fit_confidence import fit_confidence
 from model.training.fit_fusion import fit_fusion
-from model.training.held_out import HeldOut, fit_generative, some_of
+from model.training.held_out import HeldOut, damaged_features, fit_generative, some_of
 from model.training.loop import Stage, best_epochs, fit_network, generator_of
 from model.training.smote import oversampled
 from model.training.state import Epoch
@@ -40,6 +41,7 @@ class Stages(NamedTuple):
     network: AnyNetwork  # the final one
     folds: list[HeldOut]  # the fold networks, each with the training rows that it has not seen
     dataset: Dataset  # frozen encoders' pictures are their features
+    damaged: dict[str, Tensor]  # features of damaged pictures, where the encoder is frozen
 
 
 def fit(spec: Spec, dataset: Dataset, *, on_epoch: OnEpoch | None = None) -> AnyNetwork:
@@ -63,9 +65,8 @@ def train_stages(
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
     set_up_torch(spec, dataset)
     first = build_network(spec, dataset)
-    dataset = with_features(
-        dataset, dict(zip(first.modalities, first.encoders, strict=True)), device=fabric.device
-    )
+    encoders = dict(zip(first.modalities, first.encoders, strict=True))
+    pictures, dataset = dataset, with_features(dataset, encoders, device=fabric.device)
     n_stages = 1 + (spec.training.folds if isinstance(first, Network) else 0)
     # Features of pictures are not augmented.
     augmented = frozenset(
@@ -102,7 +103,8 @@ def train_stages(
             )
             assert isinstance(fold, Network)
             held_out.append(HeldOut(fold, dataset.train.take(own)))
-    return Stages(network, held_out, dataset)
+    damaged = damaged_features(pictures, encoders, fabric.device) if isinstance(network, Network) else {}
+    return Stages(network, held_out, dataset, damaged)
 
 
 def fit_held_out(stages: Stages, spec: Spec) -> AnyNetwork:
@@ -116,7 +118,7 @@ def fit_held_out(stages: Stages, spec: Spec) -> AnyNetwork:
     network.fusion = guided_fusion(spec, len(network.modalities)).to(device)
     held_out = some_of([HeldOut(network, stages.dataset.val), *stages.folds])
     fit_confidence(
-        network, held_out, stages.dataset.modalities, generative=spec.network.generative,
+        network, held_out, stages.dataset.modalities, stages.damaged, generative=spec.network.generative,
         damaged=spec.training.damage, seed=spec.seed, device=device,
     )  # fmt: skip
     if spec.training.calibrate:

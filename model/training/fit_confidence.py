@@ -17,15 +17,15 @@ PULL = 3.0  # rows' worth of belief in where a fit starts
 
 
 def fit_confidence(
-    network: Network, held_out: Sequence[HeldOut], modalities: Mapping[str, Modality], *,
-    generative: bool, damaged: bool, seed: int, device: torch.device,
+    network: Network, held_out: Sequence[HeldOut], modalities: Mapping[str, Modality],
+    features: Mapping[str, Tensor], *, generative: bool, damaged: bool, seed: int, device: torch.device,
 ) -> None:  # fmt: skip
-    """Fit every modality's vote, and then its confidence.
+    """Fit every modality's vote, and then its confidence; `features` as damaged_features makes them.
 
     Without `generative` the generative expert has no vote; without `damaged` no row's reality is doubted.
     """
     for name in network.modalities:
-        evidence = evidence_of(held_out, name, modalities[name], seed=seed, device=device)
+        evidence = evidence_of(held_out, name, modalities[name], features, seed=seed, device=device)
         if evidence is None:
             continue  # nothing was held out: this modality is trusted like any other
         vote = network.vote(name)

@@ -7,20 +7,22 @@ these networks, so what is learnt from all of them serves the final one.
 Letters: H held-out rows, n rows of one modality, M modalities, W width, E experts, C classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from model.data.part import Part
+from model.data.part import Dataset, Part
+from model.network.encoders.pretrained import Pretrained
+from model.network.frozen import backbone_features
 from model.network.network import Network, Seen
 from model.network.tensors import tensors_of
 from model.training.damage import damage
 from service.bundle.manifest import Modality
 
 HELD_OUT_ROWS, GENERATIVE_ROWS = 4000, 2000  # more tell no more
-DAMAGED_COPIES = 2
+DAMAGED_COPIES, DAMAGED_PICTURES = 2, 1000
 
 
 class HeldOut(NamedTuple):
@@ -34,7 +36,7 @@ class Evidence(NamedTuple):
     """What is learnt from of one modality, class by class alike: `weight` (n,) has mean 1."""
 
     clean: Seen
-    damaged: Seen  # DAMAGED_COPIES of each row
+    damaged: Seen
     labels: Tensor  # (n,), of the clean rows
     weight: Tensor  # (n,)
 
@@ -76,19 +78,44 @@ def some_of(held_out: Sequence[HeldOut]) -> list[HeldOut]:
     return [HeldOut(network, class_by_class(part).first(limit)) for network, part in held_out]
 
 
+def damaged_features(
+    dataset: Dataset, encoders: Mapping[str, nn.Module], device: torch.device
+) -> dict[str, Tensor]:
+    """What each frozen encoder makes of damaged copies of some training pictures: (n, F)
+
+    Damaged features would not do: those of a black picture are nothing like noise.
+    """
+    features = {}
+    for name, encoder in encoders.items():
+        if not isinstance(encoder, Pretrained) or encoder.trained != "none":
+            continue
+        part = class_by_class(dataset.train.only([name])).first(DAMAGED_PICTURES)
+        pictures = torch.from_numpy(part.inputs[name][part.position[name]])
+        copies = damage(pictures, dataset.modalities[name], torch.Generator().manual_seed(0))
+        made = backbone_features(encoder.backbone, copies.numpy(), device=device)
+        features[name] = encoder.scale.cpu()(torch.from_numpy(made))
+    return features
+
+
 def evidence_of(
-    held_out: Sequence[HeldOut], name: str, modality: Modality, *, seed: int, device: torch.device
-) -> Evidence | None:
-    """All held-out rows of one modality, clean and damaged; None if there are none."""
+    held_out: Sequence[HeldOut], name: str, modality: Modality, features: Mapping[str, Tensor], *,
+    seed: int, device: torch.device,
+) -> Evidence | None:  # fmt: skip
+    """All held-out rows of one modality, clean and damaged; None if there are none.
+
+    Damaged are DAMAGED_COPIES of each row, or if these rows are a frozen encoder's, its share of `features`.
+    """
     generator = torch.Generator().manual_seed(seed)
     clean, damaged, labels = [], [], []
-    for network, part in held_out:
+    for at, (network, part) in enumerate(held_out):
         for piece in part.only([name]).batches(256):
             rows = tensors_of(piece.batch()).inputs[name]
             clean.append(look(network, name, rows.to(device)))
-            for _ in range(DAMAGED_COPIES):
-                damaged.append(look(network, name, damage(rows, modality, generator).to(device)))
             labels.append(torch.from_numpy(piece.labels))
+            for _ in range(0 if name in features else DAMAGED_COPIES):
+                damaged.append(look(network, name, damage(rows, modality, generator).to(device)))
+        if name in features:
+            damaged.append(look(network, name, features[name][at :: len(held_out)].to(device)))
     if not labels:
         return None
     every = torch.cat(labels).to(device)
