@@ -44,13 +44,13 @@ def odds_of(fusion: Fusion, real: Tensor, right: Tensor = SURE, presence: Tensor
     return float(answer[0] / answer[1])
 
 
-@pytest.mark.parametrize(("a", "expected"), [(1.0, [0.75, 0.25]), (2.0, [6 / 7, 1 / 7])])
+@pytest.mark.parametrize(("a", "expected"), [(1.0, [0.9, 0.1]), (2.0, [18 / 19, 1 / 19])])
 def test_weights_by_hand(a: float, expected: list[float]) -> None:
-    # a = 1: 1 x 0.5 x 0.9 = 0.45 and 2 x 0.25 x 0.3 = 0.15.
-    # a = 2: 1 x 0.25 x 0.9 = 0.225 and 2 x 0.0625 x 0.3 = 0.0375.
+    # a = 1: 1 x 0.5 x 0.81 = 0.405 and 2 x 0.25 x 0.09 = 0.045.
+    # a = 2: 1 x 0.25 x 0.81 = 0.2025 and 2 x 0.0625 x 0.09 = 0.01125.
     trust = fusion_of([log(1), log(2)], a).trust(logits(0.9, 0.3), logits(0.5, 0.25), TWO)
     assert trust.weights[0].tolist() == pytest.approx(expected, abs=1e-6)
-    unnormalised = [0.45, 0.15] if a == 1 else [0.225, 0.0375]
+    unnormalised = [0.405, 0.045] if a == 1 else [0.2025, 0.01125]
     assert trust.worth.exp()[0].tolist() == pytest.approx(unnormalised, abs=1e-6)
     assert trust.real[0].tolist() == pytest.approx([0.9, 0.3], abs=1e-6)
 
@@ -92,9 +92,9 @@ def test_an_absent_modality_counts_exactly_nothing_whatever_stands_in_its_slot(
 
 
 def test_confidences_near_zero_still_make_weights() -> None:
-    # e^-300 and e^-302 are 0 in single precision; one is e^2 times the other.
+    # The squares of e^-300 and e^-301 are 0 in single precision; one is e^2 times the other.
     presence = torch.tensor([[True, True, False]])
-    real = torch.tensor([[-300.0, -302.0, 0.0]])
+    real = torch.tensor([[-300.0, -301.0, 0.0]])
     weights = fusion_of([0.0] * 3).trust(real, torch.zeros(1, 3), presence).weights
     assert weights[0].tolist() == pytest.approx([0.8808, 0.1192, 0.0], abs=1e-4)
 
@@ -123,15 +123,15 @@ def test_a_vote_is_worth_what_is_trusted_of_it_by_hand() -> None:
     assert odds == pytest.approx(8.0, rel=1e-5)
 
 
-def test_what_is_half_real_counts_half_by_hand() -> None:
-    # The root of 4 to 1, and the root of 1 to 3: both modalities are real with 1/2, so r = 1/2.
-    assert odds_of(fusion_of([0.0, 0.0]), logits(0.5, 0.5)) == pytest.approx(2 / sqrt(3), rel=1e-5)
+def test_what_is_half_real_by_hand() -> None:
+    # Votes count 1/2 squared: the fourth root of 4 to 1. The joint branch r = 1/2: the root of 1 to 3.
+    assert odds_of(fusion_of([0.0, 0.0]), logits(0.5, 0.5)) == pytest.approx(sqrt(2 / 3), rel=1e-5)
 
 
 def test_what_the_joint_branch_says_counts_as_far_as_the_weights_lie_on_what_is_real() -> None:
-    # Worth 1 x 0.5 and 3 x 1/6 give 1/2 each; r = (0.5 + 1/6) / 2 = 1/3. Votes: the root of 4.
-    odds = odds_of(fusion_of([0.0, log(3)]), logits(0.5, 1 / 6))
-    assert odds == pytest.approx(2 * (1 / 3) ** (1 / 3), rel=1e-4)
+    # Worth 1 x 1/4 and 9 x 1/36 are weights of 1/2 each; r = (1/2 + 1/6) / 2 = 1/3. Votes: 4 to the 1/4.
+    odds = odds_of(fusion_of([0.0, log(9)]), logits(0.5, 1 / 6))
+    assert odds == pytest.approx(sqrt(2) * (1 / 3) ** (1 / 3), rel=1e-4)
 
 
 @pytest.mark.parametrize("doubt", [-30.0, -1e6])

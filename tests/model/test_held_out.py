@@ -1,29 +1,27 @@
-"""What is fitted on held-out rows: prototypes, confidences, fusion."""
+"""Held-out rows: which, how much each counts, and what a network says of them clean and damaged."""
 
 import copy
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from model.data.part import Part
 from model.network.encoders.mlp import Mlp
+from model.network.generative import Generative
 from model.network.long_tail import experts
 from model.network.network import Network
-from model.training.damage import damage
+from model.training import held_out as module
 from model.training.held_out import (
+    DAMAGED_COPIES,
     HeldOut,
-    answers,
-    balanced_loss,
+    balanced,
     class_by_class,
-    fit_confidence,
-    fit_fusion,
-    gather,
-    set_prototypes,
-    thin,
-    thinned,
+    evidence_of,
+    fit_generative,
+    look,
+    own_class,
+    some_of,
 )
 from service.bundle.manifest import BooleanColumn, TabularModality
 
@@ -31,24 +29,19 @@ CPU = torch.device("cpu")
 TWO_NUMBERS = TabularModality(columns=(BooleanColumn(name="a"), BooleanColumn(name="b")), width=2)
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def part_of(labels: list[int]) -> Part:
-    """Rows with one modality, whose numbers are the row's and the label's."""
-    codes = np.array(labels)
-    inputs = {"one": np.stack([np.arange(len(codes)), codes], 1).astype(np.float32)}
-    return Part(inputs, {"one": np.arange(len(codes))}, codes)
+def part_of(labels: list[int], *names: str) -> Part:
+    """Rows that have every modality, whose numbers are the row's and the label's."""
+    codes = np.array(labels, np.int64)
+    inputs = np.stack([np.arange(len(codes)) / 10, codes + np.arange(len(codes)) % 3], 1).astype(np.float32)
+    names = names or ("one",)
+    return Part(dict.fromkeys(names, inputs), dict.fromkeys(names, np.arange(len(codes))), codes)
 
 
 def network_of(n_classes: int = 2, *names: str) -> Network:
     torch.manual_seed(0)
-    names = names or ("one",)
     return Network(
-        {name: Mlp(TWO_NUMBERS, width=8, dropout=0.0, input_dropout=0.0) for name in names},
+        {name: Mlp(TWO_NUMBERS, width=8, dropout=0.0, input_dropout=0.0) for name in names or ("one",)},
         width=8, n_classes=n_classes, tail=experts(torch.ones(n_classes), (0.0, 1.0)), dropout=0.0,
-        n_prototypes=dict.fromkeys(names, 4),
     ).eval()  # fmt: skip
 
 
@@ -58,125 +51,72 @@ def test_every_prefix_holds_the_classes_as_evenly_as_can_be() -> None:
     assert len(part.first(4)) == 4
 
 
-@settings(deadline=None)
-@given(
-    rows=st.lists(st.lists(st.booleans(), min_size=4, max_size=4).filter(any), min_size=1, max_size=20),
-    seed=st.integers(0, 9),
-)
-def test_thinned_rows_keep_a_part_of_what_they_had(rows, seed: int) -> None:
-    presence = torch.tensor(rows)
-    kept = thin(presence, generator(seed))
-    assert (kept <= presence).all()
-    assert kept.any(1).all()
+def test_of_too_many_rows_all_networks_have_as_many_and_rare_classes_keep_theirs(monkeypatch) -> None:
+    monkeypatch.setattr(module, "HELD_OUT_ROWS", 12)
+    network = network_of()
+    some = some_of([HeldOut(network, part_of([0] * 20 + [1])), HeldOut(network, part_of([1, 0]))])
+    assert [len(part) for _, part in some] == [6, 2]
+    assert np.bincount(some[0].part.labels).tolist() == [5, 1]
 
 
-def test_every_number_of_modalities_is_kept_equally_often() -> None:
-    kept = thin(torch.ones(6000, 3, dtype=torch.bool), generator()).sum(1)
-    shares = torch.bincount(kept, minlength=4) / 6000
-    assert shares.tolist() == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3], abs=0.02)
+def test_all_classes_count_alike_by_hand() -> None:
+    # 1/3, 1/3, 1/3, 1 are 1/2 on average.
+    weight = balanced(torch.tensor([0, 0, 0, 4]))
+    assert weight.tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2.0])
 
 
-def test_prototypes_are_embeddings_of_training_rows_of_every_class() -> None:
-    network, train = network_of(3), part_of([0] * 20 + [1, 2])
-    set_prototypes(network, train, CPU)
-    with torch.no_grad():
-        embeddings = network.encode_one("one", torch.from_numpy(train.inputs["one"])).embedding
-    nearest = torch.cdist(network.confidence("one").prototypes, embeddings)
-    assert nearest.min(1).values.max() < 1e-5
-    assert sorted(train.labels[nearest.argmin(1)].tolist()) == [0, 0, 1, 2]
+def test_the_value_of_a_rows_own_class() -> None:
+    values = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    assert own_class(values, torch.tensor([2, 0])).tolist() == [3.0, 4.0]
 
 
-def test_few_rows_are_prototypes_several_times_and_no_rows_none() -> None:
-    network, train = network_of(2), part_of([0, 1])
-    set_prototypes(network, train, CPU)
-    prototypes = network.confidence("one").prototypes
-    assert torch.equal(prototypes[:2], prototypes[2:])
-    set_prototypes(network, train.take(np.array([], np.int64)), CPU)
-    assert torch.equal(prototypes, network.confidence("one").prototypes)
+def test_generative_experts_are_fitted_to_the_views_of_the_rows_that_have_a_modality() -> None:
+    network, part = network_of(3, "one", "two"), part_of([0] * 6 + [1] * 5 + [2] * 4, "one", "two")
+    other = Part(
+        part.inputs, {**part.position, "two": np.where(part.labels == 2, -1, np.arange(15))}, part.labels
+    )
+    fit_generative(network, other, CPU)
+    views, labels = torch.from_numpy(part.inputs["one"]), torch.from_numpy(part.labels)
+    for name, kept in (("one", labels >= 0), ("two", labels < 2)):
+        expected = Generative(2, 3)
+        expected.fit(views[kept], labels[kept])
+        for mine, theirs in zip(network.generative(name)(views), expected(views), strict=True):
+            torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_a_modality_without_rows_keeps_its_generative_expert() -> None:
+    network, nothing = network_of(), part_of([])
+    before = copy.deepcopy(network.state_dict())
+    fit_generative(network, nothing, CPU)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def test_evidence_is_of_clean_and_damaged_rows_with_classes_alike() -> None:
     network, part = network_of(), part_of([0] * 9 + [1])
-    evidence = gather(HeldOut(network, part), "one", TWO_NUMBERS, generator(), CPU)
-    assert evidence.statistics.shape[0] == 20
-    assert ((evidence.target >= 0) & (evidence.target <= 1)).all()
+    evidence = evidence_of([HeldOut(network, part)] * 2, "one", TWO_NUMBERS, {}, seed=0, device=CPU)
+    assert evidence is not None
+    assert evidence.labels.tolist() == part.labels.tolist() * 2
+    torch.testing.assert_close(
+        evidence.clean.log_p[:10], look(network, "one", torch.from_numpy(part.inputs["one"])).log_p
+    )
+    assert len(evidence.damaged.statistics) == 20 * DAMAGED_COPIES
+    assert not torch.equal(evidence.damaged.log_p[:20], evidence.clean.log_p)
     assert float(evidence.weight.mean()) == pytest.approx(1.0)
-    rare = torch.from_numpy(np.tile(part.labels, 2) == 1)
+    rare = evidence.labels == 1
     assert float(evidence.weight[rare].sum()) == pytest.approx(float(evidence.weight[~rare].sum()))
 
 
-def test_nothing_held_out_is_no_evidence_and_changes_no_confidence() -> None:
-    network, nothing = network_of(), part_of([0, 1]).take(np.array([], np.int64))
-    before = copy.deepcopy(network.state_dict())
-    fit_confidence(network, [HeldOut(network, nothing)], {"one": TWO_NUMBERS}, seed=0, device=CPU)
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-
-
-def test_a_modality_that_no_held_out_row_has_is_trusted_alike() -> None:
-    network, part = network_of(2, "one", "two"), part_of([0, 1] * 5)
-    part = Part(
-        {**part.inputs, "two": np.zeros((0, 2), np.float32)},
-        {**part.position, "two": np.full(10, -1)},
-        part.labels,
+def test_damaged_features_are_shared_out_among_the_networks() -> None:
+    network, part = network_of(), part_of([0, 1])
+    features = torch.arange(10.0).view(5, 2)
+    evidence = evidence_of(
+        [HeldOut(network, part)] * 2, "one", TWO_NUMBERS, {"one": features}, seed=0, device=CPU
     )
-    held_out = [HeldOut(network, part)]
-    fit_confidence(network, held_out, dict.fromkeys(("one", "two"), TWO_NUMBERS), seed=0, device=CPU)
-    fit_fusion(network, held_out, seed=0, device=CPU)
-    embedding, logits = network.encode_one("two", torch.randn(3, 2))
-    assert network.confidence("two").score(embedding, logits).tolist() == [0.0] * 3
-    assert all(p.isfinite().all() for p in network.parameters())
+    assert evidence is not None
+    expected = look(network, "one", features[[0, 2, 4, 1, 3]])
+    torch.testing.assert_close(evidence.damaged.log_p, expected.log_p)
 
 
-@pytest.fixture(scope="module")
-def held_out(trained) -> list[HeldOut]:
-    return [HeldOut(trained.network, trained.dataset.val)]
-
-
-@torch.no_grad()
-def test_damaged_pictures_are_trusted_less_than_clean_ones(trained) -> None:
-    part = trained.dataset.test.only(["picture"])
-    pictures = torch.from_numpy(part.inputs["picture"][part.position["picture"]])
-    broken = damage(pictures, trained.dataset.modalities["picture"], generator())
-    network, confidence = trained.network, trained.network.confidence("picture")
-    clean, damaged = (
-        confidence.score(*network.encode_one("picture", rows)).sigmoid().mean() for rows in (pictures, broken)
-    )
-    assert clean > damaged + 0.05
-
-
-def test_fitting_the_fusion_lowers_the_loss_of_held_out_rows_and_touches_nothing_else(
-    trained, held_out
-) -> None:
-    network = copy.deepcopy(trained.network)
-    for parameter in network.fusion.parameters():
-        torch.nn.init.constant_(parameter, 0.5413)
-    before = copy.deepcopy(network.state_dict())
-    seen = thinned(answers(network, held_out[0], CPU), generator(7))
-    with torch.no_grad():
-        loss = balanced_loss(network.fusion, seen)
-    fit_fusion(network, held_out, seed=0, device=CPU)
-    with torch.no_grad():
-        assert balanced_loss(network.fusion, seen) < loss
-    for name, value in network.state_dict().items():
-        assert name.startswith("fusion.") != torch.equal(value, before[name])
-
-
-def test_rows_are_thinned_several_times_over(trained, held_out) -> None:
-    whole = answers(trained.network, held_out[0], CPU)
-    seen = thinned(whole, generator(), times=3)
-    n = len(whole.labels)
-    assert len(seen.labels) == 3 * n
-    assert torch.equal(seen.votes[n : 2 * n], whole.votes)
-    assert not torch.equal(seen.presence[:n], seen.presence[n : 2 * n])
-    assert (seen.presence <= whole.presence.repeat(3, 1)).all()
-
-
-def test_fitting_twice_gives_the_same(trained, held_out) -> None:
-    def fitted() -> dict[str, torch.Tensor]:
-        network = copy.deepcopy(trained.network)
-        fit_confidence(network, held_out, trained.dataset.modalities, seed=1, device=CPU)
-        fit_fusion(network, held_out, seed=1, device=CPU)
-        return network.state_dict()
-
-    first, again = fitted(), fitted()
-    assert all(torch.equal(value, again[name]) for name, value in first.items())
+def test_nothing_held_out_is_no_evidence() -> None:
+    network = network_of()
+    assert evidence_of([HeldOut(network, part_of([]))], "one", TWO_NUMBERS, {}, seed=0, device=CPU) is None

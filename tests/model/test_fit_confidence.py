@@ -1,0 +1,255 @@
+"""Votes and confidences as they are fitted on held-out rows."""
+
+import copy
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.data.dataset import load_dataset
+from model.data.part import Dataset, Part
+from model.evaluation.evaluate import predict_part
+from model.export.graphs import eager
+from model.network.confidence import N_STATISTICS, ConfidenceNetwork
+from model.network.fusion import Vote
+from model.network.network import Network, Seen
+from model.quickstart.quickstart import write_quickstart
+from model.spec.schema import Spec, load_spec
+from model.training.damage import damage
+from model.training.fit import Stages, fit_held_out, train_stages
+from model.training.fit_confidence import fit_confidence, fit_doubts, fit_vote
+from model.training.held_out import Evidence, HeldOut, balanced, look, own_class
+from service.bundle import Output
+
+CPU = torch.device("cpu")
+
+
+def evidence_of(n: int = 400, certainty: float = 3.0, other: float = 0.0, seed: int = 0) -> Evidence:
+    """Four classes, told by softmax experts that are three times too sure and, with `other`, by densities.
+
+    Clean rows' statistics are around 0, damaged ones' around 3.
+    """
+    random = torch.Generator().manual_seed(seed)
+    # The last class is rare.
+    labels = torch.randint(0, 13, (n,), generator=random).clamp(max=12) // 4
+    own = F.one_hot(labels, 4).float()
+    log_p = (certainty * 3 * (own + torch.randn(n, 4, generator=random))).log_softmax(-1)
+    densities = other * own + torch.randn(n, 4, generator=random)
+    clean = Seen(own, log_p, densities, torch.randn(n, N_STATISTICS, generator=random))
+    damaged = Seen(own, log_p, densities, torch.randn(n, N_STATISTICS, generator=random) + 3)
+    return Evidence(clean, damaged, labels, balanced(labels))
+
+
+def loss_of(log_p: Tensor, evidence: Evidence) -> float:
+    return float(-(own_class(log_p.log_softmax(-1), evidence.labels) * evidence.weight).mean())
+
+
+@pytest.mark.parametrize("generative", [True, False])
+def test_a_vote_times_its_unit_is_calibrated(generative: bool) -> None:
+    evidence, vote = evidence_of(), Vote()
+    fit_vote(vote, evidence, generative=generative)
+    log_p, densities = evidence.clean.log_p, evidence.clean.densities
+    fitted = vote.unit * vote(log_p, densities)
+    assert loss_of(fitted, evidence) < loss_of(log_p, evidence) - 0.5
+    for sharpness in (0.8, 1.25):
+        assert loss_of(fitted, evidence) < loss_of(sharpness * fitted, evidence)
+
+
+def test_the_top_two_of_a_vote_are_1_apart_on_average_over_the_classes() -> None:
+    evidence, vote = evidence_of(other=1.0), Vote()
+    fit_vote(vote, evidence, generative=True)
+    top = vote(evidence.clean.log_p, evidence.clean.densities).topk(2).values
+    assert float(((top[:, 0] - top[:, 1]) * evidence.weight).mean()) == pytest.approx(1.0, rel=1e-5)
+
+
+def test_without_a_generative_expert_its_power_is_exactly_0() -> None:
+    evidence, vote = evidence_of(other=5.0), Vote()
+    fit_vote(vote, evidence, generative=False)
+    assert vote.powers[0] > 0
+    assert vote.powers[1] == 0.0
+
+
+def test_both_kinds_of_experts_together_say_more_than_either() -> None:
+    evidence, vote, without = evidence_of(other=2.0), Vote(), Vote()
+    fit_vote(vote, evidence, generative=True)
+    fit_vote(without, evidence, generative=False)
+    both, one = (each.unit * each(evidence.clean.log_p, evidence.clean.densities) for each in (vote, without))
+    assert (vote.powers > 0).all()
+    assert loss_of(both, evidence) < loss_of(one, evidence) - 0.1
+
+
+def test_an_expert_that_tells_nothing_gets_next_to_no_power() -> None:
+    evidence, vote = evidence_of(other=0.0), Vote()
+    fit_vote(vote, evidence, generative=True)
+    assert float(vote.powers[1]) < 0.1
+
+
+def test_experts_that_tell_nothing_at_all_are_not_blown_up() -> None:
+    evidence, vote = evidence_of(), Vote()
+    flat = evidence.clean._replace(log_p=torch.full((400, 4), -1.4), densities=torch.zeros(400, 4))
+    fit_vote(vote, evidence._replace(clean=flat), generative=True)
+    assert float(vote.unit) == pytest.approx(0.01)
+    assert vote(flat.log_p, flat.densities).isfinite().all()
+
+
+def doubts_of(evidence: Evidence, *, damaged: bool, seed: int = 0) -> ConfidenceNetwork:
+    vote, confidence = Vote(), ConfidenceNetwork()
+    fit_vote(vote, evidence, generative=True)
+    fit_doubts(confidence, vote, evidence, damaged=damaged, seed=seed)
+    return confidence
+
+
+def test_damaged_rows_are_found_less_real_than_clean_ones_and_new_ones_too() -> None:
+    confidence, new = doubts_of(evidence_of(), damaged=True), evidence_of(seed=1)
+    clean, damaged = (confidence(each.statistics)[0].sigmoid() for each in (new.clean, new.damaged))
+    assert float(clean.mean()) > 0.9
+    assert float(damaged.mean()) < 0.1
+
+
+def test_where_nothing_is_learnt_from_damaged_rows_no_rows_reality_is_doubted() -> None:
+    confidence, new = doubts_of(evidence_of(), damaged=False), evidence_of(seed=1)
+    real = torch.cat([confidence(k * new.damaged.statistics)[0] for k in (0, 1, 100)])
+    assert real.unique().numel() == 1
+    assert float(real[0].sigmoid()) > 0.95
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_right_is_learnt_from_what_the_vote_makes_of_the_true_class(damaged: bool) -> None:
+    evidence = evidence_of(2000)
+    vote = Vote()
+    fit_vote(vote, evidence, generative=True)
+    answer = (vote.unit * vote(evidence.clean.log_p, evidence.clean.densities)).softmax(-1)
+    right = own_class(answer, evidence.labels)
+    # One statistic tells how sure the answer is.
+    seen = torch.zeros(2000, N_STATISTICS)
+    seen[:, 0] = answer.amax(1)
+    told = evidence._replace(clean=evidence.clean._replace(statistics=seen))
+    fitted = doubts_of(told, damaged=damaged)(seen)[1].sigmoid()
+    assert float((fitted * evidence.weight).mean()) == pytest.approx(
+        float((right * evidence.weight).mean()), abs=0.02
+    )
+    sure = seen[:, 0] > seen[:, 0].median()
+    assert fitted[sure].mean() > fitted[~sure].mean() + 0.1
+
+
+def held_out(trained) -> list[HeldOut]:
+    return [HeldOut(trained.network, trained.dataset.val)]
+
+
+def fit(trained, network: Network, seed: int = 0, held: list[HeldOut] | None = None, **options: bool) -> None:
+    fit_confidence(
+        network, held or held_out(trained), trained.dataset.modalities, {}, seed=seed, device=CPU,
+        **{"generative": True, "damaged": True, **options},
+    )  # fmt: skip
+
+
+def test_fitting_touches_votes_and_confidences_and_nothing_else(trained) -> None:
+    network = copy.deepcopy(trained.network)
+    before = copy.deepcopy(network.state_dict())
+    fit(trained, network, seed=9)
+    changed = {
+        name.split(".")[0] for name, v in network.state_dict().items() if not torch.equal(v, before[name])
+    }
+    assert changed == {"votes", "confidences"}
+    assert not any(p.requires_grad for p in network.confidences.parameters())
+
+
+def test_fitting_twice_gives_the_same_whatever_was_drawn_in_between(trained) -> None:
+    first, again = copy.deepcopy(trained.network), copy.deepcopy(trained.network)
+    fit(trained, first, seed=1)
+    state = torch.get_rng_state()
+    torch.randn(17)
+    fit(trained, again, seed=1)
+    assert all(torch.equal(v, again.state_dict()[name]) for name, v in first.state_dict().items())
+    torch.set_rng_state(state)
+
+
+def test_a_modality_that_no_held_out_row_has_is_trusted_like_any_other(trained) -> None:
+    network = copy.deepcopy(trained.network)
+    for vote, confidence in zip(network.votes, network.confidences, strict=True):
+        vote.load_state_dict(Vote().state_dict())
+        confidence.load_state_dict(ConfidenceNetwork().state_dict())
+    before = copy.deepcopy(network.state_dict())
+    fit(trained, network, held=[HeldOut(network, trained.dataset.val.only(["picture", "veins"]))])
+    note = [f"{part}.{network.modalities.index('note')}." for part in ("votes", "confidences")]
+    for name, value in network.state_dict().items():
+        if name.startswith(tuple(note)):
+            assert torch.equal(value, before[name])
+    rows = torch.from_numpy(trained.dataset.test.inputs["note"])
+    real, right = network.confidence("note")(look(network, "note", rows).statistics)
+    assert real.unique().numel() == right.unique().numel() == 1
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["picture", "veins"])
+def test_damaged_pictures_and_numbers_are_trusted_less_than_clean_ones(trained, name: str) -> None:
+    part = trained.dataset.test.only([name])
+    rows = torch.from_numpy(part.inputs[name][part.position[name]])
+    broken = damage(rows, trained.dataset.modalities[name], torch.Generator().manual_seed(0))
+
+    def confidence_of(rows: Tensor) -> float:
+        real, right = trained.network.confidence(name)(look(trained.network, name, rows).statistics)
+        return float((real.sigmoid() * right.sigmoid()).mean())
+
+    assert confidence_of(rows) > confidence_of(broken) + 0.1
+
+
+def answered(network: Network, part: Part) -> Output:
+    return predict_part(partial(eager, network), part)
+
+
+def noise_like(rows: NDArray[Any], scale: float) -> NDArray[Any]:
+    """Noise in place of pixels, or of numbers scaled to a deviation of 1."""
+    noise = scale * np.random.default_rng(1).normal(size=rows.shape)
+    if rows.dtype == np.uint8:
+        return np.clip(127.5 + 64 * noise, 0, 255).round().astype(np.uint8)
+    return noise.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory) -> tuple[Spec, Dataset, Stages]:
+    """The quick-start, trained for a moment: what is to be told from noise are real measurements."""
+    path = write_quickstart(tmp_path_factory.mktemp("digits") / "quickstart")
+    spec = load_spec(path, ["training.epochs=15", "training.folds=2"])
+    dataset = load_dataset(spec)
+    return spec, dataset, train_stages(spec, dataset)
+
+
+def test_noise_of_the_datas_own_scale_loses_its_weight_and_clean_rows_keep_theirs(digits) -> None:
+    spec, dataset, stages = digits
+    network = fit_held_out(stages, spec)
+    test = dataset.test
+    clean = answered(network, test)
+    assert clean.weights.mean(0).min() > 0.15
+    right = (clean.probabilities.argmax(1) == test.labels).mean()
+    assert right > 0.9
+    for m, name in enumerate(test.modalities):
+        without = answered(network, test.only([each for each in test.modalities if each != name]))
+        rest = (without.probabilities.argmax(1) == test.labels).mean()
+        for scale in (1.0, 3.0):
+            noisy = {**test.inputs, name: noise_like(test.inputs[name], scale)}
+            output = answered(network, Part(noisy, test.position, test.labels))
+            assert output.weights[:, m].mean() < 0.05
+            assert (output.probabilities.argmax(1) == test.labels).mean() > rest - 0.02
+
+
+def test_without_damaged_rows_to_learn_from_noise_keeps_its_weight(digits) -> None:
+    spec, dataset, stages = digits
+    training = spec.training.model_copy(update={"damage": False})
+    network = fit_held_out(stages, spec.model_copy(update={"training": training}))
+    noisy = {**dataset.test.inputs, "shape": noise_like(dataset.test.inputs["shape"], 3.0)}
+    output = answered(network, Part(noisy, dataset.test.position, dataset.test.labels))
+    assert output.weights[:, 2].mean() > 0.1
+
+
+def test_the_spec_says_whether_the_generative_experts_vote(digits) -> None:
+    spec, _, stages = digits
+    without = spec.network.model_copy(update={"generative": False})
+    for options, voting in ((spec.network, True), (without, False)):
+        network = fit_held_out(stages, spec.model_copy(update={"network": options}))
+        assert all((vote.powers[1] > 0) == voting for vote in network.votes)

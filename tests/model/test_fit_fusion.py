@@ -1,0 +1,150 @@
+"""The fusion as it is fitted on held-out rows and random subsets of their modalities."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.network.fusion import Fusion
+from model.network.network import Network
+from model.network.tensors import tensors_of
+from model.training.fit_confidence import fit_confidence
+from model.training.fit_fusion import SUBSETS, WHOLE, Answers, answers, fit_fusion, joint_of, thin, thinned
+from model.training.held_out import HeldOut, own_class
+
+CPU = torch.device("cpu")
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.lists(st.booleans(), min_size=4, max_size=4).filter(any), min_size=1, max_size=20),
+    seed=st.integers(0, 9),
+)
+def test_thinned_rows_keep_a_part_of_what_they_had(rows, seed: int) -> None:
+    presence = torch.tensor(rows)
+    kept = thin(presence, generator(seed))
+    assert (kept <= presence).all()
+    assert kept.any(1).all()
+
+
+def test_every_number_of_modalities_is_kept_equally_often() -> None:
+    kept = thin(torch.ones(6000, 3, dtype=torch.bool), generator()).sum(1)
+    shares = torch.bincount(kept, minlength=4) / 6000
+    assert shares.tolist() == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3], abs=0.02)
+
+
+@pytest.fixture(scope="module")
+def held_out(trained) -> list[HeldOut]:
+    """The validation rows, and some that make do as another network's."""
+    other = copy.deepcopy(trained.network)
+    return [HeldOut(trained.network, trained.dataset.val), HeldOut(other, trained.dataset.test)]
+
+
+@torch.no_grad()
+def test_what_the_fusion_is_given_makes_the_networks_own_answer(trained, held_out) -> None:
+    network, part = held_out[0]
+    seen = answers(network, held_out[0], CPU)
+    trust = network.fusion.trust(seen.real, seen.right, seen.presence)
+    log_p = network.fusion.log_probabilities(seen.votes, joint_of(network, seen), trust, seen.presence)
+    expected = network(*tensors_of(part.batch()))
+    torch.testing.assert_close(log_p.exp(), expected.probabilities, atol=1e-5, rtol=0)
+    torch.testing.assert_close(trust.weights, expected.weights, atol=1e-5, rtol=0)
+    assert torch.equal(seen.labels, torch.from_numpy(part.labels))
+
+
+def test_every_row_comes_whole_and_with_some_subsets(trained, held_out) -> None:
+    whole = answers(trained.network, held_out[0], CPU)
+    seen = thinned(whole, generator())
+    n = len(whole.labels)
+    assert len(seen.labels) == (1 + SUBSETS) * n
+    assert torch.equal(seen.presence[:n], whole.presence)
+    torch.testing.assert_close(seen.weight[:n], WHOLE * whole.weight)
+    for at in range(1, 1 + SUBSETS):
+        rows = slice(at * n, (at + 1) * n)
+        assert torch.equal(seen.votes[rows], whole.votes)
+        assert torch.equal(seen.weight[rows], whole.weight)
+        assert (seen.presence[rows] <= whole.presence).all()
+        assert not torch.equal(seen.presence[rows], whole.presence)
+
+
+@torch.no_grad()
+def loss_of(network: Network, seen: Answers) -> float:
+    """Weighted negative log-likelihood."""
+    trust = network.fusion.trust(seen.real, seen.right, seen.presence)
+    log_p = network.fusion.log_probabilities(seen.votes, joint_of(network, seen), trust, seen.presence)
+    return float(-(own_class(log_p, seen.labels) * seen.weight).sum() / seen.weight.sum())
+
+
+def unfitted(trained) -> Network:
+    """The network with a fusion that hardly listens to the votes: there is much to fit."""
+    network = copy.deepcopy(trained.network)
+    network.fusion = Fusion(3).requires_grad_(False)
+    network.fusion.log_kappa.fill_(-4.0)
+    return network
+
+
+def test_fitting_lowers_the_loss_of_held_out_rows_and_touches_nothing_else(trained, held_out) -> None:
+    network = unfitted(trained)
+    before = copy.deepcopy(network.state_dict())
+    seen = [thinned(answers(network, each, CPU), generator(7)) for each in held_out]
+    with torch.no_grad():  # where the fit starts
+        network.fusion.worth.copy_(torch.stack([vote.unit for vote in network.votes]).log())
+    losses = [loss_of(network, each) for each in seen]
+    fit_fusion(network, held_out, seed=0, device=CPU)
+    assert sum(loss_of(network, each) for each in seen) < sum(losses) - 0.01
+    assert not any(p.requires_grad for p in network.fusion.parameters())
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name]) != (name.startswith("fusion.") and name != "fusion.sizes"), (
+            name
+        )
+
+
+def test_fitting_twice_gives_the_same_bytes(trained, held_out) -> None:
+    def fitted() -> dict[str, bytes]:
+        network = unfitted(trained)
+        fit_confidence(
+            network, held_out, trained.dataset.modalities, {},
+            generative=True, damaged=True, seed=1, device=CPU,
+        )  # fmt: skip
+        fit_fusion(network, held_out, seed=1, device=CPU)
+        return {name: value.numpy().tobytes() for name, value in network.state_dict().items()}
+
+    assert fitted() == fitted()
+
+
+def test_the_global_random_numbers_are_left_alone(trained, held_out) -> None:
+    network, state = unfitted(trained), torch.get_rng_state()
+    fit_confidence(
+        network, held_out, trained.dataset.modalities, {}, generative=True, damaged=True, seed=1, device=CPU
+    )
+    fit_fusion(network, held_out, seed=1, device=CPU)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_subsets_that_no_held_out_row_can_have_stay_as_they_were(trained, held_out) -> None:
+    network = unfitted(trained)
+    note = network.modalities.index("note")
+    before = network.fusion.fitted()["kappa"].clone()
+    others = [HeldOut(each, part.only(["picture", "veins"])) for each, part in held_out]
+    fit_fusion(network, others, seed=0, device=CPU)
+    kappa = network.fusion.fitted()["kappa"]
+    with_note = (torch.arange(8) >> note & 1).bool()
+    torch.testing.assert_close(kappa[with_note], before[with_note])
+    assert not torch.allclose(kappa[~with_note][1:], before[~with_note][1:])
+    assert all(p.isfinite().all() for p in network.fusion.parameters())
+
+
+def test_uniform_weights_stay_uniform_and_are_calibrated_too(trained, held_out) -> None:
+    network = unfitted(trained)
+    network.fusion = Fusion(3, uniform=True).requires_grad_(False)
+    fit_fusion(network, held_out, seed=0, device=CPU)
+    answer = network(*tensors_of(trained.dataset.test.batch()))
+    presence = torch.from_numpy(trained.dataset.test.presence())
+    torch.testing.assert_close(answer.weights, presence / presence.sum(1, keepdim=True))
+    assert network.fusion.log_kappa.ne(-4.0).any()
