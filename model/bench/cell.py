@@ -4,11 +4,12 @@ import time
 from collections.abc import Iterator
 from functools import lru_cache
 
+from model.bench.damaged import Damaged, damaged_parts
 from model.bench.judge import Judge, views
 from model.bench.methods import CONCAT, METHODS, OURS, SPECIALIST
 from model.bench.records import Bin, Result
-from model.bench.sets import OWN_TAIL
-from model.bench.tasks import Record, Task, code_sha256
+from model.bench.sets import HEADLINE_IR, OWN_TAIL
+from model.bench.tasks import Cell, Record, Task, code_sha256
 from model.bench.trained import Trained, train_columns, train_networks
 from model.data.classes import labels_of
 from model.data.dataset import dataset_of, load_table
@@ -18,6 +19,7 @@ from model.data.tail import thinned
 from model.spec.schema import Spec
 
 WITH_BINS = (OURS, CONCAT)
+KEPT: dict[Cell, list[Damaged]] = {}  # of one cell: damaged pictures take long to make
 NEURAL = ("ours", "fusion", "long tail", "ablation")
 
 
@@ -58,9 +60,27 @@ def judge_of(task: Task, method: str, trained: Trained, dataset: Dataset) -> Jud
         run=trained.run,
         prepared=trained.prepared,
         classes=dataset.classes,
-        raw=dataset.test,
         test=trained.prepared(dataset.test),
+        damaged=damaged_tests(task.cell, trained, dataset) if with_damage(task.cell, method) else (),
     )
+
+
+def with_damage(cell: Cell, method: str) -> bool:
+    """Which fusion finds damage out is asked where the headline is; the losses share one that cannot."""
+    asked = METHODS[method].group in ("ours", "fusion", "ablation") and method != SPECIALIST
+    return asked and cell.ir in (HEADLINE_IR, OWN_TAIL)
+
+
+def damaged_tests(cell: Cell, trained: Trained, dataset: Dataset) -> list[Damaged]:
+    """The damaged test rows; kept for the cell's next method, since they are the same for all."""
+    if cell not in KEPT:
+        KEPT.clear()
+        whole = dataset.test.only(dataset.test.modalities)
+        KEPT[cell] = [
+            each._replace(part=trained.prepared(each.part))
+            for each in damaged_parts(whole, cell.set, cell.seed)
+        ]
+    return KEPT[cell]
 
 
 def judged(judge: Judge, method: str, dataset: Dataset, trained: Trained) -> Iterator[Result]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from model.bench.damaged import damaged_parts
+from model.bench.damaged import Damaged
 from model.bench.methods import ADAPTED
 from model.bench.records import Bin, Result
 from model.bench.shift import SHIFTS, shifted
@@ -33,16 +33,16 @@ Subset = tuple[str, ...]
 class Judge:
     """Judges the answers of one method; `where` names set, tail, seed and method.
 
-    `prepared` makes of a part what `run` takes (pictures become the features of a frozen encoder);
-    `raw` are the test rows before, `test` after that.
+    `prepared` makes of a part what `run` takes (pictures become the features of a frozen encoder); `test`
+    and `damaged` are so prepared.
     """
 
     where: Result
     run: Callable[[Batch], Output]
     prepared: Callable[[Part], Part]
     classes: Sequence[ClassInfo]
-    raw: Part
     test: Part
+    damaged: Sequence[Damaged]
 
     def subsets(self, views: Sequence[Subset]) -> Iterator[Result]:
         """The metrics of each subset, on the rows that have all of it."""
@@ -67,9 +67,7 @@ class Judge:
 
     def damage(self) -> Iterator[Result]:
         """All modalities, one of them damaged."""
-        whole = self.raw.only(self.whole)
-        for modality, condition, level, part in damaged_parts(whole, self.where.set, self.where.seed):
-            damaged = self.prepared(part)
+        for modality, condition, level, damaged in self.damaged:
             output = self.answers(damaged)
             yield self.measured(
                 damaged, output, subset=subset_name(self.whole), condition=condition, modality=modality,
