@@ -160,6 +160,14 @@ def tiny_manifest(files: dict[str, str]) -> Manifest:
     )  # fmt: skip
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing that a test decodes or computes is written to the home of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TAILFUSE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a bundle with a picture, a row of each type of column, and a text."""

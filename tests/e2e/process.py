@@ -55,7 +55,11 @@ def start_service(bundle: Path, *flags: str, log: Path) -> Service:
 
 def environment(**more: str) -> dict[str, str]:
     """This process's own, without what would configure the service."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("TAILFUSE_")}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("TAILFUSE_") or key == "TAILFUSE_CACHE"  # that of training
+    }
     return {**kept, **more}
 
 
