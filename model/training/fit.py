@@ -13,6 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from model.data.dataset import OnProgress
 from model.data.folds import folds
 from model.data.part import Dataset, Part
 from model.network.baselines.fused import Baseline
@@ -54,19 +55,21 @@ def fit(spec: Spec, dataset: Dataset, *, on_epoch: OnEpoch | None = None) -> Any
 
 def train_stages(
     spec: Spec, dataset: Dataset, *, fabric: Fabric | None = None, folder: Path | None = None,
-    on_epoch: OnEpoch | None = None,
+    on_epoch: OnEpoch | None = None, on_features: OnProgress | None = None,
 ) -> Stages:  # fmt: skip
     """Train the final network and, if anything is to be fitted with them, the fold networks.
 
     With a folder each stage leaves a checkpoint there, and goes on from it. Specs that differ only in
     whether the weights are uniform, in `training.damage` and in `training.calibrate` have the same stages.
+    `on_features` hears of the pictures that a frozen encoder has seen, unless the cache has their features.
     Raises SpecError, RunError.
     """
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
     set_up_torch(spec, dataset)
     first = build_network(spec, dataset)
     encoders = dict(zip(first.modalities, first.encoders, strict=True))
-    pictures, dataset = dataset, with_features(dataset, encoders, device=fabric.device)
+    pictures = dataset
+    dataset = with_features(dataset, encoders, device=fabric.device, on_progress=on_features)
     n_stages = 1 + (spec.training.folds if isinstance(first, Network) else 0)
     # Features of pictures are not augmented.
     augmented = frozenset(

@@ -54,7 +54,7 @@ class Hardware:
 class Listener(NamedTuple):
     """Who hears how far a run is."""
 
-    on_load: Callable[[str, int, int], None]  # modality, rows done, rows in all
+    on_load: Callable[[str, int, int], None]  # modality, rows or pictures done, and in all
     on_epoch: OnEpoch
     on_step: Callable[[str], None]  # what is being done now
 
@@ -81,7 +81,10 @@ def train(
         checkpoint.replace(run / RUN, json.dumps(begun, indent=1).encode())
     if not (run / TRAINED).exists():
         fabric.launch()  # from here on there may be several processes
-        stages = train_stages(spec, dataset, fabric=fabric, folder=run, on_epoch=listener.on_epoch)
+        stages = train_stages(
+            spec, dataset, fabric=fabric, folder=run, on_epoch=listener.on_epoch,
+            on_features=lambda name, *done: listener.on_load(f"features of {name}", *done),
+        )  # fmt: skip
         if not fabric.is_global_zero:
             return None
         listener.on_step("fitting on held-out rows")

@@ -52,6 +52,21 @@ def test_a_run_is_not_begun_twice(lesions) -> None:
 
 
 @pytest.mark.usefixtures("no_export")
+@pytest.mark.filterwarnings("ignore")
+def test_a_frozen_encoder_is_heard_of_while_it_looks_at_pictures(lesions) -> None:
+    heard: list[tuple[str, int, int]] = []
+    overrides = (
+        "modalities.image.encoder=efficientnet_lite0", "modalities.image.size=32", "network.fusion=concat"
+    )  # fmt: skip
+    spec = load_spec(lesions.write(), [*QUICK, *overrides])
+    listener = Listener(lambda *seen: heard.append(seen), lambda *_: None, lambda _: None)
+    train(spec, lesions.folder / "run", Hardware("cpu"), listener)
+    assert [seen for seen in heard if "features" in seen[0]] == [
+        ("features of image", done, 24) for done in (8, 16, 24)
+    ]
+
+
+@pytest.mark.usefixtures("no_export")
 def test_a_run_is_resumed_with_the_same_spec_only(lesions) -> None:
     begin(lesions)
     begin(lesions, resume=True)
