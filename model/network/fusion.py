@@ -75,7 +75,9 @@ class Fusion(nn.Module):
 
     def trust(self, real: Tensor, right: Tensor, presence: Tensor) -> Trust:
         """Log-odds (B, M) of being real and of being right, (B, M) bool -> weights; rows sum to 1."""
-        worth = self.worth + F.softplus(self.raw_slope) * F.logsigmoid(right) + DOUBT * F.logsigmoid(real)
+        # softplus, not logsigmoid: onnxruntime makes that log(sigmoid), which is infinite from -80 on.
+        unlike, wrong = F.softplus(-real), F.softplus(-right)
+        worth = self.worth - F.softplus(self.raw_slope) * wrong - DOUBT * unlike
         if self.uniform:
             worth, real = torch.zeros_like(worth) + self.worth.mean(), torch.full_like(real, torch.inf)
         # masked_fill, not a product with the mask: whatever stands in an absent slot must not count.

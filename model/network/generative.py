@@ -23,7 +23,6 @@ MAX_PRINCIPAL = 64
 N_DENSITIES = 4
 # Below this share of the average row's, a squared distance says no more.
 FLOOR = 0.02
-FARTHEST = 1e6
 
 
 class Generative(nn.Module):
@@ -51,8 +50,7 @@ class Generative(nn.Module):
 
     def forward(self, view: Tensor) -> tuple[Tensor, Tensor]:
         """(n, D) -> log-densities (n, C) up to a constant of the row, strangeness (n, 4)"""
-        # A client may send 1e30, whose square is infinite.
-        centered = (view - self.center).clamp(-FARTHEST, FARTHEST)
+        centered = view - self.center
         apart = (self.seen(centered)[:, None] - self.mean).square()  # (n, C, R)
         densities = (self.precision.log() - apart * self.precision).sum(-1) / 2
         return densities, self.strangeness(centered, apart)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 Rows = Mapping[str, Tensor]
+FARTHEST = 1e6  # deviations
 
 
 def embed(encoder: nn.Module, rows: Tensor, *, training: bool) -> Tensor:
@@ -23,6 +24,8 @@ def view_width(encoder: nn.Module) -> int:
 
 def encode(encoder: nn.Module, rows: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
     """Rows of one modality, (n, ...) -> their view (n, D) and their embedding (n, W)"""
+    if rows.is_floating_point():  # a client may send 1e30, whose square is infinite
+        rows = rows.clamp(-FARTHEST, FARTHEST)
     if not training:
         view = encoder.view(rows)  # type: ignore[operator]
         return view, encoder.layers(view)  # type: ignore[operator]

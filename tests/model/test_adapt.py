@@ -52,7 +52,7 @@ def test_both_graphs_answer_times_the_prior(trained, tmp_path, runtime: str) -> 
         for folder in (trained.bundle, tmp_path / "adapted")
     )
     np.testing.assert_allclose(after.probabilities, reweighted(before.probabilities, SHARES), atol=1e-5)
-    assert np.abs(after.probabilities - before.probabilities).max() > 0.05
+    assert np.abs(np.log(after.probabilities / before.probabilities)).max() > 0.05
     np.testing.assert_array_equal(after.weights, before.weights)
     np.testing.assert_array_equal(after.confidences, before.confidences)
 

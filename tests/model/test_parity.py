@@ -1,0 +1,185 @@
+"""Both graphs against eager torch, for every kind of encoder and unusual numbers of columns and classes."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from model.data.part import Part
+from model.export.graphs import TOLERANCE, check_parity, eager, export_graphs, mixed
+from model.network.encoders import build_encoder
+from model.network.long_tail import experts
+from model.network.network import Network
+from model.training.fit_confidence import fit_confidence
+from model.training.fit_fusion import fit_fusion
+from model.training.held_out import HeldOut, fit_generative
+from service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Manifest, Output, open_graph
+from service.bundle.manifest import (
+    BooleanColumn,
+    Channel,
+    ClassInfo,
+    ImageModality,
+    Modality,
+    SeriesModality,
+    TabularModality,
+    TextModality,
+)
+
+CPU = torch.device("cpu")
+WIDTH, N_ROWS = 16, 64
+ENCODERS = {"image": "small_cnn", "tabular": "mlp", "text": "bag", "series": "conv"}
+PICTURE = ImageModality(column="p", height=12, width=9, channels=3)
+TEXT = TextModality(columns=("t",), buckets=50, ngrams=2, max_tokens=9)
+SERIES = SeriesModality(columns=("s",), channels=(Channel(mean=0, scale=1),) * 2, length=40)
+
+
+def numbers(width: int) -> TabularModality:
+    return TabularModality(columns=tuple(BooleanColumn(name=str(i)) for i in range(width)), width=width)
+
+
+# Modalities, classes.
+CASES: dict[str, tuple[dict[str, Modality], int]] = {
+    "a picture and a text": ({"picture": PICTURE, "text": TEXT}, 3),
+    "a series and numbers": ({"series": SERIES, "numbers": numbers(7)}, 3),
+    "one column": ({"one": numbers(1), "two": numbers(2)}, 3),
+    "more columns than rows": ({"many": numbers(300), "few": numbers(5)}, 4),
+    "two classes": ({"a": numbers(6), "b": numbers(9)}, 2),
+    "a hundred classes": ({"a": numbers(20), "b": numbers(110)}, 100),
+    "seven modalities": ({f"m{i}": numbers(2 + i) for i in range(7)}, 3),
+}
+
+
+def rows_of(modality: Modality, labels: NDArray[np.int64], random: np.random.Generator) -> NDArray[Any]:
+    """Rows that tell their class."""
+    n = len(labels)
+    if isinstance(modality, ImageModality):
+        level = 60 + 60 * (labels % 3)
+        shape = (n, modality.channels, modality.height, modality.width)
+        return np.clip(random.normal(level[:, None, None, None], 30, shape), 0, 255).astype(np.uint8)
+    if isinstance(modality, TextModality):
+        tokens = random.integers(1, modality.buckets + 1, (n, 6))
+        tokens[:, 0] = 1 + labels % modality.buckets
+        tokens[::2, 4:] = 0
+        return tokens
+    if isinstance(modality, SeriesModality):
+        rows = random.normal(labels[:, None, None] % 3, 1, (n, modality.length, 3))
+        rows[:, :, 2] = np.arange(modality.length) < random.integers(1, modality.length + 1, (n, 1))
+        return (rows * rows[:, :, 2:]).astype(np.float32)
+    means = 2 * np.random.default_rng(7).normal(size=(100, modality.width))
+    return (means[labels] + random.normal(size=(n, modality.width))).astype(np.float32)
+
+
+def part_of(modalities: Mapping[str, Modality], n_classes: int, seed: int, n: int = N_ROWS) -> Part:
+    """Rows with every modality and, where there are enough of them, of every class."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(n) % n_classes
+    inputs = {name: rows_of(each, labels, random) for name, each in modalities.items()}
+    return Part(inputs, dict.fromkeys(inputs, np.arange(n)), labels)
+
+
+class Exported(NamedTuple):
+    network: Network
+    folder: Path
+    manifest: Manifest
+    test: Part
+
+    def ways(self) -> dict[str, Callable[[Batch], Output]]:
+        """Eager torch and both runtimes."""
+        opened = {
+            name: open_graph(self.folder / path, self.manifest, runtime=name).run
+            for name, path in GRAPHS.items()
+        }
+        return {"eager": partial(eager, self.network), **opened}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def exported(request: pytest.FixtureRequest, tmp_path_factory) -> Exported:
+    """A network whose encoders are not trained, with all else fitted, and its graphs."""
+    modalities, n_classes = CASES[request.param]
+    torch.manual_seed(0)
+    encoders = {
+        name: build_encoder(ENCODERS[each.kind], each, width=WIDTH, dropout=0.0, input_dropout=0.0)
+        for name, each in modalities.items()
+    }
+    network = Network(
+        encoders,
+        width=WIDTH,
+        n_classes=n_classes,
+        tail=experts(torch.ones(n_classes), (0.0, 1.0, 2.0)),
+        dropout=0.0,
+    )
+    for head in (*network.heads, network.joint.head):
+        torch.nn.init.normal_(head.linear.weight, std=0.5)
+    train, val, test = (part_of(modalities, n_classes, seed) for seed in range(3))
+    if n_classes > N_ROWS:
+        train, val = (part_of(modalities, n_classes, seed, 2 * n_classes) for seed in range(2))
+    fit_generative(network, train, CPU)
+    held_out = [HeldOut(network, val)]
+    fit_confidence(network, held_out, modalities, {}, generative=True, damaged=True, seed=0, device=CPU)
+    fit_fusion(network, held_out, seed=0, device=CPU)
+    folder = tmp_path_factory.mktemp("graphs")
+    export_graphs(network.eval(), test, folder)
+    classes = tuple(ClassInfo(name=str(c), train_count=2, shot="few") for c in range(n_classes))
+    manifest = Manifest(
+        name="n", version="1", label="l", classes=classes, modalities=modalities, input_schema={}, metrics={},
+        calibration={}, reference={}, parity={}, spec={}, built_with={}, files={},
+    )  # fmt: skip
+    return Exported(network, folder, manifest, test)
+
+
+def test_both_graphs_answer_as_the_network_on_every_subset(exported: Exported) -> None:
+    """Of 1, 2 and 64 rows, and where every row has another subset."""
+    worst = check_parity(exported.network, exported.folder, exported.manifest, exported.test)
+    assert set(worst) == set(GRAPHS)
+    assert max(worst.values()) <= TOLERANCE
+
+
+def test_a_row_alone_is_answered_as_among_others(exported: Exported) -> None:
+    part = mixed(exported.test)
+    for name, run in exported.ways().items():
+        together = run(part.batch())
+        for at in (0, 1, 5, N_ROWS - 1):
+            alone = run(part.take(np.array([at])).batch())
+            for field in OUTPUT_NAMES:
+                np.testing.assert_allclose(
+                    getattr(alone, field)[0], getattr(together, field)[at], atol=TOLERANCE, err_msg=name
+                )
+
+
+def extreme(rows: NDArray[Any], value: float) -> NDArray[Any]:
+    """Every number is `value`; of a series the mask stays, pixels and words are as extreme as they can be."""
+    if rows.dtype == np.uint8:
+        return np.full_like(rows, 255 if value else 0)
+    if rows.dtype == np.int64:
+        return np.full_like(rows, 1 if value else 0)
+    changed = np.full_like(rows, value)
+    if rows.ndim == 3:
+        changed[:, :, -1] = rows[:, :, -1]
+        changed *= rows[:, :, -1:]
+    return changed
+
+
+@pytest.mark.parametrize("value", [0.0, 1e6, -1e6, 1e30])
+def test_extreme_rows_have_finite_answers(exported: Exported, value: float) -> None:
+    part = mixed(exported.test)
+    inputs = {name: extreme(rows, value) for name, rows in part.inputs.items()}
+    batch, presence = Part(inputs, part.position, part.labels).batch(), part.presence()
+    for output in (run(batch) for run in exported.ways().values()):
+        assert all(np.isfinite(getattr(output, field)).all() for field in OUTPUT_NAMES)
+        np.testing.assert_allclose(output.probabilities.sum(1), 1.0, atol=1e-5)
+        np.testing.assert_allclose(output.weights.sum(1), 1.0, atol=1e-5)
+        assert (output.weights[~presence] == 0).all()
+        if not value:
+            continue
+        far = np.array([rows.dtype == np.float32 for rows in inputs.values()])
+        assert output.confidences[:, far].max(initial=0.0) < 0.01
+        # Who has nothing else is told that nothing is known.
+        nothing = ~(presence & ~far).any(1)
+        np.testing.assert_allclose(
+            output.probabilities[nothing], 1 / output.probabilities.shape[1], atol=1e-3
+        )
