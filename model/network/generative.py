@@ -7,8 +7,8 @@ and the spread between them are learnt from all classes, so mostly from frequent
 ones too: a class of two rows borrows everything but its mean, and what its mean is not known by widens its
 density. No class is favoured for being frequent. The same Gaussian tells what is unlike any training row.
 
-Letters: n rows, D numbers in a view (what an encoder's last layers see), C classes, R = min(C - 1, D)
-directions that tell classes apart, P principal directions.
+Letters: n rows, D numbers in a view (what an encoder's last layers see), C classes, R directions that tell
+classes apart (C - 1, but D or 128 at most), P principal directions.
 """
 
 import torch
@@ -19,7 +19,7 @@ SHRINKAGE = 0.3  # of the covariance within classes, towards a multiple of the i
 # Of the rows' mean squared length: no direction varies less within classes. Where all rows of a class are
 # the same, rounding would be all that tells a row from its class mean.
 FINEST = 1e-4
-MAX_PRINCIPAL = 64
+MAX_PRINCIPAL, MAX_DIRECTIONS = 64, 128
 N_DENSITIES = 4
 # Below this share of the average row's, a squared distance says no more.
 FLOOR = 0.02
@@ -38,7 +38,7 @@ class Generative(nn.Module):
 
     def __init__(self, n_numbers: int, n_classes: int) -> None:
         super().__init__()
-        n_directions = min(n_classes - 1, n_numbers)
+        n_directions = min(n_classes - 1, n_numbers, MAX_DIRECTIONS)
         self.register_buffer("center", torch.zeros(n_numbers))
         self.register_buffer("discriminant", torch.zeros(n_numbers, n_directions))  # A^-1
         self.register_buffer("mean", torch.zeros(n_classes, n_directions))
