@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from model.errors import SpecError
 from model.network.build import build_network
 from model.network.encoders import build_encoder, encoder_names
+from model.network.ragged import FARTHEST, encode, view_width
 from model.spec.schema import load_spec
 from service.bundle.manifest import (
     BooleanColumn,
@@ -98,6 +99,34 @@ def test_every_row_becomes_an_embedding_that_depends_on_it_alone(case) -> None:
     for at in range(5):
         torch.testing.assert_close(encoder(rows(5)[at : at + 1])[0], together[at], atol=1e-5, rtol=0)
     assert not torch.allclose(together[0], together[1], atol=1e-3)
+
+
+@torch.no_grad()
+def test_an_embedding_is_made_of_the_view_which_depends_on_its_row_alone(case) -> None:
+    encoder, rows = case
+    view, embedding = encode(encoder, rows(5), training=False)
+    assert view.shape == (5, view_width(encoder))
+    torch.testing.assert_close(encoder.layers(view), embedding)
+    torch.testing.assert_close(encoder(rows(5)), embedding)
+    assert encode(encoder, rows(0), training=False)[0].shape == (0, view_width(encoder))
+    for at in range(5):
+        alone = encode(encoder, rows(5)[at : at + 1], training=False)[0]
+        torch.testing.assert_close(alone[0], view[at], atol=1e-5, rtol=1e-5)
+
+
+def test_in_training_no_rows_have_a_view_too(case) -> None:
+    encoder, rows = case
+    view, embedding = encode(encoder, rows(0), training=True)
+    assert view.shape == (0, view_width(encoder))
+    assert embedding.shape == (0, WIDTH)
+    encoder.eval()
+
+
+def test_numbers_beyond_all_reason_are_as_far_as_numbers_get() -> None:
+    encoder, far = encoder_of("mlp", numbers(7)).eval(), torch.full((1, 7), 1e30)
+    view, embedding = encode(encoder, far, training=False)
+    assert view.tolist() == [[FARTHEST] * 7]
+    assert embedding.isfinite().all()
 
 
 def test_an_encoder_learns_from_its_rows(case) -> None:

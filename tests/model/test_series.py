@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
@@ -19,6 +20,7 @@ from model.errors import TableError
 from model.evaluation.evaluate import predict_part
 from model.export.graphs import TOLERANCE, eager, example_of
 from model.spec.schema import SeriesSpec, load_spec
+from model.training.damage import damage
 from service.app import create_app
 from service.bundle import GRAPHS, OUTPUT_NAMES, open_bundle, open_graph, read_manifest
 from service.settings import Settings
@@ -220,6 +222,23 @@ def test_the_series_carries_the_class_and_the_numbers_do_not(waves: Any) -> None
     )
     assert trace.mean() > noise.mean() + 0.2
     assert output.weights[:, 0].mean() > 0.5
+
+
+def test_damaged_series_are_trusted_less_than_clean_ones(waves: Any) -> None:
+    part, modality = waves.dataset.test.only(["trace"]), waves.dataset.modalities["trace"]
+    own = Part(
+        {**part.inputs, "trace": part.batch().inputs["trace"]},
+        {**part.position, "trace": np.arange(len(part))},
+        part.labels,
+    )
+    broken = damage(torch.from_numpy(own.inputs["trace"]), modality, torch.Generator().manual_seed(0)).numpy()
+    clean, damaged = (
+        predict_part(
+            partial(eager, waves.network), Part({**own.inputs, "trace": rows}, own.position, own.labels)
+        )
+        for rows in (own.inputs["trace"], broken)
+    )
+    assert clean.confidences[:, 0].mean() > damaged.confidences[:, 0].mean() + 0.1
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "torchscript"])
