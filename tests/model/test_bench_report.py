@@ -1,11 +1,13 @@
 """The report of a bench: from a synthetic table, whole or with most of it missing."""
 
 import csv
+import math
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -15,7 +17,7 @@ from model.bench.methods import ADAPTED, CONCAT, METHODS, OURS, SPECIALIST
 from model.bench.records import RELIABILITY, RESULTS, Bin, Result, write_tables
 from model.bench.report import SECTIONS, sections_of, write_report
 from model.bench.scores import BASELINE_GROUPS, read_scores
-from model.bench.sections.calibration import pooled
+from model.bench.sections.calibration import bins_noise, pooled
 from model.bench.sections.headline import SINGLE
 from model.bench.sections.section import Aim, Section
 from model.bench.sections.weights import UNIFORM
@@ -453,3 +455,16 @@ def test_every_brief_table_is_a_table_of_github(whole: Path) -> None:
     for lines in tables:
         widths = {len(next(csv.reader([line], delimiter="|"))) for line in lines}
         assert len(widths) == 1
+
+
+def test_a_perfect_models_calibration_error_by_hand() -> None:
+    # Two bins of 25 answers: sqrt(2 p (1 - p) / (pi 25)) with p = 0.5 and 0.8, and the mean of the two.
+    bins = pl.DataFrame(
+        {
+            "set": ["pie"] * 2, "ir": [50] * 2, "seed": [0] * 2, "method": [OURS] * 2,
+            "subset": ["v1+v2"] * 2, "bin_rows": [25, 25], "confidence": [0.5, 0.8], "accuracy": [0.4, 0.9],
+        }
+    )  # fmt: skip
+    scores = SimpleNamespace(bins=bins, headline={"pie": 50}, full={"pie": "v1+v2"})
+    expected = (math.sqrt(0.5 / (math.pi * 25)) + math.sqrt(0.32 / (math.pi * 25))) / 2
+    assert bins_noise(scores, "pie") == pytest.approx(expected)

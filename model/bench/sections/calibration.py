@@ -1,5 +1,7 @@
 """Section 5: confidences tell right from wrong, and probabilities mean what they say."""
 
+import math
+
 import polars as pl
 
 from model.bench.figures import Chart, Figure, chart
@@ -28,7 +30,8 @@ def section(scores: Scores) -> Section:
         TITLE,
         [small_errors(errors), telling(rocs)],
         note="ECE: 15 equal-mass bins of the top probability, mean over seeds. On few test rows part of it "
-        "is the bins’ own noise. AUROC 0.5 is chance, 1 perfect.",
+        "is the bins’ own noise: “of a perfect model” is what one whose probabilities were exactly right "
+        "would show on as many rows. AUROC 0.5 is chance, 1 perfect.",
         tables=tables,
         figures=reliability_figures(scores),
     )
@@ -86,6 +89,7 @@ def by_set(scores: Scores, errors: dict[tuple[str, str], float]) -> Table:
                     labelled(scores, name),
                     [
                         decimal_cell(of_set.get(scores.full[name])),
+                        decimal_cell(bins_noise(scores, name)),
                         decimal_cell(mean(of_set.values())),
                         error_cell(of_set[worst]),
                         Cell(worst.replace("+", " + ")),
@@ -93,8 +97,25 @@ def by_set(scores: Scores, errors: dict[tuple[str, str], float]) -> Table:
                     ],
                 )
             )
-    head = ["set", "all modalities", "mean over subsets", "worst subset", "which", "at most 0.05"]
+    head = [
+        "set", "all modalities", "of a perfect model", "mean over subsets", "worst subset", "which",
+        "at most 0.05",
+    ]  # fmt: skip
     return Table(f"Expected calibration error of {OURS}", head, rows)
+
+
+def bins_noise(scores: Scores, name: str) -> float | None:
+    """The ECE that a perfectly calibrated model would be expected to have, all modalities, mean over seeds.
+
+    Of n answers of probability p the share that is right is off by sqrt(2 p (1 - p) / (pi n)) on average.
+    """
+    bins = own_bins(scores, name)
+    if bins is None or not len(bins):
+        return None
+    p, n = pl.col("confidence"), pl.col("bin_rows")
+    off = (2 * p * (1 - p) / (math.pi * n)).sqrt()
+    by_seed = bins.group_by("seed").agg(((off * n).sum() / n.sum()).alias("noise"))
+    return mean(by_seed["noise"])
 
 
 def error_cell(error: float | None) -> Cell:
@@ -145,21 +166,25 @@ def reliability_figures(scores: Scores) -> list[Figure]:
     return [Figure(caption, charts)]
 
 
+def own_bins(scores: Scores, name: str) -> pl.DataFrame | None:
+    """Our reliability bins of a set at the headline's ratio, all modalities."""
+    if scores.bins is None:
+        return None
+    return scores.bins.filter(
+        (pl.col("set") == name)
+        & (pl.col("ir") == scores.headline[name])
+        & (pl.col("method") == OURS)
+        & (pl.col("subset") == scores.full[name])
+        & (pl.col("bin_rows") > 0)
+    ).drop_nulls(["confidence", "accuracy"])
+
+
 def pooled(scores: Scores, name: str) -> list[tuple[float, float]]:
     """The k-th bins of all seeds as one point, weighted by their rows."""
-    if scores.bins is None:
+    bins = own_bins(scores, name)
+    if bins is None:
         return []
-    bins = (
-        scores.bins.filter(
-            (pl.col("set") == name)
-            & (pl.col("ir") == scores.headline[name])
-            & (pl.col("method") == OURS)
-            & (pl.col("subset") == scores.full[name])
-            & (pl.col("bin_rows") > 0)
-        )
-        .drop_nulls(["confidence", "accuracy"])
-        .with_columns(pl.col("confidence").rank("ordinal").over("seed").alias("bin"))
-    )
+    bins = bins.with_columns(pl.col("confidence").rank("ordinal").over("seed").alias("bin"))
     weighted = [
         ((pl.col(column) * pl.col("bin_rows")).sum() / pl.col("bin_rows").sum()).alias(column)
         for column in ("confidence", "accuracy")
