@@ -71,7 +71,7 @@ class Commands(click.Group):
 )
 @click.version_option(package_name="tailfuse")
 def main() -> None:
-    """Learn from rows described by pictures, numbers and text, where some classes are rare and any
+    """Learn from rows described by pictures, numbers, text and series, where some classes are rare and any
     description may be missing; export the fused model; serve it over HTTP."""
 
 
