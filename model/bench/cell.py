@@ -55,6 +55,7 @@ def train(task: Task, dataset: Dataset) -> Iterator[tuple[str, Trained]]:
 
 
 def judge_of(task: Task, method: str, trained: Trained, dataset: Dataset) -> Judge:
+    """A judge of the method, with the test rows as its encoders take them."""
     return Judge(
         where=Result(*task.cell, method),
         run=trained.run,
@@ -97,6 +98,7 @@ def judged(judge: Judge, method: str, dataset: Dataset, trained: Trained) -> Ite
 
 
 def bins_of(judge: Judge, method: str) -> list[Bin]:
+    """The reliability bins, of the methods whose diagrams the report draws."""
     return list(judge.bins()) if method in WITH_BINS else []
 
 
@@ -118,6 +120,7 @@ def dataset_for(spec: Spec, ir: int) -> Dataset:
 
 @lru_cache(maxsize=1)
 def loaded(spec_json: str, ir: int) -> Dataset:
+    """See dataset_for; a spec as JSON can be a key."""
     spec = Spec.model_validate_json(spec_json)
     table = load_table(spec)
     labels = labels_of(table, spec.label)

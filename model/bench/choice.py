@@ -58,6 +58,7 @@ def chosen_methods(names: Sequence[str]) -> list[str]:
 
 
 def check(name: str, known: Iterable[str], option: str, what: str) -> None:
+    """Raises UserError for a name that is not known, with the nearest one that is."""
     known = list(known)
     if name not in known:
         hint = did_you_mean(name, known) or f"; there are {', '.join(known)}"

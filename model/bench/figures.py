@@ -91,4 +91,5 @@ def chart(
 
 
 def unit_ticks() -> list[tuple[float, str]]:
+    """Ticks of an axis from 0 to 1."""
     return [(at, f"{at:g}") for at in (0.0, 0.25, 0.5, 0.75, 1.0)]

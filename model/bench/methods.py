@@ -47,14 +47,17 @@ FITTED = (
 
 
 def fusion(name: str, citation: str, key: str) -> Method:
+    """A fusion of the spec, with logit adjustment."""
     return Method(name, "fusion", citation, {"network.fusion": key, "network.loss": "logit_adjustment"})
 
 
 def long_tail(name: str, citation: str, loss: str, **more: Any) -> Method:
+    """A loss of the spec, on the concatenation."""
     return Method(name, "long tail", citation, {"network.fusion": "concat", "network.loss": loss} | more)
 
 
 def ablation(name: str, overrides: Mapping[str, Any]) -> Method:
+    """Ours with a part taken away."""
     return Method(name, "ablation", "", overrides)
 
 

@@ -114,6 +114,7 @@ def outcome_in_here(work: Callable[[T], None], task: T) -> Failure | None:
 
 
 def end_with_parent() -> None:
+    """Wait for the process that started this one to end, and end too, whatever is under way."""
     parent = multiprocessing.parent_process()
     if parent:
         parent.join()

@@ -69,4 +69,5 @@ def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[objec
 
 
 def rounded(row: Iterable[object]) -> list[object]:
+    """Six digits of every number that is not whole."""
     return [f"{value:.6g}" if isinstance(value, float) else value for value in row]

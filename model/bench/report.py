@@ -60,6 +60,7 @@ def page(template: str, context: Mapping[str, Any]) -> str:
 
 
 def sections_of(scores: Scores) -> list[Section]:
+    """All sections, in the order of the protocol."""
     return [part.section(scores) for part in SECTIONS]
 
 

@@ -53,6 +53,7 @@ def plan(
 
 
 def n_rows(folder: Path) -> int:
+    """The rows of a set's table."""
     return int(pl.scan_parquet(table_in(folder)).select(pl.len()).collect().item())
 
 

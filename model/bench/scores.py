@@ -170,6 +170,7 @@ def read(path: Path, columns: Sequence[str]) -> pl.DataFrame:
 
 
 def kind_of(column: str) -> type[pl.DataType]:
+    """How a column of the tables is read."""
     if column in NAMES:
         return pl.String
     return pl.Int64 if column in WHOLE else pl.Float64

@@ -5,7 +5,7 @@ in a view.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -104,18 +104,15 @@ class Network(nn.Module):
 
     def generative(self, name: str) -> Generative:
         """The generative expert of a modality."""
-        return self._of(self.generatives, name)  # type: ignore[return-value]
+        return cast(Generative, self.generatives[self.modalities.index(name)])
 
     def vote(self, name: str) -> Vote:
         """The vote of a modality."""
-        return self._of(self.votes, name)  # type: ignore[return-value]
+        return cast(Vote, self.votes[self.modalities.index(name)])
 
     def confidence(self, name: str) -> ConfidenceNetwork:
         """The confidence network of a modality."""
-        return self._of(self.confidences, name)  # type: ignore[return-value]
-
-    def _of(self, parts: nn.ModuleList, name: str) -> nn.Module:
-        return parts[self.modalities.index(name)]
+        return cast(ConfidenceNetwork, self.confidences[self.modalities.index(name)])
 
     def forward(self, inputs: Rows, rows: Rows, presence: Tensor) -> Answer:
         """A ragged batch -> probabilities, weights, confidences.

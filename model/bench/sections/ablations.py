@@ -25,6 +25,7 @@ Tests = dict[tuple[str, str], Comparison]  # by set and ablation
 
 
 def section(scores: Scores) -> Section:
+    """Section 7: what each part of the method is worth."""
     tests = compared(
         {
             (name, method): differences(scores.values(name, method), scores.values(name, OURS))
@@ -45,6 +46,7 @@ def section(scores: Scores) -> Section:
 
 
 def outcome(scores: Scores, tests: Tests) -> Aim:
+    """Which parts are missed when they are taken away, and which are not."""
     helps, harms = [], []
     for method in scores.ablations:
         of_method = [test for (_, at), test in tests.items() if at == method]
@@ -121,10 +123,12 @@ def averaged(found: list[Values]) -> Values:
 
 
 def difference_of_decimals(value: float | None) -> Cell:
+    """A difference of numbers that are no shares, with its sign."""
     return points_cell(None) if value is None else Cell(signed(f"{value:+.3f}"))
 
 
 def by_set(scores: Scores, tests: Tests) -> Table:
+    """Balanced accuracy of every ablation, set by set."""
     rows = [
         Row(method, [difference_cell(tests.get((name, method))) for name in scores.sets])
         for method in scores.ablations

@@ -20,6 +20,7 @@ Tests = dict[tuple[str, str], Comparison]  # by set and shift
 
 
 def section(scores: Scores) -> Section:
+    """Section 8: test rows with other class frequencies, before and after adapting."""
     tests = gains(scores, "accuracy")
     if not tests:
         return absent(TITLE, f"{HELP_AIM} {HARM_AIM}", f"“{OURS}” and “{ADAPTED}” on resampled test rows")
@@ -38,6 +39,7 @@ def section(scores: Scores) -> Section:
 
 
 def gains(scores: Scores, metric: str) -> Tests:
+    """Adapted minus as it was, by set and shift."""
     return compared(
         {
             (name, shift): differences(
@@ -50,6 +52,7 @@ def gains(scores: Scores, metric: str) -> Tests:
 
 
 def helps(tests: Tests) -> Aim:
+    """Whether adapting helps where the classes are long-tailed, either way round."""
     parts, reached = [], True
     for shift in ("shift_long", "shift_inverse"):
         found = [test for (_, at), test in tests.items() if at == shift]

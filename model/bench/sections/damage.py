@@ -75,7 +75,10 @@ def low_weight(weights: dict[Case, float]) -> Aim:
     judged_cases = {case: weight for case, weight in weights.items() if case[2] != HEALTHY}
     if not judged_cases:
         return Aim(WEIGHT_AIM, "Not in this table: weights under damage.", "open")
-    over = sorted((case for case, weight in judged_cases.items() if weight > MOST_WEIGHT), key=weights.get)  # type: ignore[arg-type]
+    over = sorted(
+        (case for case, weight in judged_cases.items() if weight > MOST_WEIGHT),
+        key=lambda case: weights[case],
+    )
     text = (
         f"{mean(judged_cases.values()):.3f} on average; at most 0.05 in {len(judged_cases) - len(over)} of "
     )
@@ -91,7 +94,9 @@ def little_loss(changes: dict[Case, float]) -> Aim:
         return Aim(
             LOSS_AIM, "Not in this table: balanced accuracy under damage and of the rest alone.", "open"
         )
-    under = sorted((case for case, change in judged_cases.items() if change < -MOST_LOSS), key=changes.get)  # type: ignore[arg-type]
+    under = sorted(
+        (case for case, change in judged_cases.items() if change < -MOST_LOSS), key=lambda case: changes[case]
+    )
     text = f"{points(mean(judged_cases.values()) or 0.0)} points on average; kept in "
     text += f"{len(judged_cases) - len(under)} of {len(judged_cases)} cases."
     if under:
