@@ -95,7 +95,9 @@ class ImageSpec(Frozen):
     def _can_be_trained_so(cls, trained: Trained, info: ValidationInfo) -> Trained:
         encoder = str(info.data.get("encoder"))
         if encoder == "small_cnn" and trained != "none":
-            raise ValueError("small_cnn has no pretrained weights and is always trained; leave it out")
+            raise ValueError(
+                "is to be left out with small_cnn, which has no pretrained weights and is always trained"
+            )
         if encoder.startswith("timm/") and trained == "last":
             raise ValueError("a model of timm is trained as a whole or not at all: all, or none")
         return trained
@@ -267,7 +269,7 @@ def explain(error: ErrorDetails, data: dict[str, Any]) -> tuple[Key, str]:
         case "dict_type" | "model_type" | "model_attributes_type":
             return key, "takes keys with values of their own"
     why = error["msg"].removeprefix("Value error, ")
-    why = why.split(", unable to parse")[0].split(" after validation")[0]
+    why = why.split(", unable to")[0].split(" after validation")[0]
     if isinstance(value, str) and last != "[key]":
         known = re.findall(r"'(.*?)'", why) if error["type"] == "literal_error" else ()
         why = f"{why}, not '{value}'{did_you_mean(value, known)}"

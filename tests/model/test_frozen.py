@@ -183,8 +183,16 @@ def test_a_graph_of_a_frozen_encoder_takes_pictures(runtime: str, flips: bool) -
 @pytest.mark.parametrize(
     ("encoder", "trained", "said"),
     [
-        ("small_cnn", "last", "small_cnn has no pretrained weights and is always trained; leave it out"),
-        ("small_cnn", "all", "small_cnn has no pretrained weights and is always trained; leave it out"),
+        (
+            "small_cnn",
+            "last",
+            "is to be left out with small_cnn, which has no pretrained weights and is always trained",
+        ),
+        (
+            "small_cnn",
+            "all",
+            "is to be left out with small_cnn, which has no pretrained weights and is always trained",
+        ),
         ("timm/resnet10t", "last", "a model of timm is trained as a whole or not at all: all, or none"),
         ("efficientnet_lite0", "first", "Input should be 'none', 'last' or 'all'"),
     ],
