@@ -168,15 +168,19 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a bundle with a picture, a row of each type of column, and a text."""
-    folder = tmp_path_factory.mktemp("bundles") / "tiny"
+def write_tiny_bundle(folder: Path) -> Path:
+    """A bundle with a picture, a row of each type of column, and a text; torch is not needed."""
     folder.mkdir()
     (folder / "model.onnx").write_bytes(tiny_graph())
     manifest = tiny_manifest({"model.onnx": sha256(folder / "model.onnx")})
     (folder / MANIFEST).write_text(manifest.model_dump_json())
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the tiny bundle."""
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
 
 
 @pytest.fixture(scope="session")

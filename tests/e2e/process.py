@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,13 @@ class Service:
         return whole_lines(self.log)
 
 
-def start_service(bundle: Path, *flags: str, log: Path) -> Service:
+def start_service(
+    bundle: Path, *flags: str, log: Path, program: Sequence[str] = ("-m", "service")
+) -> Service:
     """Start a service on a free port, and wait until it says that it has started."""
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "service", str(bundle), "--port", "0", *flags],
+            [sys.executable, *program, str(bundle), "--port", "0", *flags],
             stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment(),
         )  # fmt: skip
     deadline = time.monotonic() + PATIENCE_S
