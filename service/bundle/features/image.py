@@ -97,11 +97,12 @@ class ImageFeatures:
                 raise self._undecodable(
                     f"{header.width} x {header.height} pixels, at most {MAX_PIXELS:,} allowed"
                 )
-            orientation = header.getexif().get(ORIENTATION, 1)
             if data.startswith(JPEG_MAGIC) and header.mode in ("L", "RGB"):
+                orientation = orientation_of(header)
                 picture = self._decode_jpeg(data, orientation)
             else:
                 picture = to_mode(header, mode)
+                orientation = orientation_of(header)  # last: Pillow itself sets a TIFF upright
         return upright(picture, orientation)
 
     def _decode_jpeg(self, data: bytes, orientation: int) -> Image.Image:
@@ -128,6 +129,15 @@ TURNS = {
     7: (Image.Transpose.TRANSVERSE,),
     8: (Image.Transpose.ROTATE_90,),
 }
+
+
+def orientation_of(picture: Image.Image) -> int:
+    """The EXIF orientation, 1..8; 1 if there is none, or none that can be read."""
+    try:
+        orientation = picture.getexif().get(ORIENTATION)
+        return int(orientation) if orientation in TURNS else 1
+    except Exception:  # damaged EXIF does not make a picture unreadable
+        return 1
 
 
 def upright(picture: Image.Image, orientation: int) -> Image.Image:
