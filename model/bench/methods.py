@@ -81,7 +81,7 @@ EACH = (
     long_tail("ACE", "Cai 2021, arXiv 2108.02385", "ace"),
     Method(LOGISTIC, "not neural", "class-weighted, on the concatenated columns"),
     Method(TREES, "not neural", "class-weighted, on the concatenated columns; Ke 2017"),
-    ablation("one expert", {"network.experts": [1.0]}),
+    ablation("three experts", {"network.experts": [0.0, 1.0, 2.0]}),
     ablation("no modality dropout", {"training.modality_dropout": 0.0}),
     ablation("no damage in training", {"training.damage": False}),
     ablation("no calibration", {"training.calibrate": False}),

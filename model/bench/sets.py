@@ -48,7 +48,7 @@ def tabular(columns: str | list[str]) -> Document:
     return {"kind": "tabular", "columns": columns}
 
 
-def picture(size: int, *, flips: bool = False) -> Document:
+def picture(size: int | list[int], *, flips: bool = False) -> Document:
     """Features of a pretrained encoder that is not trained: they are computed once."""
     return {
         "kind": "image",
@@ -64,7 +64,7 @@ EACH = (
     BenchSet("cub", {"image": tabular("image_*"), "text": tabular("text_*")}),
     BenchSet(
         "ham10000",
-        {"image": picture(112), "clinical": tabular(["age", "sex", "localization"])},
+        {"image": picture([150, 200]), "clinical": tabular(["age", "sex", "localization"])},
         largest_ir=OWN_TAIL,
         training={"epochs": 12},  # of 55 steps each; on validation rows more are no better
     ),

@@ -177,7 +177,7 @@ class NetworkSpec(Frozen):
     fusion: Fusion = "confidence"
     loss: Loss = "experts"
     width: int = Field(default=128, ge=1)
-    experts: tuple[float, ...] = Field(default=(0.0, 1.0, 2.0), min_length=1)
+    experts: tuple[float, ...] = Field(default=(1.0,), min_length=1)
     generative: bool = True
     dropout: float = Field(default=0.5, ge=0, lt=1)
     input_dropout: float = Field(default=0.2, ge=0, lt=1)

@@ -4,6 +4,7 @@ The confidence networks learn from these which inputs are unlike anything that w
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from service.bundle.manifest import ImageModality, Modality, SeriesModality, TabularModality, TextModality
@@ -40,21 +41,33 @@ def damage_numbers(rows: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def damage_pictures(rows: Tensor, generator: torch.Generator) -> Tensor:
-    """Black, white or grey; pixels of noise; noise on top; blurred beyond use; inverted."""
+    """Black; white or grey; pixels of noise; noise on top; blurred, or in blocks, beyond use; pale; inverted."""
     n = len(rows)
     pixels = rows.float()
-    level = 255 * (torch.randint(0, 5, (n, 1, 1, 1), generator=generator) / 4)
+
+    def cells(most: int) -> int:
+        return int(torch.randint(2, max(most, 2) + 1, (), generator=generator))
+
+    level = 255 * (torch.randint(1, 5, (n, 1, 1, 1), generator=generator) / 4)
     noise = torch.randn(pixels.shape, generator=generator)
     kinds = torch.stack(
         [
+            torch.zeros_like(pixels),  # of its own: on dark pictures it is the hardest to tell
             level.expand(pixels.shape),
             127.5 + 64 * noise,
             pixels + 128 * noise,
+            coarse(pixels, cells(6), "bilinear"),
+            coarse(pixels, cells(min(pixels.shape[2:]) // 8), "nearest"),  # as JPEG of least quality does
             pixels.mean((2, 3), keepdim=True).expand(pixels.shape) + 0.1 * (pixels - 127.5),
             255 - pixels,
         ]
     )
     return pick(kinds, generator).clamp(0, 255).round().to(rows.dtype)
+
+
+def coarse(pixels: Tensor, cells: int, mode: str) -> Tensor:
+    """Of a picture only the means of cells x cells parts: (n, channels, height, width)"""
+    return F.interpolate(F.adaptive_avg_pool2d(pixels, cells), size=pixels.shape[2:], mode=mode)
 
 
 def damage_series(rows: Tensor, generator: torch.Generator) -> Tensor:

@@ -22,7 +22,7 @@ from model.training.damage import damage
 from service.bundle.manifest import Modality
 
 HELD_OUT_ROWS, GENERATIVE_ROWS = 4000, 2000  # more tell no more
-DAMAGED_COPIES, DAMAGED_PICTURES = 2, 1000
+DAMAGED_COPIES, DAMAGED_PICTURES, FEW_PICTURES = 4, 1000, 50
 
 
 class HeldOut(NamedTuple):
@@ -91,7 +91,10 @@ def damaged_features(
             continue
         part = class_by_class(dataset.train.only([name])).first(DAMAGED_PICTURES)
         pictures = torch.from_numpy(part.inputs[name][part.position[name]])
-        copies = damage(pictures, dataset.modalities[name], torch.Generator().manual_seed(0))
+        generator = torch.Generator().manual_seed(0)
+        copies = torch.cat(
+            [damage(piece, dataset.modalities[name], generator) for piece in pictures.split(FEW_PICTURES)]
+        )
         made = backbone_features(encoder.backbone, copies.numpy(), device=device)
         features[name] = encoder.scale.cpu()(torch.from_numpy(made))
     return features

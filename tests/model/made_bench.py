@@ -21,7 +21,7 @@ SETS = {
 }
 OWN = {"ham10000": (0,), "rosmap": (0, 10)}
 BASELINES = (SINGLE, CONCAT, UNIFORM, "cross-entropy", "logistic regression")
-ABLATIONS = ("one expert",)
+ABLATIONS = ("three experts",)
 DAMAGES = ("noise_1", "noise_3", "other_row", "blank", "blur", "jpeg")
 
 
