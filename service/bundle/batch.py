@@ -60,5 +60,5 @@ def collate(samples: Sequence[Sample], features: Mapping[str, Features]) -> Batc
         present = [i for i, sample in enumerate(samples) if name in sample]
         inputs[name] = each.stack([samples[i][name] for i in present])
         rows[name] = np.array(present, np.int64)
-        presence[present, column] = True
+        presence[rows[name], column] = True
     return Batch(inputs, rows, presence)
