@@ -25,6 +25,13 @@ ServiceError                     status  slug
 
 from typing import Any, ClassVar
 
+LONGEST = 500  # characters: an error shows what was sent, but does not send all of it back
+
+
+def clipped(text: str) -> str:
+    """The beginning of a text."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
 
 class ServiceError(Exception):
     """A failure with a stable name. `members` are added to the problem details of the answer."""
@@ -34,9 +41,11 @@ class ServiceError(Exception):
     title: ClassVar[str] = "Error"
 
     def __init__(self, detail: str, **members: Any) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.members = members
+        self.detail = clipped(detail)
+        self.members = {
+            name: clipped(value) if isinstance(value, str) else value for name, value in members.items()
+        }
+        super().__init__(self.detail)
 
 
 class ClientError(ServiceError):

@@ -1,5 +1,6 @@
 """The bytes of a request become raw values by modality. What the values may be is the bundle's business."""
 
+import math
 import re
 from collections.abc import Mapping
 from json import loads as lenient_loads
@@ -14,7 +15,8 @@ from service.bundle.manifest import Modality
 from service.errors import BadRequest, BatchTooLarge, InvalidInput, UnsupportedMediaType
 
 MAX_PARTS = 1000  # reading one costs 30 us
-NOT_FINITE = re.compile(r"NaN|Infinity|\d[eE]\+?\d")
+MAX_BOUNDARY = 256
+NOT_FINITE = re.compile(r"NaN|Infinity")
 
 
 def json_of(data: bytes, what: str = "the body") -> Any:
@@ -29,14 +31,21 @@ def json_of(data: bytes, what: str = "the body") -> Any:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
         mistake = error
-    if NOT_FINITE.search(mistake.doc, max(mistake.pos - 1, 0), mistake.pos + 20):
+    too_large = "infinity" in mistake.msg  # 1e999, or four hundred digits
+    if too_large or NOT_FINITE.search(mistake.doc, max(mistake.pos - 1, 0), mistake.pos + 20):
         try:
-            value = lenient_loads(mistake.doc)
+            value = lenient_loads(mistake.doc, parse_int=integer)
             orjson.dumps(value)  # refuses what else the lenient reader let through
             return value
         except (ValueError, TypeError, RecursionError):
             pass
     raise BadRequest(f"{what} is not JSON: {mistake}")
+
+
+def integer(digits: str) -> int | float:
+    """As orjson reads it: what does not fit into 64 bits is a float."""
+    number = int(digits) if len(digits) <= 20 else math.inf
+    return int(number) if -(2**63) <= number < 2**64 else float(digits)
 
 
 def inputs_of(document: Any, what: str = "the body") -> dict[str, Any]:
@@ -95,8 +104,8 @@ def boundary_of(content_type: str | None) -> bytes | None:
             f"the content type is '{content_type:.80}'; application/json or multipart/form-data was expected",
             expected=["application/json", "multipart/form-data"], received=f"{content_type:.80}",
         )  # fmt: skip
-    if not options.get(b"boundary"):
-        raise BadRequest("the content type multipart/form-data lacks its boundary")
+    if not 0 < len(options.get(b"boundary", b"")) <= MAX_BOUNDARY:
+        raise BadRequest(f"multipart/form-data needs a boundary of 1 to {MAX_BOUNDARY} characters")
     return options[b"boundary"]
 
 

@@ -8,7 +8,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from service.asgi import Scope
-from service.errors import BadRequest, InternalError, MethodNotAllowed, NotFound, Overloaded, ServiceError
+from service.errors import (
+    BadRequest,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    Overloaded,
+    ServiceError,
+    clipped,
+)
 from service.logs import LOG
 from service.metrics import Metrics
 
@@ -61,14 +69,14 @@ def noted(error: BaseException, scope: Scope, metrics: Metrics, fragment: str = 
         extra={
             "request_id": scope["request_id"],
             "method": scope["method"],
-            "path": scope["path"],
+            "path": clipped(scope["path"]),
             "status": known.status,
             "slug": known.slug,
             **{key: known.members[key] for key in ("modality", "column") if key in known.members},
         },
         exc_info=known if known.status == 500 else None,
     )
-    return problem_of(known, instance=scope["path"] + fragment, request_id=scope["request_id"])
+    return problem_of(known, instance=clipped(scope["path"]) + fragment, request_id=scope["request_id"])
 
 
 def level_of(error: ServiceError) -> int:
