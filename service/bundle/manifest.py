@@ -153,6 +153,17 @@ class Adaptation(Frozen):
     after: SubsetMetrics | None
 
 
+class Reduction(Frozen):
+    """What less precision of the encoders costs: test rows answered by both graphs."""
+
+    precision: Literal["float16", "int8"]
+    before: SubsetMetrics  # float32
+    after: SubsetMetrics
+    difference: float  # greatest of a probability
+    bytes_before: int
+    bytes_after: int
+
+
 class Manifest(Frozen):
     """A bundle's table of contents. The order of `modalities` is the order of all modality axes."""
 
@@ -169,9 +180,14 @@ class Manifest(Frozen):
     parity: dict[str, float]
     held_out: MeanAnswers | None = None
     adaptation: Adaptation | None = None  # `metrics` are those of before
+    reduction: Reduction | None = None  # `metrics` are those of after
     spec: dict[str, Any]
     built_with: dict[str, str]
     files: dict[str, str]
+
+    @property
+    def precision(self) -> Literal["float32", "float16", "int8"]:
+        return "float32" if self.reduction is None else self.reduction.precision
 
     @property
     def class_names(self) -> list[str]:
