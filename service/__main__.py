@@ -15,6 +15,7 @@ from service import logs
 from service.app import create_app
 from service.bundle import BundleError, open_bundle
 from service.logs import LOG
+from service.protocol import Protocol
 from service.settings import Settings
 
 
@@ -27,13 +28,19 @@ def serve(settings: Settings) -> None:
     logs.configure(settings.log_level)
     try:
         bundle = open_bundle(
-            settings.bundle, runtime=settings.runtime, threads=settings.threads, device=settings.device
+            settings.bundle,
+            runtime=settings.runtime,
+            threads=settings.threads,
+            device=settings.device,
+            limits=settings.limits,
         )
         listener = listen(settings.host, settings.port)
     except (BundleError, OSError) as error:
         sys.exit(f"tailfuse: {error}")
     config = uvicorn.Config(
         create_app(settings, bundle),
+        http=Protocol,
+        ws="none",
         access_log=False,
         log_config=None,
         server_header=False,
@@ -72,15 +79,19 @@ def option_of(name: str, field: FieldInfo) -> click.Parameter:
     """The flag of one setting; what it may be is checked by Settings alone."""
     if name == "bundle":
         return click.Argument(["bundle"], required=False)
+    default = "" if field.default in (None, "", False) else f"  [{field.default}]"
+    told = f"{field.description}{default}"
+    if field.annotation is bool:
+        return click.Option([f"--{name.replace('_', '-')}"], is_flag=True, default=None, help=told)
     choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
     return click.Option(
         [f"--{name.replace('_', '-')}"],
         metavar="|".join(choices) or getattr(field.annotation, "__name__", "value").upper(),
-        help=f"{field.description}  [{field.default}]",
+        help=told,
     )
 
 
-def main(**flags: str | None) -> None:
+def main(**flags: str | bool | None) -> None:
     """Serve a BUNDLE, a folder or a .zip, over HTTP.
 
     Every setting may be given as a variable too: TAILFUSE_BUNDLE, TAILFUSE_PORT, …

@@ -3,6 +3,10 @@
 ServiceError                     status  slug
 ├─ ClientError                           the caller can mend it
 │  ├─ BadRequest                 400     bad-request             the body is not JSON or multipart at all
+│  ├─ TooDeep                    400     too-deep                JSON nested too deeply
+│  ├─ TooManyParts               400     too-many-parts          the form has too many parts
+│  ├─ Unauthorized               401     unauthorized            no key, or none that is known
+│  ├─ Forbidden                  403     forbidden               a known key, but not one for this route
 │  ├─ NotFound                   404     not-found               no such route
 │  ├─ MethodNotAllowed           405     method-not-allowed      the route takes another method
 │  ├─ MissingModality            422     missing-modality        nothing to predict from
@@ -10,12 +14,17 @@ ServiceError                     status  slug
 │  ├─ InvalidInput               422     invalid-input           a value does not fit its modality
 │  │  ├─ UnknownColumn           422     unknown-column          a column the modality does not have
 │  │  ├─ NotFinite               422     not-finite              NaN, infinity, or too large to tell from it
-│  │  └─ UndecodableImage        422     undecodable-image       the bytes are not a picture that can be read
+│  │  ├─ UndecodableImage        422     undecodable-image       the bytes are not a picture that can be read
+│  │  ├─ TooManyPixels           422     too-many-pixels         the picture's header says so; none is decoded
+│  │  └─ TextTooLong             422     text-too-long           a text or a cell has too many characters
 │  ├─ BatchTooLarge              422     batch-too-large         more items than are taken at once
 │  ├─ PayloadTooLarge            413     payload-too-large       the body has too many bytes
+│  ├─ HeadTooLarge               431     head-too-large          the request line and headers have too many
+│  ├─ ReceiveTimeout             408     receive-timeout         the request did not arrive in time
 │  └─ UnsupportedMediaType       415     unsupported-media-type  neither JSON nor multipart
 └─ ServerError                           the caller cannot
    ├─ Overloaded                 429     overloaded              the queue is full; try again soon
+   ├─ TooManyRequests            429     too-many-requests       too many at once; try again soon
    ├─ NotReady                   503     not-ready               no bundle yet, or the service is stopping
    ├─ DeadlineExceeded           504     deadline-exceeded       no answer within the time for one request
    ├─ InferenceFailed            500     inference-failed        the graph failed; the log has the cause
@@ -56,6 +65,22 @@ class BadRequest(ClientError):
     status, slug, title = 400, "bad-request", "Bad request"
 
 
+class TooDeep(ClientError):
+    status, slug, title = 400, "too-deep", "JSON nested too deeply"
+
+
+class TooManyParts(ClientError):
+    status, slug, title = 400, "too-many-parts", "Too many parts"
+
+
+class Unauthorized(ClientError):
+    status, slug, title = 401, "unauthorized", "Unauthorized"
+
+
+class Forbidden(ClientError):
+    status, slug, title = 403, "forbidden", "Forbidden"
+
+
 class NotFound(ClientError):
     status, slug, title = 404, "not-found", "Not found"
 
@@ -90,12 +115,28 @@ class UndecodableImage(InvalidInput):
     status, slug, title = 422, "undecodable-image", "Undecodable image"
 
 
+class TooManyPixels(InvalidInput):
+    status, slug, title = 422, "too-many-pixels", "Too many pixels"
+
+
+class TextTooLong(InvalidInput):
+    status, slug, title = 422, "text-too-long", "Text too long"
+
+
 class BatchTooLarge(ClientError):
     status, slug, title = 422, "batch-too-large", "Batch too large"
 
 
 class PayloadTooLarge(ClientError):
     status, slug, title = 413, "payload-too-large", "Payload too large"
+
+
+class HeadTooLarge(ClientError):
+    status, slug, title = 431, "head-too-large", "Head too large"
+
+
+class ReceiveTimeout(ClientError):
+    status, slug, title = 408, "receive-timeout", "Receive timeout"
 
 
 class UnsupportedMediaType(ClientError):
@@ -110,6 +151,12 @@ class Overloaded(ServerError):
     """Members: `retry_after_s`, sent as the Retry-After header too."""
 
     status, slug, title = 429, "overloaded", "Overloaded"
+
+
+class TooManyRequests(ServerError):
+    """Members: as of Overloaded."""
+
+    status, slug, title = 429, "too-many-requests", "Too many requests"
 
 
 class NotReady(ServerError):

@@ -11,22 +11,35 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import File, FormParser, MultipartParser, MultipartState, parse_options_header
 
 from service.bundle.features.tabular import json_type
+from service.bundle.limits import DEFAULT_LIMITS, Limits
 from service.bundle.manifest import Modality
-from service.errors import BadRequest, BatchTooLarge, InvalidInput, UnsupportedMediaType
+from service.depth import deeper_than
+from service.errors import (
+    BadRequest,
+    BatchTooLarge,
+    InvalidInput,
+    TooDeep,
+    TooManyParts,
+    UnsupportedMediaType,
+)
 
-MAX_PARTS = 1000  # reading one costs 30 us
 MAX_BOUNDARY = 256
 NOT_FINITE = re.compile(r"NaN|Infinity")
 
 
-def json_of(data: bytes, what: str = "the body") -> Any:
-    """The value of a JSON text. Raises BadRequest, which says where the mistake is.
+def json_of(data: bytes, what: str = "the body", limits: Limits = DEFAULT_LIMITS) -> Any:
+    """The value of a JSON text. Raises TooDeep, or BadRequest, which says where the mistake is.
 
     NaN and infinities are no JSON, but let through: so they are refused by the column they are in,
     by name, and spoil nobody else's item.
     """
     if not data:
         raise BadRequest(f"{what} is empty; JSON was expected")
+    if deeper_than(data, limits.max_json_depth):
+        raise TooDeep(
+            f"{what} has arrays and objects more than {limits.max_json_depth} deep",
+            expected=limits.max_json_depth,
+        )
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -109,24 +122,26 @@ def boundary_of(content_type: str | None) -> bytes | None:
     return options[b"boundary"]
 
 
-def form_inputs(body: bytes, boundary: bytes, modalities: Mapping[str, Modality]) -> dict[str, Any]:
+def form_inputs(
+    body: bytes, boundary: bytes, modalities: Mapping[str, Modality], limits: Limits = DEFAULT_LIMITS
+) -> dict[str, Any]:
     """The raw values of a form, one part per modality; the modality's kind says how to read its part."""
     return {
-        name: part_value(name, part, modalities[name].kind if name in modalities else None)
-        for name, part in parts_of(body, boundary).items()
+        name: part_value(name, part, modalities[name].kind if name in modalities else None, limits)
+        for name, part in parts_of(body, boundary, limits.max_parts).items()
     }
 
 
-def parts_of(body: bytes, boundary: bytes) -> dict[str, bytes]:
-    """The parts of a form by name. Raises BadRequest if it is damaged or cut short."""
+def parts_of(body: bytes, boundary: bytes, max_parts: int) -> dict[str, bytes]:
+    """The parts of a form by name. Raises TooManyParts, or BadRequest if it is damaged or cut short."""
     parts: dict[str, bytes] = {}
 
     def keep(name: bytes | None, data: bytes) -> None:
         key = (name or b"").decode("utf-8", "replace")
         if key in parts:
             raise BadRequest(f"the form has two parts called '{key}'")
-        if len(parts) == MAX_PARTS:
-            raise BadRequest(f"the form has more than {MAX_PARTS} parts")
+        if len(parts) == max_parts:
+            raise TooManyParts(f"the form has more than {max_parts} parts", expected=max_parts)
         parts[key] = data
 
     def keep_file(file: File) -> None:
@@ -150,13 +165,13 @@ def parts_of(body: bytes, boundary: bytes) -> dict[str, bytes]:
     return parts
 
 
-def part_value(name: str, part: bytes, kind: str | None) -> Any:
+def part_value(name: str, part: bytes, kind: str | None, limits: Limits) -> Any:
     """A file's bytes for an image or a series, JSON for a tabular modality, a string for a text."""
     if not part:
         return None
     if kind == "tabular":
         try:
-            return json_of(part, f"modality '{name}'")
+            return json_of(part, f"modality '{name}'", limits)
         except BadRequest as error:
             raise InvalidInput(error.detail, modality=name, expected="JSON") from None
     if kind == "text":

@@ -13,7 +13,6 @@ from service.errors import (
     InternalError,
     MethodNotAllowed,
     NotFound,
-    Overloaded,
     ServiceError,
     clipped,
 )
@@ -80,7 +79,7 @@ def noted(error: BaseException, scope: Scope, metrics: Metrics, fragment: str = 
 
 
 def level_of(error: ServiceError) -> int:
-    if isinstance(error, Overloaded):
+    if error.status == 429:
         return logging.DEBUG  # a line for each would add to the load
     return logging.ERROR if error.status == 500 else logging.INFO
 
@@ -92,4 +91,6 @@ def response_of(problem: dict[str, Any]) -> Response:
         headers["Retry-After"] = str(problem["retry_after_s"])
     if "allow" in problem:
         headers["Allow"] = ", ".join(problem["allow"])
+    if problem["status"] == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     return Response(orjson.dumps(problem), problem["status"], headers, MEDIA_TYPE)

@@ -5,6 +5,7 @@ from service.bundle.batch import OUTPUT_NAMES, Batch, Output, Sample, collate, i
 from service.bundle.bundle import Bundle, features_by_modality, open_bundle, open_graph
 from service.bundle.features import Features, features_of, input_schema
 from service.bundle.files import GRAPHS, MANIFEST, pack, read_manifest, sha256, written_whole
+from service.bundle.limits import Limits
 from service.bundle.manifest import Manifest
 from service.bundle.runtime import Runtime, RuntimeName
 from service.errors import BundleError, InvalidInput, ServiceError
@@ -18,6 +19,7 @@ __all__ = [
     "BundleError",
     "Features",
     "InvalidInput",
+    "Limits",
     "Manifest",
     "Output",
     "Prediction",

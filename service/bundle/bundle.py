@@ -10,6 +10,7 @@ import numpy as np
 from service.bundle.batch import Batch, Output, Sample, collate
 from service.bundle.features import Features, features_of
 from service.bundle.files import GRAPHS, read_manifest, unpacked
+from service.bundle.limits import DEFAULT_LIMITS, Limits
 from service.bundle.manifest import Manifest, Modality
 from service.bundle.runtime import Runtime, RuntimeName
 from service.bundle.runtime_onnx import OnnxRuntime
@@ -58,7 +59,12 @@ class Bundle:
 
 
 def open_bundle(
-    path: Path, *, runtime: RuntimeName = "onnx", threads: int = 1, device: str = "cpu"
+    path: Path,
+    *,
+    runtime: RuntimeName = "onnx",
+    threads: int = 1,
+    device: str = "cpu",
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Bundle:
     """Check, load and warm up the bundle in a folder or .zip. Raises BundleError."""
     with unpacked(path) as folder:
@@ -67,14 +73,16 @@ def open_bundle(
         if graph.name not in manifest.files:
             raise BundleError(f"{path} has no {graph.name}; it cannot be served with runtime '{runtime}'")
         opened = open_graph(graph, manifest, runtime=runtime, threads=threads, device=device)
-    bundle = Bundle(manifest, features_by_modality(manifest.modalities), opened)
+    bundle = Bundle(manifest, features_by_modality(manifest.modalities, limits), opened)
     warm_up(bundle)
     return bundle
 
 
-def features_by_modality(modalities: Mapping[str, Modality]) -> dict[str, Features]:
+def features_by_modality(
+    modalities: Mapping[str, Modality], limits: Limits = DEFAULT_LIMITS
+) -> dict[str, Features]:
     """The features of every modality, in the manifest's order."""
-    return {name: features_of(name, modality) for name, modality in modalities.items()}
+    return {name: features_of(name, modality, limits) for name, modality in modalities.items()}
 
 
 def open_graph(

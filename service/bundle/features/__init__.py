@@ -9,6 +9,7 @@ from service.bundle.features.image import ImageFeatures
 from service.bundle.features.series import SeriesFeatures
 from service.bundle.features.tabular import TabularFeatures
 from service.bundle.features.text import TextFeatures
+from service.bundle.limits import DEFAULT_LIMITS, Limits
 from service.bundle.manifest import Modality
 
 __all__ = ["Features", "features_of", "input_schema"]
@@ -30,7 +31,7 @@ class Features(Protocol):
         """JSON Schema of the raw value, with a description."""
 
 
-KINDS: dict[str, Callable[[str, Any], Features]] = {
+KINDS: dict[str, Callable[[str, Any, Limits], Features]] = {
     "image": ImageFeatures,
     "series": SeriesFeatures,
     "tabular": TabularFeatures,
@@ -38,9 +39,9 @@ KINDS: dict[str, Callable[[str, Any], Features]] = {
 }
 
 
-def features_of(name: str, modality: Modality) -> Features:
+def features_of(name: str, modality: Modality, limits: Limits = DEFAULT_LIMITS) -> Features:
     """The features of the modality called `name`."""
-    return KINDS[modality.kind](name, modality)
+    return KINDS[modality.kind](name, modality, limits)
 
 
 def input_schema(features: dict[str, Features]) -> dict[str, Any]:

@@ -5,8 +5,11 @@ faster than decoding all pixels. It gives other pixels than decode-then-resize d
 only decoder: training uses it too.
 """
 
+import contextlib
 import io
+import threading
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,12 +19,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.bundle.features.tabular import json_type
+from service.bundle.limits import DEFAULT_LIMITS, Limits
 from service.bundle.manifest import ImageModality
-from service.errors import InvalidInput, UndecodableImage
+from service.errors import InvalidInput, TooManyPixels, UndecodableImage
 
-MAX_PIXELS = 50_000_000
 JPEG_MAGIC = b"\xff\xd8\xff"
 ORIENTATION = 0x0112  # the EXIF tag
+# A scan of a progressive JPEG can be 14 bytes long, and costs a pass over all pixels: a small file of
+# many keeps a core busy for an hour. Cameras and editors write about ten.
+SCAN, MAX_SCANS = b"\xff\xda", 100
+HARMLESS = 10**11  # bytes times pixels: below it no number of scans takes longer than a few seconds
+SMALL = 1_000_000  # pixels of which any number of threads may decode at once
 # Pillow knows forty formats; one of them (EPS) would start another program.
 Image.init()
 FORMATS = sorted(
@@ -37,9 +45,11 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 class ImageFeatures:
     """A picture's bytes, or their base64, as uint8 of shape (channels, height, width)."""
 
-    def __init__(self, name: str, modality: ImageModality) -> None:
+    def __init__(self, name: str, modality: ImageModality, limits: Limits = DEFAULT_LIMITS) -> None:
         self.name = name
         self.modality = modality
+        self._max_pixels = limits.max_pixels
+        self._share = Share(limits.max_pixels)
 
     def apply(self, raw: Any) -> NDArray[np.uint8] | None:
         """The picture's pixels, upright, scaled to the modality's size; None if there are no bytes."""
@@ -48,21 +58,20 @@ class ImageFeatures:
             return None
         try:
             picture = self._decode(data)
-        except UndecodableImage:
+            if isinstance(picture, np.ndarray):
+                return channels_first(picture)
+        except InvalidInput:
             raise
         except Exception as error:  # decoders raise whatever they like
             raise self._undecodable("the bytes are not a picture that can be read") from error
         size = (self.modality.width, self.modality.height)
         if picture.size != size:
             picture = picture.resize(size, Image.Resampling.BILINEAR)
-        pixels = np.asarray(picture, np.uint8)
-        return (
-            pixels[None] if self.modality.channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
-        )
+        return channels_first(np.asarray(picture, np.uint8))
 
     def stack(self, rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         shape = (0, self.modality.channels, self.modality.height, self.modality.width)
-        return np.stack(rows) if rows else np.zeros(shape, np.uint8)
+        return np.array(rows, np.uint8) if rows else np.zeros(shape, np.uint8)
 
     def schema(self) -> dict[str, Any]:
         return {
@@ -90,34 +99,85 @@ class ImageFeatures:
                 modality=self.name, expected="base64 string", received="other characters",
             ) from None  # fmt: skip
 
-    def _decode(self, data: bytes) -> Image.Image:
-        mode = "L" if self.modality.channels == 1 else "RGB"
-        with Image.open(io.BytesIO(data), formats=FORMATS) as header:
-            if header.width * header.height > MAX_PIXELS:
-                raise self._undecodable(
-                    f"{header.width} x {header.height} pixels, at most {MAX_PIXELS:,} allowed"
-                )
-            if data.startswith(JPEG_MAGIC) and header.mode in ("L", "RGB"):
-                orientation = orientation_of(header)
-                picture = self._decode_jpeg(data, orientation)
-            else:
-                picture = to_mode(header, mode)
-                orientation = orientation_of(header)  # last: Pillow itself sets a TIFF upright
-        return upright(picture, orientation)
+    def _decode(self, data: bytes) -> Image.Image | NDArray[np.uint8]:
+        """Upright; an array, (height, width[, channels]), if it has the wanted size already."""
+        if data.startswith(JPEG_MAGIC):
+            height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+            self._check(data, width, height)
+            if colours in ("YCbCr", "RGB", "Gray"):
+                return self._decode_jpeg(data)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            self._check(data, picture.width, picture.height)
+            if picture.mode == "F":
+                raise self._undecodable("its pixels are floats; whole numbers of 8 or 16 bits are taken")
+            with self._share.taken(picture.width * picture.height):
+                flat = to_mode(picture, "L" if self.modality.channels == 1 else "RGB")
+                # Loading has set a TIFF upright already, and taken the tag away.
+                return upright(flat, orientation_of(picture))
 
-    def _decode_jpeg(self, data: bytes, orientation: int) -> Image.Image:
-        """Decode at the smallest of the scales 1/8..8/8 that covers the wanted size."""
+    def _check(self, data: bytes, width: int, height: int) -> None:
+        """By what the header says: nothing is decoded yet. Raises TooManyPixels or UndecodableImage."""
+        n_pixels = width * height
+        if n_pixels > self._max_pixels:
+            raise TooManyPixels(
+                f"modality '{self.name}': {width} x {height} pixels, at most {self._max_pixels:,} are taken",
+                modality=self.name, expected=self._max_pixels, received=n_pixels,
+            )  # fmt: skip
+        if n_pixels * len(data) > HARMLESS and data.startswith(JPEG_MAGIC):
+            n_scans = data.count(SCAN)
+            if n_scans > MAX_SCANS:
+                raise self._undecodable(f"a JPEG of {n_scans:,} scans, at most {MAX_SCANS} are taken")
+
+    def _decode_jpeg(self, data: bytes) -> Image.Image | NDArray[np.uint8]:
+        """Upright, decoded at the smallest of the scales 1/8..8/8 that covers the wanted size."""
         grey = self.modality.channels == 1
         height, width = self.modality.height, self.modality.width
+        orientation = 1
+        if b"Exif\0\0" in data or b"tiff:Orientation" in data:  # most are spared Pillow's 17 us
+            with Image.open(io.BytesIO(data), formats=["JPEG"]) as header:
+                orientation = orientation_of(header)
         if orientation >= 5:  # a quarter turn comes after the decoding
             height, width = width, height
         pixels = simplejpeg.decode_jpeg(
             data, "GRAY" if grey else "RGB", min_height=height, min_width=width, min_factor=1
         )
-        return Image.fromarray(pixels[:, :, 0] if grey else pixels)
+        if grey:
+            pixels = pixels[:, :, 0]
+        if orientation == 1 and pixels.shape[:2] == (height, width):
+            return pixels  # type: ignore[no-any-return]  # making a picture of it and back takes 15 us
+        return upright(Image.fromarray(pixels), orientation)
 
     def _undecodable(self, why: str) -> UndecodableImage:
         return UndecodableImage(f"modality '{self.name}': {why}", modality=self.name, expected="a picture")
+
+
+def channels_first(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(height, width) or (height, width, channels) -> (channels, height, width)"""
+    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+class Share:
+    """How many pixels all threads together may be decoding: up to 13 bytes of memory for each."""
+
+    def __init__(self, pixels: int) -> None:
+        self._free = pixels
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def taken(self, pixels: int) -> Iterator[None]:
+        """Waits until there are so many; small pictures do not count."""
+        if pixels <= SMALL:
+            yield
+            return
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= pixels)
+            self._free -= pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += pixels
+                self._changed.notify_all()
 
 
 TURNS = {

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from service.bundle.features.series_file import FILES, read_file
 from service.bundle.features.tabular import json_type
+from service.bundle.limits import DEFAULT_LIMITS, Limits
 from service.bundle.manifest import SeriesModality
 from service.errors import InvalidInput, NotFinite, UnknownColumn
 
@@ -26,9 +27,12 @@ Steps = NDArray[np.float64]  # (time, channels); NaN is missing
 
 
 class SeriesFeatures:
-    """A series as float32 of shape (time, channels + 1): standardised, 0 where missing; last the mask."""
+    """A series as float32 of shape (time, channels + 1): standardised, 0 where missing; last the mask.
 
-    def __init__(self, name: str, modality: SeriesModality) -> None:
+    Its file is no longer than a body may be, and unpacks to no more: it needs no limit of its own.
+    """
+
+    def __init__(self, name: str, modality: SeriesModality, _: Limits = DEFAULT_LIMITS) -> None:
         self.name = name
         self.modality = modality
         self._mean = np.array([channel.mean for channel in modality.channels])
@@ -168,7 +172,11 @@ def numbers(name: str, values: Sequence[Any] | NDArray[Any], where: str = "") ->
     """(n,), null as NaN."""
     if not isinstance(values, np.ndarray) and not NUMBERS.issuperset(map(type, values)):
         bad = next(value for value in values if type(value) not in NUMBERS)
-        shown = json.dumps(bad)[:40] if isinstance(bad, str | bool) else json_type(bad)
+        shown = (
+            json.dumps(bad[:40] if isinstance(bad, str) else bad)[:40]
+            if isinstance(bad, str | bool)
+            else json_type(bad)
+        )
         raise invalid(name, "numbers or null", shown, where)
     try:
         return np.array(values, np.float64)

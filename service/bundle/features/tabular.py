@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.bundle.limits import DEFAULT_LIMITS, Limits, text_too_long
 from service.bundle.manifest import BooleanColumn, CategoryColumn, Column, NumberColumn, TabularModality
-from service.errors import InvalidInput, NotFinite, UnknownColumn
+from service.errors import InvalidInput, NotFinite, TextTooLong, UnknownColumn
 
 EXPECTED = {
     "number": "a finite number or null",
@@ -26,9 +27,10 @@ JSON_TYPES = {
 class TabularFeatures:
     """A row (an object by column, or an array in column order) as float32 of shape (width,)."""
 
-    def __init__(self, name: str, modality: TabularModality) -> None:
+    def __init__(self, name: str, modality: TabularModality, limits: Limits = DEFAULT_LIMITS) -> None:
         self.name = name
         self.modality = modality
+        self._max_chars = limits.max_text_chars
         self._names = tuple(column.name for column in modality.columns)
         self._known = frozenset(self._names)
         self._slots: list[tuple[Column, int, dict[str, int]]] = []
@@ -64,10 +66,12 @@ class TabularFeatures:
                 slot = categories.get(str(value))
                 if slot is not None:
                     vector[slot] = 1.0
+                elif isinstance(value, str) and len(value) > self._max_chars:
+                    raise self._too_long(column, value)
         return vector if present else None
 
     def stack(self, rows: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-        return np.stack(rows) if rows else np.zeros((0, self.modality.width), np.float32)
+        return np.array(rows, np.float32) if rows else np.zeros((0, self.modality.width), np.float32)
 
     def schema(self) -> dict[str, Any]:
         properties: dict[str, Any] = {}
@@ -118,8 +122,13 @@ class TabularFeatures:
             raise self._invalid(column, value, NotFinite)
         return number
 
+    def _too_long(self, column: Column, value: str) -> TextTooLong:
+        where = f"modality '{self.name}', column '{column.name}'"
+        return text_too_long(where, len(value), self._max_chars, modality=self.name, column=column.name)
+
     def _invalid(self, column: Column, value: Any, kind: type[InvalidInput] = InvalidInput) -> InvalidInput:
         scalar = isinstance(value, str | int | float)
+        value = value[:40] if isinstance(value, str) else value
         shown = json.dumps(value, ensure_ascii=False)[:40] if scalar else json_type(value)
         return kind(
             f"modality '{self.name}', column '{column.name}': expected {EXPECTED[column.type]}, not {shown}",

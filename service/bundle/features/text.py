@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle.features.tabular import json_type
+from service.bundle.limits import DEFAULT_LIMITS, Limits, text_too_long
 from service.bundle.manifest import TextModality
 from service.errors import InvalidInput, UnknownColumn
 
@@ -19,14 +20,18 @@ WORD = re.compile(r"\w+")
 class TextFeatures:
     """A text as int64 of shape (tokens,): hashed n-grams in 1..buckets; stacking pads with 0."""
 
-    def __init__(self, name: str, modality: TextModality) -> None:
+    def __init__(self, name: str, modality: TextModality, limits: Limits = DEFAULT_LIMITS) -> None:
         self.name = name
         self.modality = modality
+        self._max_chars = limits.max_text_chars
 
     def apply(self, raw: Any) -> NDArray[np.int64] | None:
         """The hashed n-grams of one text, at most max_tokens; None if it has no word."""
+        text = self._text(raw)
+        if len(text) > self._max_chars:
+            raise text_too_long(f"modality '{self.name}'", len(text), self._max_chars, modality=self.name)
         # Single words come first: no word after max_tokens of them can matter.
-        found = islice(WORD.finditer(self._text(raw).lower()), self.modality.max_tokens)
+        found = islice(WORD.finditer(text.lower()), self.modality.max_tokens)
         words = [match.group() for match in found]
         grams = [
             " ".join(words[start : start + size])
