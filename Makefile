@@ -3,7 +3,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: help demo test test-base check openapi clean
+.PHONY: help demo test test-base check openapi bench-serve clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,8 +26,11 @@ check: .venv/dev  ## Format, lint, types, and who may import whom.
 openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
 	$(BIN)/python -m service.openapi_file
 
+bench-serve: .venv/train .venv-bench/peers  ## Measure the service beside other servers; see benchmarks/README.md.
+	@$(BIN)/python -m benchmarks.serve $(ARGS)
+
 clean:  ## Remove the environments and the quick-start.
-	rm -rf .venv .venv-base quickstart
+	rm -rf .venv .venv-base .venv-bench quickstart bench-serve
 
 # One stamp per set of extras: an environment is made once, and again when what it holds has changed.
 .venv/train: EXTRA = train
@@ -37,4 +40,15 @@ clean:  ## Remove the environments and the quick-start.
 	@echo "Installing the extra '$(EXTRA)' into $(@D): minutes the first time" >&2
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRA)]'
+	@touch $@
+
+# The base install, and the peers one by one: one that cannot be installed is left out, and the bench says so.
+.venv-bench/peers: benchmarks/requirements.txt pyproject.toml constraints.txt
+	@echo "Installing the other servers into $(@D)" >&2
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@while read -r peer; do \
+	    $(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "$$peer" \
+	    || echo "cannot be installed: $$peer" >&2; \
+	done < $<
 	@touch $@

@@ -1,0 +1,62 @@
+"""The load generator where there is no wrk: slower, but it does and prints the same as load.lua."""
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+
+
+async def ask(
+    port: int, requests: "cycle[bytes]", until: float, took_s: list[float], errors: Counter[str]
+) -> None:
+    """One connection: the next request as soon as the last is answered."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while time.perf_counter() < until:
+            begun = time.perf_counter()
+            writer.write(next(requests))
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n", 1)[0]))
+            took_s.append(time.perf_counter() - begun)
+            if not head.split(b" ", 2)[1].startswith(b"2"):
+                errors["refused"] += 1
+        writer.close()
+    except (OSError, ValueError, EOFError):
+        errors["broken"] += 1
+
+
+async def main(path: Path, port: int, connections: int, seconds: float) -> None:
+    requests = cycle(read_requests(path))
+    took_s: list[float] = []
+    errors: Counter[str] = Counter()
+    begun = time.perf_counter()
+    asking = (ask(port, requests, begun + seconds, took_s, errors) for _ in range(connections))
+    await asyncio.gather(*asking)
+    figures = {
+        "answers": len(took_s),
+        "seconds": time.perf_counter() - begun,
+        "p50_us": float(np.percentile(took_s or [0.0], 50)) * 1e6,
+        "p99_us": float(np.percentile(took_s or [0.0], 99)) * 1e6,
+        "refused": errors["refused"],
+        "broken": errors["broken"],
+    }
+    print(json.dumps(figures))
+
+
+def read_requests(path: Path) -> list[bytes]:
+    """The requests of a file: each after a line with its length."""
+    requests = []
+    with path.open("rb") as file:
+        while length := file.readline():
+            requests.append(file.read(int(length)))
+    return requests
+
+
+if __name__ == "__main__":
+    file, port, connections, seconds = sys.argv[1:]
+    asyncio.run(main(Path(file), int(port), int(connections), float(seconds)))

@@ -1,0 +1,11 @@
+"""The workloads of the bench, around the tiny bundle."""
+
+import pytest
+
+from benchmarks.workloads import Workload, workloads_of
+from service.bundle import Bundle
+
+
+@pytest.fixture(scope="session")
+def workloads(bundle: Bundle) -> dict[str, Workload]:
+    return workloads_of(bundle)
