@@ -2,6 +2,8 @@
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
+FUZZ_SECONDS ?= 60
+SECONDS ?= 180
 
 .PHONY: help demo test test-base check openapi bench-serve clean
 
@@ -29,14 +31,21 @@ openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
 bench-serve: .venv/train .venv-bench/peers  ## Measure the service beside other servers; see benchmarks/README.md.
 	@$(BIN)/python -m benchmarks.serve $(ARGS)
 
+fuzz: .venv/fuzz  ## Send FUZZ_SECONDS (60) of noise to the decoder and the parsers.
+	$(BIN)/python -m tests.fuzz.decoder -max_total_time=$(FUZZ_SECONDS)
+
+soak: .venv/dev  ## SECONDS (180) of honest and hostile callers at once on 256 connections.
+	$(BIN)/python -m tests.soak.soak --seconds $(SECONDS)
+
 clean:  ## Remove the environments and the quick-start.
 	rm -rf .venv .venv-base .venv-bench quickstart bench-serve
 
 # One stamp per set of extras: an environment is made once, and again when what it holds has changed.
 .venv/train: EXTRA = train
 .venv/dev: EXTRA = dev
+.venv/fuzz: EXTRA = fuzz
 .venv-base/test: EXTRA = test
-.venv/train .venv/dev .venv-base/test: pyproject.toml constraints.txt
+.venv/train .venv/dev .venv/fuzz .venv-base/test: pyproject.toml constraints.txt
 	@echo "Installing the extra '$(EXTRA)' into $(@D): minutes the first time" >&2
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRA)]'

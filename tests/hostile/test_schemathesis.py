@@ -1,0 +1,62 @@
+"""The whole OpenAPI document of a running service, tried with what it allows and with what it does not."""
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.strategies import SearchStrategy
+from schemathesis import GenerationMode, checks
+
+from tests.e2e.process import Service
+
+pytestmark = pytest.mark.e2e
+
+OPERATIONS = [
+    ("post", "/predict"), ("post", "/predict/batch"), ("get", "/model"), ("get", "/healthz"),
+    ("get", "/readyz"), ("get", "/metrics"),
+]  # fmt: skip
+TRUTH = [
+    checks.not_a_server_error, checks.status_code_conformance, checks.content_type_conformance,
+    checks.response_headers_conformance, checks.response_schema_conformance, checks.unsupported_method,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def document(service: Service) -> schemathesis.BaseSchema:
+    return schemathesis.openapi.from_url(f"{service.url}/openapi.json")
+
+
+def test_every_operation_is_tried(document: schemathesis.BaseSchema) -> None:
+    found = [operation.ok() for operation in document.get_all_operations()]
+    assert [(each.method, each.path) for each in found] == OPERATIONS
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=[" ".join(each) for each in OPERATIONS])
+def test_what_the_document_allows_is_answered_as_it_says(
+    document: schemathesis.BaseSchema, method: str, path: str
+) -> None:
+    """Not that it is all accepted: not every string is a picture."""
+    try_out(document[path][method].as_strategy(GenerationMode.POSITIVE), TRUTH)
+
+
+def test_what_the_document_forbids_is_refused_as_it_says(document: schemathesis.BaseSchema) -> None:
+    forbidden = document["/predict"]["post"].as_strategy(GenerationMode.NEGATIVE)
+    try_out(forbidden, [*TRUTH, checks.negative_data_rejection])
+
+
+def test_of_a_batch_what_the_document_forbids_is_answered_as_it_says(
+    document: schemathesis.BaseSchema,
+) -> None:
+    """Not refused: an item that is wrong has a problem in its place."""
+    try_out(document["/predict/batch"]["post"].as_strategy(GenerationMode.NEGATIVE), TRUTH)
+
+
+def try_out(cases: SearchStrategy[schemathesis.Case], truth: list[schemathesis.CheckFunction]) -> None:
+    @given(cases)
+    @settings(
+        max_examples=60, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    def holds(case: schemathesis.Case) -> None:
+        case.call_and_validate(checks=truth)
+
+    holds()
