@@ -5,7 +5,7 @@ BIN := .venv/bin
 FUZZ_SECONDS ?= 60
 SECONDS ?= 180
 
-.PHONY: help demo test test-base check openapi bench-serve clean
+.PHONY: help demo test test-base check openapi fuzz soak bench-serve clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
