@@ -96,7 +96,10 @@ def open_graph(
 
 def warm_up(bundle: Bundle) -> None:
     """Run every modality once, so that the first caller does not pay for it. Raises BundleError."""
-    sample = {name: blank(bundle, name) for name in bundle.features}
+    try:
+        sample = {name: blank(bundle, name) for name in bundle.features}
+    except (MemoryError, ValueError):
+        raise BundleError("a modality's shape is too large") from None
     for samples in ([sample], [sample, sample], *([{name: sample[name]}] for name in sample)):
         try:
             output = bundle.run(samples)

@@ -4,9 +4,10 @@ import contextlib
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
@@ -16,6 +17,8 @@ from service.errors import BundleError
 
 MANIFEST = "manifest.json"
 GRAPHS = {"onnx": "model.onnx", "torchscript": "model.ts"}
+MAX_UNPACKED = 4 * 1024**3  # bytes: an ONNX file has 2 GiB at most, and there are two graphs
+ENCRYPTED = 0x1  # the flag of a .zip's entry
 
 
 def sha256(path: Path) -> str:
@@ -61,13 +64,37 @@ def unpacked(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="tailfuse-") as folder:
         try:
             with zipfile.ZipFile(path) as archive:
-                for name in archive.namelist():
-                    if PurePosixPath(name).name != name:
-                        raise BundleError(f"{path}: '{name}' does not belong into a bundle")
+                check_entries(path, archive.infolist())
                 archive.extractall(folder)
-        except zipfile.BadZipFile:
+        except BundleError:
+            raise
+        except OSError as error:  # a full disk, mostly
+            raise BundleError(f"{path} cannot be unpacked: {error.strerror or error}") from None
+        except Exception:  # of a damaged archive, zipfile and zlib raise whatever they like
             raise BundleError(f"{path} is neither a bundle's folder nor a .zip") from None
         yield Path(folder)
+
+
+def check_entries(path: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
+    """Plain files of different names, by what the archive says of them: nothing is unpacked yet.
+
+    More bytes than an entry says it has are not unpacked either. Raises BundleError.
+    """
+    names: set[str] = set()
+    for entry in entries:
+        name = entry.filename
+        if PurePosixPath(name).name != name or name == ".." or "\\" in name:
+            raise BundleError(f"{path}: '{name:.80}' does not belong into a bundle")
+        if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
+            raise BundleError(f"{path}: '{name:.80}' is not a plain file")
+        if name in names:
+            raise BundleError(f"{path}: '{name:.80}' is there twice")
+        if entry.flag_bits & ENCRYPTED:
+            raise BundleError(f"{path}: '{name:.80}' is encrypted")
+        names.add(name)
+    n_bytes = sum(entry.file_size for entry in entries)
+    if n_bytes > MAX_UNPACKED:
+        raise BundleError(f"{path} unpacks to {n_bytes:,} bytes, at most {MAX_UNPACKED:,} are taken")
 
 
 @contextlib.contextmanager
