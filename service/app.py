@@ -11,11 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.asgi import App
 from service.bundle import Bundle
 from service.engine import Engine
 from service.errors import ServiceError
 from service.front import Front
+from service.keys import access_of
 from service.metrics import Metrics
 from service.openapi import document
 from service.problems import noted, response_of
@@ -23,17 +23,21 @@ from service.routes.health import health_routes
 from service.routes.model import model_routes
 from service.routes.predict import Predict, PredictBatch
 from service.settings import Settings
+from service.tracing import Tracing
 
 
 def create_app(settings: Settings, bundle: Bundle | None = None) -> Front:
     """The ASGI application that answers with `bundle`; without one it is alive, but not ready."""
     metrics = Metrics(bundle)
     engine = Engine(bundle, settings, metrics)
+    tracing = Tracing() if settings.tracing else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await engine.close()
+        if tracing is not None:
+            tracing.close()
 
     async def answer_problem(request: Request, error: Exception) -> Response:
         return response_of(noted(error, request.scope, metrics))
@@ -49,15 +53,24 @@ def create_app(settings: Settings, bundle: Bundle | None = None) -> Front:
     patch_fastapi(api, docs_url="/docs")
     for kind in (HTTPException, ServiceError, Exception):
         api.add_exception_handler(kind, answer_problem)
-    endpoints: dict[str, App] = {
-        "/predict": Predict(engine, settings),
-        "/predict/batch": PredictBatch(engine, settings, metrics),
-    }
+    predict, predict_batch = Predict(engine, settings), PredictBatch(engine, settings, metrics)
     # The front reaches these without the router, which still has to know them: to say 405.
-    api.router.routes.extend(Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items())
+    api.router.routes.append(Route("/predict", predict, methods=["POST"]))
+    api.router.routes.append(Route("/predict/batch", predict_batch, methods=["POST"]))
     api.include_router(model_routes(engine, settings))
     api.include_router(health_routes(engine, metrics))
-    return Front(with_document(api, bundle), shortcuts=endpoints, metrics=metrics)
+    return Front(
+        with_document(api, bundle),
+        predict=predict,
+        predict_batch=predict_batch,
+        metrics=metrics,
+        access=access_of(settings.api_keys, settings.admin_keys),
+        max_concurrency=settings.max_concurrency,
+        receive_timeout_s=settings.receive_timeout_s,
+        origins=settings.origins,
+        tracing=tracing,
+        log_requests=settings.log_requests,
+    )
 
 
 def with_document(api: FastAPI, bundle: Bundle | None) -> FastAPI:

@@ -3,16 +3,18 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
+from asyncio import Future
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import numpy as np
 
-from service.batcher import Batcher
+from service.batcher import Batcher, too_late
 from service.bundle import Bundle, Sample
 from service.bundle.answer import Prediction, predictions_of
-from service.errors import ClientError, DeadlineExceeded, InferenceFailed, NotReady, Overloaded
+from service.errors import ClientError, InferenceFailed, NotReady, Overloaded
 from service.metrics import Metrics
 from service.settings import Settings
 
@@ -34,8 +36,9 @@ class Engine:
         self._timeout_s = settings.request_timeout_s
         self._max_queue = settings.max_queue
         self._batcher: Batcher[Sample, Prediction] = Batcher(
-            self._run, max_batch_size=settings.max_batch_size, max_queue=settings.max_queue
-        )
+            self._run, max_batch_size=settings.max_batch_size, max_queue=settings.max_queue,
+            timeout_s=settings.request_timeout_s,
+        )  # fmt: skip
         self._readers = ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="reader")
         self._reading = 0  # requests that are with the readers
         metrics.queue_depth.set_function(lambda: len(self._batcher))
@@ -49,21 +52,28 @@ class Engine:
             raise NotReady("no bundle is loaded")
         return self._bundle
 
-    async def predict(self, inputs: Inputs, n_bytes: int) -> Prediction:
-        """The prediction for one sample; `n_bytes` is how long its request was.
+    def submit(self, inputs: Inputs, n_bytes: int) -> Future[Prediction]:
+        """The prediction for one sample, to come; `n_bytes` is how long its request was.
 
-        Raises ClientError, Overloaded, NotReady, DeadlineExceeded or InferenceFailed.
+        Raises ClientError, Overloaded or NotReady; the future may raise these, DeadlineExceeded or
+        InferenceFailed. Whoever no longer waits for it withdraws it.
         """
         bundle = self.bundle
+        if n_bytes > INLINE_BYTES:
+            return asyncio.get_running_loop().create_task(self._read_and_submit(bundle, inputs))
+        return self._batcher.submit(bundle.sample(inputs))
+
+    def withdraw(self, future: Future[Prediction]) -> None:
+        """The caller has gone; no more work is done for them."""
+        self._batcher.withdraw([future])
+
+    async def predict(self, inputs: Inputs, n_bytes: int) -> Prediction:
+        """The prediction for one sample. Raises what `submit` and its future raise."""
+        future = self.submit(inputs, n_bytes)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                if n_bytes > INLINE_BYTES:
-                    sample = await self._in_reader(bundle.sample, inputs)
-                else:
-                    sample = bundle.sample(inputs)
-                return await self._batcher.submit(sample)
-        except TimeoutError:
-            raise self._too_late() from None
+            return await future
+        finally:
+            self.withdraw(future)
 
     async def predict_all(
         self, items: Sequence[Inputs | ClientError], n_bytes: int
@@ -73,16 +83,18 @@ class Engine:
         Raises Overloaded, NotReady or DeadlineExceeded for all of them.
         """
         bundle = self.bundle
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                if n_bytes > INLINE_BYTES:
-                    samples = await self._in_reader(samples_of, bundle, items)
-                else:
-                    samples = samples_of(bundle, items)
-                good = [sample for sample in samples if not isinstance(sample, ClientError)]
-                answers = iter(await self._batcher.submit_all(good))
-        except TimeoutError:
-            raise self._too_late() from None
+        async with self._in_time():
+            if n_bytes > INLINE_BYTES:
+                samples = await self._in_reader(samples_of, bundle, items)
+            else:
+                samples = samples_of(bundle, items)
+            futures = self._batcher.submit_all(
+                [each for each in samples if not isinstance(each, ClientError)]
+            )
+            try:
+                answers = iter(await asyncio.gather(*futures, return_exceptions=True))
+            finally:
+                self._batcher.withdraw(futures)
         return [sample if isinstance(sample, ClientError) else next(answers) for sample in samples]
 
     async def close(self) -> None:
@@ -92,7 +104,7 @@ class Engine:
         self._readers.shutdown()
 
     def _run(self, samples: Sequence[Sample]) -> list[Prediction]:
-        """One run of the model, in the batcher's thread. Raises InferenceFailed."""
+        """One run of the model. Raises InferenceFailed."""
         assert self._bundle is not None
         batch = self._bundle.collate(samples)
         start = time.perf_counter()
@@ -105,6 +117,23 @@ class Engine:
         self._metrics.observe_batch(output, batch.presence, time.perf_counter() - start)
         return predictions_of(output, batch.presence, self._bundle.manifest.class_names)
 
+    async def _read_and_submit(self, bundle: Bundle, inputs: Inputs) -> Prediction:
+        async with self._in_time():
+            future = self._batcher.submit(await self._in_reader(bundle.sample, inputs))
+            try:
+                return await future
+            finally:
+                self._batcher.withdraw([future])
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """Raises DeadlineExceeded when its block takes too long."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                yield
+        except TimeoutError:
+            raise too_late(self._timeout_s) from None
+
     async def _in_reader(self, read: Callable[..., T], *arguments: Any) -> T:
         """Call `read` in a thread. Raises Overloaded when too many wait there already."""
         if self._reading + len(self._batcher) >= self._max_queue:
@@ -114,9 +143,6 @@ class Engine:
             return await asyncio.get_running_loop().run_in_executor(self._readers, read, *arguments)
         finally:
             self._reading -= 1
-
-    def _too_late(self) -> DeadlineExceeded:
-        return DeadlineExceeded(f"no answer within {self._timeout_s:g} s", expected=self._timeout_s)
 
 
 def samples_of(bundle: Bundle, items: Sequence[Inputs | ClientError]) -> list[Sample | ClientError]:

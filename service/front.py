@@ -1,39 +1,71 @@
 """What every request passes: it gets its id, its time is taken, and its errors become problems.
 
-POST /predict then goes straight to its endpoint: finding it through FastAPI costs as much again as
-answering it (140 us against 58).
+Predictions then go straight to their endpoint: finding it through FastAPI costs as much again as answering
+(140 us against 58). A plain POST /predict does not even come here, see service/protocol.py.
 """
 
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from fastapi import FastAPI
 
 from service.asgi import App, HungUp, Message, Receive, Scope, Send, header
+from service.cors import with_cors
+from service.errors import TooManyRequests
+from service.keys import OPEN, Access
 from service.metrics import Metrics
-from service.problems import noted, response_of
+from service.problems import log_request, noted, response_of
+from service.routes.predict import Predict
+from service.tracing import Tracing
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 HUNG_UP = 499  # nginx's status for it
 
 
 class Front:
-    """The ASGI application: `shortcuts` are POST endpoints by path, `api` answers all the rest."""
+    """The ASGI application: predictions are answered by their endpoints, all the rest by `api`.
 
-    def __init__(self, api: FastAPI, *, shortcuts: Mapping[str, App], metrics: Metrics) -> None:
+    `access` None asks for no keys; pages of `origins` may ask.
+    """
+
+    def __init__(
+        self,
+        api: FastAPI,
+        *,
+        predict: Predict,
+        predict_batch: App,
+        metrics: Metrics,
+        access: Access | None,
+        max_concurrency: int,
+        receive_timeout_s: float,
+        origins: Sequence[str],
+        tracing: Tracing | None,
+        log_requests: bool,
+    ) -> None:
         self.api = api
-        self._shortcuts = shortcuts
-        self._metrics = metrics
-        self._in_flight = 0
-        metrics.in_flight.set_function(lambda: self._in_flight)
+        self.predict = predict
+        self._shortcuts: Mapping[str, App] = {"/predict": predict, "/predict/batch": predict_batch}
+        self.metrics = metrics
+        self._access = access
+        self._max_concurrency = max_concurrency
+        self._tracing = tracing
+        self._log_requests = log_requests
+        self._app: App = with_cors(self._answer, origins) if origins else self._answer
+        self.receive_timeout_s = receive_timeout_s
+        self.default_lines: tuple[object, bytes] = None, b""  # headers of every answer, kept by the protocol
+        self.in_flight = 0
+        metrics.in_flight.set_function(lambda: self.in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.api(scope, receive, send)
             return
-        request_id = scope["request_id"] = request_id_of(scope)
+        request_id = scope["request_id"] = request_id_of(header(scope, b"x-request-id"))
         status = HUNG_UP
 
         async def send_with_id(message: Message) -> None:
@@ -45,21 +77,42 @@ class Front:
 
         endpoint = self._shortcuts.get(scope["path"]) if scope["method"] == "POST" else None
         start = time.perf_counter()
-        self._in_flight += 1
+        self.in_flight += 1
         try:
+            self.admit(scope["headers"], scope["path"])
             await (endpoint or self.api)(scope, receive, send_with_id)
         except HungUp:
             pass
         except Exception as error:
             if status != HUNG_UP:
                 raise  # half an answer is out: all that is left is to break the connection
-            await response_of(noted(error, scope, self._metrics))(scope, receive, send_with_id)
+            await response_of(noted(error, scope, self.metrics))(scope, receive, send_with_id)
         finally:
-            self._in_flight -= 1
-            self._metrics.observe_request(scope["path"], status, time.perf_counter() - start)
+            self.ended(scope, status, start)
+
+    def admit(self, headers: Iterable[tuple[bytes, bytes]], path: str) -> None:
+        """Raises Unauthorized, Forbidden or TooManyRequests. The request is counted in `in_flight`."""
+        if self._access is not None:
+            self._access.allowed(headers, path)
+        if self.in_flight > self._max_concurrency and path not in OPEN:
+            raise TooManyRequests(
+                f"{self._max_concurrency} requests are being answered; try again soon", retry_after_s=1
+            )
+
+    def ended(self, scope: Scope, status: int, start: float) -> None:
+        """A request that began at `start` has been answered, or its caller has gone.
+
+        The scope may be a small one: method, path, headers and request_id.
+        """
+        self.in_flight -= 1
+        seconds = time.perf_counter() - start
+        self.metrics.observe_request(scope["path"], status, seconds)
+        if self._tracing is not None:
+            self._tracing.record(scope, status, seconds)
+        if self._log_requests:
+            log_request(scope, status, seconds)
 
 
-def request_id_of(scope: Scope) -> str:
+def request_id_of(given: str | None) -> str:
     """The caller's X-Request-Id if it is a sane one, a new one otherwise."""
-    given = header(scope, b"x-request-id")
     return given if given is not None and REQUEST_ID.fullmatch(given) else secrets.token_hex(8)

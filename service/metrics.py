@@ -67,7 +67,7 @@ class Metrics:
         self.registry.register(self._confidences)
 
     def observe_request(self, path: str, status: int, seconds: float) -> None:
-        route = path if path in ROUTES else OTHER
+        route = route_of(path)
         series = self._seen.get((route, status))
         if series is None:
             series = self._requests.labels(route, status), self._seconds.labels(route)
@@ -100,6 +100,11 @@ class Metrics:
 
     def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
         return Gauge(f"tailfuse_{name}", documentation, labels, registry=self.registry)
+
+
+def route_of(path: str) -> str:
+    """The path, if it is one of ours."""
+    return path if path in ROUTES else OTHER
 
 
 class Shares(Collector):

@@ -7,7 +7,7 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from service.asgi import Scope
+from service.asgi import Scope, header
 from service.errors import (
     BadRequest,
     InternalError,
@@ -18,6 +18,7 @@ from service.errors import (
 )
 from service.logs import LOG
 from service.metrics import Metrics
+from service.tracing import trace_id_of
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:tailfuse:problem:"
@@ -66,16 +67,30 @@ def noted(error: BaseException, scope: Scope, metrics: Metrics, fragment: str = 
         level_of(known),
         known.title,
         extra={
-            "request_id": scope["request_id"],
-            "method": scope["method"],
-            "path": clipped(scope["path"]),
-            "status": known.status,
+            **told_of(scope, known.status),
             "slug": known.slug,
             **{key: known.members[key] for key in ("modality", "column") if key in known.members},
         },
         exc_info=known if known.status == 500 else None,
     )
     return problem_of(known, instance=clipped(scope["path"]) + fragment, request_id=scope["request_id"])
+
+
+def log_request(scope: Scope, status: int, seconds: float) -> None:
+    """One line of a request that has ended."""
+    LOG.info("Request", extra={**told_of(scope, status), "seconds": round(seconds, 6)})
+
+
+def told_of(scope: Scope, status: int) -> dict[str, Any]:
+    """What every line of a request says of it."""
+    trace_id = trace_id_of(header(scope, b"traceparent"))
+    return {
+        "request_id": scope["request_id"],
+        **({} if trace_id is None else {"trace_id": trace_id}),
+        "method": scope["method"],
+        "path": clipped(scope["path"]),
+        "status": status,
+    }
 
 
 def level_of(error: ServiceError) -> int:

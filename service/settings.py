@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Self
 
@@ -61,6 +62,10 @@ class Settings(BaseSettings):
     """Answer without keys on an address that other machines can reach."""
     cors_origins: str = ""
     """Web pages' origins that may ask, with commas between; * is any."""
+    tracing: bool = False
+    """Send a span of every request to OTEL_EXPORTER_OTLP_ENDPOINT; needs tailfuse[otel]."""
+    log_requests: bool = False
+    """Log every request, not only those that fail."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged."""
 
@@ -78,6 +83,13 @@ class Settings(BaseSettings):
     def origins(self) -> list[str]:
         """`cors_origins`, one by one."""
         return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
+
+    @field_validator("tracing")
+    @classmethod
+    def _open_telemetry_is_there(cls, wanted: bool) -> bool:
+        if wanted and find_spec("opentelemetry") is None:
+            raise ValueError("OpenTelemetry is not installed: pip install 'tailfuse[otel]'")
+        return wanted
 
     @field_validator("api_keys", "admin_keys")
     @classmethod

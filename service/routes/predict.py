@@ -1,12 +1,14 @@
 """POST /predict and POST /predict/batch: bytes in, bytes out, and nothing between that need not be."""
 
-from typing import Any
+from asyncio import Future
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 import orjson
 
 from service.asgi import Receive, Scope, Send, WhileConnected, header, read_body, send_json
-from service.bundle.answer import answer_of
+from service.bundle.answer import Prediction, answer_of
+from service.bundle.manifest import Manifest
 from service.engine import Engine, Inputs
 from service.errors import ClientError, InvalidInput, UnsupportedMediaType
 from service.metrics import Metrics
@@ -15,26 +17,53 @@ from service.problems import noted
 from service.settings import Settings
 
 
+class Asked(NamedTuple):
+    """A prediction to come, the model that makes it, and how many classes the answer shall have."""
+
+    prediction: Future[Prediction]
+    manifest: Manifest
+    top_k: int | None
+
+
 class Predict:
     """Answers one sample, sent as JSON or as a form."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
-        self._max_body_bytes = settings.max_body_bytes
+        self._limits = settings.limits
+        self.max_body_bytes = settings.max_body_bytes
+        self.withdraw = engine.withdraw
+
+    def submit(self, content_type: str | None, query: bytes, body: bytes) -> Asked:
+        """What a whole request asks for; whoever no longer waits for it withdraws its prediction.
+
+        Raises BadRequest, UnsupportedMediaType, InvalidInput, and what Engine.submit raises.
+        """
+        manifest = self._engine.bundle.manifest
+        top_k = top_k_of(query) if query else None
+        boundary = boundary_of(content_type)
+        if boundary is None:
+            inputs = inputs_of(json_of(body, limits=self._limits))
+        else:
+            inputs = form_inputs(body, boundary, manifest.modalities, self._limits)
+        return Asked(self._engine.submit(inputs, len(body)), manifest, top_k)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        manifest = self._engine.bundle.manifest
-        top_k = top_k_of(scope)
-        boundary = boundary_of(content_type_of(scope))
-        body = await read_body(scope, receive, self._max_body_bytes)
-        if boundary is None:
-            inputs = inputs_of(json_of(body))
-        else:
-            inputs = form_inputs(body, boundary, manifest.modalities)
-        async with WhileConnected(receive):
-            prediction = await self._engine.predict(inputs, len(body))
-        answer = answer_of(prediction, manifest, request_id=scope["request_id"], top_k=top_k)
-        await send_json(send, orjson.dumps(answer))
+        content_type = content_type_of(scope)
+        body = await read_body(scope, receive, self.max_body_bytes)
+        asked = self.submit(content_type, scope["query_string"], body)
+        try:
+            async with WhileConnected(receive):
+                await asked.prediction
+        finally:
+            self.withdraw(asked.prediction)
+        await send_json(send, answer(asked, scope["request_id"]))
+
+
+def answer(asked: Asked, request_id: str) -> bytes:
+    """The body of an answer, once its prediction is there."""
+    given = answer_of(asked.prediction.result(), asked.manifest, request_id=request_id, top_k=asked.top_k)
+    return orjson.dumps(given)
 
 
 class PredictBatch:
@@ -43,12 +72,13 @@ class PredictBatch:
     def __init__(self, engine: Engine, settings: Settings, metrics: Metrics) -> None:
         self._engine = engine
         self._max_body_bytes = settings.max_body_bytes
+        self._limits = settings.limits
         self._max_items = settings.max_items
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         manifest = self._engine.bundle.manifest
-        top_k = top_k_of(scope)
+        top_k = top_k_of(scope["query_string"])
         if boundary_of(content_type_of(scope)) is not None:
             raise UnsupportedMediaType(
                 "a batch is sent as application/json",
@@ -56,7 +86,7 @@ class PredictBatch:
                 received="multipart/form-data",
             )
         body = await read_body(scope, receive, self._max_body_bytes)
-        items = items_of(json_of(body), self._max_items)
+        items = items_of(json_of(body, limits=self._limits), self._max_items)
         async with WhileConnected(receive):
             predictions = await self._engine.predict_all([inputs_or_error(item) for item in items], len(body))
         results = [
@@ -88,11 +118,8 @@ def content_type_of(scope: Scope) -> str | None:
     return header(scope, b"content-type")
 
 
-def top_k_of(scope: Scope) -> int | None:
+def top_k_of(query: bytes) -> int | None:
     """How many classes the answer shall have; None is all. Raises InvalidInput."""
-    query = scope["query_string"]
-    if not query:
-        return None
     given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("top_k")
     if given is None:
         return None

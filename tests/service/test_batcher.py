@@ -2,12 +2,15 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from service.batcher import Batcher
-from service.errors import NotReady, Overloaded
+from service.errors import DeadlineExceeded, NotReady, Overloaded
+
+
+Run = Callable[[Sequence[int]], Sequence[int]]
 
 
 class Gate:
@@ -30,14 +33,20 @@ class Gate:
         await asyncio.to_thread(self.begun.wait, 30)
 
 
-def submitted(batcher: Batcher[int, int], items: Sequence[int]) -> list[asyncio.Task[int]]:
-    return [asyncio.create_task(batcher.submit(item)) for item in items]
+def batcher_of(
+    run: Run, max_batch_size: int = 4, max_queue: int = 100, timeout_s: float = 30
+) -> Batcher[int, int]:
+    return Batcher(run, max_batch_size=max_batch_size, max_queue=max_queue, timeout_s=timeout_s)
+
+
+def submitted(batcher: Batcher[int, int], items: Sequence[int]) -> list[asyncio.Future[int]]:
+    return [batcher.submit(item) for item in items]
 
 
 def test_order_is_kept_and_batches_are_full() -> None:
     async def scenario() -> None:
         gate = Gate()
-        batcher = Batcher(gate.run, max_batch_size=4, max_queue=100)
+        batcher = batcher_of(gate.run)
         first = submitted(batcher, [0])
         await gate.until_begun()  # the first item runs alone, the rest gather behind it
         rest = submitted(batcher, range(1, 11))
@@ -54,14 +63,12 @@ def test_order_is_kept_and_batches_are_full() -> None:
 def test_a_hang_up_leaves_the_queue_and_spares_the_neighbours() -> None:
     async def scenario() -> None:
         gate = Gate()
-        batcher = Batcher(gate.run, max_batch_size=4, max_queue=100)
+        batcher = batcher_of(gate.run)
         running = submitted(batcher, [0, 1])
         await gate.until_begun()
         waiting = submitted(batcher, [2, 3, 4])
         await asyncio.sleep(0)
-        running[1].cancel()
-        waiting[1].cancel()
-        await asyncio.sleep(0)
+        batcher.withdraw([running[1], waiting[1]])
         assert len(batcher) == 2
         gate.open.set()
         answers = await asyncio.gather(*running, *waiting, return_exceptions=True)
@@ -78,8 +85,8 @@ def test_of_a_batch_that_fails_only_the_guilty_fails_and_the_worker_lives_on() -
     async def scenario() -> None:
         gate = Gate()
         gate.open.set()
-        batcher = Batcher(gate.run, max_batch_size=4, max_queue=100)
-        answers = await batcher.submit_all([1, 13, 3])
+        batcher = batcher_of(gate.run)
+        answers = await asyncio.gather(*batcher.submit_all([1, 13, 3]), return_exceptions=True)
         assert answers[0] == 2
         assert answers[2] == 6
         assert isinstance(answers[1], ValueError)
@@ -94,10 +101,10 @@ def test_of_a_batch_that_fails_only_the_guilty_fails_and_the_worker_lives_on() -
 
 def test_a_run_that_loses_an_answer_gives_nobody_anothers() -> None:
     async def scenario() -> None:
-        batcher: Batcher[int, int] = Batcher(lambda items: [*items][:1], max_batch_size=4, max_queue=100)
-        assert await batcher.submit_all([1, 2, 3]) == [1, 2, 3]
+        batcher = batcher_of(lambda items: [*items][:1])
+        assert await asyncio.gather(*batcher.submit_all([1, 2, 3])) == [1, 2, 3]
         await batcher.close()
-        empty: Batcher[int, int] = Batcher(lambda items: [], max_batch_size=4, max_queue=100)
+        empty = batcher_of(lambda items: [])
         with pytest.raises(RuntimeError, match="0 answers for 1 items"):
             await empty.submit(1)
         await empty.close()
@@ -108,18 +115,18 @@ def test_a_run_that_loses_an_answer_gives_nobody_anothers() -> None:
 def test_a_full_queue_refuses_at_once_and_takes_all_of_a_batch_or_nothing() -> None:
     async def scenario() -> None:
         gate = Gate()
-        batcher = Batcher(gate.run, max_batch_size=4, max_queue=3)
+        batcher = batcher_of(gate.run, max_queue=3)
         running = submitted(batcher, [0])
         await gate.until_begun()
         waiting = submitted(batcher, [1, 2])
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
-            await batcher.submit_all([3, 4])
+            batcher.submit_all([3, 4])
         assert len(batcher) == 2
         last = submitted(batcher, [3])
         await asyncio.sleep(0)
         with pytest.raises(Overloaded) as refusal:
-            await batcher.submit(5)
+            batcher.submit(5)
         assert refusal.value.members == {"retry_after_s": 1}
         gate.open.set()
         assert await asyncio.gather(*running, *waiting, *last) == [0, 2, 4, 6]
@@ -131,13 +138,13 @@ def test_a_full_queue_refuses_at_once_and_takes_all_of_a_batch_or_nothing() -> N
 def test_closing_answers_what_is_queued_and_then_refuses() -> None:
     async def scenario() -> None:
         gate = Gate()
-        batcher = Batcher(gate.run, max_batch_size=1, max_queue=100)
+        batcher = batcher_of(gate.run, max_batch_size=1)
         tasks = submitted(batcher, [0, 1, 2])
         await gate.until_begun()
         closing = asyncio.create_task(batcher.close())
         await asyncio.sleep(0)
         with pytest.raises(NotReady):
-            await batcher.submit(3)
+            batcher.submit(3)
         gate.open.set()
         await closing
         assert await asyncio.gather(*tasks) == [0, 2, 4]
@@ -147,8 +154,44 @@ def test_closing_answers_what_is_queued_and_then_refuses() -> None:
 
 def test_an_empty_batch_is_answered_by_nothing() -> None:
     async def scenario() -> None:
-        batcher: Batcher[int, int] = Batcher(lambda items: items, max_batch_size=1, max_queue=1)
-        assert await batcher.submit_all([]) == []
+        batcher = batcher_of(lambda items: items, max_batch_size=1, max_queue=1)
+        assert batcher.submit_all([]) == []
         await batcher.close()
 
     asyncio.run(scenario())
+
+
+def test_who_waits_too_long_is_told_and_the_late_answer_goes_nowhere() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher = batcher_of(gate.run, max_batch_size=1, timeout_s=0.05)
+        running, waiting = submitted(batcher, [0, 1])
+        await gate.until_begun()
+        for future in (running, waiting):
+            with pytest.raises(DeadlineExceeded, match=r"within 0\.05 s"):
+                await future
+        assert len(batcher) == 0
+        gate.open.set()
+        assert await batcher.submit(2) == 4
+        assert gate.batches == [[0], [2]]
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_short_runs_stay_on_the_loops_thread_and_long_ones_leave_it() -> None:
+    threads: list[int] = []
+
+    def run(items: Sequence[int]) -> list[int]:
+        threads.append(threading.get_ident())
+        return [*items]
+
+    async def scenario() -> None:
+        batcher = batcher_of(run)
+        for expected in (1.0, 0.0):
+            batcher._run_seconds = expected
+            assert await batcher.submit(1) == 1
+        await batcher.close()
+
+    asyncio.run(scenario())
+    assert threads[0] != threading.get_ident() == threads[1]
