@@ -9,10 +9,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from service import errors
 from service.bundle import Bundle
 from service.bundle.manifest import Modality
 from service.errors import ServiceError
+from service.example_errors import BATCH_TOO_LARGE, ELSEWHERE, PREDICT_ERRORS
 from service.examples import REQUEST_ID, example_answer, example_inputs, example_requests
 from service.problems import MEDIA_TYPE, problem_of
 from service.schemas import Answer, BatchAnswer, Problem
@@ -29,50 +29,16 @@ ANY_INPUTS = {
     "additionalProperties": True,
 }
 
-NOT_READY = errors.NotReady("no bundle is loaded")
-
-# An example for each error that POST /predict may be answered with.
-PREDICT_ERRORS: list[ServiceError] = [
-    errors.BadRequest("the body is not JSON: unexpected end of data: line 1 column 12 (char 11)"),
-    errors.PayloadTooLarge("the body is longer than 16777216 bytes", expected=16777216),
-    errors.UnsupportedMediaType(
-        "the content type is 'text/csv'; application/json or multipart/form-data was expected",
-        expected=["application/json", "multipart/form-data"], received="text/csv",
-    ),
-    errors.InvalidInput(
-        "modality 'clinical', column 'age': expected a finite number or null, not \"old\"",
-        modality="clinical", column="age", expected="a finite number or null", received='"old"',
-    ),
-    errors.UnknownColumn(
-        "modality 'clinical' has no column 'ages'",
-        modality="clinical", column="ages", expected=["age", "site"],
-    ),
-    errors.NotFinite(
-        "modality 'clinical', column 'age': expected a finite number or null, not NaN",
-        modality="clinical", column="age", expected="a finite number or null", received="NaN",
-    ),
-    errors.UndecodableImage(
-        "modality 'image': the bytes are not a picture that can be read",
-        modality="image", expected="a picture",
-    ),
-    errors.UnknownModality(
-        "'smell' is not a modality of this model; it has image, clinical",
-        modality="smell", expected=["image", "clinical"],
-    ),
-    errors.MissingModality(
-        "no modality is present; give at least one of image, clinical", expected=["image", "clinical"]
-    ),
-    errors.Overloaded("too many samples are waiting; try again soon", retry_after_s=1),
-    errors.InferenceFailed("the model failed; the service's log says why"),
-    errors.InternalError("the service failed; its log says why"),
-    NOT_READY,
-    errors.DeadlineExceeded("no answer within 30 s", expected=30),
-]  # fmt: skip
-BATCH_TOO_LARGE = errors.BatchTooLarge("300 items, at most 256 are taken at once", expected=256, received=300)
-OF_THE_ROUTER: list[ServiceError] = [
-    errors.NotFound("there is no /prediction"),
-    errors.MethodNotAllowed("/predict takes POST, not GET", allow=["POST"]),
-]
+# Both may be left out where no keys are asked for.
+SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key of the service, if it has any."},
+    "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key."},
+}
+# Members of a problem that HTTP wants said in a header too.
+HEADERS = {
+    401: {"WWW-Authenticate": {"schema": {"type": "string", "const": "Bearer"}}},
+    429: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}},
+}
 
 PARAMETERS = [
     {
@@ -95,7 +61,7 @@ def document(api: FastAPI, bundle: Bundle | None) -> dict[str, Any]:
     table = "\n".join(
         f"| {error.status} | `{error.slug}` | {error.title} |"
         for error in sorted(
-            [*PREDICT_ERRORS, BATCH_TOO_LARGE, *OF_THE_ROUTER], key=lambda error: (error.status, error.slug)
+            [*PREDICT_ERRORS, BATCH_TOO_LARGE, *ELSEWHERE], key=lambda error: (error.status, error.slug)
         )
     )
     described = get_openapi(
@@ -112,6 +78,8 @@ def document(api: FastAPI, bundle: Bundle | None) -> dict[str, Any]:
     shapes = [(shape, "serialization") for shape in (Answer, BatchAnswer, Problem)]
     _, own = models_json_schema(shapes, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
     described["components"]["schemas"].update(own["$defs"])
+    described["components"]["securitySchemes"] = SECURITY
+    described["security"] = [{}, *({name: []} for name in SECURITY)]
     return described
 
 
@@ -228,7 +196,12 @@ def problem_responses(path: str, *examples: ServiceError) -> dict[int | str, dic
     for error in sorted(examples, key=lambda error: error.status):
         content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
         response = responses.setdefault(
-            str(error.status), {"description": "", "content": {MEDIA_TYPE: content}}
+            str(error.status),
+            {
+                "description": "",
+                **({"headers": HEADERS[error.status]} if error.status in HEADERS else {}),
+                "content": {MEDIA_TYPE: content},
+            },
         )
         response["description"] += (", or " if response["description"] else "") + error.title
         response["content"][MEDIA_TYPE]["examples"][error.slug] = {

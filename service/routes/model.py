@@ -3,7 +3,8 @@
 from fastapi import APIRouter
 
 from service.engine import Engine
-from service.openapi import NOT_READY, problem_responses
+from service.example_errors import NOT_READY, TOO_MANY_REQUESTS, UNAUTHORIZED
+from service.openapi import problem_responses
 from service.schemas import ModelInfo
 from service.settings import Settings
 
@@ -12,7 +13,11 @@ def model_routes(engine: Engine, settings: Settings) -> APIRouter:
     """The routes of one engine."""
     router = APIRouter(tags=["prediction"])
 
-    @router.get("/model", summary="The loaded model", responses=problem_responses("/model", NOT_READY))
+    @router.get(
+        "/model",
+        summary="The loaded model",
+        responses=problem_responses("/model", UNAUTHORIZED, TOO_MANY_REQUESTS, NOT_READY),
+    )
     async def model() -> ModelInfo:
         """Classes, modalities, input schema, and the metrics on the test rows by subset of modalities."""
         bundle = engine.bundle
