@@ -24,6 +24,12 @@ from service.errors import (
 )
 
 MAX_BOUNDARY = 256
+# The head of a part with nothing in it that needs decoding.
+PLAIN_HEAD = re.compile(
+    rb'\r\nContent-Disposition: form-data; name="([\w .-]+)"(?:; filename="[^"\r\n]*")?'
+    rb"(?:\r\nContent-(?:Type|Length): [^\r\n]*)*",
+    re.IGNORECASE | re.ASCII,
+)
 NOT_FINITE = re.compile(r"NaN|Infinity")
 
 
@@ -134,6 +140,33 @@ def form_inputs(
 
 def parts_of(body: bytes, boundary: bytes, max_parts: int) -> dict[str, bytes]:
     """The parts of a form by name. Raises TooManyParts, or BadRequest if it is damaged or cut short."""
+    parts = plain_parts(body, boundary, max_parts)
+    return parsed_parts(body, boundary, max_parts) if parts is None else parts
+
+
+def plain_parts(body: bytes, boundary: bytes, max_parts: int) -> dict[str, bytes] | None:
+    """The parts of a form as browsers, curl and requests write it; None for any other, right or wrong.
+
+    The library's parser, which knows all that is allowed, takes 40 us for each part.
+    """
+    delimiter = b"--" + boundary
+    if not body.startswith(delimiter + b"\r\n") or body.count(delimiter) > max_parts + 1:
+        return None
+    first, *pieces = body[len(delimiter) :].split(b"\r\n" + delimiter)
+    if not pieces or pieces.pop() not in (b"--", b"--\r\n"):
+        return None
+    parts: dict[str, bytes] = {}
+    for piece in (first, *pieces):
+        head, blank, data = piece.partition(b"\r\n\r\n")
+        found = PLAIN_HEAD.fullmatch(head)
+        if not blank or found is None or (name := found[1].decode()) in parts:
+            return None
+        parts[name] = data
+    return parts
+
+
+def parsed_parts(body: bytes, boundary: bytes, max_parts: int) -> dict[str, bytes]:
+    """What parts_of says, by the library's parser."""
     parts: dict[str, bytes] = {}
 
     def keep(name: bytes | None, data: bytes) -> None:
