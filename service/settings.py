@@ -18,7 +18,9 @@ ORIGIN = re.compile(r"\*|https?://[^/\s,]+")
 class Settings(BaseSettings):
     """Read once, at the start, and passed down."""
 
-    model_config = SettingsConfigDict(env_prefix="TAILFUSE_", frozen=True, use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TAILFUSE_", env_ignore_empty=True, frozen=True, use_attribute_docstrings=True
+    )
 
     bundle: Path
     """The bundle to serve: a folder or a .zip."""
