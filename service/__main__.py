@@ -1,21 +1,15 @@
-"""`python -m service BUNDLE`: settings, bundle, port, and uvicorn until it is told to stop."""
+"""`python -m service BUNDLE`: from the settings to a process that answers, or several."""
 
-import math
-import signal
-import socket
 import sys
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
 import click
-import uvicorn
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from service import logs
-from service.app import create_app
-from service.bundle import BundleError, open_bundle
+from service.bundle import BundleError
 from service.logs import LOG
-from service.protocol import Protocol
 from service.settings import Settings
 
 
@@ -26,53 +20,24 @@ def serve(settings: Settings) -> None:
     answer is never there. Exits with one sentence and code 1 if either cannot be opened.
     """
     logs.configure(settings.log_level)
+    if settings.workers > 1:
+        from service.workers import supervise
+
+        sys.exit(supervise(settings))
+    from service.server import listen, open_served, run, url_of
+
     try:
-        bundle = open_bundle(
-            settings.bundle,
-            runtime=settings.runtime,
-            threads=settings.threads,
-            device=settings.device,
-            limits=settings.limits,
-        )
+        bundle = open_served(settings)
         listener = listen(settings.host, settings.port)
     except (BundleError, OSError) as error:
         sys.exit(f"tailfuse: {error}")
-    config = uvicorn.Config(
-        create_app(settings, bundle),
-        http=Protocol,
-        ws="none",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_keep_alive=75,  # longer than the proxies in front, or they meet closed connections
-        timeout_graceful_shutdown=math.ceil(settings.request_timeout_s) + 1,
-    )
-    address, port = listener.getsockname()[:2]
-    manifest = bundle.manifest
-    model = {"model": manifest.name, "version": manifest.version, "device": bundle.runtime.device}
-    LOG.info("started", extra={"url": f"http://{address}:{port}", "runtime": settings.runtime, **model})
-    # Uvicorn raises the signal that stopped it once more at its end; by then all is done.
-    signal.signal(signal.SIGTERM, exit_cleanly)
-    signal.signal(signal.SIGINT, exit_cleanly)
+    manifest, device = bundle.manifest, bundle.runtime.device
+    model = {"model": manifest.name, "version": manifest.version, "device": device}
+    where = {"url": url_of(listener), "runtime": settings.runtime}
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        run(settings, bundle, listener, started=lambda: LOG.info("started", extra=where | model))
     finally:
         LOG.info("stopped")
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises OSError, which names the address."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        reason = (error.strerror or str(error)).partition(" (")[0]
-        raise OSError(f"cannot listen on {host}:{port}: {reason}") from None
-
-
-def exit_cleanly(*_: Any) -> None:
-    """What a signal means once uvicorn has stopped."""
-    sys.exit(0)
 
 
 def option_of(name: str, field: FieldInfo) -> click.Parameter:

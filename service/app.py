@@ -1,5 +1,6 @@
-"""The application: its parts made and joined. Opening the bundle and the port is `__main__`'s business."""
+"""The application: its parts made and joined. Opening the bundle and the port is the server's business."""
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,9 +27,18 @@ from service.settings import Settings
 from service.tracing import Tracing
 
 
-def create_app(settings: Settings, bundle: Bundle | None = None) -> Front:
-    """The ASGI application that answers with `bundle`; without one it is alive, but not ready."""
-    metrics = Metrics(bundle)
+def create_app(
+    settings: Settings,
+    bundle: Bundle | None = None,
+    *,
+    metrics: Metrics | None = None,
+    stopping: threading.Event | None = None,
+) -> Front:
+    """The ASGI application that answers with `bundle`; without one it is alive, but not ready.
+
+    Once `stopping` is set, it answers but says that it is not ready.
+    """
+    metrics = metrics or Metrics(bundle)
     engine = Engine(bundle, settings, metrics)
     tracing = Tracing() if settings.tracing else None
 
@@ -58,7 +68,7 @@ def create_app(settings: Settings, bundle: Bundle | None = None) -> Front:
     api.router.routes.append(Route("/predict", predict, methods=["POST"]))
     api.router.routes.append(Route("/predict/batch", predict_batch, methods=["POST"]))
     api.include_router(model_routes(engine, settings))
-    api.include_router(health_routes(engine, metrics))
+    api.include_router(health_routes(engine, metrics, stopping or threading.Event()))
     return Front(
         with_document(api, bundle),
         predict=predict,

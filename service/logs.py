@@ -10,7 +10,11 @@ STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: time, level, logger, message, and whatever came as `extra`."""
+    """One object a line: time, level, logger, message, the worker if there are several, and any `extra`."""
+
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__()
+        self._fixed = {} if worker is None else {"worker": worker}
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -18,6 +22,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **self._fixed,
             **{key: value for key, value in vars(record).items() if key not in STANDARD},
         }
         if record.exc_info:
@@ -25,9 +30,9 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(line, default=str).decode()
 
 
-def configure(level: str) -> None:
+def configure(level: str, worker: int | None = None) -> None:
     """Send the logs of this process to stderr. Uvicorn's own speak from warning up."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(JsonFormatter(worker))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     LOG.setLevel(level.upper())

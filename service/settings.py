@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     """What runs the model."""
     device: str = "cpu"
     """Where it runs: cpu, cuda, cuda:1, …"""
+    workers: int = Field(default=1, ge=1)
+    """Processes that answer; each holds the model, and its limits are its own."""
     threads: int = Field(default=1, ge=0)
     """Threads of one run; 0 takes one per core."""
     max_batch_size: int = Field(default=64, ge=1)

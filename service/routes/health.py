@@ -1,11 +1,13 @@
 """GET /healthz, /readyz and /metrics: for whatever looks after the service."""
 
+import threading
 from typing import Any
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.engine import Engine
+from service.errors import NotReady
 from service.example_errors import NOT_READY
 from service.metrics import Metrics
 from service.openapi import problem_responses
@@ -14,7 +16,7 @@ from service.schemas import Status
 OPEN: dict[str, Any] = {"security": []}  # never asked for a key
 
 
-def health_routes(engine: Engine, metrics: Metrics) -> APIRouter:
+def health_routes(engine: Engine, metrics: Metrics, stopping: threading.Event) -> APIRouter:
     """The routes of one engine."""
     router = APIRouter(tags=["operation"])
 
@@ -33,8 +35,11 @@ def health_routes(engine: Engine, metrics: Metrics) -> APIRouter:
     async def readyz() -> Status:
         """503 before a bundle is loaded and while the service stops."""
         _ = engine.bundle
+        if stopping.is_set():
+            raise NotReady("the service is stopping")
         return Status(status="ready")
 
+    @router.head("/metrics", include_in_schema=False)
     @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response, openapi_extra=OPEN)
     async def prometheus() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -13,6 +13,7 @@ def model_routes(engine: Engine, settings: Settings) -> APIRouter:
     """The routes of one engine."""
     router = APIRouter(tags=["prediction"])
 
+    @router.head("/model", include_in_schema=False)
     @router.get(
         "/model",
         summary="The loaded model",

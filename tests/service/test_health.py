@@ -13,7 +13,7 @@ def test_a_service_with_a_bundle_is_alive_and_ready(client: TestClient) -> None:
     assert client.get("/readyz").json() == {"status": "ready"}
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/model"])
 def test_head_answers_like_get_without_a_body(client_of: Any, bundle: Bundle, path: str) -> None:
     for client in (client_of(bundle), client_of(None)):
         head, get = client.head(path), client.get(path)

@@ -1,13 +1,19 @@
 """GET /metrics: what is counted, and what must not grow."""
 
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from service.metrics import SHARES, Shares
+from service.bundle import Bundle, Output
+from service.cells import Cells, new_file
+from service.metrics import SECONDS, SHARES, Metrics
 
 
 def samples(client: TestClient) -> dict[tuple[str, ...], float]:
@@ -93,19 +99,129 @@ def test_a_service_without_a_bundle_has_metrics(client_of: Any) -> None:
     assert samples(client)["tailfuse_rejected_total", "not-ready"] == 1
 
 
-def test_shares_fall_into_the_buckets_that_the_library_would_put_them_in() -> None:
-    shares = Shares("share", "A share.", ["a", "b"])
-    values = np.array([[0.0, 0.01], [0.05, 0.5], [1.0, 0.951], [0.3, 0.7]], np.float32)
-    presence = np.array([[True, True], [True, False], [True, True], [False, True]])
-    shares.observe(values, presence)
-    (family,) = shares.collect()
-    found = {
-        (sample.labels["modality"], sample.labels["le"]): sample.value
-        for sample in family.samples
-        if "le" in sample.labels
+def value_of(metrics: Metrics, sample: str, /, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(sample, labels)
+
+
+def batch_of(weights: NDArray[np.float32]) -> Output:
+    """An answer for each row of weights, all of the first class; confidences are 1 - weights."""
+    probabilities = np.tile(np.array([0.5, 0.3, 0.2], np.float32), (len(weights), 1))
+    return Output(probabilities, weights, 1 - weights)
+
+
+def test_values_fall_into_the_buckets_that_the_library_would_put_them_in(bundle: Bundle) -> None:
+    metrics = Metrics(bundle)
+    weights = np.array([[0.0, 0.01, 0.5], [0.05, 0.5, 0.3], [1.0, 0.951, 0], [0.3, 0.7, 0.01]], np.float32)
+    presence = np.array([[True, True, True], [True, False, True], [True, True, False], [False, True, True]])
+    library = {
+        name: Histogram(name, name, ["modality"], buckets=SHARES, registry=None)
+        for name in ("fusion_weight", "confidence")
     }
-    for column, name in enumerate("ab"):
-        present = values[presence[:, column], column].astype(float)
-        for edge in SHARES:
-            assert found[name, str(edge)] == np.sum(present <= edge)
-        assert found[name, "+Inf"] == len(present)
+    output = batch_of(weights)
+    metrics.observe_batch(output, presence, 0.002)
+    for column, modality in enumerate(bundle.manifest.modalities):
+        for name, values in (("fusion_weight", output.weights), ("confidence", output.confidences)):
+            for value in values[presence[:, column], column]:
+                library[name].labels(modality).observe(float(value))
+    for histogram in library.values():
+        (family,) = histogram.collect()
+        for sample in family.samples:
+            if not sample.name.endswith("_created"):
+                found = value_of(metrics, f"tailfuse_{sample.name}", **sample.labels)
+                assert found == pytest.approx(sample.value), sample
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.0011, 0.3, 10, 1e9])
+def test_the_time_of_a_request_falls_into_its_bucket(seconds: float) -> None:
+    metrics = Metrics(None)
+    metrics.observe_request("/model", 200, seconds)
+    for edge in SECONDS:
+        found = value_of(metrics, "tailfuse_request_seconds_bucket", route="/model", le=str(edge))
+        assert found == (seconds <= edge)
+    assert value_of(metrics, "tailfuse_request_seconds_bucket", route="/model", le="+Inf") == 1
+    assert value_of(metrics, "tailfuse_request_seconds_sum", route="/model") == seconds
+
+
+@pytest.fixture
+def files() -> Iterator[list[int]]:
+    """Files for the cells of three processes."""
+    made = [new_file() for _ in range(3)]
+    yield made
+    for file in made:
+        os.close(file)
+
+
+def workers_of(bundle: Bundle | None, files: list[int]) -> list[Metrics]:
+    """The metrics of two workers; the last file is their supervisor's."""
+    return [
+        Metrics(bundle, cells=Cells(files[i]), others=[Cells(file) for file in files if file != files[i]])
+        for i in range(2)
+    ]
+
+
+def test_each_worker_answers_for_all_of_them(bundle: Bundle, files: list[int]) -> None:
+    first, second = workers_of(bundle, files)
+    first.observe_request("/predict", 200, 0.01)
+    second.observe_request("/predict", 200, 0.01)
+    second.observe_request("/predict", 418, 0.01)  # a status that the first has never seen
+    second.count_problem("teapot")
+    for metrics in (first, second):
+        metrics.observe_batch(batch_of(np.full((2, 3), 0.25, np.float32)), np.ones((2, 3), bool), 0.002)
+    first.in_flight.set_function(lambda: 3)
+    second.queue_depth.set_function(lambda: 5)
+    second.in_flight.set_function(lambda: 4)
+    second.publish()
+    first.publish()
+    for metrics in (first, second):
+        assert value_of(metrics, "tailfuse_requests_total", route="/predict", status="200") == 2
+        assert value_of(metrics, "tailfuse_requests_total", route="/predict", status="418") == 1
+        assert value_of(metrics, "tailfuse_rejected_total", reason="teapot") == 1
+        assert value_of(metrics, "tailfuse_request_seconds_count", route="/predict") == 3
+        assert value_of(metrics, "tailfuse_samples_total") == 4
+        assert value_of(metrics, "tailfuse_predictions_total", label="nv") == 4
+        assert value_of(metrics, "tailfuse_fusion_weight_sum", modality="notes") == 1.0
+        assert value_of(metrics, "tailfuse_requests_in_flight") == 7
+        assert value_of(metrics, "tailfuse_queue_depth") == 5
+        assert value_of(metrics, "tailfuse_model_info", name="skin-lesions", version="3", device="cpu") == 1
+
+
+def test_who_takes_the_place_of_a_dead_worker_counts_on(bundle: Bundle, files: list[int]) -> None:
+    first, second = workers_of(bundle, files)
+    second.observe_request("/predict", 200, 0.01)
+    second.count_problem("overloaded")
+    second.publish()
+    cpu = value_of(first, "process_cpu_seconds_total")
+    assert cpu is not None
+    _, successor = workers_of(bundle, files)
+    successor.observe_request("/predict", 200, 0.01)
+    successor.observe_request("/model", 200, 0.01)
+    assert value_of(first, "tailfuse_requests_total", route="/predict", status="200") == 2
+    assert value_of(first, "tailfuse_requests_total", route="/model", status="200") == 1
+    assert value_of(first, "tailfuse_rejected_total", reason="overloaded") == 1
+    after = value_of(first, "process_cpu_seconds_total")
+    assert after is not None
+    assert after >= cpu
+
+
+def test_a_key_that_was_half_written_when_its_worker_died_is_no_key(files: list[int]) -> None:
+    cells = Cells(files[0])
+    cells.values[cells.place("whole")] = 1.0
+    os.pwrite(files[0], b'["half', os.fstat(files[0]).st_size)
+    successor = Cells(files[0])
+    successor.values[successor.place("next")] = 2.0
+    assert dict(Cells(files[0]).items()) == {("whole",): 1.0, ("next",): 2.0}
+
+
+def test_one_process_is_one_worker(client: TestClient) -> None:
+    counted = samples(client)
+    assert counted["tailfuse_workers",] == 1
+    assert counted["tailfuse_worker_restarts_total",] == 0
+    assert counted["process_resident_memory_bytes",] > 0
+    assert counted["process_start_time_seconds",] > 0
+
+
+def test_head_has_the_headers_and_no_body(client: TestClient) -> None:
+    head = client.head("/metrics")
+    assert head.status_code == 200
+    assert head.headers["content-type"].startswith("text/plain")
+    assert head.content == b""

@@ -1,0 +1,150 @@
+"""A process that answers: uvicorn around the application, from its start to the end of its last request."""
+
+import asyncio
+import contextlib
+import math
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from service.app import create_app
+from service.bundle import Bundle, open_bundle
+from service.front import Front
+from service.metrics import Metrics
+from service.protocol import Protocol
+from service.settings import Settings
+
+# A stop waits this long before it closes connections that are doing nothing: their request may be on its way.
+LINGER_S = 0.1
+
+
+def run(
+    settings: Settings,
+    bundle: Bundle,
+    listener: socket.socket,
+    *,
+    started: Callable[[], None],
+    metrics: Metrics | None = None,
+) -> None:
+    """Answer until SIGTERM or SIGINT, then whatever was accepted, and return.
+
+    Calls `started` as soon as anybody can connect.
+    """
+    stopping = threading.Event()
+    app = create_app(settings, bundle, metrics=metrics, stopping=stopping)
+    # Uvicorn raises the signal that stopped it once more at its end; by then all is done.
+    signal.signal(signal.SIGTERM, exit_cleanly)
+    signal.signal(signal.SIGINT, exit_cleanly)
+    Server(config_of(app, settings), started=started, stopping=stopping).run(sockets=[listener])
+
+
+def open_served(settings: Settings) -> Bundle:
+    """The bundle that the settings name. Raises BundleError."""
+    return open_bundle(
+        settings.bundle,
+        runtime=settings.runtime,
+        threads=settings.threads,
+        device=settings.device,
+        limits=settings.limits,
+    )
+
+
+def config_of(app: Front, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=75,  # longer than the proxies in front, or they meet closed connections
+        timeout_graceful_shutdown=drain_s(settings),
+    )
+
+
+def drain_s(settings: Settings) -> int:
+    """How long a stop waits for answers."""
+    return math.ceil(settings.request_timeout_s) + 1
+
+
+def exit_cleanly(*_: Any) -> None:
+    """What a signal means once uvicorn has stopped."""
+    sys.exit(0)
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's, with a stop that loses nobody.
+
+    It is not ready at once; takes in every connection that the kernel has made for it before it gives up
+    the port; tells who is answered from then on to connect anew; and waits a moment before it closes what
+    is idle.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, *, started: Callable[[], None], stopping: threading.Event
+    ) -> None:
+        super().__init__(config)
+        self._tell_started = started
+        self._stopping = stopping
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._tell_started()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._stopping.set()
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        state, loop = self.server_state, asyncio.get_running_loop()
+        state.default_headers = [*state.default_headers, (b"connection", b"close")]
+        last = [connection for listener in sockets or [] for connection in waiting(listener)]
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in last:
+            with contextlib.suppress(OSError):  # its caller has gone
+                await loop.connect_accepted_socket(self._protocol, connection)
+        await asyncio.sleep(LINGER_S)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        """One connection's, as uvicorn makes it."""
+        make: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
+
+def waiting(listener: socket.socket) -> Iterator[socket.socket]:
+    """The connections that nobody has accepted yet."""
+    listener.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            yield listener.accept()[0]
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OSError, which names the address."""
+    try:
+        return socket.create_server((host, port), family=family_of(host), backlog=2048)
+    except OSError as error:
+        reason = (error.strerror or str(error)).partition(" (")[0]
+        raise OSError(f"cannot listen on {host}:{port}: {reason}") from None
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def url_of(listener: socket.socket) -> str:
+    address, port = listener.getsockname()[:2]
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
