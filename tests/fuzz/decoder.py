@@ -4,6 +4,7 @@
 `python -m tests.fuzz.decoder crash-…` to see why, mend that, and add it to the corpus.
 """
 
+import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ with atheris.instrument_imports(include=["service", "python_multipart", "PIL"]):
 
 def main() -> None:
     """Takes libFuzzer's own flags, such as -max_total_time=60."""
+    logging.disable()  # the form's parser warns of every mistake
     with tempfile.TemporaryDirectory() as folder:
         for at, seed in enumerate(seeds()):
             (Path(folder) / f"{at:04}").write_bytes(seed)
