@@ -1,0 +1,53 @@
+"""How deep a JSON text is nested is told from its bytes, whatever they are."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.depth import deeper_than, depth_of
+
+nested = st.recursive(
+    st.none() | st.integers(-9, 9) | st.text('[]{}"\\a', max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text('[]{}"\\k', max_size=4), inner, max_size=4)
+    ),
+    max_leaves=30,
+)
+
+
+def depth(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(depth, value.values()), default=0)
+    return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
+
+
+@given(nested, st.integers(0, 10))
+def test_the_depth_is_that_of_the_value(value: Any, limit: int) -> None:
+    for text in (orjson.dumps(value), orjson.dumps(value, option=orjson.OPT_INDENT_2)):
+        assert depth_of(text) == depth(value)
+        assert deeper_than(text, limit) == (depth(value) > limit)
+
+
+@given(st.binary(max_size=200) | st.text('[]{}"\\,', max_size=50).map(str.encode))
+def test_what_is_no_json_has_a_depth_too(data: bytes) -> None:
+    assert 0 <= depth_of(data) <= data.count(b"[") + data.count(b"{")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"", 0), (b"[]", 1), (b"[" * 5000, 5000), (b"]" * 5000, 0), (b'{"a":[{}]}', 3),
+        (b'"[[["', 0), (b'"\\"[[["', 0), (b'"\\\\",[[', 2), (b'"never closed [[[', 0), (b'"\\', 0),
+    ],
+)  # fmt: skip
+def test_brackets_in_strings_are_text(text: bytes, expected: int) -> None:
+    assert depth_of(text) == expected
+
+
+def test_a_million_quotes_that_never_close_take_no_second_look() -> None:
+    """A pattern that went back would take hours."""
+    assert depth_of(b'"' + b'\\"' * 1_000_000 + b"[") == 0
+    assert depth_of(b'\\"' * 1_000_000) == 0

@@ -1,0 +1,118 @@
+"""No answer tells of the machine: no path, no name of a host or of a module, no traceback."""
+
+import asyncio
+import getpass
+import json
+import re
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import errors
+from service.app import create_app
+from service.settings import Settings
+from tests.service.test_errors import BODIES, FORMS, INPUTS, JSON
+from tests.service.test_front import BODY, Call
+from tests.service.test_limits import encoded
+
+KEY = "0123456789abcdef"
+# Of the connection, before there is a request: tests/e2e and tests/hostile provoke these.
+OF_THE_CONNECTION = {errors.ReceiveTimeout.slug, errors.HeadTooLarge.slug}
+TELLTALES = [
+    str(Path(__file__).parents[2]), str(Path.home()), tempfile.gettempdir(), sys.prefix, socket.gethostname(),
+    "Traceback", "site-packages", "python", "onnxruntime", "uvicorn", "starlette", "0x", KEY,
+]  # fmt: skip
+
+
+def answerable(kind: type[errors.ServiceError]) -> set[str]:
+    """The slugs of a branch of the tree, without those of its forks."""
+    below = set().union(*map(answerable, kind.__subclasses__()))
+    return below | ({kind.slug} if not kind.__subclasses__() or kind is errors.InvalidInput else set())
+
+
+def fail(*_: Any, **__: Any) -> Any:
+    raise OSError(5, "Input/output error", f"{tempfile.gettempdir()}/secret/{socket.gethostname()}")
+
+
+def of_forms_and_bodies(client: Any) -> list[str]:
+    """Whatever a caller may do wrong in what they send."""
+    answers = [client.post("/predict", json={"inputs": inputs}) for inputs, *_ in INPUTS.values()]
+    answers += [client.post("/predict", content=body, headers=JSON) for body, *_ in BODIES.values()]
+    answers += [
+        client.post("/predict", content=body, headers={"content-type": kind})
+        for kind, body, *_ in FORMS.values()
+    ]
+    for kind in ("PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP"):
+        data = encoded((64, 64), kind)
+        damaged = (data[: len(data) // 2], data[:20] + b"\xff" * 40 + data[60:])
+        answers += [client.post("/predict", files={"image": picture}) for picture in damaged]
+    large = encoded((9000, 9000), "PNG", "1")
+    answers += [
+        client.post("/predict", files={"image": large}),
+        client.post("/predict", json={"inputs": {"notes": "x" * 1_000_001}}),
+        client.post("/predict", content=b" " * (17 << 20)),
+        client.post("/predict", content=b"x", headers={"content-type": "text/csv"}),
+        client.post("/predict/batch", json={"items": [{}] * 300}),
+        client.post("/predict/batch", json={"items": [{}, {"inputs": {"image": "AAAA"}}]}),
+        client.get("/nope"),
+        client.get("/predict"),
+    ]
+    return [answer.text for answer in answers]
+
+
+def of_keys(client_of: Any, bundle: Any, tmp_path: Path) -> list[str]:
+    (tmp_path / "keys").write_text(f"{KEY}\n")
+    client = client_of(bundle, api_keys=tmp_path / "keys")
+    keys: list[dict[str, str]] = [{}, {"X-API-Key": "wrong"}, {"X-API-Key": KEY}]
+    return [client.get("/admin/models", headers=headers).text for headers in keys]
+
+
+def of_the_service(client_of: Any, fake_bundle: Any, runtime: Any, patch: pytest.MonkeyPatch) -> list[str]:
+    """What goes wrong inside, with words that should stay there."""
+    runtime.output_of = fail
+    ask = {"json": {"inputs": {"notes": "spot"}}}
+    answers = [client_of(fake_bundle).post("/predict", **ask).text, client_of(None).get("/readyz").text]
+    runtime.output_of = runtime.evenly
+    with patch.context() as patched:
+        patched.setattr("service.routes.predict.answer_of", fail)
+        patched.setattr("service.routes.model.ModelInfo", fail)
+        client = client_of(fake_bundle)
+        answers += [client.post("/predict", **ask).text, client.get("/model").text]
+    return answers
+
+
+async def of_load(tiny_bundle: Path, fake_bundle: Any, runtime: Any) -> list[str]:
+    runtime.hold()
+    answers = []
+    for settings, callers in (({"max_queue": 1, "max_items": 1}, 3), ({"max_concurrency": 1}, 2)):
+        app = create_app(Settings(bundle=tiny_bundle, request_timeout_s=0.2, **settings), fake_bundle)
+        calls = [Call(app, "/predict", [BODY]) for _ in range(callers)]
+        await asyncio.gather(*(call.status() for call in calls))
+        answers += [json.dumps(call.problem()) for call in calls]
+    runtime.release()
+    return answers
+
+
+def test_no_error_tells_of_the_machine(
+    client: Any, client_of: Any, bundle: Any, fake_bundle: Any, runtime: Any, tiny_bundle: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    answers = [
+        *of_forms_and_bodies(client),
+        *of_keys(client_of, bundle, tmp_path),
+        *of_the_service(client_of, fake_bundle, runtime, monkeypatch),
+        *asyncio.run(of_load(tiny_bundle, fake_bundle, runtime)),
+    ]
+    told = [word for word in (*TELLTALES, f"/{getpass.getuser()}/") if len(word) > 1]
+    for answer in answers:
+        assert [word for word in told if word.lower() in answer.lower()] == [], answer
+        assert not re.search(r"\b(service|model)\.[a-z]|\.py\b|line \d+, in |pid|errno", answer), answer
+            answer
+        )
+    slugs = {slug for answer in answers for slug in re.findall(r"urn:tailfuse:problem:([a-z-]+)", answer)}
+    every = (answerable(errors.ClientError) | answerable(errors.ServerError)) - OF_THE_CONNECTION
+    assert slugs == every - {errors.BundleError.slug}
