@@ -57,7 +57,7 @@ clean:  ## Remove the environments and the quick-start.
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@while read -r peer; do \
-	    $(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "$$peer" \
+	    $(@D)/bin/python -m pip install --quiet --disable-pip-version-check "$$peer" \
 	    || echo "cannot be installed: $$peer" >&2; \
 	done < $<
 	@touch $@

@@ -18,6 +18,10 @@ PATIENCE_S = 30  # longest wait for one answer
 LUA = Path(__file__).with_name("load.lua")
 
 
+class ServerFailed(Exception):
+    """It cannot be started, or does not answer as it should; the message says how."""
+
+
 class Figures(NamedTuple):
     """One server, one workload, one number of connections, once."""
 
@@ -64,7 +68,7 @@ def put_under_load(
 
     CPU time is taken in the middle of it, so that neither the first requests nor those that nobody
     waits for in the end count. What the server burns per second over what it answers per second is
-    its cost.
+    its cost. Raises ServerFailed.
     """
     generator = subprocess.Popen(
         generator_command(port, requests, connections, seconds),
@@ -79,6 +83,8 @@ def put_under_load(
     to_s, cpu_to_s = time.perf_counter(), cpu_s(pid)
     memory = memory_of(pid)
     output, _ = generator.communicate(timeout=seconds + 2 * PATIENCE_S)
+    if generator.returncode:
+        raise ServerFailed(f"the load generator cannot reach it: {output.strip()}")
     found = json.loads(output.splitlines()[-1])
     per_s = found["answers"] / found["seconds"]
     busy = (cpu_to_s - cpu_from_s) / (to_s - from_s)

@@ -12,8 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from benchmarks.aims import TYPICAL, aims_of
 from benchmarks.bundle import bench_bundle
+from benchmarks.load import ServerFailed
 from benchmarks.results import Results, circumstances
-from benchmarks.servers import OURS, SERVERS, ServerFailed
+from benchmarks.servers import OURS, SERVERS
 from benchmarks.table import tables
 from benchmarks.turns import Plan, expected_of, run
 from benchmarks.workloads import workloads_of
@@ -74,6 +75,7 @@ def command(
     servers, chosen = known(servers, SERVERS, "servers"), known(chosen, workloads, "workloads")
     workloads = {name: workloads[name] for name in chosen}
     results = Results({**circumstances(), "rounds": rounds, "seconds": seconds, "workloads": chosen})
+    results.settings["peers_onnxruntime_version"] = version_of("onnxruntime", peers)
     plan = Plan(
         bundle=path,
         workloads=workloads,

@@ -15,17 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.load import PATIENCE_S
+from benchmarks.load import PATIENCE_S, ServerFailed
 from benchmarks.process import started_at, tree_of
 from benchmarks.workloads import Request, Shape, Workload, request_of
 
 START_S = 60  # longest wait for the first answer
 STOP_S = 20
 SHOWN = 600  # characters of a log that say why a server failed
-
-
-class ServerFailed(Exception):
-    """It cannot be started, or does not answer as it should; the message says how."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.load import Figures, put_under_load, write_requests
+from benchmarks.load import Figures, ServerFailed, put_under_load, write_requests
 from benchmarks.raw import Raw
 from benchmarks.results import Cell, Results
-from benchmarks.servers import OURS, SERVERS, Running, ServerFailed, check_answers, running
+from benchmarks.servers import OURS, SERVERS, Running, check_answers, running
 from benchmarks.workloads import Workload, json_inputs
 from service.bundle import Bundle
 
