@@ -111,8 +111,6 @@ def test_no_error_tells_of_the_machine(
     for answer in answers:
         assert [word for word in told if word.lower() in answer.lower()] == [], answer
         assert not re.search(r"\b(service|model)\.[a-z]|\.py\b|line \d+, in |pid|errno", answer), answer
-            answer
-        )
     slugs = {slug for answer in answers for slug in re.findall(r"urn:tailfuse:problem:([a-z-]+)", answer)}
     every = (answerable(errors.ClientError) | answerable(errors.ServerError)) - OF_THE_CONNECTION
     assert slugs == every - {errors.BundleError.slug}
