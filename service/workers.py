@@ -168,6 +168,7 @@ class Supervisor:
         if self._stopping.is_set():
             self._kill()
             return
+        LOG.info("stopping")
         self._stopping.set()
         for listener in self._listeners.values():
             listener.close()

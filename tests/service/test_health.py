@@ -1,11 +1,15 @@
 """GET /healthz, /readyz, /model."""
 
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from service.app import create_app
 from service.bundle import Bundle
+from service.settings import Settings
 
 
 def test_a_service_with_a_bundle_is_alive_and_ready(client: TestClient) -> None:
@@ -49,3 +53,16 @@ def test_the_model_tells_what_it_knows_takes_and_is_worth(client: TestClient, bu
     assert model["input_schema"] == bundle.manifest.input_schema
     assert model["metrics"]["image+clinical+notes"]["few"] is None
     assert (model["runtime"], model["device"]) == ("onnx", "cpu")
+
+
+def test_while_it_stops_it_answers_but_is_not_ready(tiny_bundle: Path, bundle: Bundle) -> None:
+    stopping = threading.Event()
+    app = create_app(Settings(bundle=tiny_bundle), bundle, stopping=stopping)
+    with TestClient(app) as client:
+        assert client.get("/readyz").status_code == 200
+        stopping.set()
+        response = client.get("/readyz")
+        assert response.status_code == 503
+        assert response.json()["type"] == "urn:tailfuse:problem:not-ready"
+        assert client.get("/healthz").status_code == 200
+        assert client.post("/predict", json={"inputs": {"notes": "spot"}}).status_code == 200
