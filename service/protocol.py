@@ -11,8 +11,9 @@ from asyncio import Future
 from functools import partial
 from typing import Any, cast
 
+import httptools
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from service.asgi import Scope
 from service.bundle.answer import Prediction
@@ -23,9 +24,11 @@ from service.routes.predict import Asked, answer
 
 PATH = "/predict"
 TARGET, TARGET_WITH_QUERY = PATH.encode(), f"{PATH}?".encode()
+UPGRADE = frozenset((b"upgrade", b"connection", b"http2-settings"))
 # With one of these a request is not plain.
 SPECIAL = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"origin"))
-MAX_HEAD_BYTES = 64 * 1024
+MAX_OVERHEAD = 64 * 1024  # bytes of a head; or of a body's chunks and trailers, where each
+BODY_BYTE = 8  # byte of the body makes up for some
 JSON = b"content-type: application/json\r\n"
 
 
@@ -66,29 +69,54 @@ class Protocol(HttpToolsProtocol):
         self._exchange: Exchange | None = None  # the one that is being answered here
         self._arriving: Exchange | None = None  # the same, while its body arrives
         self._asked: float | None = None  # since when a request has been arriving
-        self._in_head = False
-        self._head_bytes = 0
+        self._overhead = 0  # bytes of it that are no body
+        self._task: RequestResponseCycle | None = None  # the last one that uvicorn has answered
         self._quiet = self._now()  # since when there has been nothing to do
-        self._watch = self.loop.call_later(self.timeout_keep_alive, self._look)
+        first = min(self.timeout_keep_alive, self._front.receive_timeout_s)
+        self._watch = self.loop.call_later(first, self._look)
 
     # --- a request arrives ---
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse(HeadTooLarge(f"the head is longer than {MAX_HEAD_BYTES} bytes"))
+        before = self._asked
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(BadRequest("this is not an HTTP/1.1 request"))
+        # A piece with the end of one request and the beginning of the next counts for neither.
+        if self._asked is not None and self._asked is before:
+            self._overhead = max(self._overhead + len(data), -MAX_OVERHEAD)
+            if self._overhead > MAX_OVERHEAD:
+                self._refuse(HeadTooLarge(f"more than {MAX_OVERHEAD} bytes that are no body"))
 
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
         self._asked = self._now()
-        self._in_head, self._head_bytes = True, 0
+        self._overhead = 0
+
+    def _without_upgrade(self, rest: bytes) -> None:
+        """Take the request as if no upgrade had been offered: the parser has stopped at the end of its head.
+
+        Java's client offers HTTP/2 with the first request on every connection.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._refuse(BadRequest("this is no proxy"))
+            return
+        lines = [b"%s: %s\r\n" % (name, value) for name, value in self.headers if name not in UPGRADE]
+        tokens = b",".join(value for name, value in self.headers if name == b"connection").lower()
+        if b"close" in (token.strip() for token in tokens.split(b",")):
+            lines.append(b"connection: close\r\n")
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"%s %s HTTP/1.1\r\n%s\r\n%s" % (method, self.url, b"".join(lines), rest))
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        if self.parser.should_upgrade():
+            return  # see _without_upgrade
         exchange = self._plain()
         if exchange is not None:
             self.cycle = self._exchange = self._arriving = exchange  # type: ignore[assignment]
@@ -104,7 +132,7 @@ class Protocol(HttpToolsProtocol):
         url, parser, before = self.url, self.parser, cast(Exchange | None, self.cycle)
         if not (url == TARGET or url.startswith(TARGET_WITH_QUERY)) or parser.get_method() != b"POST":
             return None
-        if parser.get_http_version() != "1.1" or parser.should_upgrade():
+        if parser.get_http_version() != "1.1":
             return None
         if before is not None and not before.response_complete:
             return None  # its turn comes
@@ -123,12 +151,15 @@ class Protocol(HttpToolsProtocol):
         )
 
     def on_body(self, body: bytes) -> None:
+        self._overhead -= BODY_BYTE * len(body)
         if self._arriving is not None:
             self._arriving.body.append(body)
         else:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._asked = None
         exchange, self._arriving = self._arriving, None
         if exchange is not None:
@@ -191,11 +222,19 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._watch.cancel()
+        if self._task is not None:
+            # Uvicorn tells the last request that has come, not the one that is being answered.
+            self._task.disconnected = True
+            self._task.message_event.set()
         super().connection_lost(exc)
         exchange, self._exchange = self._exchange, None
         if exchange is not None and exchange.asked is not None:
             self._front.predict.withdraw(exchange.asked.prediction)
             self._front.ended(exchange.scope, HUNG_UP, exchange.begun)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._task = cycle
+        super()._start_asgi_task(cycle, app)
 
     # --- connections that wait ---
 
@@ -225,9 +264,6 @@ class Protocol(HttpToolsProtocol):
         self._watch = self.loop.call_later(min(left, limit), self._look)
 
     # --- what is no request ---
-
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(BadRequest("this is not an HTTP/1.1 request"))
 
     def _refuse(self, error: ServiceError) -> None:
         """Answer, if it is this one's turn, and break the connection: where the next begins is unknown."""
