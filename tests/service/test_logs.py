@@ -29,3 +29,9 @@ def test_what_json_does_not_know_is_logged_as_text() -> None:
     record = logging.LogRecord("tailfuse", logging.INFO, "x.py", 1, "hello", (), None)
     record.thing = {1, 2}
     assert json.loads(JsonFormatter().format(record))["thing"] == "{1, 2}"
+
+
+def test_a_worker_names_itself() -> None:
+    record = logging.LogRecord("tailfuse", logging.INFO, "x.py", 1, "hello", (), None)
+    assert json.loads(JsonFormatter(worker=2).format(record))["worker"] == 2
+    assert "worker" not in json.loads(JsonFormatter().format(record))
