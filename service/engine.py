@@ -6,7 +6,8 @@ import time
 from asyncio import Future
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,14 +15,15 @@ import numpy as np
 from service.batcher import Batcher, too_late
 from service.bundle import Bundle, Sample
 from service.bundle.answer import Prediction, predictions_of
-from service.errors import ClientError, InferenceFailed, NotReady, Overloaded
+from service.bundle.bundle import features_by_modality
+from service.errors import ClientError, InferenceFailed, NotReady, Overloaded, TooManyPixels
 from service.metrics import Metrics
 from service.settings import Settings
 
 T = TypeVar("T")
 
-# Reading a longer request (decoding a picture, mostly) would hold up all the others.
-INLINE_BYTES = 16 * 1024
+# Reading a longer request, or decoding a larger picture, would hold up all the others.
+INLINE_BYTES, INLINE_PIXELS = 16 * 1024, 256 * 1024
 
 Inputs = dict[str, Any]  # raw values by modality
 
@@ -31,6 +33,7 @@ class Engine:
 
     def __init__(self, bundle: Bundle | None, settings: Settings, metrics: Metrics) -> None:
         self._bundle = bundle
+        self._quick = None if bundle is None else only_small(bundle)
         self._closed = False
         self._metrics = metrics
         self._timeout_s = settings.request_timeout_s
@@ -59,35 +62,25 @@ class Engine:
         InferenceFailed. Whoever no longer waits for it withdraws it.
         """
         bundle = self.bundle
-        if n_bytes > INLINE_BYTES:
-            return asyncio.get_running_loop().create_task(self._read_and_submit(bundle, inputs))
-        return self._batcher.submit(bundle.sample(inputs))
+        assert self._quick is not None
+        if n_bytes <= INLINE_BYTES:
+            # A few bytes may be a picture of many pixels.
+            with suppress(TooManyPixels):
+                return self._batcher.submit(self._quick.sample(inputs))
+        return asyncio.get_running_loop().create_task(self._read_and_submit(bundle, inputs))
 
     def withdraw(self, future: Future[Prediction]) -> None:
         """The caller has gone; no more work is done for them."""
         self._batcher.withdraw([future])
 
-    async def predict(self, inputs: Inputs, n_bytes: int) -> Prediction:
-        """The prediction for one sample. Raises what `submit` and its future raise."""
-        future = self.submit(inputs, n_bytes)
-        try:
-            return await future
-        finally:
-            self.withdraw(future)
-
-    async def predict_all(
-        self, items: Sequence[Inputs | ClientError], n_bytes: int
-    ) -> list[Prediction | BaseException]:
+    async def predict_all(self, items: Sequence[Inputs | ClientError]) -> list[Prediction | BaseException]:
         """A prediction or an error for each item; errors among the items stay where they are.
 
         Raises Overloaded, NotReady or DeadlineExceeded for all of them.
         """
         bundle = self.bundle
         async with self._in_time():
-            if n_bytes > INLINE_BYTES:
-                samples = await self._in_reader(samples_of, bundle, items)
-            else:
-                samples = samples_of(bundle, items)
+            samples = await self._in_reader(samples_of, bundle, items)
             futures = self._batcher.submit_all(
                 [each for each in samples if not isinstance(each, ClientError)]
             )
@@ -143,6 +136,12 @@ class Engine:
             return await asyncio.get_running_loop().run_in_executor(self._readers, read, *arguments)
         finally:
             self._reading -= 1
+
+
+def only_small(bundle: Bundle) -> Bundle:
+    """The same, but for larger pictures, which it refuses."""
+    few = replace(bundle.limits, max_pixels=min(bundle.limits.max_pixels, INLINE_PIXELS))
+    return replace(bundle, features=features_by_modality(bundle.manifest.modalities, few))
 
 
 def samples_of(bundle: Bundle, items: Sequence[Inputs | ClientError]) -> list[Sample | ClientError]:

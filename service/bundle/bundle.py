@@ -25,6 +25,7 @@ class Bundle:
     manifest: Manifest
     features: dict[str, Features]
     runtime: Runtime
+    limits: Limits = DEFAULT_LIMITS
 
     def sample(self, inputs: dict[str, Any]) -> Sample:
         """Raw values by modality as arrays; null and empty values are absent.
@@ -73,7 +74,7 @@ def open_bundle(
         if graph.name not in manifest.files:
             raise BundleError(f"{path} has no {graph.name}; it cannot be served with runtime '{runtime}'")
         opened = open_graph(graph, manifest, runtime=runtime, threads=threads, device=device)
-    bundle = Bundle(manifest, features_by_modality(manifest.modalities, limits), opened)
+    bundle = Bundle(manifest, features_by_modality(manifest.modalities, limits), opened, limits)
     warm_up(bundle)
     return bundle
 

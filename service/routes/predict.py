@@ -88,7 +88,7 @@ class PredictBatch:
         body = await read_body(scope, receive, self._max_body_bytes)
         items = items_of(json_of(body, limits=self._limits), self._max_items)
         async with WhileConnected(receive):
-            predictions = await self._engine.predict_all([inputs_or_error(item) for item in items], len(body))
+            predictions = await self._engine.predict_all([inputs_or_error(item) for item in items])
         results = [
             noted(prediction, scope, self._metrics, fragment=f"#/items/{at}")
             if isinstance(prediction, BaseException)

@@ -9,7 +9,6 @@ import pytest
 from service.batcher import Batcher
 from service.errors import DeadlineExceeded, NotReady, Overloaded
 
-
 Run = Callable[[Sequence[int]], Sequence[int]]
 
 

@@ -2,12 +2,16 @@
 
 import base64
 import json
+import threading
 from typing import Any
 
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from service.bundle import Bundle
+from service.bundle.features.image import to_mode
+from tests.service.conftest import encoded
 
 CLINICAL = {"age": 61, "pulse": 70.5, "smoker": True, "site": "back"}
 
@@ -128,3 +132,21 @@ def test_any_other_request_id_is_replaced(client: TestClient, given: str) -> Non
 def test_two_requests_get_different_ids(client: TestClient) -> None:
     answers = [client.post("/predict", json={"inputs": {"notes": "spot"}}).json() for _ in range(2)]
     assert answers[0]["request_id"] != answers[1]["request_id"]
+
+
+@pytest.mark.parametrize(("side", "apart"), [(20, False), (1000, True)])
+def test_a_picture_of_few_bytes_and_many_pixels_holds_nobody_up(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, side: int, apart: bool
+) -> None:
+    decoded_in: list[str] = []
+
+    def noting(picture: Image.Image, mode: str) -> Image.Image:
+        decoded_in.append(threading.current_thread().name)
+        return to_mode(picture, mode)
+
+    monkeypatch.setattr("service.bundle.features.image.to_mode", noting)
+    data = encoded(Image.new("RGB", (side, side)))
+    assert len(data) < 4096
+    assert client.post("/predict", files={"image": data}).status_code == 200
+    (name,) = decoded_in
+    assert name.startswith("reader") == apart
