@@ -1,6 +1,7 @@
 """What the service is meant to reach, and whether it has."""
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Iterable
 
 from benchmarks.results import Aim, Results
 from benchmarks.servers import OURS
@@ -37,17 +38,16 @@ def aims_of(results: Results) -> list[Aim]:
     def tail() -> float:
         """The worst of all workloads."""
         found = [results.median(workload, TYPICAL, OURS) for workload in results.settings["workloads"]]
-        ratios = [each.p99_ms / each.p50_ms for each in found if each is not None]
-        if not ratios:
-            raise NotMeasured
-        return max(ratios)
+        return most(each.p99_ms / each.p50_ms for each in found if each is not None)
 
     def ready_s() -> float:
-        return sorted(results.ready_s[OURS])[len(results.ready_s[OURS]) // 2]
+        if OURS not in results.ready_s:
+            raise NotMeasured
+        return statistics.median(results.ready_s[OURS])
 
     def memory_mib() -> float:
         found = [rounds for cell, rounds in results.figures.items() if cell.server == OURS]
-        return max(each.rss_mib for rounds in found for each in rounds)
+        return most(each.rss_mib for rounds in found for each in rounds)
 
     aims = [
         aim(
@@ -79,6 +79,14 @@ def aims_of(results: Results) -> list[Aim]:
         aim("resident memory, the most of all workloads", memory_mib, 150.0, "MiB"),
     ]
     return aims + [one_connection(results, workload) for workload in results.settings["workloads"]]
+
+
+def most(values: Iterable[float]) -> float:
+    """Raises NotMeasured if there are none."""
+    try:
+        return max(values)
+    except ValueError:
+        raise NotMeasured from None
 
 
 def aim(

@@ -86,13 +86,15 @@ def put_under_load(
     if generator.returncode:
         raise ServerFailed(f"the load generator cannot reach it: {output.strip()}")
     found = json.loads(output.splitlines()[-1])
+    if not found["answers"]:
+        raise ServerFailed(f"no answer to {connections} connections in {seconds} s of load")
     per_s = found["answers"] / found["seconds"]
     busy = (cpu_to_s - cpu_from_s) / (to_s - from_s)
     return Figures(
         per_s=per_s,
         p50_ms=found["p50_us"] / 1000,
         p99_ms=found["p99_us"] / 1000,
-        cpu_us=busy / per_s * 1e6 if per_s else float("nan"),
+        cpu_us=busy / per_s * 1e6,
         busy=busy,
         rss_mib=memory.rss / MIB,
         pss_mib=memory.pss / MIB,

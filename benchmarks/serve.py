@@ -71,14 +71,15 @@ def command(
     path = bench_bundle(folder)
     os.sched_setaffinity(0, {cores[1]})
     bundle = open_bundle(path)
-    workloads = workloads_of(bundle)
-    servers, chosen = known(servers, SERVERS, "servers"), known(chosen, workloads, "workloads")
-    workloads = {name: workloads[name] for name in chosen}
+    all_of_them = workloads_of(bundle)
+    servers, chosen = known(servers, SERVERS, "servers"), known(chosen, all_of_them, "workloads")
+    workloads = {name: all_of_them[name] for name in chosen}
     results = Results({**circumstances(), "rounds": rounds, "seconds": seconds, "workloads": chosen})
     results.settings["peers_onnxruntime_version"] = version_of("onnxruntime", peers)
     plan = Plan(
         bundle=path,
         workloads=workloads,
+        first=all_of_them["tabular"],
         expected={name: expected_of(bundle, workload) for name, workload in workloads.items()},
         pythons=installed(servers, peers, results),
         connections={name: connections or (GRID if name in EVERYWHERE else [TYPICAL]) for name in servers},

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ class Plan:
 
     bundle: Path
     workloads: Mapping[str, Workload]
+    first: Workload  # what a server is asked until it answers
     expected: Mapping[str, list[dict[str, float]]]  # of every sample, its probabilities
     pythons: Mapping[str, Path]  # that the servers are started with
     connections: Mapping[str, Sequence[int]]  # that each server is measured at
@@ -79,32 +81,32 @@ def raw_figures(plan: Plan) -> dict[str, Raw]:
 
 
 def measure(plan: Plan, name: str, results: Results, tell: Tell) -> None:
-    """One turn of one server. Raises ServerFailed."""
-    server = SERVERS[name]
-    first = next(iter(plan.workloads.values()))
+    """One turn of one server; a workload that fails is left out. Raises ServerFailed if it does not start."""
     log = plan.logs / f"{name}.log"
-    with running(server, plan.pythons[name], plan.bundle, first, core=plan.cores[0], log=log) as started:
+    arguments = (SERVERS[name], plan.pythons[name], plan.bundle, plan.first)
+    with running(*arguments, core=plan.cores[0], log=log) as started:
         results.ready_s[name].append(started.ready_s)
-        for title, workload in plan.workloads.items():
+        for title in plan.workloads:
             if f"{name}, {title}" in results.left_out:
                 continue
             try:
-                if workload.shape not in server.paths:
-                    raise ServerFailed(server.cannot)
-                check_answers(server, started.port, workload, plan.expected[title])
+                put_under_loads(plan, name, started, title, results, tell)
             except ServerFailed as failure:
-                if name == OURS:
-                    raise
                 results.left_out[f"{name}, {title}"] = str(failure)
-                continue
-            put_under_loads(plan, name, started, title, results, tell)
+                tell(f"{name}, {title} is left out: {failure}")
 
 
 def put_under_loads(
     plan: Plan, name: str, started: Running, title: str, results: Results, tell: Tell
 ) -> None:
-    """One workload at every number of connections, after a moment that does not count."""
+    """One workload at every number of connections, after a moment that does not count.
+
+    Raises ServerFailed.
+    """
     server, workload = SERVERS[name], plan.workloads[title]
+    if workload.shape not in server.paths:
+        raise ServerFailed(server.cannot)
+    check_answers(server, started.port, workload, plan.expected[title])
     with tempfile.NamedTemporaryFile() as file:
         requests = Path(file.name)
         write_requests(
@@ -117,7 +119,8 @@ def put_under_loads(
                 connections=connections, seconds=seconds, core=plan.cores[1],
             )  # fmt: skip
 
-        loaded(plan.connections[name][-1], WARM_UP_S)
+        with suppress(ServerFailed):  # a moment may be too short for an answer
+            loaded(plan.connections[name][-1], WARM_UP_S)
         for connections in plan.connections[name]:
             found = loaded(connections, plan.seconds)
             results.figures[Cell(title, connections, name)].append(found)
