@@ -7,7 +7,7 @@ Inputs = dict[str, Any]  # raw values by modality, a picture as its file
 
 JSON, FORM = "application/json", "multipart/form-data; boundary=x"
 SYNTAX = ("bad-request",)
-DEEP = ("bad-request", "too-deep")
+DEEP = ("too-deep",)
 MISFIT = ("invalid-input",)
 ENDLESS = ("not-finite",)
 
