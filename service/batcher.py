@@ -1,6 +1,7 @@
 """Many submits, few runs: while one batch runs, arrivals form the next. Knows no tensors and no HTTP."""
 
 import asyncio
+import os
 import time
 from asyncio import Future
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +16,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 # Handing a run to a thread and back costs more than a run shorter than this; it goes on the loop itself.
-SHORT_S = 0.002
+# Where there is one core only, the loop could do little meanwhile.
+SHORT_S, SHORT_ON_ONE_CORE_S = 0.002, 0.02
 SMOOTHING = 0.2  # of the last run in what the next one is expected to take
 
 
@@ -46,6 +48,7 @@ class Batcher(Generic[T, R]):
         self._waiting: dict[Future[R], Waiting[T]] = {}  # in the order of their arrival
         self._in_run: dict[Future[R], Waiting[T]] = {}
         self._busy = False  # a batch runs, or is about to
+        self._short_s = SHORT_ON_ONE_CORE_S if n_cores() == 1 else SHORT_S
         self._run_seconds = 1.0  # what a run takes; long until it is known
         self._alarm: asyncio.TimerHandle | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batcher")
@@ -107,7 +110,7 @@ class Batcher(Generic[T, R]):
         self._in_run = batch
         items = [waiting.item for waiting in batch.values()]
         start = time.perf_counter()
-        if self._run_seconds < SHORT_S:
+        if self._run_seconds < self._short_s:
             self._deliver(start, self._attempt(items))
         else:
             running = asyncio.get_running_loop().run_in_executor(self._thread, self._attempt, items)
@@ -153,6 +156,11 @@ class Batcher(Generic[T, R]):
             self._waiting.pop(future, None)
             if not future.done():
                 future.set_exception(too_late(self._timeout_s))
+
+
+def n_cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def too_late(timeout_s: float) -> DeadlineExceeded:

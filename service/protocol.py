@@ -9,7 +9,7 @@ import asyncio
 import time
 from asyncio import Future
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import httptools
 from starlette.responses import Response
@@ -22,6 +22,8 @@ from service.front import HUNG_UP, Front, request_id_of
 from service.problems import noted, response_of
 from service.routes.predict import Asked, answer
 
+Headers = list[tuple[bytes, bytes]]
+
 PATH = "/predict"
 TARGET, TARGET_WITH_QUERY = PATH.encode(), f"{PATH}?".encode()
 UPGRADE = frozenset((b"upgrade", b"connection", b"http2-settings"))
@@ -29,7 +31,19 @@ UPGRADE = frozenset((b"upgrade", b"connection", b"http2-settings"))
 SPECIAL = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"origin"))
 MAX_OVERHEAD = 64 * 1024  # bytes of a head; or of a body's chunks and trailers, where each
 BODY_BYTE = 8  # byte of the body makes up for some
+END_OF_HEAD = b"\r\n\r\n"
+MOST_HEADS, MOST_OF_A_HEAD = 512, 4096  # that are remembered, and their bytes
+ONCE = frozenset((b"x-request-id", b"traceparent", b"tracestate"))  # these are never the same twice
 JSON = b"content-type: application/json\r\n"
+
+
+class Known(NamedTuple):
+    """What a head says."""
+
+    headers: Headers
+    query: bytes
+    content_type: str | None
+    length: int  # of the body
 
 
 class NoEvent:
@@ -47,14 +61,18 @@ class Exchange:
     )  # fmt: skip
     message_event = NoEvent()
 
-    def __init__(self, scope: Scope, query: bytes, content_type: str | None, *, keep_alive: bool) -> None:
+    def __init__(
+        self, headers: Headers, query: bytes, content_type: str | None, request_id: str | None = None
+    ) -> None:
         self.begun = time.perf_counter()
-        self.scope = scope
+        self.scope: Scope = {
+            "method": "POST", "path": PATH, "headers": headers, "request_id": request_id_of(request_id),
+        }  # fmt: skip
         self.query = query
         self.content_type = content_type
         self.body: list[bytes] = []
         self.asked: Asked | None = None
-        self.keep_alive = keep_alive
+        self.keep_alive = True
         self.disconnected = False
         self.response_complete = False
 
@@ -70,6 +88,7 @@ class Protocol(HttpToolsProtocol):
         self._arriving: Exchange | None = None  # the same, while its body arrives
         self._asked: float | None = None  # since when a request has been arriving
         self._overhead = 0  # bytes of it that are no body
+        self._whole: Exchange | None = None  # one that the present piece of data has completed
         self._task: RequestResponseCycle | None = None  # the last one that uvicorn has answered
         self._quiet = self._now()  # since when there has been nothing to do
         first = min(self.timeout_keep_alive, self._front.receive_timeout_s)
@@ -79,17 +98,48 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         before = self._asked
+        if before is None and self._ask_known(data):
+            return
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._without_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse(BadRequest("this is not an HTTP/1.1 request"))
+        if before is None and self._whole is not None:
+            self._remember(data, self._whole)
+        self._whole = None
         # A piece with the end of one request and the beginning of the next counts for neither.
         if self._asked is not None and self._asked is before:
             self._overhead = max(self._overhead + len(data), -MAX_OVERHEAD)
             if self._overhead > MAX_OVERHEAD:
                 self._refuse(HeadTooLarge(f"more than {MAX_OVERHEAD} bytes that are no body"))
+
+    def _ask_known(self, data: bytes) -> bool:
+        """A whole request whose head has been seen before, to the byte, need not be parsed again."""
+        head, _, body = data.partition(END_OF_HEAD)
+        known = self._front.heads.get(head)
+        if known is None or len(body) != known.length:
+            return False
+        if self.cycle is not None and not self.cycle.response_complete:
+            return False  # its turn comes
+        exchange = Exchange(known.headers, known.query, known.content_type)
+        exchange.body.append(body)
+        self.cycle = self._exchange = exchange  # type: ignore[assignment]
+        self._ask(exchange)
+        return True
+
+    def _remember(self, data: bytes, exchange: Exchange) -> None:
+        """The head of a whole request that came in one piece; callers send the same one over and over."""
+        head, _, body = data.partition(END_OF_HEAD)
+        headers = exchange.scope["headers"]
+        known = Known(headers, exchange.query, exchange.content_type, len(body))
+        once = any(name in ONCE for name, _ in headers)
+        if exchange.keep_alive and not once and exchange.body == [body] and len(head) <= MOST_OF_A_HEAD:
+            heads = self._front.heads
+            if len(heads) >= MOST_HEADS:
+                heads.clear()
+            heads[head] = known
 
     def on_message_begin(self) -> None:
         self.url = b""
@@ -142,13 +192,14 @@ class Protocol(HttpToolsProtocol):
         length = headers.get(b"content-length", b"")
         if not length.isdigit() or len(length) > 18 or int(length) > self._front.predict.max_body_bytes:
             return None
-        request_id = request_id_of(text_of(headers.get(b"x-request-id")))
-        return Exchange(
-            {"method": "POST", "path": PATH, "headers": self.headers, "request_id": request_id},
+        exchange = Exchange(
+            self.headers,
             url[len(TARGET_WITH_QUERY) :],
             text_of(headers.get(b"content-type")),
-            keep_alive=parser.should_keep_alive(),
+            text_of(headers.get(b"x-request-id")),
         )
+        exchange.keep_alive = parser.should_keep_alive()
+        return exchange
 
     def on_body(self, body: bytes) -> None:
         self._overhead -= BODY_BYTE * len(body)
@@ -163,6 +214,7 @@ class Protocol(HttpToolsProtocol):
         self._asked = None
         exchange, self._arriving = self._arriving, None
         if exchange is not None:
+            self._whole = exchange
             self._ask(exchange)
         else:
             super().on_message_complete()
@@ -173,7 +225,7 @@ class Protocol(HttpToolsProtocol):
         front = self._front
         front.in_flight += 1
         try:
-            front.admit(self.headers, PATH)
+            front.admit(exchange.scope["headers"], PATH)
             body = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
             exchange.asked = front.predict.submit(exchange.content_type, exchange.query, body)
         except Exception as error:
