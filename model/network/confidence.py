@@ -10,6 +10,8 @@ such rows from damaged copies of them.
 """
 
 import math
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -33,19 +35,21 @@ def statistics(logits: Tensor, densities: Tensor, strangeness: Tensor) -> Tensor
     """
     each = F.log_softmax(logits, dim=-1)  # (n, E, C)
     joint = F.log_softmax(logits.mean(-2), dim=-1)  # (n, C)
-    top, at = joint.topk(2, dim=-1)
+    p = joint.exp()
+    two, at = joint.topk(2, dim=-1)
+    top, second = two.split(1, dim=-1)
     # Summed up, not 1 - p: of that little is left where p is almost 1.
-    others = joint.scatter(-1, at[:, :1], -torch.inf).logsumexp(-1)
-    odds = top[:, 0] - others.clamp(min=LEAST)
-    entropy = -(joint.exp() * joint).sum(-1)
-    disagreement = (each.exp() * (each - joint[:, None])).sum(-1).mean(-1)
+    is_top = torch.arange(joint.shape[-1], device=at.device) == at[:, :1]
+    others = joint.masked_fill(is_top, -torch.inf).logsumexp(-1, keepdim=True)
+    odds = top - others.clamp(min=LEAST)
+    entropy = -(p * joint).sum(-1, keepdim=True)
+    disagreement = (each.exp() * (each - joint[:, None])).sum(-1).mean(-1, keepdim=True)
     generative = F.log_softmax(densities, dim=-1)
-    lead = densities.topk(2, dim=-1).values
+    nearest, next_one = densities.topk(2, dim=-1).values.split(1, dim=-1)
     # Far from every class densities differ by hundreds; what counts is their order of magnitude.
-    ratio = torch.asinh(lead[:, 0] - lead[:, 1])
-    against = torch.asinh((joint.exp() * (joint - generative)).sum(-1))
-    told = torch.stack([odds, top[:, 0] - top[:, 1], entropy, disagreement, ratio, against], dim=-1)
-    return torch.cat([told, strangeness], dim=-1)
+    ratio = torch.asinh(nearest - next_one)
+    against = torch.asinh((p * (joint - generative)).sum(-1, keepdim=True))
+    return torch.cat([odds, top - second, entropy, disagreement, ratio, against, strangeness], dim=-1)
 
 
 class ConfidenceNetwork(nn.Module):
@@ -75,3 +79,20 @@ class ConfidenceNetwork(nn.Module):
         # tanh levels off; how far outside of everything seen a row lies must not.
         beyond = (seen[:, -N_DENSITIES:].amax(-1) - FAR).clamp(min=0.0)
         return real - self.per_deviation * beyond, right
+
+
+def all_doubts(networks: Iterable[nn.Module], seen: Tensor) -> tuple[Tensor, Tensor]:
+    """What each modality's network says of its statistics: (B, M, 10) -> log-odds (B, M) and (B, M)"""
+    each = [cast(ConfidenceNetwork, network) for network in networks]
+    seen = (seen - torch.stack([one.mean for one in each])) / torch.stack([one.scale for one in each])
+    by_modality = seen.transpose(0, 1)
+    hidden = torch.tanh(batched([one.first for one in each], by_modality))
+    real, right = batched([one.last for one in each], hidden).transpose(0, 1).unbind(-1)
+    beyond = (seen[..., -N_DENSITIES:].amax(-1) - FAR).clamp(min=0.0)
+    return real - torch.stack([one.per_deviation for one in each]) * beyond, right
+
+
+def batched(layers: Sequence[nn.Linear], values: Tensor) -> Tensor:
+    """M linear layers, each on its own rows: (M, n, I) -> (M, n, O)"""
+    weights = torch.stack([layer.weight.T for layer in layers])
+    return values @ weights + torch.stack([layer.bias for layer in layers])[:, None]

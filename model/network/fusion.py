@@ -12,7 +12,8 @@ held-out rows. A modality that loses its weight loses its vote and fades out of 
 nothing real is left, the answer says that it knows nothing.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +43,14 @@ class Vote(nn.Module):
     def forward(self, log_p: Tensor, densities: Tensor) -> Tensor:
         """(n, C), (n, C) -> (n, C)"""
         return F.log_softmax(self.powers[0] * log_p + self.powers[1] * densities, dim=-1) / self.unit
+
+
+def all_votes(votes: Iterable[nn.Module], log_p: Tensor, densities: Tensor) -> Tensor:
+    """Each modality's vote: (B, M, C), (B, M, C) -> (B, M, C)"""
+    each = [cast(Vote, vote) for vote in votes]
+    powers = torch.stack([vote.powers for vote in each])
+    said = F.log_softmax(powers[:, :1] * log_p + powers[:, 1:] * densities, dim=-1)
+    return said / torch.stack([vote.unit for vote in each])[:, None]
 
 
 class Trust(NamedTuple):

@@ -52,7 +52,7 @@ class Generative(nn.Module):
         """(n, D) -> log-densities (n, C) up to a constant of the row, strangeness (n, 4)"""
         centered = view - self.center
         apart = (self.seen(centered)[:, None] - self.mean).square()  # (n, C, R)
-        densities = (self.precision.log() - apart * self.precision).sum(-1) / 2
+        densities = (self.precision.log().sum(-1) - (apart * self.precision).sum(-1)) / 2
         return densities, self.strangeness(centered, apart)
 
     def seen(self, centered: Tensor) -> Tensor:
@@ -70,9 +70,9 @@ class Generative(nn.Module):
         along = centered @ self.principal
         # Not the length less that along: where little lies outside, rounding would be all that is left.
         outside = centered - along @ self.principal.T
-        nearest = apart.sum(-1).amin(-1)
-        distances = [nearest, (along / self.spread).square().sum(-1), squared(outside), squared(centered)]
-        return (torch.stack(distances, -1) / self.scale + FLOOR).log()
+        nearest = apart.sum(-1).amin(-1, keepdim=True)
+        distances = [nearest, squared(along / self.spread), squared(outside), squared(centered)]
+        return (torch.cat(distances, -1) / self.scale + FLOOR).log()
 
     @torch.no_grad()
     def fit(self, view: Tensor, labels: Tensor) -> None:
@@ -129,5 +129,5 @@ class Generative(nn.Module):
 
 
 def squared(rows: Tensor) -> Tensor:
-    """(n, D) -> (n,)"""
-    return rows.square().sum(-1)
+    """(n, D) -> (n, 1)"""
+    return rows.square().sum(-1, keepdim=True)

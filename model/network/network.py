@@ -8,17 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.network.confidence import ConfidenceNetwork, statistics
+from model.network.confidence import ConfidenceNetwork, all_doubts, statistics
 from model.network.experts import aggregate
-from model.network.fusion import Fusion, Vote, modulation
+from model.network.fusion import Fusion, Vote, all_votes, modulation
 from model.network.generative import Generative
 from model.network.head import losses_alone, make_heads
 from model.network.joint import JointBranch
 from model.network.long_tail import LongTail
-from model.network.ragged import Rows, encode, scatter, view_width
+from model.network.ragged import Rows, encode, scatter, scatter_rows, view_width
 
 
 class Encoded(NamedTuple):
@@ -119,17 +118,34 @@ class Network(nn.Module):
 
         inputs[m] (n_m, ...), rows[m] (n_m,) the sample of each, presence (B, M) bool.
         """
-        size = presence.shape[0]
-        seen = {name: self.look(name, each) for name, each in self.encode(inputs).items()}
-        embeddings = self.scatter([each.embedding for each in seen.values()], rows, size)
-        votes, doubts = self.judge(seen)
-        real, right = self.scatter(doubts, rows, size).unbind(-1)
+        embeddings, log_p, densities, seen = self.look_at_all(inputs, rows, presence.shape[0])
+        real, right = all_doubts(self.confidences, seen)
         trust = self.fusion.trust(real, right, presence)
         joint = aggregate(self.joint(embeddings, modulation(trust.weights, presence)))
-        log_p = self.fusion.log_probabilities(self.scatter(votes, rows, size), joint, trust, presence)
-        log_p = F.log_softmax(log_p + self.log_prior, dim=-1)
+        votes = all_votes(self.votes, log_p, densities)
+        log_p = self.fusion.log_probabilities(votes, joint, trust, presence)
         confidences = (real.sigmoid() * right.sigmoid()).masked_fill(~presence, 0.0)
-        return Answer(log_p.exp(), trust.weights, confidences)
+        return Answer((log_p + self.log_prior).softmax(-1), trust.weights, confidences)
+
+    def look_at_all(self, inputs: Rows, rows: Rows, size: int) -> Seen:
+        """What is seen of a whole ragged batch, laid at its samples: (B, M, ...) each, absent slots 0.
+
+        The rows of all modalities go through one copy of each step, end to end: a graph of a third of the
+        nodes, and on few rows nodes are what time goes to.
+        """
+        encoded = self.encode(inputs)
+        told = [self.generative(name)(each.view) for name, each in encoded.items()]
+        logits = torch.cat([each.logits for each in encoded.values()])
+        densities, strangeness = (torch.cat(each) for each in zip(*told, strict=True))
+        seen = Seen(
+            torch.cat([each.embedding for each in encoded.values()]),
+            aggregate(logits),
+            densities,
+            statistics(logits, densities, strangeness),
+        )
+        widths = [each.shape[1] for each in seen]
+        slots = scatter_rows(torch.cat(seen, -1), [rows[name] for name in self.modalities], size)
+        return Seen(*slots.split(widths, dim=-1))
 
     def judge(self, seen: Mapping[str, Seen]) -> tuple[list[Tensor], list[Tensor]]:
         """Of each modality's rows the votes (n_m, C), and the log-odds of being real and right (n_m, 2)."""

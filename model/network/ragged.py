@@ -44,3 +44,10 @@ def scatter(present: Sequence[Tensor], rows: Sequence[Tensor], size: int) -> Ten
     for m, (at, values) in enumerate(zip(rows, present, strict=True)):
         slots = slots.index_put((torch.full_like(at, m), at), values.to(slots.dtype))
     return slots.transpose(0, 1)
+
+
+def scatter_rows(present: Tensor, rows: Sequence[Tensor], size: int) -> Tensor:
+    """Lay the rows of all modalities, (n_1 + ... + n_M, W) end to end, at their samples: (B, M, W)"""
+    at = torch.cat([each * len(rows) + m for m, each in enumerate(rows)])
+    slots = present.new_zeros((size * len(rows), present.shape[1]))
+    return slots.index_put((at,), present).view(size, len(rows), -1)
