@@ -51,18 +51,32 @@ class Generative(nn.Module):
     def forward(self, view: Tensor) -> tuple[Tensor, Tensor]:
         """(n, D) -> log-densities (n, C) up to a constant of the row, strangeness (n, 4)"""
         centered = view - self.center
-        apart = (self.seen(centered)[:, None] - self.mean).square()  # (n, C, R)
-        densities = (self.precision.log().sum(-1) - (apart * self.precision).sum(-1)) / 2
-        return densities, self.strangeness(centered, apart)
+        densities, nearest = self.compare(self.seen(centered))
+        return densities, self.strangeness(centered, nearest)
 
     def seen(self, centered: Tensor) -> Tensor:
-        """(n, D) -> (n, R), in units of the noise"""
+        """(n, D) -> (n, R) in double precision, in units of the noise"""
         # Where classes hardly vary, a row is hundreds of units from the centre and less than one from its
         # class mean: in single precision little of that is left.
-        return (centered.double() @ self.discriminant.double()).to(centered.dtype)
+        return centered.double() @ self.discriminant.double()
 
-    def strangeness(self, centered: Tensor, apart: Tensor) -> Tensor:
-        """Logs of squared distances, each against its mean over training rows: (n, D), (n, C, R) -> (n, 4)
+    def compare(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """With each class, (n, R) double -> log-densities (n, C), squared distance to the nearest mean (n, 1)
+
+        p (s - mean)^2 = p s^2 - 2 p mean s + p mean^2: one product with all classes at once. In double
+        precision the sum keeps what the difference would.
+        """
+        mean, precision = self.mean.double(), self.precision.double()
+        squares = torch.cat([-precision / 2, torch.ones_like(precision)])  # (2 C, R)
+        linear = torch.cat([precision * mean, -2 * mean])
+        constant = (precision.log() - precision * mean.square()).sum(-1) / 2
+        constants = torch.cat([constant, mean.square().sum(-1)])
+        both = torch.cat([seen.square(), seen], -1) @ torch.cat([squares, linear], -1).T + constants
+        densities, apart = both.to(self.mean.dtype).split(len(mean), dim=-1)
+        return densities, apart.amin(-1, keepdim=True).clamp(min=0.0)
+
+    def strangeness(self, centered: Tensor, nearest: Tensor) -> Tensor:
+        """Logs of squared distances, each against its mean over training rows: (n, D), (n, 1) -> (n, 4)
 
         To the nearest class mean; to the centre along the principal directions (Mahalanobis); what lies
         outside of these; the whole length.
@@ -70,7 +84,6 @@ class Generative(nn.Module):
         along = centered @ self.principal
         # Not the length less that along: where little lies outside, rounding would be all that is left.
         outside = centered - along @ self.principal.T
-        nearest = apart.sum(-1).amin(-1, keepdim=True)
         distances = [nearest, squared(along / self.spread), squared(outside), squared(centered)]
         return (torch.cat(distances, -1) / self.scale + FLOOR).log()
 
@@ -90,10 +103,11 @@ class Generative(nn.Module):
         self.fit_principal(x, basis, lengths[kept])
         centered = view - self.center
         seen = self.seen(centered)
-        apart = (seen[:, None] - self.mean).square()
-        nearest, along, outside, length = (self.strangeness(centered, apart).exp() - FLOOR).mean(0)
+        nearest, along, outside, length = (
+            self.strangeness(centered, self.compare(seen)[1]).exp() - FLOOR
+        ).mean(0)
         # What training rows never leave is not measured finer than a thousandth of what they are long.
-        least = torch.stack([squared(seen).mean(), along, length, length])
+        least = torch.stack([squared(seen).mean().to(along.dtype), along, length, length])
         self.scale.copy_(torch.stack([nearest, along, outside, length]).maximum(1e-3 * least + 1e-6))
 
     def fit_classes(self, x: Tensor, labels: Tensor, basis: Tensor, n_classes: int) -> None:
