@@ -41,7 +41,7 @@ def damage_numbers(rows: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def damage_pictures(rows: Tensor, generator: torch.Generator) -> Tensor:
-    """Black; white or grey; pixels of noise; noise on top; blurred, or in blocks, beyond use; pale; inverted."""
+    """Black; white or grey; noise alone or on top; blurred, or in blocks, beyond use; pale; inverted."""
     n = len(rows)
     pixels = rows.float()
 
