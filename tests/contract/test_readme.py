@@ -1,4 +1,4 @@
-"""What the README says is so."""
+"""What the README and docs/ say is so."""
 
 import re
 from pathlib import Path
@@ -14,6 +14,8 @@ from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+SERVICE = (ROOT / "docs" / "SERVICE.md").read_text()
+FILES = (ROOT / "docs" / "FILES.md").read_text()
 
 
 def subclasses(kind: type[ServiceError]) -> set[type[ServiceError]]:
@@ -21,11 +23,10 @@ def subclasses(kind: type[ServiceError]) -> set[type[ServiceError]]:
 
 
 def test_every_file_is_in_the_tree_and_every_line_of_the_tree_is_a_file() -> None:
-    tree = README.split("## Where things are")[1]
-    named = set(re.findall(r"^((?:service|model)/\S+\.py) ", tree, re.MULTILINE))
+    named = set(re.findall(r"^((?:service|model|benchmarks)/\S+\.py) ", FILES, re.MULTILINE))
     there = {
         str(file.relative_to(ROOT))
-        for room in ("service", "model")
+        for room in ("service", "model", "benchmarks")
         for file in (ROOT / room).rglob("*.py")
         if file.name != "__init__.py" and file.stat().st_size
     }
@@ -35,7 +36,7 @@ def test_every_file_is_in_the_tree_and_every_line_of_the_tree_is_a_file() -> Non
 def test_every_error_is_in_the_table_with_its_status() -> None:
     told = {
         (int(status), slug)
-        for status, slug in re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", README, re.MULTILINE)
+        for status, slug in re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", SERVICE, re.MULTILINE)
     }
     bases = {errors.ClientError, errors.ServerError, errors.BundleError}
     assert told == {(kind.status, kind.slug) for kind in subclasses(ServiceError) - bases}
@@ -43,17 +44,18 @@ def test_every_error_is_in_the_table_with_its_status() -> None:
 
 def test_every_setting_is_in_the_table_with_its_default() -> None:
     for name, field in Settings.model_fields.items():
-        default = "" if field.is_required() else field.default
+        default = "" if field.is_required() or field.default in (None, "") else field.default
+        default = "off" if default is False else default
         flag = "BUNDLE" if name == "bundle" else f"--{name.replace('_', '-')}"
         row = f"| `TAILFUSE_{name.upper()}`, `{flag}` | {default} | {field.description} |"
-        assert row in README
+        assert row in SERVICE
 
 
 def test_every_metric_is_in_the_table(client_metrics: Metrics) -> None:
     for family in client_metrics.registry.collect():
         if family.name.startswith("tailfuse_"):
             name = f"{family.name}_total" if family.type == "counter" else family.name
-            assert f"| `{name}` ({family.type}) |" in README
+            assert f"| `{name}` ({family.type}) |" in SERVICE
 
 
 @pytest.fixture
@@ -71,9 +73,12 @@ def test_the_spec_in_it_is_a_whole_and_valid_one(tmp_path: Path) -> None:
         assert part == type(part)()  # what it shows are the defaults
 
 
-def test_its_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize(
+    "page", ["README.md", *(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))]
+)
+def test_links_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
+        assert "://" in target or ((ROOT / page).parent / target).exists(), target
 
 
 def test_its_make_targets_are_there() -> None:
