@@ -13,7 +13,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.bundle import Bundle
-from service.engine import Engine
 from service.errors import ServiceError
 from service.front import Front
 from service.keys import access_of
@@ -23,6 +22,7 @@ from service.problems import noted, response_of
 from service.routes.health import health_routes
 from service.routes.model import model_routes
 from service.routes.predict import Predict, PredictBatch
+from service.serving import Serving
 from service.settings import Settings
 from service.tracing import Tracing
 
@@ -39,13 +39,13 @@ def create_app(
     Once `stopping` is set, it answers but says that it is not ready.
     """
     metrics = metrics or Metrics(bundle)
-    engine = Engine(bundle, settings, metrics)
+    serving = Serving(bundle, settings, metrics)
     tracing = Tracing() if settings.tracing else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await engine.close()
+        await serving.close()
         if tracing is not None:
             tracing.close()
 
@@ -63,14 +63,15 @@ def create_app(
     patch_fastapi(api, docs_url="/docs")
     for kind in (HTTPException, ServiceError, Exception):
         api.add_exception_handler(kind, answer_problem)
-    predict, predict_batch = Predict(engine, settings), PredictBatch(engine, settings, metrics)
+    predict, predict_batch = Predict(serving, settings), PredictBatch(serving, settings, metrics)
     # The front reaches these without the router, which still has to know them: to say 405.
     api.router.routes.append(Route("/predict", predict, methods=["POST"]))
     api.router.routes.append(Route("/predict/batch", predict_batch, methods=["POST"]))
-    api.include_router(model_routes(engine, settings))
-    api.include_router(health_routes(engine, metrics, stopping or threading.Event()))
+    api.include_router(model_routes(serving, settings))
+    api.include_router(health_routes(serving, metrics, stopping or threading.Event()))
     return Front(
-        with_document(api, bundle),
+        with_document(api, serving),
+        serving=serving,
         predict=predict,
         predict_batch=predict_batch,
         metrics=metrics,
@@ -83,12 +84,15 @@ def create_app(
     )
 
 
-def with_document(api: FastAPI, bundle: Bundle | None) -> FastAPI:
-    """Have /docs and /openapi.json show the bundle's own inputs."""
+def with_document(api: FastAPI, serving: Serving) -> FastAPI:
+    """Have /docs and /openapi.json show the inputs of the bundle that is served."""
+    shown: Bundle | None = None
 
     def described() -> dict[str, Any]:
-        if api.openapi_schema is None:
-            api.openapi_schema = document(api, bundle)
+        nonlocal shown
+        if api.openapi_schema is None or shown is not serving.bundle:
+            shown = serving.bundle
+            api.openapi_schema = document(api, shown)
         return api.openapi_schema
 
     api.openapi = described  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""Answers samples: raw values in, predictions out. Knows the bundle and the batcher, not HTTP."""
+"""Answers samples with one bundle: raw values in, predictions out. Knows the batcher, not HTTP."""
 
 import asyncio
 import os
@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,8 +17,8 @@ from service.batcher import Batcher, too_late
 from service.bundle import Bundle, Sample
 from service.bundle.answer import Prediction, predictions_of
 from service.bundle.bundle import features_by_modality
-from service.errors import ClientError, InferenceFailed, NotReady, Overloaded, TooManyPixels
-from service.metrics import Metrics
+from service.errors import ClientError, InferenceFailed, Overloaded, TooManyPixels
+from service.metrics import Metrics, Series
 from service.settings import Settings
 
 T = TypeVar("T")
@@ -29,31 +30,28 @@ Inputs = dict[str, Any]  # raw values by modality
 
 
 class Engine:
-    """Holds the bundle. Without one, nothing is answered: the service is not ready."""
+    """A bundle and all that belongs to it alone: what is read for it, waits for it and runs on it."""
 
-    def __init__(self, bundle: Bundle | None, settings: Settings, metrics: Metrics) -> None:
-        self._bundle = bundle
-        self._quick = None if bundle is None else only_small(bundle)
-        self._closed = False
-        self._metrics = metrics
+    def __init__(self, bundle: Bundle, settings: Settings, metrics: Metrics) -> None:
+        self.bundle = bundle
+        self.manifest = bundle.manifest
+        self._quick = only_small(bundle)
         self._timeout_s = settings.request_timeout_s
         self._max_queue = settings.max_queue
+        # The batcher knows no engine: without a cycle, a bundle's memory is free as soon as nobody needs it.
         self._batcher: Batcher[Sample, Prediction] = Batcher(
-            self._run, max_batch_size=settings.max_batch_size, max_queue=settings.max_queue,
+            partial(run, bundle, metrics, metrics.series_of(bundle)),
+            max_batch_size=settings.max_batch_size,
+            max_queue=settings.max_queue,
             timeout_s=settings.request_timeout_s,
-        )  # fmt: skip
+        )
         self._readers = ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="reader")
         self._reading = 0  # requests that are with the readers
-        metrics.queue_depth.set_function(lambda: len(self._batcher))
+        self._all_read: Future[None] | None = None  # somebody closes
 
-    @property
-    def bundle(self) -> Bundle:
-        """The bundle that is served. Raises NotReady."""
-        if self._closed:
-            raise NotReady("the service is stopping")
-        if self._bundle is None:
-            raise NotReady("no bundle is loaded")
-        return self._bundle
+    def __len__(self) -> int:
+        """How many samples wait for their run."""
+        return len(self._batcher)
 
     def submit(self, inputs: Inputs, n_bytes: int) -> Future[Prediction]:
         """The prediction for one sample, to come; `n_bytes` is how long its request was.
@@ -61,13 +59,11 @@ class Engine:
         Raises ClientError, Overloaded or NotReady; the future may raise these, DeadlineExceeded or
         InferenceFailed. Whoever no longer waits for it withdraws it.
         """
-        bundle = self.bundle
-        assert self._quick is not None
         if n_bytes <= INLINE_BYTES:
             # A few bytes may be a picture of many pixels.
             with suppress(TooManyPixels):
                 return self._batcher.submit(self._quick.sample(inputs))
-        return asyncio.get_running_loop().create_task(self._read_and_submit(bundle, inputs))
+        return asyncio.get_running_loop().create_task(self._read_and_submit(inputs))
 
     def withdraw(self, future: Future[Prediction]) -> None:
         """The caller has gone; no more work is done for them."""
@@ -78,9 +74,8 @@ class Engine:
 
         Raises Overloaded, NotReady or DeadlineExceeded for all of them.
         """
-        bundle = self.bundle
         async with self._in_time():
-            samples = await self._in_reader(samples_of, bundle, items)
+            samples = await self._in_reader(samples_of, self.bundle, items)
             futures = self._batcher.submit_all(
                 [each for each in samples if not isinstance(each, ClientError)]
             )
@@ -91,28 +86,16 @@ class Engine:
         return [sample if isinstance(sample, ClientError) else next(answers) for sample in samples]
 
     async def close(self) -> None:
-        """Not ready from now on; what is queued is still answered."""
-        self._closed = True
+        """Answer what has been taken, and refuse whatever comes after."""
+        if self._reading:
+            self._all_read = asyncio.get_running_loop().create_future()
+            await self._all_read
         await self._batcher.close()
-        self._readers.shutdown()
+        self._readers.shutdown(wait=False)  # one may still read for somebody who has gone
 
-    def _run(self, samples: Sequence[Sample]) -> list[Prediction]:
-        """One run of the model. Raises InferenceFailed."""
-        assert self._bundle is not None
-        batch = self._bundle.collate(samples)
-        start = time.perf_counter()
-        try:
-            output = self._bundle.runtime.run(batch)
-        except Exception as error:
-            raise InferenceFailed("the model failed; the service's log says why") from error
-        if not np.isfinite(output.probabilities).all():
-            raise InferenceFailed("the model's answer is not a number")
-        self._metrics.observe_batch(output, batch.presence, time.perf_counter() - start)
-        return predictions_of(output, batch.presence, self._bundle.manifest.class_names)
-
-    async def _read_and_submit(self, bundle: Bundle, inputs: Inputs) -> Prediction:
+    async def _read_and_submit(self, inputs: Inputs) -> Prediction:
         async with self._in_time():
-            future = self._batcher.submit(await self._in_reader(bundle.sample, inputs))
+            future = self._batcher.submit(await self._in_reader(self.bundle.sample, inputs))
             try:
                 return await future
             finally:
@@ -136,6 +119,23 @@ class Engine:
             return await asyncio.get_running_loop().run_in_executor(self._readers, read, *arguments)
         finally:
             self._reading -= 1
+            if self._all_read is not None and not self._reading:
+                self._all_read.set_result(None)
+                self._all_read = None
+
+
+def run(bundle: Bundle, metrics: Metrics, series: Series, samples: Sequence[Sample]) -> list[Prediction]:
+    """One run of the model. Raises InferenceFailed."""
+    batch = bundle.collate(samples)
+    start = time.perf_counter()
+    try:
+        output = bundle.runtime.run(batch)
+    except Exception as error:
+        raise InferenceFailed("the model failed; the service's log says why") from error
+    if not np.isfinite(output.probabilities).all():
+        raise InferenceFailed("the model's answer is not a number")
+    metrics.observe_batch(series, output, batch.presence, time.perf_counter() - start)
+    return predictions_of(output, batch.presence, bundle.manifest.class_names)
 
 
 def only_small(bundle: Bundle) -> Bundle:

@@ -20,6 +20,7 @@ from service.keys import OPEN, Access
 from service.metrics import Metrics
 from service.problems import log_request, noted, response_of
 from service.routes.predict import Predict
+from service.serving import Serving
 from service.tracing import Tracing
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -38,6 +39,7 @@ class Front:
         self,
         api: FastAPI,
         *,
+        serving: Serving,
         predict: Predict,
         predict_batch: App,
         metrics: Metrics,
@@ -49,6 +51,7 @@ class Front:
         log_requests: bool,
     ) -> None:
         self.api = api
+        self.serving = serving
         self.predict = predict
         self._shortcuts: Mapping[str, App] = {"/predict": predict, "/predict/batch": predict_batch}
         self.metrics = metrics

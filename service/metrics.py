@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,7 @@ FAMILIES = {
     "confidence": Family("histogram", "Confidence of a modality, where present.", ("modality",), SHARES),
     "workers": Family("gauge", "Processes that answer."),
     "worker_restarts": Family("counter", "Workers that died and were replaced."),
+    "reloads": Family("counter", "Bundles opened again, by each worker: ok or failed.", ("outcome",)),
 }
 
 
@@ -79,7 +80,7 @@ class Metrics:
         self._cells = Cells() if cells is None else cells
         self._values = self._cells.values
         self._others = others
-        self._bundle = bundle
+        self.bundle = bundle  # the one that is served
         self._process = ProcessFigures(self._cells, is_worker=bool(others))
         self.in_flight = Level(self._cells.place("requests_in_flight", ""))
         self.queue_depth = Level(self._cells.place("queue_depth", ""))
@@ -91,14 +92,9 @@ class Metrics:
             self._cells.place("worker_restarts", "")
         self._lock = threading.Lock()
         self._seen: dict[tuple[str, int], tuple[int, Histogram]] = {}
-        if bundle is not None:
-            labels, modalities = bundle.manifest.class_names, list(bundle.manifest.modalities)
-            self._labels = [self._cells.place("predictions", "", label) for label in labels]
-            self._present = [self._cells.place("modality_present", "", name) for name in modalities]
-            self._weights = [Histogram(self._cells, "fusion_weight", name) for name in modalities]
-            self._confidences = [Histogram(self._cells, "confidence", name) for name in modalities]
+        self._reloads = {outcome: self._cells.place("reloads", "", outcome) for outcome in ("ok", "failed")}
         self.registry = CollectorRegistry()
-        self.registry.register(Families(self.totals, bundle))
+        self.registry.register(Families(self))
 
     def observe_request(self, path: str, status: int, seconds: float) -> None:
         """A request and its answer's status. Only from the event loop's thread."""
@@ -119,7 +115,19 @@ class Metrics:
             series = self._seen[route, status] = count, Histogram(self._cells, "request_seconds", route)
         return series
 
-    def observe_batch(self, output: Output, presence: NDArray[np.bool_], seconds: float) -> None:
+    def series_of(self, bundle: Bundle) -> "Series":
+        """What is counted of its labels and modalities; names that another bundle had too are counted on."""
+        labels, modalities = bundle.manifest.class_names, list(bundle.manifest.modalities)
+        return Series(
+            [self._cells.place("predictions", "", label) for label in labels],
+            [self._cells.place("modality_present", "", name) for name in modalities],
+            [Histogram(self._cells, "fusion_weight", name) for name in modalities],
+            [Histogram(self._cells, "confidence", name) for name in modalities],
+        )
+
+    def observe_batch(
+        self, series: "Series", output: Output, presence: NDArray[np.bool_], seconds: float
+    ) -> None:
         """One run's answers; `presence` is (B, M)."""
         with self._lock:  # runs may have several threads
             values = self._values
@@ -127,9 +135,9 @@ class Metrics:
             self._run_seconds.observe(seconds)
             values[self._samples] += len(output)
             for label in output.probabilities.argmax(1).tolist():
-                values[self._labels[label]] += 1
+                values[series.labels[label]] += 1
             columns = zip(
-                self._present, self._weights, self._confidences,
+                series.present, series.weights, series.confidences,
                 presence.T, output.weights.T, output.confidences.T, strict=True,
             )  # fmt: skip
             for present, weights, confidences, is_present, weight, confidence in columns:
@@ -140,6 +148,10 @@ class Metrics:
     def count_problem(self, slug: str) -> None:
         """A problem that was answered. Only from the event loop's thread."""
         self._values[self._cells.place("rejected", "", slug)] += 1
+
+    def count_reload(self, *, ok: bool) -> None:
+        """A bundle that was opened again, or could not be. Only from the event loop's thread."""
+        self._values[self._reloads["ok" if ok else "failed"]] += 1
 
     def publish(self) -> None:
         """Write down what is not counted but looked up, for the other workers."""
@@ -190,6 +202,15 @@ class Histogram:
         cells[self.sum] += sum(values)
 
 
+class Series(NamedTuple):
+    """Places and histograms of one bundle's labels, and of its modalities."""
+
+    labels: list[int]
+    present: list[int]
+    weights: list[Histogram]
+    confidences: list[Histogram]
+
+
 class Level:
     """A gauge that is looked up when somebody asks."""
 
@@ -232,23 +253,20 @@ def forget_levels(cells: Cells) -> None:
 class Families(Collector):
     """Totals as Prometheus' own families."""
 
-    def __init__(
-        self, totals: Callable[[], dict[str, dict[tuple[str, ...], float]]], bundle: Bundle | None
-    ) -> None:
-        self._totals = totals
-        self._bundle = bundle
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
 
     def collect(self) -> Iterator[Metric]:
-        totals = self._totals()
+        totals, bundle = self._metrics.totals(), self._metrics.bundle
         for metric in ProcessCollector(registry=None).collect():
             if metric.name in totals:
                 metric.samples = [metric.samples[0]._replace(value=totals[metric.name]["",])]
                 yield metric
         for name, family in FAMILIES.items():
             yield metric_of(f"tailfuse_{name}", family, totals.get(name, {}))
-        if self._bundle is not None:
-            manifest = self._bundle.manifest
-            info = {"name": manifest.name, "version": manifest.version, "device": self._bundle.runtime.device}
+        if bundle is not None:
+            manifest = bundle.manifest
+            info = {"name": manifest.name, "version": manifest.version, "device": bundle.runtime.device}
             told = GaugeMetricFamily(
                 "tailfuse_model_info", "The bundle that is served; always 1.", labels=list(info)
             )

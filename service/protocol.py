@@ -281,7 +281,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
         exchange, self._exchange = self._exchange, None
         if exchange is not None and exchange.asked is not None:
-            self._front.predict.withdraw(exchange.asked.prediction)
+            exchange.asked.withdraw()
             self._front.ended(exchange.scope, HUNG_UP, exchange.begun)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -18,6 +19,7 @@ from service.bundle import Bundle, open_bundle
 from service.front import Front
 from service.metrics import Metrics
 from service.protocol import Protocol
+from service.reload import Reload
 from service.settings import Settings
 
 # A stop waits this long before it closes connections that are doing nothing: their request may be on its way.
@@ -32,7 +34,7 @@ def run(
     started: Callable[[], None],
     metrics: Metrics | None = None,
 ) -> None:
-    """Answer until SIGTERM or SIGINT, then whatever was accepted, and return.
+    """Answer until SIGTERM or SIGINT, then whatever was accepted, and return. SIGHUP opens the bundle again.
 
     Calls `started` as soon as anybody can connect.
     """
@@ -41,7 +43,10 @@ def run(
     # Uvicorn raises the signal that stopped it once more at its end; by then all is done.
     signal.signal(signal.SIGTERM, exit_cleanly)
     signal.signal(signal.SIGINT, exit_cleanly)
-    Server(config_of(app, settings), started=started, stopping=stopping).run(sockets=[listener])
+    reload = Reload(app.serving, app.metrics, partial(open_served, settings))
+    Server(config_of(app, settings), started=started, stopping=stopping, reload=reload).run(
+        sockets=[listener]
+    )
 
 
 def open_served(settings: Settings) -> Bundle:
@@ -87,14 +92,22 @@ class Server(uvicorn.Server):
     """
 
     def __init__(
-        self, config: uvicorn.Config, *, started: Callable[[], None], stopping: threading.Event
+        self,
+        config: uvicorn.Config,
+        *,
+        started: Callable[[], None],
+        stopping: threading.Event,
+        reload: Callable[[], None],
     ) -> None:
         super().__init__(config)
         self._tell_started = started
         self._stopping = stopping
+        self._reload = reload
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if hasattr(signal, "SIGHUP"):  # Windows has none
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         self._tell_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -79,7 +79,8 @@ class Supervisor:
         self._cells = Cells(self._files[0])
         self._figures = ProcessFigures(self._cells)
         self._running: set[Process] = set()
-        self._ready = 0
+        self._ready: set[Process] = set()
+        self._reloads = 0
         self._restarts = 0
         self._stopping = asyncio.Event()
         self._forced = False
@@ -89,6 +90,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(each, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
         first, problem = await self._start(1)  # one alone, to say only once what is wrong with the bundle
         if problem and not self._stopping.is_set():
             raise BundleError(problem)
@@ -108,7 +110,7 @@ class Supervisor:
             if worker is None:
                 worker, problem = await self._start(number)
             code = await worker.wait()
-            self._ended(number, worker, was_ready=not problem)
+            self._ended(number, worker)
             if self._stopping.is_set():
                 return
             failures = failures + 1 if time.monotonic() - begun < STEADY_S else 0
@@ -129,6 +131,7 @@ class Supervisor:
 
     async def _start(self, number: int) -> tuple[Process, str]:
         """A worker that is ready, or that ends, and why it does."""
+        reloads = self._reloads
         listener = self._listeners[number].fileno()
         orders = Orders(self._settings, number, listener, self._files)
         worker = await asyncio.create_subprocess_exec(
@@ -144,24 +147,32 @@ class Supervisor:
         worker.stdin.write(pickle.dumps(orders))
         said = await worker.stdout.readline()
         if said == READY:
-            self._ready += 1
+            self._ready.add(worker)
             self._publish()
             LOG.info("worker started", extra={"worker": number, "pid": worker.pid})
+            if self._reloads != reloads:  # it may have opened the old bundle
+                open_again(worker)
             return worker, ""
         return worker, said.decode().strip() or "the worker ended before it was ready"
 
-    def _ended(self, number: int, worker: Process, *, was_ready: bool) -> None:
+    def _ended(self, number: int, worker: Process) -> None:
         self._running.discard(worker)
-        self._ready -= was_ready
+        self._ready.discard(worker)
         forget_levels(Cells(self._files[number]))
         self._publish()
 
     def _publish(self) -> None:
         """The supervisor's own share of the metrics."""
         values = self._cells.values
-        values[self._cells.place("workers", "")] = self._ready
+        values[self._cells.place("workers", "")] = len(self._ready)
         values[self._cells.place("worker_restarts", "")] = self._restarts
         self._figures.publish()
+
+    def _reload(self) -> None:
+        """Have the workers open the bundle again."""
+        self._reloads += 1
+        for worker in self._ready:
+            open_again(worker)
 
     def _stop(self) -> None:
         """Let the workers drain; the second time, kill them."""
@@ -182,6 +193,11 @@ class Supervisor:
         for worker in self._running:
             with contextlib.suppress(ProcessLookupError):
                 worker.kill()
+
+
+def open_again(worker: Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        worker.send_signal(signal.SIGHUP)
 
 
 def work(orders: Orders) -> None:

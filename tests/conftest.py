@@ -52,9 +52,9 @@ MODALITIES: dict[str, Modality] = {
 }
 
 
-def tiny_graph() -> bytes:
+def tiny_graph(seed: int = 0) -> bytes:
     """A graph whose answer depends on every one of its inputs, with the signature of a real one."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     n_classes, n_modalities = len(CLASSES), len(MODALITIES)
     nodes: list[onnx.NodeProto] = []
     constants: list[onnx.TensorProto] = []
@@ -168,12 +168,15 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def write_tiny_bundle(folder: Path) -> Path:
-    """A bundle with a picture, a row of each type of column, and a text; torch is not needed."""
+def write_tiny_bundle(folder: Path, graph: bytes | None = None, **changes: Any) -> Path:
+    """A bundle with a picture, a row of each type of column, and a text; torch is not needed.
+
+    `graph` takes the place of the tiny one, `changes` of what the manifest says.
+    """
     folder.mkdir()
-    (folder / "model.onnx").write_bytes(tiny_graph())
+    (folder / "model.onnx").write_bytes(tiny_graph() if graph is None else graph)
     manifest = tiny_manifest({"model.onnx": sha256(folder / "model.onnx")})
-    (folder / MANIFEST).write_text(manifest.model_dump_json())
+    (folder / MANIFEST).write_text(manifest.model_copy(update=changes).model_dump_json())
     return folder
 
 
@@ -181,6 +184,23 @@ def write_tiny_bundle(folder: Path) -> Path:
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the tiny bundle."""
     return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def next_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of another version: its weights, its first class and the scale of its ages are others."""
+    clinical = MODALITIES["clinical"]
+    assert isinstance(clinical, TabularModality)
+    age = NumberColumn(name="age", mean=20.0, scale=4.0, indicator=True)
+    modalities = {
+        **MODALITIES,
+        "clinical": clinical.model_copy(update={"columns": (age, *clinical.columns[1:])}),
+    }
+    classes = (ClassInfo(name="scc", train_count=90, shot="many"), *tiny_manifest({}).classes[1:])
+    return write_tiny_bundle(
+        tmp_path_factory.mktemp("bundles") / "next", tiny_graph(1),
+        version="4", classes=classes, modalities=modalities,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

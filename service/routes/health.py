@@ -6,18 +6,18 @@ from typing import Any
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from service.engine import Engine
 from service.errors import NotReady
 from service.example_errors import NOT_READY
 from service.metrics import Metrics
 from service.openapi import problem_responses
 from service.schemas import Status
+from service.serving import Serving
 
 OPEN: dict[str, Any] = {"security": []}  # never asked for a key
 
 
-def health_routes(engine: Engine, metrics: Metrics, stopping: threading.Event) -> APIRouter:
-    """The routes of one engine."""
+def health_routes(serving: Serving, metrics: Metrics, stopping: threading.Event) -> APIRouter:
+    """The routes of what is served."""
     router = APIRouter(tags=["operation"])
 
     @router.head("/healthz", include_in_schema=False)
@@ -34,7 +34,7 @@ def health_routes(engine: Engine, metrics: Metrics, stopping: threading.Event) -
     )
     async def readyz() -> Status:
         """503 before a bundle is loaded and while the service stops."""
-        _ = engine.bundle
+        _ = serving.engine
         if stopping.is_set():
             raise NotReady("the service is stopping")
         return Status(status="ready")

@@ -2,15 +2,15 @@
 
 from fastapi import APIRouter
 
-from service.engine import Engine
 from service.example_errors import NOT_READY, TOO_MANY_REQUESTS, UNAUTHORIZED
 from service.openapi import problem_responses
 from service.schemas import ModelInfo
+from service.serving import Serving
 from service.settings import Settings
 
 
-def model_routes(engine: Engine, settings: Settings) -> APIRouter:
-    """The routes of one engine."""
+def model_routes(serving: Serving, settings: Settings) -> APIRouter:
+    """The routes of what is served."""
     router = APIRouter(tags=["prediction"])
 
     @router.head("/model", include_in_schema=False)
@@ -21,7 +21,7 @@ def model_routes(engine: Engine, settings: Settings) -> APIRouter:
     )
     async def model() -> ModelInfo:
         """Classes, modalities, input schema, and the metrics on the test rows by subset of modalities."""
-        bundle = engine.bundle
+        bundle = serving.engine.bundle
         manifest = bundle.manifest
         return ModelInfo(
             name=manifest.name,

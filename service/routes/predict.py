@@ -8,45 +8,48 @@ import orjson
 
 from service.asgi import Receive, Scope, Send, WhileConnected, header, read_body, send_json
 from service.bundle.answer import Prediction, answer_of
-from service.bundle.manifest import Manifest
 from service.engine import Engine, Inputs
 from service.errors import ClientError, InvalidInput, UnsupportedMediaType
 from service.metrics import Metrics
 from service.parse import boundary_of, form_inputs, inputs_of, items_of, json_of
 from service.problems import noted
+from service.serving import Serving
 from service.settings import Settings
 
 
 class Asked(NamedTuple):
-    """A prediction to come, the model that makes it, and how many classes the answer shall have."""
+    """A prediction to come, what makes it, and how many classes the answer shall have."""
 
     prediction: Future[Prediction]
-    manifest: Manifest
+    engine: Engine
     top_k: int | None
+
+    def withdraw(self) -> None:
+        """Nobody waits for it any longer."""
+        self.engine.withdraw(self.prediction)
 
 
 class Predict:
     """Answers one sample, sent as JSON or as a form."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
-        self._engine = engine
+    def __init__(self, serving: Serving, settings: Settings) -> None:
+        self._serving = serving
         self._limits = settings.limits
         self.max_body_bytes = settings.max_body_bytes
-        self.withdraw = engine.withdraw
 
     def submit(self, content_type: str | None, query: bytes, body: bytes) -> Asked:
-        """What a whole request asks for; whoever no longer waits for it withdraws its prediction.
+        """What a whole request asks for; whoever no longer waits for it withdraws it.
 
         Raises BadRequest, UnsupportedMediaType, InvalidInput, and what Engine.submit raises.
         """
-        manifest = self._engine.bundle.manifest
+        engine = self._serving.engine
         top_k = top_k_of(query) if query else None
         boundary = boundary_of(content_type)
         if boundary is None:
             inputs = inputs_of(json_of(body, limits=self._limits))
         else:
-            inputs = form_inputs(body, boundary, manifest.modalities, self._limits)
-        return Asked(self._engine.submit(inputs, len(body)), manifest, top_k)
+            inputs = form_inputs(body, boundary, engine.manifest.modalities, self._limits)
+        return Asked(engine.submit(inputs, len(body)), engine, top_k)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         content_type = content_type_of(scope)
@@ -56,28 +59,28 @@ class Predict:
             async with WhileConnected(receive):
                 await asked.prediction
         finally:
-            self.withdraw(asked.prediction)
+            asked.withdraw()
         await send_json(send, answer(asked, scope["request_id"]))
 
 
 def answer(asked: Asked, request_id: str) -> bytes:
     """The body of an answer, once its prediction is there."""
-    given = answer_of(asked.prediction.result(), asked.manifest, request_id=request_id, top_k=asked.top_k)
+    manifest = asked.engine.manifest
+    given = answer_of(asked.prediction.result(), manifest, request_id=request_id, top_k=asked.top_k)
     return orjson.dumps(given)
 
 
 class PredictBatch:
     """Answers many samples, sent as JSON; an item that is wrong gets a problem in its place."""
 
-    def __init__(self, engine: Engine, settings: Settings, metrics: Metrics) -> None:
-        self._engine = engine
+    def __init__(self, serving: Serving, settings: Settings, metrics: Metrics) -> None:
+        self._serving = serving
         self._max_body_bytes = settings.max_body_bytes
         self._limits = settings.limits
         self._max_items = settings.max_items
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        manifest = self._engine.bundle.manifest
         top_k = top_k_of(scope["query_string"])
         if boundary_of(content_type_of(scope)) is not None:
             raise UnsupportedMediaType(
@@ -86,13 +89,14 @@ class PredictBatch:
                 received="multipart/form-data",
             )
         body = await read_body(scope, receive, self._max_body_bytes)
+        engine = self._serving.engine  # not before the body: by then it may be another one
         items = items_of(json_of(body, limits=self._limits), self._max_items)
         async with WhileConnected(receive):
-            predictions = await self._engine.predict_all([inputs_or_error(item) for item in items])
+            predictions = await engine.predict_all([inputs_or_error(item) for item in items])
         results = [
             noted(prediction, scope, self._metrics, fragment=f"#/items/{at}")
             if isinstance(prediction, BaseException)
-            else answer_of(prediction, manifest, request_id=scope["request_id"], top_k=top_k)
+            else answer_of(prediction, engine.manifest, request_id=scope["request_id"], top_k=top_k)
             for at, prediction in enumerate(predictions)
         ]
         await send_json(send, orjson.dumps({"results": results}))

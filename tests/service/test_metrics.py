@@ -118,7 +118,7 @@ def test_values_fall_into_the_buckets_that_the_library_would_put_them_in(bundle:
         for name in ("fusion_weight", "confidence")
     }
     output = batch_of(weights)
-    metrics.observe_batch(output, presence, 0.002)
+    metrics.observe_batch(metrics.series_of(bundle), output, presence, 0.002)
     for column, modality in enumerate(bundle.manifest.modalities):
         for name, values in (("fusion_weight", output.weights), ("confidence", output.confidences)):
             for value in values[presence[:, column], column]:
@@ -166,7 +166,8 @@ def test_each_worker_answers_for_all_of_them(bundle: Bundle, files: list[int]) -
     second.observe_request("/predict", 418, 0.01)  # a status that the first has never seen
     second.count_problem("teapot")
     for metrics in (first, second):
-        metrics.observe_batch(batch_of(np.full((2, 3), 0.25, np.float32)), np.ones((2, 3), bool), 0.002)
+        output = batch_of(np.full((2, 3), 0.25, np.float32))
+        metrics.observe_batch(metrics.series_of(bundle), output, np.ones((2, 3), bool), 0.002)
     first.in_flight.set_function(lambda: 3)
     second.queue_depth.set_function(lambda: 5)
     second.in_flight.set_function(lambda: 4)
