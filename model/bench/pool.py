@@ -5,9 +5,10 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
@@ -25,32 +26,36 @@ class Failure:
 
 @dataclass(slots=True)
 class Worker:
-    """A process that does one task after another, and the task (its place in the queue) that it is at."""
+    """A process that does one task after another; `task` is the one that it is at, by its place."""
 
     process: BaseProcess
     pipe: Connection
     task: int | None = None
+    kin: Hashable = None  # of its last task
 
 
-def run_all(work: Callable[[T], None], tasks: Sequence[T], jobs: int) -> Iterator[tuple[T, Failure | None]]:
-    """Do the tasks in order, `jobs` at a time; each comes out when it is done.
+def run_all(
+    work: Callable[[T], None], tasks: Sequence[T], jobs: int, kin: Callable[[T], Hashable] = id
+) -> Iterator[tuple[T, Failure | None]]:
+    """Do the tasks, `jobs` at a time; each comes out when it is done.
 
-    `work` is a function of a module, and what goes to it can be pickled. What is under way when the
-    iterator is closed is killed.
+    In order, but that tasks of the same `kin` go to the same process, which keeps what they share. `work` is
+    a function of a module, and what goes to it can be pickled. What is under way when the iterator is
+    closed is killed.
     """
-    queue = iter(range(len(tasks)))
+    queue = dict(enumerate(map(kin, tasks)))
     workers: list[Worker] = []
     try:
         workers += [started(work) for _ in range(min(jobs, len(tasks)))]
         for worker in workers:
-            give(worker, tasks, queue)
+            give(worker, tasks, queue, workers)
         while busy := {worker.pipe: worker for worker in workers if worker.task is not None}:
             for pipe in wait(list(busy)):
                 worker = busy[pipe]  # type: ignore[index]  # wait() knows no connections
                 task, outcome = tasks[worker.task or 0], outcome_of(worker)
                 if not worker.process.is_alive():
                     workers[workers.index(worker)] = worker = started(work)
-                give(worker, tasks, queue)
+                give(worker, tasks, queue, workers)
                 yield task, outcome
     finally:
         for worker in workers:
@@ -72,10 +77,14 @@ def started(work: Callable[[T], None]) -> Worker:
     return Worker(process, here)
 
 
-def give(worker: Worker, tasks: Sequence[T], queue: Iterator[int]) -> None:
-    """The worker's next task, if there is one."""
-    worker.task = next(queue, None)
+def give(worker: Worker, tasks: Sequence[T], queue: dict[int, Hashable], workers: Sequence[Worker]) -> None:
+    """The worker's next task, if there is one: of its kin, else of nobody else's, else the first."""
+    others = {each.kin for each in workers if each is not worker and each.task is not None}
+    mine = (task for task, kin in queue.items() if kin == worker.kin)
+    free = (task for task, kin in queue.items() if kin not in others)
+    worker.task = next(chain(mine, free, queue), None)
     if worker.task is not None:
+        worker.kin = queue.pop(worker.task)
         with suppress(BrokenPipeError):  # it has died; its end of the pipe will say so
             worker.pipe.send(tasks[worker.task])
 

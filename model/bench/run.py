@@ -99,7 +99,7 @@ def run_tasks(tasks: Sequence[Task], jobs: int, listener: Listener) -> int:
     Each result is on disk as soon as it is there; beside it, of one that failed, why.
     """
     failures = 0
-    for task, failure in run_all(do, tasks, jobs):
+    for task, failure in run_all(do, tasks, jobs, kin=lambda task: task.cell):
         trace = task.file(task.methods[0]).with_suffix(".failed.txt")
         if failure is None:
             trace.unlink(missing_ok=True)

@@ -14,8 +14,8 @@ def interrupt(signal_name: str, after: int) -> None:
     """Send this process the signal when that many tasks have ended, before the next is waited for."""
     run_all = run.run_all
 
-    def interrupted(*what: Any) -> Iterator[Any]:
-        for done, outcome in enumerate(run_all(*what), 1):
+    def interrupted(*what: Any, **how: Any) -> Iterator[Any]:
+        for done, outcome in enumerate(run_all(*what, **how), 1):
             yield outcome
             if done == after:
                 os.kill(os.getpid(), signal.Signals[signal_name])

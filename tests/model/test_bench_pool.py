@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
+from pathlib import Path
 
 from model.bench.pool import run_all
 
@@ -31,6 +32,16 @@ def test_a_process_that_dies_is_replaced() -> None:
     assert outcomes(signal.raise_signal, [signal.SIGKILL], jobs=2) == {
         signal.SIGKILL: "its process died (SIGKILL)"
     }
+
+
+def test_tasks_of_one_kin_go_to_one_process(tmp_path: Path) -> None:
+    tasks = [f"echo $PPID > {tmp_path}/{kin}-{at}" for at in range(3) for kin in "ab"]
+    for task, failure in run_all(os.system, tasks, 2, kin=lambda task: task[-3]):
+        assert failure is None, task
+    processes = {kin: {path.read_text() for path in tmp_path.glob(f"{kin}-*")} for kin in "ab"}
+    assert len(list(tmp_path.iterdir())) == len(tasks)
+    assert [len(ids) for ids in processes.values()] == [1, 1]
+    assert processes["a"] != processes["b"]
 
 
 def test_without_tasks_there_is_nothing_to_wait_for() -> None:
