@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from service.bundle import Bundle, Output
 from service.cells import Cells
@@ -188,7 +189,9 @@ class Histogram:
     def __init__(self, cells: Cells, family: str, *labels: str) -> None:
         self._values = cells.values
         self.edges = FAMILIES[family].edges
-        self.buckets = [cells.place(family, edge, *labels) for edge in (*map(str, self.edges), INFINITE)]
+        self.buckets = [
+            cells.place(family, edge, *labels) for edge in (*map(floatToGoString, self.edges), INFINITE)
+        ]
         self.sum = cells.place(family, SUM, *labels)
 
     def observe(self, value: float) -> None:
@@ -279,7 +282,7 @@ def metric_of(name: str, family: Family, series: dict[tuple[str, ...], float]) -
     labels = list(family.labels)
     if family.kind == "histogram":
         histogram = HistogramMetricFamily(name, family.tells, labels=labels)
-        edges = [*map(str, family.edges), INFINITE]
+        edges = [*map(floatToGoString, family.edges), INFINITE]
         for key in [key for key in series if key[0] == SUM]:
             counts = accumulate(series.get((edge, *key[1:]), 0.0) for edge in edges)
             histogram.add_metric(key[1:], list(zip(edges, counts, strict=True)), sum_value=series[key])

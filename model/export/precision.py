@@ -63,6 +63,7 @@ def to_int8(path: Path, target: Path, weights: tuple[str, ...], rows: Part) -> N
             graph,
             target,
             Calibration(),
+            op_types_to_quantize=list(LAYERS),  # the ranges of all else are not looked at: some are infinite
             nodes_to_quantize=[node.name for node in layers(graph.graph, weights)],
             per_channel=True,
             reduce_range=True,  # older processors add two products in 16 bits

@@ -124,7 +124,13 @@ def content_type_of(scope: Scope) -> str | None:
 
 def top_k_of(query: bytes) -> int | None:
     """How many classes the answer shall have; None is all. Raises InvalidInput."""
-    given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("top_k")
+    parameters = parse_qs(query.decode("latin-1"), keep_blank_values=True)
+    given = parameters.pop("top_k", None)
+    for unknown in parameters:
+        raise InvalidInput(
+            f"there is no parameter '{unknown:.40}'; there is top_k",
+            parameter=f"{unknown:.40}", expected=["top_k"], received=f"{unknown:.40}",
+        )  # fmt: skip
     if given is None:
         return None
     text = given[-1]

@@ -136,7 +136,7 @@ def test_the_time_of_a_request_falls_into_its_bucket(seconds: float) -> None:
     metrics = Metrics(None)
     metrics.observe_request("/model", 200, seconds)
     for edge in SECONDS:
-        found = value_of(metrics, "tailfuse_request_seconds_bucket", route="/model", le=str(edge))
+        found = value_of(metrics, "tailfuse_request_seconds_bucket", route="/model", le=str(float(edge)))
         assert found == (seconds <= edge)
     assert value_of(metrics, "tailfuse_request_seconds_bucket", route="/model", le="+Inf") == 1
     assert value_of(metrics, "tailfuse_request_seconds_sum", route="/model") == seconds
