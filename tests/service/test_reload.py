@@ -1,0 +1,319 @@
+"""One bundle takes the place of another while requests come in: runs are held, nothing depends on time."""
+
+import asyncio
+import json
+import logging
+import signal
+import threading
+import weakref
+from asyncio import Future
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import AsyncMock
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
+
+from service.app import create_app
+from service.bundle import Bundle, BundleError, open_bundle
+from service.bundle.answer import Prediction, predictions_of
+from service.engine import INLINE_BYTES
+from service.metrics import Metrics
+from service.reload import Reload
+from service.serving import Serving
+from service.settings import Settings
+from service.workers import READY, Supervisor
+from tests.conftest import FakeRuntime
+
+INPUTS: dict[str, Any] = {"clinical": {"age": 61, "pulse": 80, "smoker": False, "site": "face"}}
+BODY = json.dumps({"inputs": INPUTS}).encode()
+LONG = INLINE_BYTES + 1  # a request of so many bytes is read by a thread
+
+
+@pytest.fixture(scope="module")
+def new(next_bundle: Path) -> Bundle:
+    return open_bundle(next_bundle)
+
+
+@pytest.fixture
+def old(bundle: Bundle, runtime: FakeRuntime) -> Bundle:
+    """The tiny bundle, whose runs can be held."""
+    runtime.output_of = bundle.runtime.run
+    return replace(bundle, runtime=runtime)
+
+
+@pytest.fixture
+def settings(tiny_bundle: Path) -> Settings:
+    return Settings(bundle=tiny_bundle)
+
+
+def serving_of(bundle: Bundle, settings: Settings) -> Serving:
+    return Serving(bundle, settings, Metrics(bundle))
+
+
+def own_answer(bundle: Bundle) -> Prediction:
+    """What a bundle itself says about the inputs."""
+    sample = bundle.sample(INPUTS)
+    presence = bundle.collate([sample]).presence
+    return predictions_of(bundle.run([sample]), presence, bundle.manifest.class_names)[0]
+
+
+def test_the_two_versions_answer_differently(bundle: Bundle, new: Bundle) -> None:
+    assert own_answer(bundle) != own_answer(new)
+    assert bundle.sample(INPUTS)["clinical"].tolist() != new.sample(INPUTS)["clinical"].tolist()
+
+
+def test_what_was_taken_before_is_answered_by_the_bundle_that_it_was_read_for(
+    bundle: Bundle, old: Bundle, new: Bundle, runtime: FakeRuntime, settings: Settings
+) -> None:
+    async def scenario() -> None:
+        serving = serving_of(old, settings)
+        runtime.hold()
+        running = serving.engine.submit(INPUTS, 0)
+        await asyncio.to_thread(runtime.begun.wait, 30)
+        queued = [serving.engine.submit(INPUTS, 0) for _ in range(3)]
+        batch = asyncio.create_task(serving.engine.predict_all([INPUTS] * 2))
+        await asyncio.sleep(0)  # its items are with a reader
+        unread = serving.engine.submit(INPUTS, LONG)  # not even that
+        serving.replace(new)
+        # The new one waits for nobody: the old one's run is still held.
+        assert await serving.engine.submit(INPUTS, 0) == own_answer(new)
+        assert await serving.engine.predict_all([INPUTS]) == [own_answer(new)]
+        assert not running.done()
+        runtime.release()
+        pending: list[Future[Prediction]] = [running, *queued, unread]
+        assert await asyncio.gather(*pending) == [own_answer(bundle)] * 5
+        assert await batch == [own_answer(bundle)] * 2
+        await serving.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_stop_waits_for_the_old_bundle_too(
+    bundle: Bundle, old: Bundle, new: Bundle, runtime: FakeRuntime, settings: Settings
+) -> None:
+    async def scenario() -> None:
+        serving = serving_of(old, settings)
+        runtime.hold()
+        pending = serving.engine.submit(INPUTS, 0)
+        await asyncio.to_thread(runtime.begun.wait, 30)
+        serving.replace(new)
+        stop = asyncio.create_task(serving.close())
+        await asyncio.sleep(0)
+        runtime.release()
+        await stop
+        assert pending.result() == own_answer(bundle)
+
+    asyncio.run(scenario())
+
+
+def test_a_caller_who_has_gone_leaves_the_old_bundles_queue(
+    old: Bundle, new: Bundle, runtime: FakeRuntime, settings: Settings
+) -> None:
+    async def scenario() -> None:
+        app = create_app(settings, old)
+        runtime.hold()
+        app.predict.submit(None, b"", BODY)
+        await asyncio.to_thread(runtime.begun.wait, 30)
+        gone = app.predict.submit(None, b"", BODY)
+        app.serving.replace(new)
+        assert value_of(app.metrics, "tailfuse_queue_depth") == 1
+        gone.withdraw()
+        assert value_of(app.metrics, "tailfuse_queue_depth") == 0
+        runtime.release()
+        await app.serving.close()
+        assert runtime.sizes == [1]
+
+    asyncio.run(scenario())
+
+
+def test_an_old_bundle_is_let_go_of(bundle: Bundle, new: Bundle, settings: Settings) -> None:
+    async def scenario() -> None:
+        runtime = FakeRuntime()
+        held = weakref.ref(runtime)
+        serving = serving_of(replace(bundle, runtime=runtime), settings)
+        del runtime
+        await serving.engine.submit(INPUTS, 0)
+        await serving.engine.submit(INPUTS, LONG)
+        serving.replace(new)
+        while serving._closing:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert held() is None  # without the garbage collector
+        await serving.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
+def test_a_request_that_arrives_across_the_change_is_the_new_bundles(
+    bundle: Bundle, new: Bundle, settings: Settings, path: str
+) -> None:
+    async def scenario() -> None:
+        app = create_app(settings, bundle)
+        sent: list[Any] = []
+        body = BODY if path == "/predict" else b'{"items": [%b, %b]}' % (BODY, BODY)
+        halves = [body[:20], body[20:]]
+
+        async def receive() -> Any:
+            if len(halves) == 1:
+                app.serving.replace(new)
+            return {"type": "http.request", "body": halves.pop(0), "more_body": bool(halves)}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": []}
+        await app(scope, receive, send)
+        answer = json.loads(sent[1]["body"])
+        for each in answer.get("results", [answer]):
+            assert each["model"]["version"] == "4"
+            assert list(each["probabilities"]) == own_answer(new).labels
+            assert list(each["probabilities"].values()) == own_answer(new).probabilities
+        await app.serving.close()
+
+    asyncio.run(scenario())
+
+
+def value_of(metrics: Metrics, sample: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(sample, labels)
+
+
+def test_all_pages_show_the_new_bundle(client_of: Any, bundle: Bundle, new: Bundle) -> None:
+    client: TestClient = client_of(bundle)
+    app: Any = client.app
+
+    def shown() -> tuple[Any, Any, set[str], list[dict[str, str]], float]:
+        families = text_string_to_metric_families(client.get("/metrics").text)
+        samples = [sample for family in families for sample in family.samples]
+        return (
+            client.get("/model").json()["version"],
+            client.get("/openapi.json").json()["paths"]["/predict"]["post"]["responses"]["200"]["content"][
+                "application/json"
+            ]["example"]["model"]["version"],
+            {each.labels["label"] for each in samples if each.name == "tailfuse_predictions_total"},
+            [each.labels for each in samples if each.name == "tailfuse_model_info"],
+            next(each.value for each in samples if each.name == "tailfuse_samples_total"),
+        )
+
+    client.post("/predict", content=BODY)
+    info = {"name": "skin-lesions", "version": "3", "device": "cpu"}
+    assert shown() == ("3", "3", {"nv", "mel", "bkl"}, [info], 1)
+    assert client.portal is not None
+    client.portal.call(app.serving.replace, new)
+    assert client.post("/predict", content=BODY).json()["model"]["version"] == "4"
+    # What was counted of the old one's labels stays.
+    assert shown() == ("4", "4", {"nv", "mel", "bkl", "scc"}, [info | {"version": "4"}], 2)
+
+
+def test_one_opens_at_a_time_and_all_who_ask_meanwhile_are_met_by_one_more(
+    bundle: Bundle, new: Bundle, settings: Settings
+) -> None:
+    begun, go, alone = threading.Event(), threading.Event(), threading.Lock()
+    opened = 0
+
+    def open_again() -> Bundle:
+        nonlocal opened
+        assert alone.acquire(blocking=False), "two at once"
+        begun.set()
+        assert go.wait(30)
+        opened += 1
+        alone.release()
+        return new
+
+    async def scenario() -> None:
+        metrics = Metrics(bundle)
+        serving = Serving(bundle, settings, metrics)
+        reload = Reload(serving, metrics, open_again)
+        reload()
+        await asyncio.to_thread(begun.wait, 30)
+        for _ in range(5):
+            reload()
+        go.set()
+        await until(lambda: value_of(metrics, "tailfuse_reloads_total", outcome="ok") == 2)
+        reload()
+        await until(lambda: value_of(metrics, "tailfuse_reloads_total", outcome="ok") == 3)
+        assert opened == 3
+        assert value_of(metrics, "tailfuse_reloads_total", outcome="failed") == 0
+        await serving.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("error", "traces"), [(BundleError("it is damaged"), False), (MemoryError("too much"), True)]
+)
+def test_a_bundle_that_cannot_be_opened_changes_nothing_and_is_one_line_in_the_log(
+    bundle: Bundle, settings: Settings, caplog: pytest.LogCaptureFixture, error: Exception, traces: bool
+) -> None:
+    def open_again() -> Bundle:
+        raise error
+
+    async def scenario() -> None:
+        metrics = Metrics(bundle)
+        serving = Serving(bundle, settings, metrics)
+        Reload(serving, metrics, open_again)()
+        await until(lambda: value_of(metrics, "tailfuse_reloads_total", outcome="failed") == 1)
+        assert serving.engine.bundle is bundle
+        assert await serving.engine.submit(INPUTS, 0) == own_answer(bundle)
+        await serving.close()
+
+    with caplog.at_level(logging.INFO, "tailfuse"):
+        asyncio.run(scenario())
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert record.message == "bundle not loaded; the old one stays"
+    assert vars(record)["reason"] == str(error)
+    assert bool(record.exc_info) is traces
+
+
+class StartingWorker:
+    """A process that is ready when it is let be, and notes its signals; its standard input and output too."""
+
+    pid = 1
+
+    def __init__(self) -> None:
+        self.stdin = self.stdout = self
+        self.may_be_ready = asyncio.Event()
+        self.signals: list[int] = []
+
+    def write(self, orders: bytes) -> None: ...
+
+    async def readline(self) -> bytes:
+        await self.may_be_ready.wait()
+        return READY
+
+    def send_signal(self, number: int) -> None:
+        self.signals.append(number)
+
+
+@pytest.mark.parametrize("times", [0, 1, 3])
+def test_a_worker_that_is_starting_is_told_as_soon_as_it_is_ready(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    async def scenario() -> None:
+        worker = StartingWorker()
+        monkeypatch.setattr("asyncio.create_subprocess_exec", AsyncMock(return_value=worker))
+        supervisor = Supervisor(settings, 0)
+        start = asyncio.create_task(supervisor._start(1))
+        await asyncio.sleep(0)
+        for _ in range(times):
+            supervisor._reload()
+        assert worker.signals == []  # it would die of them
+        worker.may_be_ready.set()
+        await start
+        assert worker.signals == [signal.SIGHUP] * min(times, 1)
+        supervisor._reload()
+        assert worker.signals == [signal.SIGHUP] * (min(times, 1) + 1)
+        supervisor._listeners[1].close()
+
+    asyncio.run(scenario())
+
+
+async def until(met: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not met():
+            await asyncio.sleep(0.001)
