@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+import os
 import signal
 import socket
 import sys
@@ -24,6 +25,7 @@ from service.settings import Settings
 
 # A stop waits this long before it closes connections that are doing nothing: their request may be on its way.
 LINGER_S = 0.1
+STDIN = 0
 
 
 def run(
@@ -107,7 +109,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if hasattr(signal, "SIGHUP"):  # Windows has none
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+            hung_up = on_hangup(self._reload, partial(self.handle_exit, signal.SIGHUP, None))
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
         self._tell_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -135,6 +138,12 @@ class Server(uvicorn.Server):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return protocol
+
+
+def on_hangup(reload: Callable[[], None], stop: Callable[[], None]) -> Callable[[], None]:
+    """What SIGHUP does: it reloads, unless it came because the terminal that this runs in has been closed."""
+    in_terminal = os.isatty(STDIN)
+    return lambda: stop() if in_terminal and not os.isatty(STDIN) else reload()
 
 
 def waiting(listener: socket.socket) -> Iterator[socket.socket]:

@@ -27,7 +27,7 @@ from service.bundle import BundleError
 from service.cells import Cells, new_file
 from service.logs import LOG
 from service.metrics import PUBLISH_S, Metrics, ProcessFigures, forget_levels
-from service.server import drain_s, family_of, listen, open_served, run, url_of
+from service.server import drain_s, family_of, listen, on_hangup, open_served, run, url_of
 from service.settings import Settings
 
 READY = b"ready\n"
@@ -90,7 +90,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(each, self._stop)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, on_hangup(self._reload, self._stop))
         first, problem = await self._start(1)  # one alone, to say only once what is wrong with the bundle
         if problem and not self._stopping.is_set():
             raise BundleError(problem)

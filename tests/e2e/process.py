@@ -37,13 +37,14 @@ class Service:
 
 
 def start_service(
-    bundle: Path, *flags: str, log: Path, program: Sequence[str] = ("-m", "service")
-) -> Service:
+    bundle: Path, *flags: str, log: Path, program: Sequence[str] = ("-m", "service"),
+    stdin: int = subprocess.DEVNULL,
+) -> Service:  # fmt: skip
     """Start a service on a free port, and wait until it says that it has started."""
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, *program, str(bundle), "--port", "0", *flags],
-            stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment(),
+            stdin=stdin, stdout=file, stderr=file, env=environment(),
         )  # fmt: skip
     deadline = time.monotonic() + PATIENCE_S
     while process.poll() is None and time.monotonic() < deadline:

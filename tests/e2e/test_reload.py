@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import shutil
 import signal
 import threading
@@ -257,3 +258,19 @@ def test_a_service_that_was_given_a_folder_takes_what_is_renamed_into_its_place(
     connection = deployment.connection()
     assert asked(connection)["model"]["version"] == "4"
     connection.close()
+
+
+@pytest.mark.parametrize("flags", [(), ("--workers", "2")], ids=["one process", "two workers"])
+def test_a_terminal_that_is_closed_ends_what_ran_in_it(
+    tiny_bundle: Path, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    terminal, inside = pty.openpty()
+    service = start_service(tiny_bundle, *flags, log=tmp_path / "log", stdin=inside)
+    os.close(inside)
+    service.process.send_signal(signal.SIGHUP)  # the terminal is there: a bundle
+    until(
+        lambda: any(line["message"] == "bundle loaded" for line in service.log_lines()),
+        "the bundle was opened again",
+    )
+    os.close(terminal)
+    assert service.stop(signal.SIGHUP) == 0
