@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.bundle import Limits, RuntimeName
 from service.keys import read_keys
 
+EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 ORIGIN = re.compile(r"\*|https?://[^/\s,]+")
 
 
@@ -91,7 +92,7 @@ class Settings(BaseSettings):
     @field_validator("tracing")
     @classmethod
     def _open_telemetry_is_there(cls, wanted: bool) -> bool:
-        if wanted and find_spec("opentelemetry") is None:
+        if wanted and not is_installed(EXPORTER):
             raise ValueError("OpenTelemetry is not installed: pip install 'tailfuse[otel]'")
         return wanted
 
@@ -124,6 +125,14 @@ class Settings(BaseSettings):
         if self.max_items > self.max_queue:
             raise ValueError(f"max_items ({self.max_items}) must not be above max_queue ({self.max_queue})")
         return self
+
+
+def is_installed(module: str) -> bool:
+    """Can it be imported?"""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of a package that it is in
+        return False
 
 
 def is_loopback(host: str) -> bool:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from service.app import create_app
-from service.settings import Settings
+from service.settings import EXPORTER, Settings
 from service.tracing import Tracing, trace_id_of
 from tests.service.conftest import ClientOf
 
@@ -56,7 +56,7 @@ def test_every_request_is_a_line_if_wanted(client_of: ClientOf, caplog: pytest.L
 
 
 def test_a_span_is_the_callers_child() -> None:
-    pytest.importorskip("opentelemetry")
+    pytest.importorskip(EXPORTER)
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -83,7 +83,7 @@ def test_a_span_is_the_callers_child() -> None:
 
 
 def test_spans_go_out_over_http(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("opentelemetry")
+    pytest.importorskip(EXPORTER)
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     names: list[str] = []
