@@ -1,30 +1,25 @@
 """HTTP/1.1 connections. A plain POST /predict is answered right here: no task, no scope, no middleware.
 
 All else is uvicorn's, whose protocol this is: what comes in chunks, before the last answer is out, with an
-Expect or an Origin, a compressed or too long body. On one core and 64 connections that is the difference
-between two thirds of a request's time and a tenth of it.
+Expect or an Origin, a compressed or too long body.
 """
 
 import asyncio
-import time
 from asyncio import Future
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import httptools
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from service.asgi import Scope
 from service.bundle.answer import Prediction
 from service.errors import BadRequest, HeadTooLarge, ReceiveTimeout, ServiceError
+from service.exchange import PATH, Exchange, Known
 from service.front import HUNG_UP, Front, request_id_of
 from service.problems import noted, response_of
-from service.routes.predict import Asked, answer
+from service.routes.predict import answer
 
-Headers = list[tuple[bytes, bytes]]
-
-PATH = "/predict"
 TARGET, TARGET_WITH_QUERY = PATH.encode(), f"{PATH}?".encode()
 UPGRADE = frozenset((b"upgrade", b"connection", b"http2-settings"))
 # With one of these a request is not plain.
@@ -35,46 +30,6 @@ END_OF_HEAD = b"\r\n\r\n"
 MOST_HEADS, MOST_OF_A_HEAD = 512, 4096  # that are remembered, and their bytes
 ONCE = frozenset((b"x-request-id", b"traceparent", b"tracestate"))  # these are never the same twice
 JSON = b"content-type: application/json\r\n"
-
-
-class Known(NamedTuple):
-    """What a head says."""
-
-    headers: Headers
-    query: bytes
-    content_type: str | None
-    length: int  # of the body
-
-
-class NoEvent:
-    """In the place of the event by which uvicorn wakes a task; here there is none."""
-
-    def set(self) -> None: ...
-
-
-class Exchange:
-    """One request and its answer, with what uvicorn asks of the present one."""
-
-    __slots__ = (
-        "asked", "begun", "body", "content_type", "disconnected", "keep_alive", "query", "response_complete",
-        "scope",
-    )  # fmt: skip
-    message_event = NoEvent()
-
-    def __init__(
-        self, headers: Headers, query: bytes, content_type: str | None, request_id: str | None = None
-    ) -> None:
-        self.begun = time.perf_counter()
-        self.scope: Scope = {
-            "method": "POST", "path": PATH, "headers": headers, "request_id": request_id_of(request_id),
-        }  # fmt: skip
-        self.query = query
-        self.content_type = content_type
-        self.body: list[bytes] = []
-        self.asked: Asked | None = None
-        self.keep_alive = True
-        self.disconnected = False
-        self.response_complete = False
 
 
 class Protocol(HttpToolsProtocol):
