@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import signal
 import time
-from pathlib import Path
 
 from model.bench.pool import run_all
 
@@ -34,14 +33,14 @@ def test_a_process_that_dies_is_replaced() -> None:
     }
 
 
-def test_tasks_of_one_kin_go_to_one_process(tmp_path: Path) -> None:
-    tasks = [f"echo $PPID > {tmp_path}/{kin}-{at}" for at in range(3) for kin in "ab"]
-    for task, failure in run_all(os.system, tasks, 2, kin=lambda task: task[-3]):
-        assert failure is None, task
-    processes = {kin: {path.read_text() for path in tmp_path.glob(f"{kin}-*")} for kin in "ab"}
-    assert len(list(tmp_path.iterdir())) == len(tasks)
-    assert [len(ids) for ids in processes.values()] == [1, 1]
-    assert processes["a"] != processes["b"]
+def test_a_process_stays_with_tasks_of_one_kin() -> None:
+    done = [task for task, _ in run_all(math.sqrt, [1.5, 2.5, 1.25, 2.25, 1.0], 1, kin=int)]
+    assert done == [1.5, 1.25, 1.0, 2.5, 2.25]
+
+
+def test_nobody_is_idle_while_tasks_of_anothers_kin_wait() -> None:
+    assert len(outcomes(math.sqrt, [*range(8)], jobs=2)) == 8
+    assert [failure for _, failure in run_all(math.sqrt, [*range(8)], 2, kin=lambda task: 0)] == [None] * 8
 
 
 def test_without_tasks_there_is_nothing_to_wait_for() -> None:

@@ -298,6 +298,15 @@ def test_one_seed_is_never_significant(tmp_path: Path) -> None:
     assert "seeds (1 of 5)" in found[9].aims[0].outcome
 
 
+def test_holes_at_other_ratios_are_counted(tmp_path: Path) -> None:
+    def keep(row: Result) -> bool:
+        return not (row.method == CONCAT and row.set == "pie" and row.ir == 10 and row.seed > 1)
+
+    whole, holed = sections(tmp_path)[9], sections(tmp_path, keep)[9]
+    assert "at ratio 10" not in whole.aims[0].outcome
+    assert re.search(r"\b3 of \d+ combinations of method, set and seed at ratio 10", holed.aims[0].outcome)
+
+
 def test_holes_are_listed(tmp_path: Path) -> None:
     def keep(row: Result) -> bool:
         return not (row.method == CONCAT and row.set == "pie" and row.seed > 1)

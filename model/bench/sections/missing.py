@@ -4,6 +4,7 @@ from model.bench.methods import OURS
 from model.bench.scores import Scores
 from model.bench.sections.headline import ALL_SETS
 from model.bench.sections.section import Aim, Section
+from model.bench.sets import SETS
 from model.bench.tables import Cell, Row, Table, listed
 
 RATIOS = (1, 10, 50, 100)
@@ -37,11 +38,25 @@ def gaps(scores: Scores) -> list[str]:
     ratios = [str(ir) for ir in RATIOS if ir not in scores.ratios]
     if ratios:
         found.append(f"{'ratio' if len(ratios) == 1 else 'ratios'} {listed(ratios)}")
+    for ir in RATIOS:
+        if ir in scores.ratios and ir != scores.headline_ir:
+            found += gaps_at(scores, ir)
     if len(scores.seeds) < SEEDS:
         found.append(f"seeds ({len(scores.seeds)} of {SEEDS})")
     if not scores.baselines:
         found.append("baselines")
     return found
+
+
+def gaps_at(scores: Scores, ir: int) -> list[str]:
+    """What is missing at a ratio that is not the headline's."""
+    bearing = [name for name in scores.full if name in SETS and ir in SETS[name].tails([ir])]
+    methods = [OURS, *scores.baselines]
+    wanted = len(bearing) * len(methods) * len(scores.seeds)
+    there = sum(len(scores.values(name, method, ir=ir)) for name in bearing for method in methods)
+    if there >= wanted:
+        return []
+    return [f"{wanted - there} of {wanted} combinations of method, set and seed at ratio {ir}"]
 
 
 def holes(scores: Scores) -> list[Row]:
