@@ -92,6 +92,7 @@ def most(values: Iterable[float]) -> float:
 def aim(
     title: str, measure: Callable[[], float], limit: float, unit: str = "", *, at_least: bool = False
 ) -> Aim:
+    """An aim and what was measured of it; nothing, if what it takes is not in the results."""
     try:
         return Aim(title, measure(), limit, unit, at_least)
     except NotMeasured:

@@ -31,6 +31,7 @@ async def ask(
 
 
 async def main(path: Path, port: int, connections: int, seconds: float) -> None:
+    """Ask for so long over so many connections, and print what load.lua prints."""
     requests = cycle(read_requests(path))
     took_s: list[float] = []
     errors: Counter[str] = Counter()

@@ -36,6 +36,7 @@ class Figures(NamedTuple):
 
 
 def generator_name() -> str:
+    """The load generator that is used, for the results."""
     return "wrk" if shutil.which("wrk") else "python (wrk is not installed)"
 
 

@@ -31,6 +31,7 @@ class Raw(NamedTuple):
 
 
 def raw_of(bundle: Bundle, workload: Workload) -> Raw:
+    """What a workload costs without a server."""
     samples = islice(cycle(workload.samples), BATCH_SIZE)
     batch = bundle.collate([bundle.sample(json_inputs(sample)) for sample in samples])
     pictures = [sample[IMAGE] for sample in workload.samples if IMAGE in sample]
@@ -44,11 +45,13 @@ def raw_of(bundle: Bundle, workload: Workload) -> Raw:
 
 
 def decode(data: bytes) -> None:
+    """As the service does, by the bare library."""
     width, height = SMALL
     simplejpeg.decode_jpeg(data, "RGB", min_height=height, min_width=width, min_factor=1)
 
 
 def decode_with_pillow(data: bytes) -> None:
+    """All pixels, then scaled."""
     Image.open(io.BytesIO(data)).convert("RGB").resize(SMALL, Image.Resampling.BILINEAR)
 
 

@@ -113,6 +113,7 @@ def commit() -> str:
 
 
 def cpu_model() -> str:
+    """The processor's name, from Linux's /proc."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()

@@ -25,10 +25,12 @@ EVERYWHERE = (OURS, "mosec")  # servers that are measured at all of them; the ot
 
 
 def names(ctx: click.Context, param: click.Parameter, text: str | None) -> list[str]:
+    """A list with commas."""
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
 def numbers(ctx: click.Context, param: click.Parameter, text: str | None) -> list[int]:
+    """The same of whole numbers. Raises click.BadParameter."""
     try:
         return [int(part) for part in names(ctx, param, text)]
     except ValueError:

@@ -42,6 +42,7 @@ def tables(results: Results, workloads: dict[str, Workload], aims: Sequence[Aim]
 
 
 def row(results: Results, name: str, workload: Workload, connections: int, server: str) -> list[str]:
+    """The cells of one server under one load."""
     found, raw = results.median(name, connections, server), results.raw_median(name)
     assert found is not None
     samples = len(workload.requests[0])
@@ -60,6 +61,7 @@ def row(results: Results, name: str, workload: Workload, connections: int, serve
 
 
 def raw_line(results: Results, name: str) -> str:
+    """What one sample costs without a server; empty if that was not measured."""
     raw = results.raw_median(name)
     if raw is None:
         return ""
@@ -71,6 +73,7 @@ def raw_line(results: Results, name: str) -> str:
 
 
 def aim_row(aim: Aim) -> tuple[str, str, str, str]:
+    """The cells of one aim."""
     bound = f"{'at least' if aim.at_least else 'at most'} {aim.limit:.3g} {aim.unit}".rstrip()
     if aim.value is None:
         return aim.title, "not measured", bound, ""

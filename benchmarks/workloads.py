@@ -63,6 +63,7 @@ def workloads_of(bundle: Bundle) -> dict[str, Workload]:
 
 
 def tabular_columns(bundle: Bundle) -> tuple[Column, ...]:
+    """The columns of the bundle's tabular modality."""
     modality = bundle.manifest.modalities[TABULAR]
     assert isinstance(modality, TabularModality)
     return modality.columns

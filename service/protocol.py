@@ -24,6 +24,8 @@ TARGET, TARGET_WITH_QUERY = PATH.encode(), f"{PATH}?".encode()
 UPGRADE = frozenset((b"upgrade", b"connection", b"http2-settings"))
 # With one of these a request is not plain.
 SPECIAL = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"origin"))
+# A longer body is uvicorn's to read: bit by bit, and not before its caller has shown a key.
+PLAIN_BYTES = 256 * 1024
 MAX_OVERHEAD = 64 * 1024  # bytes of a head; or of a body's chunks and trailers, where each
 BODY_BYTE = 8  # byte of the body makes up for some
 END_OF_HEAD = b"\r\n\r\n"
@@ -38,6 +40,7 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._front = cast(Front, config.app)
+        self._longest = min(PLAIN_BYTES, self._front.predict.max_body_bytes)
         self._now = self.loop.time
         self._exchange: Exchange | None = None  # the one that is being answered here
         self._arriving: Exchange | None = None  # the same, while its body arrives
@@ -145,7 +148,7 @@ class Protocol(HttpToolsProtocol):
         if len(headers) != len(self.headers) or not SPECIAL.isdisjoint(headers):
             return None
         length = headers.get(b"content-length", b"")
-        if not length.isdigit() or len(length) > 18 or int(length) > self._front.predict.max_body_bytes:
+        if not length.isdigit() or len(length) > 18 or int(length) > self._longest:
             return None
         exchange = Exchange(
             self.headers,
@@ -278,7 +281,8 @@ class Protocol(HttpToolsProtocol):
             return
         scope = {"method": "", "path": "", "headers": [], "request_id": request_id_of(None)}
         response = response_of(noted(error, scope, self._front.metrics))
-        if self.cycle is None or self.cycle.response_complete:
+        nothing_before = self.cycle is None or self.cycle.response_complete
+        if nothing_before or self._arriving is not None:
             self.transport.write(
                 STATUS_LINE[response.status_code] + b"connection: close\r\n" + self._defaults()
                 + lines_of(response) + b"content-length: %d\r\n\r\n" % len(response.body) + response.body

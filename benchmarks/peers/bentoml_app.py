@@ -13,6 +13,8 @@ from benchmarks.peers.answering import MAX_BATCH_SIZE, Answer, answers_of, bundl
 
 @bentoml.service(workers=1, traffic={"timeout": 60}, logging={"access": {"enabled": False}})
 class Fused:
+    """The service, in BentoML's words."""
+
     def __init__(self) -> None:
         self.bundle = bundle_to_serve()
 

@@ -19,6 +19,8 @@ TYPES = {"number": float, "boolean": bool, "category": str}
 
 
 class Strict(BaseModel):
+    """Unknown keys are refused, as the service does."""
+
     model_config = ConfigDict(extra="forbid")
 
 

@@ -13,11 +13,15 @@ from service.bundle import Sample, ServiceError
 
 
 class Asked(NamedTuple):
+    """The samples of one request; `many`: it was a batch."""
+
     samples: list[Sample]
     many: bool
 
 
 class Fused(litserve.LitAPI):  # type: ignore[misc]
+    """The service, in LitServe's words."""
+
     def setup(self, device: str) -> None:
         self.bundle = bundle_to_serve()
 

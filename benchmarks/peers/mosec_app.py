@@ -16,11 +16,15 @@ from service.bundle import Sample, ServiceError
 
 
 class Asked(NamedTuple):
+    """The samples of one request; `many`: it was a batch."""
+
     samples: list[Sample]
     many: bool
 
 
 class Fused(Worker):  # type: ignore[misc]
+    """The service, in mosec's words."""
+
     def __init__(self) -> None:
         super().__init__()
         self.bundle = bundle_to_serve()

@@ -10,6 +10,7 @@ from service.bundle import Bundle
 from tests.e2e.asking import as_json, assert_answers
 from tests.e2e.process import PATIENCE_S, Service, start_service
 from tests.hostile.pictures import art, file_of
+from tests.hostile.wire import Wire
 
 HONEST: dict[str, Any] = {
     "image": file_of(art(7)),
@@ -42,3 +43,16 @@ def honest(client: httpx2.Client, bundle: Bundle) -> Callable[[], None]:
         assert_answers(client.post("/predict", json=as_json(HONEST)).json(), bundle, HONEST)
 
     return ask
+
+
+@pytest.fixture
+def nobody_is_harmed(honest: Callable[[], None]) -> Iterator[None]:
+    """When the test is done, somebody honest is answered."""
+    yield
+    honest()
+
+
+@pytest.fixture
+def wire(service: Service) -> Iterator[Wire]:
+    with Wire(service) as wire:
+        yield wire
