@@ -1,0 +1,73 @@
+"""A trained bundle and another version of it, services that answer with them, Prometheus, and traffic.
+
+with traffic(service) as callers:            # as_ever: samples in the training's shares
+    callers.mood = noisy_pictures            # the camera goes bad
+prometheus = scrape(service.url, rule_files=[...])
+prometheus.query("tailfuse_ready")
+"""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.bundle import MANIFEST
+from tests.e2e.asking import Inputs
+from tests.e2e.conftest import bundle_folder, quickstart, raw_values, run, start
+from tests.monitoring.prometheus import Prometheus, start_prometheus
+from tests.monitoring.traffic import Traffic
+
+__all__ = ["bundle_folder", "quickstart", "run", "start"]  # fixtures of tests/e2e
+
+
+@pytest.fixture(scope="session")
+def next_version(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same bundle under version 2."""
+    return version_of(bundle_folder, "2", tmp_path_factory.mktemp("bundles") / "next")
+
+
+def version_of(bundle: Path, version: str, folder: Path) -> Path:
+    """A copy of a bundle that calls itself another version."""
+    shutil.copytree(bundle, folder)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"version": version}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def rows(quickstart: Path, bundle_folder: Path) -> tuple[list[Inputs], list[float]]:
+    """The test rows' raw values, and how often each is sent: classes as frequent as in training."""
+    return rows_of(quickstart, bundle_folder)
+
+
+def rows_of(quickstart: Path, bundle: Path) -> tuple[list[Inputs], list[float]]:
+    classes = json.loads((bundle / MANIFEST).read_text())["classes"]
+    share = {each["name"]: each["train_count"] for each in classes}
+    with (quickstart / "table.csv").open(newline="") as file:
+        table = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    return [raw_values(row, quickstart) for row in table], [share[row["digit"]] for row in table]
+
+
+@pytest.fixture
+def traffic(rows: tuple[list[Inputs], list[float]]) -> Callable[..., Traffic]:
+    """`with traffic(service, per_second=…, mood=…) as callers`."""
+    return lambda service, **options: Traffic(service.url, *rows, **options)
+
+
+@pytest.fixture
+def scrape(tmp_path: Path) -> Iterator[Callable[..., Prometheus]]:
+    """Starts a Prometheus that scrapes these URLs: `scrape(url, …, scrape_s=1, rule_files=…)`."""
+    started: list[Prometheus] = []
+
+    def begin(*urls: str, **options: Any) -> Prometheus:
+        targets = [url.removeprefix("http://") for url in urls]
+        started.append(start_prometheus(tmp_path / f"prometheus-{len(started)}", targets, **options))
+        return started[-1]
+
+    yield begin
+    for each in started:
+        each.stop()
