@@ -13,7 +13,7 @@ from model.data.part import Dataset, Part
 from model.network.build import AnyNetwork, build_encoders
 from model.network.encoders.pretrained import Pretrained
 from model.network.frozen import backbone_features, with_features
-from model.network.tensors import tensors_of
+from model.network.tensors import output_of, tensors_of
 from model.spec.schema import Spec
 from model.training.fit import fit_held_out, train_stages
 from service.bundle import Batch, Output
@@ -59,7 +59,7 @@ def train_columns(method: str, spec: Spec, dataset: Dataset) -> Trained:
 @torch.inference_mode()
 def answer(network: AnyNetwork, batch: Batch) -> Output:
     """What the network itself answers."""
-    return Output(*(each.numpy() for each in network(*tensors_of(batch))))
+    return output_of(network(*tensors_of(batch)))
 
 
 def encoders_of(network: AnyNetwork) -> dict[str, nn.Module]:

@@ -15,9 +15,18 @@ from model.data.part import Part
 from model.errors import ExportError
 from model.evaluation.evaluate import subset_name, subsets
 from model.network.build import AnyNetwork
-from model.network.network import Answer
-from model.network.tensors import tensors_of
-from service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Manifest, Output, input_names, open_graph
+from model.network.network import Answer, Network
+from model.network.tensors import output_of, tensors_of
+from service.bundle import (
+    DISAGREEMENT,
+    GRAPHS,
+    OUTPUT_NAMES,
+    Batch,
+    Manifest,
+    Output,
+    input_names,
+    open_graph,
+)
 
 TOLERANCE = 1e-4
 LOG_PRIOR = "network.log_prior"  # `tailfuse adapt` sets it in both graphs; no modality has a dot in its name
@@ -30,12 +39,12 @@ class Graph(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, presence: Tensor, *flat: Tensor) -> Answer:
+    def forward(self, presence: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
         names = self.network.modalities
         inputs = dict(zip(names, flat[0::2], strict=True))
         rows = dict(zip(names, flat[1::2], strict=True))
         answer: Answer = self.network(inputs, rows, presence)
-        return answer
+        return tuple(each for each in answer if each is not None)
 
 
 def export_graphs(network: AnyNetwork, example: Part, folder: Path) -> None:
@@ -74,7 +83,7 @@ def export_onnx(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> None:
             dynamo=True,
             dynamic_shapes=(shapes[0], tuple(shapes[1:])),
             input_names=input_names(graph.network.modalities),
-            output_names=list(OUTPUT_NAMES),
+            output_names=output_names(graph.network),
             external_data=False,
             verbose=False,
         )
@@ -112,7 +121,12 @@ def save_torchscript(module: torch.jit.ScriptModule, path: Path) -> None:
 @torch.no_grad()
 def eager(network: AnyNetwork, batch: Batch) -> Output:
     """What the network itself answers."""
-    return Output(*(each.numpy() for each in network(*tensors_of(batch))))
+    return output_of(network(*tensors_of(batch)))
+
+
+def output_names(network: AnyNetwork) -> list[str]:
+    """The graph's outputs, in the order of its answer."""
+    return [*OUTPUT_NAMES, *([DISAGREEMENT] if isinstance(network, Network) else [])]
 
 
 def check_parity(network: AnyNetwork, folder: Path, manifest: Manifest, example: Part) -> dict[str, float]:
@@ -130,7 +144,7 @@ def check_parity(network: AnyNetwork, folder: Path, manifest: Manifest, example:
             for size in (1, 2, len(part)):
                 batch = part.first(size).batch()
                 expected, answered = eager(network, batch), opened.run(batch)
-                for field in OUTPUT_NAMES:
+                for field in output_names(network):
                     a, b = getattr(expected, field), getattr(answered, field)
                     difference = float(np.abs(a - b).max()) if a.shape == b.shape else np.inf
                     if not difference <= TOLERANCE:

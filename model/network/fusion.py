@@ -12,6 +12,7 @@ held-out rows. A modality that loses its weight loses its vote and fades out of 
 nothing real is left, the answer says that it knows nothing.
 """
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple, cast
 
@@ -45,12 +46,12 @@ class Vote(nn.Module):
         return F.log_softmax(self.powers[0] * log_p + self.powers[1] * densities, dim=-1) / self.unit
 
 
-def all_votes(votes: Iterable[nn.Module], log_p: Tensor, densities: Tensor) -> Tensor:
-    """Each modality's vote: (B, M, C), (B, M, C) -> (B, M, C)"""
+def all_votes(votes: Iterable[nn.Module], log_p: Tensor, densities: Tensor) -> tuple[Tensor, Tensor]:
+    """Each modality's vote, and the calibrated log-probabilities it is made of: (B, M, C) each"""
     each = [cast(Vote, vote) for vote in votes]
     powers = torch.stack([vote.powers for vote in each])
-    said = F.log_softmax(powers[:, :1] * log_p + powers[:, 1:] * densities, dim=-1)
-    return said / torch.stack([vote.unit for vote in each])[:, None]
+    own = F.log_softmax(powers[:, :1] * log_p + powers[:, 1:] * densities, dim=-1)
+    return own / torch.stack([vote.unit for vote in each])[:, None], own
 
 
 class Trust(NamedTuple):
@@ -113,6 +114,18 @@ def subset_sizes(n_modalities: int, n_subsets: int) -> Tensor:
     if n_modalities > MOST_WITH_SUBSETS:
         return torch.arange(n_subsets, dtype=torch.float32)
     return torch.tensor([float(index.bit_count()) for index in range(n_subsets)])
+
+
+def disagreement(own: Tensor, weights: Tensor) -> Tensor:
+    """How far the modalities' own answers differ, in bits: (B, M, C) log-probabilities, (B, M) -> (B,)
+
+    Their Jensen-Shannon divergence (Lin 1991) under the fusion weights: 0 if all say the same, or one is
+    alone; 1 if two that weigh the same are sure of different classes.
+    """
+    weighted = weights[:, :, None] * own.exp()
+    mean = weighted.sum(1)
+    apart = (weighted * own).sum((1, 2)) - (mean * mean.clamp(min=1e-12).log()).sum(-1)
+    return apart.clamp(min=0.0) / math.log(2)
 
 
 def modulation(weights: Tensor, presence: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from model.network.confidence import ConfidenceNetwork, all_doubts, statistics
 from model.network.experts import aggregate
-from model.network.fusion import Fusion, Vote, all_votes, modulation
+from model.network.fusion import Fusion, Vote, all_votes, disagreement, modulation
 from model.network.generative import Generative
 from model.network.head import losses_alone, make_heads
 from model.network.joint import JointBranch
@@ -38,11 +38,12 @@ class Seen(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What is asked for."""
+    """What is asked for. Where modalities have no answers of their own they cannot disagree."""
 
     probabilities: Tensor  # (B, C)
     weights: Tensor  # (B, M)
     confidences: Tensor  # (B, M)
+    disagreement: Tensor | None = None  # (B,), in bits
 
 
 class Network(nn.Module):
@@ -114,7 +115,7 @@ class Network(nn.Module):
         return cast(ConfidenceNetwork, self.confidences[self.modalities.index(name)])
 
     def forward(self, inputs: Rows, rows: Rows, presence: Tensor) -> Answer:
-        """A ragged batch -> probabilities, weights, confidences.
+        """A ragged batch -> probabilities, weights, confidences, disagreement.
 
         inputs[m] (n_m, ...), rows[m] (n_m,) the sample of each, presence (B, M) bool.
         """
@@ -122,10 +123,11 @@ class Network(nn.Module):
         real, right = all_doubts(self.confidences, seen)
         trust = self.fusion.trust(real, right, presence)
         joint = aggregate(self.joint(embeddings, modulation(trust.weights, presence)))
-        votes = all_votes(self.votes, log_p, densities)
+        votes, own = all_votes(self.votes, log_p, densities)
         log_p = self.fusion.log_probabilities(votes, joint, trust, presence)
         confidences = (real.sigmoid() * right.sigmoid()).masked_fill(~presence, 0.0)
-        return Answer((log_p + self.log_prior).softmax(-1), trust.weights, confidences)
+        probabilities = (log_p + self.log_prior).softmax(-1)
+        return Answer(probabilities, trust.weights, confidences, disagreement(own, trust.weights))
 
     def look_at_all(self, inputs: Rows, rows: Rows, size: int) -> Seen:
         """What is seen of a whole ragged batch, laid at its samples: (B, M, ...) each, absent slots 0.

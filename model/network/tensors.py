@@ -1,11 +1,12 @@
-"""Ragged batches as tensors on a device."""
+"""Ragged batches as tensors on a device, and answers as arrays."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from service.bundle import Batch
+from model.network.network import Answer
+from service.bundle import Batch, Output
 
 
 class Tensors(NamedTuple):
@@ -23,3 +24,8 @@ def tensors_of(batch: Batch, device: torch.device | str = "cpu") -> Tensors:
         {name: torch.from_numpy(rows).to(device) for name, rows in batch.rows.items()},
         torch.from_numpy(batch.presence).to(device),
     )
+
+
+def output_of(answer: Answer) -> Output:
+    """An answer's tensors as arrays."""
+    return Output(*(each.cpu().numpy() for each in answer if each is not None))

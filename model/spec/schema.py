@@ -24,7 +24,7 @@ from pydantic_core import ErrorDetails
 from model.errors import SpecError
 from model.spec.document import Key, read_document
 from model.spec.spelling import did_you_mean
-from service.bundle import OUTPUT_NAMES
+from service.bundle import DISAGREEMENT, OUTPUT_NAMES
 
 
 class Frozen(BaseModel):
@@ -47,14 +47,14 @@ def _columns(value: Any) -> Any:
 
 def _modality_name(name: str) -> str:
     if (
-        name in ("presence", *OUTPUT_NAMES)
+        name in ("presence", *OUTPUT_NAMES, DISAGREEMENT)
         or not name.replace("_", "").isalnum()
         or not name.isascii()
         or not name[0].isalpha()
     ):
         raise ValueError(
             "a modality's name is letters, digits and _, begins with a letter, and is none of "
-            f"presence, {', '.join(OUTPUT_NAMES)}"
+            f"presence, {', '.join(OUTPUT_NAMES)}, {DISAGREEMENT}"
         )
     return name
 

@@ -1,7 +1,7 @@
 """Open and run a bundle: no web, no torch. The one room of the service that `model` knows."""
 
 from service.bundle.answer import Prediction, answer_of, predictions_of
-from service.bundle.batch import OUTPUT_NAMES, Batch, Output, Sample, collate, input_names
+from service.bundle.batch import DISAGREEMENT, OUTPUT_NAMES, Batch, Output, Sample, collate, input_names
 from service.bundle.bundle import Bundle, features_by_modality, open_bundle, open_graph
 from service.bundle.features import Features, features_of, input_schema
 from service.bundle.files import GRAPHS, MANIFEST, pack, read_manifest, sha256, written_whole
@@ -11,6 +11,7 @@ from service.bundle.runtime import Runtime, RuntimeName
 from service.errors import BundleError, InvalidInput, ServiceError
 
 __all__ = [
+    "DISAGREEMENT",
     "GRAPHS",
     "MANIFEST",
     "OUTPUT_NAMES",

@@ -39,12 +39,14 @@ class Output:
     probabilities: NDArray[np.float32]  # (B, C)
     weights: NDArray[np.float32]  # (B, M)
     confidences: NDArray[np.float32]  # (B, M)
+    disagreement: NDArray[np.float32] | None = None  # (B,), in bits, of the modalities' own answers
 
     def __len__(self) -> int:
         return len(self.probabilities)
 
 
-OUTPUT_NAMES = ("probabilities", "weights", "confidences")
+OUTPUT_NAMES = ("probabilities", "weights", "confidences")  # of every graph
+DISAGREEMENT = "disagreement"  # of those whose modalities have answers of their own
 
 
 def input_names(modalities: Sequence[str]) -> list[str]:

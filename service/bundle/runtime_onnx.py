@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.bundle.batch import OUTPUT_NAMES, Batch, Output
+from service.bundle.batch import DISAGREEMENT, OUTPUT_NAMES, Batch, Output
 from service.errors import BundleError
 
 # What runs the nodes of a graph, most wanted first; each takes those that the ones before it cannot run.
@@ -43,10 +43,12 @@ class OnnxRuntime:
                 f"device '{device}': onnxruntime could not start {providers[0][0]}, only "
                 f"{', '.join(started)}; are the GPU's driver and the libraries of this onnxruntime there?"
             )
+        told = {each.name for each in self._session.get_outputs()}
+        self._outputs = [*OUTPUT_NAMES, *({DISAGREEMENT} & told)]
         self.device = device
 
     def run(self, batch: Batch) -> Output:
-        return Output(*self._session.run(OUTPUT_NAMES, batch.feed()))
+        return Output(*self._session.run(self._outputs, batch.feed()))
 
 
 def providers_of(device: str, available: Sequence[str]) -> list[Provider]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from model.network.fusion import MOST_WITH_SUBSETS, Fusion, Trust, Vote, modulation
+from model.network.fusion import MOST_WITH_SUBSETS, Fusion, Trust, Vote, disagreement, modulation
 
 
 def fusion_of(
@@ -221,3 +221,25 @@ def test_an_unfitted_vote_is_that_of_the_softmax_experts() -> None:
     log_p = torch.randn(5, 3).log_softmax(-1)
     torch.testing.assert_close(Vote()(log_p, 1e6 * torch.randn(5, 3)), log_p)
     assert Vote()(log_p[:0], log_p[:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("own", "weights", "bits"),
+    [
+        ([[1.0, 0.0], [0.0, 1.0]], [0.5, 0.5], 1.0),
+        ([[1.0, 0.0], [0.0, 1.0]], [0.25, 0.75], 0.811278),  # the entropy of 1 to 3
+        ([[0.7, 0.3], [0.7, 0.3]], [0.4, 0.6], 0.0),
+        ([[0.7, 0.3], [0.1, 0.9]], [1.0, 0.0], 0.0),  # the other has no say, or is absent
+        ([[0.9, 0.1], [0.5, 0.5]], [0.5, 0.5], 0.146793),  # H(0.7) - (H(0.9) + H(0.5)) / 2
+    ],
+)
+def test_disagreement_in_bits_by_hand(own: list, weights: list, bits: float) -> None:
+    answers = torch.tensor([own]).clamp(min=1e-30).log()
+    assert float(disagreement(answers, torch.tensor([weights]))) == pytest.approx(bits, abs=1e-5)
+
+
+@given(rows=st.lists(st.lists(st.floats(-30, 30), min_size=6, max_size=6), min_size=1, max_size=5))
+def test_disagreement_lies_between_none_and_the_bits_that_name_a_modality(rows: list) -> None:
+    answers = torch.tensor(rows).view(-1, 3, 2).log_softmax(-1)
+    bits = disagreement(answers, torch.full((len(rows), 3), 1 / 3))
+    assert ((bits >= 0) & (bits <= log(3) / log(2) + 1e-5)).all()
