@@ -19,7 +19,7 @@ from model.network.frozen import backbone_features
 from model.network.network import Network, Seen
 from model.network.tensors import tensors_of
 from model.training.damage import damage
-from service.bundle.manifest import Modality
+from service.bundle.manifest import ImageModality, Modality
 
 HELD_OUT_ROWS, GENERATIVE_ROWS = 4000, 2000  # more tell no more
 DAMAGED_COPIES, DAMAGED_PICTURES, FEW_PICTURES = 4, 1000, 50
@@ -107,16 +107,24 @@ def evidence_of(
     """All held-out rows of one modality, clean and damaged; None if there are none.
 
     Damaged are DAMAGED_COPIES of each row, or if these rows are a frozen encoder's, its share of `features`.
+    Damaged pictures are also shown to the final network, the first one: black is one single point to a
+    network, and of where that lies in another the fold networks tell nothing. (Of damaged numbers, which
+    are many points, they tell enough; to see twice as many cost 0.2 points of accuracy.)
     """
     generator = torch.Generator().manual_seed(seed)
+    final = held_out[0].network
+    copies = 0 if name in features else DAMAGED_COPIES
     clean, damaged, labels = [], [], []
     for at, (network, part) in enumerate(held_out):
         for piece in part.only([name]).batches(256):
             rows = tensors_of(piece.batch()).inputs[name]
             clean.append(look(network, name, rows.to(device)))
             labels.append(torch.from_numpy(piece.labels))
-            for _ in range(0 if name in features else DAMAGED_COPIES):
-                damaged.append(look(network, name, damage(rows, modality, generator).to(device)))
+            for _ in range(copies):
+                broken = damage(rows, modality, generator).to(device)
+                damaged.append(look(network, name, broken))
+                if isinstance(modality, ImageModality) and network is not final:
+                    damaged.append(look(final, name, broken))
         if name in features:
             damaged.append(look(network, name, features[name][at :: len(held_out)].to(device)))
     if not labels:

@@ -8,6 +8,7 @@ import torch
 
 from model.data.part import Part
 from model.network.encoders.mlp import Mlp
+from model.network.encoders.small_cnn import SmallCnn
 from model.network.generative import Generative
 from model.network.long_tail import experts
 from model.network.network import Network
@@ -23,10 +24,13 @@ from model.training.held_out import (
     own_class,
     some_of,
 )
-from service.bundle.manifest import BooleanColumn, TabularModality
+from service.bundle.manifest import BooleanColumn, ImageModality, TabularModality
 
 CPU = torch.device("cpu")
 TWO_NUMBERS = TabularModality(columns=(BooleanColumn(name="a"), BooleanColumn(name="b")), width=2)
+
+
+PICTURE = ImageModality(column="p", height=8, width=8, channels=1)
 
 
 def part_of(labels: list[int], *names: str) -> Part:
@@ -104,6 +108,19 @@ def test_evidence_is_of_clean_and_damaged_rows_with_classes_alike() -> None:
     assert float(evidence.weight.mean()) == pytest.approx(1.0)
     rare = evidence.labels == 1
     assert float(evidence.weight[rare].sum()) == pytest.approx(float(evidence.weight[~rare].sum()))
+
+
+def test_damaged_pictures_are_shown_to_the_final_network_too() -> None:
+    encoder = SmallCnn(PICTURE, width=8, dropout=0.0, input_dropout=0.0)
+    tail = experts(torch.ones(2), (0.0, 1.0))
+    final = Network({"one": encoder}, width=8, n_classes=2, tail=tail, dropout=0.0).eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 1, 8, 8)).astype(np.uint8)
+    part = Part({"one": pixels}, {"one": np.arange(6)}, np.arange(6) % 2)
+    held_out = [HeldOut(final, part), HeldOut(copy.deepcopy(final), part)]
+    evidence = evidence_of(held_out, "one", PICTURE, {}, seed=0, device=CPU)
+    assert evidence is not None
+    assert len(evidence.clean.log_p) == 12
+    assert len(evidence.damaged.log_p) == (6 + 12) * DAMAGED_COPIES
 
 
 def test_damaged_features_are_shared_out_among_the_networks() -> None:
