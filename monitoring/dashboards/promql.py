@@ -1,0 +1,103 @@
+"""The few shapes of query that the dashboards are made of. Metric names are those of docs/MONITORING.md."""
+
+WINDOW = "$__rate_interval"
+BUNDLE = "model,version"
+PROCESS_WIDE = (  # families that know an instance, but neither model nor version
+    "process_", "tailfuse_batch_size", "tailfuse_gpu_", "tailfuse_queue_depth", "tailfuse_ready", "tailfuse_rejected",
+    "tailfuse_reloads", "tailfuse_request", "tailfuse_stage_seconds", "tailfuse_worker",
+)  # fmt: skip
+
+
+def select(metric: str, where: str = "") -> str:
+    """The series of a metric that the dashboard's variables choose; `where` are further matchers."""
+    chosen = ['instance=~"$instance"']
+    if not metric.startswith(PROCESS_WIDE):
+        chosen = ['model=~"$model"', 'version=~"$version"', *chosen]
+    return f"{metric}{{{','.join([*chosen, where] if where else chosen)}}}"
+
+
+def total(expr: str, by: str = "", how: str = "sum") -> str:
+    """One aggregation, by labels or over all."""
+    return f"{how} by ({by}) ({expr})" if by else f"{how}({expr})"
+
+
+def rate(metric: str, by: str = "", where: str = "", window: str = WINDOW) -> str:
+    """Events a second."""
+    return total(f"rate({select(metric, where)}[{window}])", by)
+
+
+def increase(metric: str, by: str = "", where: str = "", window: str = "$__range") -> str:
+    """Events in the window; what is looked at, if none is given."""
+    return total(f"increase({select(metric, where)}[{window}])", by)
+
+
+def mean(histogram: str, by: str = "", where: str = "", window: str = WINDOW) -> str:
+    """Mean of what a histogram observed."""
+    return (
+        f"{rate(f'{histogram}_sum', by, where, window)} / {rate(f'{histogram}_count', by, where, window)}"
+    )
+
+
+def quantile(q: float, histogram: str, by: str = "", where: str = "") -> str:
+    """A quantile of what a histogram observed."""
+    return f"histogram_quantile({q}, {rate(f'{histogram}_bucket', f'{by},le' if by else 'le', where)})"
+
+
+def share(part: str, whole: str, by: str) -> str:
+    """Each series of `part` by the one of `whole` that has the same labels `by`."""
+    return f"({part}) / on ({by}) group_left () ({whole})"
+
+
+def presence() -> str:
+    """Share of the samples that had the modality, by bundle and modality."""
+    return share(
+        rate("tailfuse_modality_present_total", f"{BUNDLE},modality"),
+        rate("tailfuse_samples_total", BUNDLE),
+        BUNDLE,
+    )
+
+
+def against_reference(observed: str, reference: str) -> str:
+    """By modality: observed by what the bundle's evaluated rows had; of several bundles the lowest."""
+    by = f"{BUNDLE},modality"
+    return f"min by (modality) (({observed}) / on ({by}) {total(select(reference), by, 'max')})"
+
+
+def weight_health() -> str:
+    """Mean fusion weight by its reference: 1 is as evaluated, 0 is a modality that counts for nothing."""
+    return against_reference(mean("tailfuse_fusion_weight", f"{BUNDLE},modality"), "tailfuse_reference_weight")
+
+
+def presence_health() -> str:
+    """Presence by its reference: 1 is as evaluated, 0 is a modality that does not come any more."""
+    return against_reference(presence(), "tailfuse_reference_presence")
+
+
+def class_shares(window: str, by: str = f"{BUNDLE},label") -> str:
+    """Share of the answers that named a class."""
+    return share(
+        increase("tailfuse_predictions_total", by, window=window),
+        increase("tailfuse_predictions_total", BUNDLE, window=window),
+        BUNDLE,
+    )
+
+
+def training_shares(by: str = f"{BUNDLE},label") -> str:
+    """Share of the training rows that had a class."""
+    return total(select("tailfuse_class_training_share"), by, "max")
+
+
+def shot_shares(window: str) -> str:
+    """Share of the answers that named a class of many, medium or few shots, by bundle and shot."""
+    shot = f"({training_shares(f'{BUNDLE},label,shot')} >= bool 0)"  # 1, with the class's shot
+    named = increase("tailfuse_predictions_total", f"{BUNDLE},label", window=window)
+    parts = f"sum by ({BUNDLE},shot) ({named} * on ({BUNDLE},label) group_right () {shot})"
+    return share(parts, increase("tailfuse_predictions_total", BUNDLE, window=window), BUNDLE)
+
+
+def class_drift(window: str) -> str:
+    """PSI of the answers' classes against the training shares, by bundle; shares are at least 0.0001."""
+    now = f"clamp_min({class_shares(window)}, 0.0001)"
+    then = f"clamp_min({training_shares()}, 0.0001)"
+    on = f"on ({BUNDLE},label)"
+    return f"sum by ({BUNDLE}) (({now} - {on} {then}) * {on} ln({now} / {on} {then}))"
