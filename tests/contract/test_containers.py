@@ -59,7 +59,7 @@ def test_hadolint_has_nothing_to_say() -> None:
 
 
 def test_prometheus_scrapes_the_service_at_its_port() -> None:
-    config = yaml.safe_load((ROOT / "docker" / "prometheus.yml").read_text())
+    config = yaml.safe_load((ROOT / "monitoring" / "prometheus" / "prometheus.yml").read_text())
     (job,) = config["scrape_configs"]
     port = Settings.model_fields["port"].default
     assert job["static_configs"] == [{"targets": [f"service:{port}"]}]
