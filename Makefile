@@ -5,7 +5,7 @@ BIN := .venv/bin
 FUZZ_SECONDS ?= 60
 SECONDS ?= 180
 
-.PHONY: help demo test test-base check openapi fuzz soak bench-serve clean
+.PHONY: help demo test test-base check openapi dashboards dashboard-pictures fuzz soak bench-serve clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,12 @@ check: .venv/dev  ## Format, lint, types, and who may import whom.
 
 openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
 	$(BIN)/python -m service.openapi_file
+
+dashboards: .venv/dev  ## Write Grafana's dashboards anew: monitoring/grafana/dashboards/.
+	$(BIN)/python -m monitoring.dashboards
+
+dashboard-pictures: .venv/dev  ## Draw them from a live run of six minutes: docs/monitoring/.
+	$(BIN)/python -m tests.monitoring.pictures
 
 bench-serve: .venv/train .venv-bench/peers  ## Measure the service beside other servers; see benchmarks/README.md.
 	@$(BIN)/python -m benchmarks.serve $(ARGS)

@@ -3,21 +3,250 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from grafana_foundation_sdk.builders import bargauge, common, dashboard, heatmap, prometheus, stat, statetimeline, table, timeseries
-from grafana_foundation_sdk.models.common import (
-    BarGaugeDisplayMode, BigValueColorMode, BigValueGraphMode, BigValueTextMode, GraphGradientMode, GraphThresholdsStyleMode,
-    LegendDisplayMode, LegendPlacement, SortOrder, StackingMode, TooltipDisplayMode, VisibilityMode, VizOrientation,
+from grafana_foundation_sdk.builders import (
+    barchart,
+    bargauge,
+    common,
+    dashboard,
+    heatmap,
+    prometheus,
+    stat,
+    statetimeline,
+    table,
+    timeseries,
 )
+from grafana_foundation_sdk.models import common as look
 from grafana_foundation_sdk.models.dashboard import (
-    DataSourceRef, DataTransformerConfig, DynamicConfigValue, FieldColorModeId, Threshold, ThresholdsMode, ValueMap,
-    ValueMappingResult,
+    DataSourceRef,
+    DataTransformerConfig,
+    DynamicConfigValue,
+    FieldColorModeId,
+    Threshold,
+    ThresholdsMode,
 )
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 GOOD, WARN, BAD, PLAIN, FAINT = "green", "orange", "red", "blue", "#8e8e8e"
-BY_NAME = FieldColorModeId.PALETTE_CLASSIC_BY_NAME  # a modality has one colour on every panel
+MANY, MEDIUM, FEW = "blue", "yellow", "purple"
+PSI = ((None, GOOD), (0.1, WARN), (0.25, BAD))  # the usual reading of a population stability index
+HEALTH = ((None, BAD), (0.25, WARN), (0.5, GOOD))  # of something by its reference
 
+Query = prometheus.Dataquery
 Steps = Sequence[tuple[float | None, str]]  # from this value on, this colour; None is from the lowest on
-P = TypeVar("P", bargauge.Panel, heatmap.Panel, stat.Panel, statetimeline.Panel, table.Panel, timeseries.Panel)
+Panel = (
+    bargauge.Panel
+    | barchart.Panel
+    | heatmap.Panel
+    | stat.Panel
+    | statetimeline.Panel
+    | table.Panel
+    | timeseries.Panel
+)
+P = TypeVar(
+    "P",
+    bargauge.Panel,
+    barchart.Panel,
+    heatmap.Panel,
+    stat.Panel,
+    statetimeline.Panel,
+    table.Panel,
+    timeseries.Panel,
+)
+
+
+def over_time(expr: str, legend: str = "") -> Query:
+    return Query().expr(expr).legend_format(legend or "__auto").range()
+
+
+def at_the_end(expr: str, legend: str = "") -> Query:
+    """Only the last value: for what looks back over a window of its own."""
+    return Query().expr(expr).legend_format(legend or "__auto").instant()
+
+
+def rows_of(expr: str) -> Query:
+    """A row for each series, its labels as columns."""
+    return Query().expr(expr).instant().format(PromQueryFormat.TABLE)
+
+
+def lines(
+    title: str,
+    tells: str,
+    *queries: Query,
+    unit: str = "short",
+    span: int = 8,
+    height: int = 8,
+    steps: Steps = (),
+    stacked: bool = False,
+    legend_calcs: Sequence[str] = ("lastNotNull", "max"),
+) -> timeseries.Panel:
+    """Series over time; `steps` are drawn as dashed lines."""
+    panel = _panel(timeseries.Panel(), title, tells, queries, span, height).unit(unit).min(0)
+    panel = panel.line_width(1.5 if stacked else 2).fill_opacity(55 if stacked else 8)
+    panel = panel.gradient_mode(look.GraphGradientMode.NONE if stacked else look.GraphGradientMode.OPACITY)
+    panel = panel.show_points(look.VisibilityMode.NEVER).span_nulls(60_000)
+    panel = panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+    panel = panel.legend(
+        common.VizLegendOptions()
+        .display_mode(look.LegendDisplayMode.TABLE if legend_calcs else look.LegendDisplayMode.LIST)
+        .placement(look.LegendPlacement.BOTTOM)
+        .show_legend(True)
+        .calcs(list(legend_calcs))
+    )
+    panel = panel.tooltip(
+        common.VizTooltipOptions().mode(look.TooltipDisplayMode.MULTI).sort(look.SortOrder.DESCENDING)
+    )
+    if stacked:
+        panel = panel.stacking(common.StackingConfig().mode(look.StackingMode.NORMAL).group("A"))
+    if steps:
+        style = common.GraphThresholdsStyleConfig().mode(look.GraphThresholdsStyleMode.DASHED)
+        panel = panel.thresholds(_thresholds([(steps[0][0], "transparent"), *steps[1:]])).thresholds_style(
+            style
+        )
+    return panel
+
+
+def number(
+    title: str,
+    tells: str,
+    query: Query,
+    unit: str = "short",
+    span: int = 3,
+    height: int = 4,
+    steps: Steps = ((None, PLAIN),),
+    spark: bool = True,
+) -> stat.Panel:
+    """The last value, large, in the colour of its step."""
+    panel = (
+        _panel(stat.Panel(), title, tells, [query], span, height).unit(unit).thresholds(_thresholds(steps))
+    )
+    panel = panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
+    panel = panel.graph_mode(look.BigValueGraphMode.AREA if spark else look.BigValueGraphMode.NONE)
+    panel = panel.color_mode(look.BigValueColorMode.VALUE if spark else look.BigValueColorMode.BACKGROUND)
+    return panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+
+
+def states(
+    title: str,
+    tells: str,
+    query: Query,
+    steps: Steps,
+    unit: str = "percentunit",
+    span: int = 8,
+    height: int = 5,
+) -> statetimeline.Panel:
+    """A band for each series, in the colour of the step that its value is in."""
+    panel = _panel(statetimeline.Panel(), title, tells, [query], span, height).unit(unit)
+    panel = panel.thresholds(_thresholds(steps)).merge_values(True).row_height(0.85).fill_opacity(85)
+    panel = panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
+    return panel.show_value(look.VisibilityMode.NEVER).line_width(0)
+
+
+def ranking(
+    title: str,
+    tells: str,
+    query: Query,
+    steps: Steps,
+    unit: str = "short",
+    span: int = 8,
+    height: int = 8,
+) -> bargauge.Panel:
+    """A bar for each series, the colour of the step that it reaches."""
+    panel = _panel(bargauge.Panel(), title, tells, [query], span, height).unit(unit).min(0)
+    panel = panel.thresholds(_thresholds(steps)).orientation(look.VizOrientation.HORIZONTAL)
+    panel = panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
+    panel = panel.display_mode(look.BarGaugeDisplayMode.BASIC).show_unfilled(True)
+    return panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+
+
+def heat_map(
+    title: str,
+    tells: str,
+    buckets: str,
+    unit: str = "percentunit",
+    scheme: str = "Oranges",
+    span: int = 8,
+    height: int = 8,
+) -> heatmap.Panel:
+    """How a histogram's observations lie over time; `buckets` are its rates by `le`."""
+    query = Query().expr(buckets).legend_format("{{le}}").range().format(PromQueryFormat.HEATMAP)
+    panel = _panel(heatmap.Panel(), title, tells, [query], span, height)
+    colours = (
+        heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme(scheme).steps(64).exponent(0.5)
+    )
+    panel = panel.calculate(False).color(colours).y_axis(heatmap.YAxisConfig().unit(unit))
+    return panel.cell_gap(1).filter_values(heatmap.FilterValueRange().le(1e-9))
+
+
+def grid(
+    title: str,
+    tells: str,
+    *queries: Query,
+    names: dict[str, str],
+    hidden: Sequence[str] = ("Time",),
+    span: int = 24,
+    height: int = 9,
+) -> table.Panel:
+    """Rows of several queries that have the same labels, side by side; `names` are its columns in order."""
+    panel = _panel(table.Panel(), title, tells, queries, span, height)
+    organized = {
+        "excludeByName": dict.fromkeys(hidden, True),
+        "indexByName": {name: place for place, name in enumerate(names)},
+        "renameByName": names,
+    }
+    return panel.transformations(
+        [
+            DataTransformerConfig(id_val="merge", options={}),
+            DataTransformerConfig(id_val="organize", options=organized),
+        ]
+    )
+
+
+def bars_by(
+    title: str,
+    tells: str,
+    query: Query,
+    rows: str,
+    columns: str,
+    unit: str = "percentunit",
+    span: int = 12,
+    height: int = 8,
+) -> barchart.Panel:
+    """A group of bars for each value of the label `rows`, in it a bar for each of `columns`."""
+    panel = _panel(barchart.Panel(), title, tells, [query], span, height).unit(unit).min(0)
+    matrix = {"rowField": rows, "columnField": columns, "valueField": "Value", "emptyValue": "zero"}
+    panel = panel.transformations([DataTransformerConfig(id_val="groupingToMatrix", options=matrix)])
+    panel = panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+    return panel.x_field(f"{rows}\\{columns}").show_value(look.VisibilityMode.NEVER).fill_opacity(80)
+
+
+def value(key: str, of: object) -> DynamicConfigValue:
+    """What an override sets."""
+    return DynamicConfigValue(id_val=key, value=of)
+
+
+def colour(name: str) -> DynamicConfigValue:
+    return value("color", {"mode": "fixed", "fixedColor": name})
+
+
+def step_list(steps: Steps) -> dict[str, object]:
+    """Thresholds as an override wants them."""
+    return {"mode": "absolute", "steps": [{"value": start, "color": name} for start, name in steps]}
+
+
+def _thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
+    config = dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE)
+    return config.steps([Threshold(value=start, color=name) for start, name in steps])
+
+
+def _panel(panel: P, title: str, tells: str, queries: Sequence[Query], span: int, height: int) -> P:
+    targets = [query.ref_id(chr(ord("A") + place)) for place, query in enumerate(queries)]
+    return (
+        panel.title(title)
+        .description(tells)
+        .datasource(SOURCE)
+        .span(span)
+        .height(height)
+        .targets(list(targets))
+    )

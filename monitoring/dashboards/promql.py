@@ -3,9 +3,17 @@
 WINDOW = "$__rate_interval"
 BUNDLE = "model,version"
 PROCESS_WIDE = (  # families that know an instance, but neither model nor version
-    "process_", "tailfuse_batch_size", "tailfuse_gpu_", "tailfuse_queue_depth", "tailfuse_ready", "tailfuse_rejected",
-    "tailfuse_reloads", "tailfuse_request", "tailfuse_stage_seconds", "tailfuse_worker",
-)  # fmt: skip
+    "process_",
+    "tailfuse_batch_size",
+    "tailfuse_gpu_",
+    "tailfuse_queue_depth",
+    "tailfuse_ready",
+    "tailfuse_rejected",
+    "tailfuse_reloads",
+    "tailfuse_request",
+    "tailfuse_stage_seconds",
+    "tailfuse_worker",
+)
 
 
 def select(metric: str, where: str = "") -> str:
@@ -33,9 +41,7 @@ def increase(metric: str, by: str = "", where: str = "", window: str = "$__range
 
 def mean(histogram: str, by: str = "", where: str = "", window: str = WINDOW) -> str:
     """Mean of what a histogram observed."""
-    return (
-        f"{rate(f'{histogram}_sum', by, where, window)} / {rate(f'{histogram}_count', by, where, window)}"
-    )
+    return f"{rate(f'{histogram}_sum', by, where, window)} / {rate(f'{histogram}_count', by, where, window)}"
 
 
 def quantile(q: float, histogram: str, by: str = "", where: str = "") -> str:
@@ -63,9 +69,20 @@ def against_reference(observed: str, reference: str) -> str:
     return f"min by (modality) (({observed}) / on ({by}) {total(select(reference), by, 'max')})"
 
 
+def alone(window: str = WINDOW) -> str:
+    """Samples a second of nothing but this modality: its weight is then 1, whatever is wrong with it."""
+    single = select("tailfuse_samples_total", 'subset!~".*[+].*"')
+    samples = f"rate({single}[{window}])"
+    named = f'label_replace({samples}, "modality", "$1", "subset", "(.*)")'
+    by = f"{BUNDLE},modality"
+    return f"({total(named, by)} or 0 * {rate('tailfuse_modality_present_total', by, window=window)})"
+
+
 def weight_health() -> str:
-    """Mean fusion weight by its reference: 1 is as evaluated, 0 is a modality that counts for nothing."""
-    return against_reference(mean("tailfuse_fusion_weight", f"{BUNDLE},modality"), "tailfuse_reference_weight")
+    """Mean fusion weight beside other modalities, by its reference: 1 is as evaluated."""
+    by = f"{BUNDLE},modality"
+    weights, rows = (rate(f"tailfuse_fusion_weight_{part}", by) for part in ("sum", "count"))
+    return against_reference(f"({weights} - {alone()}) / ({rows} - {alone()})", "tailfuse_reference_weight")
 
 
 def presence_health() -> str:
@@ -82,14 +99,14 @@ def class_shares(window: str, by: str = f"{BUNDLE},label") -> str:
     )
 
 
-def training_shares(by: str = f"{BUNDLE},label") -> str:
+def training_shares(by: str = f"{BUNDLE},label", where: str = "") -> str:
     """Share of the training rows that had a class."""
-    return total(select("tailfuse_class_training_share"), by, "max")
+    return total(select("tailfuse_class_training_share", where), by, "max")
 
 
-def shot_shares(window: str) -> str:
+def shot_shares(window: str, where: str = "") -> str:
     """Share of the answers that named a class of many, medium or few shots, by bundle and shot."""
-    shot = f"({training_shares(f'{BUNDLE},label,shot')} >= bool 0)"  # 1, with the class's shot
+    shot = f"({training_shares(f'{BUNDLE},label,shot', where)} >= bool 0)"  # 1, with the class's shot
     named = increase("tailfuse_predictions_total", f"{BUNDLE},label", window=window)
     parts = f"sum by ({BUNDLE},shot) ({named} * on ({BUNDLE},label) group_right () {shot})"
     return share(parts, increase("tailfuse_predictions_total", BUNDLE, window=window), BUNDLE)

@@ -1,0 +1,27 @@
+"""`python -m monitoring.dashboards`: writes monitoring/grafana/dashboards/*.json anew."""
+
+from pathlib import Path
+
+from monitoring.dashboards.classes import classes
+from monitoring.dashboards.frame import as_json
+from monitoring.dashboards.fusion import fusion
+from monitoring.dashboards.model import model
+from monitoring.dashboards.service import service
+
+FOLDER = Path(__file__).parents[1] / "grafana" / "dashboards"
+DASHBOARDS = {"service": service, "fusion": fusion, "classes": classes, "model": model}
+
+
+def files() -> dict[str, str]:
+    """What belongs into each file."""
+    return {f"{name}.json": as_json(make()) for name, make in DASHBOARDS.items()}
+
+
+def main() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in files().items():
+        (FOLDER / name).write_text(text)
+
+
+if __name__ == "__main__":
+    main()
