@@ -38,8 +38,10 @@ def create_app(
 
     Once `stopping` is set, it answers but says that it is not ready.
     """
-    metrics = metrics or Metrics(bundle)
+    metrics = metrics or Metrics()
+    stopping = stopping or threading.Event()
     serving = Serving(bundle, settings, metrics)
+    metrics.ready.set_function(lambda: serving.is_ready and not stopping.is_set())
     tracing = Tracing() if settings.tracing else None
 
     @asynccontextmanager
@@ -68,7 +70,7 @@ def create_app(
     api.router.routes.append(Route("/predict", predict, methods=["POST"]))
     api.router.routes.append(Route("/predict/batch", predict_batch, methods=["POST"]))
     api.include_router(model_routes(serving, settings))
-    api.include_router(health_routes(serving, metrics, stopping or threading.Event()))
+    api.include_router(health_routes(serving, metrics, stopping))
     return Front(
         with_document(api, serving),
         serving=serving,

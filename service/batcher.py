@@ -23,7 +23,7 @@ SMOOTHING = 0.2  # of the last run in what the next one is expected to take
 
 class Waiting(NamedTuple, Generic[T]):
     item: T
-    since: float  # the loop's time
+    since: float  # of time.perf_counter, which is exact: the loop's time is that of its last turn
 
 
 class Batcher(Generic[T, R]):
@@ -31,6 +31,7 @@ class Batcher(Generic[T, R]):
 
     `run` answers a list as long as its own. When it raises, its items are run one by one, so that
     the failure reaches the guilty one alone. Whoever waits longer than `timeout_s` gets DeadlineExceeded.
+    `waited` is told of each batch how many seconds its items waited.
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class Batcher(Generic[T, R]):
         max_batch_size: int,
         max_queue: int,
         timeout_s: float,
+        waited: Callable[[list[float]], None],
     ) -> None:
         self._run = run
         self._max_batch_size = max_batch_size
         self._max_queue = max_queue
         self._timeout_s = timeout_s
+        self._waited = waited
         self._waiting: dict[Future[R], Waiting[T]] = {}  # in the order of their arrival
         self._in_run: dict[Future[R], Waiting[T]] = {}
         self._busy = False  # a batch runs, or is about to
@@ -69,7 +72,7 @@ class Batcher(Generic[T, R]):
         if len(self._waiting) + len(items) > self._max_queue:
             raise Overloaded("too many samples are waiting; try again soon", retry_after_s=1)
         loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = time.perf_counter()
         futures: list[Future[R]] = []
         for item in items:
             future: Future[R] = loop.create_future()
@@ -110,6 +113,7 @@ class Batcher(Generic[T, R]):
         self._in_run = batch
         items = [waiting.item for waiting in batch.values()]
         start = time.perf_counter()
+        self._waited([start - waiting.since for waiting in batch.values()])
         if self._run_seconds < self._short_s:
             self._deliver(start, self._attempt(items))
         else:
@@ -149,7 +153,7 @@ class Batcher(Generic[T, R]):
         loop = asyncio.get_running_loop()
         self._alarm = None
         for future, waiting in list(chain(self._in_run.items(), self._waiting.items())):
-            left = waiting.since + self._timeout_s - loop.time()
+            left = waiting.since + self._timeout_s - time.perf_counter()
             if left > 0:
                 self._alarm = loop.call_later(left, self._expire)
                 return

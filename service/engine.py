@@ -40,11 +40,15 @@ class Engine:
         self._timeout_s = settings.request_timeout_s
         self._max_queue = settings.max_queue
         # The batcher knows no engine: without a cycle, a bundle's memory is free as soon as nobody needs it.
+        self.series = metrics.serve(bundle)
+        self._metrics = metrics
+        self._decoded, self.encoded = metrics.decode.add, metrics.encode.add
         self._batcher: Batcher[Sample, Prediction] = Batcher(
-            partial(run, bundle, metrics, metrics.series_of(bundle)),
+            partial(run, bundle, self.series),
             max_batch_size=settings.max_batch_size,
             max_queue=settings.max_queue,
             timeout_s=settings.request_timeout_s,
+            waited=metrics.observe_queue,
         )
         self._readers = ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="reader")
         self._reading = 0  # requests that are with the readers
@@ -63,7 +67,7 @@ class Engine:
         if n_bytes <= INLINE_BYTES:
             # A few bytes may be a picture of many pixels.
             with suppress(TooManyPixels):
-                return self._batcher.submit(self._quick.sample(inputs))
+                return self._batcher.submit(self._sample(self._quick, inputs))
         return asyncio.get_running_loop().create_task(self._read_and_submit(inputs))
 
     def withdraw(self, future: Future[Prediction]) -> None:
@@ -76,7 +80,7 @@ class Engine:
         Raises Overloaded, NotReady or DeadlineExceeded for all of them.
         """
         async with self._in_time():
-            samples = await self._in_reader(samples_of, self.bundle, items)
+            samples = await self._in_reader(self._samples, items)
             futures = self._batcher.submit_all(
                 [each for each in samples if not isinstance(each, ClientError)]
             )
@@ -92,15 +96,38 @@ class Engine:
             self._all_read = asyncio.get_running_loop().create_future()
             await self._all_read
         await self._batcher.close()
+        self._metrics.close(self.series)
         self._readers.shutdown(wait=False)  # one may still read for somebody who has gone
 
     async def _read_and_submit(self, inputs: Inputs) -> Prediction:
         async with self._in_time():
-            future = self._batcher.submit(await self._in_reader(self.bundle.sample, inputs))
+            future = self._batcher.submit(await self._in_reader(self._sample, self.bundle, inputs))
             try:
                 return await future
             finally:
                 self._batcher.withdraw([future])
+
+    def _sample(self, bundle: Bundle, inputs: Inputs) -> Sample:
+        """Raises ClientError."""
+        start = time.perf_counter()
+        try:
+            sample = bundle.sample(inputs)
+        except ClientError as error:
+            if bundle is self.bundle or not isinstance(error, TooManyPixels):  # else it is tried again
+                self.series.count_failure(error.members.get("modality"))
+            raise
+        self._decoded(time.perf_counter() - start)
+        return sample
+
+    def _samples(self, items: Sequence[Inputs | ClientError]) -> list[Sample | ClientError]:
+        """A sample or an error for each item."""
+        samples: list[Sample | ClientError] = []
+        for item in items:
+            try:
+                samples.append(item if isinstance(item, ClientError) else self._sample(self.bundle, item))
+            except ClientError as error:
+                samples.append(error)
+        return samples
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
@@ -125,7 +152,7 @@ class Engine:
                 self._all_read = None
 
 
-def run(bundle: Bundle, metrics: Metrics, series: Series, samples: Sequence[Sample]) -> list[Prediction]:
+def run(bundle: Bundle, series: Series, samples: Sequence[Sample]) -> list[Prediction]:
     """One run of the model. Raises InferenceFailed."""
     batch = bundle.collate(samples)
     start = time.perf_counter()
@@ -135,7 +162,7 @@ def run(bundle: Bundle, metrics: Metrics, series: Series, samples: Sequence[Samp
         raise InferenceFailed("the model failed; the service's log says why") from error
     if not np.isfinite(output.probabilities).all():
         raise InferenceFailed("the model's answer is not a number")
-    metrics.observe_batch(series, output, batch.presence, time.perf_counter() - start)
+    series.observe_batch(batch, output, time.perf_counter() - start)
     return predictions_of(output, batch.presence, bundle.manifest.class_names)
 
 
@@ -143,14 +170,3 @@ def only_small(bundle: Bundle) -> Bundle:
     """The same, but for larger pictures, which it refuses."""
     few = replace(bundle.limits, max_pixels=min(bundle.limits.max_pixels, INLINE_PIXELS))
     return replace(bundle, features=features_by_modality(bundle.manifest.modalities, few))
-
-
-def samples_of(bundle: Bundle, items: Sequence[Inputs | ClientError]) -> list[Sample | ClientError]:
-    """A sample or an error for each item."""
-    samples: list[Sample | ClientError] = []
-    for item in items:
-        try:
-            samples.append(item if isinstance(item, ClientError) else bundle.sample(item))
-        except ClientError as error:
-            samples.append(error)
-    return samples

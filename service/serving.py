@@ -34,6 +34,10 @@ class Serving:
         return self._engine
 
     @property
+    def is_ready(self) -> bool:
+        return self._engine is not None and not self._closed
+
+    @property
     def bundle(self) -> Bundle | None:
         """The last one, also while the service stops."""
         return None if self._engine is None else self._engine.bundle
@@ -41,7 +45,7 @@ class Serving:
     def replace(self, bundle: Bundle) -> None:
         """Whatever is asked from now on, `bundle` answers. On the event loop only. Raises NotReady."""
         old, self._engine = self.engine, Engine(bundle, self._settings, self._metrics)
-        self._metrics.bundle = bundle
+        self._metrics.retire(old.series)
         # As a task it begins after those that the old one has begun, so that it waits for them.
         task = self._closing[old] = asyncio.create_task(old.close())
         task.add_done_callback(lambda _: self._closing.pop(old))

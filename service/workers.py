@@ -24,9 +24,8 @@ from dataclasses import dataclass
 
 from service import logs
 from service.bundle import BundleError
-from service.cells import Cells, new_file
 from service.logs import LOG
-from service.metrics import PUBLISH_S, Metrics, ProcessFigures, forget_levels
+from service.metrics import PUBLISH_S, Cells, Metrics, ProcessFigures, forget_levels, new_file
 from service.server import drain_s, family_of, listen, on_hangup, open_served, run, url_of
 from service.settings import Settings
 
@@ -163,9 +162,8 @@ class Supervisor:
 
     def _publish(self) -> None:
         """The supervisor's own share of the metrics."""
-        values = self._cells.values
-        values[self._cells.place("workers", "")] = len(self._ready)
-        values[self._cells.place("worker_restarts", "")] = self._restarts
+        self._cells.block("workers")[0] = len(self._ready)
+        self._cells.block("worker_restarts")[0] = self._restarts
         self._figures.publish()
 
     def _reload(self) -> None:
@@ -210,7 +208,7 @@ def work(orders: Orders) -> None:
         os.write(1, f"{error}\n".encode())
         sys.exit(1)
     own = Cells(files.pop(orders.number))
-    metrics = Metrics(bundle, cells=own, others=[Cells(file) for file in files])
+    metrics = Metrics(cells=own, others=[Cells(file) for file in files])
     threading.Thread(target=follow, args=[metrics], daemon=True).start()
     listener = socket.socket(fileno=orders.listener)
     run(settings, bundle, listener, started=say_ready, metrics=metrics)

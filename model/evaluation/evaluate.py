@@ -120,6 +120,8 @@ def evaluate(run: Callable[[Batch], Output], part: Part, classes: Sequence[Class
                 presence=float(present[name].mean()) if len(part) else 0.0,
                 weight=histogram(given.weights[present[name], column]),
                 confidence=histogram(confidence[name]),
+                weight_mean=mean(given.weights[present[name], column]),
+                confidence_mean=mean(confidence[name]),
             )
             for column, name in enumerate(modalities)
         },

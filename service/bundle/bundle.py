@@ -1,7 +1,8 @@
 """An opened bundle: its manifest, its features and a runtime that has been warmed up."""
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ class Bundle:
     features: dict[str, Features]
     runtime: Runtime
     limits: Limits = DEFAULT_LIMITS
+    runtime_name: RuntimeName = "onnx"
+    load_seconds: float = 0.0
+    loaded_at: float = 0.0  # Unix time
 
     def sample(self, inputs: dict[str, Any]) -> Sample:
         """Raw values by modality as arrays; null and empty values are absent.
@@ -68,15 +72,16 @@ def open_bundle(
     limits: Limits = DEFAULT_LIMITS,
 ) -> Bundle:
     """Check, load and warm up the bundle in a folder or .zip. Raises BundleError."""
+    start = time.perf_counter()
     with unpacked(path) as folder:
         manifest = read_manifest(folder)
         graph = folder / GRAPHS[runtime]
         if graph.name not in manifest.files:
             raise BundleError(f"{path} has no {graph.name}; it cannot be served with runtime '{runtime}'")
         opened = open_graph(graph, manifest, runtime=runtime, threads=threads, device=device)
-    bundle = Bundle(manifest, features_by_modality(manifest.modalities, limits), opened, limits)
+    bundle = Bundle(manifest, features_by_modality(manifest.modalities, limits), opened, limits, runtime)
     warm_up(bundle)
-    return bundle
+    return replace(bundle, load_seconds=time.perf_counter() - start, loaded_at=time.time())
 
 
 def features_by_modality(

@@ -117,6 +117,8 @@ class Reference(Frozen):
     presence: float
     weight: Histogram
     confidence: Histogram
+    weight_mean: float | None = None
+    confidence_mean: float | None = None
 
 
 class SubsetMetrics(Frozen):

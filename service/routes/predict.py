@@ -1,5 +1,6 @@
 """POST /predict and POST /predict/batch: bytes in, bytes out, and nothing between that need not be."""
 
+import time
 from asyncio import Future
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
@@ -65,9 +66,12 @@ class Predict:
 
 def answer(asked: Asked, request_id: str) -> bytes:
     """The body of an answer, once its prediction is there."""
-    manifest = asked.engine.manifest
-    given = answer_of(asked.prediction.result(), manifest, request_id=request_id, top_k=asked.top_k)
-    return orjson.dumps(given)
+    start = time.perf_counter()
+    engine = asked.engine
+    given = answer_of(asked.prediction.result(), engine.manifest, request_id=request_id, top_k=asked.top_k)
+    body = orjson.dumps(given)
+    engine.encoded(time.perf_counter() - start)
+    return body
 
 
 class PredictBatch:
@@ -93,13 +97,16 @@ class PredictBatch:
         items = items_of(json_of(body, limits=self._limits), self._max_items)
         async with WhileConnected(receive):
             predictions = await engine.predict_all([inputs_or_error(item) for item in items])
+        start = time.perf_counter()
         results = [
             noted(prediction, scope, self._metrics, fragment=f"#/items/{at}")
             if isinstance(prediction, BaseException)
             else answer_of(prediction, engine.manifest, request_id=scope["request_id"], top_k=top_k)
             for at, prediction in enumerate(predictions)
         ]
-        await send_json(send, orjson.dumps({"results": results}))
+        answer = orjson.dumps({"results": results})
+        engine.encoded(time.perf_counter() - start)
+        await send_json(send, answer)
 
 
 def inputs_or_error(item: Any) -> Inputs | ClientError:

@@ -10,6 +10,7 @@ from service import errors
 from service.bundle import open_bundle
 from service.errors import ServiceError
 from service.metrics import Metrics
+from service.metrics.families import FAMILIES
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -55,12 +56,17 @@ def test_every_metric_is_in_the_table(client_metrics: Metrics) -> None:
     for family in client_metrics.registry.collect():
         if family.name.startswith("tailfuse_"):
             name = f"{family.name}_total" if family.type == "counter" else family.name
-            assert f"| `{name}` ({family.type}) |" in SERVICE
+            labels = ", ".join(
+                f"`{label}`" for label in FAMILIES[family.name.removeprefix("tailfuse_")].labels
+            )
+            assert f"| `{name}` ({family.type}) | {labels} | {family.documentation} |" in SERVICE
 
 
 @pytest.fixture
 def client_metrics(tiny_bundle: Path) -> Metrics:
-    return Metrics(open_bundle(tiny_bundle))
+    metrics = Metrics()
+    metrics.serve(open_bundle(tiny_bundle))
+    return metrics
 
 
 def test_the_spec_in_it_is_a_whole_and_valid_one(tmp_path: Path) -> None:

@@ -69,37 +69,51 @@ def test_problems_are_counted_by_their_reason(answers_and_metrics: Any) -> None:
 
 def test_every_sample_was_in_one_run(answers_and_metrics: Any) -> None:
     answers, metrics = answers_and_metrics
-    assert metrics["tailfuse_samples_total"] == metrics["tailfuse_batch_size_sum"] == len(answers)
+    assert metrics["tailfuse_batch_size_sum"] == len(answers)
     # Requests one after another run alone; the two good items of the batch run together.
     assert metrics["tailfuse_batch_size_count"] == len(answers) - 1
     assert metrics["tailfuse_batch_size_bucket{le=1.0}"] == len(answers) - 2
-    assert metrics["tailfuse_run_seconds_count"] == len(answers) - 1
+    assert metrics["tailfuse_stage_seconds_count{stage=run}"] == len(answers) - 1
+    for stage in ("decode", "queue"):
+        assert metrics[f"tailfuse_stage_seconds_count{{stage={stage}}}"] == len(answers)
+
+
+def test_samples_are_counted_by_their_subset(answers_and_metrics: Any) -> None:
+    answers, metrics = answers_and_metrics
+    subsets = Counter(
+        "+".join(name for name, each in answer["modalities"].items() if each["present"]) for answer in answers
+    )
+    assert len(subsets) == len(ASKED)
+    for subset, count in subsets.items():
+        assert metrics[f"tailfuse_samples_total{{model=digits,subset={subset},version=1}}"] == count
 
 
 def test_predictions_are_counted_by_their_label(answers_and_metrics: Any, digits: Bundle) -> None:
     answers, metrics = answers_and_metrics
     labels = Counter(answer["label"] for answer in answers)
     for name in digits.manifest.class_names:
-        assert metrics[f"tailfuse_predictions_total{{label={name}}}"] == labels[name]
+        assert metrics[f"tailfuse_predictions_total{{label={name},model=digits,version=1}}"] == labels[name]
 
 
 @pytest.mark.parametrize("modality", ["image", "fourier", "shape"])
 def test_presence_weight_and_confidence_are_followed(answers_and_metrics: Any, modality: str) -> None:
     answers, metrics = answers_and_metrics
     present = [each for answer in answers if (each := answer["modalities"][modality])["present"]]
-    label = f"{{modality={modality}}}"
+    label = f"{{modality={modality},model=digits,version=1}}"
     assert metrics[f"tailfuse_modality_present_total{label}"] == len(present)
     for name, key in (("tailfuse_fusion_weight", "weight"), ("tailfuse_confidence", "confidence")):
         assert metrics[f"{name}_count{label}"] == len(present)
         assert metrics[f"{name}_sum{label}"] == pytest.approx(sum(each[key] for each in present), abs=1e-4)
         for edge in ("0.1", "0.5", "0.9"):
             below = sum(each[key] <= float(edge) for each in present)
-            assert metrics[f"{name}_bucket{{le={edge},modality={modality}}}"] == below
+            assert metrics[f"{name}_bucket{{le={edge},modality={modality},model=digits,version=1}}"] == below
 
 
 def test_the_model_is_named(answers_and_metrics: Any) -> None:
     _, metrics = answers_and_metrics
-    assert metrics["tailfuse_model_info{device=cpu,name=digits,version=1}"] == 1
+    assert (
+        metrics["tailfuse_model_info{device=cpu,model=digits,precision=float32,runtime=onnx,version=1}"] == 1
+    )
 
 
 def test_the_document_is_valid_and_shows_the_inputs(client: httpx2.Client, digits: Bundle) -> None:

@@ -33,13 +33,38 @@ class Gate:
 
 
 def batcher_of(
-    run: Run, max_batch_size: int = 4, max_queue: int = 100, timeout_s: float = 30
+    run: Run,
+    max_batch_size: int = 4,
+    max_queue: int = 100,
+    timeout_s: float = 30,
+    waited: Callable[[list[float]], None] = lambda _: None,
 ) -> Batcher[int, int]:
-    return Batcher(run, max_batch_size=max_batch_size, max_queue=max_queue, timeout_s=timeout_s)
+    return Batcher(
+        run, max_batch_size=max_batch_size, max_queue=max_queue, timeout_s=timeout_s, waited=waited
+    )
 
 
 def submitted(batcher: Batcher[int, int], items: Sequence[int]) -> list[asyncio.Future[int]]:
     return [batcher.submit(item) for item in items]
+
+
+def test_it_tells_of_each_batch_how_long_its_items_waited() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        waits: list[list[float]] = []
+        batcher = batcher_of(gate.run, waited=waits.append)
+        first = submitted(batcher, [0])
+        await gate.until_begun()
+        rest = submitted(batcher, range(1, 4))
+        await asyncio.sleep(0.05)
+        gate.open.set()
+        await asyncio.gather(*first, *rest)
+        assert [len(each) for each in waits] == [1, 3]
+        assert min(waits[1]) >= 0.05
+        assert min(waits[0]) >= 0
+        await batcher.close()
+
+    asyncio.run(scenario())
 
 
 def test_order_is_kept_and_batches_are_full() -> None:

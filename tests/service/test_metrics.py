@@ -11,9 +11,12 @@ from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from service.bundle import Bundle, Output
-from service.cells import Cells, new_file
-from service.metrics import SECONDS, SHARES, Metrics
+from service.bundle import Batch, Bundle, Output
+from service.metrics import Cells, Metrics, new_file
+from service.metrics.families import SECONDS, SHARES
+
+MODEL = "skin-lesions", "3"  # values of the labels `model` and `version`, in a row where none is between
+LABELS = {"model": "skin-lesions", "version": "3"}
 
 
 def samples(client: TestClient) -> dict[tuple[str, ...], float]:
@@ -53,22 +56,23 @@ def test_predictions_presence_and_weights_are_counted(client: TestClient) -> Non
     ]
     results = client.post("/predict/batch", json={"items": items}).json()["results"]
     counted = samples(client)
-    assert counted["tailfuse_samples_total",] == 3
+    assert counted["tailfuse_samples_total", "skin-lesions", "clinical", "3"] == 2
+    assert counted["tailfuse_samples_total", "skin-lesions", "clinical+notes", "3"] == 1
     assert counted["tailfuse_batch_size_sum",] == 3
     assert counted["tailfuse_batch_size_count",] == 1
-    assert counted["tailfuse_run_seconds_count",] == 1
-    present = [counted["tailfuse_modality_present_total", name] for name in ("image", "clinical", "notes")]
+    modalities = ("image", "clinical", "notes")
+    present = [counted["tailfuse_modality_present_total", name, *MODEL] for name in modalities]
     assert present == [0, 3, 1]
     for name in ("nv", "mel", "bkl"):
         labels = [result["label"] for result in results]
-        assert counted["tailfuse_predictions_total", name] == labels.count(name)
+        assert counted["tailfuse_predictions_total", name, *MODEL] == labels.count(name)
     # Absent modalities have weight 0, which says nothing: they are not in the histogram.
-    assert counted["tailfuse_fusion_weight_count", "image"] == 0
-    assert counted["tailfuse_fusion_weight_count", "clinical"] == 3
+    assert counted["tailfuse_fusion_weight_count", "image", *MODEL] == 0
+    assert counted["tailfuse_fusion_weight_count", "clinical", *MODEL] == 3
     weights = [result["modalities"]["clinical"]["weight"] for result in results]
-    assert counted["tailfuse_fusion_weight_sum", "clinical"] == pytest.approx(sum(weights), abs=1e-5)
+    assert counted["tailfuse_fusion_weight_sum", "clinical", *MODEL] == pytest.approx(sum(weights), abs=1e-5)
     confidence = results[2]["modalities"]["notes"]["confidence"]
-    assert counted["tailfuse_confidence_sum", "notes"] == pytest.approx(confidence, abs=1e-5)
+    assert counted["tailfuse_confidence_sum", "notes", *MODEL] == pytest.approx(confidence, abs=1e-5)
 
 
 def test_problems_are_counted_by_their_reason_also_those_of_items(client: TestClient) -> None:
@@ -80,7 +84,7 @@ def test_problems_are_counted_by_their_reason_also_those_of_items(client: TestCl
 
 
 def test_the_model_is_named(client: TestClient) -> None:
-    assert samples(client)["tailfuse_model_info", "cpu", "skin-lesions", "3"] == 1
+    assert samples(client)["tailfuse_model_info", "cpu", "skin-lesions", "float32", "onnx", "3"] == 1
 
 
 def test_every_name_is_ours_or_the_processs(client: TestClient) -> None:
@@ -103,22 +107,27 @@ def value_of(metrics: Metrics, sample: str, /, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(sample, labels)
 
 
-def batch_of(weights: NDArray[np.float32]) -> Output:
+def batch_of(presence: NDArray[np.bool_]) -> Batch:
+    """What is counted of a batch is its presence alone."""
+    return Batch({}, {}, presence)
+
+
+def output_of(weights: NDArray[np.float32]) -> Output:
     """An answer for each row of weights, all of the first class; confidences are 1 - weights."""
     probabilities = np.tile(np.array([0.5, 0.3, 0.2], np.float32), (len(weights), 1))
     return Output(probabilities, weights, 1 - weights)
 
 
 def test_values_fall_into_the_buckets_that_the_library_would_put_them_in(bundle: Bundle) -> None:
-    metrics = Metrics(bundle)
+    metrics = Metrics()
     weights = np.array([[0.0, 0.01, 0.5], [0.05, 0.5, 0.3], [1.0, 0.951, 0], [0.3, 0.7, 0.01]], np.float32)
     presence = np.array([[True, True, True], [True, False, True], [True, True, False], [False, True, True]])
     library = {
         name: Histogram(name, name, ["modality"], buckets=SHARES, registry=None)
         for name in ("fusion_weight", "confidence")
     }
-    output = batch_of(weights)
-    metrics.observe_batch(metrics.series_of(bundle), output, presence, 0.002)
+    output = output_of(weights)
+    metrics.serve(bundle).observe_batch(batch_of(presence), output, 0.002)
     for column, modality in enumerate(bundle.manifest.modalities):
         for name, values in (("fusion_weight", output.weights), ("confidence", output.confidences)):
             for value in values[presence[:, column], column]:
@@ -127,13 +136,13 @@ def test_values_fall_into_the_buckets_that_the_library_would_put_them_in(bundle:
         (family,) = histogram.collect()
         for sample in family.samples:
             if not sample.name.endswith("_created"):
-                found = value_of(metrics, f"tailfuse_{sample.name}", **sample.labels)
+                found = value_of(metrics, f"tailfuse_{sample.name}", **LABELS, **sample.labels)
                 assert found == pytest.approx(sample.value), sample
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.001, 0.0011, 0.3, 10, 1e9])
 def test_the_time_of_a_request_falls_into_its_bucket(seconds: float) -> None:
-    metrics = Metrics(None)
+    metrics = Metrics()
     metrics.observe_request("/model", 200, seconds)
     for edge in SECONDS:
         found = value_of(metrics, "tailfuse_request_seconds_bucket", route="/model", le=str(float(edge)))
@@ -151,23 +160,23 @@ def files() -> Iterator[list[int]]:
         os.close(file)
 
 
-def workers_of(bundle: Bundle | None, files: list[int]) -> list[Metrics]:
+def workers_of(files: list[int]) -> list[Metrics]:
     """The metrics of two workers; the last file is their supervisor's."""
     return [
-        Metrics(bundle, cells=Cells(files[i]), others=[Cells(file) for file in files if file != files[i]])
+        Metrics(cells=Cells(files[i]), others=[Cells(file) for file in files if file != files[i]])
         for i in range(2)
     ]
 
 
 def test_each_worker_answers_for_all_of_them(bundle: Bundle, files: list[int]) -> None:
-    first, second = workers_of(bundle, files)
+    first, second = workers_of(files)
     first.observe_request("/predict", 200, 0.01)
     second.observe_request("/predict", 200, 0.01)
     second.observe_request("/predict", 418, 0.01)  # a status that the first has never seen
     second.count_problem("teapot")
     for metrics in (first, second):
-        output = batch_of(np.full((2, 3), 0.25, np.float32))
-        metrics.observe_batch(metrics.series_of(bundle), output, np.ones((2, 3), bool), 0.002)
+        output = output_of(np.full((2, 3), 0.25, np.float32))
+        metrics.serve(bundle).observe_batch(batch_of(np.ones((2, 3), bool)), output, 0.002)
     first.in_flight.set_function(lambda: 3)
     second.queue_depth.set_function(lambda: 5)
     second.in_flight.set_function(lambda: 4)
@@ -178,22 +187,23 @@ def test_each_worker_answers_for_all_of_them(bundle: Bundle, files: list[int]) -
         assert value_of(metrics, "tailfuse_requests_total", route="/predict", status="418") == 1
         assert value_of(metrics, "tailfuse_rejected_total", reason="teapot") == 1
         assert value_of(metrics, "tailfuse_request_seconds_count", route="/predict") == 3
-        assert value_of(metrics, "tailfuse_samples_total") == 4
-        assert value_of(metrics, "tailfuse_predictions_total", label="nv") == 4
-        assert value_of(metrics, "tailfuse_fusion_weight_sum", modality="notes") == 1.0
+        assert value_of(metrics, "tailfuse_samples_total", **LABELS, subset="image+clinical+notes") == 4
+        assert value_of(metrics, "tailfuse_predictions_total", **LABELS, label="nv") == 4
+        assert value_of(metrics, "tailfuse_fusion_weight_sum", **LABELS, modality="notes") == 1.0
         assert value_of(metrics, "tailfuse_requests_in_flight") == 7
         assert value_of(metrics, "tailfuse_queue_depth") == 5
-        assert value_of(metrics, "tailfuse_model_info", name="skin-lesions", version="3", device="cpu") == 1
+        info = {"runtime": "onnx", "device": "cpu", "precision": "float32"}
+        assert value_of(metrics, "tailfuse_model_info", **LABELS, **info) == 1
 
 
-def test_who_takes_the_place_of_a_dead_worker_counts_on(bundle: Bundle, files: list[int]) -> None:
-    first, second = workers_of(bundle, files)
+def test_who_takes_the_place_of_a_dead_worker_counts_on(files: list[int]) -> None:
+    first, second = workers_of(files)
     second.observe_request("/predict", 200, 0.01)
     second.count_problem("overloaded")
     second.publish()
     cpu = value_of(first, "process_cpu_seconds_total")
     assert cpu is not None
-    _, successor = workers_of(bundle, files)
+    _, successor = workers_of(files)
     successor.observe_request("/predict", 200, 0.01)
     successor.observe_request("/model", 200, 0.01)
     assert value_of(first, "tailfuse_requests_total", route="/predict", status="200") == 2
@@ -206,11 +216,11 @@ def test_who_takes_the_place_of_a_dead_worker_counts_on(bundle: Bundle, files: l
 
 def test_a_key_that_was_half_written_when_its_worker_died_is_no_key(files: list[int]) -> None:
     cells = Cells(files[0])
-    cells.values[cells.place("whole")] = 1.0
-    os.pwrite(files[0], b'["half', os.fstat(files[0]).st_size)
+    cells.block("whole")[0] = 1.0
+    os.pwrite(files[0], b'[1, 1, "half', os.fstat(files[0]).st_size)
     successor = Cells(files[0])
-    successor.values[successor.place("next")] = 2.0
-    assert dict(Cells(files[0]).items()) == {("whole",): 1.0, ("next",): 2.0}
+    successor.block("next")[0] = 2.0
+    assert dict(Cells(files[0]).items()) == {("whole",): [1.0], ("next",): [2.0]}
 
 
 def test_one_process_is_one_worker(client: TestClient) -> None:

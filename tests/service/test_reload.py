@@ -51,7 +51,7 @@ def settings(tiny_bundle: Path) -> Settings:
 
 
 def serving_of(bundle: Bundle, settings: Settings) -> Serving:
-    return Serving(bundle, settings, Metrics(bundle))
+    return Serving(bundle, settings, Metrics())
 
 
 def own_answer(bundle: Bundle) -> Prediction:
@@ -186,7 +186,7 @@ def test_all_pages_show_the_new_bundle(client_of: Any, bundle: Bundle, new: Bund
     client: TestClient = client_of(bundle)
     app: Any = client.app
 
-    def shown() -> tuple[Any, Any, set[str], list[dict[str, str]], float]:
+    def shown() -> tuple[Any, Any, set[str], list[dict[str, str]], dict[str, float]]:
         families = text_string_to_metric_families(client.get("/metrics").text)
         samples = [sample for family in families for sample in family.samples]
         return (
@@ -196,17 +196,19 @@ def test_all_pages_show_the_new_bundle(client_of: Any, bundle: Bundle, new: Bund
             ]["example"]["model"]["version"],
             {each.labels["label"] for each in samples if each.name == "tailfuse_predictions_total"},
             [each.labels for each in samples if each.name == "tailfuse_model_info"],
-            next(each.value for each in samples if each.name == "tailfuse_samples_total"),
+            {each.labels["version"]: each.value for each in samples if each.name == "tailfuse_samples_total"},
         )
 
     client.post("/predict", content=BODY)
-    info = {"name": "skin-lesions", "version": "3", "device": "cpu"}
-    assert shown() == ("3", "3", {"nv", "mel", "bkl"}, [info], 1)
+    info = {
+        "model": "skin-lesions", "version": "3", "runtime": "onnx", "device": "cpu", "precision": "float32",
+    }  # fmt: skip
+    assert shown() == ("3", "3", {"nv", "mel", "bkl"}, [info], {"3": 1})
     assert client.portal is not None
     client.portal.call(app.serving.replace, new)
     assert client.post("/predict", content=BODY).json()["model"]["version"] == "4"
-    # What was counted of the old one's labels stays.
-    assert shown() == ("4", "4", {"nv", "mel", "bkl", "scc"}, [info | {"version": "4"}], 2)
+    # What was counted of the old one stays.
+    assert shown() == ("4", "4", {"nv", "mel", "bkl", "scc"}, [info | {"version": "4"}], {"3": 1, "4": 1})
 
 
 def test_one_opens_at_a_time_and_all_who_ask_meanwhile_are_met_by_one_more(
@@ -225,7 +227,7 @@ def test_one_opens_at_a_time_and_all_who_ask_meanwhile_are_met_by_one_more(
         return new
 
     async def scenario() -> None:
-        metrics = Metrics(bundle)
+        metrics = Metrics()
         serving = Serving(bundle, settings, metrics)
         reload = Reload(serving, metrics, open_again)
         reload()
@@ -253,7 +255,7 @@ def test_a_bundle_that_cannot_be_opened_changes_nothing_and_is_one_line_in_the_l
         raise error
 
     async def scenario() -> None:
-        metrics = Metrics(bundle)
+        metrics = Metrics()
         serving = Serving(bundle, settings, metrics)
         Reload(serving, metrics, open_again)()
         await until(lambda: value_of(metrics, "tailfuse_reloads_total", outcome="failed") == 1)
