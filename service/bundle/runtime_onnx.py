@@ -1,5 +1,7 @@
 """The onnx runtime, on a processor or with CUDA or TensorRT."""
 
+import contextlib
+import io
 import os
 import re
 from collections.abc import Sequence
@@ -26,6 +28,11 @@ class OnnxRuntime:
         import onnxruntime
 
         providers = providers_of(device, onnxruntime.get_available_providers())
+        if device != "cpu":
+            # CUDA may have come as pip packages, where no loader looks. What is missing it prints, and
+            # onnxruntime's log has it too.
+            with contextlib.redirect_stdout(io.StringIO()):
+                onnxruntime.preload_dlls()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -72,6 +72,29 @@ def test_a_provider_that_does_not_start_is_refused_and_nothing_falls_back(
             open_bundle(tiny_bundle, device="cuda")
 
 
+def test_cuda_that_came_as_pip_packages_is_loaded_first_and_in_silence(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    happened = []
+
+    def preload() -> None:
+        happened.append("preload")
+        print("Failed to load libcudart.so.13")
+
+    def start(*_: object, **__: object) -> None:
+        happened.append("session")
+        raise RuntimeError("no GPU")
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: EVERY)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", preload)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", start)
+    for device in ("cuda", "cpu"):  # a processor needs none of them
+        with pytest.raises(BundleError, match="no GPU"):
+            open_bundle(tiny_bundle, device=device)
+    assert happened == ["preload", "session", "session"]
+    assert capsys.readouterr().out == ""
+
+
 def test_onnxruntime_gets_one_queue_the_threads_asked_for_and_does_not_spin(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
