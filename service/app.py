@@ -29,18 +29,17 @@ from service.tracing import Tracing
 
 def create_app(
     settings: Settings,
-    bundle: Bundle | None = None,
-    *,
+    *bundles: Bundle,
     metrics: Metrics | None = None,
     stopping: threading.Event | None = None,
 ) -> Front:
-    """The ASGI application that answers with `bundle`; without one it is alive, but not ready.
+    """The ASGI application that answers with these bundles; without one it is alive, but not ready.
 
     Once `stopping` is set, it answers but says that it is not ready.
     """
-    metrics = metrics or Metrics()
+    metrics = metrics or Metrics(drift_window_s=settings.drift_window_s)
     stopping = stopping or threading.Event()
-    serving = Serving(bundle, settings, metrics)
+    serving = Serving(bundles, settings, metrics)
     metrics.ready.set_function(lambda: serving.is_ready and not stopping.is_set())
     tracing = Tracing() if settings.tracing else None
 

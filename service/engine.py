@@ -20,6 +20,7 @@ from service.bundle.bundle import features_by_modality
 from service.errors import ClientError, InferenceFailed, Overloaded, TooManyPixels
 from service.metrics import Metrics, Series
 from service.settings import Settings
+from service.shadow import Shadowing
 
 T = TypeVar("T")
 
@@ -50,6 +51,7 @@ class Engine:
             timeout_s=settings.request_timeout_s,
             waited=metrics.observe_queue,
         )
+        self.shadowing: Shadowing | None = None  # what asks a shadow the same
         self._readers = ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="reader")
         self._reading = 0  # requests that are with the readers
         self._all_read: Future[None] | None = None  # somebody closes
@@ -64,11 +66,16 @@ class Engine:
         Raises ClientError, Overloaded or NotReady; the future may raise these, DeadlineExceeded or
         InferenceFailed. Whoever no longer waits for it withdraws it.
         """
+        prediction: Future[Prediction] | None = None
         if n_bytes <= INLINE_BYTES:
             # A few bytes may be a picture of many pixels.
             with suppress(TooManyPixels):
-                return self._batcher.submit(self._sample(self._quick, inputs))
-        return asyncio.get_running_loop().create_task(self._read_and_submit(inputs))
+                prediction = self._batcher.submit(self._sample(self._quick, inputs))
+        if prediction is None:
+            prediction = asyncio.get_running_loop().create_task(self._read_and_submit(inputs))
+        if self.shadowing is not None:
+            self.shadowing.watch(inputs, prediction)
+        return prediction
 
     def withdraw(self, future: Future[Prediction]) -> None:
         """The caller has gone; no more work is done for them."""
@@ -88,7 +95,10 @@ class Engine:
                 answers = iter(await asyncio.gather(*futures, return_exceptions=True))
             finally:
                 self._batcher.withdraw(futures)
-        return [sample if isinstance(sample, ClientError) else next(answers) for sample in samples]
+        predictions = [sample if isinstance(sample, ClientError) else next(answers) for sample in samples]
+        if self.shadowing is not None:
+            self.shadowing.watch_all(items, predictions)
+        return predictions
 
     async def close(self) -> None:
         """Answer what has been taken, and refuse whatever comes after."""

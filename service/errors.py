@@ -8,6 +8,7 @@ ServiceError                     status  slug
 │  ├─ Unauthorized               401     unauthorized            no key, or none that is known
 │  ├─ Forbidden                  403     forbidden               a known key, but not one for this route
 │  ├─ NotFound                   404     not-found               no such route
+│  ├─ UnknownModel               404     unknown-model           no such model, or no such version of it
 │  ├─ MethodNotAllowed           405     method-not-allowed      the route takes another method
 │  ├─ MissingModality            422     missing-modality        nothing to predict from
 │  ├─ UnknownModality            422     unknown-modality        a name the model does not have
@@ -83,6 +84,10 @@ class Forbidden(ClientError):
 
 class NotFound(ClientError):
     status, slug, title = 404, "not-found", "Not found"
+
+
+class UnknownModel(ClientError):
+    status, slug, title = 404, "unknown-model", "Unknown model"
 
 
 class MethodNotAllowed(ClientError):

@@ -184,8 +184,9 @@ class Protocol(HttpToolsProtocol):
         front.in_flight += 1
         try:
             front.admit(exchange.scope["headers"], PATH)
+            engine = front.serving.find(headers=exchange.scope["headers"])
             body = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
-            exchange.asked = front.predict.submit(exchange.content_type, exchange.query, body)
+            exchange.asked = front.predict.submit(engine, exchange.content_type, exchange.query, body)
         except Exception as error:
             self._answer_problem(exchange, error)
         else:

@@ -36,7 +36,7 @@ class Reload:
         try:
             old = self._serving.engine.manifest
             bundle = await asyncio.to_thread(self._open_again)
-            self._serving.replace(bundle)
+            self._serving.replace([bundle])
         except Exception as error:
             self._metrics.count_reload(ok=False)
             unforeseen = None if isinstance(error, BundleError) else error

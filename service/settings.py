@@ -25,6 +25,8 @@ class Settings(BaseSettings):
 
     bundle: Path
     """The bundle to serve: a folder or a .zip."""
+    default_model: str | None = None
+    """The model that /predict asks, where several are served; otherwise the first by name."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 is every one of this machine."""
     port: int = Field(default=8000, ge=0, le=65535)
@@ -67,6 +69,8 @@ class Settings(BaseSettings):
     """Answer without keys on an address that other machines can reach."""
     cors_origins: str = ""
     """Web pages' origins that may ask, with commas between; * is any."""
+    drift_window_s: float = Field(default=900.0, gt=0)
+    """How far back drift looks: what metrics compare with the bundle's references."""
     tracing: bool = False
     """Send a span of every request to OTEL_EXPORTER_OTLP_ENDPOINT; needs tailfuse[otel]."""
     log_requests: bool = False

@@ -38,12 +38,11 @@ class Predict:
         self._limits = settings.limits
         self.max_body_bytes = settings.max_body_bytes
 
-    def submit(self, content_type: str | None, query: bytes, body: bytes) -> Asked:
-        """What a whole request asks for; whoever no longer waits for it withdraws it.
+    def submit(self, engine: Engine, content_type: str | None, query: bytes, body: bytes) -> Asked:
+        """What a whole request asks of an engine; whoever no longer waits for it withdraws it.
 
         Raises BadRequest, UnsupportedMediaType, InvalidInput, and what Engine.submit raises.
         """
-        engine = self._serving.engine
         top_k = top_k_of(query) if query else None
         boundary = boundary_of(content_type)
         if boundary is None:
@@ -55,7 +54,8 @@ class Predict:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         content_type = content_type_of(scope)
         body = await read_body(scope, receive, self.max_body_bytes)
-        asked = self.submit(content_type, scope["query_string"], body)
+        engine = self._serving.find(*named(scope), scope["headers"])
+        asked = self.submit(engine, content_type, scope["query_string"], body)
         try:
             async with WhileConnected(receive):
                 await asked.prediction
@@ -93,7 +93,8 @@ class PredictBatch:
                 received="multipart/form-data",
             )
         body = await read_body(scope, receive, self._max_body_bytes)
-        engine = self._serving.engine  # not before the body: by then it may be another one
+        # Not before the body: by then it may be another one.
+        engine = self._serving.find(*named(scope), scope["headers"])
         items = items_of(json_of(body, limits=self._limits), self._max_items)
         async with WhileConnected(receive):
             predictions = await engine.predict_all([inputs_or_error(item) for item in items])
@@ -107,6 +108,12 @@ class PredictBatch:
         answer = orjson.dumps({"results": results})
         engine.encoded(time.perf_counter() - start)
         await send_json(send, answer)
+
+
+def named(scope: Scope) -> tuple[str | None, str | None]:
+    """The model and the version that the path names; without any it is the default model."""
+    names = scope.get("path_params", {})
+    return names.get("model"), names.get("version")
 
 
 def inputs_or_error(item: Any) -> Inputs | ClientError:

@@ -22,7 +22,7 @@ def client_of(tiny_bundle: Path) -> Iterator[ClientOf]:
     clients: list[TestClient] = []
 
     def start(bundle: Bundle | None, **settings: Any) -> TestClient:
-        app = create_app(Settings(bundle=tiny_bundle, **settings), bundle)
+        app = create_app(Settings(bundle=tiny_bundle, **settings), *([bundle] if bundle else []))
         client = TestClient(app, raise_server_exceptions=False).__enter__()
         clients.append(client)
         return client

@@ -51,7 +51,7 @@ def settings(tiny_bundle: Path) -> Settings:
 
 
 def serving_of(bundle: Bundle, settings: Settings) -> Serving:
-    return Serving(bundle, settings, Metrics())
+    return Serving([bundle], settings, Metrics())
 
 
 def own_answer(bundle: Bundle) -> Prediction:
@@ -78,7 +78,7 @@ def test_what_was_taken_before_is_answered_by_the_bundle_that_it_was_read_for(
         batch = asyncio.create_task(serving.engine.predict_all([INPUTS] * 2))
         await asyncio.sleep(0)  # its items are with a reader
         unread = serving.engine.submit(INPUTS, LONG)  # not even that
-        serving.replace(new)
+        serving.replace([new])
         # The new one waits for nobody: the old one's run is still held.
         assert await serving.engine.submit(INPUTS, 0) == own_answer(new)
         assert await serving.engine.predict_all([INPUTS]) == [own_answer(new)]
@@ -100,7 +100,7 @@ def test_a_stop_waits_for_the_old_bundle_too(
         runtime.hold()
         pending = serving.engine.submit(INPUTS, 0)
         await asyncio.to_thread(runtime.begun.wait, 30)
-        serving.replace(new)
+        serving.replace([new])
         stop = asyncio.create_task(serving.close())
         await asyncio.sleep(0)
         runtime.release()
@@ -116,10 +116,10 @@ def test_a_caller_who_has_gone_leaves_the_old_bundles_queue(
     async def scenario() -> None:
         app = create_app(settings, old)
         runtime.hold()
-        app.predict.submit(None, b"", BODY)
+        app.predict.submit(app.serving.engine, None, b"", BODY)
         await asyncio.to_thread(runtime.begun.wait, 30)
-        gone = app.predict.submit(None, b"", BODY)
-        app.serving.replace(new)
+        gone = app.predict.submit(app.serving.engine, None, b"", BODY)
+        app.serving.replace([new])
         assert value_of(app.metrics, "tailfuse_queue_depth") == 1
         gone.withdraw()
         assert value_of(app.metrics, "tailfuse_queue_depth") == 0
@@ -138,7 +138,7 @@ def test_an_old_bundle_is_let_go_of(bundle: Bundle, new: Bundle, settings: Setti
         del runtime
         await serving.engine.submit(INPUTS, 0)
         await serving.engine.submit(INPUTS, LONG)
-        serving.replace(new)
+        serving.replace([new])
         while serving._closing:
             await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -160,7 +160,7 @@ def test_a_request_that_arrives_across_the_change_is_the_new_bundles(
 
         async def receive() -> Any:
             if len(halves) == 1:
-                app.serving.replace(new)
+                app.serving.replace([new])
             return {"type": "http.request", "body": halves.pop(0), "more_body": bool(halves)}
 
         async def send(message: Any) -> None:
@@ -205,7 +205,7 @@ def test_all_pages_show_the_new_bundle(client_of: Any, bundle: Bundle, new: Bund
     }  # fmt: skip
     assert shown() == ("3", "3", {"nv", "mel", "bkl"}, [info], {"3": 1})
     assert client.portal is not None
-    client.portal.call(app.serving.replace, new)
+    client.portal.call(app.serving.replace, [new])
     assert client.post("/predict", content=BODY).json()["model"]["version"] == "4"
     # What was counted of the old one stays.
     assert shown() == ("4", "4", {"nv", "mel", "bkl", "scc"}, [info | {"version": "4"}], {"3": 1, "4": 1})
@@ -228,7 +228,7 @@ def test_one_opens_at_a_time_and_all_who_ask_meanwhile_are_met_by_one_more(
 
     async def scenario() -> None:
         metrics = Metrics()
-        serving = Serving(bundle, settings, metrics)
+        serving = Serving([bundle], settings, metrics)
         reload = Reload(serving, metrics, open_again)
         reload()
         await asyncio.to_thread(begun.wait, 30)
@@ -256,7 +256,7 @@ def test_a_bundle_that_cannot_be_opened_changes_nothing_and_is_one_line_in_the_l
 
     async def scenario() -> None:
         metrics = Metrics()
-        serving = Serving(bundle, settings, metrics)
+        serving = Serving([bundle], settings, metrics)
         Reload(serving, metrics, open_again)()
         await until(lambda: value_of(metrics, "tailfuse_reloads_total", outcome="failed") == 1)
         assert serving.engine.bundle is bundle
