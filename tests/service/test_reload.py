@@ -201,7 +201,7 @@ def test_all_pages_show_the_new_bundle(client_of: Any, bundle: Bundle, new: Bund
 
     client.post("/predict", content=BODY)
     info = {
-        "model": "skin-lesions", "version": "3", "runtime": "onnx", "device": "cpu", "precision": "float32",
+        "model": "skin-lesions", "version": "3", "runtime": "onnx", "device": "cpu", "precision": "float32", "role": "stable",
     }  # fmt: skip
     assert shown() == ("3", "3", {"nv", "mel", "bkl"}, [info], {"3": 1})
     assert client.portal is not None
