@@ -208,7 +208,8 @@ def work(orders: Orders) -> None:
         os.write(1, f"{error}\n".encode())
         sys.exit(1)
     own = Cells(files.pop(orders.number))
-    metrics = Metrics(cells=own, others=[Cells(file) for file in files])
+    others = [Cells(file) for file in files]
+    metrics = Metrics(cells=own, others=others, drift_window_s=settings.drift_window_s)
     threading.Thread(target=follow, args=[metrics], daemon=True).start()
     listener = socket.socket(fileno=orders.listener)
     run(settings, bundle, listener, started=say_ready, metrics=metrics)

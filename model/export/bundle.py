@@ -1,10 +1,11 @@
 """Assemble a bundle: graphs, parity, metrics on test, manifest, report and card; whole or not at all."""
 
 import json
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from model.data.part import Dataset
+from model.data.part import Dataset, Part
 from model.evaluation.card import model_card
 from model.evaluation.evaluate import evaluate, predict_part
 from model.evaluation.prior import mean_answers
@@ -23,6 +24,8 @@ from service.bundle import (
     sha256,
     written_whole,
 )
+from service.bundle.manifest import Modality, Reference
+from service.bundle.summary import input_references
 
 BUILT_WITH = ("tailfuse", "torch", "onnx", "onnxruntime", "numpy")
 
@@ -43,7 +46,7 @@ def write_bundle(
             update={
                 "parity": parity,
                 "metrics": evaluation.metrics,
-                "reference": evaluation.reference,
+                "reference": with_inputs(evaluation.reference, manifest.modalities, dataset.test),
                 "held_out": held_out,
             }
         )
@@ -54,6 +57,17 @@ def write_bundle(
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1))
         open_bundle(folder)  # as the service will
     return manifest
+
+
+def with_inputs(
+    reference: Mapping[str, Reference], modalities: Mapping[str, Modality], part: Part
+) -> dict[str, Reference]:
+    """The references of a part's rows, with those of its inputs."""
+    by_name: dict[str, Reference] = {}
+    for name, each in reference.items():
+        rows = (some.batch().inputs[name] for some in part.only([name]).batches(256))
+        by_name[name] = each.model_copy(update={"inputs": input_references(modalities[name], rows)})
+    return by_name
 
 
 def first_manifest(network: AnyNetwork, spec: Spec, dataset: Dataset) -> Manifest:

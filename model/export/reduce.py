@@ -133,7 +133,10 @@ def fill(
         update={
             "version": f"{manifest.version}+{precision}",
             "metrics": evaluation.metrics,
-            "reference": evaluation.reference,
+            "reference": {
+                name: each.model_copy(update={"inputs": manifest.reference[name].inputs})
+                for name, each in evaluation.reference.items()
+            },
             "held_out": mean_answers(predict_part(run, val).probabilities, val.labels),
             "parity": {},
             "reduction": reduction,

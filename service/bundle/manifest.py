@@ -111,6 +111,17 @@ class Histogram(Frozen):
     counts: tuple[int, ...]
 
 
+class InputReference(Frozen):
+    """How often an input (a column, a picture's brightness, …) was what.
+
+    `counts` are those up to the first of `edges`, between them, above the last, and without the input.
+    """
+
+    name: str
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
 class Reference(Frozen):
     """How one modality looked on the evaluated rows: the yardstick for drift."""
 
@@ -119,6 +130,7 @@ class Reference(Frozen):
     confidence: Histogram
     weight_mean: float | None = None
     confidence_mean: float | None = None
+    inputs: tuple[InputReference, ...] = ()
 
 
 class SubsetMetrics(Frozen):
@@ -190,6 +202,11 @@ class Manifest(Frozen):
     @property
     def precision(self) -> Literal["float32", "float16", "int8"]:
         return "float32" if self.reduction is None else self.reduction.precision
+
+    @property
+    def of(self) -> tuple[str, str]:
+        """Name and version, which tell it from all others."""
+        return self.name, self.version
 
     @property
     def class_names(self) -> list[str]:

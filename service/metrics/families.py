@@ -72,14 +72,28 @@ FAMILIES = {
     "reference_presence": by_modality("gauge", "Share of the evaluated rows that had the modality."),
     "reference_weight": by_modality("gauge", "Mean fusion weight on the evaluated rows, where present."),
     "reference_confidence": by_modality("gauge", "Mean confidence on the evaluated rows, where present."),
-    "input_drift": by_modality("gauge", "PSI of an input in the window against training rows.", "input"),
-    "weight_drift": by_modality("gauge", "PSI of the fusion weight in the window against evaluated rows."),
-    "drift_rows": by_modality("gauge", "Rows in the window of the drift."),
+    "input_drift": by_modality("gauge", "PSI of an input in the window against the evaluated rows.", "input"),
+    "weight_drift": by_modality(
+        "gauge", "PSI of the fusion weight in the window against the evaluated rows."
+    ),
+    "drift_rows": by_modality("gauge", "Rows in the window that drift looks at."),
     "model_info": Family(
-        "gauge", "A bundle that is served; always 1.", (*OF_A_BUNDLE, "runtime", "device", "precision")
+        "gauge",
+        "A bundle that is loaded, and its role: stable, canary, shadow or none; always 1.",
+        (*OF_A_BUNDLE, "runtime", "device", "precision", "role"),
     ),
     "model_load_seconds": Family("gauge", "How long opening the bundle took.", OF_A_BUNDLE),
     "model_loaded_timestamp_seconds": Family("gauge", "When the bundle was opened, Unix time.", OF_A_BUNDLE),
+    "shadow_samples": Family(
+        "counter",
+        "What a shadow was asked: agree or disagree with the stable version's label, failed, dropped.",
+        (*OF_A_BUNDLE, "subset", "outcome"),
+    ),
+    "shadow_disagreements": Family(
+        "counter",
+        "Samples that got another label from the shadow: the stable version's label, and the shadow's.",
+        (*OF_A_BUNDLE, "label", "shadow_label"),
+    ),
     "gpu_memory_used_bytes": Family("gauge", "Memory in use on the model's GPU, by all of its processes."),
     "gpu_memory_total_bytes": Family("gauge", "Memory of the model's GPU."),
     "ready": Family("gauge", "1 if new requests are taken, 0 if not."),

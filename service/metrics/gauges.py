@@ -11,10 +11,10 @@ from service.metrics.series import shown_labels
 Gauge = tuple[str, tuple[str, ...], float]  # family, values of the labels but for model and version, number
 
 
-def gauges_of(bundle: Bundle) -> Iterator[Gauge]:
-    """All that does not change while it is served."""
+def gauges_of(bundle: Bundle, role: str) -> Iterator[Gauge]:
+    """All that does not change while it is served, but for its role."""
     manifest = bundle.manifest
-    yield "model_info", (bundle.runtime_name, bundle.runtime.device, manifest.precision), 1
+    yield "model_info", (bundle.runtime_name, bundle.runtime.device, manifest.precision, role), 1
     yield "model_load_seconds", (), bundle.load_seconds
     yield "model_loaded_timestamp_seconds", (), bundle.loaded_at
     yield from training_shares(manifest)

@@ -9,6 +9,7 @@ the workers, those of another at most PUBLISH_S old. What a killed worker counte
 share counted for each; the start is the supervisor's.
 """
 
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
@@ -16,6 +17,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from service.bundle import Bundle
 from service.metrics.cells import Block, Cells, Key
+from service.metrics.comparison import Comparison
+from service.metrics.drift import DRIFT
 from service.metrics.exposition import Exposition
 from service.metrics.families import FAMILIES, OF_A_BUNDLE, SECONDS, STAGES
 from service.metrics.gauges import gauges_of
@@ -35,12 +38,16 @@ MOST_VERSIONS = 8  # whose counts are kept, also of bundles that are served no l
 class Metrics:
     """All names begin with `tailfuse_`; those of the process are the usual `process_*`.
 
-    `cells` are this process's; `others` those of its supervisor and of all other workers.
+    `cells` are this process's; `others` those of its supervisor and of all other workers. Drift is that of
+    the last `drift_window_s`.
     """
 
-    def __init__(self, *, cells: Cells | None = None, others: Sequence[Cells] = ()) -> None:
+    def __init__(
+        self, *, cells: Cells | None = None, others: Sequence[Cells] = (), drift_window_s: float = 900.0
+    ) -> None:
         self._cells = Cells() if cells is None else cells
         self._others = others
+        self._drift_window_s = drift_window_s
         self._process = ProcessFigures(self._cells, is_worker=bool(others))
         self._gpu: Gpu | None = None
         self._levels = {name: Level() for name in ("requests_in_flight", "queue_depth", "ready")}
@@ -98,7 +105,10 @@ class Metrics:
 
     def serve(self, bundle: Bundle) -> Series:
         """A bundle is served from now on: what is counted of it."""
-        series = Series(self._cells, bundle, run_seconds=self.run, batch_size=self._batch_size)
+        series = Series(
+            self._cells, bundle,
+            run_seconds=self.run, batch_size=self._batch_size, window_s=self._drift_window_s,
+        )  # fmt: skip
         self._served.append(series)
         self._counting.append(series)
         self._versions[series.of] = self._versions.pop(series.of, None)  # the last one
@@ -110,6 +120,12 @@ class Metrics:
     def retire(self, series: Series) -> None:
         """It is served no longer: its counts stay, what is told of a loaded bundle vanishes."""
         self._served.remove(series)
+        if series.window.key not in [each.window.key for each in self._served]:
+            series.window.close()
+
+    def comparison(self, shadow: Bundle) -> Comparison:
+        """Where a shadow and the stable version disagree."""
+        return Comparison(self._cells, shadow)
 
     def close(self, series: Series) -> None:
         """Its last answer has been given."""
@@ -131,6 +147,8 @@ class Metrics:
     def publish(self) -> None:
         """Write down what has been put down or is looked up, for the other workers."""
         self._count()
+        for served in tuple(self._served):
+            served.window.publish(time.perf_counter())
         for name, level in self._levels.items():
             self._cells.block(name)[0] = level.read()
         self._process.publish()
@@ -154,7 +172,11 @@ class Metrics:
                 )
         totals["ready"][()] = [min(totals["ready"][()][0], 1.0)]  # one that answers is enough
         for served in self._served:
-            for family, last_labels, value in gauges_of(served.bundle):
+            window = totals.get(DRIFT, {}).get(served.window.key[1:], [])
+            for family, last_labels, value in (
+                *gauges_of(served.bundle, served.role),
+                *served.window.gauges(window),
+            ):
                 totals.setdefault(family, {})[(*served.of, *last_labels)] = [value]
         for family, value in self._gpu.memory() if self._gpu else ():
             totals[family] = {(): [value]}

@@ -3,6 +3,7 @@
 Letters: N samples, M modalities, C classes, L labels that are shown.
 """
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from service.bundle import Batch, Bundle, Output
 from service.bundle.manifest import ClassInfo
 from service.metrics.cells import Block, Cells
+from service.metrics.drift import Window
 from service.metrics.families import BITS, SHARES
 from service.metrics.histogram import FULL, Histogram, block_of, count_into, histogram_block
 
@@ -28,11 +30,12 @@ class Series:
     """
 
     def __init__(
-        self, cells: Cells, bundle: Bundle, *, run_seconds: Histogram, batch_size: Histogram
+        self, cells: Cells, bundle: Bundle, *, run_seconds: Histogram, batch_size: Histogram, window_s: float
     ) -> None:
         manifest = bundle.manifest
         self.bundle = bundle
         self.of = manifest.name, manifest.version  # the first two labels
+        self.role = "stable"
         self._run_seconds, self._batch_size = run_seconds, batch_size
         self._cells = cells
         self._names = tuple(manifest.modalities)
@@ -48,16 +51,22 @@ class Series:
         self._entropy = histogram_block(cells, "entropy", *self.of)
         self._subsets: dict[bytes, Block] = {}
         self._outputs: list[tuple[Output, Booleans]] = []
+        self.window = Window(cells, self.of, bundle, window_s)
         self._n_samples = 0  # in them
 
     def observe_batch(self, batch: Batch, output: Output, seconds: float) -> None:
-        """One run, its answers, and how long it took."""
+        """One run that ended now, its answers, and how long it took."""
         self._run_seconds.add(seconds)
         self._batch_size.add(len(output))
+        self.observe_answers(batch, output)
+
+    def observe_answers(self, batch: Batch, output: Output) -> None:
+        """Answers, but not the run that they are from: a shadow's is nobody's waiting."""
         self._outputs.append((output, batch.presence))
         self._n_samples += len(output)
         if self._n_samples >= FULL:
             self.count()
+        self.window.offer(batch, output, time.perf_counter())
 
     def count_failure(self, modality: object) -> None:
         """A value that could not be read; of a modality that there is not, nothing is counted."""

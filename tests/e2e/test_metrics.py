@@ -112,7 +112,10 @@ def test_presence_weight_and_confidence_are_followed(answers_and_metrics: Any, m
 def test_the_model_is_named(answers_and_metrics: Any) -> None:
     _, metrics = answers_and_metrics
     assert (
-        metrics["tailfuse_model_info{device=cpu,model=digits,precision=float32,runtime=onnx,version=1}"] == 1
+        metrics[
+            "tailfuse_model_info{device=cpu,model=digits,precision=float32,role=stable,runtime=onnx,version=1}"
+        ]
+        == 1
     )
 
 

@@ -116,7 +116,7 @@ def test_connections_spread_over_the_workers(start: Callable[..., Service]) -> N
     assert len(shares) == 2
     assert all(shares)  # by chance one of them has none once in 10^19
     assert answered(service) == 64
-    info = {"runtime": "onnx", "device": "cpu", "precision": "float32"}
+    info = {"runtime": "onnx", "device": "cpu", "precision": "float32", "role": "stable"}
     assert metric(service, "tailfuse_model_info", model="skin-lesions", version="3", **info) == 1
     for connection in connections:
         connection.close()

@@ -84,7 +84,9 @@ def test_problems_are_counted_by_their_reason_also_those_of_items(client: TestCl
 
 
 def test_the_model_is_named(client: TestClient) -> None:
-    assert samples(client)["tailfuse_model_info", "cpu", "skin-lesions", "float32", "onnx", "3"] == 1
+    assert (
+        samples(client)["tailfuse_model_info", "cpu", "skin-lesions", "float32", "stable", "onnx", "3"] == 1
+    )
 
 
 def test_every_name_is_ours_or_the_processs(client: TestClient) -> None:
@@ -192,7 +194,7 @@ def test_each_worker_answers_for_all_of_them(bundle: Bundle, files: list[int]) -
         assert value_of(metrics, "tailfuse_fusion_weight_sum", **LABELS, modality="notes") == 1.0
         assert value_of(metrics, "tailfuse_requests_in_flight") == 7
         assert value_of(metrics, "tailfuse_queue_depth") == 5
-        info = {"runtime": "onnx", "device": "cpu", "precision": "float32"}
+        info = {"runtime": "onnx", "device": "cpu", "precision": "float32", "role": "stable"}
         assert value_of(metrics, "tailfuse_model_info", **LABELS, **info) == 1
 
 
