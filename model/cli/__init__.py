@@ -20,6 +20,7 @@ COMMANDS = {
     "adapt": "model.cli.adapt",
     "predict": "model.cli.predict",
     "serve": "service.__main__",
+    "call": "model.cli.call",
     "bench": "model.cli.bench",
     "completion": "model.cli",
 }

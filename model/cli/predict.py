@@ -1,13 +1,13 @@
 """tailfuse predict"""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import orjson
 
+from model.cli.inputs import INPUT_HELP, parse_inputs
 from model.cli.output import write_output
 from model.errors import UserError
 from service.bundle import Bundle, answer_of, open_bundle, predictions_of
@@ -16,11 +16,7 @@ from service.bundle import Bundle, answer_of, open_bundle, predictions_of
 @click.command("predict", short_help="Answer with a bundle, without a server.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("table", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "-i", "--input", "inputs", multiple=True, metavar="MODALITY=VALUE",
-    help="One modality of one sample: a picture's or series' path, JSON or @file.json for numbers, a text or "
-    "@file.txt.",
-)  # fmt: skip
+@click.option("-i", "--input", "inputs", multiple=True, metavar="MODALITY=VALUE", help=INPUT_HELP)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Where the answers go.  [stdout]")
 @click.option("--runtime", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
 def command(
@@ -35,42 +31,13 @@ def command(
     if (table is None) == (not inputs):
         raise click.UsageError("give either a TABLE or one sample by --input")
     opened = open_bundle(bundle, runtime=runtime, threads=0)  # type: ignore[arg-type]
-    text = predict_table(opened, table) if table else predict_sample(opened, parse_inputs(opened, inputs))
+    kinds = {name: modality.kind for name, modality in opened.manifest.modalities.items()}
+    text = predict_table(opened, table) if table else predict_sample(opened, parse_inputs(kinds, inputs))
     if out is None:
         sys.stdout.write(text)
         return
     write_output(out, text)
     click.echo(f"Written: {out}", err=True)
-
-
-def parse_inputs(bundle: Bundle, texts: Sequence[str]) -> dict[str, Any]:
-    """Raw values by modality. Raises UserError."""
-    inputs: dict[str, Any] = {}
-    for text in texts:
-        name, value = parse_input(bundle, text)
-        if name in inputs:
-            raise UserError(f"--input {name}: given twice")
-        inputs[name] = value
-    return inputs
-
-
-def parse_input(bundle: Bundle, text: str) -> tuple[str, Any]:
-    """MODALITY=VALUE as the name and the raw value. Raises UserError."""
-    name, equals, value = text.partition("=")
-    modality = bundle.manifest.modalities.get(name)
-    if not equals or modality is None:
-        known = ", ".join(bundle.manifest.modalities)
-        raise UserError(f"--input {text}: expected MODALITY=VALUE, where MODALITY is one of {known}")
-    try:
-        if modality.kind == "image" or modality.kind == "series":
-            return name, Path(value.removeprefix("@")).read_bytes()
-        content = Path(value[1:]).read_text() if value.startswith("@") else value
-        return name, orjson.loads(content) if modality.kind == "tabular" else content
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise UserError(f"--input {name}: {value.removeprefix('@')}: {reason}") from None
-    except orjson.JSONDecodeError as error:
-        raise UserError(f"--input {name}: not JSON: {error}") from None
 
 
 def predict_sample(bundle: Bundle, inputs: dict[str, Any]) -> str:

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
-from model.cli.predict import parse_inputs, predict_sample, predict_table
+from model.cli.inputs import parse_inputs
+from model.cli.predict import predict_sample, predict_table
 from model.data.dataset import load_dataset
 from model.data.fit_series import moments
 from model.data.part import Dataset, Part
@@ -287,7 +288,7 @@ def test_predict_takes_a_table_or_a_file(waves: Any, tmp_path: Path) -> None:
     bundle = open_bundle(waves.bundle)
     (tmp_path / "one.csv").write_text("x,y\n7,0\n9,0.5\n8,-0.5\n")
     assert '"present": true' in predict_sample(
-        bundle, parse_inputs(bundle, [f"trace={tmp_path / 'one.csv'}"])
+        bundle, parse_inputs({"trace": "series"}, [f"trace={tmp_path / 'one.csv'}"])
     )
     pl.DataFrame({"id": [7, 8], "trace": ["one.csv", None]}).write_csv(tmp_path / "new.csv")
     lines = predict_table(bundle, tmp_path / "new.csv").splitlines()

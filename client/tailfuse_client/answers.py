@@ -1,0 +1,82 @@
+"""What the service answers, as frozen dataclasses. Members that they do not know are left out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ModelName:
+    """Which bundle has answered."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Modality:
+    """How much a modality counted: fusion weights sum to 1; confidence (0..1) is None if it is absent."""
+
+    present: bool
+    weight: float
+    confidence: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A prediction; `probabilities` by class, the most probable first."""
+
+    request_id: str
+    model: ModelName
+    label: str
+    probability: float
+    probabilities: Mapping[str, float]
+    modalities: Mapping[str, Modality]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassInfo:
+    """A class, its training rows, and its third of the classes by them: many, medium or few."""
+
+    name: str
+    train_count: int
+    shot: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """The loaded model. `modalities` and `metrics` are as GET /model says them."""
+
+    name: str
+    version: str
+    label: str  # what is predicted
+    classes: tuple[ClassInfo, ...]
+    modalities: Mapping[str, Mapping[str, Any]]
+    input_schema: Mapping[str, Any]
+    metrics: Mapping[str, Mapping[str, Any]]
+    runtime: str
+    device: str
+
+
+def answer_of(document: Any) -> Answer:
+    """Raises KeyError or TypeError if it is none."""
+    return Answer(
+        request_id=document["request_id"],
+        model=ModelName(document["model"]["name"], document["model"]["version"]),
+        label=document["label"],
+        probability=document["probability"],
+        probabilities=document["probabilities"],
+        modalities={
+            name: Modality(each["present"], each["weight"], each["confidence"])
+            for name, each in document["modalities"].items()
+        },
+    )
+
+
+def model_of(document: Any) -> ModelInfo:
+    """Raises KeyError or TypeError if it is none."""
+    classes = tuple(
+        ClassInfo(each["name"], each["train_count"], each["shot"]) for each in document["classes"]
+    )
+    names = ModelInfo.__slots__
+    return ModelInfo(**{name: document[name] for name in names} | {"classes": classes})

@@ -1,0 +1,119 @@
+"""Requests as values: what is sent, before anything is."""
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tailfuse_client.values import value_of
+
+Inputs = Mapping[str, Any]  # what an application holds, by modality
+Part = tuple[str | None, bytes, str]  # a file's name or None, content, media type
+
+JSON = "application/json"
+MAX_ITEMS = 256  # of a batch: as many as a service takes unless it is told otherwise
+MAX_BYTES = 8 << 20  # of its items: half of what a service takes
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is sent to one route: JSON, or the parts of a form, or nothing."""
+
+    method: str
+    url: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | None = None
+    files: Mapping[str, Part] | None = None
+    n_items: int = 1
+
+    def arguments(self) -> dict[str, Any]:
+        """Those of httpx2.Client.stream."""
+        headers = {} if self.content is None else {"content-type": JSON}
+        names = ("method", "url", "params", "content", "files")
+        return {name: getattr(self, name) for name in names} | {"headers": headers}
+
+
+MODEL = Request("GET", "/model")
+READY = Request("GET", "/readyz")
+
+
+def predict_request(inputs: Inputs, top_k: int | None = None) -> Request:
+    """A form where there are files: base64 is a third longer, and both sides pay for it. Else JSON.
+
+    Raises what value_of raises.
+    """
+    values = values_of(inputs)
+    has_files = any(isinstance(value, bytes) for value in values.values())
+    if not has_files or any(map(reads_otherwise_in_a_form, values.values())):
+        return posted("/predict", json_bytes({"inputs": values}), top_k)
+    parts = {name: part_of(name, value) for name, value in values.items()}
+    return Request("POST", "/predict", params_of(top_k), files=parts)
+
+
+def batch_requests(items: Iterable[Inputs], top_k: int | None, max_items: int) -> Iterator[Request]:
+    """As few requests as hold all items, at most `max_items` and MAX_BYTES each; an item is never cut.
+
+    Raises ValueError, and what value_of raises.
+    """
+    if max_items < 1:
+        raise ValueError(f"max_items must be 1 at least, not {max_items}")
+    waiting: list[bytes] = []
+    for item in items:
+        encoded = json_bytes({"inputs": values_of(item)})
+        if waiting and sum(map(len, waiting)) + len(encoded) > MAX_BYTES:
+            yield batch_request(waiting, top_k)
+            waiting = []
+        waiting.append(encoded)
+        if len(waiting) == max_items:
+            yield batch_request(waiting, top_k)
+            waiting = []
+    if waiting:
+        yield batch_request(waiting, top_k)
+
+
+def batch_request(items: list[bytes], top_k: int | None) -> Request:
+    return posted("/predict/batch", b'{"items":[' + b",".join(items) + b"]}", top_k, len(items))
+
+
+def posted(url: str, content: bytes, top_k: int | None, n_items: int = 1) -> Request:
+    return Request("POST", url, params_of(top_k), content, n_items=n_items)
+
+
+def params_of(top_k: int | None) -> dict[str, str]:
+    return {} if top_k is None else {"top_k": str(top_k)}
+
+
+def values_of(inputs: Inputs) -> dict[str, Any]:
+    """Without what is absent. A mistake's message names the modality."""
+    values = {}
+    for name, value in inputs.items():
+        try:
+            sendable = value_of(value)
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"modality '{name}': {error}") from None
+        if sendable is not None:
+            values[name] = sendable
+    return values
+
+
+def reads_otherwise_in_a_form(value: Any) -> bool:
+    """Strings by column may be a text's: in a form that would be the text itself, braces and all."""
+    return isinstance(value, dict) and all(each is None or isinstance(each, str) for each in value.values())
+
+
+def part_of(name: str, value: Any) -> Part:
+    if isinstance(value, bytes):
+        return name, value, "application/octet-stream"
+    if isinstance(value, str):
+        return None, value.encode(), "text/plain; charset=utf-8"
+    return None, json_bytes(value), JSON
+
+
+def json_bytes(value: Any) -> bytes:
+    """Files in base64. Infinities are let through: the service refuses them by column, and the item alone."""
+    text = json.dumps(
+        value, ensure_ascii=False, separators=(",", ":"), default=lambda data: b64encode(data).decode()
+    )
+    return text.encode()

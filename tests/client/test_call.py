@@ -1,0 +1,150 @@
+"""`tailfuse call`, as a user runs it, on the base install too."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from model.cli.call import bar, shown
+from service.bundle import Bundle
+from tests.client.conftest import KEY
+from tests.client.script import ANSWER
+from tests.e2e.process import Service, environment, ran
+
+pytestmark = pytest.mark.e2e
+
+TABLE = "image,age,smoker,site,title,review\n,61,true,back,dark,\nlesion.png,,,,,\n,old,,face,,\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, picture: bytes) -> Path:
+    (tmp_path / "lesion.png").write_bytes(picture)
+    (tmp_path / "table.csv").write_text(TABLE)
+    (tmp_path / "clinical.json").write_text('{"age": 61, "site": "back"}')
+    return tmp_path
+
+
+def call(*arguments: object, key: str = KEY, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "-m", "model", "call", *map(str, arguments))
+    return ran(*command, env=environment(TAILFUSE_KEY=key), **options)
+
+
+def answered(*arguments: object, code: int = 0, **options: Any) -> str:
+    done = call(*arguments, **options)
+    assert done.returncode == code, done.stderr
+    return done.stdout
+
+
+def refused(*arguments: object, code: int = 1, **options: Any) -> str:
+    done = call(*arguments, **options)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr.strip().splitlines()[-1]
+
+
+def test_a_sample_is_shown_with_its_classes_and_weights(service: Service, folder: Path) -> None:
+    text = answered(
+        service.url, "-i", f"image={folder / 'lesion.png'}", "-i", f"clinical=@{folder / 'clinical.json'}"
+    )
+    label = text.partition(",")[0]
+    lines = {line.split()[0]: line for line in text.splitlines()[2:] if line}
+    assert {label, "nv", "mel", "bkl", "image", "clinical", "notes"} <= set(lines)
+    assert lines["notes"].split() == ["notes", "absent"]
+    assert "█" in lines["image"] + lines["clinical"]
+    assert text.splitlines()[-1].startswith("skin-lesions, version 3; request ")
+
+
+def test_json_is_the_services_own(service: Service, bundle: Bundle, folder: Path) -> None:
+    inputs = ("-i", "clinical=@-", "-i", "notes=dark spot")
+    document = json.loads(answered(service.url, *inputs, "--json", stdin=None, input='{"age": 61}'))
+    output = bundle.run([bundle.sample({"clinical": {"age": 61}, "notes": "dark spot"})])
+    assert document["probability"] == pytest.approx(output.probabilities.max(), abs=1e-5)
+    assert set(document) == set(ANSWER)
+    short = json.loads(answered(service.url, "-i", "notes=spot", "--json", "--top-k", 1))
+    assert len(short["probabilities"]) == 1
+
+
+def test_a_table_is_answered_row_by_row(service: Service, bundle: Bundle, folder: Path) -> None:
+    out = folder / "answers.csv"
+    answered(service.url, folder / "table.csv", "--out", out, code=3)
+    with out.open(newline="") as file:
+        first, second, third = csv.DictReader(file)
+    output = bundle.run(
+        [bundle.sample({"clinical": {"age": 61, "smoker": True, "site": "back"}, "notes": {"title": "dark"}})]
+    )
+    assert float(first["probability"]) == pytest.approx(output.probabilities.max(), abs=1e-5)
+    assert float(first["weight.notes"]) == pytest.approx(output.weights[0, 2], abs=1e-5)
+    assert (first["weight.image"], first["confidence.image"], first["problem"]) == ("0.0", "", "")
+    assert (second["row"], second["weight.image"]) == ("2", "1.0")
+    assert (third["label"], third["problem"][:34]) == ("", "modality 'clinical', column 'age':")
+
+
+def test_a_table_in_json_is_a_line_for_each_row(service: Service, folder: Path) -> None:
+    done = call(service.url, folder / "table.csv", "--json", "--top-k", "1")
+    assert (done.returncode, done.stderr.strip()) == (3, "1 of 3 rows have a problem")
+    first, second, third = map(json.loads, done.stdout.splitlines())
+    assert first["modalities"]["notes"]["present"]
+    assert len(second["probabilities"]) == 1
+    assert third["type"] == "urn:tailfuse:problem:invalid-input"
+
+
+def test_a_row_of_a_table_is_a_sample(service: Service, folder: Path) -> None:
+    document = json.loads(answered(service.url, folder / "table.csv", "--row", 2, "--json"))
+    present = [name for name, each in document["modalities"].items() if each["present"]]
+    assert present == ["image"]
+    assert "has 3 rows" in refused(service.url, folder / "table.csv", "--row", 4)
+    assert "old" in refused(service.url, folder / "table.csv", "--row", 3)
+
+
+def test_mistakes_are_one_sentence(service: Service, folder: Path) -> None:
+    url = service.url
+    assert "has no column 'ages'" in refused(url, "-i", 'clinical={"ages": 1}')
+    assert "one of image, clinical, notes" in refused(url, "-i", "smell=sweet")
+    assert "given twice" in refused(url, "-i", "notes=a", "-i", "notes=b")
+    assert "not JSON" in refused(url, "-i", "clinical={")
+    assert "none.png: No such file" in refused(url, "-i", "image=none.png")
+    assert "none.csv: No such file" in refused(url, "none.csv")
+    assert "401 unauthorized" in refused(url, "-i", "notes=a", key="the-key-of-another-service")
+    assert "401 unauthorized" in refused(url, "-i", "notes=a", "--key", "the-key-of-another-service")
+    assert "begins with http://" in refused("localhost:8000", "-i", "notes=a")
+    assert "either a TABLE or one sample" in refused(url, code=2)
+    assert "--row is one of a TABLE" in refused(url, "-i", "notes=a", "--row", 1, code=2)
+    (folder / "gone.csv").write_text("image\nnone.png\n")
+    assert "none.png: No such file" in refused(url, folder / "gone.csv")
+    (folder / "latin.csv").write_bytes(b"title\n\xe4\n")
+    assert "latin.csv: cannot be read" in refused(url, folder / "latin.csv")
+
+
+def test_where_nobody_listens_is_told(service: Service) -> None:
+    assert "http://127.0.0.1:1/model: " in refused("http://127.0.0.1:1", "-i", "notes=a")
+
+
+def test_without_the_client_it_says_how_to_get_it() -> None:
+    script = (
+        "import sys; sys.modules['tailfuse_client'] = None\n"
+        "from model.cli import main\nmain(['call', 'http://127.0.0.1:1', '-i', 'notes=a'])"
+    )
+    done = ran(sys.executable, "-c", script)
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("pip install ./client")
+    assert "Usage:" in ran(sys.executable, "-c", script.replace("'http://127.0.0.1:1'", "'--help'")).stdout
+
+
+def test_bars_are_exact_to_an_eighth() -> None:
+    assert [bar(share) for share in (0.0, 1 / 192, 0.5, 1.0)] == ["", "▏", "█" * 12, "█" * 24]
+
+
+def test_of_many_classes_the_first_are_shown() -> None:
+    from tailfuse_client.answers import answer_of
+
+    many = {f"class {i}": 0.9**i for i in range(30)}
+    answer = answer_of(orjson.loads(orjson.dumps({**ANSWER, "probabilities": many})))
+    text = shown(answer)
+    assert "class 9" in text
+    assert "class 10" not in text
+    assert "and 20 classes that are less probable" in text

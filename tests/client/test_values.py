@@ -1,0 +1,107 @@
+"""What applications hold, as it is sent."""
+
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from tailfuse_client.values import value_of
+
+
+def pixels(png: bytes) -> Any:
+    return np.asarray(Image.open(io.BytesIO(png)))
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        (None, None),
+        ("spot", "spot"),
+        (b"\x00\x01", b"\x00\x01"),
+        (bytearray(b"x"), b"x"),
+        (memoryview(b"x"), b"x"),
+        ({"age": 61, "site": None, "smoker": True}, {"age": 61, "site": None, "smoker": True}),
+        ((1, [2.5, math.nan]), [1, [2.5, None]]),
+        ({"age": np.float32(0.5), "n": np.int64(3), "b": np.bool_(True)}, {"age": 0.5, "n": 3, "b": True}),
+        (np.array([1.5, np.nan]), [1.5, None]),
+        (np.array(["a", None], object), ["a", None]),
+        ({"x": np.array([1, 2])}, {"x": [1, 2]}),
+        (pd.Series({"age": 61.0, "site": "a", "pulse": None}), {"age": 61.0, "site": "a", "pulse": None}),
+        (pd.Series([1, 2, 3]), [1, 2, 3]),
+        (pd.Series([1, None], index=pd.to_datetime(["2026-01-01", "2026-01-02"]), dtype="Int64"), [1, None]),
+        ({"age": pd.NA, "at": pd.NaT}, {"age": None, "at": None}),
+        (pd.DataFrame({"age": [61], "site": ["back"]}), {"age": 61, "site": "back"}),
+        (pd.DataFrame({"n": pd.array([None], "Int64"), "c": pd.Categorical(["x"])}), {"n": None, "c": "x"}),
+    ],
+)  # fmt: skip
+def test_values_are_plain_json_with_null_for_missing(value: Any, sent: Any) -> None:
+    found = value_of(value)
+    assert found == sent
+    assert type(found) is type(sent)
+    if not isinstance(found, bytes):
+        assert json.loads(json.dumps(found, allow_nan=False)) == sent
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 1), (4, 6, 3), (4, 6, 4)])
+def test_an_array_of_uint8_is_a_picture(shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    assert np.array_equal(pixels(value_of(array)), array.squeeze())
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK", "YCbCr", "HSV", "LAB"])
+def test_a_picture_of_any_mode_is_a_png(mode: str) -> None:
+    png = value_of(Image.new(mode, (6, 4)))
+    assert png.startswith(b"\x89PNG")
+    assert Image.open(io.BytesIO(png)).size == (6, 4)
+
+
+def test_a_picture_is_sent_upright_as_its_file_would_be_seen(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    Image.new("RGB", (6, 4)).save(tmp_path / "turned.jpg", exif=exif)
+    with Image.open(tmp_path / "turned.jpg") as opened:
+        assert Image.open(io.BytesIO(value_of(opened))).size == (4, 6)
+        assert Image.open(io.BytesIO(value_of(opened.convert("L")))).size == (4, 6)
+
+
+@pytest.mark.parametrize(
+    "steps", [np.arange(6.0).reshape(3, 2), np.ones((3, 2), np.float32), np.ones((4, 1), np.int16)]
+)
+def test_an_array_of_two_dimensions_is_a_series(steps: Any) -> None:
+    assert np.array_equal(np.load(io.BytesIO(value_of(steps))), steps)
+
+
+def test_a_data_frame_of_several_rows_is_a_series() -> None:
+    frame = pd.DataFrame({"x": pd.array([1, None], "Int64"), "y": [0.5, 2]})
+    assert np.array_equal(np.load(io.BytesIO(value_of(frame))), [[1, 0.5], [np.nan, 2]], equal_nan=True)
+
+
+def test_a_path_is_its_file(tmp_path: Path) -> None:
+    for name, content in {"a.jpg": b"\xff\xd8", "a.txt": "dünn".encode(), "a.json": b'{"age": NaN}'}.items():
+        (tmp_path / name).write_bytes(content)
+    assert value_of(tmp_path / "a.jpg") == b"\xff\xd8"
+    assert value_of(tmp_path / "a.txt") == "dünn"
+    assert value_of(tmp_path / "a.json") == {"age": None}
+    with pytest.raises(FileNotFoundError, match=r"none\.jpg"):
+        value_of(tmp_path / "none.jpg")
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (object(), "a value of type object cannot be sent"),
+        ({"age": b"61"}, "of type bytes cannot be sent"),
+        ({"at": pd.Timestamp("2026-01-01")}, "Timestamp"),
+        (np.zeros((4, 6, 3)), "float64 of shape"),
+        (np.zeros((4, 6, 2), np.uint8), "1, 3 or 4 channels"),
+        (np.zeros((2, 2), complex), "complex128"),
+    ],
+)
+def test_what_cannot_be_sent_is_told_so(value: Any, why: str) -> None:
+    with pytest.raises(TypeError, match=why):
+        value_of(value)
