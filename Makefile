@@ -4,8 +4,11 @@ PORT ?= 8000
 BIN := .venv/bin
 FUZZ_SECONDS ?= 60
 SECONDS ?= 180
+DOCKER ?= docker
+BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
+    $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help demo test test-base check openapi dashboards dashboard-pictures fuzz soak bench-serve clean
+.PHONY: help demo test test-base check openapi dashboards dashboard-pictures fuzz soak bench-serve images images-gpu images-check clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +45,17 @@ fuzz: .venv/fuzz  ## Send FUZZ_SECONDS (60) of noise to the decoder and the pars
 
 soak: .venv/dev  ## SECONDS (180) of honest and hostile callers at once on 256 connections.
 	$(BIN)/python -m tests.soak.soak --seconds $(SECONDS)
+
+images:  ## Build the images tailfuse and tailfuse-train; BASE_IMAGE and NETWORK as in docs/DEPLOY.md.
+	$(BUILD) -f docker/Dockerfile -t tailfuse .
+	$(BUILD) -f docker/Dockerfile.train -t tailfuse-train .
+
+images-gpu:  ## Build the image tailfuse-gpu, 2.8 GB.
+	$(BUILD) -f docker/Dockerfile.gpu -t tailfuse-gpu .
+
+images-check: .venv/dev  ## Build the service's image, run it confined, ask it, stop it under load.
+	@$(BIN)/tailfuse demo --no-serve
+	@COMPOSE=$(BIN)/docker-compose $(BIN)/python docker/images_check.py quickstart
 
 clean:  ## Remove the environments and the quick-start.
 	rm -rf .venv .venv-base .venv-bench quickstart bench-serve
