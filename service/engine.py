@@ -4,20 +4,22 @@ import asyncio
 import os
 import time
 from asyncio import Future
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
 
 from service.batcher import Batcher, too_late
-from service.bundle import Bundle, Sample
+from service.bundle import Bundle, Output, Sample
 from service.bundle.answer import Prediction, predictions_of
 from service.bundle.bundle import features_by_modality
 from service.errors import ClientError, InferenceFailed, Overloaded, TooManyPixels
+from service.explain import Explained, Plan, Subset, explained, plan_of, prior_of
 from service.metrics import Metrics, Series
 from service.settings import Settings
 from service.shadow import Shadowing
@@ -40,6 +42,7 @@ class Engine:
         self._quick = only_small(bundle)
         self._timeout_s = settings.request_timeout_s
         self._max_queue = settings.max_queue
+        self._most_rows = min(settings.max_batch_size, settings.max_queue)  # of explanations, in the queue
         # The batcher knows no engine: without a cycle, a bundle's memory is free as soon as nobody needs it.
         self.series = metrics.serve(bundle)
         self._metrics = metrics
@@ -53,7 +56,7 @@ class Engine:
         )
         self.shadowing: Shadowing | None = None  # what asks a shadow the same
         self._readers = ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="reader")
-        self._reading = 0  # requests that are with the readers
+        self._reading = 0  # requests that are with the readers, or being explained
         self._all_read: Future[None] | None = None  # somebody closes
 
     def __len__(self) -> int:
@@ -77,7 +80,11 @@ class Engine:
             self.shadowing.watch(inputs, prediction)
         return prediction
 
-    def withdraw(self, future: Future[Prediction]) -> None:
+    def explain(self, inputs: Inputs) -> Future[Explained]:
+        """The prediction for one sample and why, to come. The future may raise whatever `submit` may."""
+        return asyncio.get_running_loop().create_task(self._explain(inputs))
+
+    def withdraw(self, future: Future[Any]) -> None:
         """The caller has gone; no more work is done for them."""
         self._batcher.withdraw([future])
 
@@ -100,6 +107,20 @@ class Engine:
             self.shadowing.watch_all(items, predictions)
         return predictions
 
+    async def explain_all(self, items: Sequence[Inputs | ClientError]) -> list[Explained | BaseException]:
+        """As `predict_all`, and why; the values of a sample are read once, whatever is run to explain it."""
+        self._check_room()
+        async with self._in_time():
+            with self._kept_open():
+                plans = await self._in_thread(self._plans, items)
+                rows = [row for plan in plans if isinstance(plan, Plan) for row in plan.rows()]
+                answers = iter(await self._in_pieces(rows))
+                results = await self._in_thread(self._explained, plans, answers)
+        if self.shadowing is not None:
+            predictions = [each.prediction if isinstance(each, Explained) else each for each in results]
+            self.shadowing.watch_all(items, predictions)
+        return results
+
     async def close(self) -> None:
         """Answer what has been taken, and refuse whatever comes after."""
         if self._reading:
@@ -116,6 +137,23 @@ class Engine:
                 return await future
             finally:
                 self._batcher.withdraw([future])
+
+    async def _explain(self, inputs: Inputs) -> Explained:
+        (result,) = await self.explain_all([inputs])
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    async def _in_pieces(self, rows: Sequence[Sample]) -> list[Prediction | BaseException]:
+        """An answer for each row. No more than a batch of them wait at once: others come in between."""
+        answers: list[Prediction | BaseException] = []
+        for start in range(0, len(rows), self._most_rows):
+            futures = self._batcher.submit_all(rows[start : start + self._most_rows])
+            try:
+                answers += await asyncio.gather(*futures, return_exceptions=True)
+            finally:
+                self._batcher.withdraw(futures)
+        return answers
 
     def _sample(self, bundle: Bundle, inputs: Inputs) -> Sample:
         """Raises ClientError."""
@@ -139,6 +177,29 @@ class Engine:
                 samples.append(error)
         return samples
 
+    def _plans(self, items: Sequence[Inputs | ClientError]) -> list[Plan | ClientError]:
+        """What is run to explain each item, or its error."""
+        return [
+            each if isinstance(each, ClientError) else plan_of(each, self.manifest.modalities)
+            for each in self._samples(items)
+        ]
+
+    def _explained(
+        self, plans: Sequence[Plan | ClientError], answers: Iterator[Prediction | BaseException]
+    ) -> list[Explained | BaseException]:
+        """Each item explained by the answers to its rows, or its error; of several the first."""
+        prior = prior_of(self.manifest)
+        results: list[Explained | BaseException] = []
+        for plan in plans:
+            if isinstance(plan, ClientError):
+                results.append(plan)
+                continue
+            own = list(islice(answers, len(plan.subsets)))
+            failed = [each for each in own if isinstance(each, BaseException)]
+            predictions = [each for each in own if isinstance(each, Prediction)]
+            results.append(failed[0] if failed else explained(plan, predictions, prior))
+        return results
+
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
         """Raises DeadlineExceeded when its block takes too long."""
@@ -150,11 +211,24 @@ class Engine:
 
     async def _in_reader(self, read: Callable[..., T], *arguments: Any) -> T:
         """Call `read` in a thread. Raises Overloaded when too many wait there already."""
+        self._check_room()
+        with self._kept_open():
+            return await self._in_thread(read, *arguments)
+
+    def _in_thread(self, call: Callable[..., T], *arguments: Any) -> Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._readers, call, *arguments)
+
+    def _check_room(self) -> None:
+        """Raises Overloaded."""
         if self._reading + len(self._batcher) >= self._max_queue:
             raise Overloaded("too many samples are waiting; try again soon", retry_after_s=1)
+
+    @contextmanager
+    def _kept_open(self) -> Iterator[None]:
+        """The engine does not close before the block's end."""
         self._reading += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._readers, read, *arguments)
+            yield
         finally:
             self._reading -= 1
             if self._all_read is not None and not self._reading:
@@ -172,8 +246,20 @@ def run(bundle: Bundle, series: Series, samples: Sequence[Sample]) -> list[Predi
         raise InferenceFailed("the model failed; the service's log says why") from error
     if not np.isfinite(output.probabilities).all():
         raise InferenceFailed("the model's answer is not a number")
-    series.observe_batch(batch, output, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    if Subset in map(type, samples):
+        series.observe_run(len(samples), seconds)
+        observe_whole(bundle, series, samples, output)
+    else:
+        series.observe_batch(batch, output, seconds)
     return predictions_of(output, batch.presence, bundle.manifest.class_names)
+
+
+def observe_whole(bundle: Bundle, series: Series, samples: Sequence[Sample], output: Output) -> None:
+    """Of a run with rows that explain others, only what is an answer to a caller's sample is counted."""
+    whole = [at for at, sample in enumerate(samples) if type(sample) is not Subset]
+    if whole:
+        series.observe_answers(bundle.collate([samples[at] for at in whole]), output.take(whole))
 
 
 def only_small(bundle: Bundle) -> Bundle:

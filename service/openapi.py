@@ -48,6 +48,13 @@ PARAMETERS = [
         "schema": {"type": "integer", "minimum": 1},
     },
     {
+        "name": "explain",
+        "in": "query",
+        "description": "Say also what each present modality contributes to the answer, and what it would be "
+        "without it. Of M modalities that are present the model runs 2^M - 1 rows.",
+        "schema": {"type": "boolean", "default": False},
+    },
+    {
         "name": "X-Request-Id",
         "in": "header",
         "description": "Comes back in the answer and is in the log; made up if it is not given, or is not "

@@ -13,7 +13,6 @@ import httptools
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from service.bundle.answer import Prediction
 from service.errors import BadRequest, HeadTooLarge, ReceiveTimeout, ServiceError
 from service.exchange import PATH, Exchange, Known
 from service.front import HUNG_UP, Front, request_id_of
@@ -192,7 +191,7 @@ class Protocol(HttpToolsProtocol):
         else:
             exchange.asked.prediction.add_done_callback(partial(self._answered, exchange))
 
-    def _answered(self, exchange: Exchange, pending: Future[Prediction]) -> None:
+    def _answered(self, exchange: Exchange, pending: Future[Any]) -> None:
         if self._exchange is not exchange:
             return
         error = asyncio.CancelledError() if pending.cancelled() else pending.exception()

@@ -1,11 +1,18 @@
 """The shapes of what the service answers, for its document. POST /predict builds its answers without them."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from service.bundle import RuntimeName
 from service.bundle.manifest import ClassInfo, Modality, SubsetMetrics
+from service.explain import MOST_EXACT, PAIRS
+
+
+def without_default(schema: dict[str, Any]) -> None:
+    """A member that is left out is not null."""
+    del schema["default"]
 
 
 class Problem(BaseModel):
@@ -37,6 +44,38 @@ class ModalityAnswer(BaseModel):
     )
 
 
+class PartAnswer(BaseModel):
+    """The answer to some of the modalities."""
+
+    label: str
+    probability: float = Field(ge=0, le=1, description="Of this label.")
+    probability_of_winner: float = Field(ge=0, le=1, description="Of the winning class.")
+
+
+class Explanation(BaseModel):
+    """Why the answer is what it is, by present modality. The winning class is that of the answer's label.
+
+    `prior` and all `contributions` sum to the answer's `probability`.
+    """
+
+    prior: float = Field(
+        ge=0, le=1, description="Probability of the winning class when nothing is known of the sample."
+    )
+    contributions: dict[str, float] = Field(
+        description="By modality: what it adds to the probability of the winning class (its Shapley value)."
+    )
+    method: Literal["exact", "sampled"] = Field(
+        description=f"From all subsets of the modalities, or from {2 * PAIRS} sampled orders if more than "
+        f"{MOST_EXACT} are present."
+    )
+    standard_errors: dict[str, float] | None = Field(description="Of the contributions; null if exact.")
+    without: dict[str, PartAnswer | None] = Field(
+        description="By modality: the answer without it; null if it is the only one."
+    )
+    alone: dict[str, PartAnswer] = Field(description="By modality: the answer to it alone.")
+    disagree: bool = Field(description="Are there two modalities that alone are answered with other labels?")
+
+
 class Answer(BaseModel):
     """A prediction."""
 
@@ -46,6 +85,9 @@ class Answer(BaseModel):
     probability: float = Field(ge=0, le=1)
     probabilities: dict[str, float] = Field(description="By class, most probable first.")
     modalities: dict[str, ModalityAnswer]
+    explanation: Explanation | SkipJsonSchema[None] = Field(
+        default=None, description="Only with `explain=true`.", json_schema_extra=without_default
+    )
 
 
 class BatchAnswer(BaseModel):

@@ -44,6 +44,11 @@ class Output:
     def __len__(self) -> int:
         return len(self.probabilities)
 
+    def take(self, samples: Sequence[int]) -> "Output":
+        """The answers to some of the samples."""
+        each = (self.probabilities, self.weights, self.confidences, self.disagreement)
+        return Output(*(None if values is None else values[samples] for values in each))  # type: ignore[arg-type]
+
 
 OUTPUT_NAMES = ("probabilities", "weights", "confidences")  # of every graph
 DISAGREEMENT = "disagreement"  # of those whose modalities have answers of their own

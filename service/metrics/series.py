@@ -56,9 +56,13 @@ class Series:
 
     def observe_batch(self, batch: Batch, output: Output, seconds: float) -> None:
         """One run that ended now, its answers, and how long it took."""
-        self._run_seconds.add(seconds)
-        self._batch_size.add(len(output))
+        self.observe_run(len(output), seconds)
         self.observe_answers(batch, output)
+
+    def observe_run(self, size: int, seconds: float) -> None:
+        """A run of this size, but not its answers."""
+        self._run_seconds.add(seconds)
+        self._batch_size.add(size)
 
     def observe_answers(self, batch: Batch, output: Output) -> None:
         """Answers, but not the run that they are from: a shadow's is nobody's waiting."""

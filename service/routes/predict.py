@@ -8,9 +8,11 @@ from urllib.parse import parse_qs
 import orjson
 
 from service.asgi import Receive, Scope, Send, WhileConnected, header, read_body, send_json
+from service.bundle import Manifest
 from service.bundle.answer import Prediction, answer_of
 from service.engine import Engine, Inputs
 from service.errors import ClientError, InvalidInput, UnsupportedMediaType
+from service.explain import Explained
 from service.metrics import Metrics
 from service.parse import boundary_of, form_inputs, inputs_of, items_of, json_of
 from service.problems import noted
@@ -18,10 +20,20 @@ from service.serving import Serving
 from service.settings import Settings
 
 
+class Options(NamedTuple):
+    """What the query says."""
+
+    top_k: int | None = None  # how many classes the answer shall have; None is all
+    explain: bool = False
+
+
+DEFAULT = Options()
+
+
 class Asked(NamedTuple):
     """A prediction to come, what makes it, and how many classes the answer shall have."""
 
-    prediction: Future[Prediction]
+    prediction: Future[Prediction] | Future[Explained]
     engine: Engine
     top_k: int | None
 
@@ -43,13 +55,14 @@ class Predict:
 
         Raises BadRequest, UnsupportedMediaType, InvalidInput, and what Engine.submit raises.
         """
-        top_k = top_k_of(query) if query else None
+        top_k, explain = options_of(query) if query else DEFAULT
         boundary = boundary_of(content_type)
         if boundary is None:
             inputs = inputs_of(json_of(body, limits=self._limits))
         else:
             inputs = form_inputs(body, boundary, engine.manifest.modalities, self._limits)
-        return Asked(engine.submit(inputs, len(body)), engine, top_k)
+        prediction = engine.explain(inputs) if explain else engine.submit(inputs, len(body))
+        return Asked(prediction, engine, top_k)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         content_type = content_type_of(scope)
@@ -68,10 +81,20 @@ def answer(asked: Asked, request_id: str) -> bytes:
     """The body of an answer, once its prediction is there."""
     start = time.perf_counter()
     engine = asked.engine
-    given = answer_of(asked.prediction.result(), engine.manifest, request_id=request_id, top_k=asked.top_k)
+    given = document_of(asked.prediction.result(), engine.manifest, request_id, asked.top_k)
     body = orjson.dumps(given)
     engine.encoded(time.perf_counter() - start)
     return body
+
+
+def document_of(
+    given: Prediction | Explained, manifest: Manifest, request_id: str, top_k: int | None
+) -> dict[str, Any]:
+    """The answer as JSON; if it is explained, with its explanation."""
+    if isinstance(given, Explained):
+        answer = answer_of(given.prediction, manifest, request_id=request_id, top_k=top_k)
+        return {**answer, "explanation": given.explanation}
+    return answer_of(given, manifest, request_id=request_id, top_k=top_k)
 
 
 class PredictBatch:
@@ -85,7 +108,7 @@ class PredictBatch:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        top_k = top_k_of(scope["query_string"])
+        top_k, explain = options_of(scope["query_string"])
         if boundary_of(content_type_of(scope)) is not None:
             raise UnsupportedMediaType(
                 "a batch is sent as application/json",
@@ -97,12 +120,13 @@ class PredictBatch:
         engine = self._serving.find(*named(scope), scope["headers"])
         items = items_of(json_of(body, limits=self._limits), self._max_items)
         async with WhileConnected(receive):
-            predictions = await engine.predict_all([inputs_or_error(item) for item in items])
+            answer_all = engine.explain_all if explain else engine.predict_all
+            predictions = await answer_all([inputs_or_error(item) for item in items])
         start = time.perf_counter()
         results = [
             noted(prediction, scope, self._metrics, fragment=f"#/items/{at}")
             if isinstance(prediction, BaseException)
-            else answer_of(prediction, engine.manifest, request_id=scope["request_id"], top_k=top_k)
+            else document_of(prediction, engine.manifest, scope["request_id"], top_k)
             for at, prediction in enumerate(predictions)
         ]
         answer = orjson.dumps({"results": results})
@@ -136,21 +160,32 @@ def content_type_of(scope: Scope) -> str | None:
     return header(scope, b"content-type")
 
 
-def top_k_of(query: bytes) -> int | None:
-    """How many classes the answer shall have; None is all. Raises InvalidInput."""
+def options_of(query: bytes) -> Options:
+    """What a query asks for. Raises InvalidInput."""
     parameters = parse_qs(query.decode("latin-1"), keep_blank_values=True)
-    given = parameters.pop("top_k", None)
-    for unknown in parameters:
-        raise InvalidInput(
-            f"there is no parameter '{unknown:.40}'; there is top_k",
-            parameter=f"{unknown:.40}", expected=["top_k"], received=f"{unknown:.40}",
-        )  # fmt: skip
-    if given is None:
-        return None
-    text = given[-1]
+    for name in parameters:
+        if name not in Options._fields:
+            raise InvalidInput(
+                f"there is no parameter '{name:.40}'; there are {' and '.join(Options._fields)}",
+                parameter=f"{name:.40}", expected=list(Options._fields), received=f"{name:.40}",
+            )  # fmt: skip
+    top_k = parameters.get("top_k", [None])[-1]
+    explain = parameters.get("explain", ["false"])[-1]
+    if explain not in ("true", "false"):
+        raise wrong("explain", "true or false", explain)
+    return Options(None if top_k is None else whole_number(top_k), explain == "true")
+
+
+def whole_number(text: str) -> int:
+    """The value of top_k. Raises InvalidInput."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text) >= 1):
-        raise InvalidInput(
-            f"top_k must be a whole number from 1, not '{text:.40}'",
-            parameter="top_k", expected="a whole number from 1", received=f"{text:.40}",
-        )  # fmt: skip
+        raise wrong("top_k", "a whole number from 1", text)
     return int(text)
+
+
+def wrong(parameter: str, expected: str, received: str) -> InvalidInput:
+    """The error of a parameter's value."""
+    return InvalidInput(
+        f"{parameter} must be {expected}, not '{received:.40}'",
+        parameter=parameter, expected=expected, received=f"{received:.40}",
+    )  # fmt: skip

@@ -87,7 +87,7 @@ def test_members_name_the_place_and_both_sides(client: TestClient) -> None:
 
 def test_a_parameter_that_there_is_not_is_refused(client: TestClient) -> None:
     response = client.post("/predict", params={"topk": "3"}, json={"inputs": {"notes": "x"}})
-    check(response, 422, "invalid-input", "'topk'; there is top_k")
+    check(response, 422, "invalid-input", "'topk'; there are top_k and explain")
 
 
 @pytest.mark.parametrize("top_k", ["0", "-1", "1.5", "x", "", "²", "9999999999"])
