@@ -20,7 +20,7 @@ test: .venv/dev  ## Install what tests need and run them all.
 	$(BIN)/python -m pytest
 
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
-	.venv-base/bin/python -m pytest tests/service tests/contract/test_imports.py
+	.venv-base/bin/python -m pytest tests/service tests/client tests/contract/test_imports.py
 
 check: .venv/dev  ## Format, lint, types, and who may import whom.
 	$(BIN)/ruff format --check .
@@ -65,10 +65,10 @@ clean:  ## Remove the environments and the quick-start.
 .venv/dev: EXTRA = dev
 .venv/fuzz: EXTRA = fuzz
 .venv-base/test: EXTRA = test
-.venv/train .venv/dev .venv/fuzz .venv-base/test: pyproject.toml constraints.txt
+.venv/train .venv/dev .venv/fuzz .venv-base/test: pyproject.toml client/pyproject.toml constraints.txt
 	@echo "Installing the extra '$(EXTRA)' into $(@D): minutes the first time" >&2
 	@$(PYTHON) -m venv $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRA)]'
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e client -e '.[$(EXTRA)]'
 	@touch $@
 
 # The base install, and the peers one by one: one that cannot be installed is left out, and the bench says so.

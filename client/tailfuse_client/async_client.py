@@ -97,5 +97,5 @@ class AsyncClient:
                 begun = True
                 await response.aread()
                 return response
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             return Broken(error, begun)

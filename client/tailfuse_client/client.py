@@ -87,5 +87,5 @@ class Client:
                 begun = True
                 response.read()
                 return response
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             return Broken(error, begun)

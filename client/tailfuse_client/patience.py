@@ -20,7 +20,7 @@ LOST = (httpx2.NetworkError, httpx2.ConnectTimeout, httpx2.RemoteProtocolError)
 class Broken:
     """No whole answer; `begun` says whether the beginning of one was there."""
 
-    error: httpx2.TransportError
+    error: httpx2.RequestError
     begun: bool
 
 

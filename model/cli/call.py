@@ -50,27 +50,21 @@ def command(
     if row is not None and table is None:
         raise click.UsageError("--row is one of a TABLE")
     try:
-        from tailfuse_client import Client, NoAnswer, Problem, inputs_of_row
+        from tailfuse_client import Client, NoAnswer, Problem
     except ModuleNotFoundError as error:
         if error.name != "tailfuse_client":
             raise
         raise UserError("this command needs the client; in a checkout: pip install ./client") from None
 
-    n_problems = 0
+    results: list[Answer | Problem] = []
     try:
         with Client(url, key=key) as client:
             model = client.model()
             if table is not None and row is None:
                 results = ask_all(client, model, table, top_k, quiet=out is None and sys.stdout.isatty())
                 text = json_lines(results) if as_json else csv_of(results, model)
-                n_problems = sum(isinstance(result, Problem) for result in results)
             else:
-                if table is not None and row is not None:
-                    sample = inputs_of_row(row_of(table, row), model, table.parent)
-                else:
-                    kinds = {name: each["kind"] for name, each in model.modalities.items()}
-                    sample = parse_inputs(kinds, inputs)
-                answer = client.predict(sample, top_k=top_k)
+                answer = client.predict(sample_of(model, table, row, inputs), top_k=top_k)
                 text = indented(answer) if as_json else shown(answer)
     except (Problem, NoAnswer, ValueError) as error:
         raise UserError(str(error)) from None
@@ -79,9 +73,21 @@ def command(
     else:
         write_output(out, text)
         click.echo(f"Written: {out}", err=True)
+    n_problems = sum(isinstance(result, Problem) for result in results)
     if n_problems:
         click.echo(f"{n_problems} of {len(results)} rows have a problem", err=True)
         sys.exit(SOME_HAVE_A_PROBLEM)
+
+
+def sample_of(
+    model: "ModelInfo", table: Path | None, row: int | None, inputs: Sequence[str]
+) -> Mapping[str, Any]:
+    """A row of the table, or what --input says. Raises UserError."""
+    from tailfuse_client import inputs_of_row
+
+    if table is not None and row is not None:
+        return inputs_of_row(row_of(table, row), model, table.parent)
+    return parse_inputs({name: each["kind"] for name, each in model.modalities.items()}, inputs)
 
 
 def ask_all(
