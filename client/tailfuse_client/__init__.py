@@ -1,6 +1,14 @@
 """Ask a tailfuse service: `Client`, or `AsyncClient` with the same methods."""
 
-from tailfuse_client.answers import Answer, ClassInfo, Modality, ModelInfo, ModelName
+from tailfuse_client.answers import (
+    Answer,
+    ClassInfo,
+    Explanation,
+    Modality,
+    ModelInfo,
+    ModelName,
+    PartAnswer,
+)
 from tailfuse_client.async_client import AsyncClient
 from tailfuse_client.client import Client
 from tailfuse_client.problems import NoAnswer, Problem
@@ -11,10 +19,12 @@ __all__ = [
     "AsyncClient",
     "ClassInfo",
     "Client",
+    "Explanation",
     "Modality",
     "ModelInfo",
     "ModelName",
     "NoAnswer",
+    "PartAnswer",
     "Problem",
     "inputs_of_row",
 ]

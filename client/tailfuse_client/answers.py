@@ -23,8 +23,31 @@ class Modality:
 
 
 @dataclass(frozen=True, slots=True)
+class PartAnswer:
+    """The answer to some of the modalities; `probability` is of this label."""
+
+    label: str
+    probability: float
+    probability_of_winner: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why the answer is what it is, by present modality: `prior` and all `contributions` sum to the answer's
+    probability. `without` is None for the only modality, `standard_errors` unless they are sampled."""
+
+    prior: float
+    contributions: Mapping[str, float]
+    method: str
+    standard_errors: Mapping[str, float] | None
+    without: Mapping[str, PartAnswer | None]
+    alone: Mapping[str, PartAnswer]
+    disagree: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """A prediction; `probabilities` by class, the most probable first."""
+    """A prediction; `probabilities` by class, the most probable first. Explained only if that was asked."""
 
     request_id: str
     model: ModelName
@@ -32,6 +55,7 @@ class Answer:
     probability: float
     probabilities: Mapping[str, float]
     modalities: Mapping[str, Modality]
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +94,21 @@ def answer_of(document: Any) -> Answer:
             name: Modality(each["present"], each["weight"], each["confidence"])
             for name, each in document["modalities"].items()
         },
+        explanation=explanation_of(document["explanation"]) if "explanation" in document else None,
     )
+
+
+def explanation_of(document: Any) -> Explanation:
+    members = {name: document[name] for name in Explanation.__slots__}
+    parts = {
+        member: {name: part and part_of(part) for name, part in document[member].items()}
+        for member in ("without", "alone")
+    }
+    return Explanation(**members | parts)
+
+
+def part_of(document: Any) -> PartAnswer:
+    return PartAnswer(document["label"], document["probability"], document["probability_of_winner"])
 
 
 def model_of(document: Any) -> ModelInfo:

@@ -19,6 +19,7 @@ from tailfuse_client.requests import (
     Inputs,
     Request,
     batch_requests,
+    params_of,
     predict_request,
 )
 
@@ -34,18 +35,18 @@ class AsyncClient:
         self._http = httpx2.AsyncClient(**connection(url, key, headers))
 
     async def predict(
-        self, inputs: Inputs | None = None, /, *, top_k: int | None = None, **more: Any
+        self, inputs: Inputs | None = None, /, *, top_k: int | None = None, explain: bool = False, **more: Any
     ) -> Answer:
         """As Client.predict."""
-        request = await to_thread(predict_request, {**(inputs or {}), **more}, top_k)
+        request = await to_thread(predict_request, {**(inputs or {}), **more}, params_of(top_k, explain))
         return read(await self._exchange(request), answer_of)
 
     async def predict_batch(
-        self, items: Iterable[Inputs], *, top_k: int | None = None, max_items: int = MAX_ITEMS,
-        concurrency: int = 4,
+        self, items: Iterable[Inputs], *, top_k: int | None = None, explain: bool = False,
+        max_items: int = MAX_ITEMS, concurrency: int = 4,
     ) -> AsyncIterator[Result]:  # fmt: skip
         """As Client.predict_batch, with up to `concurrency` requests under way. A thread iterates `items`."""
-        requests = batch_requests(items, top_k, max_items)
+        requests = batch_requests(items, params_of(top_k, explain), max_items)
         underway: deque[Task[list[Result]]] = deque()
         try:
             while True:

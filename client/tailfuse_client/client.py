@@ -17,6 +17,7 @@ from tailfuse_client.requests import (
     Inputs,
     Request,
     batch_requests,
+    params_of,
     predict_request,
 )
 
@@ -36,21 +37,27 @@ class Client:
         self._patience = Patience(timeout_s, deadline_s, retries)
         self._http = httpx2.Client(**connection(url, key, headers))
 
-    def predict(self, inputs: Inputs | None = None, /, *, top_k: int | None = None, **more: Any) -> Answer:
+    def predict(
+        self, inputs: Inputs | None = None, /, *, top_k: int | None = None, explain: bool = False, **more: Any
+    ) -> Answer:
         """The answer for one sample, given as a mapping by modality, as keywords, or both; None is absent.
 
-        `top_k` keeps that many of the most probable classes. Raises Problem, NoAnswer, and as value_of does.
+        `top_k` keeps that many of the most probable classes, `explain` says what each modality contributes.
+        Raises Problem, NoAnswer, and as value_of does.
         """
-        return read(self._exchange(predict_request({**(inputs or {}), **more}, top_k)), answer_of)
+        return read(
+            self._exchange(predict_request({**(inputs or {}), **more}, params_of(top_k, explain))), answer_of
+        )
 
     def predict_batch(
-        self, items: Iterable[Inputs], *, top_k: int | None = None, max_items: int = MAX_ITEMS
-    ) -> Iterator[Result]:
+        self, items: Iterable[Inputs], *, top_k: int | None = None, explain: bool = False,
+        max_items: int = MAX_ITEMS,
+    ) -> Iterator[Result]:  # fmt: skip
         """An answer or a Problem for each item, in their order, as they come; `max_items` in one request.
 
         Raises Problem or NoAnswer if a whole request fails, and what value_of raises.
         """
-        for request in batch_requests(items, top_k, max_items):
+        for request in batch_requests(items, params_of(top_k, explain), max_items):
             yield from read_results(self._exchange(request), request.n_items)
 
     def model(self) -> ModelInfo:

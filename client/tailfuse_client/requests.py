@@ -9,6 +9,7 @@ from typing import Any
 from tailfuse_client.values import value_of
 
 Inputs = Mapping[str, Any]  # what an application holds, by modality
+Params = Mapping[str, str]  # of the query
 Part = tuple[str | None, bytes, str]  # a file's name or None, content, media type
 
 JSON = "application/json"
@@ -22,7 +23,7 @@ class Request:
 
     method: str
     url: str
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Params = field(default_factory=dict)
     content: bytes | None = None
     files: Mapping[str, Part] | None = None
     n_items: int = 1
@@ -38,7 +39,7 @@ MODEL = Request("GET", "/model")
 READY = Request("GET", "/readyz")
 
 
-def predict_request(inputs: Inputs, top_k: int | None = None) -> Request:
+def predict_request(inputs: Inputs, params: Params) -> Request:
     """A form where there are files: base64 is a third longer, and both sides pay for it. Else JSON.
 
     Raises what value_of raises.
@@ -46,12 +47,12 @@ def predict_request(inputs: Inputs, top_k: int | None = None) -> Request:
     values = values_of(inputs)
     has_files = any(isinstance(value, bytes) for value in values.values())
     if not has_files or any(map(reads_otherwise_in_a_form, values.values())):
-        return posted("/predict", json_bytes({"inputs": values}), top_k)
+        return posted("/predict", json_bytes({"inputs": values}), params)
     parts = {name: part_of(name, value) for name, value in values.items()}
-    return Request("POST", "/predict", params_of(top_k), files=parts)
+    return Request("POST", "/predict", params, files=parts)
 
 
-def batch_requests(items: Iterable[Inputs], top_k: int | None, max_items: int) -> Iterator[Request]:
+def batch_requests(items: Iterable[Inputs], params: Params, max_items: int) -> Iterator[Request]:
     """As few requests as hold all items, at most `max_items` and MAX_BYTES each; an item is never cut.
 
     Raises ValueError, and what value_of raises.
@@ -62,26 +63,26 @@ def batch_requests(items: Iterable[Inputs], top_k: int | None, max_items: int) -
     for item in items:
         encoded = json_bytes({"inputs": values_of(item)})
         if waiting and sum(map(len, waiting)) + len(encoded) > MAX_BYTES:
-            yield batch_request(waiting, top_k)
+            yield batch_request(waiting, params)
             waiting = []
         waiting.append(encoded)
         if len(waiting) == max_items:
-            yield batch_request(waiting, top_k)
+            yield batch_request(waiting, params)
             waiting = []
     if waiting:
-        yield batch_request(waiting, top_k)
+        yield batch_request(waiting, params)
 
 
-def batch_request(items: list[bytes], top_k: int | None) -> Request:
-    return posted("/predict/batch", b'{"items":[' + b",".join(items) + b"]}", top_k, len(items))
+def batch_request(items: list[bytes], params: Params) -> Request:
+    return posted("/predict/batch", b'{"items":[' + b",".join(items) + b"]}", params, len(items))
 
 
-def posted(url: str, content: bytes, top_k: int | None, n_items: int = 1) -> Request:
-    return Request("POST", url, params_of(top_k), content, n_items=n_items)
+def posted(url: str, content: bytes, params: Params, n_items: int = 1) -> Request:
+    return Request("POST", url, params, content, n_items=n_items)
 
 
-def params_of(top_k: int | None) -> dict[str, str]:
-    return {} if top_k is None else {"top_k": str(top_k)}
+def params_of(top_k: int | None, explain: bool) -> Params:
+    return ({} if top_k is None else {"top_k": str(top_k)}) | ({"explain": "true"} if explain else {})
 
 
 def values_of(inputs: Inputs) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import csv
 import io
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from model.cli.output import write_output
 from model.errors import UserError
 
 if TYPE_CHECKING:
-    from tailfuse_client import Answer, Client, ModelInfo, Problem
+    from tailfuse_client import Answer, Explanation, ModelInfo, Problem
 
 MOST_CLASSES = 10  # that are shown
 BAR = 24  # characters of a whole one
@@ -29,11 +30,12 @@ SOME_HAVE_A_PROBLEM = 3  # exit code
 @click.option("-i", "--input", "inputs", multiple=True, metavar="MODALITY=VALUE", help=INPUT_HELP)
 @click.option("--row", type=click.IntRange(min=1), help="Only this row of the table, counted from 1.")
 @click.option("--top-k", type=click.IntRange(min=1), help="Only so many of the most probable classes.")
+@click.option("--explain", is_flag=True, help="Say also what each modality contributes to the answer.")
 @click.option("--key", envvar="TAILFUSE_KEY", show_envvar=True, help="Your key, if the service wants one.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON; for a table, a line of it each row.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Where the answers go.  [stdout]")
 def command(
-    url: str, table: Path | None, inputs: tuple[str, ...], row: int | None, top_k: int | None,
+    url: str, table: Path | None, inputs: tuple[str, ...], row: int | None, top_k: int | None, explain: bool,
     key: str | None, as_json: bool, out: Path | None,
 ) -> None:  # fmt: skip
     """Ask the service at URL, for one sample or for every row of TABLE, which is answered in CSV.
@@ -50,7 +52,7 @@ def command(
     if row is not None and table is None:
         raise click.UsageError("--row is one of a TABLE")
     try:
-        from tailfuse_client import Client, NoAnswer, Problem
+        from tailfuse_client import Client, NoAnswer, Problem, inputs_of_row
     except ModuleNotFoundError as error:
         if error.name != "tailfuse_client":
             raise
@@ -61,10 +63,15 @@ def command(
         with Client(url, key=key) as client:
             model = client.model()
             if table is not None and row is None:
-                results = ask_all(client, model, table, top_k, quiet=out is None and sys.stdout.isatty())
-                text = json_lines(results) if as_json else csv_of(results, model)
+                rows = rows_of(table)
+                samples = (inputs_of_row(each, model, table.parent) for each in rows)
+                answers = client.predict_batch(samples, top_k=top_k, explain=explain)
+                quiet = not sys.stderr.isatty() or (out is None and sys.stdout.isatty())
+                with click.progressbar(answers, len(rows), "asking", file=sys.stderr, hidden=quiet) as bar:
+                    results = list(bar)
+                text = json_lines(results) if as_json else csv_of(results, model, explain)
             else:
-                answer = client.predict(sample_of(model, table, row, inputs), top_k=top_k)
+                answer = client.predict(sample_of(model, table, row, inputs), top_k=top_k, explain=explain)
                 text = indented(answer) if as_json else shown(answer)
     except (Problem, NoAnswer, ValueError) as error:
         raise UserError(str(error)) from None
@@ -88,19 +95,6 @@ def sample_of(
     if table is not None and row is not None:
         return inputs_of_row(row_of(table, row), model, table.parent)
     return parse_inputs({name: each["kind"] for name, each in model.modalities.items()}, inputs)
-
-
-def ask_all(
-    client: "Client", model: "ModelInfo", table: Path, top_k: int | None, quiet: bool
-) -> list["Answer | Problem"]:
-    """The result of every row, with a bar on a terminal's stderr unless `quiet`."""
-    from tailfuse_client import inputs_of_row
-
-    rows = rows_of(table)
-    results = client.predict_batch((inputs_of_row(row, model, table.parent) for row in rows), top_k=top_k)
-    quiet = quiet or not sys.stderr.isatty()
-    with click.progressbar(results, len(rows), "asking", file=sys.stderr, hidden=quiet) as bar:
-        return list(bar)
 
 
 def row_of(table: Path, row: int) -> Mapping[str, Any]:
@@ -142,8 +136,25 @@ def shown(answer: "Answer") -> str:
             lines.append(
                 f"{name:{width}}  {each.weight:6.3f}  {bar(each.weight):{BAR}}  {each.confidence:10.3f}"
             )
+    if answer.explanation:
+        lines += ["", *why(answer.explanation, width)]
     lines += ["", f"{answer.model.name}, version {answer.model.version}; request {answer.request_id}", ""]
     return "\n".join(lines)
+
+
+def why(explanation: "Explanation", width: int) -> list[str]:
+    """What each modality adds to the probability, and the answers to it alone and without it."""
+    lines = [
+        f"{'':{width}}  {'adds':>7}  {'alone':20}  without it",
+        f"{'prior':{width}}  {explanation.prior:7.1%}",
+    ]
+    for name, added in explanation.contributions.items():
+        alone, without = (
+            "" if part is None else f"{part.label}, {part.probability:.1%}"
+            for part in (explanation.alone[name], explanation.without[name])
+        )
+        lines.append(f"{name:{width}}  {added:+7.1%}  {alone:20}  {without}".rstrip())
+    return lines
 
 
 def bar(share: float) -> str:
@@ -154,24 +165,35 @@ def bar(share: float) -> str:
 
 def indented(answer: "Answer") -> str:
     """As POST /predict has answered it."""
-    return orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
+    return orjson.dumps(document_of(answer), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
 
 
 def json_lines(results: Sequence["Answer | Problem"]) -> str:
     """A line for each, as POST /predict/batch has answered it."""
     return "".join(
-        orjson.dumps(getattr(result, "document", result), option=orjson.OPT_APPEND_NEWLINE).decode()
-        for result in results
+        orjson.dumps(document_of(result), option=orjson.OPT_APPEND_NEWLINE).decode() for result in results
     )
 
 
-def csv_of(results: Sequence["Answer | Problem"], model: "ModelInfo") -> str:
+def document_of(result: "Answer | Problem") -> Mapping[str, Any]:
+    from tailfuse_client import Answer
+
+    if not isinstance(result, Answer):
+        return result.document
+    document = asdict(result)
+    if result.explanation is None:
+        del document["explanation"]
+    return document
+
+
+def csv_of(results: Sequence["Answer | Problem"], model: "ModelInfo", explain: bool) -> str:
     """A line for each, with the columns of `tailfuse predict`, and its problem if it has one."""
     from tailfuse_client import Answer
 
     classes = [each.name for each in model.classes]
     header = ["row", "label", "probability", *(f"probability.{name}" for name in classes)]
-    header += [f"{what}.{name}" for name in model.modalities for what in ("weight", "confidence")]
+    told = ("weight", "confidence", *(["contribution"] if explain else []))
+    header += [f"{what}.{name}" for name in model.modalities for what in told]
     file = io.StringIO()
     lines = csv.DictWriter(file, [*header, "problem"], lineterminator="\n")
     lines.writeheader()
@@ -183,5 +205,9 @@ def csv_of(results: Sequence["Answer | Problem"], model: "ModelInfo") -> str:
         line |= {f"probability.{name}": value for name, value in result.probabilities.items()}
         for name, each in result.modalities.items():
             line |= {f"weight.{name}": each.weight, f"confidence.{name}": each.confidence}
+        if result.explanation:
+            line |= {
+                f"contribution.{name}": added for name, added in result.explanation.contributions.items()
+            }
         lines.writerow(line)
     return file.getvalue()

@@ -84,6 +84,19 @@ def test_a_table_is_answered_row_by_row(service: Service, bundle: Bundle, folder
     assert (third["label"], third["problem"][:34]) == ("", "modality 'clinical', column 'age':")
 
 
+def test_an_answer_is_explained_if_that_is_asked(service: Service, folder: Path) -> None:
+    inputs = ("-i", 'clinical={"age": 61}', "-i", "notes=dark spot", "--explain")
+    text = answered(service.url, *inputs)
+    assert {"prior", "clinical", "notes"} <= {line.split()[0] for line in text.splitlines()[8:] if line}
+    told = json.loads(answered(service.url, *inputs, "--json"))["explanation"]
+    assert f"{told['contributions']['notes']:+.1%}" in text
+    assert f"{told['prior']:.1%}" in text
+    lines = answered(service.url, folder / "table.csv", "--explain", code=3).splitlines()
+    first = next(csv.DictReader(lines))
+    assert float(first["contribution.notes"]) != 0
+    assert first["contribution.image"] == ""
+
+
 def test_a_table_in_json_is_a_line_for_each_row(service: Service, folder: Path) -> None:
     done = call(service.url, folder / "table.csv", "--json", "--top-k", "1")
     assert (done.returncode, done.stderr.strip()) == (3, "1 of 3 rows have a problem")

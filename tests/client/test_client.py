@@ -108,6 +108,20 @@ def test_top_k_shortens_answers(asked: Ask) -> None:
     assert len(result.probabilities) == 2
 
 
+def test_an_answer_is_explained_if_that_is_asked(asked: Ask) -> None:
+    assert asked("predict", notes="spot").explanation is None
+    answer = asked("predict", notes="spot", clinical=ROW, explain=True)
+    [again] = asked("predict_batch", [{"notes": "spot", "clinical": ROW}], explain=True)
+    told = answer.explanation
+    assert again.explanation == told
+    assert told.prior + sum(told.contributions.values()) == pytest.approx(answer.probability, abs=1e-5)
+    assert set(told.alone) == set(told.without) == {"clinical", "notes"}
+    assert told.alone["notes"] == told.without["clinical"]
+    assert (told.method, told.standard_errors) == ("exact", None)
+    alone = asked("predict", notes="spot", explain=True)
+    assert alone.explanation.without == {"notes": None}
+
+
 def test_the_model_and_its_readiness(asked: Ask, bundle: Bundle) -> None:
     model = asked("model")
     assert (model.name, model.version, model.label) == ("skin-lesions", "3", "diagnosis")
@@ -176,7 +190,7 @@ def test_threads_share_a_client(service: Service) -> None:
 
 
 def test_members_that_are_new_are_left_alone(ask: Ask, script: Script) -> None:
-    script.replies = [reply(200, {**ANSWER, "explanation": {"of": "the future"}})]
+    script.replies = [reply(200, {**ANSWER, "tomorrow": {"of": "the future"}})]
     assert ask(script.url, "predict", notes="spot").label == "a"
 
 

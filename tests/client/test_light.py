@@ -11,7 +11,7 @@ for name in "numpy PIL pandas torch onnxruntime orjson pydantic click service mo
     sys.modules[name] = None
 from tailfuse_client import Client
 from tailfuse_client.requests import predict_request
-print(predict_request({"image": b"1", "clinical": {"age": 1.5}, "notes": "spot"}).files.keys())
+print(predict_request({"image": b"1", "clinical": {"age": 1.5}, "notes": "spot"}, {}).files.keys())
 """
 
 
