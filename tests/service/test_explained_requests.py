@@ -1,0 +1,410 @@
+"""?explain=true: what is run, counted and answered. Runs are held by a gate, nothing depends on time."""
+
+import asyncio
+import base64
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from service.bundle import Batch, Bundle, Output, features_by_modality, input_schema
+from service.bundle.features.image import to_mode
+from service.bundle.manifest import Modality, NumberColumn, TabularModality
+from service.engine import Engine, run
+from service.errors import InferenceFailed, Overloaded
+from service.explain import Explained, plan_of
+from service.metrics import Metrics
+from service.settings import Settings
+from tests.conftest import FakeRuntime
+from tests.service.conftest import ClientOf
+from tests.service.test_metrics import LABELS, samples
+from tests.service.test_predict_batch import without_id
+
+CLINICAL = {"age": 61, "pulse": 70.5, "smoker": True, "site": "back"}
+INPUTS: dict[str, Any] = {"clinical": CLINICAL, "notes": "a brown, growing spot"}
+
+
+@pytest.fixture
+def inputs(picture: bytes) -> dict[str, Any]:
+    """All three modalities."""
+    return {"image": base64.b64encode(picture).decode(), **INPUTS}
+
+
+def ask(client: TestClient, inputs: dict[str, Any], query: str = "?explain=true") -> Any:
+    response = client.post(f"/predict{query}", json={"inputs": inputs})
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def answers_by_subset(client: TestClient, inputs: dict[str, Any]) -> dict[tuple[str, ...], Any]:
+    """What the service says to each subset, asked one by one."""
+    return {
+        subset: ask(client, {name: inputs[name] for name in subset}, "")
+        for n in range(1, len(inputs) + 1)
+        for subset in combinations(inputs, n)
+    }
+
+
+# --- the answer ---
+
+
+def test_an_explained_answer_is_the_answer_and_an_explanation(
+    client: TestClient, inputs: dict[str, Any]
+) -> None:
+    answer = ask(client, inputs)
+    explanation = answer.pop("explanation")
+    assert without_id(answer) == without_id(ask(client, inputs, ""))
+    assert list(explanation) == [
+        "prior", "contributions", "method", "standard_errors", "without", "alone", "disagree",
+    ]  # fmt: skip
+    assert explanation["prior"] == 0.333333
+    assert (explanation["method"], explanation["standard_errors"]) == ("exact", None)
+
+
+def test_the_parts_are_answered_as_if_asked_for_and_contributions_are_theirs(
+    client: TestClient, inputs: dict[str, Any]
+) -> None:
+    explained, answers = ask(client, inputs), answers_by_subset(client, inputs)
+    label, explanation = explained["label"], explained["explanation"]
+    values = {(): 1 / 3} | {subset: each["probabilities"][label] for subset, each in answers.items()}
+    for name in inputs:
+        others = tuple(other for other in inputs if other != name)
+        for part, subset in ((explanation["alone"], (name,)), (explanation["without"], others)):
+            assert part[name]["label"] == answers[subset]["label"]
+            assert part[name]["probability"] == pytest.approx(answers[subset]["probability"], abs=2e-6)
+            assert part[name]["probability_of_winner"] == pytest.approx(values[subset], abs=2e-6)
+        one, other = others  # the orders in which the three may become known, by who comes before `name`
+        first = values[(name,)] - values[()]
+        second = [values[pair(inputs, name, each)] - values[(each,)] for each in (one, other)]
+        third = values[tuple(inputs)] - values[others]
+        contribution = first / 3 + sum(second) / 6 + third / 3
+        assert explanation["contributions"][name] == pytest.approx(contribution, abs=1e-5)
+    labels = {answers[(name,)]["label"] for name in inputs}
+    assert explanation["disagree"] == (len(labels) > 1)
+
+
+def pair(inputs: dict[str, Any], one: str, other: str) -> tuple[str, ...]:
+    return tuple(name for name in inputs if name in (one, other))
+
+
+@pytest.mark.parametrize("age", range(20, 80, 10))
+def test_contributions_sum_to_the_difference_from_the_prior(client: TestClient, age: int) -> None:
+    answer = ask(client, {"clinical": {"age": age}, "notes": "a spot"})
+    explanation = answer["explanation"]
+    whole = explanation["prior"] + sum(explanation["contributions"].values())
+    assert whole == pytest.approx(answer["probability"], abs=1e-9)
+
+
+def test_absent_modalities_are_not_explained(client: TestClient) -> None:
+    explanation = ask(client, {**INPUTS, "image": None})["explanation"]
+    for member in ("contributions", "without", "alone"):
+        assert list(explanation[member]) == ["clinical", "notes"]
+
+
+def test_the_only_modality_contributes_everything(client: TestClient) -> None:
+    answer = ask(client, {"clinical": CLINICAL})
+    explanation = answer["explanation"]
+    assert explanation["contributions"] == {"clinical": round(answer["probability"] - 0.333333, 6)}
+    assert explanation["without"] == {"clinical": None}
+    assert explanation["alone"]["clinical"]["probability"] == answer["probability"]
+    assert explanation["disagree"] is False
+
+
+@pytest.mark.parametrize("query", ["?explain=false", "?explain=true&explain=false"])
+def test_whoever_does_not_ask_gets_no_explanation(client: TestClient, query: str) -> None:
+    assert without_id(ask(client, INPUTS, query)) == without_id(ask(client, INPUTS, ""))
+
+
+def test_top_k_goes_with_it(client: TestClient) -> None:
+    answer = ask(client, INPUTS, "?explain=true&top_k=1")
+    assert len(answer["probabilities"]) == 1
+    assert answer["explanation"] == ask(client, INPUTS)["explanation"]
+
+
+def test_a_form_is_explained_like_json(client: TestClient, inputs: dict[str, Any], picture: bytes) -> None:
+    files: Any = {
+        "image": picture,
+        "clinical": (None, '{"age": 61, "pulse": 70.5, "smoker": true, "site": "back"}'),
+    }
+    by_form = client.post("/predict?explain=true", files=files).json()
+    by_json = ask(client, {name: inputs[name] for name in ("image", "clinical")})
+    assert by_form["explanation"] == by_json["explanation"]
+
+
+@pytest.mark.parametrize("value", ["yes", "1", "True", "", "²"])
+@pytest.mark.parametrize("route", ["/predict", "/predict/batch"])
+def test_any_other_value_is_refused(client: TestClient, route: str, value: str) -> None:
+    response = client.post(route, params={"explain": value}, json={"inputs": INPUTS})
+    problem = response.json()
+    assert (response.status_code, problem["type"]) == (422, "urn:tailfuse:problem:invalid-input")
+    assert (problem["parameter"], problem["expected"]) == ("explain", "true or false")
+
+
+def test_a_wrong_value_is_the_usual_problem(client: TestClient) -> None:
+    response = client.post("/predict?explain=true", json={"inputs": {"clinical": {"age": "old"}}})
+    assert (response.status_code, response.json()["column"]) == (422, "age")
+
+
+def test_a_batch_is_explained_item_by_item(client: TestClient) -> None:
+    good = [{"inputs": {"clinical": {"age": age}, "notes": "a spot"}} for age in (20, 40, 60)]
+    items = [good[0], {"inputs": {"smell": 1}}, {"no": 1}, *good[1:]]
+    results = client.post("/predict/batch?explain=true", json={"items": items}).json()["results"]
+    assert [without_id(result) for result in (results[0], *results[3:])] == [
+        without_id(ask(client, item["inputs"])) for item in good
+    ]
+    assert [result["type"].rpartition(":")[2] for result in results[1:3]] == [
+        "unknown-modality", "invalid-input",
+    ]  # fmt: skip
+
+
+def test_explained_answers_fit_the_document(client: TestClient, inputs: dict[str, Any]) -> None:
+    described = client.get("/openapi.json").json()
+    shape = {"$ref": "#/components/schemas/Answer", "components": described["components"]}
+    for names in (("image", "clinical", "notes"), ("notes",)):
+        answer = ask(client, {name: inputs[name] for name in names})
+        jsonschema.validate(answer, shape)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**answer, "explanation": {"prior": 0.1}}, shape)
+
+
+# --- many modalities ---
+
+
+@pytest.fixture
+def wide(bundle: Bundle, runtime: FakeRuntime) -> Bundle:
+    """A bundle of eight modalities, and a runtime whose first class gains by each of them."""
+    names = [f"m{at}" for at in range(8)]
+    column = NumberColumn(name="x", mean=0, scale=1)
+    modalities: dict[str, Modality] = {name: TabularModality(columns=(column,), width=1) for name in names}
+    features = features_by_modality(modalities)
+    manifest = bundle.manifest.model_copy(
+        update={"modalities": modalities, "input_schema": input_schema(features)}
+    )
+
+    def output_of(batch: Batch) -> Output:
+        odds = np.zeros(batch.presence.shape)
+        for at, name in enumerate(names):
+            odds[batch.rows[name], at] = batch.inputs[name][:, 0]
+        first = 1 / (1 + 2 * np.exp(-odds.sum(1, keepdims=True)))
+        even = FakeRuntime.evenly(batch)
+        return replace(even, probabilities=np.hstack([first, (1 - first) / 2, (1 - first) / 2]).astype("f4"))
+
+    runtime.output_of = output_of
+    return replace(bundle, manifest=manifest, features=features, runtime=runtime)
+
+
+def test_more_than_six_modalities_are_sampled_and_say_how_far_off(
+    client_of: ClientOf, wide: Bundle, runtime: FakeRuntime
+) -> None:
+    client = client_of(wide)
+    inputs = {name: [value] for name, value in zip(wide.features, (3, 2, 2, 1, 1, 0, 0, -2), strict=True)}
+    answer = ask(client, inputs)
+    explanation = answer["explanation"]
+    contributions, errors = explanation["contributions"], explanation["standard_errors"]
+    assert explanation["method"] == "sampled"
+    whole = explanation["prior"] + sum(contributions.values())
+    assert whole == pytest.approx(answer["probability"], abs=1e-9)
+    assert contributions["m0"] > contributions["m1"] > contributions["m3"] > 0 > contributions["m7"]
+    assert contributions["m5"] == contributions["m6"] == errors["m5"] == 0
+    assert 0 < errors["m0"] < 0.1
+    assert max(runtime.sizes) <= 64
+    assert ask(client, inputs)["explanation"] == explanation
+    assert ask(client, {**inputs, "m0": [2.9]})["explanation"]["standard_errors"] != errors
+
+
+# --- what is run and counted ---
+
+
+def test_a_picture_is_decoded_once(
+    client: TestClient, inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+
+    def noting(picture: Image.Image, mode: str) -> Image.Image:
+        decoded.append(mode)
+        return to_mode(picture, mode)
+
+    monkeypatch.setattr("service.bundle.features.image.to_mode", noting)
+    ask(client, inputs)
+    assert len(decoded) == 1
+
+
+def test_only_the_answer_itself_is_counted_as_a_sample(client: TestClient, inputs: dict[str, Any]) -> None:
+    answer = ask(client, inputs)
+    told = samples(client)
+
+    def counted(name: str) -> dict[tuple[str, ...], float]:
+        """What is not 0, by labels."""
+        return {key[1:]: value for key, value in told.items() if key[0] == f"tailfuse_{name}" and value}
+
+    assert counted("samples_total") == {("skin-lesions", "image+clinical+notes", "3"): 1}
+    assert counted("predictions_total") == {(answer["label"], "skin-lesions", "3"): 1}
+    assert sum(counted("probability_total").values()) == pytest.approx(1, abs=1e-5)
+    assert set(counted("modality_present_total").values()) == {1}
+    assert set(counted("fusion_weight_count").values()) == {1}
+    assert counted("entropy_count") == {("skin-lesions", "3"): 1}
+    assert counted("stage_seconds_count") == {("decode",): 1, ("queue",): 7, ("run",): 1, ("encode",): 1}
+    assert counted("batch_size_sum") == {(): 7}
+
+
+def test_beside_the_rows_of_an_explanation_samples_are_counted_as_they_are(bundle: Bundle) -> None:
+    metrics = Metrics()
+    plan = plan_of(bundle.sample(INPUTS), bundle.features)
+    beside = bundle.sample({"notes": "a spot"})
+    series = metrics.serve(bundle)
+    predictions = run(bundle, series, [*plan.rows()[1:], beside, plan.sample])
+    weights = [
+        metrics.registry.get_sample_value("tailfuse_fusion_weight_sum", {**LABELS, "modality": name})
+        for name in bundle.features
+    ]
+    assert np.add(predictions[-2].weights, predictions[-1].weights) == pytest.approx(weights, abs=2e-6)
+    run(bundle, series, plan.rows()[1:])  # none of them is a caller's
+    assert metrics.registry.get_sample_value("tailfuse_entropy_count", LABELS) == 2
+    assert metrics.registry.get_sample_value("tailfuse_batch_size_sum") == 6
+
+
+# --- beside others ---
+
+
+@pytest.fixture
+def held(bundle: Bundle, runtime: FakeRuntime) -> Bundle:
+    """The tiny bundle, whose runs can be held."""
+    runtime.output_of = bundle.runtime.run
+    return replace(bundle, runtime=runtime)
+
+
+def engine_of(bundle: Bundle, **settings: Any) -> Engine:
+    return Engine(bundle, Settings(bundle=Path("tiny"), **settings), Metrics())
+
+
+def test_an_explanation_lets_others_in_between(
+    held: Bundle, runtime: FakeRuntime, inputs: dict[str, Any]
+) -> None:
+    async def scenario() -> None:
+        engine = engine_of(held, max_batch_size=2)
+        ended: list[str] = []
+        runtime.hold()
+        explained = engine.explain(inputs)
+        await asyncio.to_thread(runtime.begun.wait, 30)
+        assert len(engine) == 0  # of its seven rows two are in the run, and the others wait elsewhere
+        other = engine.submit(INPUTS, 0)
+        explained.add_done_callback(lambda _: ended.append("explained"))
+        other.add_done_callback(lambda _: ended.append("other"))
+        runtime.release()
+        await asyncio.gather(explained, other)
+        assert ended == ["other", "explained"]
+        assert (max(runtime.sizes), sum(runtime.sizes)) == (2, 8)
+        await engine.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_queue_shorter_than_an_explanation_is_no_obstacle(
+    bundle: Bundle, runtime: FakeRuntime, held: Bundle, inputs: dict[str, Any]
+) -> None:
+    async def scenario() -> Explained:
+        engine = engine_of(held, max_queue=1, max_items=1)
+        explained = await engine.explain(inputs)
+        await engine.close()
+        return explained
+
+    asyncio.run(scenario())
+    assert runtime.sizes == [1] * 7
+
+
+def test_a_full_queue_takes_no_explanation(held: Bundle, runtime: FakeRuntime) -> None:
+    async def scenario() -> None:
+        engine = engine_of(held, max_queue=2, max_items=2)
+        runtime.hold()
+        running = engine.submit(INPUTS, 0)
+        await asyncio.to_thread(runtime.begun.wait, 30)
+        waiting = [engine.submit(INPUTS, 0) for _ in range(2)]
+        with pytest.raises(Overloaded):
+            await engine.explain(INPUTS)
+        with pytest.raises(Overloaded):
+            await engine.explain_all([INPUTS])
+        runtime.release()
+        await asyncio.gather(running, *waiting)
+        await engine.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_engine_that_closes_finishes_what_it_explains(
+    held: Bundle, runtime: FakeRuntime, inputs: dict[str, Any]
+) -> None:
+    async def scenario() -> None:
+        engine = engine_of(held, max_batch_size=2)
+        runtime.hold()
+        explained = engine.explain(inputs)
+        await asyncio.to_thread(runtime.begun.wait, 30)
+        closing = asyncio.create_task(engine.close())
+        await asyncio.sleep(0)
+        runtime.release()
+        assert (await explained).explanation["method"] == "exact"
+        await closing
+
+    asyncio.run(scenario())
+
+
+def test_nothing_more_is_run_for_a_caller_who_has_gone(
+    held: Bundle, runtime: FakeRuntime, inputs: dict[str, Any]
+) -> None:
+    async def scenario() -> None:
+        engine = engine_of(held, max_batch_size=2)
+        runtime.hold()
+        explained = engine.explain(inputs)
+        await asyncio.to_thread(runtime.begun.wait, 30)
+        engine.withdraw(explained)
+        other = engine.submit(INPUTS, 0)
+        runtime.release()
+        await other
+        await engine.close()
+        assert runtime.sizes == [2, 1]
+
+    asyncio.run(scenario())
+
+
+def test_a_row_that_fails_fails_the_explanation_and_no_neighbour(held: Bundle, runtime: FakeRuntime) -> None:
+    answer = runtime.output_of
+
+    def but_for_notes_alone(batch: Batch) -> Output:
+        if (batch.presence == [False, False, True]).all(1).any():
+            raise ValueError("no such row")
+        return answer(batch)
+
+    async def scenario() -> None:
+        runtime.output_of = but_for_notes_alone
+        engine = engine_of(held)
+        items = [INPUTS, {"clinical": CLINICAL}]
+        failed, explained = await engine.explain_all(items)
+        assert isinstance(failed, InferenceFailed)
+        assert isinstance(explained, Explained)
+        with pytest.raises(InferenceFailed):
+            await engine.explain(INPUTS)
+        await engine.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_shadow_is_asked_the_same_once(held: Bundle) -> None:
+    asked: list[tuple[Any, Any]] = []
+
+    class Watching:
+        def watch_all(self, items: Any, predictions: Any) -> None:
+            asked.extend(zip(items, predictions, strict=True))
+
+    async def scenario() -> None:
+        engine = engine_of(held)
+        engine.shadowing = Watching()  # type: ignore[assignment]
+        explained = await engine.explain(INPUTS)
+        assert asked == [(INPUTS, explained.prediction)]
+        await engine.close()
+
+    asyncio.run(scenario())
