@@ -221,6 +221,7 @@ def test_of_two_modalities_that_disagree() -> None:
 
 
 @given(st.floats(0, 1), st.lists(st.floats(-1, 1), min_size=1, max_size=30))
+@settings(deadline=None)
 def test_rounded_contributions_still_add_up_to_the_last_digit(start: float, steps: list[float]) -> None:
     rounded = rounded_steps(start, np.array(steps))
     assert round(start, 6) + sum(rounded) == pytest.approx(start + sum(steps), abs=6e-7)
