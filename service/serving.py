@@ -11,6 +11,7 @@ from service.errors import NotReady, UnknownModel
 from service.metrics import Metrics
 from service.roles import Roles
 from service.settings import Settings
+from service.shadow import Shadowing
 from service.versions import Headers, Versions
 
 
@@ -26,8 +27,10 @@ class Serving:
         self._metrics = metrics
         self._models: dict[str, Versions] = {}
         self._roles: dict[str, Roles] = {}
-        self._default = settings.default_model
-        self._closing: dict[Engine, Task[None]] = {}  # those that still answer what they have taken
+        self._default = settings.default_model or None
+        self._shadowings: dict[Engine, Shadowing] = {}  # by the stable version's engine
+        self._draining: dict[Engine, Task[None]] = {}  # those that still answer what they have taken
+        self._ending: set[Task[None]] = set()  # shadows that still answer what they have been asked
         self._closed = False
         metrics.queue_depth.set_function(self._depth)
         self._replace(bundles)
@@ -39,19 +42,25 @@ class Serving:
 
         Raises NotReady, UnknownModel.
         """
-        if self._closed:
-            raise NotReady("the service is stopping")
-        model = self._models.get(name or self._default or "")
-        if model is None:
-            raise self._missing(name)
+        model = self._model(name)
         return model.pick(headers) if version is None else model.pinned(version)
 
-    def _missing(self, name: str | None) -> NotReady | UnknownModel:
+    def stable(self, name: str | None = None) -> Engine:
+        """The stable version of the default model, or of one by name. Raises NotReady, UnknownModel."""
+        return self._model(name).answering()
+
+    def _model(self, name: str | None) -> Versions:
+        if self._closed:
+            raise NotReady("the service is stopping")
+        model = self._models.get(self._default or "" if name is None else name)
+        if model is not None:
+            return model
         if name is None:
-            what = f"model '{self._default}' is not loaded" if self._default else "no bundle is loaded"
-            return NotReady(what)
+            raise NotReady(
+                f"model '{self._default:.80}' is not loaded" if self._default else "no bundle is loaded"
+            )
         there = list(self._models)
-        return UnknownModel(
+        raise UnknownModel(
             f"there is no model '{name:.80}'; there is {', '.join(there) or 'none'}",
             expected=there, received=f"{name:.80}",
         )  # fmt: skip
@@ -59,11 +68,7 @@ class Serving:
     @property
     def engine(self) -> Engine:
         """The default model's stable version. Raises NotReady."""
-        if self._closed:
-            raise NotReady("the service is stopping")
-        if self._default not in self._models:
-            raise self._missing(None)
-        return self._models[self._default].stable
+        return self.stable()
 
     @property
     def models(self) -> Mapping[str, Versions]:
@@ -71,14 +76,29 @@ class Serving:
         return self._models
 
     @property
+    def roles(self) -> Mapping[str, Roles]:
+        """As they were assigned, also to what is not loaded."""
+        return self._roles
+
+    @property
+    def default(self) -> str | None:
+        """The model that answers who names none."""
+        return self._default
+
+    @property
+    def n_draining(self) -> int:
+        """Bundles that are served no longer, but have not answered yet all that they have taken."""
+        return len(self._draining)
+
+    @property
     def is_ready(self) -> bool:
-        return self._default in self._models and not self._closed
+        return self.bundle is not None and not self._closed
 
     @property
     def bundle(self) -> Bundle | None:
-        """The default model's, also while the service stops."""
+        """The default model's stable one, also while the service stops."""
         model = self._models.get(self._default or "")
-        return None if model is None else model.stable.bundle
+        return None if model is None or model.stable is None else model.stable.bundle
 
     # --- what is served ---
 
@@ -89,36 +109,74 @@ class Serving:
         self._replace(bundles)
 
     def assign(self, roles: Mapping[str, Roles]) -> None:
-        """Who answers for each model; those that are not named have their latest version answer."""
+        """Who answers for each model; of those that are not named, the latest version does."""
         self._roles = dict(roles)
         self._settle(
-            {name: {each.manifest.version: each for each in self._models[name]} for name in self._models}
+            {name: {each.manifest.version: each for each in model} for name, model in self._models.items()}
         )
 
     def _replace(self, bundles: Iterable[Bundle]) -> None:
         before = {id(engine.bundle): engine for engine in self._engines()}
         engines: dict[str, dict[str, Engine]] = {}
         for (name, version), bundle in {each.manifest.of: each for each in bundles}.items():
-            engine = before.pop(id(bundle), None) or Engine(bundle, self._settings, self._metrics)
+            engine = before.pop(id(bundle), None)
+            if engine is None:
+                engine = Engine(bundle, self._settings, self._metrics)
             engines.setdefault(name, {})[version] = engine
         self._settle(engines)
         for old in before.values():
             self._metrics.retire(old.series)
             # As a task it begins after those that the old one has begun, so that it waits for them.
-            task = self._closing[old] = asyncio.create_task(old.close())
-            task.add_done_callback(partial(self._forget, old))
+            task = self._draining[old] = asyncio.create_task(old.close())
+            task.add_done_callback(partial(self._drained, old))
 
-    def _forget(self, engine: Engine, _: Task[None]) -> None:
-        del self._closing[engine]
+    def _drained(self, engine: Engine, _: Task[None]) -> None:
+        del self._draining[engine]
 
     def _settle(self, engines: Mapping[str, Mapping[str, Engine]]) -> None:
-        for model in self._models.values():
-            model.stop_shadowing()
-        self._models = {
-            name: Versions(versions, self._roles.get(name, Roles()), self._metrics)
+        """Give each its role; a shadow that is asked as before goes on."""
+        before, self._models = self._models, {
+            name: Versions(versions, self._roles.get(name, Roles()), self._stable_version(name))
             for name, versions in sorted(engines.items())
-        }
-        self._default = self._default or next(iter(self._models), None)
+        }  # fmt: skip
+        # A model that was served alone has another name now.
+        renamed = not self._settings.default_model and list(before) == [self._default] and len(engines) == 1
+        if self._default is None or renamed:
+            self._default = next(iter(self._models), None)
+        for model in self._models.values():
+            for engine in model:
+                engine.series.role = model.role_of(engine)
+        self._shadow()
+
+    def _stable_version(self, name: str) -> str | None:
+        model = self._models.get(name)
+        return None if model is None or model.stable is None else model.stable.manifest.version
+
+    def _shadow(self) -> None:
+        """Have each model's shadow asked what its stable version is, and no other."""
+        before, self._shadowings = self._shadowings, {}
+        for model in self._models.values():
+            stable, shadow, role = model.stable, model.shadow, model.roles.shadow
+            if stable is None or shadow is None or role is None:
+                continue
+            at_work = before.get(stable)
+            if at_work is not None and at_work.is_of(shadow.bundle, role.share):
+                del before[stable]
+            else:
+                at_work = Shadowing(
+                    shadow.bundle,
+                    shadow.series,
+                    self._metrics.comparison(shadow.bundle),
+                    share=role.share,
+                    modalities=list(stable.manifest.modalities),
+                )
+            self._shadowings[stable] = stable.shadowing = at_work
+        for stable, old in before.items():
+            if stable.shadowing is old:
+                stable.shadowing = None
+            task = asyncio.create_task(old.close())
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
 
     def _engines(self) -> Iterator[Engine]:
         return (engine for model in self._models.values() for engine in model)
@@ -126,10 +184,10 @@ class Serving:
     async def close(self) -> None:
         """Not ready from now on; what has been taken is still answered."""
         self._closed = True
-        for model in self._models.values():
-            model.stop_shadowing()
-        await asyncio.gather(*(engine.close() for engine in self._engines()), *self._closing.values())
+        shadows = [each.close() for each in self._shadowings.values()]
+        engines = [engine.close() for engine in self._engines()]
+        await asyncio.gather(*engines, *shadows, *self._draining.values(), *self._ending)
 
     def _depth(self) -> int:
         """How many samples wait for their run. Any thread may ask."""
-        return sum(map(len, (*self._closing, *self._engines())))
+        return sum(map(len, (*self._draining, *self._engines())))

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from math import isfinite
 from typing import Any, NamedTuple
 
 from service.bundle import Bundle, Prediction, Sample
@@ -56,10 +57,15 @@ class Shadowing:
         self._waiting: deque[Answered] = deque()
         self._n_bytes = 0  # of them
         self._busy = False
+        self._running: Future[None] | None = None
         self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="shadow", initializer=give_way)
 
     # --- on the event loop ---
+
+    def is_of(self, bundle: Bundle, share: float) -> bool:
+        """Does it ask this very bundle, and so much?"""
+        return self._bundle is bundle and self._share == share
 
     def watch(self, inputs: dict[str, Any], prediction: Future[Prediction]) -> None:
         """Once the answer is there, ask the shadow too; if this is one of the share."""
@@ -68,7 +74,8 @@ class Shadowing:
 
     def _answered(self, inputs: dict[str, Any], prediction: Future[Prediction]) -> None:
         if not prediction.cancelled() and prediction.exception() is None:
-            self._take(inputs, prediction.result())
+            # Behind what sends the answer.
+            asyncio.get_running_loop().call_soon(self._take, inputs, prediction.result())
 
     def watch_all(self, items: Sequence[Any], predictions: Sequence[Prediction | BaseException]) -> None:
         """The same for a batch that has been answered; what is no prediction is left out."""
@@ -96,47 +103,57 @@ class Shadowing:
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_IN_A_RUN))]
         self._n_bytes -= sum(each.n_bytes for each in batch)
         if batch:
-            running = asyncio.get_running_loop().run_in_executor(self._thread, self._compare, batch)
-            running.add_done_callback(lambda _: self._next())
+            self._running = asyncio.get_running_loop().run_in_executor(self._thread, self._compare, batch)
+            self._running.add_done_callback(lambda _: self._next())
         else:
             self._busy = False
 
-    def close(self) -> None:
-        """Nothing more is asked."""
+    async def close(self) -> None:
+        """Nothing more is asked; what has been asked is still compared."""
         self._closed = True
+        for each in self._waiting:
+            self._comparison.count_outcome(each.subset, "dropped")
         self._waiting.clear()
         self._n_bytes = 0
+        if self._running is not None:
+            await self._running
         self._thread.shutdown(wait=False)
 
     # --- in the shadow's thread ---
 
     def _compare(self, batch: Sequence[Answered]) -> None:
         """Answer a batch, and count where the labels are not the same. Never raises."""
-        asked, samples = [], []
-        for each in batch:
-            try:
-                samples.append(self._bundle.sample(each.inputs))
-                asked.append(each)
-            except ClientError:  # the shadow has no such column, say
-                self._comparison.count_outcome(each.subset, "failed")
-        if not samples:
-            return
+        labels: list[str | None] = [None] * len(batch)
         try:
-            labels = self._answer(samples)
+            labels = self._labels(batch)
         except Exception as error:
             LOG.error("the shadow failed", extra={"version": self._bundle.manifest.version}, exc_info=error)
-            for each in asked:
+        for each, label in zip(batch, labels, strict=True):
+            if label is None:
                 self._comparison.count_outcome(each.subset, "failed")
-            return
-        for each, label in zip(asked, labels, strict=True):
-            self._comparison.count(each.subset, each.label, label)
+            else:
+                self._comparison.count(each.subset, each.label, label)
 
-    def _answer(self, samples: Sequence[Sample]) -> list[str]:
-        batch = self._bundle.collate(samples)
-        output = self._bundle.runtime.run(batch)
-        self._series.observe_answers(batch, output)
+    def _labels(self, batch: Sequence[Answered]) -> list[str | None]:
+        """The shadow's label for each; None if it cannot read one: it has no such column, say."""
+        samples = [self._sample(each.inputs) for each in batch]
+        readable = [sample for sample in samples if sample is not None]
+        if not readable:
+            return [None] * len(batch)
+        collated = self._bundle.collate(readable)
+        output = self._bundle.runtime.run(collated)
+        self._series.observe_answers(collated, output)
         names = self._bundle.manifest.class_names
-        return [names[at] for at in output.probabilities.argmax(axis=1).tolist()]
+        best = output.probabilities.argmax(axis=1).tolist()
+        sums = output.probabilities.sum(axis=1).tolist()
+        labels = iter([names[at] if isfinite(total) else None for at, total in zip(best, sums, strict=True)])
+        return [None if sample is None else next(labels) for sample in samples]
+
+    def _sample(self, inputs: dict[str, Any]) -> Sample | None:
+        try:
+            return self._bundle.sample(inputs)
+        except ClientError:
+            return None
 
 
 def give_way() -> None:

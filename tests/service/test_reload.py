@@ -139,7 +139,7 @@ def test_an_old_bundle_is_let_go_of(bundle: Bundle, new: Bundle, settings: Setti
         await serving.engine.submit(INPUTS, 0)
         await serving.engine.submit(INPUTS, LONG)
         serving.replace([new])
-        while serving._closing:
+        while serving.n_draining:
             await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert held() is None  # without the garbage collector
@@ -201,7 +201,8 @@ def test_all_pages_show_the_new_bundle(client_of: Any, bundle: Bundle, new: Bund
 
     client.post("/predict", content=BODY)
     info = {
-        "model": "skin-lesions", "version": "3", "runtime": "onnx", "device": "cpu", "precision": "float32", "role": "stable",
+        "model": "skin-lesions", "version": "3", "runtime": "onnx", "device": "cpu", "precision": "float32",
+        "role": "stable",
     }  # fmt: skip
     assert shown() == ("3", "3", {"nv", "mel", "bkl"}, [info], {"3": 1})
     assert client.portal is not None

@@ -1,0 +1,256 @@
+"""Who answers for a model: its stable version, its canary for some, and no other unless it is named."""
+
+import asyncio
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.bundle import Bundle
+from service.errors import NotReady, UnknownModel
+from service.metrics import Metrics
+from service.roles import Canary, Roles, Shadow, falls_into, latest, natural, promoted
+from service.serving import Serving
+from service.settings import Settings
+
+NAME = "skin-lesions"
+
+
+def version_of(bundle: Bundle, version: str, name: str = NAME) -> Bundle:
+    return replace(bundle, manifest=bundle.manifest.model_copy(update={"name": name, "version": version}))
+
+
+class Served:
+    """Versions of one model, on the event loop of a test."""
+
+    def __init__(self, bundle: Bundle, path: Path, *versions: str, default: str | None = None) -> None:
+        self.bundles = {version: version_of(bundle, version) for version in versions}
+        settings = Settings(bundle=path, default_model=default)
+        self.serving = Serving(self.bundles.values(), settings, Metrics())
+
+    def keep(self, *versions: str) -> None:
+        self.serving.replace([self.bundles[version] for version in versions])
+
+    def assign(self, **roles: object) -> None:
+        self.serving.assign({NAME: Roles.model_validate(roles)})
+
+    def stable(self) -> str:
+        return self.serving.stable(NAME).manifest.version
+
+    def roles(self) -> dict[str, str]:
+        model = self.serving.models[NAME]
+        return {engine.manifest.version: model.role_of(engine) for engine in model}
+
+
+@pytest.mark.parametrize(
+    "in_order",
+    [
+        ["9", "10"], ["2", "10", "10.1"], ["1.9", "1.10"], ["v9", "v10"], ["2026-01-31", "2026-02-01"],
+        ["9" * 5000, "1" + "0" * 5000], ["a", "1"], ["²", "1"], ["01", "1"], ["", "1"],
+    ],
+)  # fmt: skip
+def test_numbers_in_versions_count_as_numbers(in_order: list[str]) -> None:
+    others_first = [*in_order[1:], in_order[0]]
+    assert sorted(others_first, key=natural) == in_order
+    assert latest(in_order) == in_order[-1]
+
+
+def test_without_roles_the_latest_version_answers(bundle: Bundle, tiny_bundle: Path) -> None:
+    async def scenario() -> None:
+        served = Served(bundle, tiny_bundle, "9", "10", "2")
+        assert served.roles() == {"9": "none", "10": "stable", "2": "none"}
+        await served.serving.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_named_stable_version_answers_also_when_it_is_not_the_latest(
+    bundle: Bundle, tiny_bundle: Path
+) -> None:
+    async def scenario() -> None:
+        served = Served(bundle, tiny_bundle, "3", "4", "5")
+        served.assign(stable="3", canary={"version": "4", "share": 0.5}, shadow={"version": "5"})
+        assert served.roles() == {"3": "stable", "4": "canary", "5": "shadow"}
+        served.assign(canary={"version": "5", "share": 0.5})
+        assert served.roles() == {"3": "none", "4": "stable", "5": "canary"}
+        await served.serving.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_version_that_is_named_stable_before_it_is_loaded_waits_and_the_old_one_answers(
+    bundle: Bundle, tiny_bundle: Path
+) -> None:
+    async def scenario() -> None:
+        served = Served(bundle, tiny_bundle, "3", "4", "5")
+        served.keep("3", "5")
+        served.assign(stable="3")
+        served.assign(stable="4")
+        assert served.stable() == "3"
+        served.keep("3", "4", "5")
+        assert served.stable() == "4"
+        await served.serving.close()
+
+    asyncio.run(scenario())
+
+
+def test_no_other_version_takes_the_place_of_a_named_one(bundle: Bundle, tiny_bundle: Path) -> None:
+    async def scenario() -> None:
+        served = Served(bundle, tiny_bundle, "3", "4")
+        served.assign(stable="3", shadow={"version": "4"})
+        served.keep("4")
+        with pytest.raises(NotReady, match="its version '3' is not loaded; there is 4"):
+            served.serving.find()
+        assert not served.serving.is_ready
+        assert served.serving.find(NAME, "4").manifest.version == "4"
+        served.keep("3", "4")
+        assert served.serving.find().manifest.version == "3"
+        await served.serving.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_canary_or_shadow_alone_answers_nobody_who_does_not_name_it(
+    bundle: Bundle, tiny_bundle: Path
+) -> None:
+    async def scenario() -> None:
+        for role in ({"canary": {"version": "4", "share": 0.9}}, {"shadow": {"version": "4"}}):
+            served = Served(bundle, tiny_bundle, "3", "4")
+            served.assign(**role)
+            served.keep("4")
+            with pytest.raises(NotReady, match="no stable version"):
+                served.serving.find()
+            await served.serving.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_canary_answers_its_share(bundle: Bundle, tiny_bundle: Path) -> None:
+    random.seed(3)
+
+    async def scenario() -> None:
+        served = Served(bundle, tiny_bundle, "3", "4")
+        served.assign(stable="3", canary={"version": "4", "share": 0.2})
+        n = sum(served.serving.find().manifest.version == "4" for _ in range(5000))
+        assert 830 < n < 1170  # 1000, and six standard deviations
+        await served.serving.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_routing_key_always_gets_the_same_version_and_keeps_the_canary_while_its_share_grows(
+    bundle: Bundle, tiny_bundle: Path
+) -> None:
+    async def scenario() -> None:
+        served = Served(bundle, tiny_bundle, "3", "4")
+        keys = [f"user-{n}".encode() for n in range(5000)]
+        before: set[bytes] = set()
+        for share, least, most in ((0.05, 150, 350), (0.5, 2280, 2720), (0.99, 4900, 4999)):
+            served.assign(stable="3", canary={"version": "4", "share": share})
+            for _ in range(2):
+                got = {
+                    key
+                    for key in keys
+                    if served.serving.find(headers=[(b"x-routing-key", key)]).manifest.version == "4"
+                }
+                assert before <= got
+                assert least < len(got) < most
+                before = got
+        await served.serving.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_key_is_shared_out_by_its_hash() -> None:
+    assert not falls_into(1e-9, b"alice")
+    assert falls_into(1 - 1e-9, b"alice")
+    assert falls_into(0.5, b"") is falls_into(0.5, b"")
+
+
+def test_who_names_a_version_gets_it_whatever_its_role(bundle: Bundle, tiny_bundle: Path) -> None:
+    async def scenario() -> None:
+        served = Served(bundle, tiny_bundle, "3", "4", "5", "6")
+        served.assign(stable="3", canary={"version": "5", "share": 0.5}, shadow={"version": "6"})
+        for version in ("3", "4", "5", "6"):
+            assert served.serving.find(NAME, version).manifest.version == version
+        assert served.serving.find(NAME, "latest").manifest.version == "4"  # of those without another role
+        with pytest.raises(UnknownModel, match="no version '7' of it; there is 3, 4, 5, 6"):
+            served.serving.find(NAME, "7")
+        with pytest.raises(UnknownModel, match="no model 'digits'; there is skin-lesions"):
+            served.serving.find("digits")
+        await served.serving.close()
+
+    asyncio.run(scenario())
+
+
+def test_the_default_model_is_the_one_of_the_settings_and_no_other(bundle: Bundle, tiny_bundle: Path) -> None:
+    async def scenario() -> None:
+        serving = Serving(
+            [bundle, version_of(bundle, "1", "a")], Settings(bundle=tiny_bundle, default_model="b"), Metrics()
+        )
+        with pytest.raises(NotReady, match="model 'b' is not loaded"):
+            serving.find()
+        serving.replace([bundle, version_of(bundle, "1", "b")])
+        assert serving.find().manifest.name == "b"
+        serving.replace([bundle])
+        with pytest.raises(NotReady, match="model 'b' is not loaded"):
+            serving.find()
+        await serving.close()
+
+    asyncio.run(scenario())
+
+
+def test_without_the_setting_the_first_by_name_stays_the_default_model(
+    bundle: Bundle, tiny_bundle: Path
+) -> None:
+    async def scenario() -> None:
+        a, b, c = (version_of(bundle, "1", name) for name in "abc")
+        serving = Serving([c, b], Settings(bundle=tiny_bundle), Metrics())
+        assert serving.find().manifest.name == "b"
+        serving.replace([a, b, c])
+        assert serving.find().manifest.name == "b"
+        serving.replace([a, c])  # nobody who asked b shall be answered by another
+        with pytest.raises(NotReady, match="model 'b' is not loaded"):
+            serving.find()
+        await serving.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_model_that_is_served_alone_is_the_default_whatever_its_name(
+    bundle: Bundle, tiny_bundle: Path
+) -> None:
+    async def scenario() -> None:
+        serving = Serving([version_of(bundle, "1", "a")], Settings(bundle=tiny_bundle), Metrics())
+        serving.replace([version_of(bundle, "1", "z")])
+        assert serving.find().manifest.name == "z"
+        await serving.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "roles",
+    [
+        {"stable": "3", "canary": {"version": "3", "share": 0.1}},
+        {"stable": "3", "shadow": {"version": "3"}},
+        {"canary": {"version": "3", "share": 0.1}, "shadow": {"version": "3"}},
+        {"canary": {"version": "3", "share": 0}},
+        {"canary": {"version": "3", "share": 1}},
+        {"shadow": {"version": "3", "share": 1.1}},
+        {"canary": {"version": "3"}},
+        {"stabel": "3"},
+    ],
+)
+def test_roles_that_make_no_sense_are_refused(roles: object) -> None:
+    with pytest.raises(ValidationError):
+        Roles.model_validate(roles)
+
+
+def test_a_promoted_version_has_no_other_role() -> None:
+    canary, shadow = Canary(version="4", share=0.1), Shadow(version="5")
+    assert promoted(Roles(stable="3", canary=canary, shadow=shadow), "4") == Roles(stable="4", shadow=shadow)
+    assert promoted(Roles(stable="3", canary=canary, shadow=shadow), "5") == Roles(stable="5", canary=canary)
+    assert promoted(Roles(), "5") == Roles(stable="5")

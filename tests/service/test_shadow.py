@@ -1,0 +1,294 @@
+"""A shadow is asked what the stable version was, answers nobody, and what it says differently is counted."""
+
+import asyncio
+import os
+import random
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service import shadow
+from service.bundle import Batch, Bundle, Output, features_by_modality
+from service.bundle.manifest import TabularModality
+from service.metrics import Metrics
+from service.roles import Canary, Roles, Shadow
+from service.serving import Serving
+from service.settings import Settings
+from service.shadow import MOST_SAMPLES, size_of
+from tests.conftest import CLASSES, FakeRuntime
+
+CLINICAL = {"age": 61, "pulse": 80, "smoker": False, "site": "face"}
+BOTH: dict[str, Any] = {"clinical": CLINICAL, "notes": "a spot"}
+NOTES: dict[str, Any] = {"notes": "a spot"}
+
+
+def says(label: str) -> Callable[[Batch], Output]:
+    """A runtime's answer: this label to everybody."""
+
+    def output_of(batch: Batch) -> Output:
+        output = FakeRuntime.evenly(batch)
+        output.probabilities[:, CLASSES.index(label)] = 1.0
+        return output
+
+    return output_of
+
+
+class Pair:
+    """A stable version that says nv, and a shadow whose runs can be held."""
+
+    def __init__(self, bundle: Bundle, path: Path, share: float = 1.0) -> None:
+        self.stable, self.asked = FakeRuntime(), FakeRuntime()
+        self.stable.output_of = says("nv")
+        self.asked.output_of = says("nv")
+        newer = bundle.manifest.model_copy(update={"version": "4"})
+        self.metrics = Metrics()
+        bundles = [
+            replace(bundle, runtime=self.stable),
+            replace(bundle, runtime=self.asked, manifest=newer, features=dict(bundle.features)),
+        ]
+        self.serving = Serving(bundles, Settings(bundle=path), self.metrics)
+        self.serving.assign({"skin-lesions": Roles(shadow=Shadow(version="4", share=share))})
+
+    async def predict(self, inputs: dict[str, Any]) -> None:
+        """Ask, and see that the stable version has answered."""
+        engine = self.serving.find()
+        assert (await engine.submit(inputs, 0)).labels[0] == "nv"
+        assert engine.manifest.version == "3"
+        await asyncio.sleep(0)  # the shadow's turn comes after the answer's
+
+    def outcomes(self, outcome: str) -> dict[str, float]:
+        """How many samples, by subset."""
+        return {
+            labels[2]: numbers[0]
+            for labels, numbers in self.metrics.totals().get("shadow_samples", {}).items()
+            if labels[3] == outcome
+        }
+
+    def n_outcomes(self) -> float:
+        return sum(numbers[0] for numbers in self.metrics.totals().get("shadow_samples", {}).values())
+
+    def disagreements(self) -> dict[tuple[str, ...], float]:
+        families = self.metrics.totals()
+        return {
+            labels[2:]: numbers[0] for labels, numbers in families.get("shadow_disagreements", {}).items()
+        }
+
+    async def compared(self, n: int) -> None:
+        async with asyncio.timeout(30):
+            while self.n_outcomes() < n:
+                await asyncio.sleep(0.001)
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shadow, "PAUSE_S", 0.0)
+
+
+@pytest.fixture
+def pair(bundle: Bundle, tiny_bundle: Path) -> Pair:
+    return Pair(bundle, tiny_bundle)
+
+
+def test_agreement_and_disagreement_are_counted_by_subset_and_by_both_labels(pair: Pair) -> None:
+    async def scenario() -> None:
+        for _ in range(3):
+            await pair.predict(BOTH)
+        await pair.compared(3)
+        pair.asked.output_of = says("mel")
+        for inputs in (BOTH, NOTES, NOTES):
+            await pair.predict(inputs)
+        await pair.compared(6)
+        assert pair.outcomes("agree") == {"clinical+notes": 3}
+        assert pair.outcomes("disagree") == {"clinical+notes": 1, "notes": 2}
+        assert pair.disagreements() == {("nv", "mel"): 3}
+        await pair.serving.close()
+
+    asyncio.run(scenario())
+
+
+def test_items_of_a_batch_are_asked_too_but_for_those_that_had_no_answer(pair: Pair) -> None:
+    async def scenario() -> None:
+        pair.asked.output_of = says("bkl")
+        predictions = await pair.serving.find().predict_all([BOTH, {"smell": 1}, NOTES])
+        assert [isinstance(each, Exception) for each in predictions] == [False, True, False]
+        await pair.compared(2)
+        assert pair.outcomes("disagree") == {"clinical+notes": 1, "notes": 1}
+        assert pair.disagreements() == {("nv", "bkl"): 2}
+        await pair.serving.close()
+
+    asyncio.run(scenario())
+
+
+def test_nobody_waits_for_a_shadow_that_is_held(pair: Pair) -> None:
+    async def scenario() -> None:
+        pair.asked.hold()
+        await pair.predict(BOTH)
+        await asyncio.to_thread(pair.asked.begun.wait, 30)
+        for _ in range(20):
+            await pair.predict(NOTES)
+        assert pair.n_outcomes() == 0
+        pair.asked.release()
+        await pair.compared(21)
+        assert pair.outcomes("agree") == {"clinical+notes": 1, "notes": 20}
+        await pair.serving.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_there_is_no_time_for_is_dropped_and_counted(pair: Pair) -> None:
+    async def scenario() -> None:
+        pair.asked.hold()
+        await pair.predict(BOTH)
+        await asyncio.to_thread(pair.asked.begun.wait, 30)
+        for _ in range(0, MOST_SAMPLES, 64):
+            await pair.serving.find().predict_all([NOTES] * 64)
+        for _ in range(3):
+            await pair.predict(BOTH)
+        assert pair.outcomes("dropped") == {"clinical+notes": 3}
+        pair.asked.release()
+        await pair.compared(MOST_SAMPLES + 4)
+        assert pair.outcomes("agree") == {"clinical+notes": 1, "notes": MOST_SAMPLES}
+        await pair.serving.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_few_large_samples_fill_its_memory(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shadow, "MOST_BYTES", 1000)
+
+    async def scenario() -> None:
+        pair.asked.hold()
+        await pair.predict(NOTES)
+        await asyncio.to_thread(pair.asked.begun.wait, 30)
+        for _ in range(3):
+            await pair.predict({"notes": "x" * 400})
+        assert pair.outcomes("dropped") == {"notes": 1}
+        pair.asked.release()
+        await pair.compared(4)
+        await pair.serving.close()
+
+    asyncio.run(scenario())
+
+
+def fails(batch: Batch) -> Output:
+    raise RuntimeError("broken")
+
+
+def no_number(batch: Batch) -> Output:
+    output = FakeRuntime.evenly(batch)
+    output.probabilities[:] = np.nan
+    return output
+
+
+@pytest.mark.parametrize("output_of", [fails, no_number])
+def test_a_shadow_that_fails_harms_nobody_and_goes_on(pair: Pair, output_of: Any) -> None:
+    async def scenario() -> None:
+        pair.asked.output_of = output_of
+        await pair.predict(BOTH)
+        await pair.compared(1)
+        assert pair.outcomes("failed") == {"clinical+notes": 1}
+        pair.asked.output_of = says("nv")
+        await pair.predict(BOTH)
+        await pair.compared(2)
+        assert pair.outcomes("agree") == {"clinical+notes": 1}
+        await pair.serving.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_shadow_that_cannot_read_the_inputs_has_failed_on_these_alone(
+    bundle: Bundle, tiny_bundle: Path
+) -> None:
+    pair = Pair(bundle, tiny_bundle)
+    clinical = bundle.manifest.modalities["clinical"]
+    assert isinstance(clinical, TabularModality)
+    without_a_column = clinical.model_copy(update={"columns": clinical.columns[1:]})
+    asked = pair.serving.find("skin-lesions", "4").bundle
+    asked.features.update(features_by_modality({"clinical": without_a_column}))
+
+    async def scenario() -> None:
+        await pair.serving.find().predict_all([BOTH, NOTES])
+        await pair.compared(2)
+        assert pair.outcomes("failed") == {"clinical+notes": 1}
+        assert pair.outcomes("agree") == {"notes": 1}
+        await pair.serving.close()
+
+    asyncio.run(scenario())
+
+
+def test_it_is_asked_its_share(bundle: Bundle, tiny_bundle: Path) -> None:
+    random.seed(7)
+    pair = Pair(bundle, tiny_bundle, share=0.25)
+
+    async def scenario() -> None:
+        for _ in range(8):
+            await pair.serving.find().predict_all([NOTES] * 100)
+        await pair.serving.close()
+
+    asyncio.run(scenario())
+    assert 120 < pair.n_outcomes() < 280  # 200, and six standard deviations
+
+
+def test_what_waits_when_it_ends_is_dropped_and_what_runs_is_compared(pair: Pair) -> None:
+    async def scenario() -> None:
+        pair.asked.hold()
+        await pair.predict(BOTH)
+        await asyncio.to_thread(pair.asked.begun.wait, 30)
+        await pair.predict(NOTES)
+        await asyncio.sleep(0)
+        stop = asyncio.create_task(pair.serving.close())
+        await asyncio.sleep(0)
+        pair.asked.release()
+        await stop
+        assert pair.outcomes("agree") == {"clinical+notes": 1}
+        assert pair.outcomes("dropped") == {"notes": 1}
+
+    asyncio.run(scenario())
+
+
+def test_a_shadow_that_stays_is_not_begun_anew(pair: Pair) -> None:
+    async def scenario() -> None:
+        at_work = pair.serving.engine.shadowing
+        assert at_work is not None
+        pair.serving.replace([engine.bundle for engine in pair.serving.models["skin-lesions"]])
+        assert pair.serving.engine.shadowing is at_work
+        pair.serving.assign({"skin-lesions": Roles(shadow=Shadow(version="4", share=0.5))})
+        assert pair.serving.engine.shadowing is not at_work
+        pair.serving.assign({"skin-lesions": Roles(stable="3")})
+        assert pair.serving.engine.shadowing is None
+        pair.serving.assign({"skin-lesions": Roles(stable="3", canary=Canary(version="4", share=0.5))})
+        assert pair.serving.engine.shadowing is None
+        await pair.serving.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread has a priority of its own on Linux only")
+def test_its_thread_gives_way_to_all_others(pair: Pair) -> None:
+    seen: list[int] = []
+
+    def note(batch: Batch) -> Output:
+        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return FakeRuntime.evenly(batch)
+
+    async def scenario() -> None:
+        pair.asked.output_of = note
+        await pair.predict(BOTH)
+        await pair.compared(1)
+        await pair.serving.close()
+
+    asyncio.run(scenario())
+    assert seen == [19]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < 19
+
+
+def test_sizes_are_about_those_of_what_is_kept() -> None:
+    assert size_of("x" * 100) == size_of(b"x" * 100) == 100
+    assert size_of({"a": "xx", "b": [1.0, 2.0]}) == 2 + 64
+    assert size_of([]) == 0
