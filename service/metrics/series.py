@@ -50,6 +50,8 @@ class Series:
         self._confidences = [histogram_block(cells, "confidence", *self.of, name) for name in self._names]
         self._entropy = histogram_block(cells, "entropy", *self.of)
         self._subsets: dict[bytes, Block] = {}
+        # Also those of before, where this takes a dead worker's place.
+        self._named = {key[3] for key in cells.known() if key[:3] == ("samples", *self.of)} - {OTHER}
         self._outputs: list[tuple[Output, Booleans]] = []
         self.window = Window(cells, self.of, bundle, window_s)
         self._n_samples = 0  # in them
@@ -123,9 +125,9 @@ class Series:
         if block is None:
             flags = np.unpackbits(np.frombuffer(bits, np.uint8), count=len(self._names))
             name = "+".join(name for name, flag in zip(self._names, flags, strict=True) if flag)
-            known = [key for key in self._cells.known() if key[:3] == ("samples", *self.of)]
-            if len(known) >= MOST_SUBSETS and ("samples", *self.of, name) not in known:
+            if name not in self._named and len(self._named) >= MOST_SUBSETS:
                 return self._block("samples", OTHER)
+            self._named.add(name)
             block = self._subsets[bits] = self._block("samples", name)
         return block
 

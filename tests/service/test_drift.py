@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from service.bundle import Batch, Bundle, Output
 from service.bundle.manifest import Histogram, Reference
 from service.bundle.summary import input_references
-from service.metrics import Cells, Metrics, new_file
+from service.metrics import Cells, Metrics, forget_levels, new_file
 from service.metrics.drift import SLICES, Window, psi
 from tests.conftest import MODALITIES
 
@@ -212,6 +212,9 @@ def test_windows_of_workers_are_added_up_and_vanish_with_their_bundle(
     second.publish()
     assert value(first, "drift_rows") == 240
     assert value(first, "input_drift", input="brightness") == pytest.approx(0, abs=ALERT)
+    forget_levels(Cells(files[1]))  # as if the second worker had been killed
+    assert value(first, "drift_rows") == 120
+    second.publish()
     second.retire(each[1])
     assert value(first, "drift_rows") == 120
     assert value(first, "input_drift", input="brightness") is None
