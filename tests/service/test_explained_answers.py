@@ -1,29 +1,19 @@
-"""?explain=true: what is run, counted and answered. Runs are held by a gate, nothing depends on time."""
+"""What ?explain=true answers."""
 
-import asyncio
 import base64
 from dataclasses import replace
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import numpy as np
 import pytest
-from PIL import Image
 from starlette.testclient import TestClient
 
 from service.bundle import Batch, Bundle, Output, features_by_modality, input_schema
-from service.bundle.features.image import to_mode
 from service.bundle.manifest import Modality, NumberColumn, TabularModality
-from service.engine import Engine, run
-from service.errors import InferenceFailed, Overloaded
-from service.explain import Explained, plan_of
-from service.metrics import Metrics
-from service.settings import Settings
 from tests.conftest import FakeRuntime
 from tests.service.conftest import ClientOf
-from tests.service.test_metrics import LABELS, samples
 from tests.service.test_predict_batch import without_id
 
 CLINICAL = {"age": 61, "pulse": 70.5, "smoker": True, "site": "back"}
@@ -33,6 +23,10 @@ INPUTS: dict[str, Any] = {"clinical": CLINICAL, "notes": "a brown, growing spot"
 @pytest.fixture
 def inputs(picture: bytes) -> dict[str, Any]:
     """All three modalities."""
+    return with_picture(picture)
+
+
+def with_picture(picture: bytes) -> dict[str, Any]:
     return {"image": base64.b64encode(picture).decode(), **INPUTS}
 
 
@@ -216,195 +210,3 @@ def test_more_than_six_modalities_are_sampled_and_say_how_far_off(
     assert max(runtime.sizes) <= 64
     assert ask(client, inputs)["explanation"] == explanation
     assert ask(client, {**inputs, "m0": [2.9]})["explanation"]["standard_errors"] != errors
-
-
-# --- what is run and counted ---
-
-
-def test_a_picture_is_decoded_once(
-    client: TestClient, inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    decoded: list[str] = []
-
-    def noting(picture: Image.Image, mode: str) -> Image.Image:
-        decoded.append(mode)
-        return to_mode(picture, mode)
-
-    monkeypatch.setattr("service.bundle.features.image.to_mode", noting)
-    ask(client, inputs)
-    assert len(decoded) == 1
-
-
-def test_only_the_answer_itself_is_counted_as_a_sample(client: TestClient, inputs: dict[str, Any]) -> None:
-    answer = ask(client, inputs)
-    told = samples(client)
-
-    def counted(name: str) -> dict[tuple[str, ...], float]:
-        """What is not 0, by labels."""
-        return {key[1:]: value for key, value in told.items() if key[0] == f"tailfuse_{name}" and value}
-
-    assert counted("samples_total") == {("skin-lesions", "image+clinical+notes", "3"): 1}
-    assert counted("predictions_total") == {(answer["label"], "skin-lesions", "3"): 1}
-    assert sum(counted("probability_total").values()) == pytest.approx(1, abs=1e-5)
-    assert set(counted("modality_present_total").values()) == {1}
-    assert set(counted("fusion_weight_count").values()) == {1}
-    assert counted("entropy_count") == {("skin-lesions", "3"): 1}
-    assert counted("stage_seconds_count") == {("decode",): 1, ("queue",): 7, ("run",): 1, ("encode",): 1}
-    assert counted("batch_size_sum") == {(): 7}
-
-
-def test_beside_the_rows_of_an_explanation_samples_are_counted_as_they_are(bundle: Bundle) -> None:
-    metrics = Metrics()
-    plan = plan_of(bundle.sample(INPUTS), bundle.features)
-    beside = bundle.sample({"notes": "a spot"})
-    series = metrics.serve(bundle)
-    predictions = run(bundle, series, [*plan.rows()[1:], beside, plan.sample])
-    weights = [
-        metrics.registry.get_sample_value("tailfuse_fusion_weight_sum", {**LABELS, "modality": name})
-        for name in bundle.features
-    ]
-    assert np.add(predictions[-2].weights, predictions[-1].weights) == pytest.approx(weights, abs=2e-6)
-    run(bundle, series, plan.rows()[1:])  # none of them is a caller's
-    assert metrics.registry.get_sample_value("tailfuse_entropy_count", LABELS) == 2
-    assert metrics.registry.get_sample_value("tailfuse_batch_size_sum") == 6
-
-
-# --- beside others ---
-
-
-@pytest.fixture
-def held(bundle: Bundle, runtime: FakeRuntime) -> Bundle:
-    """The tiny bundle, whose runs can be held."""
-    runtime.output_of = bundle.runtime.run
-    return replace(bundle, runtime=runtime)
-
-
-def engine_of(bundle: Bundle, **settings: Any) -> Engine:
-    return Engine(bundle, Settings(bundle=Path("tiny"), **settings), Metrics())
-
-
-def test_an_explanation_lets_others_in_between(
-    held: Bundle, runtime: FakeRuntime, inputs: dict[str, Any]
-) -> None:
-    async def scenario() -> None:
-        engine = engine_of(held, max_batch_size=2)
-        ended: list[str] = []
-        runtime.hold()
-        explained = engine.explain(inputs)
-        await asyncio.to_thread(runtime.begun.wait, 30)
-        assert len(engine) == 0  # of its seven rows two are in the run, and the others wait elsewhere
-        other = engine.submit(INPUTS, 0)
-        explained.add_done_callback(lambda _: ended.append("explained"))
-        other.add_done_callback(lambda _: ended.append("other"))
-        runtime.release()
-        await asyncio.gather(explained, other)
-        assert ended == ["other", "explained"]
-        assert (max(runtime.sizes), sum(runtime.sizes)) == (2, 8)
-        await engine.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_queue_shorter_than_an_explanation_is_no_obstacle(
-    bundle: Bundle, runtime: FakeRuntime, held: Bundle, inputs: dict[str, Any]
-) -> None:
-    async def scenario() -> Explained:
-        engine = engine_of(held, max_queue=1, max_items=1)
-        explained = await engine.explain(inputs)
-        await engine.close()
-        return explained
-
-    asyncio.run(scenario())
-    assert runtime.sizes == [1] * 7
-
-
-def test_a_full_queue_takes_no_explanation(held: Bundle, runtime: FakeRuntime) -> None:
-    async def scenario() -> None:
-        engine = engine_of(held, max_queue=2, max_items=2)
-        runtime.hold()
-        running = engine.submit(INPUTS, 0)
-        await asyncio.to_thread(runtime.begun.wait, 30)
-        waiting = [engine.submit(INPUTS, 0) for _ in range(2)]
-        with pytest.raises(Overloaded):
-            await engine.explain(INPUTS)
-        with pytest.raises(Overloaded):
-            await engine.explain_all([INPUTS])
-        runtime.release()
-        await asyncio.gather(running, *waiting)
-        await engine.close()
-
-    asyncio.run(scenario())
-
-
-def test_an_engine_that_closes_finishes_what_it_explains(
-    held: Bundle, runtime: FakeRuntime, inputs: dict[str, Any]
-) -> None:
-    async def scenario() -> None:
-        engine = engine_of(held, max_batch_size=2)
-        runtime.hold()
-        explained = engine.explain(inputs)
-        await asyncio.to_thread(runtime.begun.wait, 30)
-        closing = asyncio.create_task(engine.close())
-        await asyncio.sleep(0)
-        runtime.release()
-        assert (await explained).explanation["method"] == "exact"
-        await closing
-
-    asyncio.run(scenario())
-
-
-def test_nothing_more_is_run_for_a_caller_who_has_gone(
-    held: Bundle, runtime: FakeRuntime, inputs: dict[str, Any]
-) -> None:
-    async def scenario() -> None:
-        engine = engine_of(held, max_batch_size=2)
-        runtime.hold()
-        explained = engine.explain(inputs)
-        await asyncio.to_thread(runtime.begun.wait, 30)
-        engine.withdraw(explained)
-        other = engine.submit(INPUTS, 0)
-        runtime.release()
-        await other
-        await engine.close()
-        assert runtime.sizes == [2, 1]
-
-    asyncio.run(scenario())
-
-
-def test_a_row_that_fails_fails_the_explanation_and_no_neighbour(held: Bundle, runtime: FakeRuntime) -> None:
-    answer = runtime.output_of
-
-    def but_for_notes_alone(batch: Batch) -> Output:
-        if (batch.presence == [False, False, True]).all(1).any():
-            raise ValueError("no such row")
-        return answer(batch)
-
-    async def scenario() -> None:
-        runtime.output_of = but_for_notes_alone
-        engine = engine_of(held)
-        items = [INPUTS, {"clinical": CLINICAL}]
-        failed, explained = await engine.explain_all(items)
-        assert isinstance(failed, InferenceFailed)
-        assert isinstance(explained, Explained)
-        with pytest.raises(InferenceFailed):
-            await engine.explain(INPUTS)
-        await engine.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_shadow_is_asked_the_same_once(held: Bundle) -> None:
-    asked: list[tuple[Any, Any]] = []
-
-    class Watching:
-        def watch_all(self, items: Any, predictions: Any) -> None:
-            asked.extend(zip(items, predictions, strict=True))
-
-    async def scenario() -> None:
-        engine = engine_of(held)
-        engine.shadowing = Watching()  # type: ignore[assignment]
-        explained = await engine.explain(INPUTS)
-        assert asked == [(INPUTS, explained.prediction)]
-        await engine.close()
-
-    asyncio.run(scenario())
