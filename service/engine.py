@@ -6,7 +6,7 @@ import time
 from asyncio import Future
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -71,9 +71,10 @@ class Engine:
         """
         prediction: Future[Prediction] | None = None
         if n_bytes <= INLINE_BYTES:
-            # A few bytes may be a picture of many pixels.
-            with suppress(TooManyPixels):
+            try:  # contextlib.suppress takes 0.2 us
                 prediction = self._batcher.submit(self._sample(self._quick, inputs))
+            except TooManyPixels:
+                prediction = None  # a few bytes may be a picture of many pixels
         if prediction is None:
             prediction = asyncio.get_running_loop().create_task(self._read_and_submit(inputs))
         if self.shadowing is not None:
