@@ -24,18 +24,22 @@ def serve(settings: Settings) -> None:
         from service.workers import supervise
 
         sys.exit(supervise(settings))
-    from service.server import listen, open_served, run, url_of
+    from service.desired import DesiredState
+    from service.repository import Repository
+    from service.server import listen, run, url_of
 
+    repository = Repository(settings)
     try:
-        bundle = open_served(settings)
+        desired = DesiredState(settings.roles)
+        bundles = repository.open(desired.read().unloaded)
         listener = listen(settings.host, settings.port)
-    except (BundleError, OSError) as error:
+    except (BundleError, OSError, ValueError) as error:
         sys.exit(f"tailfuse: {error}")
-    manifest, device = bundle.manifest, bundle.runtime.device
-    model = {"model": manifest.name, "version": manifest.version, "device": device}
-    where = {"url": url_of(listener), "runtime": settings.runtime}
+    manifest, device = bundles[0].manifest, bundles[0].runtime.device
+    model = {"model": manifest.name, "version": manifest.version} if len(bundles) == 1 else {}
+    where = {"url": url_of(listener), "runtime": settings.runtime, "device": device, "bundles": len(bundles)}
     try:
-        run(settings, bundle, listener, started=lambda: LOG.info("started", extra=where | model))
+        run(settings, repository, desired, listener, started=lambda: LOG.info("started", extra=where | model))
     finally:
         LOG.info("stopped")
 

@@ -1,5 +1,6 @@
 """The application: its parts made and joined. Opening the bundle and the port is the server's business."""
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,12 +14,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.bundle import Bundle
+from service.desired import DesiredState
 from service.errors import ServiceError
 from service.front import Front
 from service.keys import access_of
 from service.metrics import Metrics
 from service.openapi import document
 from service.problems import noted, response_of
+from service.reload import Reload
+from service.repository import Repository
 from service.routes.health import health_routes
 from service.routes.model import model_routes
 from service.routes.predict import Predict, PredictBatch
@@ -32,6 +36,8 @@ def create_app(
     *bundles: Bundle,
     metrics: Metrics | None = None,
     stopping: threading.Event | None = None,
+    repository: Repository | None = None,
+    desired: DesiredState | None = None,
 ) -> Front:
     """The ASGI application that answers with these bundles; without one it is alive, but not ready.
 
@@ -39,13 +45,17 @@ def create_app(
     """
     metrics = metrics or Metrics(drift_window_s=settings.drift_window_s)
     stopping = stopping or threading.Event()
-    serving = Serving(bundles, settings, metrics)
+    desired = desired or DesiredState(settings.roles)
+    serving = Serving(bundles, settings, metrics, desired.read().roles)
+    reload = Reload(serving, metrics, repository or Repository(settings), desired)
     metrics.ready.set_function(lambda: serving.is_ready and not stopping.is_set())
     tracing = Tracing() if settings.tracing else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        watch = asyncio.create_task(reload.watch())
         yield
+        watch.cancel()
         await serving.close()
         if tracing is not None:
             tracing.close()
@@ -73,6 +83,7 @@ def create_app(
     return Front(
         with_document(api, serving),
         serving=serving,
+        reload=reload,
         predict=predict,
         predict_batch=predict_batch,
         metrics=metrics,

@@ -19,6 +19,7 @@ from service.errors import TooManyRequests
 from service.keys import OPEN, Access
 from service.metrics import Metrics
 from service.problems import log_request, noted, response_of
+from service.reload import Reload
 from service.routes.predict import Predict
 from service.serving import Serving
 from service.tracing import Tracing
@@ -40,6 +41,7 @@ class Front:
         api: FastAPI,
         *,
         serving: Serving,
+        reload: Reload,
         predict: Predict,
         predict_batch: App,
         metrics: Metrics,
@@ -52,6 +54,7 @@ class Front:
     ) -> None:
         self.api = api
         self.serving = serving
+        self.reload = reload
         self.predict = predict
         self._shortcuts: Mapping[str, App] = {"/predict": predict, "/predict/batch": predict_batch}
         self.metrics = metrics

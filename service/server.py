@@ -17,11 +17,11 @@ from typing import Any
 import uvicorn
 
 from service.app import create_app
-from service.bundle import Bundle, open_bundle
+from service.desired import DesiredState
 from service.front import Front
 from service.metrics import Metrics
 from service.protocol import Protocol
-from service.reload import Reload
+from service.repository import Repository
 from service.settings import Settings
 
 # A stop waits this long before it closes connections that are doing nothing: their request may be on its way.
@@ -33,36 +33,32 @@ LARGE_BYTES = 2 * 1024 * 1024  # the batches of every second are smaller
 
 def run(
     settings: Settings,
-    bundle: Bundle,
+    repository: Repository,
+    desired: DesiredState,
     listener: socket.socket,
     *,
     started: Callable[[], None],
     metrics: Metrics | None = None,
 ) -> None:
-    """Answer until SIGTERM or SIGINT, then whatever was accepted, and return. SIGHUP opens the bundle again.
+    """Answer until SIGTERM or SIGINT, then whatever was accepted, and return. SIGHUP reloads.
 
-    Calls `started` as soon as anybody can connect.
+    The bundles have been opened. Calls `started` as soon as anybody can connect.
     """
     give_memory_back()
     stopping = threading.Event()
-    app = create_app(settings, bundle, metrics=metrics, stopping=stopping)
+    app = create_app(
+        settings,
+        *repository.bundles,
+        metrics=metrics,
+        stopping=stopping,
+        repository=repository,
+        desired=desired,
+    )
     # Uvicorn raises the signal that stopped it once more at its end; by then all is done.
     signal.signal(signal.SIGTERM, exit_cleanly)
     signal.signal(signal.SIGINT, exit_cleanly)
-    reload = Reload(app.serving, app.metrics, partial(open_served, settings))
-    Server(config_of(app, settings), started=started, stopping=stopping, reload=reload).run(
+    Server(config_of(app, settings), started=started, stopping=stopping, reload=app.reload).run(
         sockets=[listener]
-    )
-
-
-def open_served(settings: Settings) -> Bundle:
-    """The bundle that the settings name. Raises BundleError."""
-    return open_bundle(
-        settings.bundle,
-        runtime=settings.runtime,
-        threads=settings.threads,
-        device=settings.device,
-        limits=settings.limits,
     )
 
 

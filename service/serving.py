@@ -22,11 +22,17 @@ class Serving:
     the event loop.
     """
 
-    def __init__(self, bundles: Iterable[Bundle], settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        bundles: Iterable[Bundle],
+        settings: Settings,
+        metrics: Metrics,
+        roles: Mapping[str, Roles] | None = None,
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._models: dict[str, Versions] = {}
-        self._roles: dict[str, Roles] = {}
+        self._roles = dict(roles or {})
         self._default = settings.default_model or None
         self._shadowings: dict[Engine, Shadowing] = {}  # by the stable version's engine
         self._draining: dict[Engine, Task[None]] = {}  # those that still answer what they have taken

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.bundle import Limits, RuntimeName
+from service.desired import read_roles
 from service.keys import read_keys
 
 EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
@@ -24,9 +25,11 @@ class Settings(BaseSettings):
     )
 
     bundle: Path
-    """The bundle to serve: a folder or a .zip."""
+    """The bundle to serve: a folder or a .zip; or a folder of bundles."""
     default_model: str | None = None
     """The model that /predict asks, where several are served; otherwise the first by name."""
+    roles: Path | None = None
+    """JSON file of roles by model, read again when it changes; without one, a stop forgets them."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 is every one of this machine."""
     port: int = Field(default=8000, ge=0, le=65535)
@@ -105,6 +108,13 @@ class Settings(BaseSettings):
     def _keys_can_be_read(cls, path: Path | None) -> Path | None:
         if path is not None:
             read_keys(path)
+        return path
+
+    @field_validator("roles")
+    @classmethod
+    def _roles_can_be_read(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            read_roles(path)
         return path
 
     @model_validator(mode="after")

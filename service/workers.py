@@ -24,9 +24,11 @@ from dataclasses import dataclass
 
 from service import logs
 from service.bundle import BundleError
+from service.desired import DesiredState
 from service.logs import LOG
 from service.metrics import PUBLISH_S, Cells, Metrics, ProcessFigures, forget_levels, new_file
-from service.server import drain_s, family_of, listen, on_hangup, open_served, run, url_of
+from service.repository import Repository
+from service.server import drain_s, family_of, listen, on_hangup, run, url_of
 from service.settings import Settings
 
 READY = b"ready\n"
@@ -43,6 +45,7 @@ class Orders:
     number: int  # from 1
     listener: int
     files: list[int]
+    desired: int  # what admins want
 
 
 def supervise(settings: Settings) -> int | str:
@@ -75,6 +78,7 @@ class Supervisor:
         self._numbers = range(1, settings.workers + 1)
         self._listeners = {number: bound(settings.host, port) for number in self._numbers}
         self._files = [new_file() for _ in (0, *self._numbers)]
+        self._desired = new_file(0)
         self._cells = Cells(self._files[0])
         self._figures = ProcessFigures(self._cells)
         self._running: set[Process] = set()
@@ -132,10 +136,10 @@ class Supervisor:
         """A worker that is ready, or that ends, and why it does."""
         reloads = self._reloads
         listener = self._listeners[number].fileno()
-        orders = Orders(self._settings, number, listener, self._files)
+        orders = Orders(self._settings, number, listener, self._files, self._desired)
         worker = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "service.workers", stdin=PIPE, stdout=PIPE,
-            pass_fds=[listener, *self._files],
+            pass_fds=[listener, *self._files, self._desired],
             process_group=0,  # Ctrl-C is for the supervisor
         )  # fmt: skip
         assert worker.stdin is not None
@@ -167,7 +171,7 @@ class Supervisor:
         self._figures.publish()
 
     def _reload(self) -> None:
-        """Have the workers open the bundle again."""
+        """Have the workers look at everything again."""
         self._reloads += 1
         for worker in self._ready:
             open_again(worker)
@@ -202,9 +206,11 @@ def work(orders: Orders) -> None:
     """Be a worker."""
     settings, files = orders.settings, list(orders.files)
     logs.configure(settings.log_level, worker=orders.number)
+    repository = Repository(settings)
     try:
-        bundle = open_served(settings)
-    except BundleError as error:
+        desired = DesiredState(settings.roles, orders.desired)
+        repository.open(desired.read().unloaded)
+    except (BundleError, ValueError) as error:
         os.write(1, f"{error}\n".encode())
         sys.exit(1)
     own = Cells(files.pop(orders.number))
@@ -212,7 +218,7 @@ def work(orders: Orders) -> None:
     metrics = Metrics(cells=own, others=others, drift_window_s=settings.drift_window_s)
     threading.Thread(target=follow, args=[metrics], daemon=True).start()
     listener = socket.socket(fileno=orders.listener)
-    run(settings, bundle, listener, started=say_ready, metrics=metrics)
+    run(settings, repository, desired, listener, started=say_ready, metrics=metrics)
 
 
 def say_ready() -> None:

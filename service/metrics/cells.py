@@ -108,12 +108,12 @@ class Cells:
         return memoryview(bytearray(8 * size)).cast("d")
 
 
-def new_file() -> int:
-    """The descriptor of a file for Cells. It has no name, and is gone when nobody has it open."""
+def new_file(n_bytes: int = N_BYTES) -> int:
+    """The descriptor of a file, large enough for Cells. It has no name, and goes when nobody has it open."""
     if hasattr(os, "memfd_create"):
         file = os.memfd_create("tailfuse-cells")
     else:
         with tempfile.TemporaryFile() as opened:
             file = os.dup(opened.fileno())
-    os.truncate(file, N_BYTES)
+    os.truncate(file, n_bytes)
     return file

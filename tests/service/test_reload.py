@@ -20,9 +20,11 @@ from starlette.testclient import TestClient
 from service.app import create_app
 from service.bundle import Bundle, BundleError, open_bundle
 from service.bundle.answer import Prediction, predictions_of
+from service.desired import DesiredState
 from service.engine import INLINE_BYTES
 from service.metrics import Metrics
 from service.reload import Reload
+from service.repository import Repository
 from service.serving import Serving
 from service.settings import Settings
 from service.workers import READY, Supervisor
@@ -212,13 +214,17 @@ def test_all_pages_show_the_new_bundle(client_of: Any, bundle: Bundle, new: Bund
     assert shown() == ("4", "4", {"nv", "mel", "bkl", "scc"}, [info | {"version": "4"}], {"3": 1, "4": 1})
 
 
+def reload_of(serving: Serving, metrics: Metrics, settings: Settings) -> Reload:
+    return Reload(serving, metrics, Repository(settings), DesiredState())
+
+
 def test_one_opens_at_a_time_and_all_who_ask_meanwhile_are_met_by_one_more(
-    bundle: Bundle, new: Bundle, settings: Settings
+    bundle: Bundle, new: Bundle, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, go, alone = threading.Event(), threading.Event(), threading.Lock()
     opened = 0
 
-    def open_again() -> Bundle:
+    def open_again(*_: Any, **__: Any) -> Bundle:
         nonlocal opened
         assert alone.acquire(blocking=False), "two at once"
         begun.set()
@@ -227,10 +233,12 @@ def test_one_opens_at_a_time_and_all_who_ask_meanwhile_are_met_by_one_more(
         alone.release()
         return new
 
+    monkeypatch.setattr("service.repository.open_bundle", open_again)
+
     async def scenario() -> None:
         metrics = Metrics()
         serving = Serving([bundle], settings, metrics)
-        reload = Reload(serving, metrics, open_again)
+        reload = reload_of(serving, metrics, settings)
         reload()
         await asyncio.to_thread(begun.wait, 30)
         for _ in range(5):
@@ -250,15 +258,23 @@ def test_one_opens_at_a_time_and_all_who_ask_meanwhile_are_met_by_one_more(
     ("error", "traces"), [(BundleError("it is damaged"), False), (MemoryError("too much"), True)]
 )
 def test_a_bundle_that_cannot_be_opened_changes_nothing_and_is_one_line_in_the_log(
-    bundle: Bundle, settings: Settings, caplog: pytest.LogCaptureFixture, error: Exception, traces: bool
+    tiny_bundle: Path,
+    settings: Settings,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    traces: bool,
 ) -> None:
-    def open_again() -> Bundle:
+    def open_again(*_: Any, **__: Any) -> Bundle:
         raise error
 
     async def scenario() -> None:
         metrics = Metrics()
+        repository = Repository(settings)
+        (bundle,) = repository.open({})
+        monkeypatch.setattr("service.repository.open_bundle", open_again)
         serving = Serving([bundle], settings, metrics)
-        Reload(serving, metrics, open_again)()
+        Reload(serving, metrics, repository, DesiredState())()
         await until(lambda: value_of(metrics, "tailfuse_reloads_total", outcome="failed") == 1)
         assert serving.engine.bundle is bundle
         assert await serving.engine.submit(INPUTS, 0) == own_answer(bundle)
