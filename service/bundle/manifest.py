@@ -1,8 +1,8 @@
 """What `manifest.json` says: one frozen model per thing, unknown keys refused."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FORMAT_VERSION: Literal[1] = 1
 
@@ -108,7 +108,13 @@ class Histogram(Frozen):
     """Counts between neighbouring `edges`; len(counts) == len(edges) - 1."""
 
     edges: tuple[float, ...]
-    counts: tuple[int, ...]
+    counts: tuple[int, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _a_count_between_two_edges(self) -> Self:
+        if len(self.counts) != len(self.edges) - 1:
+            raise ValueError("counts are between neighbouring edges")
+        return self
 
 
 class InputReference(Frozen):
@@ -120,6 +126,12 @@ class InputReference(Frozen):
     name: str
     edges: tuple[float, ...]
     counts: tuple[int, ...]
+
+    @model_validator(mode="after")
+    def _counts_about_the_edges_and_of_what_is_missing(self) -> Self:
+        if len(self.counts) != len(self.edges) + 2:
+            raise ValueError("counts are below, between and above edges, and of what is missing")
+        return self
 
 
 class Reference(Frozen):

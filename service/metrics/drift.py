@@ -95,7 +95,7 @@ class Watched:
         self._inputs = [name for name in names if name in inputs]
         self._taken = [names.index(name) for name in self._inputs]
         weight_edges, weight_counts = bins_of(reference.weight)
-        edges = [*(inputs[name].edges for name in self._inputs), weight_edges]
+        edges = [*(np.array(inputs[name].edges) for name in self._inputs), weight_edges]
         self._reference = [np.array(inputs[name].counts) for name in self._inputs] + [weight_counts]
         self._edges = np.full((len(edges), max(map(len, edges))), np.inf)  # (K, E)
         for row, each in zip(self._edges, edges, strict=True):
@@ -123,7 +123,7 @@ class Watched:
 
     def gauges(self, sums: Counts) -> Iterator[Gauge]:
         yield "drift_rows", (self.name,), float(sums[0])
-        if sums[0] < FEWEST_ROWS:
+        if sums[0] < FEWEST_ROWS or not self._reference[-1].any():
             return
         each = [
             psi(sums[start : start + len(reference)], reference)
@@ -134,11 +134,14 @@ class Watched:
         yield "weight_drift", (self.name,), each[-1]
 
 
-def bins_of(histogram: Histogram) -> tuple[tuple[float, ...], NDArray[np.int64]]:
-    """Its inner edges and its counts, neighbours added up until it has few bins; none is missing."""
+def bins_of(histogram: Histogram) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Its inner edges and its counts, neighbours added up until it has few bins; none is missing.
+
+    A value at an edge is above it, as in numpy's histograms; here it would be below.
+    """
     step = math.ceil(len(histogram.counts) / bins_for(sum(histogram.counts)))
     counts = np.add.reduceat(np.array(histogram.counts), range(0, len(histogram.counts), step))
-    return histogram.edges[step:-1:step], np.append(counts, 0)
+    return np.nextafter(histogram.edges[step:-1:step], -np.inf), np.append(counts, 0)
 
 
 def psi(counts: Counts, reference: NDArray[np.int64]) -> float:

@@ -227,6 +227,51 @@ def test_windows_of_workers_are_added_up_and_vanish_with_their_bundle(
         os.close(file)
 
 
+def test_weights_at_the_edge_of_a_bin_are_in_the_same_as_in_the_reference(referenced: Bundle) -> None:
+    even = np.tile(np.array([0.5, 0.25, 0.25], np.float32), (200, 1))
+    reference = {
+        name: each.model_copy(
+            update={
+                "weight": Histogram(edges=EDGES, counts=tuple(np.histogram(even[:, at], EDGES)[0].tolist())),
+                "inputs": (),
+            }
+        )
+        for at, (name, each) in enumerate(referenced.manifest.reference.items())
+    }
+    manifest = referenced.manifest.model_copy(update={"reference": reference})
+    window, cells = watch(replace(referenced, manifest=manifest))
+    offered(window, rows_of(200), even)
+    drift = told(window, cells, 10)
+    assert [drift["weight_drift", name] for name in MODALITIES] == pytest.approx([0, 0, 0])
+    assert not [key for key in drift if key[0] == "input_drift"]
+
+
+def test_a_modality_that_no_evaluated_row_had_has_no_drift(referenced: Bundle) -> None:
+    empty = Histogram(edges=EDGES, counts=(0,) * 20)
+    inputs = input_references(MODALITIES["image"], [])
+    none = Reference(presence=0, weight=empty, confidence=empty, inputs=inputs)
+    manifest = referenced.manifest.model_copy(update={"reference": {"image": none}})
+    window, cells = watch(replace(referenced, manifest=manifest))
+    offered(window, rows_of(200), weights_of(200))
+    assert told(window, cells, 10) == {("drift_rows", "image"): 200}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"weight": {"edges": [0, 1], "counts": []}},
+        {"weight": {"edges": [0, 1], "counts": [1, 2]}},
+        {"inputs": [{"name": "brightness", "edges": [0.5], "counts": [1, 2]}]},
+    ],
+)
+def test_references_whose_counts_do_not_fit_are_no_references(
+    referenced: Bundle, wrong: dict[str, Any]
+) -> None:
+    reference = referenced.manifest.reference["image"].model_dump() | wrong
+    with pytest.raises(ValueError, match="counts"):
+        Reference.model_validate(reference)
+
+
 def test_bundles_without_references_have_no_drift(bundle: Bundle) -> None:
     window, cells = watch(bundle)
     window.offer(*run_of(rows_of(50), weights_of(50)), 0)
