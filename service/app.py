@@ -19,10 +19,11 @@ from service.errors import ServiceError
 from service.front import Front
 from service.keys import access_of
 from service.metrics import Metrics
-from service.openapi import document
+from service.openapi import OF_A_MODEL, document
 from service.problems import noted, response_of
 from service.reload import Reload
 from service.repository import Repository
+from service.routes.admin import admin_routes
 from service.routes.health import health_routes
 from service.routes.model import model_routes
 from service.routes.predict import Predict, PredictBatch
@@ -76,9 +77,11 @@ def create_app(
         api.add_exception_handler(kind, answer_problem)
     predict, predict_batch = Predict(serving, settings), PredictBatch(serving, settings, metrics)
     # The front reaches these without the router, which still has to know them: to say 405.
-    api.router.routes.append(Route("/predict", predict, methods=["POST"]))
-    api.router.routes.append(Route("/predict/batch", predict_batch, methods=["POST"]))
+    for path in ("", *OF_A_MODEL):
+        api.router.routes.append(Route(f"{path}/predict", predict, methods=["POST"]))
+        api.router.routes.append(Route(f"{path}/predict/batch", predict_batch, methods=["POST"]))
     api.include_router(model_routes(serving, settings))
+    api.include_router(admin_routes(serving, reload, settings))
     api.include_router(health_routes(serving, metrics, stopping))
     return Front(
         with_document(api, serving),

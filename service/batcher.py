@@ -61,6 +61,11 @@ class Batcher(Generic[T, R]):
         """How many items wait for their run."""
         return len(self._waiting)
 
+    @property
+    def in_flight(self) -> int:
+        """How many items wait for their run or its end."""
+        return len(self._waiting) + len(self._in_run)
+
     def submit(self, item: T) -> Future[R]:
         """The answer for one item, to come. Raises Overloaded or NotReady."""
         return self.submit_all((item,))[0]

@@ -63,6 +63,11 @@ class Engine:
         """How many samples wait for their run."""
         return len(self._batcher)
 
+    @property
+    def in_flight(self) -> int:
+        """How many have been taken and not answered: samples, and requests that are being read."""
+        return self._reading + self._batcher.in_flight
+
     def submit(self, inputs: Inputs, n_bytes: int) -> Future[Prediction]:
         """The prediction for one sample, to come; `n_bytes` is how long its request was.
 

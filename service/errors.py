@@ -9,7 +9,9 @@ ServiceError                     status  slug
 │  ├─ Forbidden                  403     forbidden               a known key, but not one for this route
 │  ├─ NotFound                   404     not-found               no such route
 │  ├─ UnknownModel               404     unknown-model           no such model, or no such version of it
+│  ├─ UnknownBundle              404     unknown-bundle          nothing of that name in the folder of bundles
 │  ├─ MethodNotAllowed           405     method-not-allowed      the route takes another method
+│  ├─ Conflict                   409     conflict                what is asked does not go with what is so now
 │  ├─ MissingModality            422     missing-modality        nothing to predict from
 │  ├─ UnknownModality            422     unknown-modality        a name the model does not have
 │  ├─ InvalidInput               422     invalid-input           a value does not fit its modality
@@ -18,6 +20,7 @@ ServiceError                     status  slug
 │  │  ├─ UndecodableImage        422     undecodable-image       the bytes are not a picture that can be read
 │  │  ├─ TooManyPixels           422     too-many-pixels         the picture's header says so; none is decoded
 │  │  └─ TextTooLong             422     text-too-long           a text or a cell has too many characters
+│  ├─ UnusableBundle             422     unusable-bundle         a bundle in the folder cannot be opened
 │  ├─ BatchTooLarge              422     batch-too-large         more items than are taken at once
 │  ├─ PayloadTooLarge            413     payload-too-large       the body has too many bytes
 │  ├─ HeadTooLarge               431     head-too-large          the request line and headers have too many
@@ -88,6 +91,18 @@ class NotFound(ClientError):
 
 class UnknownModel(ClientError):
     status, slug, title = 404, "unknown-model", "Unknown model"
+
+
+class UnknownBundle(ClientError):
+    status, slug, title = 404, "unknown-bundle", "Unknown bundle"
+
+
+class Conflict(ClientError):
+    status, slug, title = 409, "conflict", "Conflict"
+
+
+class UnusableBundle(ClientError):
+    status, slug, title = 422, "unusable-bundle", "Bundle cannot be used"
 
 
 class MethodNotAllowed(ClientError):

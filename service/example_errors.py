@@ -62,9 +62,33 @@ PREDICT_ERRORS: list[ServiceError] = [
     NOT_READY,
     errors.DeadlineExceeded("no answer within 30 s", expected=30),
 ]  # fmt: skip
+UNKNOWN_MODEL = errors.UnknownModel(
+    "there is no model 'digit'; there is digits", expected=["digits"], received="digit"
+)
+UNKNOWN_BUNDLE = errors.UnknownBundle("there is no bundle 'digits-3' in the folder", received="digits-3")
+CONFLICT = errors.Conflict(
+    "version '3' is not loaded, so it cannot become the stable one", expected=["1", "2"], received="3"
+)
+INVALID_ROLES = errors.InvalidInput(
+    "canary.share: Input should be less than 1",
+    expected="Input should be less than 1", received="canary.share",
+)  # fmt: skip
+UNUSABLE = errors.UnusableBundle("/bundles/digits-2.zip is neither a bundle's folder nor a .zip")
+# These may be answered to any admin call.
+ADMIN_ERRORS: list[ServiceError] = [
+    errors.BadRequest("the body is not JSON: unexpected end of data: line 1 column 12 (char 11)"),
+    UNAUTHORIZED,
+    errors.Forbidden("the key is not an admin's", expected="an admin's key"),
+    errors.PayloadTooLarge("the body is longer than 65536 bytes", expected=65536),
+    NOT_READY,
+]
 BATCH_TOO_LARGE = errors.BatchTooLarge("300 items, at most 256 are taken at once", expected=256, received=300)
 # These are of no route in the document.
 ELSEWHERE: list[ServiceError] = [
+    UNKNOWN_MODEL,
+    UNKNOWN_BUNDLE,
+    CONFLICT,
+    UNUSABLE,
     errors.Forbidden("the key is not an admin's", expected="an admin's key"),
     errors.NotFound("there is no /prediction"),
     errors.MethodNotAllowed("/predict takes POST, not GET", allow=["POST"]),

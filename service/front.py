@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from service.asgi import App, HungUp, Message, Receive, Scope, Send, header
 from service.cors import with_cors
 from service.errors import TooManyRequests
-from service.keys import OPEN, Access
+from service.keys import ADMIN, OPEN, Access
 from service.metrics import Metrics
 from service.problems import log_request, noted, response_of
 from service.reload import Reload
@@ -27,6 +27,9 @@ from service.tracing import Tracing
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 # New ids: one of this process, and a number. Random ones are 0.5 us each.
 PROCESS, COUNT = secrets.token_hex(4), itertools.count()
+OF_A_MODEL = re.compile(
+    r"/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?/predict(?P<batch>/batch)?"
+)
 HUNG_UP = 499  # nginx's status for it
 
 
@@ -86,7 +89,7 @@ class Front:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
-        endpoint = self._shortcuts.get(scope["path"]) if scope["method"] == "POST" else None
+        endpoint = self._shortcut(scope) if scope["method"] == "POST" else None
         start = time.perf_counter()
         self.in_flight += 1
         try:
@@ -101,11 +104,21 @@ class Front:
         finally:
             self.ended(scope, status, start)
 
+    def _shortcut(self, scope: Scope) -> App | None:
+        """The endpoint of a prediction; of a model that is named, its name is put into the scope."""
+        path = scope["path"]
+        endpoint = self._shortcuts.get(path)
+        if endpoint is None and (found := OF_A_MODEL.fullmatch(path)) is not None:
+            scope["path_params"] = found.groupdict(default=None)
+            return self._shortcuts[f"/predict{scope['path_params'].pop('batch') or ''}"]
+        return endpoint
+
     def admit(self, headers: Iterable[tuple[bytes, bytes]], path: str) -> None:
         """Raises Unauthorized, Forbidden or TooManyRequests. The request is counted in `in_flight`."""
         if self._access is not None:
             self._access.allowed(headers, path)
-        if self.in_flight > self._max_concurrency and path not in OPEN:
+        # What is too much may be an admin's to end.
+        if self.in_flight > self._max_concurrency and path not in OPEN and not path.startswith(ADMIN):
             raise TooManyRequests(
                 f"{self._max_concurrency} requests are being answered; try again soon", retry_after_s=1
             )

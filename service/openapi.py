@@ -3,16 +3,18 @@
 POST /predict does not pass through FastAPI, so its part is written here; the rest is FastAPI's.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service.bundle import Bundle
 from service.bundle.manifest import Modality
 from service.errors import ServiceError
-from service.example_errors import BATCH_TOO_LARGE, ELSEWHERE, PREDICT_ERRORS
+from service.example_errors import BATCH_TOO_LARGE, ELSEWHERE, PREDICT_ERRORS, UNKNOWN_MODEL
 from service.examples import REQUEST_ID, example_answer, example_inputs, example_requests
 from service.problems import MEDIA_TYPE, problem_of
 from service.schemas import Answer, BatchAnswer, Problem
@@ -40,6 +42,13 @@ HEADERS = {
     429: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}},
 }
 
+# Where a model is named, and by what.
+OF_A_MODEL = {"/models/{name}": ["name"], "/models/{name}/versions/{version}": ["name", "version"]}
+NAMES = {
+    "name": "The model's name.",
+    "version": "Its version; `latest` is the last that is neither canary nor shadow.",
+}
+
 PARAMETERS = [
     {
         "name": "top_k",
@@ -53,6 +62,12 @@ PARAMETERS = [
         "description": "Say also what each present modality contributes to the answer, and what it would be "
         "without it. Of M modalities that are present the model runs 2^M - 1 rows.",
         "schema": {"type": "boolean", "default": False},
+    },
+    {
+        "name": "X-Routing-Key",
+        "in": "header",
+        "description": "Requests with the same key are all answered by a model's canary, or none of them.",
+        "schema": {"type": "string"},
     },
     {
         "name": "X-Request-Id",
@@ -81,14 +96,33 @@ def document(api: FastAPI, bundle: Bundle | None) -> dict[str, Any]:
     described["paths"] = {
         "/predict": {"post": predict_operation(bundle)},
         "/predict/batch": {"post": batch_operation(bundle)},
+        **{
+            f"{path}{route}": {"post": of_a_model(operation, parameters)}
+            for path, parameters in OF_A_MODEL.items()
+            for route, operation in (
+                ("/predict", predict_operation(None)),
+                ("/predict/batch", batch_operation(None)),
+            )
+        },
         **described["paths"],
     }
+    without_fastapis_own_errors(described)
     shapes = [(shape, "serialization") for shape in (Answer, BatchAnswer, Problem)]
     _, own = models_json_schema(shapes, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
     described["components"]["schemas"].update(own["$defs"])
     described["components"]["securitySchemes"] = SECURITY
     described["security"] = [{}, *({name: []} for name in SECURITY)]
     return described
+
+
+def without_fastapis_own_errors(described: dict[str, Any]) -> None:
+    """Names in a path may be any text; FastAPI thinks that they could be refused."""
+    for name in ("HTTPValidationError", "ValidationError"):
+        described["components"]["schemas"].pop(name, None)
+    for path in described["paths"].values():
+        for operation in path.values():
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]
 
 
 def predict_operation(bundle: Bundle | None) -> dict[str, Any]:
@@ -147,6 +181,41 @@ def batch_operation(bundle: Bundle | None) -> dict[str, Any]:
             **problem_responses("/predict/batch", *PREDICT_ERRORS, BATCH_TOO_LARGE),
         },
     }
+
+
+def of_a_model(operation: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The same, of a model that the path names, and maybe a version."""
+    parameters = [
+        {"name": name, "in": "path", "required": True, "description": tells, "schema": {"type": "string"}}
+        for name, tells in NAMES.items()
+        if name in names
+    ]
+    errors = {
+        "description": "As of /predict",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    return {
+        **operation,
+        "summary": f"{operation['summary']} with a {names[-1] if len(names) > 1 else 'model'} that is named",
+        "operationId": "_".join((operation["operationId"], *names)),
+        "parameters": [*parameters, *operation["parameters"]],
+        "responses": {
+            "200": operation["responses"]["200"],
+            **problem_responses("/models/digit/predict", UNKNOWN_MODEL),
+            "4XX": errors,
+            "5XX": errors,
+        },
+    }
+
+
+def json_body(shape: type[BaseModel], *examples: Any, required: bool = True) -> dict[str, Any]:
+    """The body of a request that its route reads itself. Its examples must fit its shape."""
+    content = {
+        "schema": shape.model_json_schema(ref_template="#/components/schemas/{model}"),
+        "examples": {str(number): {"value": example} for number, example in enumerate(examples, 1)},
+    }
+    content["schema"].pop("$defs", None)  # those are among the components, for answers have them too
+    return {"requestBody": {"required": required, "content": {"application/json": content}}}
 
 
 def form(bundle: Bundle | None) -> dict[str, Any]:

@@ -110,5 +110,22 @@ class ModelInfo(BaseModel):
     device: str
 
 
+class ModelVersion(BaseModel):
+    version: str
+    role: str = Field(description="stable, canary, shadow or none.")
+
+
+class ModelSummary(BaseModel):
+    name: str
+    versions: list[ModelVersion]
+
+
+class Models(BaseModel):
+    """The models that are loaded."""
+
+    default: str | None = Field(description="The model that answers who names none.")
+    models: list[ModelSummary]
+
+
 class Status(BaseModel):
     status: str

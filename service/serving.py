@@ -48,14 +48,15 @@ class Serving:
 
         Raises NotReady, UnknownModel.
         """
-        model = self._model(name)
+        model = self.model(name)
         return model.pick(headers) if version is None else model.pinned(version)
 
     def stable(self, name: str | None = None) -> Engine:
         """The stable version of the default model, or of one by name. Raises NotReady, UnknownModel."""
-        return self._model(name).answering()
+        return self.model(name).answering()
 
-    def _model(self, name: str | None) -> Versions:
+    def model(self, name: str | None = None) -> Versions:
+        """The versions of the default model, or of one by name. Raises NotReady, UnknownModel."""
         if self._closed:
             raise NotReady("the service is stopping")
         model = self._models.get(self._default or "" if name is None else name)

@@ -25,12 +25,9 @@ from service.metrics.gauges import gauges_of
 from service.metrics.gpu import Gpu, is_gpu
 from service.metrics.histogram import FULL, Histogram, block_of
 from service.metrics.process import ProcessFigures
+from service.metrics.routes import route_of
 from service.metrics.series import Series
 
-ROUTES = frozenset(
-    ("/predict", "/predict/batch", "/model", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")
-)
-OTHER = "other"  # the route of every other path: a scanner must not make a series for each
 PUBLISH_S = 0.25
 MOST_VERSIONS = 8  # whose counts are kept, also of bundles that are served no longer
 
@@ -185,11 +182,6 @@ class Metrics:
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""
         return generate_latest(self.registry)
-
-
-def route_of(path: str) -> str:
-    """The path, if it is one of ours."""
-    return path if path in ROUTES else OTHER
 
 
 def is_of_a_bundle(key: Key) -> bool:

@@ -11,8 +11,16 @@ from tests.e2e.process import Service
 pytestmark = pytest.mark.e2e
 
 OPERATIONS = [
-    ("post", "/predict"), ("post", "/predict/batch"), ("get", "/model"), ("get", "/healthz"),
-    ("get", "/readyz"), ("get", "/metrics"),
+    ("post", "/predict"), ("post", "/predict/batch"),
+    ("post", "/models/{name}/predict"), ("post", "/models/{name}/predict/batch"),
+    ("post", "/models/{name}/versions/{version}/predict"),
+    ("post", "/models/{name}/versions/{version}/predict/batch"),
+    ("get", "/model"), ("get", "/models"), ("get", "/models/{name}"),
+    ("get", "/models/{name}/versions/{version}"),
+    # Without admins' keys all of these are refused.
+    ("get", "/admin/models"), ("put", "/admin/models/{name}/roles"), ("post", "/admin/models/{name}/promote"),
+    ("post", "/admin/load"), ("post", "/admin/unload"), ("post", "/admin/reload"),
+    ("get", "/healthz"), ("get", "/readyz"), ("get", "/metrics"),
 ]  # fmt: skip
 TRUTH = [
     checks.not_a_server_error, checks.status_code_conformance, checks.content_type_conformance,

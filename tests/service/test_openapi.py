@@ -55,6 +55,11 @@ def test_no_route_documents_another_shape_of_error(described: Any) -> None:
 def test_every_route_is_in_the_document(described: Any) -> None:
     assert set(described["paths"]) == {
         "/predict", "/predict/batch", "/model", "/healthz", "/readyz", "/metrics",
+        "/models", "/models/{name}", "/models/{name}/predict", "/models/{name}/predict/batch",
+        "/models/{name}/versions/{version}", "/models/{name}/versions/{version}/predict",
+        "/models/{name}/versions/{version}/predict/batch",
+        "/admin/models", "/admin/models/{name}/roles", "/admin/models/{name}/promote", "/admin/load",
+        "/admin/unload", "/admin/reload",
     }  # fmt: skip
 
 
@@ -104,7 +109,23 @@ def test_answers_and_problems_fit_the_document(described: Any, client: TestClien
     fits(client.post("/predict", json={"inputs": {"smell": "spot"}}).json(), "Problem")
     items = [{"inputs": {"notes": "spot"}}, {"inputs": {}}]
     fits(client.post("/predict/batch", json={"items": items}).json(), "BatchAnswer")
-    fits(client.get("/model").json(), "ModelInfo")
+    for path in ("/model", "/models/skin-lesions", "/models/skin-lesions/versions/3"):
+        fits(client.get(path).json(), "ModelInfo")
+    fits(client.get("/models").json(), "Models")
+    fits(client.get("/models/digits").json(), "Problem")
+
+
+def test_the_examples_of_admin_calls_fit_their_schema(described: Any) -> None:
+    calls = [
+        operation["requestBody"]["content"]["application/json"]
+        for path, operations in described["paths"].items()
+        for operation in operations.values()
+        if path.startswith("/admin/") and "requestBody" in operation
+    ]
+    assert len(calls) == 4
+    for call in calls:
+        for example in call["examples"].values():
+            jsonschema.validate(example["value"], {**call["schema"], "components": described["components"]})
 
 
 def test_the_docs_page_needs_nothing_from_elsewhere(client: TestClient) -> None:
