@@ -1,0 +1,108 @@
+"""What admins want is one document, whoever writes it, and outlives the service where a file is named."""
+
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from service import __main__ as main
+from service.desired import Desired, DesiredState
+from service.metrics import new_file
+from service.roles import Canary, Roles
+
+
+@pytest.fixture
+def file() -> int:
+    return new_file(0)
+
+
+def counted(desired: Desired) -> Desired:
+    return desired.model_copy(update={"rounds": desired.rounds + 1})
+
+
+def with_roles(name: str, roles: Roles) -> Desired:
+    return Desired(roles={name: roles})
+
+
+def test_what_one_worker_writes_all_others_read(file: int) -> None:
+    one, other = DesiredState(file=file), DesiredState(file=file)
+    assert one.read() == other.read() == Desired()
+    roles = Roles(stable="3", canary=Canary(version="4", share=0.25))
+    written = one.change(lambda _: Desired(roles={"a": roles}, unloaded={"b.zip": "ab"}, rounds=2))
+    assert other.read() == written
+    other.change(lambda _: Desired())  # shorter than what was there
+    assert one.read() == Desired()
+
+
+def write_often(file: int) -> None:
+    state = DesiredState(file=file)
+    for _ in range(200):
+        state.change(counted)
+
+
+def test_no_word_is_lost_when_several_write_at_once(file: int) -> None:
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=write_often, args=[file]) for _ in range(3)]
+    for each in writers:
+        each.start()
+    for each in writers:
+        each.join(60)
+    assert DesiredState(file=file).read().rounds == 600
+
+
+def test_roles_are_in_their_file_and_survive(tmp_path: Path, file: int) -> None:
+    path = tmp_path / "roles.json"
+    one, other = DesiredState(path, file), DesiredState(path, file)
+    one.change(lambda desired: counted(with_roles("a", Roles(stable="3"))))
+    assert other.read() == Desired(roles={"a": Roles(stable="3")}, rounds=1)
+    assert json.loads(path.read_text()) == {"a": {"stable": "3", "canary": None, "shadow": None}}
+    assert os.listdir(tmp_path) == ["roles.json"]
+    assert DesiredState(path).read().roles == {"a": Roles(stable="3")}  # the next start
+
+
+def test_a_file_edited_by_hand_is_read_and_a_bad_one_leaves_the_old_roles(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "roles.json"
+    state = DesiredState(path)
+    path.write_text('{"a": {"stable": "3"}}')
+    good = {"a": Roles(stable="3")}
+    assert state.read().roles == good
+    for bad, says in (
+        ("", "EOF"),
+        ("[]", "an object"),
+        ('{"a": {"stabel": "4"}}', "a: stabel: Extra inputs"),
+        ('{"a": {"stable": "4", "shadow": {"version": "4"}}}', "a version has one role"),
+        ('{"a": {"canary": {"version": "4", "share": 2}}}', "a: canary: share: "),
+        (None, "has gone"),
+    ):
+        path.write_text(bad) if bad is not None else path.unlink()
+        for _ in range(3):
+            assert state.read().roles == good
+        (record,) = caplog.records
+        assert says in vars(record)["reason"]
+        caplog.clear()
+        with pytest.raises(ValueError, match=says):
+            state.change(counted)  # a call does not write over what somebody is about to mend
+    path.write_text('{"a": {"stable": "5"}}')
+    assert state.read().roles == {"a": Roles(stable="5")}
+    assert not caplog.records
+
+
+def test_a_file_that_cannot_be_written_says_so_and_changes_nothing(tmp_path: Path) -> None:
+    state = DesiredState(tmp_path / "none" / "roles.json")
+    with pytest.raises(OSError, match="No such file"):
+        state.change(lambda _: with_roles("a", Roles(stable="3")))
+    assert state.read() == Desired()
+
+
+def test_a_bad_file_at_the_start_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "roles.json"
+    path.write_text('{"a": {"stable": 3}}')
+    result = CliRunner().invoke(main.command, ["b", "--roles", str(path)])
+    assert result.exit_code == 2
+    assert "--roles (TAILFUSE_ROLES): " in result.output
+    assert "a: stable: Input should be a valid string" in result.output

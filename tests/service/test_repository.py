@@ -1,0 +1,211 @@
+"""A folder of bundles: what is new, has changed or has gone, and what cannot be used. No time passes here."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.bundle import BundleError
+from service.bundle.files import pack
+from service.repository import Refreshed, Repository
+from service.settings import Settings
+from tests.conftest import write_tiny_bundle
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "bundles"
+
+
+@pytest.fixture
+def put(folder: Path) -> Callable[..., Path]:
+    """Writes a bundle into the folder by a rename, as one should."""
+    folder.mkdir()
+
+    def write(name: str, version: str = "1", model: str = "a") -> Path:
+        beside = write_tiny_bundle(folder.parent / "beside", version=version, name=model)
+        if name.endswith(".zip"):
+            pack(beside, folder / name)
+            shutil.rmtree(beside)
+            return folder / name
+        shutil.rmtree(folder / name, ignore_errors=True)
+        return beside.rename(folder / name)
+
+    return write
+
+
+def repository_of(folder: Path) -> Repository:
+    return Repository(Settings(bundle=folder))
+
+
+def settled(repository: Repository, **unloaded: str) -> Refreshed:
+    """What has changed is opened at the second look, when it changes no more."""
+    assert repository.refresh(unloaded).n_opened == 0
+    return repository.refresh(unloaded)
+
+
+def versions(repository: Repository) -> list[str]:
+    return sorted(":".join(bundle.manifest.of) for bundle in repository.bundles)
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    found = [(record.message, vars(record).get("path", "")) for record in caplog.records]
+    caplog.clear()
+    return found
+
+
+@pytest.fixture(autouse=True)
+def logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "tailfuse")
+
+
+def test_all_that_can_be_used_is_opened_and_the_rest_is_left_out_and_logged(
+    folder: Path, put: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    put("one")
+    put("two.zip", "2")
+    put(".hidden", "3")
+    put("broken", "4").joinpath("model.onnx").write_bytes(b"")
+    (folder / "no.zip").write_bytes(b"PK")
+    (folder / "empty").mkdir()
+    (folder / "notes.txt").write_text("not a bundle")
+    (folder / "dead").symlink_to("nowhere")
+    repository = repository_of(folder)
+    assert [bundle.manifest.version for bundle in repository.open({})] == ["1", "2"]
+    assert sorted(lines(caplog)) == [
+        ("bundle loaded", "one"), ("bundle loaded", "two.zip"),
+        ("bundle not loaded", "broken"), ("bundle not loaded", "no.zip"),
+    ]  # fmt: skip
+    assert repository.refresh({}) == repository.refresh({}) == Refreshed(False)
+    assert lines(caplog) == []  # once is enough
+
+
+def test_a_folder_with_nothing_in_it_is_one_sentence(folder: Path, put: Callable[..., Path]) -> None:
+    with pytest.raises(BundleError, match=r"has no manifest.json, and no bundle in it can be used$"):
+        repository_of(folder).open({})
+    (folder / "no.zip").write_bytes(b"PK")
+    with pytest.raises(
+        BundleError, match=r"can be used; no.zip: .* is neither a bundle's folder nor a .zip$"
+    ):
+        repository_of(folder).open({})
+
+
+def test_a_new_bundle_is_opened_when_it_has_stopped_changing(folder: Path, put: Callable[..., Path]) -> None:
+    put("one")
+    repository = repository_of(folder)
+    repository.open({})
+    put("two", "2")
+    assert repository.refresh({}) == Refreshed(False)
+    with (folder / "two" / "report.html").open("w") as file:  # it is still being written
+        file.write("x")
+    assert repository.refresh({}) == Refreshed(False)
+    assert repository.refresh({}) == Refreshed(True, 1)
+    assert versions(repository) == ["a:1", "a:2"]
+    assert repository.refresh({}) == Refreshed(False)
+
+
+def test_a_changed_bundle_takes_the_place_of_the_old_one_and_one_that_has_gone_leaves(
+    folder: Path, put: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    put("one")
+    put("two.zip", "2")
+    repository = repository_of(folder)
+    one, _ = repository.open({})
+    put("two.zip", "3")
+    assert settled(repository) == Refreshed(True, 1)
+    assert repository.bundles[0] is one
+    assert versions(repository) == ["a:1", "a:3"]
+    caplog.clear()
+    shutil.rmtree(folder / "one")
+    assert repository.refresh({}) == Refreshed(True)
+    assert lines(caplog) == [("bundle unloaded", "one")]
+    assert versions(repository) == ["a:3"]
+
+
+def test_a_bad_change_leaves_the_old_bundle_and_is_logged_once(
+    folder: Path, put: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    put("one")
+    repository = repository_of(folder)
+    (one,) = repository.open({})
+    caplog.clear()
+    with (folder / "one" / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+    assert settled(repository) == Refreshed(False, n_refused=1)
+    assert repository.refresh({}) == Refreshed(False)
+    assert repository.bundles == [one]
+    assert lines(caplog) == [("bundle not loaded; the old one stays", "one")]
+    assert repository.refresh({}, again=True) == Refreshed(False, n_refused=1)  # a signal tries once more
+    put("one", "2")
+    assert settled(repository) == Refreshed(True, 1)
+    assert versions(repository) == ["a:2"]
+
+
+def test_of_two_with_the_same_name_and_version_the_second_is_refused_until_the_first_has_gone(
+    folder: Path, put: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    put("b")
+    put("c")
+    repository = repository_of(folder)
+    (held,) = repository.open({})
+    assert repository.entries["b"].bundle is held
+    (refusal,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert vars(refusal)["reason"] == "c is model 'a', version '1', and so is b"
+    put("a")  # it comes first by name, but b is there already
+    assert settled(repository) == Refreshed(False, n_refused=1)
+    shutil.rmtree(folder / "b")
+    assert repository.refresh({}) == Refreshed(True, 1, 1)
+    assert repository.entries["a"].bundle is not None
+    assert repository.entries["c"].problem == "c is model 'a', version '1', and so is a"
+    assert versions(repository) == ["a:1"]
+
+
+def test_what_was_unloaded_stays_out_until_it_changes(folder: Path, put: Callable[..., Path]) -> None:
+    put("one")
+    put("two", "2")
+    repository = repository_of(folder)
+    repository.open({})
+    stamp = repository.stamp_of("one")
+    assert stamp is not None
+    assert repository.refresh({"one": stamp}) == Refreshed(True)
+    assert repository.refresh({"one": stamp}, again=True) == Refreshed(False)
+    assert versions(repository) == ["a:2"]
+    assert repository_of(folder).open({"one": stamp})[0].manifest.version == "2"  # as another worker starts
+    put("one", "3")
+    assert settled(repository, one=stamp) == Refreshed(True, 1)
+    assert versions(repository) == ["a:2", "a:3"]
+
+
+def test_a_folder_that_cannot_be_read_leaves_everything_and_is_logged_once(
+    folder: Path, put: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    put("one")
+    repository = repository_of(folder)
+    repository.open({})
+    caplog.clear()
+    folder.rename(folder.with_name("elsewhere"))
+    assert repository.refresh({}) == repository.refresh({}) == Refreshed(False)
+    assert versions(repository) == ["a:1"]
+    assert lines(caplog) == [("folder not read; its bundles stay", "")]
+    folder.with_name("elsewhere").rename(folder)
+    assert repository.refresh({}) == Refreshed(False)
+
+
+def test_names_that_cannot_be_shown_are_left_alone(folder: Path, put: Callable[..., Path]) -> None:
+    put("one")
+    os.rename(os.fsencode(put("two", "2")), os.fsencode(folder) + b"/\xff")
+    put("tw\no", "3")
+    repository = repository_of(folder)
+    repository.open({})
+    assert versions(repository) == ["a:1"]
+
+
+def test_a_single_bundle_is_opened_anew_only_when_told(tiny_bundle: Path) -> None:
+    repository = repository_of(tiny_bundle)
+    (first,) = repository.open({})
+    assert repository.refresh({}) == Refreshed(False)
+    assert repository.refresh({}, again=True) == Refreshed(True, 1)
+    assert repository.bundles[0] is not first
+    assert repository.bundles[0].manifest == first.manifest
