@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from service.metrics.routes import route_of
 from tests.e2e.process import ran
 from tests.monitoring.prometheus import installed
 
@@ -77,6 +78,22 @@ def test_the_runbooks_table_is_the_rules() -> None:
         (name, name.lower(), alert["labels"]["severity"], alert.get("for", "").replace("m", " min"))
         for name, alert in ALERTS.items()
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "counts"),
+    [
+        ("/predict", True), ("/predict/batch", True), ("/models/m/predict", True),
+        ("/models/m/versions/2/predict/batch", True),
+        ("/model", False), ("/models/m", False), ("/readyz", False), ("/metrics", False), ("/.env", False),
+    ],
+)  # fmt: skip
+def test_only_requests_for_an_answer_count_as_requests(path: str, counts: bool) -> None:
+    (rule,) = [
+        rule for rule in rules_in("recording.yml", "record") if rule["record"].startswith("job_status:")
+    ]
+    (wanted,) = re.findall(r'route=~"(.+?)"', rule["expr"])
+    assert bool(re.fullmatch(wanted, route_of(path))) == counts
 
 
 def test_every_recorded_series_that_is_asked_for_is_recorded() -> None:
