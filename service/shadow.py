@@ -9,6 +9,7 @@ import os
 import random
 import sys
 import threading
+import time
 from asyncio import Future
 from collections import deque
 from collections.abc import Sequence
@@ -24,7 +25,8 @@ from service.metrics import Series
 from service.metrics.comparison import Comparison
 
 PAUSE_S = 0.05  # in which samples gather for one run
-MOST_SAMPLES, MOST_BYTES, MOST_IN_A_RUN = 512, 64 * 1024 * 1024, 64
+REST = 3  # times as long as a run took, until the next: its Python holds up all other Python meanwhile
+MOST_SAMPLES, MOST_BYTES, MOST_IN_A_RUN = 512, 64 * 1024 * 1024, 16
 LEAST_PRIORITY = 19
 
 
@@ -54,6 +56,7 @@ class Shadowing:
         self._comparison = comparison
         self._share = share
         self._modalities = tuple(modalities)
+        self._subsets: dict[tuple[bool, ...], str] = {}  # names by presence
         self._waiting: deque[Answered] = deque()
         self._n_bytes = 0  # of them
         self._busy = False
@@ -86,10 +89,12 @@ class Shadowing:
     def _take(self, inputs: dict[str, Any], answer: Prediction) -> None:
         if self._closed:
             return
-        here = zip(self._modalities, answer.presence, strict=True)
-        subset = "+".join(name for name, present in here if present)
-        asked = Answered(inputs, subset, answer.labels[0], sum(map(size_of, inputs.values())))
-        if len(self._waiting) >= MOST_SAMPLES or self._n_bytes + asked.n_bytes > MOST_BYTES:
+        subset = self._subset(answer)
+        if len(self._waiting) >= MOST_SAMPLES:
+            self._comparison.count_outcome(subset, "dropped")
+            return
+        asked = Answered(inputs, subset, answer.labels[0], size_of(inputs))
+        if self._n_bytes + asked.n_bytes > MOST_BYTES:
             self._comparison.count_outcome(subset, "dropped")
             return
         self._waiting.append(asked)
@@ -98,15 +103,26 @@ class Shadowing:
             self._busy = True
             asyncio.get_running_loop().call_later(PAUSE_S, self._next)
 
+    def _subset(self, answer: Prediction) -> str:
+        presence = tuple(answer.presence)
+        name = self._subsets.get(presence)
+        if name is None:
+            here = zip(self._modalities, presence, strict=True)
+            name = self._subsets[presence] = "+".join(each for each, present in here if present)
+        return name
+
     def _next(self) -> None:
         """Ask the shadow as much as one run takes, or rest."""
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_IN_A_RUN))]
         self._n_bytes -= sum(each.n_bytes for each in batch)
         if batch:
             self._running = asyncio.get_running_loop().run_in_executor(self._thread, self._compare, batch)
-            self._running.add_done_callback(lambda _: self._next())
+            self._running.add_done_callback(partial(self._rest, time.perf_counter()))
         else:
             self._busy = False
+
+    def _rest(self, begun: float, _: Future[None]) -> None:
+        asyncio.get_running_loop().call_later(REST * (time.perf_counter() - begun), self._next)
 
     async def close(self) -> None:
         """Nothing more is asked; what has been asked is still compared."""
