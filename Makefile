@@ -8,7 +8,7 @@ DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help demo test test-base check openapi dashboards dashboard-pictures fuzz soak bench-serve images images-gpu images-check clean
+.PHONY: help demo test test-base check openapi dashboards dashboard-pictures fuzz soak bench-serve bench-models images images-gpu images-check clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ dashboard-pictures: .venv/dev  ## Draw them from a live run of six minutes: docs
 
 bench-serve: .venv/train .venv-bench/peers  ## Measure the service beside other servers; see benchmarks/README.md.
 	@$(BIN)/python -m benchmarks.serve $(ARGS)
+
+bench-models: .venv/train  ## Measure swaps under load, a canary and a shadow on the bundle of bench-serve.
+	@$(BIN)/python -m benchmarks.models $(ARGS)
 
 fuzz: .venv/fuzz  ## Send FUZZ_SECONDS (60) of noise to the decoder and the parsers.
 	$(BIN)/python -m tests.fuzz.decoder -max_total_time=$(FUZZ_SECONDS)

@@ -13,6 +13,6 @@ def with_cors(app: App, origins: Sequence[str]) -> App:
         app,
         allow_origins=origins,
         allow_methods=["GET", "POST"],
-        allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
+        allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id", "X-Routing-Key"],
         expose_headers=["Retry-After", "X-Request-Id"],
     )

@@ -25,7 +25,7 @@ from service.metrics import Series
 from service.metrics.comparison import Comparison
 
 PAUSE_S = 0.05  # in which samples gather for one run
-REST = 3  # times as long as a run took, until the next: its Python holds up all other Python meanwhile
+REST = 9  # times as long as a run took, until the next: its Python holds up all other Python meanwhile
 MOST_SAMPLES, MOST_BYTES, MOST_IN_A_RUN = 512, 64 * 1024 * 1024, 16
 LEAST_PRIORITY = 19
 
