@@ -8,7 +8,7 @@ DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help demo test test-base check openapi dashboards dashboard-pictures fuzz soak bench-serve bench-models images images-gpu images-check clean
+.PHONY: help demo test test-base check openapi proto dashboards dashboard-pictures fuzz soak bench-serve bench-models images images-gpu images-check clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ check: .venv/dev  ## Format, lint, types, and who may import whom.
 
 openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
 	$(BIN)/python -m service.openapi_file
+
+proto: .venv/dev  ## Compile the gRPC protocol anew: service/oip/open_inference.binpb.
+	$(BIN)/python -m grpc_tools.protoc -I service/oip --descriptor_set_out service/oip/open_inference.binpb open_inference.proto
 
 dashboards: .venv/dev  ## Write Grafana's dashboards anew: monitoring/grafana/dashboards/.
 	$(BIN)/python -m monitoring.dashboards

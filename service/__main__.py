@@ -40,6 +40,8 @@ def serve(settings: Settings) -> None:
     where = {"url": url_of(listener), "runtime": settings.runtime, "device": device, "bundles": len(bundles)}
     try:
         run(settings, repository, desired, listener, started=lambda: LOG.info("started", extra=where | model))
+    except OSError as error:  # the gRPC port
+        sys.exit(f"tailfuse: {error}")
     finally:
         LOG.info("stopped")
 

@@ -19,6 +19,7 @@ from service.errors import ServiceError
 from service.front import Front
 from service.keys import access_of
 from service.metrics import Metrics
+from service.oip.rest import Rest
 from service.openapi import OF_A_MODEL, document
 from service.problems import noted, response_of
 from service.reload import Reload
@@ -89,6 +90,7 @@ def create_app(
         reload=reload,
         predict=predict,
         predict_batch=predict_batch,
+        v2=Rest(serving, settings, stopping),
         metrics=metrics,
         access=access_of(settings.api_keys, settings.admin_keys),
         max_concurrency=settings.max_concurrency,

@@ -47,6 +47,7 @@ class Front:
         reload: Reload,
         predict: Predict,
         predict_batch: App,
+        v2: App,
         metrics: Metrics,
         access: Access | None,
         max_concurrency: int,
@@ -60,6 +61,7 @@ class Front:
         self.reload = reload
         self.predict = predict
         self._shortcuts: Mapping[str, App] = {"/predict": predict, "/predict/batch": predict_batch}
+        self._v2 = v2
         self.metrics = metrics
         self._access = access
         self._max_concurrency = max_concurrency
@@ -89,7 +91,10 @@ class Front:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
-        endpoint = self._shortcut(scope) if scope["method"] == "POST" else None
+        if scope["path"].startswith("/v2"):
+            endpoint: App | None = self._v2
+        else:
+            endpoint = self._shortcut(scope) if scope["method"] == "POST" else None
         start = time.perf_counter()
         self.in_flight += 1
         try:

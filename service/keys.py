@@ -1,7 +1,7 @@
 """Who may ask: keys from files, asked of every request once there is such a file.
 
-A key comes as `Authorization: Bearer KEY` or as `X-API-Key: KEY`. /healthz, /readyz and /metrics need none:
-what looks after a service has no key, and they say nothing of what was asked.
+A key comes as `Authorization: Bearer KEY` or as `X-API-Key: KEY`. /healthz, /readyz, /metrics and /v2/health
+need none: what looks after a service has no key, and they say nothing of what was asked.
 """
 
 import hmac
@@ -14,8 +14,9 @@ from pathlib import Path
 
 from service.errors import Forbidden, Unauthorized
 from service.logs import LOG
+from service.oip import paths
 
-OPEN = frozenset(("/healthz", "/readyz", "/metrics"))
+OPEN = frozenset(("/healthz", "/readyz", "/metrics", *paths.OPEN))
 ADMIN = "/admin/"
 LINE = re.compile(r"(?:[^:]*:)?\s*([A-Za-z0-9._~+/-]{16,}=*)\s*")  # RFC 6750's characters
 CHECK_S = 1.0  # the file is looked at no more often

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -23,6 +23,9 @@ from service.metrics import Metrics
 from service.protocol import Protocol
 from service.repository import Repository
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.oip.grpc_server import GrpcServer
 
 # A stop waits this long before it closes connections that are doing nothing: their request may be on its way.
 LINGER_S = 0.1
@@ -57,9 +60,20 @@ def run(
     # Uvicorn raises the signal that stopped it once more at its end; by then all is done.
     signal.signal(signal.SIGTERM, exit_cleanly)
     signal.signal(signal.SIGINT, exit_cleanly)
-    Server(config_of(app, settings), started=started, stopping=stopping, reload=app.reload).run(
-        sockets=[listener]
-    )
+    Server(
+        config_of(app, settings),
+        started=started,
+        stopping=stopping,
+        reload=app.reload,
+        grpc=None if settings.grpc_port is None else partial(grpc_of, app, settings, stopping),
+    ).run(sockets=[listener])
+
+
+def grpc_of(app: Front, settings: Settings, stopping: threading.Event) -> "GrpcServer":
+    """Made on the event loop. Whoever wants none needs no grpcio."""
+    from service.oip.grpc_server import GrpcServer
+
+    return GrpcServer(app, settings, stopping)
 
 
 def config_of(app: Front, settings: Settings) -> uvicorn.Config:
@@ -113,13 +127,21 @@ class Server(uvicorn.Server):
         started: Callable[[], None],
         stopping: threading.Event,
         reload: Callable[[], None],
+        grpc: "Callable[[], GrpcServer] | None",
     ) -> None:
         super().__init__(config)
+        self._make_grpc = grpc
+        self._grpc: GrpcServer | None = None
+        self._grace_s = config.timeout_graceful_shutdown or 0
         self._tell_started = started
         self._stopping = stopping
         self._reload = reload
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Raises OSError when the gRPC port cannot be opened."""
+        if self._make_grpc is not None:
+            self._grpc = self._make_grpc()
+            await self._grpc.start()
         await super().startup(sockets)
         if hasattr(signal, "SIGHUP"):  # Windows has none
             hung_up = on_hangup(self._reload, partial(self.handle_exit, signal.SIGHUP, None))
@@ -142,7 +164,10 @@ class Server(uvicorn.Server):
             with contextlib.suppress(OSError):  # its caller has gone
                 await loop.connect_accepted_socket(self._protocol, connection)
         await asyncio.sleep(LINGER_S)
-        await super().shutdown(sockets)
+        if self._grpc is None:
+            await super().shutdown(sockets)
+        else:
+            await asyncio.gather(super().shutdown(sockets), self._grpc.stop(self._grace_s))
 
     def _protocol(self) -> asyncio.Protocol:
         """One connection's, as uvicorn makes it."""

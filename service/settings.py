@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     """Address to listen on; 0.0.0.0 is every one of this machine."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on; 0 takes any free one."""
+    grpc_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port for the Open Inference Protocol over gRPC; 0 takes any free one. Needs tailfuse[grpc]."""
     runtime: RuntimeName = "onnx"
     """What runs the model."""
     device: str = "cpu"
@@ -102,6 +104,13 @@ class Settings(BaseSettings):
         if wanted and not is_installed(EXPORTER):
             raise ValueError("OpenTelemetry is not installed: pip install 'tailfuse[otel]'")
         return wanted
+
+    @field_validator("grpc_port")
+    @classmethod
+    def _grpcio_is_there(cls, port: int | None) -> int | None:
+        if port is not None and not (is_installed("grpc") and is_installed("google.protobuf")):
+            raise ValueError("grpcio is not installed: pip install 'tailfuse[grpc]'")
+        return port
 
     @field_validator("api_keys", "admin_keys")
     @classmethod

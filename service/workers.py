@@ -53,6 +53,9 @@ def supervise(settings: Settings) -> int | str:
     try:
         with listen(settings.host, settings.port) as probe:  # fails if another service has the port
             port = probe.getsockname()[1]
+        if settings.grpc_port is not None:
+            with listen(settings.host, settings.grpc_port) as probe:
+                settings = settings.model_copy(update={"grpc_port": probe.getsockname()[1]})
         return asyncio.run(Supervisor(settings, port).run())
     except (BundleError, OSError) as error:
         return f"tailfuse: {error}"
@@ -218,7 +221,11 @@ def work(orders: Orders) -> None:
     metrics = Metrics(cells=own, others=others, drift_window_s=settings.drift_window_s)
     threading.Thread(target=follow, args=[metrics], daemon=True).start()
     listener = socket.socket(fileno=orders.listener)
-    run(settings, repository, desired, listener, started=say_ready, metrics=metrics)
+    try:
+        run(settings, repository, desired, listener, started=say_ready, metrics=metrics)
+    except OSError as error:  # the gRPC port
+        os.write(1, f"{error}\n".encode())
+        sys.exit(1)
 
 
 def say_ready() -> None:

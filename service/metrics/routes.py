@@ -2,6 +2,8 @@
 
 import re
 
+from service.oip import paths
+
 ROUTES = frozenset((
     "/predict", "/predict/batch", "/model", "/models", "/healthz", "/readyz", "/metrics", "/docs",
     "/openapi.json", "/admin/models", "/admin/load", "/admin/unload", "/admin/reload",
@@ -15,8 +17,11 @@ OTHER = "other"  # the route of every other path: a scanner must not make a seri
 
 def route_of(path: str) -> str:
     """The path, if it is one of ours; without the names in it."""
-    if path in ROUTES:
+    if path in ROUTES or path in paths.ROUTES:
         return path
+    if path.startswith("/v2/"):
+        place = paths.place_of(path)
+        return OTHER if place is None else place.route
     found = OF_A_MODEL.fullmatch(path)
     if found is None:
         return OTHER
