@@ -8,6 +8,7 @@ import asyncio
 from asyncio import Task
 
 from service.desired import DesiredState
+from service.errors import NotReady
 from service.logs import LOG
 from service.metrics import Metrics
 from service.repository import Repository
@@ -63,6 +64,8 @@ class Reload:
             await self.refresh(again=self._again)
             while self._again:
                 await self.refresh(again=True)
+        except NotReady:
+            LOG.info("bundles not taken up; the service is stopping")
         except Exception as error:
             LOG.error("bundles not looked at", exc_info=error)
         finally:
