@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
@@ -60,10 +61,11 @@ def put(folder: Path, name: str, version: str, graph: bytes | None = None) -> No
     shutil.rmtree(folder / f".{name}.old", ignore_errors=True)
 
 
-def call(service: Service, method: str, path: str, body: Any = None) -> Any:
+def call(service: Service, method: str, path: str, body: Any = None, **headers: str) -> Any:
     """On a connection of its own, which any worker may get."""
     connection = HTTPConnection(*service.address, timeout=PATIENCE_S)
-    connection.request(method, path, None if body is None else json.dumps(body), {"x-api-key": KEY})
+    named = {"x-api-key": KEY, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    connection.request(method, path, None if body is None else json.dumps(body), named)
     response = connection.getresponse()
     answer = json.loads(response.read())
     connection.close()
@@ -74,6 +76,12 @@ def call(service: Service, method: str, path: str, body: Any = None) -> Any:
 def roles(service: Service) -> dict[str, str]:
     models = call(service, "GET", "/models")["models"]
     return {each["version"]: each["role"] for model in models for each in model["versions"]}
+
+
+def answering(service: Service, user: str) -> str:
+    """The version that answers a caller."""
+    answer = call(service, "POST", "/predict", json.loads(BODY), x_routing_key=user)
+    return str(answer["model"]["version"])
 
 
 def loaded(service: Service, **told: Any) -> list[dict[str, Any]]:
@@ -134,6 +142,10 @@ def test_what_one_worker_is_told_all_of_them_do(folder: Path, start: Callable[..
     wanted = {"stable": "1", "canary": {"version": "2", "share": 0.5}, "shadow": {"version": "3"}}
     call(service, "PUT", f"/admin/models/{NAME}/roles", wanted)
     until(lambda: everywhere({"1": "stable", "2": "canary", "3": "shadow"}), "all know the roles")
+    users = {str(user): answering(service, str(user)) for user in range(30)}
+    assert set(users.values()) == {"1", "2"}
+    for user, version in users.items():  # whichever worker it is
+        assert {answering(service, user) for _ in range(4)} == {version}
     call(service, "POST", f"/admin/models/{NAME}/promote")
     until(lambda: everywhere({"1": "none", "2": "stable", "3": "shadow"}), "all know the new stable version")
     call(service, "POST", "/admin/unload", {"name": NAME, "version": "1"})
@@ -144,6 +156,22 @@ def test_what_one_worker_is_told_all_of_them_do(folder: Path, start: Callable[..
         lambda: everywhere({"1": "none", "2": "stable", "3": "shadow", "4": "none"}),
         "all have loaded it again, and a new one",
     )
+    assert service.stop() == 0
+
+
+def test_a_signal_looks_at_the_folder_at_once_and_a_bad_bundle_leaves_the_old_one(
+    folder: Path, start: Callable[..., Service]
+) -> None:
+    put(folder, "served", "1")
+    service = start()
+    put(folder, "served", "2", b"no graph")
+    service.process.send_signal(signal.SIGHUP)
+    refused = "bundle not loaded; the old one stays"
+    until(lambda: any(line["message"] == refused for line in service.log_lines()), "it is refused")
+    assert roles(service) == {"1": "stable"}
+    put(folder, "served", "3")
+    service.process.send_signal(signal.SIGHUP)
+    until(lambda: roles(service) == {"3": "stable"}, "it is taken")
     assert service.stop() == 0
 
 
