@@ -21,6 +21,7 @@ from service.engine import Engine
 from service.errors import BadRequest, UnknownModel
 from service.front import HUNG_UP, Front, request_id_of
 from service.logs import LOG
+from service.oip.gather import Gather
 from service.oip.grpc_infer import response_of, tensors_of, wanted_of
 from service.oip.inputs import rows_of
 from service.oip.messages import SERVICE, message
@@ -58,6 +59,7 @@ class GrpcServer:
         self._serving = front.serving
         self._settings = settings
         self._stopping = stopping
+        self._gather = Gather()
         self._limits = settings.limits
         self._server = grpc.aio.server(options=[
             ("grpc.so_reuseport", int(settings.workers > 1)),
@@ -157,6 +159,7 @@ class GrpcServer:
         engine = self._find(request.model_name, request.model_version, scope["headers"])
         wanted = wanted_of(request)
         rows = rows_of(tensors_of(request), engine.manifest, self._limits, self._settings.max_items)
+        await self._gather.wait()
         predictions = await predict_rows(engine, rows, request.ByteSize())
         return response_of(
             predictions, engine.manifest, wanted,
