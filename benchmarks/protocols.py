@@ -2,8 +2,8 @@
 
 CPU microseconds of the service's process per answer, with 64 requests at a time; the protocols in turns, so
 that a busy machine harms all alike. The bundle is that of benchmarks.serve. The service has the first core,
-the generator the last: wrk for HTTP/1.1, h2load (Debian's nghttp2-client) for gRPC. Answers are counted by the
-service.
+the generator the last: wrk for HTTP/1.1, h2load (Debian's nghttp2-client) for gRPC. The service counts
+the answers.
 """
 
 import os

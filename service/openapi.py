@@ -22,6 +22,9 @@ from service.schemas import Answer, BatchAnswer, Problem
 DESCRIPTION = """Classifies samples that are described in several ways at once, any of which may be missing.
 Every answer says how sure the model is, class by class, and how much each modality counted.
 
+The Open Inference Protocol, version 2, is at /v2: openapi/open_inference.yaml has its routes, and
+docs/PROTOCOLS.md the tensors of this service.
+
 Errors are RFC 9457 problem details with a stable `type`, and every answer has an `X-Request-Id`."""
 
 ANY_INPUTS = {

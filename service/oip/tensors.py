@@ -27,6 +27,7 @@ IN_JSON: dict[str, frozenset[type]] = {
 }
 LENGTH = struct.Struct("<I")  # before each of the BYTES
 MOST_DIMENSIONS = 8
+MOST_ELEMENTS = 2**40  # whatever the limit of a body is
 
 
 class Tensor(NamedTuple):
@@ -74,6 +75,8 @@ def described(name: Any, datatype: Any, shape: Any) -> Described:
             f"the shape is {shape!r:.80}; 1 to {MOST_DIMENSIONS} whole numbers from 0 were expected",
             expected="a shape", received=f"{shape!r:.80}",
         )  # fmt: skip
+    if math.prod(max(each, 1) for each in shape) > MOST_ELEMENTS:  # an empty one too: numpy could not hold it
+        raise tensor.invalid(f"the shape is {list(shape)}: too large", expected=MOST_ELEMENTS)
     return Described(name, datatype, tuple(shape))
 
 
