@@ -8,7 +8,7 @@ DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help demo test test-base check openapi proto dashboards dashboard-pictures fuzz soak bench-serve bench-models images images-gpu images-check clean
+.PHONY: help demo test test-base check openapi proto dashboards dashboard-pictures fuzz soak bench-serve clients bench-models images images-gpu images-check clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,9 @@ fuzz: .venv/fuzz  ## Send FUZZ_SECONDS (60) of noise to the decoder and the pars
 soak: .venv/dev  ## SECONDS (180) of honest and hostile callers at once on 256 connections.
 	$(BIN)/python -m tests.soak.soak --seconds $(SECONDS)
 
+clients: .venv/dev .venv-kserve/kserve  ## Real clients of the Open Inference Protocol, KServe's too, ask a service.
+	@$(BIN)/python -m tests.oip.transcript .venv-kserve/bin/python
+
 images:  ## Build the images tailfuse and tailfuse-train; BASE_IMAGE and NETWORK as in docs/DEPLOY.md.
 	$(BUILD) -f docker/Dockerfile -t tailfuse .
 	$(BUILD) -f docker/Dockerfile.train -t tailfuse-train .
@@ -64,7 +67,7 @@ images-check: .venv/dev  ## Build the service's image, run it confined, ask it, 
 	@COMPOSE=$(BIN)/docker-compose $(BIN)/python docker/images_check.py quickstart
 
 clean:  ## Remove the environments and the quick-start.
-	rm -rf .venv .venv-base .venv-bench quickstart bench-serve
+	rm -rf .venv .venv-base .venv-bench .venv-kserve quickstart bench-serve
 
 # One stamp per set of extras: an environment is made once, and again when what it holds has changed.
 .venv/train: EXTRA = train
@@ -75,6 +78,12 @@ clean:  ## Remove the environments and the quick-start.
 	@echo "Installing the extra '$(EXTRA)' into $(@D): minutes the first time" >&2
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e client -e '.[$(EXTRA)]'
+	@touch $@
+
+# KServe alone: it wants an older pandas than `dev` has, and brings 500 MB.
+.venv-kserve/kserve:
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check kserve==0.21.0
 	@touch $@
 
 # The base install, and the peers one by one: one that cannot be installed is left out, and the bench says so.

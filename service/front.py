@@ -18,7 +18,7 @@ from service.cors import with_cors
 from service.errors import TooManyRequests
 from service.keys import ADMIN, OPEN, Access
 from service.metrics import Metrics
-from service.problems import log_request, noted, response_of
+from service.problems import MEDIA_TYPE, log_request, noted, response_of
 from service.reload import Reload
 from service.routes.predict import Predict
 from service.serving import Serving
@@ -105,7 +105,9 @@ class Front:
         except Exception as error:
             if status != HUNG_UP:
                 raise  # half an answer is out: all that is left is to break the connection
-            await response_of(noted(error, scope, self.metrics))(scope, receive, send_with_id)
+            # KServe's client shows what an error says only if it is called JSON.
+            kind = MEDIA_TYPE if endpoint is not self._v2 else "application/json"
+            await response_of(noted(error, scope, self.metrics), kind)(scope, receive, send_with_id)
         finally:
             self.ended(scope, status, start)
 

@@ -99,7 +99,7 @@ def level_of(error: ServiceError) -> int:
     return logging.ERROR if error.status == 500 else logging.INFO
 
 
-def response_of(problem: dict[str, Any]) -> Response:
+def response_of(problem: dict[str, Any], media_type: str = MEDIA_TYPE) -> Response:
     """The answer; what HTTP wants said in a header is said there as well."""
     headers = {}
     if "retry_after_s" in problem:
@@ -108,4 +108,4 @@ def response_of(problem: dict[str, Any]) -> Response:
         headers["Allow"] = ", ".join(problem["allow"])
     if problem["status"] == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return Response(orjson.dumps(problem), problem["status"], headers, MEDIA_TYPE)
+    return Response(orjson.dumps(problem), problem["status"], headers, media_type)

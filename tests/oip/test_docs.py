@@ -1,0 +1,48 @@
+"""docs/PROTOCOLS.md: its examples run, and its tables are what the code says."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import pytest
+
+from service.oip.grpc_server import CODES
+from tests.e2e.process import Service
+
+pytestmark = pytest.mark.e2e
+
+PAGE = (Path(__file__).parents[2] / "docs" / "PROTOCOLS.md").read_text(encoding="utf-8")
+
+
+def example(begin: str, service: Service) -> str:
+    """The block of code with these words, for the running service."""
+    block = next(block for block in re.findall(r"```\w+\n(.*?)```", PAGE, re.DOTALL) if begin in block)
+    return block.replace("127.0.0.1:8000", service.url.removeprefix("http://"))
+
+
+@pytest.mark.parametrize("transport", ["http", "grpc"])
+def test_the_example_of_tritonclient_runs(service: Service, grpc_address: str, transport: str) -> None:
+    code = example("tritonclient", service).replace("tritonclient.http", f"tritonclient.{transport}")
+    if transport == "grpc":
+        code = code.replace(service.url.removeprefix("http://"), grpc_address)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("[b'bkl' b'bkl'] [[0.")
+
+
+def test_the_example_of_curl_runs(service: Service) -> None:
+    done = subprocess.run(["sh", "-c", example("curl", service)], capture_output=True, text=True, check=True)
+    assert '"outputs":[{"name":"label","datatype":"BYTES","shape":[2]' in done.stdout
+
+
+def test_the_codes_of_errors_are_in_the_table() -> None:
+    rows = re.findall(r"^\| ([\d, ]+) \| (`[A-Z_`, ]+`)", PAGE, re.MULTILINE)
+    told = {}
+    for statuses, codes in rows:
+        names = re.findall(r"[A-Z_]+", codes)
+        numbers = [int(each) for each in re.findall(r"\d+", statuses)]
+        told |= dict(zip(numbers, names if len(names) > 1 else names * len(numbers), strict=True))
+    assert told == {status: code.name for status, code in CODES.items()} | {
+        500: grpc.StatusCode.INTERNAL.name
+    }

@@ -1,0 +1,39 @@
+"""A service with the tiny bundle, asked by real clients; prints what they print, and fails with them.
+
+The argument is the Python of the environment that KServe is in.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.conftest import write_tiny_bundle
+from tests.e2e.process import start_service
+from tests.oip.conftest import grpc_address_of
+from tests.oip.test_docs import example
+
+HERE = Path(__file__).parent
+
+
+def main() -> int:
+    """0, or the exit code of those that failed."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bundle = write_tiny_bundle(folder / "bundle")
+        service = start_service(bundle, "--grpc-port", "0", log=folder / "service.log")
+        try:
+            for python, clients in (
+                (sys.argv[1], "kserve_clients.py"),
+                (sys.executable, "triton_clients.py"),
+            ):
+                command = [python, str(HERE / clients), service.url, grpc_address_of(service)]
+                if code := subprocess.call(command):
+                    return code
+            return 0
+        finally:
+            service.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
