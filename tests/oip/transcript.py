@@ -23,14 +23,13 @@ def main() -> int:
         bundle = write_tiny_bundle(folder / "bundle")
         service = start_service(bundle, "--grpc-port", "0", log=folder / "service.log")
         try:
-            for python, clients in (
-                (sys.argv[1], "kserve_clients.py"),
-                (sys.executable, "triton_clients.py"),
-            ):
-                command = [python, str(HERE / clients), service.url, grpc_address_of(service)]
-                if code := subprocess.call(command):
-                    return code
-            return 0
+            where = service.url, grpc_address_of(service)
+            commands = (
+                [sys.argv[1], str(HERE / "kserve_clients.py"), *where],
+                [sys.argv[1], "-c", example("from kserve", service)],
+                [sys.executable, str(HERE / "triton_clients.py"), *where],
+            )
+            return next((code for command in commands if (code := subprocess.call(command))), 0)
         finally:
             service.stop()
 
