@@ -123,8 +123,9 @@ def groups() -> Row:
         groups,
         against,
         lines(
-            "Class drift",
-            "Population stability index of the answers' classes against training, by version.",
+            "Class drift by version",
+            "Population stability index of the answers' classes against training. Compare versions: all that "
+            "drift alike see other classes come; one alone has changed its mind.",
             over_time(class_drift(WINDOW), "{{model}} {{version}}"),
             steps=PSI,
         ),

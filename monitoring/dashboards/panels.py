@@ -23,6 +23,8 @@ from grafana_foundation_sdk.models.dashboard import (
     FieldColorModeId,
     Threshold,
     ThresholdsMode,
+    ValueMap,
+    ValueMappingResult,
 )
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
@@ -135,12 +137,17 @@ def states(
     unit: str = "percentunit",
     span: int = 8,
     height: int = 5,
+    names: Sequence[str] = (),
 ) -> statetimeline.Panel:
-    """A band for each series, in the colour of the step that its value is in."""
+    """A band for each series, in the colour of the step that its value is in; `names` are those of 1, 2, …"""
     panel = _panel(statetimeline.Panel(), title, tells, [query], span, height).unit(unit)
     panel = panel.thresholds(_thresholds(steps)).merge_values(True).row_height(0.85).fill_opacity(85)
     panel = panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
-    return panel.show_value(look.VisibilityMode.NEVER).line_width(0)
+    if names:
+        texts = {str(number): ValueMappingResult(text=name) for number, name in enumerate(names, start=1)}
+        panel = panel.mappings([ValueMap(options=texts)])
+    shown = look.VisibilityMode.AUTO if names else look.VisibilityMode.NEVER
+    return panel.show_value(shown).line_width(0)
 
 
 def ranking(

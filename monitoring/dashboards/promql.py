@@ -14,6 +14,8 @@ PROCESS_WIDE = (  # families that know an instance, but neither model nor versio
     "tailfuse_stage_seconds",
     "tailfuse_worker",
 )
+ANSWERS = 'route=~".*/predict(/batch)?|.*[iI]nfer"'  # of whatever protocol: no probes, no scanners
+SINGLE = 'route=~".*/predict"'  # a batch takes as long as its caller made it
 
 
 def select(metric: str, where: str = "") -> str:

@@ -18,15 +18,14 @@ from monitoring.dashboards.panels import (
     over_time,
     value,
 )
-from monitoring.dashboards.promql import mean, quantile, rate, select, total
+from monitoring.dashboards.promql import ANSWERS, SINGLE, mean, quantile, rate, select, total
 
-PREDICT = 'route=~"/predict.*"'
 REQUESTS, SECONDS, STAGES = "tailfuse_requests_total", "tailfuse_request_seconds", "tailfuse_stage_seconds"
 
 
 def errors(by: str = "") -> str:
     """Share of the requests that the service answered with its own fault; 0 where there was none."""
-    failed, all_of_them = rate(REQUESTS, by, f'{PREDICT},status=~"5.."'), rate(REQUESTS, by, PREDICT)
+    failed, all_of_them = rate(REQUESTS, by, f'{ANSWERS},status=~"5.."'), rate(REQUESTS, by, ANSWERS)
     return f"({failed} or 0 * {all_of_them}) / {all_of_them}"
 
 
@@ -53,7 +52,7 @@ def at_a_glance() -> Row:
         number(
             "Requests",
             "Predictions asked for a second, batches counted once.",
-            over_time(rate(REQUESTS, where=PREDICT)),
+            over_time(rate(REQUESTS, where=ANSWERS)),
             unit="reqps",
         ),
         number(
@@ -67,7 +66,7 @@ def at_a_glance() -> Row:
         number(
             "p99",
             "99 of 100 single predictions were faster. Look at the stages below for where the time goes.",
-            over_time(quantile(0.99, SECONDS, where='route="/predict"')),
+            over_time(quantile(0.99, SECONDS, where=SINGLE)),
             unit="s",
             steps=((None, GOOD), (0.1, WARN), (0.5, BAD)),
         ),
@@ -111,10 +110,7 @@ def requests() -> Row:
         lines(
             "Duration of a prediction",
             "Quantiles of POST /predict. p99 far above p50: waiting, or a few large pictures.",
-            *(
-                over_time(quantile(q, SECONDS, where='route="/predict"'), f"p{100 * q:.0f}")
-                for q in (0.5, 0.9, 0.99)
-            ),
+            *(over_time(quantile(q, SECONDS, where=SINGLE), f"p{100 * q:.0f}") for q in (0.5, 0.9, 0.99)),
             unit="s",
             steps=((None, GOOD), (0.5, BAD)),
         )
@@ -130,7 +126,7 @@ def requests() -> Row:
         heat_map(
             "Durations",
             "How long predictions took: two bands are two kinds of request, with and without pictures.",
-            rate(f"{SECONDS}_bucket", "le", PREDICT),
+            rate(f"{SECONDS}_bucket", "le", ANSWERS),
             unit="s",
         ),
     )

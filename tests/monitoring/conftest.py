@@ -8,7 +8,6 @@ prometheus.query("tailfuse_ready")
 
 import csv
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from tests.e2e.asking import Inputs
 from tests.e2e.conftest import bundle_folder, quickstart, raw_values, run, start
 from tests.monitoring.prometheus import Prometheus, start_prometheus
 from tests.monitoring.traffic import Traffic
+from tests.monitoring.versions import version_of
 
 __all__ = ["bundle_folder", "quickstart", "run", "start"]  # fixtures of tests/e2e
 
@@ -28,14 +28,6 @@ __all__ = ["bundle_folder", "quickstart", "run", "start"]  # fixtures of tests/e
 def next_version(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same bundle under version 2."""
     return version_of(bundle_folder, "2", tmp_path_factory.mktemp("bundles") / "next")
-
-
-def version_of(bundle: Path, version: str, folder: Path) -> Path:
-    """A copy of a bundle that calls itself another version."""
-    shutil.copytree(bundle, folder)
-    manifest = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps(manifest | {"version": version}))
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -62,7 +62,10 @@ def start_prometheus(
     folder: Path, targets: Sequence[str], *, scrape_s: float = 1, rule_files: Sequence[Path] = (),
     alertmanager: str | None = None,
 ) -> Prometheus:  # fmt: skip
-    """Scrape targets (host:port) every `scrape_s` seconds, evaluate rules as often; data go into `folder`."""
+    """Scrape targets (host:port) every `scrape_s` seconds, evaluate rules as often; data go into `folder`.
+
+    Returns after the first scrape, which Prometheus takes five seconds to begin with.
+    """
     program = installed("prometheus", "prometheus")
     interval = f"{round(scrape_s * 1000)}ms"
     config: dict[str, Any] = {
@@ -88,7 +91,7 @@ def start_prometheus(
     while process.poll() is None and time.monotonic() < deadline:
         if address := address_in(log):
             prometheus = Prometheus(process, f"http://{address}")
-            if is_ready(prometheus):
+            if is_ready(prometheus) and len(prometheus.query("up")) == len(targets):
                 return prometheus
         time.sleep(0.05)
     process.kill()

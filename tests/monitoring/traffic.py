@@ -77,6 +77,10 @@ class Traffic:
         self._enough = threading.Event()
         self._thread = threading.Thread(target=self._call, daemon=True)
 
+    @property
+    def sent(self) -> int:
+        return self.statuses.total()
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self

@@ -1,0 +1,154 @@
+"""Every query of every panel, asked of a real Prometheus that has scraped the real service.
+
+A misspelt metric is no error to Prometheus, only an empty answer: every query must return numbers. There is
+something to show on every panel: a camera that goes bad in three ways, callers' mistakes, a new version.
+"""
+
+import json
+import math
+import re
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitoring.dashboards.__main__ import FOLDER
+from monitoring.pictures.panels import Panel, Query, Values, panels_of, replaced
+from service.bundle import MANIFEST
+from tests.e2e.asking import Inputs
+from tests.e2e.process import Service, start_service, until
+from tests.monitoring.prometheus import Answer, Prometheus, start_prometheus
+from tests.monitoring.traffic import Traffic, as_ever, noisy_pictures, undecodable_pictures, without_pictures
+from tests.monitoring.versions import Versions, version_of
+
+pytestmark = pytest.mark.e2e
+
+MAY_BE_EMPTY = {"GPU memory": "the service runs on the CPU"}
+DASHBOARDS = {file.stem: json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))}
+NAMES = [
+    (name, panel["title"], target["refId"])
+    for name, dashboard in DASHBOARDS.items()
+    for panel in dashboard["panels"]
+    for target in panel.get("targets", [])
+]
+
+
+@dataclass(frozen=True)
+class Scraped:
+    """A Prometheus, what it has seen, and the dashboards' variables as they are to be set for it."""
+
+    prometheus: Prometheus
+    values: Values
+    since: float
+
+    def answer(self, query: Query) -> Answer:
+        """What Grafana would get."""
+        if query.instant:
+            return self.prometheus.query(query.expr)
+        return self.prometheus.query_range(query.expr, self.since, time.time(), 1)
+
+
+@pytest.fixture(scope="module")
+def scraped(
+    bundle_folder: Path,
+    next_version: Path,
+    rows: tuple[list[Inputs], list[float]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Scraped]:
+    folder = tmp_path_factory.mktemp("scraped")
+    versions = Versions(folder)
+    versions.put(bundle_folder, "first")
+    versions.give("digits", stable="1")
+    service = start_service(versions.folder, "--roles", str(versions.roles_file), log=folder / "service.log")
+    prometheus = start_prometheus(folder / "prometheus", [service.url.removeprefix("http://")])
+    since = time.time()
+    try:
+        with Traffic(service.url, *rows, per_second=150) as callers:
+            for mood in (as_ever, noisy_pictures, undecodable_pictures, without_pictures):
+                callers.mood = mood
+                enough = callers.sent + 300
+                until(lambda enough=enough: callers.sent > enough, "they have asked")
+            callers.mood = as_ever
+            roll_out(versions, bundle_folder, next_version)
+            service.process.send_signal(signal.SIGHUP)
+            answered = 'increase(tailfuse_samples_total{version=~"[23]"}[5s]) > 50'
+            until(
+                lambda: len(prometheus.query(f"count by (version) ({answered})")) == 2,
+                "both are scraped twice",
+            )
+        yield Scraped(prometheus, values_for(service, since), since)
+    finally:
+        prometheus.stop()
+        assert service.stop() == 0
+
+
+def roll_out(versions: Versions, first: Path, second: Path) -> None:
+    """The second version becomes a canary; a third one, whose classes have other names, the shadow."""
+    classes = json.loads((first / MANIFEST).read_text())["classes"]
+    turned = [each | {"name": other["name"]} for each, other in zip(classes, classes[::-1], strict=True)]
+    third = version_of(first, "3", versions.folder.parent / "third", classes=turned)
+    canary, shadow = {"version": "2", "share": 0.4}, {"version": "3", "share": 1.0}
+    versions.give("digits", stable="1", canary=canary, shadow=shadow)
+    versions.put(second, "second")
+    versions.put(third, "third")
+
+
+def values_for(service: Service, since: float) -> Values:
+    return {
+        "datasource": "prometheus",
+        "model": ["digits"],
+        "version": ["1", "2", "3"],
+        "instance": [service.url.removeprefix("http://")],
+        "modality": ["image", "fourier", "shape"],
+        "window": "15s",
+        "__rate_interval": "4s",
+        "__range": f"{math.ceil(time.time() - since)}s",
+    }
+
+
+def queries(scraped: Scraped, name: str, title: str, ref: str) -> Iterator[tuple[Panel, Query]]:
+    """The query, once for each time that its row is repeated."""
+    wanted = {replaced(title, {**scraped.values, "modality": each}) for each in scraped.values["modality"]}
+    for panel in panels_of(DASHBOARDS[name], scraped.values):
+        for query in panel.queries:
+            if panel.title in wanted and query.ref == ref:
+                yield panel, query
+
+
+@pytest.mark.parametrize(("name", "title", "ref"), NAMES, ids=[": ".join(each) for each in NAMES])
+def test_a_panel_has_something_to_show(scraped: Scraped, name: str, title: str, ref: str) -> None:
+    asked = list(queries(scraped, name, title, ref))
+    assert asked
+    for _, query in asked:
+        numbers = [number for series in scraped.answer(query) for number in numbers_of(series)]
+        told = [number for number in numbers if math.isfinite(number)]
+        assert bool(told) != (title in MAY_BE_EMPTY), query.expr
+
+
+def numbers_of(series: dict[str, Any]) -> list[float]:
+    return [float(number) for _, number in series.get("values", [series.get("value")])]
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
+def test_every_variable_has_values_to_choose_from(scraped: Scraped, dashboard: dict[str, Any]) -> None:
+    asked = {
+        each["name"]: each["query"] for each in dashboard["templating"]["list"] if each["type"] == "query"
+    }
+    assert {"model", "version", "instance"} <= set(asked)
+    for name, query in asked.items():
+        found = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
+        assert found, query
+        series = scraped.prometheus.query(f"count by ({found[2]}) ({replaced(found[1], scraped.values)})")
+        values = {each["metric"][found[2]] for each in series}
+        assert values >= set(scraped.values[name]), query
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
+def test_a_new_version_is_marked(scraped: Scraped, dashboard: dict[str, Any]) -> None:
+    (marks,) = dashboard["annotations"]["list"]
+    query = Query("", replaced(marks["expr"], scraped.values), "", instant=False)
+    assert {series["metric"]["version"] for series in scraped.answer(query)} >= {"2", "3"}
