@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from model.data.part import Part
 from model.errors import ExportError
 from model.evaluation.evaluate import subset_name, subsets
+from model.export.shapes import say_shapes
 from model.network.build import AnyNetwork
 from model.network.network import Answer, Network
 from model.network.tensors import output_of, tensors_of
@@ -97,6 +98,7 @@ def export_onnx(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> None:
         for value in node.outputs:
             if value.name in taken and not value.is_graph_output():
                 value.name = f"inner.{value.name}"  # a modality may be called `linear`, or `add`
+    say_shapes(inner)
     program.save(path, external_data=False)
 
 

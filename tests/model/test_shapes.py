@@ -1,0 +1,63 @@
+"""Reductions whose shape is said, so that older onnxruntimes run them over no rows."""
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+from model.export.shapes import say_shapes
+from service.bundle import GRAPHS
+
+
+def reductions(graph: ir.Graph) -> list[ir.Node]:
+    return [node for node in graph if node.op_type.startswith("Reduce")]
+
+
+def graph_of(axes: list[int], keepdims: int, rank: int = 3) -> ir.Graph:
+    """x, reduced, negated."""
+    x = ir.Value(name="x", shape=ir.Shape(["n", 2, 3][:rank]), type=ir.TensorType(ir.DataType.FLOAT))
+    told = ir.Value(name="axes", const_value=ir.tensor(np.array(axes, np.int64), name="axes"))
+    reduced = ir.node("ReduceSum", [x, told], attributes={"keepdims": keepdims})
+    reduced.outputs[0].name = "sum"
+    negated = ir.node("Neg", reduced.outputs)
+    negated.outputs[0].name = "y"
+    return ir.Graph(
+        [x], negated.outputs, nodes=[reduced, negated], initializers=[told], opset_imports={"": 18}
+    )
+
+
+@pytest.mark.parametrize(
+    ("axes", "keepdims", "sizes"),
+    [([-1], 1, [0, 0, 1]), ([2], 0, [0, 0]), ([1, 2], 1, [0, 1, 1]), ([-1, -2], 0, [0])],
+)
+def test_what_is_left_of_a_reduction_is_said(axes: list[int], keepdims: int, sizes: list[int]) -> None:
+    graph = graph_of(axes, keepdims)
+    say_shapes(graph)
+    reduced, reshape, negated = graph
+    assert reshape.op_type == "Reshape"
+    assert reshape.inputs[0] is reduced.outputs[0]
+    assert ir.convenience.get_const_tensor(reshape.inputs[1]).numpy().tolist() == sizes
+    assert negated.inputs[0] is reshape.outputs[0]
+
+
+@pytest.mark.parametrize("axes", [[0], [0, 1, 2], [1]])
+def test_other_reductions_stay_as_they_are(axes: list[int]) -> None:
+    graph = graph_of(axes, 1)
+    say_shapes(graph)
+    assert [node.op_type for node in graph] == ["ReduceSum", "Neg"]
+
+
+def test_in_an_exported_graph_every_reduction_over_the_last_axis_is_followed_by_its_shape(trained) -> None:
+    graph = ir.serde.deserialize_model(onnx.load(trained.bundle / GRAPHS["onnx"])).graph
+    over_the_last = [
+        node
+        for node in reductions(graph)
+        if len(node.inputs) == 2
+        and node.inputs[0].shape is not None
+        and (axes := ir.convenience.get_const_tensor(node.inputs[1])) is not None
+        and axes.numpy().tolist() in ([-1], [len(node.inputs[0].shape) - 1])
+        and len(node.inputs[0].shape) > 1
+    ]
+    assert over_the_last
+    for node in over_the_last:
+        assert [user.op_type for user, _ in node.outputs[0].uses()] == ["Reshape"], node.outputs[0].name
