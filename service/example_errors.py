@@ -73,7 +73,7 @@ INVALID_ROLES = errors.InvalidInput(
     "canary.share: Input should be less than 1",
     expected="Input should be less than 1", received="canary.share",
 )  # fmt: skip
-UNUSABLE = errors.UnusableBundle("/bundles/digits-2.zip is neither a bundle's folder nor a .zip")
+UNUSABLE = errors.UnusableBundle("digits-2.zip is neither a bundle's folder nor a .zip")
 # These may be answered to any admin call.
 ADMIN_ERRORS: list[ServiceError] = [
     errors.BadRequest("the body is not JSON: unexpected end of data: line 1 column 12 (char 11)"),

@@ -114,7 +114,7 @@ class Repository:
         try:
             bundle = self._open(self.path / name if self.is_folder else self.path)
         except Exception as error:
-            problem = str(error)
+            problem = str(error).replace(f"{self.path}/", "") if self.is_folder else str(error)
             unforeseen = None if isinstance(error, BundleError) else error
         else:
             taken = bundle.manifest.of

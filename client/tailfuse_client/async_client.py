@@ -20,6 +20,7 @@ from tailfuse_client.requests import (
     Request,
     batch_requests,
     params_of,
+    path_of,
     predict_request,
 )
 
@@ -28,9 +29,11 @@ class AsyncClient:
     """As Client, whose arguments and methods have the same meaning here."""
 
     def __init__(
-        self, url: str, *, key: str | None = None, headers: Mapping[str, str] | None = None,
+        self, url: str, *, model: str | None = None, version: str | None = None,
+        key: str | None = None, headers: Mapping[str, str] | None = None,
         timeout_s: float = TIMEOUT_S, deadline_s: float = DEADLINE_S, retries: int = RETRIES,
     ) -> None:  # fmt: skip
+        self._path = path_of(model, version)
         self._patience = Patience(timeout_s, deadline_s, retries)
         self._http = httpx2.AsyncClient(**connection(url, key, headers))
 
@@ -83,6 +86,7 @@ class AsyncClient:
 
     async def _exchange(self, request: Request) -> Outcome:
         begun, tries = monotonic(), 0
+        request = request.under(self._path)
         while True:
             outcome = await self._try(request, self._patience.timeout_after(monotonic() - begun))
             tries += 1

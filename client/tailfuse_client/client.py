@@ -18,6 +18,7 @@ from tailfuse_client.requests import (
     Request,
     batch_requests,
     params_of,
+    path_of,
     predict_request,
 )
 
@@ -25,15 +26,19 @@ from tailfuse_client.requests import (
 class Client:
     """Asks the service at `url`, on connections that it keeps; any number of threads may use it.
 
+    It asks the default model, or `model`, in the version that the service chooses or in `version`.
     `key` is sent as `Authorization: Bearer`. A request that was refused as too much (429) or too early (503),
     or whose connection failed before an answer began, is sent again: at most `retries` times, after what
-    Retry-After says, and never after `deadline_s`. Raises ValueError if `url` is none.
+    Retry-After says, and never after `deadline_s`. Raises ValueError if `url` is none, or for a version of no
+    model.
     """
 
     def __init__(
-        self, url: str, *, key: str | None = None, headers: Mapping[str, str] | None = None,
+        self, url: str, *, model: str | None = None, version: str | None = None,
+        key: str | None = None, headers: Mapping[str, str] | None = None,
         timeout_s: float = TIMEOUT_S, deadline_s: float = DEADLINE_S, retries: int = RETRIES,
     ) -> None:  # fmt: skip
+        self._path = path_of(model, version)
         self._patience = Patience(timeout_s, deadline_s, retries)
         self._http = httpx2.Client(**connection(url, key, headers))
 
@@ -79,6 +84,7 @@ class Client:
 
     def _exchange(self, request: Request) -> Outcome:
         begun, tries = monotonic(), 0
+        request = request.under(self._path)
         while True:
             outcome = self._try(request, self._patience.timeout_after(monotonic() - begun))
             tries += 1

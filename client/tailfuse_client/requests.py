@@ -3,8 +3,9 @@
 import json
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import quote
 
 from tailfuse_client.values import value_of
 
@@ -28,6 +29,10 @@ class Request:
     files: Mapping[str, Part] | None = None
     n_items: int = 1
 
+    def under(self, path: str) -> "Request":
+        """The same of a model that has a path of its own; "" is the default one's."""
+        return replace(self, url=path if path and self is MODEL else path + self.url)
+
     def arguments(self) -> dict[str, Any]:
         """Those of httpx2.Client.stream."""
         headers = {} if self.content is None else {"content-type": JSON}
@@ -37,6 +42,16 @@ class Request:
 
 MODEL = Request("GET", "/model")
 READY = Request("GET", "/readyz")
+
+
+def path_of(model: str | None, version: str | None) -> str:
+    """Where a model is asked, or one version of it. Raises ValueError for a version of no model."""
+    if model is None:
+        if version is not None:
+            raise ValueError("a version is that of a model: name it too")
+        return ""
+    path = f"/models/{quote(model, safe='')}"
+    return path if version is None else f"{path}/versions/{quote(version, safe='')}"
 
 
 def predict_request(inputs: Inputs, params: Params) -> Request:

@@ -31,12 +31,14 @@ SOME_HAVE_A_PROBLEM = 3  # exit code
 @click.option("--row", type=click.IntRange(min=1), help="Only this row of the table, counted from 1.")
 @click.option("--top-k", type=click.IntRange(min=1), help="Only so many of the most probable classes.")
 @click.option("--explain", is_flag=True, help="Say also what each modality contributes to the answer.")
+@click.option("--model", "name", help="Not the default model, but this one.")
+@click.option("--version", help="This version of --model; latest is the newest.")
 @click.option("--key", envvar="TAILFUSE_KEY", show_envvar=True, help="Your key, if the service wants one.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON; for a table, a line of it each row.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Where the answers go.  [stdout]")
 def command(
     url: str, table: Path | None, inputs: tuple[str, ...], row: int | None, top_k: int | None, explain: bool,
-    key: str | None, as_json: bool, out: Path | None,
+    name: str | None, version: str | None, key: str | None, as_json: bool, out: Path | None,
 ) -> None:  # fmt: skip
     """Ask the service at URL, for one sample or for every row of TABLE, which is answered in CSV.
 
@@ -51,6 +53,8 @@ def command(
         raise click.UsageError("give either a TABLE or one sample by --input")
     if row is not None and table is None:
         raise click.UsageError("--row is one of a TABLE")
+    if version is not None and name is None:
+        raise click.UsageError("--version is one of a --model")
     try:
         from tailfuse_client import Client, NoAnswer, Problem, inputs_of_row
     except ModuleNotFoundError as error:
@@ -60,7 +64,7 @@ def command(
 
     results: list[Answer | Problem] = []
     try:
-        with Client(url, key=key) as client:
+        with Client(url, model=name, version=version, key=key) as client:
             model = client.model()
             if table is not None and row is None:
                 rows = rows_of(table)

@@ -53,6 +53,25 @@ def test_a_sample_is_answered_in_any_form(asked: Ask, bundle: Bundle, picture: b
                 assert_is_what_the_bundle_says(answer, bundle, image=picture, clinical=ROW)
 
 
+def test_a_model_is_asked_by_its_name_and_version(ask: Ask, service: Service, bundle: Bundle) -> None:
+    name, version = bundle.manifest.of
+    for named in ({"model": name}, {"model": name, "version": version}, {"model": name, "version": "latest"}):
+        options = {"key": KEY, **named}
+        assert_is_what_the_bundle_says(
+            ask(service.url, "predict", clinical=ROW, options=options), bundle, clinical=ROW
+        )
+        (answer,) = ask(service.url, "predict_batch", [{"clinical": ROW}], options=options)
+        assert_is_what_the_bundle_says(answer, bundle, clinical=ROW)
+        assert ask(service.url, "model", options=options).version == version
+        assert ask(service.url, "ready", options=options)
+    for wrong in ({"model": "none"}, {"model": name, "version": "none"}):
+        with pytest.raises(Problem) as refused:
+            ask(service.url, "predict", clinical=ROW, options={"key": KEY, **wrong})
+        assert refused.value.slug == "unknown-model"
+    with pytest.raises(ValueError, match="name it too"):
+        ask(service.url, "ready", options={"version": "3"})
+
+
 def test_every_subset_is_answered(asked: Ask, bundle: Bundle, picture: bytes) -> None:
     everything = {"image": picture, "clinical": ROW, "notes": {"title": "dark", "review": "spot"}}
     for names in (["image"], ["clinical"], ["notes"], ["image", "notes"], ["clinical", "notes"], everything):

@@ -19,7 +19,11 @@ sys.meta_path.insert(0, Blocker())
 package = importlib.import_module(sys.argv[1])
 names = [module.name for module in pkgutil.walk_packages(package.__path__, package.__name__ + ".")]
 for name in names:
-    importlib.import_module(name)
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("grpc", "google"):  # an extra, which may be absent
+            raise
 print(len(names))
 """
 
