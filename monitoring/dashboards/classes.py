@@ -28,6 +28,7 @@ from monitoring.dashboards.promql import (
     class_drift,
     class_shares,
     increase,
+    psi,
     rate,
     select,
     shot_shares,
@@ -57,40 +58,40 @@ def at_a_glance() -> Row:
         "At a glance",
         number(
             "Answers",
-            "Samples answered in the range.",
+            "Samples answered in the range; the fewer, the less the shares below mean.",
             at_the_end(increase("tailfuse_samples_total")),
-            spark=False,
             span=4,
         ),
         number(
             "Classes answered",
-            "Classes that were named at least once in the range.",
+            "Classes that were named at least once in the range. Classes that share a name of "
+            "theirs, such as other (few), count as one.",
             at_the_end(f"count({named} > 0) or vector(0)"),
-            spark=False,
             span=4,
         ),
         number(
             "Never answered",
-            "Classes that were not named once in the range. Below, the rarest answers show which. A rare "
-            "class needs patience: at a share of 0.1 % expect one in a thousand answers.",
+            "Classes that were not named once in the range. Below, the rarest answers show "
+            "which. A rare class needs patience: at a share of 0.1 % expect one in a thousand "
+            "answers.",
             at_the_end(f"count({named} == 0) or vector(0)"),
             steps=((None, GOOD), (1, WARN)),
-            spark=False,
+            filled=True,
             span=4,
         ),
         number(
             "Few-shot share",
-            "Share of the answers that named a class of few training rows; its share in training is on "
-            "the panel below. Near 0: the tail is not recognised any more.",
+            "Share of the answers that named a class of few training rows; its share in "
+            "training is on the panel below. Near 0: the tail is not recognised any more.",
             over_time(f"max({shot_shares(WINDOW, FEW_SHOTS)})"),
             unit="percentunit",
             span=6,
         ),
         number(
             "Class drift",
-            "Population stability index of the answers' classes against training. Above 0.25: other "
-            "classes come than were learnt, or inputs have gone bad. TailfuseClassShareDrift compares "
-            "with the day before.",
+            "Population stability index of the window's answers against those of the day before "
+            "it. Above 0.25: other things come, or inputs have gone bad; look at Fusion. "
+            "TailfuseClassShareDrift judges an hour.",
             over_time(f"max({class_drift(WINDOW)})"),
             steps=PSI,
             span=6,
@@ -103,15 +104,16 @@ def groups() -> Row:
     shares = shot_shares(WINDOW)
     groups = lines(
         "Head, medium and tail",
-        "Share of the answers by how many rows their class was learnt from.",
+        "Share of the answers by how many rows their class was learnt from. A sudden change is "
+        "a change of what comes, or a modality gone bad: look at Fusion.",
         over_time(f"max by (shot) ({shares})", "{{shot}}"),
         unit="percentunit",
         stacked=True,
     ).max(1)
     against = lines(
         "Share against training",
-        "Share of the answers by share of the training rows: 1 is alike. few near 0: the tail is lost; "
-        "all away from 1: other classes come than were learnt.",
+        "Share of the answers by share of the training rows: 1 is alike. few near 0: the tail "
+        "is lost; all away from 1: other classes come than were learnt.",
         over_time(f"max by (shot) (({shares}) / on ({BUNDLE},shot) {training})", "{{shot}}"),
         steps=((None, GOOD), (1, PLAIN)),
     )
@@ -124,9 +126,11 @@ def groups() -> Row:
         against,
         lines(
             "Class drift by version",
-            "Population stability index of the answers' classes against training. Compare versions: all that "
-            "drift alike see other classes come; one alone has changed its mind.",
-            over_time(class_drift(WINDOW), "{{model}} {{version}}"),
+            "Population stability index of the window's answers against the day before, and "
+            "against training (which may have been thinned: only its changes tell). Versions "
+            "that drift alike get other things; one alone has changed its mind.",
+            over_time(class_drift(WINDOW), "{{version}}: day before"),
+            over_time(psi(class_shares(WINDOW), training_shares()), "{{version}}: training"),
             steps=PSI,
         ),
     )
@@ -141,7 +145,8 @@ def each_class() -> Row:
         "Each class",
         lines(
             "Answers by class",
-            "What is answered, by class.",
+            "What is answered. One class that takes over from the others: look at Fusion for a "
+            "modality gone bad.",
             over_time(rate(PREDICTIONS, "label", window=WINDOW), "{{label}}"),
             unit="cps",
             stacked=True,
@@ -158,14 +163,16 @@ def each_class() -> Row:
         ),
         ranking(
             "Rarest answers",
-            "The classes that were named least in the range; red is never.",
+            "The classes that were named least in the range; red is never. One of few shots "
+            "may just not have come.",
             at_the_end(f"sort(bottomk(12, round({increase(PREDICTIONS, 'label')})))", "{{label}}"),
             ((None, BAD), (0.5, PLAIN)),
         ),
         grid(
             "Classes of the range",
-            "Choose one model above. Ratio is the share of the answers by the share in training; mean "
-            "probability far above the share: the class is often the second choice.",
+            "Choose one model above. Ratio is the share of the answers by the share in "
+            "training; mean probability far above the share: the class is often the second "
+            "choice.",
             rows_of(f"max by (label, shot) ({select('tailfuse_class_training_share')})"),
             rows_of(named),
             rows_of(f"{named} / on (label) {expected}"),
@@ -194,7 +201,7 @@ def each_class() -> Row:
             [
                 value("decimals", 2),
                 value("custom.cellOptions", {"type": "color-text"}),
-                value("thresholds", step_list(((None, BAD), (0.25, WARN), (0.5, GOOD), (2, WARN), (4, BAD)))),
+                value("thresholds", step_list(((None, BAD), (0.1, WARN), (0.25, PLAIN)))),
             ],
         ),
     )

@@ -11,6 +11,7 @@ from monitoring.dashboards.panels import (
     HEALTH,
     PSI,
     WARN,
+    at_the_end,
     colour,
     heat_map,
     lines,
@@ -49,9 +50,9 @@ def fusion() -> Dashboard:
 def weight_states(title: str, span: int, height: int) -> statetimeline.Panel:
     return states(
         title,
-        "Mean fusion weight beside other modalities, by its mean on the bundle's evaluated rows. Red is "
-        "under a quarter: the model has stopped trusting the modality. Look at its sensor and at its row "
-        "on Fusion.",
+        "Mean fusion weight beside other modalities, by its mean on the bundle's evaluated "
+        "rows. Red is under a quarter: the model has stopped trusting the modality. Look at its "
+        "sensor and at its row on Fusion.",
         over_time(weight_health(), "{{modality}}"),
         HEALTH,
         span=span,
@@ -66,15 +67,15 @@ def in_five_seconds() -> Row:
         weight_states("Weight against its reference", span=8, height=5),
         states(
             "Presence against its reference",
-            "Share of the samples that had the modality, by its share on the evaluated rows. Red: it "
-            "hardly arrives any more; ask those who send it.",
+            "Share of the samples that had the modality, by its share on the evaluated rows. "
+            "Red: it hardly arrives any more; ask those who send it.",
             over_time(presence_health(), "{{modality}}"),
             HEALTH,
         ),
         states(
             "Worst input drift",
-            "Population stability index of the modality's worst input over the service's drift window; "
-            "above 0.25 it does not look as it did in training. Shown from 200 rows on.",
+            "Population stability index of the modality's worst input over the service's drift "
+            "window; above 0.25 it does not look as it did in training. Shown from 200 rows on.",
             over_time(drift, "{{modality}}"),
             PSI,
             unit="short",
@@ -87,20 +88,21 @@ def all_modalities() -> Row:
         "All modalities",
         lines(
             "Fusion weight",
-            "Mean weight where present. Weights of one sample sum to 1: one that falls lifts the others.",
+            "Mean weight where present. Weights of one sample sum to 1: one that falls lifts "
+            "the others. Its own row below has the reference.",
             over_time(mean(WEIGHT, "modality"), "{{modality}}"),
             unit="percentunit",
         ).max(1),
         lines(
             "Confidence",
-            "Mean probability, as estimated by the model, that the modality alone is right. It falls "
-            "before accuracy can be known.",
+            "Mean probability, as estimated by the model, that the modality alone is right. It "
+            "falls before accuracy can be known.",
             over_time(mean(CONFIDENCE, "modality"), "{{modality}}"),
             unit="percentunit",
         ).max(1),
         lines(
             "Presence",
-            "Share of the samples that had the modality.",
+            "Share of the samples that had the modality. One that falls: ask those who send it.",
             over_time(f"max by (modality) ({presence()})", "{{modality}}"),
             unit="percentunit",
         ).max(1),
@@ -110,38 +112,38 @@ def all_modalities() -> Row:
 def inputs() -> Row:
     failed, came = "tailfuse_decode_failures_total", "tailfuse_modality_present_total"
     failures = rate(failed, "modality")
+    drift = f"max_over_time({select('tailfuse_input_drift')}[$__range])"
+    worst = total(drift, "modality,input", "max")
     return row(
         "What comes in",
         lines(
             "Samples by subset",
-            "Which modalities come together. A new subset is a caller who has changed, or one whose "
-            "sensor has gone.",
+            "Which modalities come together. A new subset is a caller who has changed, or one "
+            "whose sensor has gone.",
             over_time(rate("tailfuse_samples_total", "subset"), "{{subset}}"),
             unit="cps",
             stacked=True,
         ),
         lines(
             "Decode failures",
-            "Share of the values sent as the modality that could not be read. TailfuseDecodeFailures "
-            "fires above 5 %; the callers were told why (422).",
+            "Share of the values sent as the modality that could not be read. "
+            "TailfuseDecodeFailures fires above 5 %; the callers were told why (422).",
             over_time(f"{failures} / ({failures} + {rate(came, 'modality')})", "{{modality}}"),
             unit="percentunit",
             steps=((None, GOOD), (0.05, BAD)),
         ).axis_soft_max(0.1),
         ranking(
-            "Inputs that drift most",
-            "Population stability index of single inputs: up to 0.1 as ever, above 0.25 another "
-            "distribution. A column names its source; brightness, contrast or detail name a camera.",
-            over_time(
-                f"topk(10, {total(select('tailfuse_input_drift'), 'modality,input', 'max')})",
-                "{{modality}}: {{input}}",
-            ),
+            "Inputs that drifted most",
+            "Highest population stability index of single inputs in the range: up to 0.1 as "
+            "ever, above 0.25 another distribution. A column names its source; brightness, "
+            "contrast or detail name a camera.",
+            at_the_end(f"sort_desc(topk(10, {worst}))", "{{modality}}: {{input}}"),
             PSI,
         ),
         lines(
             "Weight drift",
-            "Population stability index of the fusion weights against the evaluated rows: the whole "
-            "distribution, where the mean may stay.",
+            "Population stability index of the fusion weights against the evaluated rows: the "
+            "whole distribution, where the mean may stay.",
             over_time(total(select("tailfuse_weight_drift"), "modality", "max"), "{{modality}}"),
             steps=PSI,
             span=12,
@@ -162,16 +164,16 @@ def answers() -> Row:
         average_and_p90(
             "Expert disagreement",
             "tailfuse_expert_disagreement",
-            "Bits between the answers that the modalities would give alone. A rise with steady weights: a "
-            "modality is wrong and sure of it, which no weight shows. Empty for bundles made before it "
-            "was measured.",
+            "Bits between the answers that the modalities would give alone. A rise with steady "
+            "weights: a modality is wrong and sure of it, which no weight shows. Empty for "
+            "bundles made before it was measured.",
             "suffix: bit",
         ),
         average_and_p90(
             "Entropy",
             "tailfuse_entropy",
-            "How undecided answers are: 0 is one class for sure, 1 is all alike. A rise means inputs that "
-            "the model has not learnt from.",
+            "How undecided answers are: 0 is one class for sure, 1 is all alike. A rise means "
+            "inputs that the model has not learnt from.",
             "percentunit",
         ),
     )
@@ -195,8 +197,8 @@ def each_modality() -> Row:
         against("Weight of $modality", WEIGHT, "tailfuse_reference_weight"),
         heat_map(
             "Weights of $modality",
-            "All weights, not only their mean: a second band low down is a part of the senders whose "
-            "$modality has gone bad.",
+            "All weights, not only their mean: a second band low down is a part of the senders "
+            "whose $modality has gone bad.",
             rate(f"{WEIGHT}_bucket", "le", THIS),
         ),
         against("Confidence of $modality", CONFIDENCE, "tailfuse_reference_confidence"),
@@ -207,8 +209,8 @@ def against(title: str, histogram: str, reference: str) -> timeseries.Panel:
     """Mean and quantiles beside the reference."""
     panel = lines(
         title,
-        "Mean, the band that eight of ten samples lie in, and the mean on the bundle's evaluated rows "
-        "(dashed).",
+        "Mean, the band that eight of ten samples lie in, and the mean on the bundle's "
+        "evaluated rows (dashed).",
         over_time(quantile(0.9, histogram, where=THIS), "p90"),
         over_time(mean(histogram, where=THIS), "$modality"),
         over_time(quantile(0.1, histogram, where=THIS), "p10"),

@@ -94,6 +94,7 @@ def versions() -> Row:
             span=8,
             height=6,
         )
+        .decimals(0)
         .override_by_name("ok", [colour(GOOD)])
         .override_by_name("failed", [colour(BAD)]),
     )

@@ -117,15 +117,15 @@ def number(
     span: int = 3,
     height: int = 4,
     steps: Steps = ((None, PLAIN),),
-    spark: bool = True,
+    filled: bool = False,
 ) -> stat.Panel:
-    """The last value, large, in the colour of its step."""
+    """The last value, large, in the colour of its step; `filled` is the colour behind it."""
     panel = (
         _panel(stat.Panel(), title, tells, [query], span, height).unit(unit).thresholds(_thresholds(steps))
     )
     panel = panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
-    panel = panel.graph_mode(look.BigValueGraphMode.AREA if spark else look.BigValueGraphMode.NONE)
-    panel = panel.color_mode(look.BigValueColorMode.VALUE if spark else look.BigValueColorMode.BACKGROUND)
+    panel = panel.graph_mode(look.BigValueGraphMode.NONE if filled else look.BigValueGraphMode.AREA)
+    panel = panel.color_mode(look.BigValueColorMode.BACKGROUND if filled else look.BigValueColorMode.VALUE)
     return panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
 
 

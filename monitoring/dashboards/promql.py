@@ -36,9 +36,10 @@ def rate(metric: str, by: str = "", where: str = "", window: str = WINDOW) -> st
     return total(f"rate({select(metric, where)}[{window}])", by)
 
 
-def increase(metric: str, by: str = "", where: str = "", window: str = "$__range") -> str:
-    """Events in the window; what is looked at, if none is given."""
-    return total(f"increase({select(metric, where)}[{window}])", by)
+def increase(metric: str, by: str = "", where: str = "", window: str = "$__range", offset: str = "") -> str:
+    """Events in the window (what is looked at, if none is given); `offset` is how long ago it ended."""
+    ago = f" offset {offset}" if offset else ""
+    return total(f"increase({select(metric, where)}[{window}]{ago})", by)
 
 
 def mean(histogram: str, by: str = "", where: str = "", window: str = WINDOW) -> str:
@@ -92,13 +93,20 @@ def presence_health() -> str:
     return against_reference(presence(), "tailfuse_reference_presence")
 
 
-def class_shares(window: str, by: str = f"{BUNDLE},label") -> str:
-    """Share of the answers that named a class."""
-    return share(
-        increase("tailfuse_predictions_total", by, window=window),
-        increase("tailfuse_predictions_total", BUNDLE, window=window),
-        BUNDLE,
+def modality_health() -> str:
+    """The worse of both, by modality."""
+    both = {"weight": weight_health(), "presence": presence_health()}
+    named = (f'label_replace({expr}, "of", "{of}", "", "")' for of, expr in both.items())
+    return f"min by (modality) ({' or '.join(named)})"
+
+
+def class_shares(window: str, offset: str = "") -> str:
+    """Share of the answers that named a class, by bundle and label."""
+    named, answers = (
+        increase("tailfuse_predictions_total", by, window=window, offset=offset)
+        for by in (f"{BUNDLE},label", BUNDLE)
     )
+    return share(named, answers, BUNDLE)
 
 
 def training_shares(by: str = f"{BUNDLE},label", where: str = "") -> str:
@@ -114,9 +122,12 @@ def shot_shares(window: str, where: str = "") -> str:
     return share(parts, increase("tailfuse_predictions_total", BUNDLE, window=window), BUNDLE)
 
 
-def class_drift(window: str) -> str:
-    """PSI of the answers' classes against the training shares, by bundle; shares are at least 0.0001."""
-    now = f"clamp_min({class_shares(window)}, 0.0001)"
-    then = f"clamp_min({training_shares()}, 0.0001)"
-    on = f"on ({BUNDLE},label)"
+def psi(now: str, then: str) -> str:
+    """Population stability index of two lots of shares of labels, by bundle; shares are at least 0.0001."""
+    now, then, on = f"clamp_min({now}, 0.0001)", f"clamp_min({then}, 0.0001)", f"on ({BUNDLE},label)"
     return f"sum by ({BUNDLE}) (({now} - {on} {then}) * {on} ln({now} / {on} {then}))"
+
+
+def class_drift(window: str) -> str:
+    """The classes of the window against those of the day before it."""
+    return psi(class_shares(window), class_shares("1d", offset=window))

@@ -4,11 +4,11 @@ from grafana_foundation_sdk.builders import timeseries
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from monitoring.dashboards.frame import Row, framed, row
-from monitoring.dashboards.fusion import weight_states
 from monitoring.dashboards.panels import (
     BAD,
     FAINT,
     GOOD,
+    HEALTH,
     PLAIN,
     WARN,
     colour,
@@ -16,9 +16,10 @@ from monitoring.dashboards.panels import (
     lines,
     number,
     over_time,
+    states,
     value,
 )
-from monitoring.dashboards.promql import ANSWERS, SINGLE, mean, quantile, rate, select, total
+from monitoring.dashboards.promql import ANSWERS, SINGLE, mean, modality_health, quantile, rate, select, total
 
 REQUESTS, SECONDS, STAGES = "tailfuse_requests_total", "tailfuse_request_seconds", "tailfuse_stage_seconds"
 
@@ -43,11 +44,11 @@ def at_a_glance() -> Row:
         "At a glance",
         number(
             "Not ready",
-            "Instances that cannot answer: starting, stopping or without a usable bundle. Read their log; "
-            "TailfuseNotReady fires after two minutes.",
-            over_time(f"count({select('tailfuse_ready')} == 0) or vector(0)", "not ready"),
+            "Instances that cannot answer: down, starting, stopping or without a usable bundle. "
+            "Read their log; TailfuseNotReady fires after two minutes.",
+            over_time(f"count({select('up')} == 0 or {select('tailfuse_ready')} == 0) or vector(0)"),
             steps=((None, GOOD), (1, BAD)),
-            spark=False,
+            filled=True,
         ),
         number(
             "Requests",
@@ -57,8 +58,8 @@ def at_a_glance() -> Row:
         ),
         number(
             "Errors",
-            "Share of the predictions answered with 5xx: the service's own fault. Its log has the cause "
-            "of each.",
+            "Share of the predictions answered with 5xx: the service's own fault. Its log has "
+            "the cause of each.",
             over_time(errors()),
             unit="percentunit",
             steps=((None, GOOD), (0.001, WARN), (0.01, BAD)),
@@ -72,12 +73,20 @@ def at_a_glance() -> Row:
         ),
         number(
             "Waiting",
-            "Samples in the queue, over all instances. Above a batch or two for long: add instances or "
-            "threads.",
+            "Samples in the queue, over all instances. Above a batch or two for long: add "
+            "instances or threads.",
             over_time(total(select("tailfuse_queue_depth"))),
             steps=((None, GOOD), (64, WARN), (512, BAD)),
         ),
-        weight_states("Modalities", span=9, height=4),
+        states(
+            "Modalities",
+            "Fusion weight and presence against their references, the worse of both. Red: under "
+            "a quarter; Fusion shows which.",
+            over_time(modality_health(), "{{modality}}"),
+            HEALTH,
+            span=9,
+            height=4,
+        ),
     )
 
 
@@ -93,8 +102,8 @@ def requests() -> Row:
         by_status(
             lines(
                 "Rate by status",
-                "2xx are answers, 4xx callers' mistakes (422) or too much at once (429), 5xx our own; 499 "
-                "hung up before the answer.",
+                "2xx are answers, 4xx callers' mistakes (422) or too much at once (429), 5xx "
+                "our own; 499 hung up before the answer.",
                 over_time(rate(REQUESTS, "status"), "{{status}}"),
                 unit="reqps",
                 stacked=True,
@@ -109,7 +118,7 @@ def requests() -> Row:
         ).axis_soft_max(0.02),
         lines(
             "Duration of a prediction",
-            "Quantiles of POST /predict. p99 far above p50: waiting, or a few large pictures.",
+            "Quantiles of single predictions. p99 far above p50: waiting, or a few large pictures.",
             *(over_time(quantile(q, SECONDS, where=SINGLE), f"p{100 * q:.0f}") for q in (0.5, 0.9, 0.99)),
             unit="s",
             steps=((None, GOOD), (0.5, BAD)),
@@ -144,8 +153,8 @@ def time() -> Row:
         "Where the time goes",
         lines(
             "Mean time by stage",
-            "decode: values become arrays; queue: waiting for a run; run: the graph; encode: the answer "
-            "becomes bytes. A run answers a whole batch.",
+            "decode: values become arrays; queue: waiting for a run; run: the graph; encode: "
+            "the answer becomes bytes. A run answers a whole batch.",
             over_time(mean(STAGES, "stage"), "{{stage}}"),
             unit="s",
             stacked=True,
@@ -172,15 +181,15 @@ def batching() -> Row:
         ),
         lines(
             "Waiting and in flight",
-            "Samples in the queue, and requests not answered yet. Both rise together when more comes than "
-            "can be answered.",
+            "Samples in the queue, and requests not answered yet. Both rise together when more "
+            "comes than can be answered.",
             over_time(total(select("tailfuse_queue_depth")), "queue"),
             over_time(total(select("tailfuse_requests_in_flight")), "in flight"),
         ),
         lines(
             "Refused by reason",
-            "overloaded and too-many-requests: too much at once (429), add instances. The rest are "
-            "callers' mistakes, which they are told of.",
+            "overloaded and too-many-requests: too much at once (429), add instances. The rest "
+            "are callers' mistakes, which they are told of.",
             over_time(rate("tailfuse_rejected_total", "reason"), "{{reason}}"),
             unit="reqps",
             stacked=True,
@@ -192,19 +201,18 @@ def processes() -> Row:
     return row(
         "Processes",
         lines(
-            "CPU",
+            "CPU, cores",
             "Cores in use by instance. At the number of cores it has, latency follows.",
             over_time(
                 total(f"rate({select('process_cpu_seconds_total')}[$__rate_interval])", "instance"),
                 "{{instance}}",
             ),
-            unit="suffix: cores",
             span=6,
         ).decimals(2),
         lines(
             "Memory",
-            "Resident memory by instance. It is flat under load; a steady rise is a leak worth reporting. "
-            "A reload needs room for two bundles for a moment.",
+            "Resident memory by instance. It is flat under load; a steady rise is a leak worth "
+            "reporting. A reload needs room for two bundles for a moment.",
             over_time(total(select("process_resident_memory_bytes"), "instance"), "{{instance}}"),
             unit="bytes",
             span=6,
@@ -221,8 +229,8 @@ def processes() -> Row:
         ),
         lines(
             "Workers, restarts, reloads",
-            "Processes that answer, and how many were replaced or opened their bundle again in the "
-            "window. Restarts: read the log for why they died.",
+            "Processes that answer, and how many were replaced or opened their bundle again in "
+            "the window. Restarts: read the log for why they died.",
             over_time(total(select("tailfuse_workers")), "workers"),
             over_time(
                 f"sum(increase({select('tailfuse_worker_restarts_total')}[$__rate_interval]))", "restarts"
@@ -233,6 +241,7 @@ def processes() -> Row:
             ),
             span=6,
         )
+        .decimals(0)
         .override_by_name("workers", [colour(PLAIN)])
         .override_by_name("restarts", [colour("red")])
         .override_by_name("reload failed", [colour("orange")])

@@ -38,13 +38,12 @@ def panels_of(dashboard: Mapping[str, Any], values: Values) -> Iterator[Panel]:
     for row in rows_of(dashboard):
         variable = row[0].get("repeat")
         each = values[variable] if variable else [""]
-        for one in [each] if isinstance(each, str) else each:
+        height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in row) - row[0]["gridPos"]["y"]
+        for place, one in enumerate([each] if isinstance(each, str) else each):
             chosen = {**values, variable: one} if variable else values
+            shift += height if place else 0
             for panel in row:
                 yield panel_of(panel, chosen, shift)
-            if variable:
-                shift += max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in row)
-                shift -= row[0]["gridPos"]["y"]
 
 
 def rows_of(dashboard: Mapping[str, Any]) -> list[list[Mapping[str, Any]]]:

@@ -104,7 +104,7 @@ def values_for(service: Service, since: float) -> Values:
         "version": ["1", "2", "3"],
         "instance": [service.url.removeprefix("http://")],
         "modality": ["image", "fourier", "shape"],
-        "window": "15s",
+        "window": "4s",
         "__rate_interval": "4s",
         "__range": f"{math.ceil(time.time() - since)}s",
     }

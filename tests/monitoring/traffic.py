@@ -18,7 +18,7 @@ from tests.e2e.asking import Inputs, as_form, as_json
 Mood = Callable[[Inputs, random.Random], Inputs]  # what becomes of a sample before it is sent
 
 SUBSETS = (("image", "fourier", "shape"), ("image", "fourier"), ("fourier", "shape"), ("image",), ("shape",))
-SHARES = (70, 10, 10, 5, 5)
+SHARES = (92, 3, 3, 1, 1)
 
 
 def as_ever(sample: Inputs, chance: random.Random) -> Inputs:

@@ -1,0 +1,142 @@
+"""`python -m tests.monitoring.pictures`: docs/monitoring/*.png from a live run.
+
+A story is played to a real service under a real Prometheus; every panel is drawn from what its own queries
+answer. Trains the quick-start twice first.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.quickstart.quickstart import write_quickstart
+from monitoring.dashboards.__main__ import FOLDER
+from monitoring.pictures.answers import Answer
+from monitoring.pictures.look import COLOURS
+from monitoring.pictures.page import Phase, save
+from monitoring.pictures.panels import Query, Values
+from monitoring.pictures.picture import draw
+from tests.e2e.process import environment, start_service
+from tests.monitoring.conftest import rows_of
+from tests.monitoring.prometheus import Prometheus, start_prometheus
+from tests.monitoring.traffic import (
+    Mood,
+    Traffic,
+    as_ever,
+    dark_pictures,
+    noisy_pictures,
+    undecodable_pictures,
+    without_pictures,
+)
+from tests.monitoring.versions import Versions
+
+DOCS = Path(__file__).parents[2] / "docs" / "monitoring"
+STEP_S = 2
+Roles = dict[str, Any]
+ROWS = {
+    "service": ("At a glance", "Requests", "Where the time goes", "Batching and refusals", "Processes"),
+    "fusion": (
+        "Has a modality gone bad?",
+        "All modalities",
+        "What comes in",
+        "What comes out",
+        "Modality: image",
+    ),
+    "classes": ("At a glance", "Head, medium and tail", "Each class"),
+    "model": ("Versions", "Traffic and time", "Answers by version: canary against stable", "Shadow"),
+}
+"""Which rows of a dashboard are drawn."""
+GOOD, BAD, NEW = COLOURS["green"], COLOURS["red"], COLOURS["purple"]
+STORY: tuple[tuple[str, str, float, Mood, Roles], ...] = (
+    ("all is well", GOOD, 75, as_ever, {"stable": "1"}),
+    ("the lens is covered", BAD, 60, dark_pictures, {"stable": "1"}),
+    ("the camera shows snow", BAD, 60, noisy_pictures, {"stable": "1"}),
+    ("half of the pictures are cut off", BAD, 60, undecodable_pictures, {"stable": "1"}),
+    ("no pictures", BAD, 45, without_pictures, {"stable": "1"}),
+    ("all is well again", GOOD, 60, as_ever, {"stable": "1"}),
+    ("version 2 is shadow", NEW, 60, as_ever, {"stable": "1", "shadow": {"version": "2", "share": 1.0}}),
+    ("version 2 is canary", NEW, 60, as_ever, {"stable": "1", "canary": {"version": "2", "share": 0.4}}),
+    ("version 2 is stable", GOOD, 45, as_ever, {"stable": "2"}),
+)
+"""What happens, its colour, for how long (s), what is sent, who answers."""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        first, second = trained(folder / "quickstart", "1"), trained(folder / "quickstart", "2")
+        play(folder, first, second)
+
+
+def trained(folder: Path, version: str) -> Path:
+    """The quick-start's bundle; of another version, with another seed."""
+    if not folder.exists():
+        write_quickstart(folder)
+    subprocess.run(
+        [
+            sys.executable, "-m", "model", "train", str(folder / "spec.yaml"), "--out", str(folder / version),
+            "--set", f"version={version}", "--set", f"seed={version}",
+        ],
+        check=True, env=environment(OMP_NUM_THREADS="1"),
+    )  # fmt: skip
+    return folder / version / "bundle"
+
+
+def play(folder: Path, first: Path, second: Path) -> None:
+    versions = Versions(folder)
+    versions.put(first, "first")
+    versions.give("digits", stable="1")
+    rows, _ = rows_of(first.parents[1], first)
+    service = start_service(
+        versions.folder,
+        "--roles",
+        str(versions.roles_file),
+        "--drift-window-s",
+        "60",
+        log=folder / "service.log",
+    )
+    prometheus = start_prometheus(folder / "prometheus", [service.url.removeprefix("http://")])
+    try:
+        with Traffic(service.url, rows, per_second=40) as callers:
+            story: list[Phase] = []
+            for what, ink, seconds, mood, roles in STORY:
+                callers.mood = mood
+                story.append((time.time(), what, ink))
+                versions.give("digits", **roles)
+                if "shadow" in roles:
+                    versions.put(second, "second")
+                time.sleep(seconds)
+            draw_all(prometheus, service.url, story)
+    finally:
+        service.stop()
+        prometheus.stop()
+
+
+def draw_all(prometheus: Prometheus, url: str, story: Sequence[Phase]) -> None:
+    times = np.arange(
+        np.ceil((story[0][0] + 12) / STEP_S) * STEP_S, time.time() - STEP_S, STEP_S
+    )  # rates need a moment
+    values: Values = {
+        "model": ["digits"], "version": ["1", "2"], "instance": [url.removeprefix("http://")],
+        "modality": ["image", "fourier", "shape"], "window": "45s", "__rate_interval": "10s",
+        "__range": f"{times[-1] - times[0]:.0f}s",
+    }  # fmt: skip
+
+    def ask(query: Query) -> Answer:
+        if query.instant:
+            return prometheus.query(query.expr, times[-1])
+        return prometheus.query_range(query.expr, times[0], times[-1], STEP_S)
+
+    for dashboard, rows in ROWS.items():
+        written = json.loads((FOLDER / f"{dashboard}.json").read_text())
+        save(draw(written, values, times, ask, rows, story), DOCS / f"{dashboard}.png")
+
+
+if __name__ == "__main__":
+    main()
