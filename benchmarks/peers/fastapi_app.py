@@ -41,11 +41,11 @@ def create_app(bundle: Bundle) -> FastAPI:
     items = create_model("Items", __base__=Strict, items=(list[item], ...))  # type: ignore[valid-type]
     api = FastAPI()
 
-    @api.post("/predict", response_model=schemas.Answer)
+    @api.post("/predict", response_model=schemas.Answer, response_model_exclude_unset=True)
     async def predict(body: item) -> Any:  # type: ignore[valid-type]
         return answer(given(body))
 
-    @api.post("/predict/form", response_model=schemas.Answer)
+    @api.post("/predict/form", response_model=schemas.Answer, response_model_exclude_unset=True)
     async def predict_form(
         image: UploadFile | None = None, clinical: Annotated[str | None, Form()] = None
     ) -> Any:
@@ -56,7 +56,7 @@ def create_app(bundle: Bundle) -> FastAPI:
             values[TABULAR] = orjson.loads(clinical)
         return answer(values)
 
-    @api.post("/predict/batch", response_model=schemas.BatchAnswer)
+    @api.post("/predict/batch", response_model=schemas.BatchAnswer, response_model_exclude_unset=True)
     async def predict_batch(body: items) -> Any:  # type: ignore[valid-type]
         samples = [bundle.sample(given(each)) for each in body.items]  # type: ignore[attr-defined]
         return {"results": answers_of(bundle, samples)}
