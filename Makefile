@@ -37,7 +37,7 @@ proto: .venv/dev  ## Compile the gRPC protocol anew: service/oip/open_inference.
 dashboards: .venv/dev  ## Write Grafana's dashboards anew: monitoring/grafana/dashboards/.
 	$(BIN)/python -m monitoring.dashboards
 
-dashboard-pictures: .venv/dev  ## Draw them from a live run of six minutes: docs/monitoring/.
+dashboard-pictures: .venv/dev  ## Draw them from a live run of nine minutes: docs/monitoring/.
 	$(BIN)/python -m tests.monitoring.pictures
 
 bench-serve: .venv/train .venv-bench/peers  ## Measure the service beside other servers; see benchmarks/README.md.

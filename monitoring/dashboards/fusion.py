@@ -1,6 +1,6 @@
 """Has a modality gone bad? How much each counts, how sure it is, and whether it looks as it did."""
 
-from grafana_foundation_sdk.builders import statetimeline, timeseries
+from grafana_foundation_sdk.builders import timeseries
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from monitoring.dashboards.frame import Row, framed, row, row_for_each, values_of
@@ -47,24 +47,18 @@ def fusion() -> Dashboard:
     )
 
 
-def weight_states(title: str, span: int, height: int) -> statetimeline.Panel:
-    return states(
-        title,
-        "Mean fusion weight beside other modalities, by its mean on the bundle's evaluated "
-        "rows. Red is under a quarter: the model has stopped trusting the modality. Look at its "
-        "sensor and at its row on Fusion.",
-        over_time(weight_health(), "{{modality}}"),
-        HEALTH,
-        span=span,
-        height=height,
-    )
-
-
 def in_five_seconds() -> Row:
     drift = total(select("tailfuse_input_drift"), "modality", "max")
     return row(
         "Has a modality gone bad?",
-        weight_states("Weight against its reference", span=8, height=5),
+        states(
+            "Weight against its reference",
+            "Mean fusion weight beside other modalities, by its mean on the bundle's evaluated "
+            "rows. Red is under a quarter: the model has stopped trusting the modality. Look at "
+            "its sensor, and at its row below.",
+            over_time(weight_health(), "{{modality}}"),
+            HEALTH,
+        ),
         states(
             "Presence against its reference",
             "Share of the samples that had the modality, by its share on the evaluated rows. "
@@ -75,7 +69,8 @@ def in_five_seconds() -> Row:
         states(
             "Worst input drift",
             "Population stability index of the modality's worst input over the service's drift "
-            "window; above 0.25 it does not look as it did in training. Shown from 200 rows on.",
+            "window; above 0.25 it does not look as on the evaluated rows. Shown from 200 rows "
+            "on.",
             over_time(drift, "{{modality}}"),
             PSI,
             unit="short",

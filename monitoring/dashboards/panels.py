@@ -26,7 +26,7 @@ from grafana_foundation_sdk.models.dashboard import (
     ValueMap,
     ValueMappingResult,
 )
-from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode, HeatmapColorScale
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -85,7 +85,7 @@ def lines(
 ) -> timeseries.Panel:
     """Series over time; `steps` are drawn as dashed lines."""
     panel = _panel(timeseries.Panel(), title, tells, queries, span, height).unit(unit).min(0)
-    panel = panel.line_width(1.5 if stacked else 2).fill_opacity(55 if stacked else 8)
+    panel = panel.line_width(1.5 if stacked else 2).fill_opacity(55 if stacked else 5)
     panel = panel.gradient_mode(look.GraphGradientMode.NONE if stacked else look.GraphGradientMode.OPACITY)
     panel = panel.show_points(look.VisibilityMode.NEVER).span_nulls(60_000)
     panel = panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
@@ -180,7 +180,12 @@ def heat_map(
     query = Query().expr(buckets).legend_format("{{le}}").range().format(PromQueryFormat.HEATMAP)
     panel = _panel(heatmap.Panel(), title, tells, [query], span, height)
     colours = (
-        heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme(scheme).steps(64).exponent(0.5)
+        heatmap.HeatmapColorOptions()
+        .mode(HeatmapColorMode.SCHEME)
+        .scale(HeatmapColorScale.EXPONENTIAL)
+        .scheme(scheme)
+        .steps(64)
+        .exponent(0.5)
     )
     panel = panel.calculate(False).color(colours).y_axis(heatmap.YAxisConfig().unit(unit))
     return panel.cell_gap(1).filter_values(heatmap.FilterValueRange().le(1e-9))

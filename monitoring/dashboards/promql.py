@@ -129,5 +129,10 @@ def psi(now: str, then: str) -> str:
 
 
 def class_drift(window: str) -> str:
-    """The classes of the window against those of the day before it."""
-    return psi(class_shares(window), class_shares("1d", offset=window))
+    """The classes of the window against those of the day before it, of 100 answers each at least."""
+    lots = (("1d", window), (window, ""))
+    enough = (
+        increase("tailfuse_predictions_total", BUNDLE, window=length, offset=ago) for length, ago in lots
+    )
+    drift = psi(class_shares(window), class_shares("1d", offset=window))
+    return f"{drift} and {' and '.join(f'{answers} >= 100' for answers in enough)}"

@@ -65,7 +65,7 @@ def at_a_glance() -> Row:
             steps=((None, GOOD), (0.001, WARN), (0.01, BAD)),
         ),
         number(
-            "p99",
+            "Duration p99",
             "99 of 100 single predictions were faster. Look at the stages below for where the time goes.",
             over_time(quantile(0.99, SECONDS, where=SINGLE)),
             unit="s",

@@ -8,7 +8,7 @@ from typing import Any
 
 from monitoring.pictures.panels import Panel
 
-PAGE, PANEL, TEXT, FAINT, GRID = "#111217", "#181b1f", "#ccccdc", "#8e8e9a", "#2b2e34"
+PAGE, PANEL, TEXT, FAINT, GRID = "#08090b", "#181b1f", "#ccccdc", "#8e8e9a", "#2b2e34"
 COLOURS = {
     "green": "#73bf69", "orange": "#ff9830", "red": "#f2495c", "blue": "#5794f2", "yellow": "#fade2a",
     "purple": "#b877d9", "white": "#ffffff", "transparent": "none",

@@ -61,7 +61,7 @@ def draw_lines(axes: Axes, panel: Panel, series: Sequence[Series], palette: Pale
             )
     unit, decimals = panel.defaults["unit"], panel.defaults.get("decimals")
     axes.set_axisbelow(True)
-    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=decimals == 0))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda number, _: written(number, unit, decimals)))
     axes.grid(axis="y", color=GRID, linewidth=0.7)
 
@@ -93,7 +93,7 @@ def draw_states(axes: Axes, panel: Panel, series: Sequence[Series]) -> None:
                 color=step_colour(steps, value),
                 alpha=0.9,
             )
-            if names and end - start > 0.08 * (each.times[-1] - each.times[0]):
+            if names and end - start > 0.05 * (each.times[-1] - each.times[0]):
                 axes.text(start + 3, place, names[value], color="#111217", fontsize=7.5, va="center")
     axes.set_yticks(range(len(series)), [each.name for each in reversed(series)])
     axes.tick_params(axis="y", labelsize=8, labelcolor=TEXT)

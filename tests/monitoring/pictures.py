@@ -57,7 +57,7 @@ STORY: tuple[tuple[str, str, float, Mood, Roles], ...] = (
     ("all is well", GOOD, 75, as_ever, {"stable": "1"}),
     ("the lens is covered", BAD, 60, dark_pictures, {"stable": "1"}),
     ("the camera shows snow", BAD, 60, noisy_pictures, {"stable": "1"}),
-    ("half of the pictures are cut off", BAD, 60, undecodable_pictures, {"stable": "1"}),
+    ("half of them are cut off", BAD, 60, undecodable_pictures, {"stable": "1"}),
     ("no pictures", BAD, 45, without_pictures, {"stable": "1"}),
     ("all is well again", GOOD, 60, as_ever, {"stable": "1"}),
     ("version 2 is shadow", NEW, 60, as_ever, {"stable": "1", "shadow": {"version": "2", "share": 1.0}}),
