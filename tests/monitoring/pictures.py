@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -93,35 +94,27 @@ def play(folder: Path, first: Path, second: Path) -> None:
     versions.put(first, "first")
     versions.give("digits", stable="1")
     rows, _ = rows_of(first.parents[1], first)
-    service = start_service(
-        versions.folder,
-        "--roles",
-        str(versions.roles_file),
-        "--drift-window-s",
-        "60",
-        log=folder / "service.log",
-    )
-    prometheus = start_prometheus(folder / "prometheus", [service.url.removeprefix("http://")])
-    try:
-        with Traffic(service.url, rows, per_second=40) as callers:
-            story: list[Phase] = []
-            for what, ink, seconds, mood, roles in STORY:
-                callers.mood = mood
-                story.append((time.time(), what, ink))
-                versions.give("digits", **roles)
-                if "shadow" in roles:
-                    versions.put(second, "second")
-                time.sleep(seconds)
-            draw_all(prometheus, service.url, story)
-    finally:
-        service.stop()
-        prometheus.stop()
+    flags = ("--roles", str(versions.roles_file), "--drift-window-s", "60")
+    with ExitStack() as running:
+        service = start_service(versions.folder, *flags, log=folder / "service.log")
+        running.callback(service.stop)
+        prometheus = start_prometheus(folder / "prometheus", [service.url.removeprefix("http://")])
+        running.callback(prometheus.stop)
+        callers = running.enter_context(Traffic(service.url, rows, per_second=40))
+        story: list[Phase] = []
+        for what, ink, seconds, mood, roles in STORY:
+            callers.mood = mood
+            story.append((time.time(), what, ink))
+            versions.give("digits", **roles)
+            if "shadow" in roles:
+                versions.put(second, "second")
+            time.sleep(seconds)
+        draw_all(prometheus, service.url, story)
 
 
 def draw_all(prometheus: Prometheus, url: str, story: Sequence[Phase]) -> None:
-    times = np.arange(
-        np.ceil((story[0][0] + 12) / STEP_S) * STEP_S, time.time() - STEP_S, STEP_S
-    )  # rates need a moment
+    begun = story[0][0] + 12  # rates need a moment
+    times = np.arange(np.ceil(begun / STEP_S) * STEP_S, time.time() - STEP_S, STEP_S)
     values: Values = {
         "model": ["digits"], "version": ["1", "2"], "instance": [url.removeprefix("http://")],
         "modality": ["image", "fourier", "shape"], "window": "45s", "__rate_interval": "10s",

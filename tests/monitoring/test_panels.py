@@ -10,6 +10,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,10 +64,13 @@ def scraped(
     versions = Versions(folder)
     versions.put(bundle_folder, "first")
     versions.give("digits", stable="1")
-    service = start_service(versions.folder, "--roles", str(versions.roles_file), log=folder / "service.log")
-    prometheus = start_prometheus(folder / "prometheus", [service.url.removeprefix("http://")])
-    since = time.time()
-    try:
+    roles = ("--roles", str(versions.roles_file))
+    with ExitStack() as running:
+        service = start_service(versions.folder, *roles, log=folder / "service.log")
+        running.callback(service.stop)
+        prometheus = start_prometheus(folder / "prometheus", [service.url.removeprefix("http://")])
+        running.callback(prometheus.stop)
+        since = time.time()
         with Traffic(service.url, *rows, per_second=150) as callers:
             for mood in (as_ever, noisy_pictures, undecodable_pictures, without_pictures):
                 callers.mood = mood
@@ -76,14 +80,9 @@ def scraped(
             roll_out(versions, bundle_folder, next_version)
             service.process.send_signal(signal.SIGHUP)
             answered = 'increase(tailfuse_samples_total{version=~"[23]"}[5s]) > 50'
-            until(
-                lambda: len(prometheus.query(f"count by (version) ({answered})")) == 2,
-                "both are scraped twice",
-            )
+            both = f"count by (version) ({answered})"
+            until(lambda: len(prometheus.query(both)) == 2, "both are scraped twice")
         yield Scraped(prometheus, values_for(service, since), since)
-    finally:
-        prometheus.stop()
-        assert service.stop() == 0
 
 
 def roll_out(versions: Versions, first: Path, second: Path) -> None:
