@@ -1,4 +1,4 @@
-"""The few shapes of query that the dashboards are made of. Metric names are those of docs/MONITORING.md."""
+"""The few shapes of query that the dashboards are made of. Metric names are those of docs/SERVICE.md."""
 
 WINDOW = "$__rate_interval"
 BUNDLE = "model,version"
@@ -13,6 +13,7 @@ PROCESS_WIDE = (  # families that know an instance, but neither model nor versio
     "tailfuse_request",
     "tailfuse_stage_seconds",
     "tailfuse_worker",
+    "up",
 )
 ANSWERS = 'route=~".*/predict(/batch)?|.*[iI]nfer"'  # of whatever protocol: no probes, no scanners
 SINGLE = 'route=~".*/predict"'  # a batch takes as long as its caller made it
