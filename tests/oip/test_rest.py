@@ -135,6 +135,13 @@ def test_what_is_not_there_is_404_and_another_method_405(client: TestClient) -> 
     assert client.get(f"/v2/models/{MODEL}/versions/3").json()["versions"] == ["3"]
 
 
+def test_the_server_is_found_with_and_without_a_slash(client: TestClient) -> None:
+    """The protocol's text has one, its OpenAPI document the other."""
+    found = client.get("/v2").json()
+    assert found["name"] == "tailfuse"
+    assert client.get("/v2/").json() == found
+
+
 def test_limits_and_keys_are_those_of_the_service(client_of: ClientOf, bundle: Bundle, tmp_path: Any) -> None:
     client = client_of(bundle, max_items=1)
     assert client.post(INFER, json={"inputs": INPUTS}).json()["type"].endswith("batch-too-large")
