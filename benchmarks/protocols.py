@@ -49,10 +49,12 @@ def tensors_of(sample: Inputs, manifest: Manifest) -> list[tuple[str, list[int],
 
 
 def binary(elements: Sequence[bytes]) -> bytes:
+    """Elements of a BYTES tensor, each behind its length."""
     return b"".join(LENGTH.pack(len(each)) + each for each in elements)
 
 
 def v2_json(sample: Inputs, manifest: Manifest) -> tuple[bytes, str]:
+    """The body, with pictures in base64, and no headers of its own."""
     inputs = [
         {"name": name, "datatype": "BYTES", "shape": shape,
          "data": [pybase64.b64encode(each).decode() if name == IMAGE else each.decode() for each in elements]}
@@ -62,6 +64,7 @@ def v2_json(sample: Inputs, manifest: Manifest) -> tuple[bytes, str]:
 
 
 def v2_binary(sample: Inputs, manifest: Manifest) -> tuple[bytes, str]:
+    """The body, its tensors behind the JSON, and the header that says where they begin."""
     tensors = tensors_of(sample, manifest)
     parts = [binary(elements) for *_, elements in tensors]
     inputs = [
@@ -73,10 +76,12 @@ def v2_binary(sample: Inputs, manifest: Manifest) -> tuple[bytes, str]:
 
 
 def predict_json(sample: Inputs, _: Manifest) -> tuple[bytes, str]:
+    """The body of POST /predict."""
     return request_of("one", [sample], listed=False).body, ""
 
 
 def grpc_raw(sample: Inputs, manifest: Manifest) -> bytes:
+    """The message, its tensors as raw bytes."""
     tensors = tensors_of(sample, manifest)
     request = message("ModelInferRequest")(
         model_name=manifest.name,

@@ -34,6 +34,7 @@ CONFINED = "--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privil
 
 
 def main(quickstart: Path) -> None:
+    """All checks, in turn, with the bundle of a quick-start."""
     numbers = json.loads((quickstart / "example" / "numbers.json").read_text())
     image = base64.b64encode((quickstart / "example" / "image.png").read_bytes()).decode()
     body = json.dumps({"inputs": {"image": image, **numbers["inputs"]}}).encode()
@@ -52,6 +53,7 @@ def main(quickstart: Path) -> None:
 
 
 def build() -> None:
+    """The image is built, and small enough."""
     began = time.monotonic()
     base = ["--build-arg", f"BASE_IMAGE={BASE_IMAGE}"] if BASE_IMAGE else []
     network = ["--network", "host"] if ON_HOST else []
@@ -63,6 +65,7 @@ def build() -> None:
 
 
 def nothing_that_builds_is_inside() -> None:
+    """No compiler, pip, torch or training code."""
     modules = "torch", "pip", "setuptools", "model"
     python = f"import importlib.util as u; print(*(m for m in {modules} if u.find_spec(m)))"
     shell = f'for tool in gcc cc g++ make pip pip3; do command -v $tool; done; python -c "{python}"'
@@ -96,6 +99,7 @@ def running(bundles: Path) -> Iterator[tuple[str, int]]:
 
 
 def is_confined(container: str) -> None:
+    """No root, no capability, no new privileges, nothing to write to."""
     status = docker("exec", container, "cat", "/proc/1/status")
     told = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     check("runs as user 10001", set(told["Uid"].split()) == {"10001"})
@@ -108,6 +112,7 @@ def is_confined(container: str) -> None:
 
 
 def answers(port: int, body: bytes, *, version: str) -> None:
+    """A prediction by this version, which is counted."""
     answer = predict(port, body)
     check(
         f"predicts: {answer['label']} with {answer['probability']:.3f}, by version {version}",
@@ -117,6 +122,7 @@ def answers(port: int, body: bytes, *, version: str) -> None:
 
 
 def takes_a_new_bundle(container: str, bundles: Path, port: int, body: bytes) -> None:
+    """Renamed into place, and a SIGHUP."""
     shutil.copytree(bundles / "bundle", bundles / "next")
     manifest = json.loads((bundles / "next" / "manifest.json").read_text())
     (bundles / "next" / "manifest.json").write_text(json.dumps({**manifest, "version": "2"}))

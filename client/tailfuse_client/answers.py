@@ -99,6 +99,7 @@ def answer_of(document: Any) -> Answer:
 
 
 def explanation_of(document: Any) -> Explanation:
+    """Raises KeyError or TypeError if it is none."""
     members = {name: document[name] for name in Explanation.__slots__}
     parts = {
         member: {name: part and part_of(part) for name, part in document[member].items()}
@@ -108,6 +109,7 @@ def explanation_of(document: Any) -> Explanation:
 
 
 def part_of(document: Any) -> PartAnswer:
+    """The answer to some of the modalities. Raises as explanation_of."""
     return PartAnswer(document["label"], document["probability"], document["probability_of_winner"])
 
 

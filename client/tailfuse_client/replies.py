@@ -44,6 +44,7 @@ def read_results(outcome: Outcome, n_items: int) -> list[Result]:
 
 
 def is_ready(outcome: Outcome) -> bool:
+    """Whether that was 200; anything else, and no answer, is no."""
     return isinstance(outcome, httpx2.Response) and outcome.status_code == 200
 
 

@@ -89,14 +89,17 @@ def batch_requests(items: Iterable[Inputs], params: Params, max_items: int) -> I
 
 
 def batch_request(items: list[bytes], params: Params) -> Request:
+    """One request of items that are JSON already."""
     return posted("/predict/batch", b'{"items":[' + b",".join(items) + b"]}", params, len(items))
 
 
 def posted(url: str, content: bytes, params: Params, n_items: int = 1) -> Request:
+    """JSON to a route."""
     return Request("POST", url, params, content, n_items=n_items)
 
 
 def params_of(top_k: int | None, explain: bool) -> Params:
+    """What differs from the defaults."""
     return ({} if top_k is None else {"top_k": str(top_k)}) | ({"explain": "true"} if explain else {})
 
 
@@ -120,6 +123,7 @@ def reads_otherwise_in_a_form(value: Any) -> bool:
 
 
 def part_of(name: str, value: Any) -> Part:
+    """A value as a part of a form."""
     if isinstance(value, bytes):
         return name, value, "application/octet-stream"
     if isinstance(value, str):

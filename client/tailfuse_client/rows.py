@@ -34,6 +34,7 @@ def inputs_of_row(row: Mapping[str, Any], model: ModelInfo, folder: Path | str =
 
 
 def is_missing(cell: Any) -> bool:
+    """Whether a cell of CSV or of a data frame says nothing."""
     return (isinstance(cell, str) and cell in MISSING) or (isinstance(cell, float) and cell != cell)
 
 

@@ -33,6 +33,7 @@ def value_of(value: Any) -> Any:
 
 
 def file_value(path: Path) -> Any:
+    """What the file says: a text, JSON, or its bytes. Raises OSError, ValueError."""
     data = path.read_bytes()
     if path.suffix.lower() == ".txt":
         return data.decode("utf-8-sig")
