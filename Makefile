@@ -29,10 +29,10 @@ check: .venv/dev  ## Format, lint, types, and who may import whom.
 	$(BIN)/lint-imports
 
 openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
-	$(BIN)/python -m service.openapi_file
+	$(BIN)/python -m tailfuse_service.openapi_file
 
-proto: .venv/dev  ## Compile the gRPC protocol anew: service/oip/open_inference.binpb.
-	$(BIN)/python -m grpc_tools.protoc -I service/oip --descriptor_set_out service/oip/open_inference.binpb open_inference.proto
+proto: .venv/dev  ## Compile the gRPC protocol anew: service/tailfuse_service/oip/open_inference.binpb.
+	$(BIN)/python -m grpc_tools.protoc -I service/tailfuse_service/oip --descriptor_set_out service/tailfuse_service/oip/open_inference.binpb open_inference.proto
 
 dashboards: .venv/dev  ## Write Grafana's dashboards anew: monitoring/grafana/dashboards/.
 	$(BIN)/python -m monitoring.dashboards

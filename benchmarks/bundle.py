@@ -31,7 +31,7 @@ def bench_bundle(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         write_table(folder)
         (folder / "spec.yaml").write_text(SPEC)
-        command = [sys.executable, "-m", "model", "train", str(folder / "spec.yaml")]
+        command = [sys.executable, "-m", "tailfuse", "train", str(folder / "spec.yaml")]
         subprocess.run([*command, "--out", str(folder / "run")], check=True, stdout=sys.stderr)
     return bundle
 

@@ -17,15 +17,15 @@ from typing import Any
 
 import click
 from prometheus_client.parser import text_string_to_metric_families
+from tailfuse_service.bundle import MANIFEST, open_bundle
 
 from benchmarks.bundle import bench_bundle
 from benchmarks.load import Figures, put_under_load, write_requests
 from benchmarks.servers import Running, Server, running
 from benchmarks.workloads import Workload, request_of, workloads_of
-from service.bundle import MANIFEST, open_bundle
 
 KEY = "bench-0123456789abcdef"
-SERVICE = "-m", "service", "{bundle}", "--port", "{port}", "--admin-keys"
+SERVICE = "-m", "tailfuse_service", "{bundle}", "--port", "{port}", "--admin-keys"
 SHOWN_PAIRS = 8
 ROLES: Mapping[str, Any] = {
     "stable alone": {"stable": "1"},

@@ -19,14 +19,14 @@ from pathlib import Path
 
 import orjson
 import pybase64
+from tailfuse_service.bundle import Manifest, open_bundle
+from tailfuse_service.bundle.manifest import TabularModality
+from tailfuse_service.oip.messages import SERVICE, message
+from tailfuse_service.oip.tensors import LENGTH
 
 from benchmarks.load import ServerFailed, generator_command
 from benchmarks.process import cpu_s
 from benchmarks.workloads import IMAGE, Inputs, request_of, workloads_of
-from service.bundle import Manifest, open_bundle
-from service.bundle.manifest import TabularModality
-from service.oip.messages import SERVICE, message
-from service.oip.tensors import LENGTH
 
 AT_ONCE, SECONDS, ROUNDS = 64, 4, 5
 COUNT = re.compile(r'tailfuse_requests_total\{route="([^"]+)",status="(\d+)"\} (\S+)')
@@ -168,7 +168,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         commands = commands_of(Path(folder), bundle, port, grpc_port)
         service = subprocess.Popen(
-            [sys.executable, "-m", "service", bundle, "--port", str(port), "--grpc-port", str(grpc_port)],
+            [sys.executable, "-m", "tailfuse_service", bundle, "--port", str(port), "--grpc-port", str(grpc_port)],
             stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
         )  # fmt: skip

@@ -12,9 +12,9 @@ from typing import NamedTuple, TypeVar
 
 import simplejpeg
 from PIL import Image
+from tailfuse_service.bundle import Bundle, open_bundle
 
 from benchmarks.workloads import BATCH_SIZE, IMAGE, SMALL, Workload, json_inputs, workloads_of
-from service.bundle import Bundle, open_bundle
 
 T = TypeVar("T")
 

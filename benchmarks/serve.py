@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from tailfuse_service.bundle import open_bundle
 
 from benchmarks.aims import TYPICAL, aims_of
 from benchmarks.bundle import bench_bundle
@@ -18,7 +19,6 @@ from benchmarks.servers import OURS, SERVERS
 from benchmarks.table import tables
 from benchmarks.turns import Plan, expected_of, run
 from benchmarks.workloads import workloads_of
-from service.bundle import open_bundle
 
 GRID = (1, 16, 64, 256)  # connections
 EVERYWHERE = (OURS, "mosec")  # servers that are measured at all of them; the others at TYPICAL

@@ -45,7 +45,7 @@ SERVERS = {
     # 256 connections with 32 samples each wait in the queue.
     OURS: Server(
         "tailfuse",
-        ("-m", "service", "{bundle}", "--port", "{port}", "--max-queue", "16384"),
+        ("-m", "tailfuse_service", "{bundle}", "--port", "{port}", "--max-queue", "16384"),
         {**EVERYWHERE, "batch": "/predict/batch"},
     ),
     "mosec": Server(

@@ -10,12 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tailfuse_service.bundle import Bundle
+
 from benchmarks.load import Figures, ServerFailed, put_under_load, write_requests
 from benchmarks.raw import Raw
 from benchmarks.results import Cell, Results
 from benchmarks.servers import OURS, SERVERS, Running, check_answers, running
 from benchmarks.workloads import Workload, json_inputs
-from service.bundle import Bundle
 
 WARM_UP_S = 1
 

@@ -8,9 +8,8 @@ import numpy as np
 import orjson
 import pybase64
 from PIL import Image
-
-from service.bundle import Bundle
-from service.bundle.manifest import BooleanColumn, CategoryColumn, Column, TabularModality
+from tailfuse_service.bundle import Bundle
+from tailfuse_service.bundle.manifest import BooleanColumn, CategoryColumn, Column, TabularModality
 
 IMAGE, TABULAR = "image", "clinical"  # the modalities of the bundle that is served
 SMALL, LARGE = (64, 64), (1024, 768)  # pixels

@@ -66,7 +66,7 @@ def build() -> None:
 
 def nothing_that_builds_is_inside() -> None:
     """No compiler, pip, torch or training code."""
-    modules = "torch", "pip", "setuptools", "model"
+    modules = "torch", "pip", "setuptools", "tailfuse"
     python = f"import importlib.util as u; print(*(m for m in {modules} if u.find_spec(m)))"
     shell = f'for tool in gcc cc g++ make pip pip3; do command -v $tool; done; python -c "{python}"'
     found = docker("run", "--rm", "--network", "none", "--entrypoint", "sh", "tailfuse", "-c", shell).split()

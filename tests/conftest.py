@@ -10,8 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-
-from service.bundle import (
+from tailfuse_service.bundle import (
     MANIFEST,
     OUTPUT_NAMES,
     Batch,
@@ -24,7 +23,7 @@ from service.bundle import (
     open_bundle,
     sha256,
 )
-from service.bundle.manifest import (
+from tailfuse_service.bundle.manifest import (
     BooleanColumn,
     CategoryColumn,
     ClassInfo,

@@ -9,7 +9,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from service.bundle import Bundle, Sample, answer_of, open_bundle, predictions_of
+from tailfuse_service.bundle import Bundle, Sample, answer_of, open_bundle, predictions_of
 
 MAX_BATCH_SIZE = 64  # the service's default
 

@@ -7,9 +7,9 @@ import litserve
 import orjson
 from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
+from tailfuse_service.bundle import Sample, ServiceError
 
 from benchmarks.peers.answering import MAX_BATCH_SIZE, Answer, answers_by_request, bundle_to_serve
-from service.bundle import Sample, ServiceError
 
 
 class Asked(NamedTuple):

@@ -10,9 +10,9 @@ import orjson
 from mosec import Server, Worker
 from mosec.errors import ValidationError
 from python_multipart.multipart import FormParser
+from tailfuse_service.bundle import Sample, ServiceError
 
 from benchmarks.peers.answering import MAX_BATCH_SIZE, Answer, answers_by_request, bundle_to_serve
-from service.bundle import Sample, ServiceError
 
 
 class Asked(NamedTuple):

@@ -1,9 +1,9 @@
 """The workloads of the bench, around the tiny bundle."""
 
 import pytest
+from tailfuse_service.bundle import Bundle
 
 from benchmarks.workloads import Workload, workloads_of
-from service.bundle import Bundle
 
 
 @pytest.fixture(scope="session")

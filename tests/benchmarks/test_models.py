@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from tailfuse_service.bundle import open_bundle
+
 from benchmarks.models import copy, worse
-from service.bundle import open_bundle
 
 
 def test_a_copy_is_a_bundle_of_another_version_and_takes_the_old_ones_place(

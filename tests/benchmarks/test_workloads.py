@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from tailfuse_service.app import create_app
+from tailfuse_service.bundle import Bundle
+from tailfuse_service.settings import Settings
 
 from benchmarks.peers import fastapi_app
 from benchmarks.servers import OURS, SERVERS, answers_in
 from benchmarks.turns import expected_of
 from benchmarks.workloads import Workload, request_of, workloads_of
-from service.app import create_app
-from service.bundle import Bundle
-from service.settings import Settings
 
 NAMES = ("tabular", "image", "image+tabular", "mix", "large", "multipart", "batch")
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 import pytest
+from tailfuse.cli.call import bar, shown
+from tailfuse_service.bundle import Bundle
 
-from model.cli.call import bar, shown
-from service.bundle import Bundle
 from tests.client.conftest import KEY
 from tests.client.script import ANSWER
 from tests.e2e.process import Service, environment, ran
@@ -30,7 +30,7 @@ def folder(tmp_path: Path, picture: bytes) -> Path:
 
 
 def call(*arguments: object, key: str = KEY, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = (sys.executable, "-m", "model", "call", *map(str, arguments))
+    command = (sys.executable, "-m", "tailfuse", "call", *map(str, arguments))
     return ran(*command, env=environment(TAILFUSE_KEY=key), **options)
 
 
@@ -140,7 +140,7 @@ def test_where_nobody_listens_is_told(service: Service) -> None:
 def test_without_the_client_it_says_how_to_get_it() -> None:
     script = (
         "import sys; sys.modules['tailfuse_client'] = None\n"
-        "from model.cli import main\nmain(['call', 'http://127.0.0.1:1', '-i', 'notes=a'])"
+        "from tailfuse.cli import main\nmain(['call', 'http://127.0.0.1:1', '-i', 'notes=a'])"
     )
     done = ran(sys.executable, "-c", script)
     assert done.returncode == 1

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 from tailfuse_client import Answer, AsyncClient, Client, NoAnswer, Problem
+from tailfuse_service.bundle import Bundle
 
-from service.bundle import Bundle
 from tests.client.conftest import KEY
 from tests.client.script import ANSWER, Script, reply
 from tests.e2e.process import Service

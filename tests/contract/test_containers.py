@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-
-from service.settings import Settings
+from tailfuse_service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"

@@ -31,8 +31,8 @@ print(len(names))
 @pytest.mark.parametrize(
     ("package", "blocked", "at_least"),
     [
-        ("service", "torch,model,onnx,polars,sklearn", 25),
-        ("service.bundle", "torch,model,fastapi,starlette,uvicorn,prometheus_client", 8),
+        ("tailfuse_service", "torch,tailfuse,onnx,polars,sklearn", 25),
+        ("tailfuse_service.bundle", "torch,tailfuse,fastapi,starlette,uvicorn,prometheus_client", 8),
     ],
 )
 def test_every_module_is_imported_without(package: str, blocked: str, at_least: int) -> None:
@@ -44,8 +44,8 @@ def test_every_module_is_imported_without(package: str, blocked: str, at_least: 
 
 def test_a_bundle_is_served_without_torch(tiny_bundle: object) -> None:
     script = (
-        "import sys\nsys.modules['torch'] = sys.modules['model'] = None\n"
-        "from pathlib import Path\nfrom service.bundle import open_bundle\n"
+        "import sys\nsys.modules['torch'] = sys.modules['tailfuse'] = None\n"
+        "from pathlib import Path\nfrom tailfuse_service.bundle import open_bundle\n"
         "bundle = open_bundle(Path(sys.argv[1]))\n"
         "print(len(bundle.run([bundle.sample({'notes': 'spot'})])))\n"
     )
@@ -56,6 +56,6 @@ def test_a_bundle_is_served_without_torch(tiny_bundle: object) -> None:
 
 
 def test_the_heavy_libraries_are_not_imported_with_the_service() -> None:
-    script = "import sys, service.app; print({'torch', 'onnxruntime', 'yaml'} & sys.modules.keys())"
+    script = "import sys, tailfuse_service.app; print({'torch', 'onnxruntime', 'yaml'} & sys.modules.keys())"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert result.stdout.strip() == "set()", result.stderr

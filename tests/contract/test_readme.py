@@ -4,14 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
-
-from model.spec.schema import Spec, load_spec
-from service import errors
-from service.bundle import open_bundle
-from service.errors import ServiceError
-from service.metrics import Metrics
-from service.metrics.families import FAMILIES
-from service.settings import Settings
+from tailfuse.spec.schema import Spec, load_spec
+from tailfuse_service import errors
+from tailfuse_service.bundle import open_bundle
+from tailfuse_service.errors import ServiceError
+from tailfuse_service.metrics import Metrics
+from tailfuse_service.metrics.families import FAMILIES
+from tailfuse_service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -7,8 +7,7 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-
-from service.bundle import Bundle
+from tailfuse_service.bundle import Bundle
 
 Inputs = dict[str, Any]  # a picture's bytes, or numbers by column
 

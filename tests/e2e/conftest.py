@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx2
 import pytest
+from tailfuse.quickstart.quickstart import write_quickstart
+from tailfuse_service.bundle import Bundle, open_bundle
 
-from model.quickstart.quickstart import write_quickstart
-from service.bundle import Bundle, open_bundle
 from tests.e2e.process import PATIENCE_S, Service, environment, ran, start_service
 
 
@@ -27,7 +27,7 @@ def run(quickstart: Path) -> Path:
     """The folder of a short training."""
     folder = quickstart / "run"
     done = ran(
-        sys.executable, "-m", "model", "train", str(quickstart / "spec.yaml"), "--out", str(folder),
+        sys.executable, "-m", "tailfuse", "train", str(quickstart / "spec.yaml"), "--out", str(folder),
         "--set", "training.epochs=8", "--set", "training.folds=2",
         timeout=600, env=environment(OMP_NUM_THREADS="1"),  # more would only wait for each other
     )  # fmt: skip

@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 import polars as pl
 import pytest
+from tailfuse_service.bundle import open_bundle
 
-from service.bundle import open_bundle
 from tests.e2e.asking import as_json, assert_answers
 from tests.e2e.process import PATIENCE_S, Service
 from tests.e2e.test_cli import refused, tailfuse

@@ -11,8 +11,8 @@ from typing import Any
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tailfuse_service.bundle import Bundle
 
-from service.bundle import Bundle
 from tests.e2e.asking import as_form, as_json, assert_answers
 from tests.e2e.conftest import client_of
 from tests.e2e.process import Service, until

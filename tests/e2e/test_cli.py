@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx2
 import pytest
+from tailfuse.cli import COMMANDS
+from tailfuse.spec.schema import load_spec
+from tailfuse_service.bundle import Bundle
 
-from model.cli import COMMANDS
-from model.spec.schema import load_spec
-from service.bundle import Bundle
 from tests.e2e.asking import MODALITIES, SUBSETS, as_json, assert_answers, names_of, some
 from tests.e2e.conftest import client_of
 from tests.e2e.process import Service, environment, ran

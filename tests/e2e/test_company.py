@@ -9,8 +9,8 @@ import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tailfuse_service.bundle import Bundle
 
-from service.bundle import Bundle
 from tests.e2e.asking import SUBSETS, as_json, assert_answers, assert_problem, some
 
 pytestmark = pytest.mark.e2e

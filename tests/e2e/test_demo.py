@@ -26,7 +26,7 @@ def free_port() -> int:
 @pytest.fixture
 def demo(run: Path, quickstart: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """The demo, in the folder above the quick-start's and a process group of its own, as in a terminal."""
-    command = [sys.executable, "-m", "model", "demo", "--port", str(free_port())]
+    command = [sys.executable, "-m", "tailfuse", "demo", "--port", str(free_port())]
     with (tmp_path / "demo.log").open("w") as log:
         process = subprocess.Popen(
             command, cwd=quickstart.parent, text=True, stdout=subprocess.PIPE, stderr=log,
@@ -83,7 +83,7 @@ def test_its_curl_lines_are_answered_and_nothing_is_left_behind(
 def test_a_port_in_use_is_named_before_anything_is_trained(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        done = ran(sys.executable, "-m", "model", "demo", "--port", port, cwd=tmp_path)
+        done = ran(sys.executable, "-m", "tailfuse", "demo", "--port", port, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == f"Error: port {port}: address already in use; choose another --port\n"
     assert list(tmp_path.iterdir()) == []

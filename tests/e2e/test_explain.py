@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from tailfuse_service.bundle import Bundle
 
-from service.bundle import Bundle
 from tests.e2e.asking import MODALITIES, SUBSETS, as_form, as_json, some
 from tests.e2e.process import PATIENCE_S, Service
 

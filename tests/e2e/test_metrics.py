@@ -7,8 +7,8 @@ import httpx2
 import openapi_spec_validator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tailfuse_service.bundle import Bundle
 
-from service.bundle import Bundle
 from tests.e2e.asking import as_form, as_json, some
 from tests.e2e.process import PATIENCE_S, start_service
 

@@ -16,8 +16,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 from prometheus_client.parser import text_string_to_metric_families
+from tailfuse_service.bundle import Bundle, open_bundle
 
-from service.bundle import Bundle, open_bundle
 from tests.conftest import tiny_graph, write_tiny_bundle
 from tests.e2e.asking import as_json, assert_answers
 from tests.e2e.process import PATIENCE_S, Service, start_service, until

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 
 def refused(*arguments: str, code: int) -> str:
     """The one sentence of a service that does not start."""
-    done = ran(sys.executable, "-m", "service", *arguments)
+    done = ran(sys.executable, "-m", "tailfuse_service", *arguments)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     sentence = done.stderr.strip().splitlines()
@@ -92,7 +92,7 @@ def test_a_wrong_flag(arguments: list[str], said: str) -> None:
 
 def test_a_variable_does_what_its_flag_does(bundle_folder: Path) -> None:
     done = ran(
-        sys.executable, "-m", "service", str(bundle_folder), env=environment(TAILFUSE_PORT="none")
+        sys.executable, "-m", "tailfuse_service", str(bundle_folder), env=environment(TAILFUSE_PORT="none")
     )  # fmt: skip
     assert done.returncode == 2
     assert "TAILFUSE_PORT" in done.stderr

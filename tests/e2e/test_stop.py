@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from tailfuse_service.bundle import Bundle
 
-from service.bundle import Bundle
 from tests.e2e.asking import as_json, assert_answers
 from tests.e2e.process import PATIENCE_S, Service, start_service, until
 
@@ -89,7 +89,7 @@ def test_a_stop_under_load_answers_what_was_accepted(
 GATED = """
 import time
 from pathlib import Path
-from service.bundle.runtime_onnx import OnnxRuntime
+from tailfuse_service.bundle.runtime_onnx import OnnxRuntime
 
 free = OnnxRuntime.run
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tailfuse_service.bundle import Bundle
 
-from service.bundle import Bundle
 from tests.e2e.asking import as_json, assert_answers
 from tests.e2e.process import PATIENCE_S, Service, environment, ran, start_service, until
 
@@ -205,7 +205,9 @@ def test_a_worker_that_cannot_start_again_keeps_nobody_waiting(
 
 
 def test_a_bundle_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
-    done = ran(sys.executable, "-m", "service", str(tmp_path / "none"), "--workers", "3", "--port", "0")
+    done = ran(
+        sys.executable, "-m", "tailfuse_service", str(tmp_path / "none"), "--workers", "3", "--port", "0"
+    )
     assert done.returncode == 1
     assert done.stderr == f"tailfuse: {tmp_path / 'none'}: no such bundle\n"
 
@@ -213,12 +215,14 @@ def test_a_bundle_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
 def test_a_port_in_use_is_one_sentence(start: Callable[..., Service], tiny_bundle: Path) -> None:
     """Also if those who have it would share it."""
     port = str(start().address[1])
-    done = ran(sys.executable, "-m", "service", str(tiny_bundle), "--workers", "2", "--port", port)
+    done = ran(sys.executable, "-m", "tailfuse_service", str(tiny_bundle), "--workers", "2", "--port", port)
     assert done.returncode == 1
     assert done.stderr == f"tailfuse: cannot listen on 127.0.0.1:{port}: Address already in use\n"
 
 
 def test_a_variable_sets_the_workers(tiny_bundle: Path) -> None:
-    done = ran(sys.executable, "-m", "service", str(tiny_bundle), env=environment(TAILFUSE_WORKERS="0"))
+    done = ran(
+        sys.executable, "-m", "tailfuse_service", str(tiny_bundle), env=environment(TAILFUSE_WORKERS="0")
+    )
     assert done.returncode == 2
     assert "TAILFUSE_WORKERS" in done.stderr

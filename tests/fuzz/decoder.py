@@ -11,7 +11,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["service", "python_multipart", "PIL"]):
+with atheris.instrument_imports(include=["tailfuse_service", "python_multipart", "PIL"]):
     from tests.fuzz.reading import read, seeds
 
 

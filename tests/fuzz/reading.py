@@ -7,11 +7,11 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
+from tailfuse_service.bundle import features_of
+from tailfuse_service.bundle.manifest import Channel, ImageModality, SeriesModality
+from tailfuse_service.errors import ClientError
+from tailfuse_service.parse import boundary_of, form_inputs, inputs_of, json_of
 
-from service.bundle import features_of
-from service.bundle.manifest import Channel, ImageModality, SeriesModality
-from service.errors import ClientError
-from service.parse import boundary_of, form_inputs, inputs_of, json_of
 from tests.conftest import MODALITIES
 from tests.hostile.corpus import corpus
 from tests.hostile.pictures import pictures

@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from service.bundle import Bundle
+from tailfuse_service.bundle import Bundle
+
 from tests.e2e.asking import as_json, assert_answers
 from tests.hostile.conftest import HONEST
 from tests.hostile.pictures import art, file_of

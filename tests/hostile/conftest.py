@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from tailfuse_service.bundle import Bundle
 
-from service.bundle import Bundle
 from tests.e2e.asking import as_json, assert_answers
 from tests.e2e.process import PATIENCE_S, Service, start_service
 from tests.hostile.pictures import art, file_of

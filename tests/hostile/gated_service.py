@@ -1,4 +1,4 @@
-"""`python -m service`, on a runtime that waits and fails as a test wants it.
+"""`python -m tailfuse_service`, on a runtime that waits and fails as a test wants it.
 
 Its first argument is a folder. Each run adds a line to `runs` there: how many samples it has. It waits while
 `hold-N` exists, N being that number, and raises if a sample's age is GUILTY.
@@ -10,10 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-
-from service.__main__ import command
-from service.bundle.batch import Batch, Output
-from service.bundle.runtime_onnx import OnnxRuntime
+from tailfuse_service.__main__ import command
+from tailfuse_service.bundle.batch import Batch, Output
+from tailfuse_service.bundle.runtime_onnx import OnnxRuntime
 
 GUILTY = 13.0
 MEAN, SCALE = 50.0, 10.0  # of the tiny bundle's column `age`, its first
@@ -39,4 +38,4 @@ def gated(
 
 if __name__ == "__main__":
     OnnxRuntime.run = gated(Path(sys.argv.pop(1)), OnnxRuntime.run)  # type: ignore[method-assign]
-    command(prog_name="python -m service")
+    command(prog_name="python -m tailfuse_service")

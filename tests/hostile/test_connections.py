@@ -4,8 +4,8 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from tailfuse_service.bundle import Bundle
 
-from service.bundle import Bundle
 from tests.e2e.process import Service
 from tests.hostile.asking import BODY, as_post, check, own
 from tests.hostile.wire import Wire, chunked, head, post

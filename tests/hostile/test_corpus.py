@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import httpx2
 import pytest
+from tailfuse_service.bundle import Bundle
 
-from service.bundle import Bundle
 from tests.e2e.asking import as_json, assert_answers, assert_problem
 from tests.hostile.conftest import HONEST
 from tests.hostile.corpus import corpus

@@ -11,8 +11,8 @@ from typing import Any
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tailfuse_service.bundle import Bundle
 
-from service.bundle import Bundle
 from tests.e2e.asking import as_json, assert_answers, assert_problem
 from tests.e2e.process import PATIENCE_S, Service, start_service, until
 from tests.hostile.gated_service import GUILTY

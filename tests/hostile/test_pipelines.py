@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from tailfuse_service.bundle import Bundle
 
-from service.bundle import Bundle
 from tests.e2e.asking import as_json, assert_answers
 from tests.hostile.asking import as_post, check, own
 from tests.hostile.pictures import art, file_of

@@ -9,14 +9,13 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
-
-from model.data.dataset import OnProgress, load_dataset
-from model.data.part import Dataset
-from model.network.build import build_network
-from model.network.network import Network
-from model.spec.schema import Spec, load_spec
-from model.training import checkpoint
-from model.training.train import BUNDLE, TRAINED, Hardware, Listener, train
+from tailfuse.data.dataset import OnProgress, load_dataset
+from tailfuse.data.part import Dataset
+from tailfuse.network.build import build_network
+from tailfuse.network.network import Network
+from tailfuse.spec.schema import Spec, load_spec
+from tailfuse.training import checkpoint
+from tailfuse.training.train import BUNDLE, TRAINED, Hardware, Listener, train
 
 SPEC = """\
 name: lesions

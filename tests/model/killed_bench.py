@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from model.bench import run
-from model.cli import main
+from tailfuse.bench import run
+from tailfuse.cli import main
 
 
 def interrupt(signal_name: str, after: int) -> None:

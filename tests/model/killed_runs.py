@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from model.export import bundle
-from model.spec.schema import Spec, load_spec
-from model.training import checkpoint, fit, fit_confidence, fit_fusion, loop, train
-from service.bundle import sha256
+from tailfuse.export import bundle
+from tailfuse.spec.schema import Spec, load_spec
+from tailfuse.training import checkpoint, fit, fit_confidence, fit_fusion, loop, train
+from tailfuse_service.bundle import sha256
 
 SILENT = train.Listener(lambda *_: None, lambda *_: None, lambda _: None)
 

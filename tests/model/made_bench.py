@@ -3,11 +3,10 @@
 from itertools import combinations
 
 import numpy as np
-
-from model.bench.methods import ADAPTED, CONCAT, METHODS, OURS, SPECIALIST
-from model.bench.records import Bin, Result
-from model.bench.sections.headline import SINGLE
-from model.bench.sections.weights import UNIFORM
+from tailfuse.bench.methods import ADAPTED, CONCAT, METHODS, OURS, SPECIALIST
+from tailfuse.bench.records import Bin, Result
+from tailfuse.bench.sections.headline import SINGLE
+from tailfuse.bench.sections.weights import UNIFORM
 
 SETS = {
     "cub": ("image", "text"),

@@ -8,14 +8,13 @@ import numpy as np
 import onnx
 import polars as pl
 import pytest
-
-from model.errors import ExportError, TableError, UserError
-from model.evaluation.evaluate import predict_part
-from model.evaluation.prior import Prior, reweighted
-from model.export import adapt as module
-from model.export.adapt import adapt_bundle, unlabelled_rows
-from model.export.graphs import LOG_PRIOR
-from service.bundle import MANIFEST, Manifest, open_bundle, read_manifest, sha256
+from tailfuse.errors import ExportError, TableError, UserError
+from tailfuse.evaluation.evaluate import predict_part
+from tailfuse.evaluation.prior import Prior, reweighted
+from tailfuse.export import adapt as module
+from tailfuse.export.adapt import adapt_bundle, unlabelled_rows
+from tailfuse.export.graphs import LOG_PRIOR
+from tailfuse_service.bundle import MANIFEST, Manifest, open_bundle, read_manifest, sha256
 
 RUNTIMES = ("onnx", "torchscript")
 SHARES = np.array([0.7, 0.2, 0.1])

@@ -4,12 +4,11 @@ import copy
 
 import pytest
 import torch
+from tailfuse.network.baselines.fused import Baseline
+from tailfuse.network.baselines.late import Late
+from tailfuse.network.long_tail import experts
+from tailfuse.training.average import Average
 from torch import nn
-
-from model.network.baselines.fused import Baseline
-from model.network.baselines.late import Late
-from model.network.long_tail import experts
-from model.training.average import Average
 
 
 def network() -> Baseline:
@@ -56,7 +55,7 @@ def test_what_does_not_learn_is_left_alone_and_the_average_never_learns() -> Non
 
 @pytest.mark.parametrize("p", [0.0, 0.2, 0.9])
 def test_dropout_keeps_the_mean_and_its_share(p: float) -> None:
-    from model.network.dropout import Dropout
+    from tailfuse.network.dropout import Dropout
 
     torch.manual_seed(0)
     values, dropout = torch.ones(200, 500), Dropout(p)

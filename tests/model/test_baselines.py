@@ -5,23 +5,22 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from tailfuse.errors import SpecError
+from tailfuse.evaluation.evaluate import subsets
+from tailfuse.export.graphs import TOLERANCE, example_of
+from tailfuse.network.baselines import FUSIONS
+from tailfuse.network.baselines.concat import Concat
+from tailfuse.network.baselines.dynamics import Dynamics
+from tailfuse.network.baselines.late import Late
+from tailfuse.network.baselines.single import Single
+from tailfuse.network.baselines.tensor import TensorFusion, outer_product, projected_width
+from tailfuse.network.experts import aggregate
+from tailfuse.network.head import votes_of
+from tailfuse.network.joint import JointBranch
+from tailfuse.network.long_tail import long_tail
+from tailfuse.spec.schema import Fusion
+from tailfuse_service.bundle import open_bundle, read_manifest
 from torch import Tensor
-
-from model.errors import SpecError
-from model.evaluation.evaluate import subsets
-from model.export.graphs import TOLERANCE, example_of
-from model.network.baselines import FUSIONS
-from model.network.baselines.concat import Concat
-from model.network.baselines.dynamics import Dynamics
-from model.network.baselines.late import Late
-from model.network.baselines.single import Single
-from model.network.baselines.tensor import TensorFusion, outer_product, projected_width
-from model.network.experts import aggregate
-from model.network.head import votes_of
-from model.network.joint import JointBranch
-from model.network.long_tail import long_tail
-from model.spec.schema import Fusion
-from service.bundle import open_bundle, read_manifest
 
 B, M, W, C = 6, 3, 8, 4
 COUNTS = torch.tensor([40.0, 20.0, 10.0, 5.0])

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-
-from model.bench.columns import columns, fit_columns
-from model.bench.methods import LOGISTIC, TREES
-from model.data.part import Dataset, Part
-from service.bundle.manifest import ClassInfo
+from tailfuse.bench.columns import columns, fit_columns
+from tailfuse.bench.methods import LOGISTIC, TREES
+from tailfuse.data.part import Dataset, Part
+from tailfuse_service.bundle.manifest import ClassInfo
 
 SIZES = (80, 40, 20)
 

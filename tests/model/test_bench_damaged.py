@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-
-from model.bench.damaged import LEVELS, NOISE_ADDED, damaged_parts
-from model.bench.shift import shifted
-from model.data.part import Part
+from tailfuse.bench.damaged import LEVELS, NOISE_ADDED, damaged_parts
+from tailfuse.bench.shift import shifted
+from tailfuse.data.part import Part
 
 N = 200
 

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from model.bench.pool import run_all
+from tailfuse.bench.pool import run_all
 
 
 def outcomes(work, tasks: list, jobs: int) -> dict:

@@ -11,16 +11,16 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
+from tailfuse.bench.methods import ADAPTED, CONCAT, METHODS, OURS, SPECIALIST
+from tailfuse.bench.records import RELIABILITY, RESULTS, Bin, Result, write_tables
+from tailfuse.bench.report import SECTIONS, sections_of, write_report
+from tailfuse.bench.scores import BASELINE_GROUPS, read_scores
+from tailfuse.bench.sections.calibration import bins_noise, pooled
+from tailfuse.bench.sections.headline import SINGLE
+from tailfuse.bench.sections.section import Aim, Section
+from tailfuse.bench.sections.weights import UNIFORM
+from tailfuse.errors import RunError
 
-from model.bench.methods import ADAPTED, CONCAT, METHODS, OURS, SPECIALIST
-from model.bench.records import RELIABILITY, RESULTS, Bin, Result, write_tables
-from model.bench.report import SECTIONS, sections_of, write_report
-from model.bench.scores import BASELINE_GROUPS, read_scores
-from model.bench.sections.calibration import bins_noise, pooled
-from model.bench.sections.headline import SINGLE
-from model.bench.sections.section import Aim, Section
-from model.bench.sections.weights import UNIFORM
-from model.errors import RunError
 from tests.model.made_bench import SETS, bench
 
 WHOLE = bench()

@@ -10,17 +10,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-
-from model.bench.cell import measured
-from model.bench.choice import QUICK_METHODS, chosen_methods, chosen_sets
-from model.bench.digits import write_digits
-from model.bench.methods import ADAPTED, CONCAT, FITTED, LOGISTIC, METHODS, OURS, SPECIALIST, TREES
-from model.bench.records import Bin, Result
-from model.bench.run import left_to_do, merge, plan, trained_together
-from model.bench.sets import DIGITS, SETS
-from model.bench.tasks import Cell, Record, Task, read_record
-from model.cli import main
-from model.errors import SpecError, UserError
+from tailfuse.bench.cell import measured
+from tailfuse.bench.choice import QUICK_METHODS, chosen_methods, chosen_sets
+from tailfuse.bench.digits import write_digits
+from tailfuse.bench.methods import ADAPTED, CONCAT, FITTED, LOGISTIC, METHODS, OURS, SPECIALIST, TREES
+from tailfuse.bench.records import Bin, Result
+from tailfuse.bench.run import left_to_do, merge, plan, trained_together
+from tailfuse.bench.sets import DIGITS, SETS
+from tailfuse.bench.tasks import Cell, Record, Task, read_record
+from tailfuse.cli import main
+from tailfuse.errors import SpecError, UserError
 
 DRIVER = Path(__file__).with_name("killed_bench.py")
 WHOLE = "image+fourier+shape"
@@ -33,7 +32,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def bench(out: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return command(sys.executable, "-m", "model", "bench", "--out", str(out), *options)
+    return command(sys.executable, "-m", "tailfuse", "bench", "--out", str(out), *options)
 
 
 def table(out: Path, name: str = "results.csv") -> list[dict[str, str]]:

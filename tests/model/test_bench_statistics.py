@@ -1,8 +1,7 @@
 """Paired tests, Holm's correction and the signed-rank test, against numbers worked out by hand."""
 
 import pytest
-
-from model.bench.statistics import (
+from tailfuse.bench.statistics import (
     Comparison,
     compared,
     holm,

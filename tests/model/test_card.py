@@ -5,12 +5,11 @@ import re
 
 import numpy as np
 import pytest
-
-from model.data.part import Part
-from model.evaluation.card import model_card
-from model.evaluation.evaluate import Evaluation, evaluate
-from service.bundle import Batch, Output
-from service.bundle.manifest import (
+from tailfuse.data.part import Part
+from tailfuse.evaluation.card import model_card
+from tailfuse.evaluation.evaluate import Evaluation, evaluate
+from tailfuse_service.bundle import Batch, Output
+from tailfuse_service.bundle.manifest import (
     BooleanColumn,
     CategoryColumn,
     ClassInfo,

@@ -3,9 +3,8 @@
 import numpy as np
 import polars as pl
 import pytest
-
-from model.data.classes import class_codes, class_infos, in_order, labels_of, shots_of
-from model.errors import TableError
+from tailfuse.data.classes import class_codes, class_infos, in_order, labels_of, shots_of
+from tailfuse.errors import TableError
 
 
 @pytest.mark.parametrize(

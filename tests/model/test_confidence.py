@@ -4,9 +4,8 @@ from math import asinh, log
 
 import pytest
 import torch
+from tailfuse.network.confidence import FAR, N_STATISTICS, PER_DEVIATION, REAL, ConfidenceNetwork, statistics
 from torch import Tensor
-
-from model.network.confidence import FAR, N_STATISTICS, PER_DEVIATION, REAL, ConfidenceNetwork, statistics
 
 # Experts with 4/5, 1/5 and 1/2, 1/2 say 2/3, 1/3 together.
 LOGITS = torch.tensor([[[0.8, 0.2], [0.5, 0.5]]]).log()

@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-
-from model.training.augment import augment
-from model.training.damage import damage
-from service.bundle.manifest import (
+from tailfuse.training.augment import augment
+from tailfuse.training.damage import damage
+from tailfuse_service.bundle.manifest import (
     BooleanColumn,
     Channel,
     ImageModality,

@@ -7,9 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
-
-from model.data.dataset import part_of
-from model.errors import TableError
+from tailfuse.data.dataset import part_of
+from tailfuse.errors import TableError
 
 
 @pytest.mark.parametrize("table", ["table.csv", "table.parquet"])

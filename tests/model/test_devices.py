@@ -5,9 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from model.training.state import read_log
-from service.bundle import read_manifest, sha256
+from tailfuse.training.state import read_log
+from tailfuse_service.bundle import read_manifest, sha256
 
 pytestmark = pytest.mark.e2e
 
@@ -27,7 +26,17 @@ training: {epochs: 8, batch_size: 6, folds: 2}
 
 def tailfuse(*arguments: str) -> subprocess.CompletedProcess[str]:
     """`tailfuse train` on two processes, from the console."""
-    command = [sys.executable, "-m", "model", "train", *arguments, "--accelerator", "cpu", "--devices", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "tailfuse",
+        "train",
+        *arguments,
+        "--accelerator",
+        "cpu",
+        "--devices",
+        "2",
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 

@@ -6,14 +6,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor, nn
-
-from model.errors import SpecError
-from model.network.build import build_network
-from model.network.encoders import build_encoder, encoder_names
-from model.network.ragged import FARTHEST, encode, view_width
-from model.spec.schema import load_spec
-from service.bundle.manifest import (
+from tailfuse.errors import SpecError
+from tailfuse.network.build import build_network
+from tailfuse.network.encoders import build_encoder, encoder_names
+from tailfuse.network.ragged import FARTHEST, encode, view_width
+from tailfuse.spec.schema import load_spec
+from tailfuse_service.bundle.manifest import (
     BooleanColumn,
     Channel,
     ImageModality,
@@ -22,6 +20,7 @@ from service.bundle.manifest import (
     TabularModality,
     TextModality,
 )
+from torch import Tensor, nn
 
 WIDTH = 12
 

@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 from rich.console import Console
-
-from model.data.part import Part
-from model.evaluation.evaluate import (
+from tailfuse.data.part import Part
+from tailfuse.evaluation.evaluate import (
     AS_GIVEN,
     Evaluation,
     evaluate,
@@ -17,8 +16,8 @@ from model.evaluation.evaluate import (
     subset_table,
     subsets,
 )
-from service.bundle import Batch, Output
-from service.bundle.manifest import ClassInfo
+from tailfuse_service.bundle import Batch, Output
+from tailfuse_service.bundle.manifest import ClassInfo
 
 CLASSES = (
     ClassInfo(name="six", train_count=90, shot="many"),

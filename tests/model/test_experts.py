@@ -5,11 +5,10 @@ from typing import get_args
 
 import pytest
 import torch
-
-from model.network.experts import adjustments, aggregate
-from model.network.head import Head
-from model.network.long_tail import BASELINES, LongTail, experts, long_tail
-from model.spec.schema import Loss
+from tailfuse.network.experts import adjustments, aggregate
+from tailfuse.network.head import Head
+from tailfuse.network.long_tail import BASELINES, LongTail, experts, long_tail
+from tailfuse.spec.schema import Loss
 
 COUNTS = torch.tensor([30, 10])
 PRIOR = COUNTS / 40

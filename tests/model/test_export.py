@@ -9,19 +9,26 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
-
-from model.data.part import Dataset, Part
-from model.errors import ExportError
-from model.export import bundle as module
-from model.export import graphs as export
-from model.export.bundle import first_manifest, write_bundle
-from model.export.graphs import TOLERANCE, check_parity, eager, example_of, export_graphs, mixed
-from model.network.build import build_network
-from model.network.confidence import PER_DEVIATION
-from model.network.network import Network
-from model.spec.schema import Spec, load_spec
-from model.training.held_out import fit_generative
-from service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Output, open_bundle, open_graph, read_manifest
+from tailfuse.data.part import Dataset, Part
+from tailfuse.errors import ExportError
+from tailfuse.export import bundle as module
+from tailfuse.export import graphs as export
+from tailfuse.export.bundle import first_manifest, write_bundle
+from tailfuse.export.graphs import TOLERANCE, check_parity, eager, example_of, export_graphs, mixed
+from tailfuse.network.build import build_network
+from tailfuse.network.confidence import PER_DEVIATION
+from tailfuse.network.network import Network
+from tailfuse.spec.schema import Spec, load_spec
+from tailfuse.training.held_out import fit_generative
+from tailfuse_service.bundle import (
+    GRAPHS,
+    OUTPUT_NAMES,
+    Batch,
+    Output,
+    open_bundle,
+    open_graph,
+    read_manifest,
+)
 
 RUNTIMES = ("onnx", "torchscript")
 

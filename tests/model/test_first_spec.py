@@ -7,12 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
-
-from model.data.dataset import load_dataset
-from model.data.first_spec import first_spec
-from model.data.part import Dataset
-from model.errors import TableError
-from model.spec.schema import Spec, SplitSpec, load_spec
+from tailfuse.data.dataset import load_dataset
+from tailfuse.data.first_spec import first_spec
+from tailfuse.data.part import Dataset
+from tailfuse.errors import TableError
+from tailfuse.spec.schema import Spec, SplitSpec, load_spec
 
 
 def init(folder: Path, columns: dict, name: str = "table.parquet") -> tuple[str, Spec, Dataset]:

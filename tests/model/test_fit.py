@@ -8,11 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
-
-from model.data.fit import fit_modality
-from model.errors import TableError
-from model.spec.schema import ImageSpec, TabularSpec, TextSpec
-from service.bundle.manifest import BooleanColumn, CategoryColumn, NumberColumn, TextModality
+from tailfuse.data.fit import fit_modality
+from tailfuse.errors import TableError
+from tailfuse.spec.schema import ImageSpec, TabularSpec, TextSpec
+from tailfuse_service.bundle.manifest import BooleanColumn, CategoryColumn, NumberColumn, TextModality
 
 
 def fit_columns(data: dict, rows: list[int] | None = None, **spec):

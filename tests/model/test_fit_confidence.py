@@ -9,22 +9,21 @@ import pytest
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from tailfuse.data.dataset import load_dataset
+from tailfuse.data.part import Dataset, Part
+from tailfuse.evaluation.evaluate import predict_part
+from tailfuse.export.graphs import eager
+from tailfuse.network.confidence import N_STATISTICS, ConfidenceNetwork
+from tailfuse.network.fusion import Vote
+from tailfuse.network.network import Network, Seen
+from tailfuse.quickstart.quickstart import write_quickstart
+from tailfuse.spec.schema import Spec, load_spec
+from tailfuse.training.damage import damage
+from tailfuse.training.fit import Stages, fit_held_out, train_stages
+from tailfuse.training.fit_confidence import fit_confidence, fit_doubts, fit_vote
+from tailfuse.training.held_out import Evidence, HeldOut, balanced, look, own_class
+from tailfuse_service.bundle import Output
 from torch import Tensor
-
-from model.data.dataset import load_dataset
-from model.data.part import Dataset, Part
-from model.evaluation.evaluate import predict_part
-from model.export.graphs import eager
-from model.network.confidence import N_STATISTICS, ConfidenceNetwork
-from model.network.fusion import Vote
-from model.network.network import Network, Seen
-from model.quickstart.quickstart import write_quickstart
-from model.spec.schema import Spec, load_spec
-from model.training.damage import damage
-from model.training.fit import Stages, fit_held_out, train_stages
-from model.training.fit_confidence import fit_confidence, fit_doubts, fit_vote
-from model.training.held_out import Evidence, HeldOut, balanced, look, own_class
-from service.bundle import Output
 
 CPU = torch.device("cpu")
 

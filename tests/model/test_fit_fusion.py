@@ -6,13 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from model.network.fusion import Fusion
-from model.network.network import Network
-from model.network.tensors import tensors_of
-from model.training.fit_confidence import fit_confidence
-from model.training.fit_fusion import SUBSETS, WHOLE, Answers, answers, fit_fusion, joint_of, thin, thinned
-from model.training.held_out import HeldOut, own_class
+from tailfuse.network.fusion import Fusion
+from tailfuse.network.network import Network
+from tailfuse.network.tensors import tensors_of
+from tailfuse.training.fit_confidence import fit_confidence
+from tailfuse.training.fit_fusion import SUBSETS, WHOLE, Answers, answers, fit_fusion, joint_of, thin, thinned
+from tailfuse.training.held_out import HeldOut, own_class
 
 CPU = torch.device("cpu")
 

@@ -7,17 +7,16 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-
-from model.data.dataset import load_dataset
-from model.evaluation.evaluate import predict_part
-from model.export.graphs import eager
-from model.network.build import build_network
-from model.network.frozen import with_features
-from model.spec.schema import Spec, load_spec
-from model.training import fit as module
-from model.training import train as training
-from model.training.fit import fit, fit_held_out, train_stages
-from model.training.train import TRAINED, Hardware, Listener, train
+from tailfuse.data.dataset import load_dataset
+from tailfuse.evaluation.evaluate import predict_part
+from tailfuse.export.graphs import eager
+from tailfuse.network.build import build_network
+from tailfuse.network.frozen import with_features
+from tailfuse.spec.schema import Spec, load_spec
+from tailfuse.training import fit as module
+from tailfuse.training import train as training
+from tailfuse.training.fit import fit, fit_held_out, train_stages
+from tailfuse.training.train import TRAINED, Hardware, Listener, train
 
 QUICK = ("training.epochs=3", "network.width=8", "training.folds=2")
 SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)
@@ -61,7 +60,7 @@ def test_nothing_is_written(leaves, monkeypatch) -> None:
     def refuse(*_) -> None:
         raise AssertionError("a checkpoint")
 
-    monkeypatch.setattr("model.training.checkpoint.replace", refuse)
+    monkeypatch.setattr("tailfuse.training.checkpoint.replace", refuse)
     heard = []
     spec, dataset = leaves()
     fit(spec, dataset, on_epoch=lambda stage, epoch, n_stages: heard.append((stage.name, n_stages)))

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from model.data.folds import fold_of_rows, folds
-from model.spec.schema import load_spec
+from tailfuse.data.folds import fold_of_rows, folds
+from tailfuse.spec.schema import load_spec
 
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), min_size=1, max_size=60)
 

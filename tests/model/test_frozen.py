@@ -8,15 +8,14 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from tailfuse.errors import SpecError
+from tailfuse.network.build import build_network
+from tailfuse.network.encoders import build_encoder
+from tailfuse.network.encoders.pretrained import Backbone, Pretrained
+from tailfuse.network.frozen import backbone_features, with_features
+from tailfuse.spec.schema import load_spec
+from tailfuse_service.bundle.manifest import ImageModality
 from torch import Tensor, nn
-
-from model.errors import SpecError
-from model.network.build import build_network
-from model.network.encoders import build_encoder
-from model.network.encoders.pretrained import Backbone, Pretrained
-from model.network.frozen import backbone_features, with_features
-from model.spec.schema import load_spec
-from service.bundle.manifest import ImageModality
 
 TRAINED = ("none", "last", "all")
 MODALITY = ImageModality(column="p", height=12, width=16, channels=3)

@@ -7,9 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tailfuse.network.fusion import MOST_WITH_SUBSETS, Fusion, Trust, Vote, disagreement, modulation
 from torch import Tensor
-
-from model.network.fusion import MOST_WITH_SUBSETS, Fusion, Trust, Vote, disagreement, modulation
 
 
 def fusion_of(

@@ -5,9 +5,8 @@ import copy
 import numpy as np
 import pytest
 import torch
+from tailfuse.network.generative import Generative
 from torch import Tensor
-
-from model.network.generative import Generative
 
 
 def rows_of(counts: list[int], n_numbers: int = 12, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:

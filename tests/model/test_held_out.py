@@ -5,15 +5,14 @@ import copy
 import numpy as np
 import pytest
 import torch
-
-from model.data.part import Part
-from model.network.encoders.mlp import Mlp
-from model.network.encoders.small_cnn import SmallCnn
-from model.network.generative import Generative
-from model.network.long_tail import experts
-from model.network.network import Network
-from model.training import held_out as module
-from model.training.held_out import (
+from tailfuse.data.part import Part
+from tailfuse.network.encoders.mlp import Mlp
+from tailfuse.network.encoders.small_cnn import SmallCnn
+from tailfuse.network.generative import Generative
+from tailfuse.network.long_tail import experts
+from tailfuse.network.network import Network
+from tailfuse.training import held_out as module
+from tailfuse.training.held_out import (
     DAMAGED_COPIES,
     HeldOut,
     balanced,
@@ -24,7 +23,7 @@ from model.training.held_out import (
     own_class,
     some_of,
 )
-from service.bundle.manifest import BooleanColumn, ImageModality, TabularModality
+from tailfuse_service.bundle.manifest import BooleanColumn, ImageModality, TabularModality
 
 CPU = torch.device("cpu")
 TWO_NUMBERS = TabularModality(columns=(BooleanColumn(name="a"), BooleanColumn(name="b")), width=2)

@@ -6,12 +6,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 from click.testing import CliRunner
-
-from model.cli import main
-from model.data.labelled import labelled_part, text_columns
-from model.errors import TableError
-from service.bundle import read_manifest
-from service.bundle.manifest import CategoryColumn, ClassInfo, Manifest
+from tailfuse.cli import main
+from tailfuse.data.labelled import labelled_part, text_columns
+from tailfuse.errors import TableError
+from tailfuse_service.bundle import read_manifest
+from tailfuse_service.bundle.manifest import CategoryColumn, ClassInfo, Manifest
 
 
 @pytest.fixture(scope="module")

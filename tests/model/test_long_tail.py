@@ -5,11 +5,10 @@ from math import exp, log
 import pytest
 import torch
 import torch.nn.functional as F
+from tailfuse.errors import SpecError
+from tailfuse.network.experts import adjustments
+from tailfuse.network.long_tail import BASELINES, LongTail, long_tail
 from torch import Tensor
-
-from model.errors import SpecError
-from model.network.experts import adjustments
-from model.network.long_tail import BASELINES, LongTail, long_tail
 
 NAMES = ["experts", *BASELINES]
 TAUS = (0.0, 1.0, 2.0)

@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from tailfuse.errors import RunError
+from tailfuse.network.build import build_network
+from tailfuse.network.network import Answer
+from tailfuse.spec.schema import TrainingSpec
+from tailfuse.training import checkpoint, loop
+from tailfuse.training.loop import Stage, best_epochs, fit_network, generator_of, learning_rate
+from tailfuse.training.state import Epoch
+from tailfuse.training.validate import validate
 from torch import nn
-
-from model.errors import RunError
-from model.network.build import build_network
-from model.network.network import Answer
-from model.spec.schema import TrainingSpec
-from model.training import checkpoint, loop
-from model.training.loop import Stage, best_epochs, fit_network, generator_of, learning_rate
-from model.training.state import Epoch
-from model.training.validate import validate
 
 
 def test_the_rate_warms_up_and_falls_to_nearly_nothing() -> None:
@@ -99,7 +98,7 @@ def fit(lesions, tmp_path, monkeypatch):
 
 
 def load(lesions):
-    from model.spec.schema import load_spec
+    from tailfuse.spec.schema import load_spec
 
     return load_spec(lesions.write(), ["network.width=8", "training.epochs=6", "training.batch_size=5"])
 

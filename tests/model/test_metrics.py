@@ -4,8 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-
-from model.evaluation.metrics import (
+from tailfuse.evaluation.metrics import (
     auroc,
     confusion,
     ece,

@@ -9,17 +9,16 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-
-from model.data.part import Part
-from model.export.graphs import TOLERANCE, check_parity, eager, export_graphs, mixed
-from model.network.encoders import build_encoder
-from model.network.long_tail import experts
-from model.network.network import Network
-from model.training.fit_confidence import fit_confidence
-from model.training.fit_fusion import fit_fusion
-from model.training.held_out import HeldOut, fit_generative
-from service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Manifest, Output, open_graph
-from service.bundle.manifest import (
+from tailfuse.data.part import Part
+from tailfuse.export.graphs import TOLERANCE, check_parity, eager, export_graphs, mixed
+from tailfuse.network.encoders import build_encoder
+from tailfuse.network.long_tail import experts
+from tailfuse.network.network import Network
+from tailfuse.training.fit_confidence import fit_confidence
+from tailfuse.training.fit_fusion import fit_fusion
+from tailfuse.training.held_out import HeldOut, fit_generative
+from tailfuse_service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Manifest, Output, open_graph
+from tailfuse_service.bundle.manifest import (
     BooleanColumn,
     Channel,
     ClassInfo,

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-
-from model.data import pictures as module
-from model.errors import TableError
-from service.bundle.features.image import ImageFeatures
+from tailfuse.data import pictures as module
+from tailfuse.errors import TableError
+from tailfuse_service.bundle.features.image import ImageFeatures
 
 
 @pytest.fixture(autouse=True)

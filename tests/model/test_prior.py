@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-
-from model.evaluation.metrics import nll
-from model.evaluation.prior import (
+from tailfuse.evaluation.metrics import nll
+from tailfuse.evaluation.prior import (
     Prior,
     direction,
     estimate_prior,
@@ -145,7 +144,7 @@ def digits_before_and_after(seed: int) -> dict[str, tuple[float, float, float]]:
     Moments of the quick-start's digits and a class-balanced logistic regression; training and validation at
     an imbalance ratio of 50.
     """
-    with (files("model.quickstart") / "mfeat.npz").open("rb") as file, np.load(file) as arrays:
+    with (files("tailfuse.quickstart") / "mfeat.npz").open("rb") as file, np.load(file) as arrays:
         digits, values = arrays["y"].astype(np.int64), np.hstack([arrays["zer"], arrays["mor"]])
     random = np.random.default_rng(seed)
     order = random.permutation(10)

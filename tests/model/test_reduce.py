@@ -10,17 +10,16 @@ import onnx
 import pytest
 from click.testing import CliRunner
 from onnx import TensorProto
-
-from model.cli import main
-from model.data.part import Part
-from model.errors import UserError
-from model.export import reduce as module
-from model.export.adapt import adapt_bundle, unlabelled_rows
-from model.export.graphs import LOG_PRIOR, example_of, mixed
-from model.export.precision import encoder_weights
-from model.export.reduce import Comparison, reduce_bundle
-from service.bundle import BundleError, Manifest, open_bundle, read_manifest
-from service.bundle.manifest import TabularModality
+from tailfuse.cli import main
+from tailfuse.data.part import Part
+from tailfuse.errors import UserError
+from tailfuse.export import reduce as module
+from tailfuse.export.adapt import adapt_bundle, unlabelled_rows
+from tailfuse.export.graphs import LOG_PRIOR, example_of, mixed
+from tailfuse.export.precision import encoder_weights
+from tailfuse.export.reduce import Comparison, reduce_bundle
+from tailfuse_service.bundle import BundleError, Manifest, open_bundle, read_manifest
+from tailfuse_service.bundle.manifest import TabularModality
 
 PRECISIONS = ("float16", "int8")
 

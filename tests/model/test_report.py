@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from model.data.part import Part
-from model.evaluation.evaluate import Evaluation, evaluate
-from model.evaluation.report import curve, line_charts, report_html, ticks, write_report
-from service.bundle import Batch, Output
-from service.bundle.manifest import (
+from tailfuse.data.part import Part
+from tailfuse.evaluation.evaluate import Evaluation, evaluate
+from tailfuse.evaluation.report import curve, line_charts, report_html, ticks, write_report
+from tailfuse_service.bundle import Batch, Output
+from tailfuse_service.bundle.manifest import (
     ClassInfo,
     ImageModality,
     Manifest,

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from service.bundle import read_manifest, sha256
+from tailfuse_service.bundle import read_manifest, sha256
 
 DRIVER = Path(__file__).with_name("killed_runs.py")
 SPEC = """\
@@ -38,7 +37,7 @@ def killed(spec: Path):
     """What became of the runs of killed_runs.py; another process trains beside it."""
     command = [sys.executable, str(DRIVER), str(spec.parent), str(spec)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment("1")) as process:
-        other = [sys.executable, "-m", "model", "train", str(spec), "--out", str(spec.parent / "other")]
+        other = [sys.executable, "-m", "tailfuse", "train", str(spec), "--out", str(spec.parent / "other")]
         subprocess.run(other, check=True, capture_output=True, timeout=300, env=environment("2"))
         said, _ = process.communicate(timeout=300)
     assert process.returncode == 0

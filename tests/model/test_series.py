@@ -11,20 +11,19 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
-
-from model.cli.inputs import parse_inputs
-from model.cli.predict import predict_sample, predict_table
-from model.data.dataset import load_dataset
-from model.data.fit_series import moments
-from model.data.part import Dataset, Part
-from model.errors import TableError
-from model.evaluation.evaluate import predict_part
-from model.export.graphs import TOLERANCE, eager, example_of
-from model.spec.schema import SeriesSpec, load_spec
-from model.training.damage import damage
-from service.app import create_app
-from service.bundle import GRAPHS, OUTPUT_NAMES, open_bundle, open_graph, read_manifest
-from service.settings import Settings
+from tailfuse.cli.inputs import parse_inputs
+from tailfuse.cli.predict import predict_sample, predict_table
+from tailfuse.data.dataset import load_dataset
+from tailfuse.data.fit_series import moments
+from tailfuse.data.part import Dataset, Part
+from tailfuse.errors import TableError
+from tailfuse.evaluation.evaluate import predict_part
+from tailfuse.export.graphs import TOLERANCE, eager, example_of
+from tailfuse.spec.schema import SeriesSpec, load_spec
+from tailfuse.training.damage import damage
+from tailfuse_service.app import create_app
+from tailfuse_service.bundle import GRAPHS, OUTPUT_NAMES, open_bundle, open_graph, read_manifest
+from tailfuse_service.settings import Settings
 
 TRACES = [np.array([[i, 10.0 - i], [i + 1.0, 4.0], [2.0 * i, i]])[: 1 + i % 3] for i in range(12)]
 

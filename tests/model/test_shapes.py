@@ -4,9 +4,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-
-from model.export.shapes import say_shapes
-from service.bundle import GRAPHS
+from tailfuse.export.shapes import say_shapes
+from tailfuse_service.bundle import GRAPHS
 
 
 def reductions(graph: ir.Graph) -> list[ir.Node]:

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
-from model.data.part import Part
-from model.errors import SpecError
-from model.training.smote import oversampled
+from tailfuse.data.part import Part
+from tailfuse.errors import SpecError
+from tailfuse.training.smote import oversampled
 
 LABELS = np.repeat([0, 1, 2], [9, 4, 2])
 

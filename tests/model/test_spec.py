@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-
-from model.errors import SpecError
-from model.spec.schema import ImageSpec, SeriesSpec, Spec, SplitSpec, TabularSpec, TextSpec, load_spec
+from tailfuse.errors import SpecError
+from tailfuse.spec.schema import ImageSpec, SeriesSpec, Spec, SplitSpec, TabularSpec, TextSpec, load_spec
 
 SPEC = """\
 name: skin-lesions

@@ -8,10 +8,9 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from model.data.split import Split, split_rows
-from model.errors import TableError
-from model.spec.schema import SplitSpec
+from tailfuse.data.split import Split, split_rows
+from tailfuse.errors import TableError
+from tailfuse.spec.schema import SplitSpec
 
 LABELS = ["a"] * 100 + ["b"] * 30 + ["c"] * 4 + ["d"] * 2
 

@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-
-from model.data.raw import raw_values
-from model.data.table import columns_of, read_table, typed
-from model.errors import TableError
-from service.bundle.manifest import (
+from tailfuse.data.raw import raw_values
+from tailfuse.data.table import columns_of, read_table, typed
+from tailfuse.errors import TableError
+from tailfuse_service.bundle.manifest import (
     BooleanColumn,
     CategoryColumn,
     ImageModality,

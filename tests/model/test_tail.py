@@ -3,9 +3,8 @@
 import numpy as np
 import polars as pl
 import pytest
-
-from model.data.split import Split
-from model.data.tail import thin, thinned
+from tailfuse.data.split import Split
+from tailfuse.data.tail import thin, thinned
 
 # 5 classes: 100, 100, 120, 140 and 100 training rows; 20 of each to validate, but 12 of e; 30 to test.
 TRAIN, VAL, TEST = (100, 100, 120, 140, 100), (20, 20, 20, 20, 12), (30,) * 5

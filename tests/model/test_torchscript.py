@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from service.bundle import GRAPHS, BundleError, Manifest, open_graph, read_manifest
-from service.bundle.runtime_torchscript import check_device, move_constants
+from tailfuse_service.bundle import GRAPHS, BundleError, Manifest, open_graph, read_manifest
+from tailfuse_service.bundle.runtime_torchscript import check_device, move_constants
 
 
 @pytest.fixture

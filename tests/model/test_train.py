@@ -8,16 +8,15 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-
-from model.data.part import Part
-from model.errors import RunError, SpecError, TableError
-from model.evaluation.evaluate import predict_part
-from model.export.graphs import eager
-from model.spec.schema import load_spec
-from model.training import fit as fitting
-from model.training import train as module
-from model.training.state import read_log
-from model.training.train import RUN, TRAINED, Hardware, Listener, differing, export_run, train
+from tailfuse.data.part import Part
+from tailfuse.errors import RunError, SpecError, TableError
+from tailfuse.evaluation.evaluate import predict_part
+from tailfuse.export.graphs import eager
+from tailfuse.spec.schema import load_spec
+from tailfuse.training import fit as fitting
+from tailfuse.training import train as module
+from tailfuse.training.state import read_log
+from tailfuse.training.train import RUN, TRAINED, Hardware, Listener, differing, export_run, train
 
 QUICK = ("training.epochs=3", "network.width=8", "training.folds=2")
 SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)

@@ -9,10 +9,9 @@ import polars as pl
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
-
-from service.app import create_app
-from service.bundle import Bundle, open_bundle
-from service.settings import Settings
+from tailfuse_service.app import create_app
+from tailfuse_service.bundle import Bundle, open_bundle
+from tailfuse_service.settings import Settings
 
 SPEC = """\
 name: coins

@@ -5,13 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from tailfuse.data.part import Part
+from tailfuse.network.baselines.fused import Baseline, Fused, equal_weights
+from tailfuse.network.baselines.single import Single
+from tailfuse.network.long_tail import long_tail
+from tailfuse.training.validate import class_weights, fit_temperature, judged, rank_modalities, validate
 from torch import Tensor, nn
-
-from model.data.part import Part
-from model.network.baselines.fused import Baseline, Fused, equal_weights
-from model.network.baselines.single import Single
-from model.network.long_tail import long_tail
-from model.training.validate import class_weights, fit_temperature, judged, rank_modalities, validate
 
 CPU = torch.device("cpu")
 TAIL = long_tail("cross_entropy", torch.tensor([1.0, 1.0]), ())

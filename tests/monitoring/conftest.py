@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tailfuse_service.bundle import MANIFEST
 
-from service.bundle import MANIFEST
 from tests.e2e.asking import Inputs
 from tests.e2e.conftest import bundle_folder, quickstart, raw_values, run, start
 from tests.monitoring.prometheus import Prometheus, start_prometheus

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tailfuse.quickstart.quickstart import write_quickstart
 
-from model.quickstart.quickstart import write_quickstart
 from monitoring.dashboards.__main__ import FOLDER
 from monitoring.pictures.answers import Answer
 from monitoring.pictures.look import COLOURS
@@ -81,7 +81,8 @@ def trained(folder: Path, version: str) -> Path:
         write_quickstart(folder)
     subprocess.run(
         [
-            sys.executable, "-m", "model", "train", str(folder / "spec.yaml"), "--out", str(folder / version),
+            sys.executable, "-m", "tailfuse", "train", str(folder / "spec.yaml"),
+            "--out", str(folder / version),
             "--set", f"version={version}", "--set", f"seed={version}",
         ],
         check=True, env=environment(OMP_NUM_THREADS="1"),

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
+from tailfuse_service.metrics.routes import route_of
 
-from service.metrics.routes import route_of
 from tests.e2e.process import ran
 from tests.monitoring.prometheus import installed
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tailfuse_service.settings import Settings
 
-from service.settings import Settings
 from tests.e2e.asking import Inputs
 from tests.e2e.process import Service, until
 from tests.monitoring.alertmanager import Alertmanager, start_alertmanager

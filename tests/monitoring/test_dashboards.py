@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+from tailfuse_service.metrics.families import FAMILIES
 
 from monitoring.dashboards.__main__ import FOLDER, files
-from service.metrics.families import FAMILIES
 
 ROOT = Path(__file__).parents[2]
 DASHBOARDS = {name: json.loads(text) for name, text in files().items()}

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tailfuse_service.bundle import MANIFEST
 
 from monitoring.dashboards.__main__ import FOLDER
 from monitoring.pictures.panels import Panel, Query, Values, panels_of, replaced
-from service.bundle import MANIFEST
 from tests.e2e.asking import Inputs
 from tests.e2e.process import Service, start_service, until
 from tests.monitoring.prometheus import Answer, Prometheus, start_prometheus

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from service.bundle import MANIFEST
+from tailfuse_service.bundle import MANIFEST
 
 
 def version_of(bundle: Path, version: str, folder: Path, **changes: Any) -> Path:

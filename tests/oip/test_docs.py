@@ -7,8 +7,8 @@ from pathlib import Path
 
 import grpc
 import pytest
+from tailfuse_service.oip.grpc_server import CODES
 
-from service.oip.grpc_server import CODES
 from tests.e2e.process import Service
 
 pytestmark = pytest.mark.e2e

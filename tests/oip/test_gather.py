@@ -3,9 +3,8 @@
 import asyncio
 
 import pytest
-
-from service.oip import gather
-from service.oip.gather import Gather
+from tailfuse_service.oip import gather
+from tailfuse_service.oip.gather import Gather
 
 
 def test_the_first_goes_on_at_once_and_those_behind_it_go_on_together(

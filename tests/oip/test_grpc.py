@@ -14,9 +14,9 @@ import httpx2
 import numpy as np
 import pytest
 from grpc_tools import protoc
+from tailfuse_service.bundle import Bundle
+from tailfuse_service.oip.messages import COMPILED, SERVICE, message
 
-from service.bundle import Bundle
-from service.oip.messages import COMPILED, SERVICE, message
 from tests.e2e.process import Service, ran, start_service, until
 from tests.oip.conftest import CLINICAL, INFER, INPUTS, MODEL, NOTES, answers_of, grpc_address_of, packed
 
@@ -217,7 +217,17 @@ def test_workers_share_the_port(start: Start) -> None:
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_port_that_is_taken_is_one_sentence(tiny_bundle: Path, grpc_address: str, workers: str) -> None:
     port = grpc_address.rpartition(":")[2]
-    service = ("-m", "service", str(tiny_bundle), "--port", "0", "--grpc-port", port, "--workers", workers)
+    service = (
+        "-m",
+        "tailfuse_service",
+        str(tiny_bundle),
+        "--port",
+        "0",
+        "--grpc-port",
+        port,
+        "--workers",
+        workers,
+    )
     done = ran(sys.executable, *service)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -225,5 +235,5 @@ def test_a_port_that_is_taken_is_one_sentence(tiny_bundle: Path, grpc_address: s
 
 
 def test_grpcio_is_imported_for_its_port_alone() -> None:
-    program = "import sys, service.server; print({'grpc', 'google.protobuf'} & set(sys.modules))"
+    program = "import sys, tailfuse_service.server; print({'grpc', 'google.protobuf'} & set(sys.modules))"
     assert ran(sys.executable, "-c", program).stdout.strip() == "set()"

@@ -4,13 +4,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-
-from service.bundle import InvalidInput
-from service.bundle.limits import DEFAULT_LIMITS
-from service.bundle.manifest import Channel, NumberColumn, SeriesModality, TabularModality
-from service.errors import UnknownColumn
-from service.oip.inputs import rows_of
-from service.oip.tensors import Tensor
+from tailfuse_service.bundle import InvalidInput
+from tailfuse_service.bundle.limits import DEFAULT_LIMITS
+from tailfuse_service.bundle.manifest import Channel, NumberColumn, SeriesModality, TabularModality
+from tailfuse_service.errors import UnknownColumn
+from tailfuse_service.oip.inputs import rows_of
+from tailfuse_service.oip.tensors import Tensor
 
 NAN = float("nan")
 

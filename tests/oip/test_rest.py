@@ -8,8 +8,8 @@ import numpy as np
 import orjson
 import pytest
 from starlette.testclient import TestClient
+from tailfuse_service.bundle import Bundle
 
-from service.bundle import Bundle
 from tests.oip.conftest import CLINICAL, INFER, INPUTS, MODEL, NOTES, packed
 from tests.service.conftest import ClientOf
 

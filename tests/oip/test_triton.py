@@ -11,9 +11,9 @@ import tritonclient.grpc as over_grpc
 import tritonclient.grpc.aio as over_grpc_aio
 import tritonclient.http as over_http
 import tritonclient.http.aio as over_http_aio
+from tailfuse_service.bundle import Bundle
 from tritonclient.utils import InferenceServerException
 
-from service.bundle import Bundle
 from tests.e2e.process import Service
 from tests.oip.conftest import CLINICAL, MODEL, NOTES, answers_of
 

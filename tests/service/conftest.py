@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
-
-from service.app import create_app
-from service.bundle import Bundle
-from service.settings import Settings
+from tailfuse_service.app import create_app
+from tailfuse_service.bundle import Bundle
+from tailfuse_service.settings import Settings
 
 ClientOf = Callable[..., TestClient]
 

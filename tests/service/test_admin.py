@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from tailfuse_service import reload
+from tailfuse_service.app import create_app
+from tailfuse_service.desired import DesiredState
+from tailfuse_service.metrics import Metrics, new_file
+from tailfuse_service.repository import Repository
+from tailfuse_service.settings import Settings
 
-from service import reload
-from service.app import create_app
-from service.desired import DesiredState
-from service.metrics import Metrics, new_file
-from service.repository import Repository
-from service.settings import Settings
 from tests.conftest import write_tiny_bundle
 
 ADMIN = {"X-API-Key": "root.0123456789~abcdef"}

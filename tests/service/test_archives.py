@@ -12,8 +12,7 @@ from typing import Any
 import onnx
 import pytest
 from onnx import TensorProto, helper
-
-from service.bundle import MANIFEST, BundleError, open_bundle, pack, sha256
+from tailfuse_service.bundle import MANIFEST, BundleError, open_bundle, pack, sha256
 
 
 def archive_of(path: Path, *entries: tuple[str | zipfile.ZipInfo, bytes]) -> Path:

@@ -5,9 +5,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 import pytest
-
-from service.batcher import Batcher
-from service.errors import DeadlineExceeded, NotReady, Overloaded
+from tailfuse_service.batcher import Batcher
+from tailfuse_service.errors import DeadlineExceeded, NotReady, Overloaded
 
 Run = Callable[[Sequence[int]], Sequence[int]]
 

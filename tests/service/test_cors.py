@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-
-from service.settings import Settings
+from tailfuse_service.settings import Settings
 
 PAGE = "https://app.example.org"
 ASK = {"json": {"inputs": {"notes": "spot"}}}

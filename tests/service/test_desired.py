@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-
-from service import __main__ as main
-from service.desired import Desired, DesiredState
-from service.metrics import new_file
-from service.roles import Canary, Roles
+from tailfuse_service import __main__ as main
+from tailfuse_service.desired import Desired, DesiredState
+from tailfuse_service.metrics import new_file
+from tailfuse_service.roles import Canary, Roles
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tailfuse_service.bundle import Batch, Bundle, Output
+from tailfuse_service.bundle.manifest import Histogram, Reference
+from tailfuse_service.bundle.summary import input_references
+from tailfuse_service.metrics import Cells, Metrics, forget_levels, new_file
+from tailfuse_service.metrics.drift import SLICES, Window, psi
 
-from service.bundle import Batch, Bundle, Output
-from service.bundle.manifest import Histogram, Reference
-from service.bundle.summary import input_references
-from service.metrics import Cells, Metrics, forget_levels, new_file
-from service.metrics.drift import SLICES, Window, psi
 from tests.conftest import MODALITIES
 
 ALERT = 0.25
@@ -194,7 +194,7 @@ def test_a_modality_that_is_absent_has_no_rows(referenced: Bundle) -> None:
 def test_windows_of_workers_are_added_up_and_vanish_with_their_bundle(
     referenced: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.metrics.drift.REST", 0)
+    monkeypatch.setattr("tailfuse_service.metrics.drift.REST", 0)
     files = new_file(), new_file()
     first, second = (
         Metrics(cells=Cells(files[at]), others=[Cells(files[1 - at])], drift_window_s=1e6) for at in range(2)

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
-
-from service import errors
-from service.errors import ServiceError
+from tailfuse_service import errors
+from tailfuse_service.errors import ServiceError
 
 JSON = {"content-type": "application/json"}
 INPUTS = {
@@ -193,8 +192,8 @@ def test_an_unforeseen_failure_tells_nothing_of_the_machine(
     def fail(*_: Any, **__: Any) -> None:
         raise KeyError("/secret/path")
 
-    monkeypatch.setattr("service.routes.predict.answer_of", fail)
-    monkeypatch.setattr("service.routes.model.ModelInfo", fail)
+    monkeypatch.setattr("tailfuse_service.routes.predict.answer_of", fail)
+    monkeypatch.setattr("tailfuse_service.routes.model.ModelInfo", fail)
     hot = client.post("/predict", json={"inputs": {"notes": "x"}}, headers={"X-Request-Id": "abc"})
     check(hot, 500, "internal-error", "its log says why")
     cold = client.get("/model")

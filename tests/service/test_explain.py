@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-
-from service.bundle import Bundle, Prediction, Sample
-from service.bundle.manifest import Adaptation
-from service.explain import (
+from tailfuse_service.bundle import Bundle, Prediction, Sample
+from tailfuse_service.bundle.manifest import Adaptation
+from tailfuse_service.explain import (
     MOST_EXACT,
     PAIRS,
     Plan,
@@ -27,6 +26,7 @@ from service.explain import (
     shapley,
     without,
 )
+
 from tests.conftest import CLASSES
 
 Floats = NDArray[np.float64]

@@ -9,9 +9,9 @@ import jsonschema
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
+from tailfuse_service.bundle import Batch, Bundle, Output, features_by_modality, input_schema
+from tailfuse_service.bundle.manifest import Modality, NumberColumn, TabularModality
 
-from service.bundle import Batch, Bundle, Output, features_by_modality, input_schema
-from service.bundle.manifest import Modality, NumberColumn, TabularModality
 from tests.conftest import FakeRuntime
 from tests.service.conftest import ClientOf
 from tests.service.test_predict_batch import without_id

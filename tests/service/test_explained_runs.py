@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
+from tailfuse_service.bundle import Batch, Bundle, Output
+from tailfuse_service.bundle.features.image import to_mode
+from tailfuse_service.engine import Engine, run
+from tailfuse_service.errors import InferenceFailed, Overloaded
+from tailfuse_service.explain import Explained, plan_of
+from tailfuse_service.metrics import Metrics
+from tailfuse_service.settings import Settings
 
-from service.bundle import Batch, Bundle, Output
-from service.bundle.features.image import to_mode
-from service.engine import Engine, run
-from service.errors import InferenceFailed, Overloaded
-from service.explain import Explained, plan_of
-from service.metrics import Metrics
-from service.settings import Settings
 from tests.conftest import FakeRuntime
 from tests.service.test_explained_answers import CLINICAL, INPUTS, ask, with_picture
 from tests.service.test_metrics import LABELS, samples
@@ -37,7 +37,7 @@ def test_a_picture_is_decoded_once(
         decoded.append(mode)
         return to_mode(picture, mode)
 
-    monkeypatch.setattr("service.bundle.features.image.to_mode", noting)
+    monkeypatch.setattr("tailfuse_service.bundle.features.image.to_mode", noting)
     ask(client, inputs)
     assert len(decoded) == 1
 

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-
-from service.bundle.features.image import FORMATS, ImageFeatures
-from service.bundle.manifest import ImageModality
-from service.errors import InvalidInput, UndecodableImage
+from tailfuse_service.bundle.features.image import FORMATS, ImageFeatures
+from tailfuse_service.bundle.manifest import ImageModality
+from tailfuse_service.errors import InvalidInput, UndecodableImage
 
 COLOUR = ImageFeatures("image", ImageModality(column="image", height=8, width=6, channels=3))
 GREY = ImageFeatures("image", ImageModality(column="image", height=8, width=6, channels=1))

@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-
-from service.bundle.features.series import SeriesFeatures, example_series, shortened
-from service.bundle.manifest import Channel, SeriesModality
-from service.errors import InvalidInput, NotFinite, UnknownColumn
+from tailfuse_service.bundle.features.series import SeriesFeatures, example_series, shortened
+from tailfuse_service.bundle.manifest import Channel, SeriesModality
+from tailfuse_service.errors import InvalidInput, NotFinite, UnknownColumn
 
 PLAIN = Channel(mean=0.0, scale=1.0)
 TWO = SeriesFeatures(

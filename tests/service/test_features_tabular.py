@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from service.bundle.features.tabular import TabularFeatures
-from service.bundle.manifest import BooleanColumn, CategoryColumn, NumberColumn, TabularModality
-from service.errors import InvalidInput, NotFinite, UnknownColumn
+from tailfuse_service.bundle.features.tabular import TabularFeatures
+from tailfuse_service.bundle.manifest import BooleanColumn, CategoryColumn, NumberColumn, TabularModality
+from tailfuse_service.errors import InvalidInput, NotFinite, UnknownColumn
 
 COLUMNS = (
     NumberColumn(name="age", mean=50.0, scale=10.0, indicator=True),

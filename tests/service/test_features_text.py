@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from service.bundle.features.text import TextFeatures
-from service.bundle.manifest import TextModality
-from service.errors import InvalidInput
+from tailfuse_service.bundle.features.text import TextFeatures
+from tailfuse_service.bundle.manifest import TextModality
+from tailfuse_service.errors import InvalidInput
 
 ONE = TextFeatures("notes", TextModality(columns=("notes",), buckets=64, ngrams=2, max_tokens=8))
 TWO = TextFeatures("notes", TextModality(columns=("title", "review"), buckets=64, ngrams=2, max_tokens=8))

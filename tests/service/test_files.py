@@ -11,8 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-
-from service.bundle import MANIFEST, Bundle, BundleError, open_bundle, pack, sha256, written_whole
+from tailfuse_service.bundle import MANIFEST, Bundle, BundleError, open_bundle, pack, sha256, written_whole
 
 
 @pytest.fixture

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-
-from service.app import create_app
-from service.bundle import Bundle
-from service.settings import Settings
+from tailfuse_service.app import create_app
+from tailfuse_service.bundle import Bundle
+from tailfuse_service.settings import Settings
 
 
 def test_a_service_with_a_bundle_is_alive_and_ready(client: TestClient) -> None:

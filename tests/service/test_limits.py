@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tailfuse_service.app import create_app
+from tailfuse_service.bundle import Bundle, Limits, open_bundle
+from tailfuse_service.bundle.features.image import MAX_SCANS, SMALL, ImageFeatures, Share
+from tailfuse_service.bundle.manifest import ImageModality
+from tailfuse_service.errors import TooManyPixels, UndecodableImage
+from tailfuse_service.settings import Settings
 
-from service.app import create_app
-from service.bundle import Bundle, Limits, open_bundle
-from service.bundle.features.image import MAX_SCANS, SMALL, ImageFeatures, Share
-from service.bundle.manifest import ImageModality
-from service.errors import TooManyPixels, UndecodableImage
-from service.settings import Settings
 from tests.service.test_front import Call
 
 COLOUR = ImageFeatures("image", ImageModality(column="image", height=8, width=6, channels=3))

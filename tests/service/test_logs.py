@@ -3,7 +3,7 @@
 import json
 import logging
 
-from service.logs import JsonFormatter
+from tailfuse_service.logs import JsonFormatter
 
 
 def test_a_line_has_what_came_with_it() -> None:

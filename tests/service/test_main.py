@@ -9,9 +9,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-
-from service.__main__ import serve
-from service.settings import Settings
+from tailfuse_service.__main__ import serve
+from tailfuse_service.settings import Settings
 
 
 def test_a_port_in_use_is_one_sentence(tiny_bundle: Path) -> None:
@@ -31,7 +30,7 @@ def test_a_bundle_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.e2e
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_process_cleanly(tiny_bundle: Path, how: signal.Signals) -> None:
-    command = [sys.executable, "-m", "service", str(tiny_bundle), "--port", "0"]
+    command = [sys.executable, "-m", "tailfuse_service", str(tiny_bundle), "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None

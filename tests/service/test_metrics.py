@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
-
-from service.bundle import Batch, Bundle, Output
-from service.metrics import Cells, Metrics, new_file
-from service.metrics.families import SECONDS, SHARES
+from tailfuse_service.bundle import Batch, Bundle, Output
+from tailfuse_service.metrics import Cells, Metrics, new_file
+from tailfuse_service.metrics.families import SECONDS, SHARES
 
 MODEL = "skin-lesions", "3"  # values of the labels `model` and `version`, in a row where none is between
 LABELS = {"model": "skin-lesions", "version": "3"}

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
-
-from service.bundle import Bundle, open_bundle
+from tailfuse_service.bundle import Bundle, open_bundle
 
 INPUTS = {"inputs": {"notes": "x"}}
 NAME = "skin-lesions"

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from tailfuse_service import errors
+from tailfuse_service.app import create_app
+from tailfuse_service.desired import DesiredState
+from tailfuse_service.repository import Repository
+from tailfuse_service.settings import Settings
 
-from service import errors
-from service.app import create_app
-from service.desired import DesiredState
-from service.repository import Repository
-from service.settings import Settings
 from tests.conftest import write_tiny_bundle
 from tests.service.test_errors import BODIES, FORMS, INPUTS, JSON
 from tests.service.test_front import BODY, Call
@@ -82,8 +82,8 @@ def of_the_service(client_of: Any, fake_bundle: Any, runtime: Any, patch: pytest
     answers = [client_of(fake_bundle).post("/predict", **ask).text, client_of(None).get("/readyz").text]
     runtime.output_of = runtime.evenly
     with patch.context() as patched:
-        patched.setattr("service.routes.predict.answer_of", fail)
-        patched.setattr("service.routes.model.ModelInfo", fail)
+        patched.setattr("tailfuse_service.routes.predict.answer_of", fail)
+        patched.setattr("tailfuse_service.routes.model.ModelInfo", fail)
         client = client_of(fake_bundle)
         answers += [client.post("/predict", **ask).text, client.get("/model").text]
     return answers

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
+from tailfuse_service.bundle import Bundle
+from tailfuse_service.bundle.features.image import to_mode
 
-from service.bundle import Bundle
-from service.bundle.features.image import to_mode
 from tests.service.conftest import encoded
 
 CLINICAL = {"age": 61, "pulse": 70.5, "smoker": True, "site": "back"}
@@ -144,7 +144,7 @@ def test_a_picture_of_few_bytes_and_many_pixels_holds_nobody_up(
         decoded_in.append(threading.current_thread().name)
         return to_mode(picture, mode)
 
-    monkeypatch.setattr("service.bundle.features.image.to_mode", noting)
+    monkeypatch.setattr("tailfuse_service.bundle.features.image.to_mode", noting)
     data = encoded(Image.new("L", (side, side)))
     assert len(data) < 4096
     assert client.post("/predict", files={"image": data}).status_code == 200

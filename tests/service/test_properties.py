@@ -8,9 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-
-from service.bundle import Bundle, Output
-from service.bundle.answer import answer_of, predictions_of
+from tailfuse_service.bundle import Bundle, Output
+from tailfuse_service.bundle.answer import answer_of, predictions_of
 
 pictures = st.tuples(*[st.integers(0, 255)] * 3).map(lambda colour: Image.new("RGB", (6, 8), colour))
 

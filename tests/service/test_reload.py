@@ -16,18 +16,18 @@ from unittest.mock import AsyncMock
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
+from tailfuse_service.app import create_app
+from tailfuse_service.bundle import Bundle, BundleError, open_bundle
+from tailfuse_service.bundle.answer import Prediction, predictions_of
+from tailfuse_service.desired import DesiredState
+from tailfuse_service.engine import INLINE_BYTES
+from tailfuse_service.metrics import Metrics
+from tailfuse_service.reload import Reload
+from tailfuse_service.repository import Repository
+from tailfuse_service.serving import Serving
+from tailfuse_service.settings import Settings
+from tailfuse_service.workers import READY, Supervisor
 
-from service.app import create_app
-from service.bundle import Bundle, BundleError, open_bundle
-from service.bundle.answer import Prediction, predictions_of
-from service.desired import DesiredState
-from service.engine import INLINE_BYTES
-from service.metrics import Metrics
-from service.reload import Reload
-from service.repository import Repository
-from service.serving import Serving
-from service.settings import Settings
-from service.workers import READY, Supervisor
 from tests.conftest import FakeRuntime
 
 INPUTS: dict[str, Any] = {"clinical": {"age": 61, "pulse": 80, "smoker": False, "site": "face"}}
@@ -233,7 +233,7 @@ def test_one_opens_at_a_time_and_all_who_ask_meanwhile_are_met_by_one_more(
         alone.release()
         return new
 
-    monkeypatch.setattr("service.repository.open_bundle", open_again)
+    monkeypatch.setattr("tailfuse_service.repository.open_bundle", open_again)
 
     async def scenario() -> None:
         metrics = Metrics()
@@ -272,7 +272,7 @@ def test_a_bundle_that_cannot_be_opened_changes_nothing_and_is_one_line_in_the_l
         metrics = Metrics()
         repository = Repository(settings)
         (bundle,) = repository.open({})
-        monkeypatch.setattr("service.repository.open_bundle", open_again)
+        monkeypatch.setattr("tailfuse_service.repository.open_bundle", open_again)
         serving = Serving([bundle], settings, metrics)
         Reload(serving, metrics, repository, DesiredState())()
         await until(lambda: value_of(metrics, "tailfuse_reloads_total", outcome="failed") == 1)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tailfuse_service.bundle import BundleError
+from tailfuse_service.bundle.files import pack
+from tailfuse_service.repository import Refreshed, Repository
+from tailfuse_service.settings import Settings
 
-from service.bundle import BundleError
-from service.bundle.files import pack
-from service.repository import Refreshed, Repository
-from service.settings import Settings
 from tests.conftest import write_tiny_bundle
 
 

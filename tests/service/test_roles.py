@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-
-from service.bundle import Bundle
-from service.errors import NotReady, UnknownModel
-from service.metrics import Metrics
-from service.roles import Canary, Roles, Shadow, falls_into, latest, natural, promoted
-from service.serving import Serving
-from service.settings import Settings
+from tailfuse_service.bundle import Bundle
+from tailfuse_service.errors import NotReady, UnknownModel
+from tailfuse_service.metrics import Metrics
+from tailfuse_service.roles import Canary, Roles, Shadow, falls_into, latest, natural, promoted
+from tailfuse_service.serving import Serving
+from tailfuse_service.settings import Settings
 
 NAME = "skin-lesions"
 

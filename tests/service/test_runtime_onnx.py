@@ -7,9 +7,8 @@ from pathlib import Path
 
 import onnxruntime
 import pytest
-
-from service.bundle import BundleError, open_bundle, open_graph, read_manifest
-from service.bundle.runtime_onnx import providers_of
+from tailfuse_service.bundle import BundleError, open_bundle, open_graph, read_manifest
+from tailfuse_service.bundle.runtime_onnx import providers_of
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 EVERY = [TENSORRT, CUDA, CPU]
@@ -122,8 +121,8 @@ def test_a_file_that_is_no_graph_is_one_sentence(tiny_bundle: Path, tmp_path: Pa
 
 def test_torch_is_not_imported_for_the_onnx_runtime(tiny_bundle: Path) -> None:
     script = (
-        "import sys\nfrom pathlib import Path\nfrom service.app import create_app\n"
-        "from service.bundle import open_bundle\nfrom service.settings import Settings\n"
+        "import sys\nfrom pathlib import Path\nfrom tailfuse_service.app import create_app\n"
+        "from tailfuse_service.bundle import open_bundle\nfrom tailfuse_service.settings import Settings\n"
         "path = Path(sys.argv[1])\ncreate_app(Settings(bundle=path), open_bundle(path))\n"
         "print('torch' in sys.modules, 'onnxruntime' in sys.modules)\n"
     )

@@ -12,8 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from openapi_spec_validator import validate
 from starlette.testclient import TestClient
-
-from service.bundle import (
+from tailfuse_service.bundle import (
     MANIFEST,
     OUTPUT_NAMES,
     Bundle,
@@ -23,7 +22,7 @@ from service.bundle import (
     open_bundle,
     sha256,
 )
-from service.bundle.manifest import Channel, ClassInfo, Modality, SeriesModality
+from tailfuse_service.bundle.manifest import Channel, ClassInfo, Modality, SeriesModality
 
 MODALITIES: dict[str, Modality] = {
     "motion": SeriesModality(

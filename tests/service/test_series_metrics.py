@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
+from tailfuse_service.bundle import Batch, Bundle, Output, features_by_modality
+from tailfuse_service.bundle.manifest import ClassInfo, Histogram, Reference, Shot, TextModality
+from tailfuse_service.metrics import Cells, Metrics, cells, new_file
+from tailfuse_service.metrics.metrics import MOST_VERSIONS
+from tailfuse_service.metrics.series import MOST_CLASSES, MOST_SUBSETS
 
-from service.bundle import Batch, Bundle, Output, features_by_modality
-from service.bundle.manifest import ClassInfo, Histogram, Reference, Shot, TextModality
-from service.metrics import Cells, Metrics, cells, new_file
-from service.metrics.metrics import MOST_VERSIONS
-from service.metrics.series import MOST_CLASSES, MOST_SUBSETS
 from tests.conftest import FakeRuntime
 
 LABELS = {"model": "skin-lesions", "version": "3"}

@@ -6,9 +6,8 @@ import click
 import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
-
-from service import __main__ as main
-from service.settings import Settings
+from tailfuse_service import __main__ as main
+from tailfuse_service.settings import Settings
 
 
 @pytest.fixture

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tailfuse_service import shadow
+from tailfuse_service.bundle import Batch, Bundle, Output, features_by_modality
+from tailfuse_service.bundle.manifest import TabularModality
+from tailfuse_service.metrics import Metrics
+from tailfuse_service.roles import Canary, Roles, Shadow
+from tailfuse_service.serving import Serving
+from tailfuse_service.settings import Settings
+from tailfuse_service.shadow import MOST_SAMPLES, size_of
 
-from service import shadow
-from service.bundle import Batch, Bundle, Output, features_by_modality
-from service.bundle.manifest import TabularModality
-from service.metrics import Metrics
-from service.roles import Canary, Roles, Shadow
-from service.serving import Serving
-from service.settings import Settings
-from service.shadow import MOST_SAMPLES, size_of
 from tests.conftest import CLASSES, FakeRuntime
 
 CLINICAL = {"age": 61, "pulse": 80, "smoker": False, "site": "face"}

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from service.bundle import features_by_modality
-from service.bundle.manifest import (
+from tailfuse_service.bundle import features_by_modality
+from tailfuse_service.bundle.manifest import (
     BooleanColumn,
     CategoryColumn,
     Channel,
@@ -18,7 +17,14 @@ from service.bundle.manifest import (
     TabularModality,
     TextModality,
 )
-from service.bundle.summary import MOST_INPUTS, bins_for, counts_of, edges_of, input_references, summary_of
+from tailfuse_service.bundle.summary import (
+    MOST_INPUTS,
+    bins_for,
+    counts_of,
+    edges_of,
+    input_references,
+    summary_of,
+)
 
 TABULAR = TabularModality(
     columns=(

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from tailfuse_service.bundle import Bundle
 
-from service.bundle import Bundle
 from tests.e2e.asking import as_json
 from tests.hostile.corpus import corpus
 from tests.hostile.pictures import art, file_of

@@ -16,8 +16,8 @@ from typing import Any
 
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
+from tailfuse_service.bundle import Bundle, open_bundle
 
-from service.bundle import Bundle, open_bundle
 from tests.conftest import write_tiny_bundle
 from tests.e2e.process import PATIENCE_S, Service, start_service
 from tests.soak.callers import Tally, be_honest, be_hostile, honest_questions, hostile_questions

@@ -1,0 +1,91 @@
+"""The command `tailfuse`. Each subcommand is a file here, imported when it is needed; so is torch."""
+
+import errno
+import importlib
+import sys
+from pathlib import Path
+
+import click
+from click.shell_completion import get_completion_class
+from tailfuse_service.bundle import ServiceError
+
+from tailfuse.errors import UserError
+
+COMMANDS = {
+    "demo": "tailfuse.cli.demo",
+    "init": "tailfuse.cli.init",
+    "train": "tailfuse.cli.train",
+    "evaluate": "tailfuse.cli.evaluate",
+    "export": "tailfuse.cli.export",
+    "adapt": "tailfuse.cli.adapt",
+    "predict": "tailfuse.cli.predict",
+    "serve": "tailfuse_service.__main__",
+    "call": "tailfuse.cli.call",
+    "bench": "tailfuse.cli.bench",
+    "completion": "tailfuse.cli",
+}
+EXTRA_OF = {
+    "polars": "train",
+    "torch": "train",
+    "onnx": "train",
+    "lightning_fabric": "train",
+    "rich": "train",
+    "sklearn": "train",
+}
+
+
+class Commands(click.Group):
+    """The subcommands, in the order in which they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name == "completion":
+            return completion
+        module = COMMANDS.get(name)
+        return importlib.import_module(module).command if module else None
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except (UserError, ServiceError) as error:
+            raise click.ClickException(str(error)) from None
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # click ends quietly when nobody reads any more
+            raise click.ClickException(f"{error.filename or 'input/output'}: {error.strerror}") from None
+        except ModuleNotFoundError as error:
+            extra = EXTRA_OF.get((error.name or "").partition(".")[0])
+            if extra is None:
+                raise
+            raise click.ClickException(
+                f"this command needs {error.name}, which the base install leaves out; "
+                f"pip install 'tailfuse[{extra}]'"
+            ) from None
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with `tailfuse demo`, or with `tailfuse init your-table.csv`.",
+)
+@click.version_option(package_name="tailfuse")
+def main() -> None:
+    """Learn from rows described by pictures, numbers, text and series, where some classes are rare and any
+    description may be missing; export the fused model; serve it over HTTP."""
+
+
+@click.command(short_help="Print a script that completes tailfuse in a shell.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a script that completes tailfuse in SHELL.
+
+    \b
+    bash:  eval "$(tailfuse completion bash)"    in ~/.bashrc
+    zsh:   eval "$(tailfuse completion zsh)"     in ~/.zshrc
+    fish:  tailfuse completion fish > ~/.config/fish/completions/tailfuse.fish
+    """
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(main, {}, Path(sys.argv[0]).name, "_TAILFUSE_COMPLETE").source())

@@ -1,0 +1,118 @@
+"""tailfuse demo"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import click
+
+from tailfuse.errors import UserError
+
+
+@click.command("demo", short_help="Train on 2,000 digits, serve, and show what to try.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8000, show_default=True,
+    help="The port that the service listens on.",
+)  # fmt: skip
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default="quickstart", show_default=True,
+    help="Where table, spec, run and example requests go.",
+)  # fmt: skip
+@click.option("--serve/--no-serve", default=True, show_default=True, help="Start the service at the end.")
+def command(port: int, folder: Path, serve: bool) -> None:
+    """Train on 2,000 handwritten digits, export, serve, and show what to try.
+
+    A second call serves the bundle that the first one made.
+    """
+    if serve:
+        check_is_free(port)
+    bundle = folder / "run" / "bundle"
+    if not (bundle / "manifest.json").exists():
+        make_bundle(folder)
+    if serve:
+        serve_and_show(folder, bundle, port)
+
+
+def check_is_free(port: int) -> None:
+    """Raises UserError now, rather than after a minute of training."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        why = os.strerror(error.errno or 0).lower()
+        raise UserError(f"port {port}: {why}; choose another --port") from None
+
+
+def make_bundle(folder: Path) -> None:
+    """Write the quick-start folder and train on it, going on where an earlier call was stopped."""
+    from tailfuse.quickstart.quickstart import write_quickstart
+
+    spec = folder / "spec.yaml"
+    if not spec.exists():
+        if folder.exists():
+            raise UserError(f"{folder} holds something else; choose another --folder")
+        click.echo(f"Writing 2,000 handwritten digits to {folder}/", err=True)
+        write_quickstart(folder)
+    # In a process of its own: the service that follows needs none of torch's memory.
+    training = [
+        sys.executable,
+        "-m",
+        "tailfuse",
+        "train",
+        str(spec),
+        "--out",
+        str(folder / "run"),
+        "--resume",
+    ]
+    if subprocess.run(training, check=False).returncode:
+        raise UserError("the quick-start model was not trained; see above")
+
+
+def serve_and_show(folder: Path, bundle: Path, port: int) -> None:
+    """Start the service, wait until it is ready, print what to try, and stay until it stops."""
+    service = subprocess.Popen([sys.executable, "-m", "tailfuse_service", str(bundle), "--port", str(port)])
+    signal.signal(signal.SIGTERM, lambda *_: service.terminate())  # never leave it behind
+    try:
+        while service.poll() is None and not ready(port):
+            time.sleep(0.05)
+        if service.poll() is None:
+            click.echo(what_to_try(folder, port))
+        status = service.wait()
+    except KeyboardInterrupt:
+        status = service.wait()  # the terminal has told it too
+    sys.exit(status)
+
+
+def ready(port: int) -> bool:
+    """Whether the service on this machine says that it is."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:  # refused, reset, timed out, or not ready yet
+        return False
+
+
+def what_to_try(folder: Path, port: int) -> str:
+    """Ready requests: a picture alone, numbers alone, both."""
+    example = folder / "example"
+    url = f"http://127.0.0.1:{port}"
+    return f"""
+The service is ready at {url}   (stop it with Ctrl-C)
+
+A picture alone:
+  curl -F image=@{example}/image.png {url}/predict
+
+Numbers alone (a 6; see the confidence of its shape moments, which cannot tell a 6 from a 9):
+  curl -H 'Content-Type: application/json' -d @{example}/numbers.json {url}/predict
+
+Both:
+  curl -F image=@{example}/image.png -F 'fourier=<{example}/fourier.json' \\
+       -F 'shape=<{example}/shape.json' {url}/predict
+
+See also: {url}/docs   {url}/model   {url}/metrics
+The report: {folder}/run/bundle/report.html   The spec: {folder}/spec.yaml
+"""

@@ -1,0 +1,157 @@
+"""tailfuse export"""
+
+import json
+import logging
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from tailfuse.errors import RunError, UserError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tailfuse.export.reduce import Comparison, Judged
+
+T = TypeVar("T")
+FELL = 0.005  # of balanced accuracy: more is worth a warning
+
+log = logging.getLogger("tailfuse")
+
+
+@click.command("export", short_help="Write the bundle of a trained run anew, or one of less precision.")
+@click.argument("source", metavar="RUN|BUNDLE", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="The bundle: a folder, or a file ending in .zip."
+)
+@click.option(
+    "--precision", type=click.Choice(["float32", "float16", "int8"]), default="float32", show_default=True,
+    help="Of the encoders' layers; all else stays float32.",
+)  # fmt: skip
+@click.option(
+    "--table", type=click.Path(path_type=Path),
+    help="The table that a BUNDLE was trained on; that of a RUN is known.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print what less precision costs as JSON.")
+def command(source: Path, out: Path | None, precision: str, table: Path | None, as_json: bool) -> None:
+    """Export the trained network of RUN (a folder of `tailfuse train`) as a bundle.
+
+    Both graphs are checked against the network on every subset of modalities; nothing is written if one
+    differs. Training exports already: this is for a .zip, or for a tailfuse that has changed.
+
+    With --precision float16 or int8 the bundle of RUN, or BUNDLE, is written anew with a smaller graph.
+    Float32 and the new one answer the table's test rows, and what the difference costs is shown side by side.
+
+    \b
+    tailfuse export runs/digits --precision int8 --out bundles/digits-int8
+    """
+    if out is not None and out.exists() and out.suffix != ".zip":
+        raise UserError(f"{out} is there already; choose another --out")
+    if precision == "float32":
+        export_float32(source, out)
+    else:
+        export_reduced(source, out, precision, table, as_json)
+
+
+def export_float32(run: Path, out: Path | None) -> None:
+    """Raises RunError, TableError, ExportError."""
+    if not (run / "run.json").is_file():  # said before torch is loaded
+        raise RunError(f"{run} is not the folder of a run: it has no run.json")
+
+    from tailfuse.data.dataset import load_dataset
+    from tailfuse.training.train import BUNDLE, export_run, spec_of
+
+    spec = spec_of(run)
+    target = out or run / BUNDLE
+    written(target, lambda folder: export_run(run, spec, load_dataset(spec), folder))
+    click.echo(f"Written: {target}")
+
+
+def export_reduced(source: Path, out: Path | None, precision: str, table: Path | None, as_json: bool) -> None:
+    """Raises BundleError, UserError, TableError, ExportError."""
+    if out is None:
+        raise UserError(f"--precision {precision} needs --out, for it writes another bundle")
+    if table is None and not (source / "run.json").is_file():
+        raise UserError(f"--precision {precision} needs --table, the one that {source} was trained on")
+
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    from tailfuse.export.reduce import reduce_bundle
+
+    console = Console(stderr=True)
+    log.addHandler(RichHandler(console=console, show_time=False, show_path=False))
+    if (source / "run.json").is_file():
+        from tailfuse.training.train import BUNDLE, spec_of
+
+        table = table or spec_of(source).table
+        source = source / BUNDLE
+    with console.status(f"answering test rows in float32 and in {precision} …"):
+        comparison = written(
+            out,
+            lambda folder: reduce_bundle(source, table, precision, folder),  # type: ignore[arg-type]
+        )
+    before, after = comparison.float32.metrics.balanced_accuracy, comparison.reduced.metrics.balanced_accuracy
+    if before is not None and after is not None and before - after > FELL:
+        log.warning("balanced accuracy falls by %.1f points", 100 * (before - after))
+    if as_json:
+        click.echo(json.dumps(comparison_json(comparison, precision), indent=1))
+    else:
+        Console().print(comparison_table(comparison, precision))
+    click.echo(f"Written: {out}", err=True)
+
+
+def written(target: Path, write: Callable[[Path], T]) -> T:
+    """What `write` answers, which fills a folder; a .zip is packed from it."""
+    if target.suffix != ".zip":
+        return write(target)
+
+    from tailfuse_service.bundle import pack
+
+    with tempfile.TemporaryDirectory() as folder:
+        answer = write(Path(folder) / "bundle")
+        pack(Path(folder) / "bundle", target)
+    return answer
+
+
+def comparison_table(comparison: "Comparison", precision: str) -> "Table":
+    """Both graphs side by side."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from tailfuse.evaluation.evaluate import decimal, percent
+
+    def column(judged: "Judged") -> list[str]:
+        metrics, times = judged.metrics, judged.microseconds
+        shares = percent(metrics.balanced_accuracy), percent(metrics.few), decimal(metrics.ece)
+        return [*shares, f"{judged.n_bytes:,}", *(f"{each:.1f}" for each in times.values())]
+
+    headings = ["balanced accuracy", "few-shot classes", "calibration error", "bytes of model.onnx"]
+    headings += [f"µs a sample, batch {size}" for size in comparison.float32.microseconds]
+    table = Table("", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("float32", precision):
+        table.add_column(name, justify="right")
+    for row in zip(headings, column(comparison.float32), column(comparison.reduced), strict=True):
+        table.add_row(*row)
+    table.caption = f"greatest difference of a probability: {comparison.difference:.3f}"
+    return table
+
+
+def comparison_json(comparison: "Comparison", precision: str) -> dict[str, Any]:
+    """The same as plain JSON."""
+    both = {"float32": comparison.float32, precision: comparison.reduced}
+    return {
+        "precision": precision,
+        "difference": comparison.difference,
+        **{
+            name: {
+                "metrics": judged.metrics.model_dump(),
+                "bytes": judged.n_bytes,
+                "microseconds": {str(size): each for size, each in judged.microseconds.items()},
+            }
+            for name, judged in both.items()
+        },
+    }

@@ -1,0 +1,29 @@
+"""tailfuse init"""
+
+from pathlib import Path
+
+import click
+
+from tailfuse.cli.output import write_output
+from tailfuse.errors import UserError
+
+
+@click.command("init", short_help="Write a first spec by looking at a table.")
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), default="spec.yaml", show_default=True, help="The spec."
+)
+@click.option("--force", is_flag=True, help="Overwrite the spec if it is there.")
+def command(table: Path, out: Path, force: bool) -> None:
+    """Write a first spec by looking at TABLE, a .csv or .parquet.
+
+    The spec says in comments what was guessed and why; read it before you train.
+    """
+    from tailfuse.data.first_spec import first_spec
+
+    if out.exists() and not force:
+        raise UserError(f"{out} is there already; --force overwrites it, --out writes elsewhere")
+    text = first_spec(table, out.parent)
+    write_output(out, text)
+    click.echo(text)
+    click.echo(f"Written to {out}. Next: tailfuse train {out}", err=True)

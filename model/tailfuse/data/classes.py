@@ -1,0 +1,97 @@
+"""Classes: their names and order, their training rows and shots, and what a table's labels may be."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from tailfuse_service.bundle.manifest import ClassInfo, Shot
+
+from tailfuse.data.table import Rows, typed
+from tailfuse.errors import TableError
+from tailfuse.spec.spelling import did_you_mean
+
+NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+DIGITS = re.compile(r"(\d+)", re.ASCII)
+
+
+def labels_of(table: pl.DataFrame, column: str) -> pl.Series:
+    """The label of every row as a string, or null. Raises TableError."""
+    if column not in table.columns:
+        raise TableError(f"label: the table has no column '{column}'{did_you_mean(column, table.columns)}")
+    return typed(table[column], "category", f"label, column '{column}'", np.arange(len(table)))
+
+
+def check_labels(labels: pl.Series, rows: Rows) -> None:
+    """Each of `rows` has a label, and there are two classes, each with two rows. Raises TableError."""
+    used = labels[rows]
+    if used.null_count():
+        row = rows[int(used.is_null().arg_max() or 0)] + 1
+        raise TableError(f"row {row}: label, column '{labels.name}': the label is missing")
+    names, first, counts = np.unique(used.to_numpy(), return_index=True, return_counts=True)
+    if len(names) < 2:
+        raise TableError(
+            f"label: column '{labels.name}' has one class, '{names[0]:.80}'; at least two are needed"
+        )
+    for at in np.flatnonzero(counts == 1):
+        raise TableError(
+            f"label: column '{labels.name}': class '{names[at]:.80}' has one row, row {rows[first[at]] + 1}; "
+            "a class needs at least two"
+        )
+
+
+def check_in_train(labels: pl.Series, parts: dict[str, Rows]) -> None:
+    """Every class of val and test has training rows. Raises TableError."""
+    trained = set(labels[parts["train"]])
+    for part in ("val", "test"):
+        for row, label in zip(parts[part], labels[parts[part]], strict=True):
+            if label not in trained:
+                raise TableError(
+                    f"label: column '{labels.name}': class '{label:.80}' has no training row; "
+                    f"row {row + 1} is in {part}"
+                )
+
+
+def class_codes(labels: pl.Series, classes: Sequence[str], rows: Rows) -> NDArray[np.int64]:
+    """The index of each row's class. Raises TableError if there is none."""
+    code_of = {name: code for code, name in enumerate(classes)}
+    codes = np.zeros(len(rows), np.int64)
+    for at, (row, label) in enumerate(zip(rows, labels[rows], strict=True)):
+        if label not in code_of:
+            what = "the label is missing" if label is None else f"'{label:.80}' is not a class of this model"
+            hint = did_you_mean(label or "", classes)
+            raise TableError(f"row {row + 1}: label, column '{labels.name}': {what}{hint}")
+        codes[at] = code_of[label]
+    return codes
+
+
+def in_order(names: Sequence[str]) -> list[str]:
+    """Sorted as people do it: 2 before 10, grade2 before grade10."""
+    if all(NUMBER.fullmatch(name) for name in names):
+        return sorted(names, key=lambda name: (float(name), name))
+    return sorted(names, key=lambda name: [int(x) if x.isdecimal() else x for x in DIGITS.split(name)])
+
+
+def class_infos(names: Sequence[str], codes: NDArray[np.int64]) -> tuple[ClassInfo, ...]:
+    """The classes with the counts and shots that the training `codes` give them. Raises TableError."""
+    counts = np.bincount(codes, minlength=len(names)).tolist()
+    for name, count in zip(names, counts, strict=True):
+        if not count:
+            raise TableError(f"label: class '{name}': no training row has a modality")
+    return tuple(
+        ClassInfo(name=name, train_count=count, shot=shot)
+        for name, count, shot in zip(names, counts, shots_of(counts), strict=True)
+    )
+
+
+def shots_of(counts: Sequence[int]) -> list[Shot]:
+    """The classes' top, middle and last third by count; ties keep the order of the classes."""
+    third = max(1, round(len(counts) / 3))
+    shots: list[Shot] = ["medium"] * len(counts)
+    ranked = sorted(range(len(counts)), key=lambda code: -counts[code])
+    for code in ranked[:third]:
+        shots[code] = "many"
+    for code in ranked[len(counts) - third :]:
+        shots[code] = "few"
+    return shots

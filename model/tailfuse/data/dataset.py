@@ -1,0 +1,192 @@
+"""From a spec and its table to arrays."""
+
+import itertools
+import logging
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from tailfuse_service.bundle import Features, InvalidInput, features_of
+from tailfuse_service.bundle.manifest import Modality
+
+from tailfuse.data.classes import class_codes, class_infos, in_order, labels_of
+from tailfuse.data.fit import fit_modality
+from tailfuse.data.part import Dataset, Part
+from tailfuse.data.pictures import kept_pictures
+from tailfuse.data.raw import origin, raw_values
+from tailfuse.data.split import Split, groups_of, split_rows
+from tailfuse.data.table import Rows, read_table
+from tailfuse.errors import TableError
+from tailfuse.spec.schema import Spec, SplitSpec
+from tailfuse.spec.spelling import did_you_mean
+
+CHUNK = 256  # rows between two reports of progress; as many undecoded pictures are in memory
+
+OnProgress = Callable[[str, int, int], None]  # modality, rows done, rows in all
+
+log = logging.getLogger("tailfuse")
+
+
+def load_dataset(spec: Spec, on_progress: OnProgress | None = None) -> Dataset:
+    """Read the table, split it, fit the modalities on the training rows, and turn every row into arrays.
+
+    Rows without any modality are left out. Raises TableError.
+    """
+    table = load_table(spec)
+    split = split_rows(table, labels_of(table, spec.label), spec.split, spec.seed)
+    return dataset_of(spec, table, split, on_progress)
+
+
+def dataset_of(
+    spec: Spec, table: pl.DataFrame, split: Split, on_progress: OnProgress | None = None
+) -> Dataset:
+    """The rows of a split as arrays; the modalities are fitted on its training rows. Raises TableError."""
+    folder = spec.table.parent
+    labels = labels_of(table, spec.label)
+    modalities = {
+        name: fit_modality(name, each, table, split.train, folder) for name, each in spec.modalities.items()
+    }
+    check_leaks(spec, modalities)
+    rows = np.sort(np.concatenate([split.train, split.val, split.test]))
+    names = in_order(labels[split.train].unique().to_list())
+    whole = part_of(
+        table, modalities, folder, labels=class_codes(labels, names, rows), rows=rows, keep_pictures=True,
+        on_progress=on_progress,
+    )  # fmt: skip
+    present = whole.presence().any(axis=1)
+    if not present.all():
+        first = rows[np.flatnonzero(~present)[0]] + 1
+        log.warning("%d rows have no modality and are left out; the first is row %d", (~present).sum(), first)
+    train, val, test = (
+        whole.take(np.flatnonzero(present & np.isin(rows, part)))
+        for part in (split.train, split.val, split.test)
+    )
+    for part, given in (("val", val), ("test", test)):
+        if not len(given):
+            raise TableError(f"split: no row of {part} has a modality")
+    group = spec.split.group if isinstance(spec.split, SplitSpec) else None
+    groups = groups_of(table, group)[rows[present & np.isin(rows, split.train)]]
+    return Dataset(class_infos(names, train.labels), modalities, train, val, test, groups)
+
+
+def load_table(spec: Spec) -> pl.DataFrame:
+    """The spec's table. Raises TableError."""
+    try:
+        return read_table(spec.table)
+    except TableError as error:
+        raise TableError(f"table: {error}") from None
+
+
+def column_names(modality: Modality) -> list[str]:
+    """The table's columns that a fitted modality reads."""
+    if modality.kind == "image":
+        return [modality.column]
+    if modality.kind == "tabular":
+        return [column.name for column in modality.columns]
+    return list(modality.columns)
+
+
+def check_leaks(spec: Spec, modalities: dict[str, Modality]) -> None:
+    """No modality may read what is to be predicted, or how the rows were split. Raises TableError."""
+    roles = {"label": spec.label}
+    if isinstance(spec.split, SplitSpec):
+        named = {"split.column": spec.split.column, "split.group": spec.split.group}
+        roles |= {role: column for role, column in named.items() if column}
+    else:
+        roles["split"] = spec.split
+    for name, modality in modalities.items():
+        for role, column in roles.items():
+            if column in column_names(modality):
+                raise TableError(f"modalities.{name}: column '{column}' is the spec's {role}; leave it out")
+
+
+def part_of(
+    table: pl.DataFrame,
+    modalities: dict[str, Modality],
+    folder: Path,
+    *,
+    labels: NDArray[np.int64] | None = None,
+    rows: Rows | None = None,
+    keep_pictures: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Part:
+    """The `rows` of a table (all of them, if not given) as arrays; without `labels` (n,), those are -1.
+
+    A modality none of whose columns the table has is absent. With `keep_pictures` decoded pictures are
+    kept on disk. Raises TableError.
+    """
+    rows = np.arange(len(table)) if rows is None else rows
+    inputs, position = {}, {}
+    for name, modality in modalities.items():
+        each = features_of(name, modality)
+        arrays: list[NDArray[Any]] = []
+        position[name] = np.full(len(rows), -1, np.int64)
+        if has_columns(table, name, modality):
+            report = partial(on_progress, name) if on_progress else None
+            decode = partial(arrays_of, table, name, modality, each, folder, rows, report)
+            if keep_pictures and modality.kind == "image":
+                kept = kept_pictures(modality, table[modality.column][rows], folder, decode)
+                if kept:
+                    inputs[name], position[name] = kept
+                    continue
+            for at, array in enumerate(decode()):
+                if array is not None:
+                    position[name][at] = len(arrays)
+                    arrays.append(array)
+        inputs[name] = each.stack(arrays)
+    return Part(inputs, position, np.full(len(rows), -1, np.int64) if labels is None else labels)
+
+
+def has_columns(table: pl.DataFrame, name: str, modality: Modality) -> bool:
+    """Whether the table has the modality's columns: all or none. Raises TableError."""
+    wanted = column_names(modality)
+    lacking = [column for column in wanted if column not in table.columns]
+    if len(lacking) == len(wanted):
+        log.warning("the table has no column of modality '%s': it is absent", name)
+        return False
+    if lacking:
+        hint = did_you_mean(lacking[0], table.columns)
+        raise TableError(f"modality '{name}': the table has no column '{lacking[0]}'{hint}")
+    return True
+
+
+def arrays_of(
+    table: pl.DataFrame,
+    name: str,
+    modality: Modality,
+    features: Features,
+    folder: Path,
+    rows: Rows,
+    report: Callable[[int, int], None] | None,
+) -> Iterator[NDArray[Any] | None]:
+    """One modality's array of each row, or None; pictures are decoded by all cores."""
+
+    def apply(row: int, raw: Any) -> NDArray[Any] | None:
+        try:
+            return None if raw is None else features.apply(raw)
+        except InvalidInput as error:
+            raise TableError(f"row {row + 1}{source(table, modality, row)}: {error.detail}") from None
+
+    pairs = zip(rows.tolist(), raw_values(table, name, modality, folder, rows), strict=True)
+    done = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while chunk := list(itertools.islice(pairs, CHUNK)):
+            # Only decoding pictures lets go of the interpreter's lock.
+            results = pool.map(apply, *zip(*chunk, strict=True)) if modality.kind == "image" else None
+            yield from results or itertools.starmap(apply, chunk)
+            done += len(chunk)
+            if report:
+                report(done, len(rows))
+
+
+def source(table: pl.DataFrame, modality: Modality, row: int) -> str:
+    """The file that a value comes from, for a message; the other kinds' own messages say it."""
+    columns = column_names(modality)
+    is_file = modality.kind in ("image", "series") and len(columns) == 1
+    return origin(table, columns[0], row) if is_file else ""

@@ -1,0 +1,76 @@
+"""Another table's labelled rows, turned into arrays as a bundle's own training rows were."""
+
+import logging
+import re
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from tailfuse_service.bundle import Manifest, sha256
+from tailfuse_service.bundle.manifest import CategoryColumn, TabularModality
+
+from tailfuse.data.classes import class_codes, labels_of
+from tailfuse.data.dataset import part_of
+from tailfuse.data.part import Part
+from tailfuse.data.split import split_rows
+from tailfuse.data.table import Rows, read_table
+from tailfuse.errors import TableError
+from tailfuse.spec.schema import SplitSpec
+
+NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d*[1-9])?")
+
+log = logging.getLogger("tailfuse")
+
+
+def labelled_part(manifest: Manifest, path: Path, part: str | None = None) -> Part:
+    """The rows of a table, or of one part of it as the bundle's spec splits it. Raises TableError."""
+    table = read_table(path, strings=text_columns(manifest))
+    labels = labels_of(table, manifest.label)
+    if part is not None:
+        rows = rows_of_part(manifest, path, table, labels, part)
+    else:
+        rows = np.arange(len(table))
+        if sha256(path) == manifest.spec.get("table_sha256"):
+            log.warning(
+                "these rows include those that the model was trained on; --part test judges the others"
+            )
+    codes = class_codes(labels, manifest.class_names, rows)
+    judged = part_of(table, manifest.modalities, path.parent, labels=codes, rows=rows)
+    if not judged.presence().any():
+        known = ", ".join(manifest.modalities)
+        raise TableError(f"{path}: no row has any modality of this model: {known}")
+    return judged
+
+
+def rows_of_part(manifest: Manifest, path: Path, table: pl.DataFrame, labels: pl.Series, part: str) -> Rows:
+    """By the spec's split column, or by its fractions if this is the table that they were drawn from."""
+    given = manifest.spec.get("split")
+    column = given.get("column") if isinstance(given, dict) else given
+    if isinstance(column, str):
+        if column not in table.columns:
+            raise TableError(
+                f"--part: {path} has no column '{column}', by which this model's rows were split"
+            )
+        rows = np.flatnonzero((table[column] == part).fill_null(False).to_numpy())
+        if not len(rows):
+            raise TableError(f"--part: no row of {path} has '{part}' in column '{column}'")
+        return rows
+    if sha256(path) != manifest.spec.get("table_sha256"):
+        raise TableError(
+            f"--part: rows were split by fractions, and {path} is not the table that was trained on"
+        )
+    split = split_rows(table, labels, SplitSpec.model_validate(given), int(manifest.spec["seed"]))
+    return {"train": split.train, "val": split.val, "test": split.test}[part]
+
+
+def text_columns(manifest: Manifest) -> set[str]:
+    """The columns to read as text even where they look like numbers: names such as 001, or A1 beside 2."""
+    names = {manifest.label: manifest.class_names}
+    for modality in manifest.modalities.values():
+        if isinstance(modality, TabularModality):
+            names |= {
+                column.name: list(column.categories)
+                for column in modality.columns
+                if isinstance(column, CategoryColumn)
+            }
+    return {column for column, known in names.items() if not all(map(NUMBER.fullmatch, known))}

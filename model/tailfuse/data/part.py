@@ -1,0 +1,71 @@
+"""A part (train, val or test) of a table as arrays, and its ragged batches."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tailfuse_service.bundle import Batch
+from tailfuse_service.bundle.manifest import ClassInfo, Modality
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """N rows. `inputs[m]` (n_m, ...) holds the present rows of modality m only."""
+
+    inputs: dict[str, NDArray[Any]]
+    position: dict[str, NDArray[np.int64]]  # (N,): where a row is in inputs[m]; -1 where it is absent
+    labels: NDArray[np.int64]  # (N,)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def modalities(self) -> list[str]:
+        return list(self.inputs)
+
+    def presence(self) -> NDArray[np.bool_]:
+        """(N, M)"""
+        return np.stack([at >= 0 for at in self.position.values()], axis=1)
+
+    def take(self, index: NDArray[np.int64]) -> "Part":
+        """The rows of `index`; the inputs are shared, not copied."""
+        position = {name: at[index] for name, at in self.position.items()}
+        return Part(self.inputs, position, self.labels[index])
+
+    def first(self, n: int) -> "Part":
+        """At most n rows from the front."""
+        return self.take(np.arange(min(n, len(self))))
+
+    def only(self, subset: Sequence[str]) -> "Part":
+        """The rows that have every modality of `subset`, with the other modalities taken away."""
+        rows = np.flatnonzero(np.all([self.position[name] >= 0 for name in subset], axis=0))
+        position = {
+            name: at[rows] if name in subset else np.full(len(rows), -1, np.int64)
+            for name, at in self.position.items()
+        }
+        return Part(self.inputs, position, self.labels[rows])
+
+    def batch(self) -> Batch:
+        """All rows as one ragged batch."""
+        rows = {name: np.flatnonzero(at >= 0) for name, at in self.position.items()}
+        inputs = {name: self.inputs[name][self.position[name][at]] for name, at in rows.items()}
+        return Batch(inputs, rows, self.presence())
+
+    def batches(self, size: int) -> Iterator["Part"]:
+        """The rows in order, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self.take(np.arange(start, min(start + size, len(self))))
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A table ready to train on. `classes` and `modalities` were fitted on the training rows alone."""
+
+    classes: tuple[ClassInfo, ...]
+    modalities: dict[str, Modality]
+    train: Part
+    val: Part
+    test: Part
+    groups: NDArray[np.int64]  # of each training row; rows of one group are never on both sides of a fold

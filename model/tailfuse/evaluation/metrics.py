@@ -1,0 +1,125 @@
+"""Metrics of probabilities against labels: functions of arrays, no more.
+
+Letters: N rows, C classes. `labels` are indices into the classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
+from tailfuse_service.bundle.manifest import Shot, SubsetMetrics
+
+FloatArray = NDArray[np.floating]
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """The top label's probability against how often it is right, bin by bin; empty bins are left out."""
+
+    rows: Counts
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+
+
+def subset_metrics(probabilities: FloatArray, labels: Counts, shots: Sequence[Shot]) -> SubsetMetrics:
+    """The metrics of (N, C) probabilities; `shots` has the group of each class.
+
+    Balanced accuracy and macro-F1 are means over the classes that have rows here. Many, medium and few are
+    the mean recall of the group's classes that have rows. What has no rows is None, never 0.
+    """
+    if len(labels) == 0:
+        return SubsetMetrics(
+            rows=0, balanced_accuracy=None, macro_f1=None, accuracy=None,
+            many=None, medium=None, few=None, nll=None, ece=None,
+        )  # fmt: skip
+    predicted = probabilities.argmax(axis=1)
+    recall = recall_by_class(confusion(probabilities, labels))
+    group = np.asarray(shots)
+    return SubsetMetrics(
+        rows=len(labels),
+        balanced_accuracy=mean(recall),
+        macro_f1=float(
+            f1_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)
+        ),
+        accuracy=float(np.mean(predicted == labels)),
+        many=mean(recall[group == "many"]),
+        medium=mean(recall[group == "medium"]),
+        few=mean(recall[group == "few"]),
+        nll=nll(probabilities, labels),
+        ece=ece(probabilities, labels),
+    )
+
+
+def confusion(probabilities: FloatArray, labels: Counts) -> Counts:
+    """Counts (C, C): rows are the true classes, columns the predicted ones."""
+    n_classes = probabilities.shape[1]
+    if len(labels) == 0:
+        return np.zeros((n_classes, n_classes), np.int64)
+    counts: Counts = confusion_matrix(labels, probabilities.argmax(axis=1), labels=np.arange(n_classes))
+    return counts
+
+
+def recall_by_class(counts: Counts) -> NDArray[np.float64]:
+    """Recall (C,) from confusion counts; NaN for a class without rows."""
+    rows = counts.sum(axis=1)
+    recall = np.full(len(rows), np.nan)
+    np.divide(counts.diagonal(), rows, out=recall, where=rows > 0)
+    return recall
+
+
+def nll(probabilities: FloatArray, labels: Counts) -> float:
+    """Mean negative natural logarithm of the true class's probability, clipped at 1e-12."""
+    true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.log(np.maximum(true, 1e-12)).mean())
+
+
+def ece(probabilities: FloatArray, labels: Counts, bins: int = 15) -> float:
+    """Expected calibration error of the top label over equal-mass bins."""
+    curve = reliability(probabilities, labels, bins)
+    return float(np.average(np.abs(curve.accuracy - curve.confidence), weights=curve.rows))
+
+
+def reliability(probabilities: FloatArray, labels: Counts, bins: int = 15) -> Reliability:
+    """Equal-mass bins of the top label's probability.
+
+    Equal probabilities share a bin, so that the order of the rows does not matter.
+    """
+    confidence = probabilities.max(axis=1, initial=0).astype(np.float64)
+    right = probabilities.argmax(axis=1) == labels
+    if len(labels) == 0:
+        return Reliability(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+    ordered = np.sort(confidence)
+    below, up_to = (np.searchsorted(ordered, confidence, side=side) for side in ("left", "right"))
+    at = (below + up_to) * bins // (2 * len(labels))  # the bin of the middle one of equals
+    rows = np.bincount(at, minlength=bins)
+    filled = rows > 0
+    rows = rows[filled]
+    return Reliability(
+        rows,
+        np.bincount(at, weights=confidence, minlength=bins)[filled] / rows,
+        np.bincount(at, weights=right, minlength=bins)[filled] / rows,
+    )
+
+
+def auroc(scores: FloatArray, hits: NDArray[np.bool_]) -> float | None:
+    """How often a row that is right scores above one that is wrong; None if there is only one kind."""
+    return None if len(np.unique(hits)) < 2 else float(roc_auc_score(hits, scores))
+
+
+def wilson_interval(hits: int, rows: int) -> tuple[float, float]:
+    """95 % Wilson score interval of the share hits / rows; rows > 0."""
+    z = 1.959964
+    share = hits / rows
+    middle = share + z * z / (2 * rows)
+    reach = z * (share * (1 - share) / rows + z * z / (4 * rows * rows)) ** 0.5
+    scale = 1 + z * z / rows
+    return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
+
+
+def mean(values: FloatArray) -> float | None:
+    """Mean of the values that are not NaN; None if there are none."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else None

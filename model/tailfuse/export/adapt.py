@@ -1,0 +1,179 @@
+"""A bundle for a place where the classes are not equally frequent: the same network, another class prior."""
+
+import logging
+import re
+import shutil
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from tailfuse_service.bundle import GRAPHS, MANIFEST, OUTPUT_NAMES, Manifest, open_bundle, open_graph, sha256
+from tailfuse_service.bundle.files import read_manifest, unpacked, written_whole
+from tailfuse_service.bundle.manifest import Adaptation, SubsetMetrics
+
+from tailfuse.data.classes import class_codes, labels_of
+from tailfuse.data.dataset import OnProgress, part_of
+from tailfuse.data.labelled import text_columns
+from tailfuse.data.part import Part
+from tailfuse.data.table import read_table
+from tailfuse.errors import ExportError, TableError, UserError
+from tailfuse.evaluation.evaluate import predict_part
+from tailfuse.evaluation.metrics import FloatArray, subset_metrics
+from tailfuse.evaluation.pages import page
+from tailfuse.evaluation.prior import Floats, estimate_prior, reweighted
+from tailfuse.export.graphs import LOG_PRIOR, TOLERANCE, save_torchscript
+
+ADAPTED = "+adapted"
+CHECKED_ROWS = 64
+NOTICE = re.compile(r"<!-- adapted -->.*?<!-- /adapted -->\n\n", re.DOTALL)
+# What a page's notice stands below.
+HEADING = {"MODEL_CARD.md": re.compile(r"^# .*\n\n?", re.MULTILINE), "report.html": re.compile("</header>\n")}
+
+log = logging.getLogger("tailfuse")
+
+
+class Unlabelled(NamedTuple):
+    """Rows to adapt to. Their labels, if all of them have one, judge the result and do nothing else."""
+
+    part: Part
+    labelled: bool
+    sha256: str
+
+
+def unlabelled_rows(
+    manifest: Manifest, path: Path, limit: int | None = None, on_progress: OnProgress | None = None
+) -> Unlabelled:
+    """The rows of a table, or the first of them, that have a modality. Raises TableError."""
+    table = read_table(path, strings=text_columns(manifest))[:limit]
+    digest = sha256(path)
+    if digest == manifest.spec.get("table_sha256"):
+        log.warning("these rows include those that the model was trained on: give rows from where it is used")
+    rows, codes = np.arange(len(table)), None
+    if manifest.label in table.columns:
+        try:
+            codes = class_codes(labels_of(table, manifest.label), manifest.class_names, rows)
+        except TableError:
+            log.info("not every row has a label of this model; the column '%s' is left aside", manifest.label)
+    part = part_of(table, manifest.modalities, path.parent, labels=codes, on_progress=on_progress)
+    present = np.flatnonzero(part.presence().any(axis=1))
+    if not len(present):
+        raise TableError(f"{path}: no row has any modality of this model: {', '.join(manifest.modalities)}")
+    return Unlabelled(part.take(present), codes is not None, digest)
+
+
+def adapt_bundle(source: Path, rows: Unlabelled, target: Path) -> Manifest:
+    """Write the bundle of `source`, adapted to these rows, at `target`; whole or not at all.
+
+    A bundle that is adapted already starts anew from equally frequent classes.
+    Raises BundleError, UserError, ExportError.
+    """
+    with unpacked(source) as folder:
+        manifest = read_manifest(folder)
+        if manifest.held_out is None:
+            raise UserError(
+                f"{source} was written by an older tailfuse and cannot be adapted: it does not say how "
+                "held-out rows were answered; train it anew"
+            )
+        answers = neutral(
+            predict_part(open_bundle(folder, threads=0).runtime.run, rows.part).probabilities, manifest
+        )
+        counts = [info.train_count for info in manifest.classes]
+        prior = estimate_prior(answers, manifest.held_out, counts)
+        adapted = reweighted(answers, prior.shares)
+        adaptation = Adaptation(
+            prior=dict(zip(manifest.class_names, prior.shares.tolist(), strict=True)),
+            shifted=prior.shifted,
+            p_value=prior.p_value,
+            rows=len(rows.part),
+            table_sha256=rows.sha256,
+            before=judged(answers, rows, manifest),
+            after=judged(adapted, rows, manifest),
+        )
+        with written_whole(target) as new:
+            write_adapted(folder, manifest, adaptation, new)
+            check_answers(folder, new, manifest, prior.shares, rows.part.first(CHECKED_ROWS))
+    return read_manifest(target)
+
+
+def neutral(probabilities: FloatArray, manifest: Manifest) -> Floats:
+    """The answers (N, C) as if all classes were equally frequent, whatever the bundle was adapted to."""
+    before = manifest.adaptation
+    shares = np.ones(len(manifest.classes)) if before is None else np.array(list(before.prior.values()))
+    return reweighted(probabilities, 1 / shares)
+
+
+def judged(answers: Floats, rows: Unlabelled, manifest: Manifest) -> SubsetMetrics | None:
+    """Metrics of the answers, where the rows are labelled."""
+    shots = [info.shot for info in manifest.classes]
+    return subset_metrics(answers, rows.part.labels, shots) if rows.labelled else None
+
+
+def write_adapted(folder: Path, manifest: Manifest, adaptation: Adaptation, new: Path) -> None:
+    """Fill `new`: as before but for the prior of both graphs, a notice on the pages, and the manifest."""
+    version = manifest.version.removesuffix(ADAPTED) + ADAPTED
+    manifest = manifest.model_copy(update={"version": version, "adaptation": adaptation})
+    for name in manifest.files:
+        shutil.copyfile(folder / name, new / name)
+    shares = np.array(list(adaptation.prior.values()))
+    log_prior = np.log(shares * len(shares)).astype(np.float32)  # zeros if all are alike
+    for runtime, set_log_prior in (("onnx", set_in_onnx), ("torchscript", set_in_torchscript)):
+        if GRAPHS[runtime] in manifest.files:
+            set_log_prior(new / GRAPHS[runtime], log_prior)
+    notice = page("adapted.html.jinja", {"manifest": manifest, "adaptation": adaptation})
+    for name, heading in HEADING.items():
+        if name in manifest.files:
+            text = NOTICE.sub("", (new / name).read_text("utf-8"))
+            (new / name).write_text(heading.sub(lambda found: found[0] + notice, text, count=1), "utf-8")
+    files = {name: sha256(new / name) for name in manifest.files}
+    (new / MANIFEST).write_text(manifest.model_copy(update={"files": files}).model_dump_json(indent=1))
+
+
+def set_in_onnx(path: Path, log_prior: FloatArray) -> None:
+    """Raises UserError where the graph has no prior to set."""
+    graph = onnx.load(path)
+    found = [each for each in graph.graph.initializer if each.name == LOG_PRIOR]
+    if not found:
+        raise UserError(f"{path.name} has no class prior that could be set; train the bundle anew")
+    found[0].CopyFrom(numpy_helper.from_array(log_prior, LOG_PRIOR))
+    onnx.save(graph, path)
+
+
+def set_in_torchscript(path: Path, log_prior: FloatArray) -> None:
+    """Raises UserError where the graph has no prior to set."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit says that it is deprecated
+        module = torch.jit.load(path)
+        buffers = dict(module.named_buffers())
+        if LOG_PRIOR not in buffers:
+            raise UserError(f"{path.name} has no class prior that could be set; train the bundle anew")
+        buffers[LOG_PRIOR].copy_(torch.from_numpy(log_prior))
+        save_torchscript(module, path)
+
+
+def check_answers(old: Path, new: Path, manifest: Manifest, shares: Floats, part: Part) -> None:
+    """Each new graph answers as the old one, times the prior; the new bundle opens. Raises ExportError."""
+    open_bundle(new)
+    batch = part.batch()
+    for runtime, name in GRAPHS.items():
+        if name not in manifest.files:
+            continue
+        before, after = (
+            open_graph(folder / name, manifest, runtime=runtime).run(batch)  # type: ignore[arg-type]
+            for folder in (old, new)
+        )
+        expected = {
+            "probabilities": reweighted(neutral(before.probabilities, manifest), shares),
+            "weights": before.weights,
+            "confidences": before.confidences,
+        }
+        for field in OUTPUT_NAMES:
+            difference = float(np.abs(getattr(after, field) - expected[field]).max())
+            if not difference <= TOLERANCE:
+                raise ExportError(
+                    f"{name}, adapted, is {difference:.2g} from what was to be expected in {field}; "
+                    f"{TOLERANCE:g} is allowed. No bundle was written."
+                )

@@ -1,0 +1,95 @@
+"""Assemble a bundle: graphs, parity, metrics on test, manifest, report and card; whole or not at all."""
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from tailfuse_service.bundle import (
+    GRAPHS,
+    MANIFEST,
+    Manifest,
+    features_by_modality,
+    input_schema,
+    open_bundle,
+    open_graph,
+    sha256,
+    written_whole,
+)
+from tailfuse_service.bundle.manifest import Modality, Reference
+from tailfuse_service.bundle.summary import input_references
+
+from tailfuse.data.part import Dataset, Part
+from tailfuse.evaluation.card import model_card
+from tailfuse.evaluation.evaluate import evaluate, predict_part
+from tailfuse.evaluation.prior import mean_answers
+from tailfuse.evaluation.report import write_report
+from tailfuse.export.graphs import check_parity, example_of, export_graphs
+from tailfuse.network.build import AnyNetwork
+from tailfuse.spec.schema import Spec
+
+BUILT_WITH = ("tailfuse", "torch", "onnx", "onnxruntime", "numpy")
+
+
+def write_bundle(
+    network: AnyNetwork, spec: Spec, dataset: Dataset, history: list[dict[str, float]], target: Path
+) -> Manifest:
+    """Export, check and evaluate `network`, and put the bundle at `target`. Raises ExportError."""
+    example = example_of(dataset.train)
+    manifest = first_manifest(network, spec, dataset)
+    with written_whole(target) as folder:
+        export_graphs(network, example, folder)
+        parity = check_parity(network, folder, manifest, example)
+        runtime = open_graph(folder / GRAPHS["onnx"], manifest, runtime="onnx", threads=0)
+        evaluation = evaluate(runtime.run, dataset.test, dataset.classes)
+        held_out = mean_answers(predict_part(runtime.run, dataset.val).probabilities, dataset.val.labels)
+        manifest = manifest.model_copy(
+            update={
+                "parity": parity,
+                "metrics": evaluation.metrics,
+                "reference": with_inputs(evaluation.reference, manifest.modalities, dataset.test),
+                "held_out": held_out,
+            }
+        )
+        write_report(folder / "report.html", manifest, evaluation, history)
+        (folder / "MODEL_CARD.md").write_text(model_card(manifest, evaluation))
+        files = {file.name: sha256(file) for file in sorted(folder.iterdir())}
+        manifest = manifest.model_copy(update={"files": files})
+        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+        open_bundle(folder)  # as the service will
+    return manifest
+
+
+def with_inputs(
+    reference: Mapping[str, Reference], modalities: Mapping[str, Modality], part: Part
+) -> dict[str, Reference]:
+    """The references of a part's rows, with those of its inputs."""
+    by_name: dict[str, Reference] = {}
+    for name, each in reference.items():
+        rows = (some.batch().inputs[name] for some in part.only([name]).batches(256))
+        by_name[name] = each.model_copy(update={"inputs": input_references(modalities[name], rows)})
+    return by_name
+
+
+def first_manifest(network: AnyNetwork, spec: Spec, dataset: Dataset) -> Manifest:
+    """All that is known before anything has been measured."""
+    features = features_by_modality(dataset.modalities)
+    fusion = {name: value.flatten().tolist() for name, value in network.fitted().items()}
+    written = json.loads(spec.model_dump_json())
+    written["table"] = spec.table.name  # where it lay on one machine is nobody's business
+    written["table_sha256"] = sha256(spec.table)
+    return Manifest(
+        name=spec.name,
+        version=spec.version,
+        label=spec.label,
+        classes=dataset.classes,
+        modalities=dataset.modalities,
+        input_schema=input_schema(features),
+        calibration=fusion,
+        metrics={},
+        reference={},
+        parity={},
+        spec=written,
+        built_with={package: version(package) for package in BUILT_WITH},
+        files={},
+    )

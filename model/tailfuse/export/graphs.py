@@ -1,0 +1,176 @@
+"""The trained network as model.onnx and model.ts, checked against eager torch on every subset."""
+
+import io
+import logging
+import warnings
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from tailfuse_service.bundle import (
+    DISAGREEMENT,
+    GRAPHS,
+    OUTPUT_NAMES,
+    Batch,
+    Manifest,
+    Output,
+    input_names,
+    open_graph,
+)
+from torch import Tensor, nn
+
+from tailfuse.data.part import Part
+from tailfuse.errors import ExportError
+from tailfuse.evaluation.evaluate import subset_name, subsets
+from tailfuse.export.shapes import say_shapes
+from tailfuse.network.build import AnyNetwork
+from tailfuse.network.network import Answer, Network
+from tailfuse.network.tensors import output_of, tensors_of
+
+TOLERANCE = 1e-4
+LOG_PRIOR = "network.log_prior"  # `tailfuse adapt` sets it in both graphs; no modality has a dot in its name
+
+
+class Graph(nn.Module):
+    """The network with a flat signature: presence, then each modality's rows and their samples."""
+
+    def __init__(self, network: AnyNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, presence: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
+        names = self.network.modalities
+        inputs = dict(zip(names, flat[0::2], strict=True))
+        rows = dict(zip(names, flat[1::2], strict=True))
+        answer: Answer = self.network(inputs, rows, presence)
+        return tuple(each for each in answer if each is not None)
+
+
+def export_graphs(network: AnyNetwork, example: Part, folder: Path) -> None:
+    """Write both graphs, dynamic in the batch and in each modality's rows. `example` has every modality."""
+    torch.use_deterministic_algorithms(False)  # for training; a traced convolution would remember it
+    graph = Graph(network.cpu()).eval()
+    # Another number of rows for each, all above 1: sizes that are equal or 1 could be taken for fixed ones.
+    flat = flat_tensors(mixed(example), network.modalities)
+    export_onnx(graph, flat, folder / GRAPHS["onnx"])
+    export_torchscript(graph, flat, folder / GRAPHS["torchscript"])
+
+
+def flat_tensors(part: Part, names: Sequence[str]) -> tuple[Tensor, ...]:
+    """A part's ragged batch in the order of the graph's signature."""
+    feed = part.batch().feed()
+    return tuple(torch.from_numpy(feed[name]) for name in input_names(names))
+
+
+def export_onnx(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> None:
+    """model.onnx, one file."""
+    batch = torch.export.Dim.DYNAMIC
+    shapes: list[dict[int, object]] = [{0: batch}]
+    for rows in flat[1::2]:
+        # Hashed words are as many as the longest text of a batch has, and steps as the longest series.
+        ragged = rows.dtype == torch.int64 or rows.dim() == 3
+        shapes.append({0: batch, 1: batch} if ragged else {0: batch})
+        shapes.append({0: batch})
+    # The exporter reports its progress as warnings and log lines; what counts is checked below.
+    for noisy in ("torch.onnx", "onnx_ir", "onnxscript"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph,
+            flat,
+            dynamo=True,
+            dynamic_shapes=(shapes[0], tuple(shapes[1:])),
+            input_names=input_names(graph.network.modalities),
+            output_names=output_names(graph.network),
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    inner = program.model.graph
+    taken = {value.name for value in (*inner.inputs, *inner.outputs)}
+    # Every node comes with the lines of source it was made from, and their paths on this machine.
+    inner.metadata_props.clear()
+    for node in inner:
+        node.metadata_props.clear()
+        for value in node.outputs:
+            if value.name in taken and not value.is_graph_output():
+                value.name = f"inner.{value.name}"  # a modality may be called `linear`, or `add`
+    say_shapes(inner)
+    program.save(path, external_data=False)
+
+
+def export_torchscript(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> None:
+    """model.ts. Traced, not scripted: any encoder can be traced, and no branch depends on the data."""
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # torch.jit says that it is deprecated
+        traced = torch.jit.trace(graph, flat, check_trace=False, strict=False)
+        save_torchscript(torch.jit.freeze(traced.eval(), preserved_attrs=[LOG_PRIOR]), path)
+
+
+def save_torchscript(module: torch.jit.ScriptModule, path: Path) -> None:
+    """Without the lines of source and their paths on this machine, and without a sum over these."""
+    buffer = io.BytesIO()
+    torch.jit.save(module, buffer)
+    with zipfile.ZipFile(buffer) as whole, zipfile.ZipFile(path, "w") as kept:
+        for entry in whole.infolist():
+            if not entry.filename.endswith((".debug_pkl", "serialization_id")):
+                kept.writestr(zipfile.ZipInfo(entry.filename), whole.read(entry))
+
+
+@torch.no_grad()
+def eager(network: AnyNetwork, batch: Batch) -> Output:
+    """What the network itself answers."""
+    return output_of(network(*tensors_of(batch)))
+
+
+def output_names(network: AnyNetwork) -> list[str]:
+    """The graph's outputs, in the order of its answer."""
+    return [*OUTPUT_NAMES, *([DISAGREEMENT] if isinstance(network, Network) else [])]
+
+
+def check_parity(network: AnyNetwork, folder: Path, manifest: Manifest, example: Part) -> dict[str, float]:
+    """The largest difference of each runtime from eager torch, over every subset at several batch sizes.
+
+    Raises ExportError above TOLERANCE. Mixed batches, where every row has another subset, count too.
+    """
+    worst: dict[str, float] = {}
+    parts = {subset_name(subset): example.only(subset) for subset in subsets(example.modalities)}
+    parts["mixed"] = mixed(example)
+    for runtime in ("onnx", "torchscript"):
+        opened = open_graph(folder / GRAPHS[runtime], manifest, runtime=runtime)
+        worst[runtime] = 0.0
+        for name, part in parts.items():
+            for size in (1, 2, len(part)):
+                batch = part.first(size).batch()
+                expected, answered = eager(network, batch), opened.run(batch)
+                for field in output_names(network):
+                    a, b = getattr(expected, field), getattr(answered, field)
+                    difference = float(np.abs(a - b).max()) if a.shape == b.shape else np.inf
+                    if not difference <= TOLERANCE:
+                        raise ExportError(
+                            f"{GRAPHS[runtime]} is {difference:.2g} from the network in {field} on {name}, "
+                            f"{size} rows; {TOLERANCE:g} is allowed. No bundle was written."
+                        )
+                    worst[runtime] = max(worst[runtime], difference)
+    return worst
+
+
+def example_of(part: Part, n: int = 64) -> Part:
+    """n samples with every modality, put together from whatever rows have each."""
+    position = {name: np.resize(np.arange(len(rows)), n) for name, rows in part.inputs.items()}
+    return Part(part.inputs, position, np.zeros(n, np.int64))
+
+
+def mixed(part: Part) -> Part:
+    """The same rows, each with another subset of its modalities."""
+    every = subsets(part.modalities)
+    position = {
+        name: np.array(
+            [at if name in every[i % len(every)] else -1 for i, at in enumerate(part.position[name])]
+        )
+        for name in part.modalities
+    }
+    return Part(part.inputs, position, part.labels)

@@ -1,0 +1,152 @@
+"""A graph of less precision: the encoders' layers in float16 or int8, all that follows in float32.
+
+The experts' log-odds, the generative expert (which computes in double precision), confidences and fusion
+stay as they are: they are small, and probabilities are made of them.
+"""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from tailfuse_service.bundle import Manifest
+
+from tailfuse.data.part import Part
+from tailfuse.errors import UserError
+
+Reduced = Literal["float16", "int8"]
+# Numbers of different columns have no scale in common, and of a row (or a series) any may be a million:
+# int8 has one scale for all of a table's, and float16 ends at 65,504.
+KINDS: dict[Reduced, tuple[str, ...]] = {"float16": ("image", "text"), "int8": ("image", "text", "series")}
+LAYERS = ("Conv", "Gemm", "MatMul")
+# What may stand between two layers without leaving float16.
+BETWEEN = (
+    "Add", "AveragePool", "Clip", "Flatten", "GlobalAveragePool", "HardSigmoid", "HardSwish", "MaxPool",
+    "Mul", "Relu", "Reshape", "Sigmoid",
+)  # fmt: skip
+CALIBRATED_ROWS, BATCH = 256, 64
+
+
+def encoder_weights(manifest: Manifest, precision: Reduced) -> tuple[str, ...]:
+    """How the names begin of the weights that shall have this precision. Raises UserError."""
+    kinds = KINDS[precision]
+    at = [m for m, modality in enumerate(manifest.modalities.values()) if modality.kind in kinds]
+    if not at:
+        raise UserError(
+            f"{manifest.name} has no modality of kind {' or '.join(kinds)}: {precision} would change nothing"
+        )
+    return tuple(f"network.encoders.{m}." for m in at)
+
+
+def to_int8(path: Path, target: Path, weights: tuple[str, ...], rows: Part) -> None:
+    """Write the graph with 8-bit weights and activations, whose ranges are those of `rows`.
+
+    Not onnxruntime's dynamic quantisation: there a batch has one scale, and one caller's odd picture
+    would change the answers to all others of its batch.
+    """
+    from onnxruntime import quantization
+
+    class Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
+        feeds = batches_of(rows)
+
+        def get_next(self) -> dict[str, NDArray[Any]] | None:
+            return next(self.feeds, None)
+
+    graph = onnx.load(path)
+    logging.disable(logging.WARNING)  # it advises to fold constants first, which the exporter has done
+    try:
+        quantization.quantize_static(
+            graph,
+            target,
+            Calibration(),
+            op_types_to_quantize=list(LAYERS),  # the ranges of all else are not looked at: some are infinite
+            nodes_to_quantize=[node.name for node in layers(graph.graph, weights)],
+            per_channel=True,
+            reduce_range=True,  # older processors add two products in 16 bits
+        )
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def batches_of(part: Part) -> Iterator[dict[str, NDArray[Any]]]:
+    """Feeds of rows from all over a part, each with every modality that any row has."""
+    position = {
+        name: np.linspace(0, len(rows) - 1, CALIBRATED_ROWS).astype(np.int64) if len(rows) else at[:0]
+        for (name, rows), at in zip(part.inputs.items(), part.position.values(), strict=True)
+    }
+    spread = Part(part.inputs, position, np.zeros(CALIBRATED_ROWS, np.int64))
+    return (each.batch().feed() for each in spread.batches(BATCH))
+
+
+def layers(graph: GraphProto, weights: tuple[str, ...], kinds: tuple[str, ...] = LAYERS) -> list[NodeProto]:
+    """The nodes of some kinds that use one of these weights."""
+    return [
+        node
+        for node in graph.node
+        if node.op_type in kinds and any(name.startswith(weights) for name in node.input)
+    ]
+
+
+def to_float16(path: Path, target: Path, weights: tuple[str, ...]) -> None:
+    """Write the graph with these weights, and what is computed with them, in float16.
+
+    Not onnxruntime's converter: it rounds whatever lies between two nodes to float16, blocked ones too.
+    """
+    model: ModelProto = onnx.load(path)
+    graph = model.graph
+    constants = {each.name: each for each in graph.initializer}
+    chosen = {node.name for node in layers(graph, weights, (*LAYERS, "Gather"))}
+    halves: set[str] = set()  # what is there in float16, under the name of `half`
+    for node in graph.node:
+        given = [name for name in node.input if name and name not in constants]
+        if node.op_type in BETWEEN and given and halves.issuperset(given):
+            chosen.add(node.name)
+        if node.name in chosen:
+            halves.update(node.output)
+
+    nodes: list[NodeProto] = []
+    wanted = {name for node in graph.node if node.name not in chosen for name in node.input}
+    for node in graph.node:
+        nodes.append(node)
+        if node.name not in chosen:
+            continue
+        for i, name in enumerate(node.input):
+            if not name or (node.op_type == "Gather" and i > 0):
+                continue  # places in a table
+            constant = constants.get(name)
+            if constant is not None and constant.data_type != TensorProto.FLOAT:
+                continue  # a shape
+            if name not in halves:
+                halves.add(name)
+                if constant is None:
+                    nodes.insert(-1, cast(name, half(name), TensorProto.FLOAT16))
+                else:
+                    rounded = numpy_helper.to_array(constant).astype(np.float16)
+                    graph.initializer.append(numpy_helper.from_array(rounded, half(name)))
+            node.input[i] = half(name)
+        for i, name in enumerate(node.output):
+            node.output[i] = half(name)
+            if name in wanted:
+                nodes.append(cast(half(name), name, TensorProto.FLOAT))
+    del graph.node[:]
+    graph.node.extend(nodes)
+    used = {name for node in nodes for name in node.input}
+    kept = [each for each in graph.initializer if each.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, target)
+
+
+def half(name: str) -> str:
+    """What a value is called in float16."""
+    return f"{name}.half"
+
+
+def cast(name: str, target: str, to: int) -> NodeProto:
+    """A node that rounds a value, or widens it."""
+    return helper.make_node("Cast", [name], [target], name=f"cast.{target}", to=to)

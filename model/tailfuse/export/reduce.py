@@ -1,0 +1,168 @@
+"""A bundle of less precision, and what that costs: both graphs judged on the same test rows."""
+
+import shutil
+import statistics
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tailfuse_service.bundle import (
+    GRAPHS,
+    MANIFEST,
+    Manifest,
+    Runtime,
+    open_bundle,
+    open_graph,
+    sha256,
+    written_whole,
+)
+from tailfuse_service.bundle.files import read_manifest, unpacked
+from tailfuse_service.bundle.manifest import Reduction, SubsetMetrics
+
+from tailfuse.data.labelled import labelled_part
+from tailfuse.data.part import Part
+from tailfuse.errors import ExportError, UserError
+from tailfuse.evaluation.card import model_card
+from tailfuse.evaluation.evaluate import evaluate, predict_part
+from tailfuse.evaluation.metrics import subset_metrics
+from tailfuse.evaluation.pages import page
+from tailfuse.evaluation.prior import mean_answers
+from tailfuse.export.adapt import HEADING
+from tailfuse.export.precision import Reduced, encoder_weights, to_float16, to_int8
+
+BATCH_SIZES = (1, 32)
+TIMED_RUNS = 200
+
+
+class Judged(NamedTuple):
+    """One graph, on test rows as they are."""
+
+    metrics: SubsetMetrics
+    n_bytes: int
+    microseconds: dict[int, float]  # per sample, by batch size; of rows with every modality, on one thread
+
+
+class Comparison(NamedTuple):
+    """What less precision costs, and what it saves."""
+
+    manifest: Manifest
+    float32: Judged
+    reduced: Judged
+    difference: float  # greatest of a probability
+
+
+def reduce_bundle(source: Path, table: Path, precision: Reduced, target: Path) -> Comparison:
+    """Write the bundle of `source` with a graph of less precision at `target`; whole or not at all.
+
+    `table` is the one that it was trained on. The new bundle has no TorchScript, which would answer
+    otherwise. Raises BundleError, UserError, TableError, ExportError.
+    """
+    with unpacked(source) as folder:
+        manifest = read_manifest(folder)
+        check_reducible(source, manifest, table)
+        weights = encoder_weights(manifest, precision)
+        train, val, test = (labelled_part(manifest, table, part) for part in ("train", "val", "test"))
+        with written_whole(target) as new:
+            graph = new / GRAPHS["onnx"]
+            if precision == "int8":
+                to_int8(folder / graph.name, graph, weights, train)
+            else:
+                to_float16(folder / graph.name, graph, weights)
+            comparison = compared(folder / graph.name, graph, manifest, test)
+            manifest = fill(new, folder, precision, comparison, val, test)
+            open_bundle(new)  # as the service will
+    return comparison._replace(manifest=manifest)
+
+
+def check_reducible(source: Path, manifest: Manifest, table: Path) -> None:
+    """Raises UserError, TableError."""
+    if manifest.precision != "float32":
+        raise UserError(f"{source} is {manifest.precision} already; start from the bundle it was made of")
+    if manifest.adaptation is not None:
+        raise UserError(f"{source} is adapted; give the bundle it was made of, and adapt the new one")
+    if not table.is_file():
+        raise UserError(f"--table: {table}: no such file")
+    if sha256(table) != manifest.spec.get("table_sha256"):
+        raise UserError(f"--table: {table} is not the table that {source} was trained on")
+
+
+def compared(before: Path, after: Path, manifest: Manifest, test: Part) -> Comparison:
+    """Both graphs on the same rows, timed in turns. Raises ExportError."""
+    paths = (before, after)
+    runtimes = [open_graph(path, manifest, runtime="onnx") for path in paths]
+    old, new = (predict_part(runtime.run, test).probabilities for runtime in runtimes)
+    difference = float(np.abs(new - old).max())
+    if not np.isfinite(difference):
+        raise ExportError(
+            "the graph of less precision answers with what is not a number. No bundle was written."
+        )
+    shots = [info.shot for info in manifest.classes]
+    times = microseconds(runtimes, test)
+    float32, reduced = (
+        Judged(subset_metrics(answers, test.labels, shots), path.stat().st_size, each)
+        for answers, path, each in zip((old, new), paths, times, strict=True)
+    )
+    return Comparison(manifest, float32, reduced, difference)
+
+
+def microseconds(runtimes: list[Runtime], part: Part) -> list[dict[int, float]]:
+    """Of each runtime the median time of a sample, by batch size."""
+    taken: list[dict[int, float]] = [{} for _ in runtimes]
+    for size in BATCH_SIZES:
+        position = {name: np.resize(np.arange(len(rows)), size) for name, rows in part.inputs.items()}
+        batch = Part(part.inputs, position, np.zeros(size, np.int64)).batch()
+        times: list[list[float]] = [[] for _ in runtimes]
+        for _ in range(TIMED_RUNS):
+            for each, runtime in zip(times, runtimes, strict=True):
+                start = time.perf_counter()
+                runtime.run(batch)
+                each.append(time.perf_counter() - start)
+        for by_size, each in zip(taken, times, strict=True):
+            by_size[size] = statistics.median(each) / size * 1e6
+    return taken
+
+
+def fill(
+    new: Path, folder: Path, precision: Reduced, comparison: Comparison, val: Part, test: Part
+) -> Manifest:
+    """The pages and the manifest beside the new graph: its own metrics, of every subset."""
+    manifest = comparison.manifest
+    run = open_graph(new / GRAPHS["onnx"], manifest, runtime="onnx", threads=0).run
+    evaluation = evaluate(run, test, manifest.classes)
+    reduction = Reduction(
+        precision=precision,
+        before=comparison.float32.metrics,
+        after=comparison.reduced.metrics,
+        difference=comparison.difference,
+        bytes_before=comparison.float32.n_bytes,
+        bytes_after=comparison.reduced.n_bytes,
+    )
+    manifest = manifest.model_copy(
+        update={
+            "version": f"{manifest.version}+{precision}",
+            "metrics": evaluation.metrics,
+            "reference": {
+                name: each.model_copy(update={"inputs": manifest.reference[name].inputs})
+                for name, each in evaluation.reference.items()
+            },
+            "held_out": mean_answers(predict_part(run, val).probabilities, val.labels),
+            "parity": {},
+            "reduction": reduction,
+        }
+    )
+    notice = page("reduced.html.jinja", {"reduction": reduction})
+    card, report = new / "MODEL_CARD.md", new / "report.html"
+    card.write_text(with_notice(model_card(manifest, evaluation), card.name, notice), "utf-8")
+    if report.name in manifest.files:
+        shutil.copyfile(folder / report.name, report)
+        report.write_text(with_notice(report.read_text("utf-8"), report.name, notice), "utf-8")
+    files = {file.name: sha256(file) for file in sorted(new.iterdir())}
+    manifest = manifest.model_copy(update={"files": files})
+    (new / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+    return manifest
+
+
+def with_notice(text: str, name: str, notice: str) -> str:
+    """A page with the notice below its heading."""
+    return HEADING[name].sub(lambda found: found[0] + notice, text, count=1)

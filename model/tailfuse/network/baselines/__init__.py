@@ -1,0 +1,23 @@
+"""Fusions that ours is compared with: published ones, on the same encoders, heads and training.
+
+A fusion is a module of `forward(embeddings (B, M, W), presence (B, M)) -> Fused` and
+`loss(embeddings, presence, u, target, progress) -> scalar`.
+"""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from tailfuse.network.baselines.concat import Concat
+from tailfuse.network.baselines.dynamics import Dynamics
+from tailfuse.network.baselines.late import Late
+from tailfuse.network.baselines.single import Single
+from tailfuse.network.baselines.tensor import TensorFusion
+
+FUSIONS: dict[str, Callable[..., nn.Module]] = {
+    "late": Late,
+    "single": Single,
+    "concat": Concat,
+    "tensor": TensorFusion,
+    "dynamics": Dynamics,
+}

@@ -1,0 +1,27 @@
+"""Early fusion: one head on the concatenation of all embeddings."""
+
+from torch import Tensor, nn
+
+from tailfuse.network.baselines.fused import Fused, equal_weights
+from tailfuse.network.experts import aggregate
+from tailfuse.network.joint import JointBranch
+from tailfuse.network.long_tail import LongTail
+
+
+class Concat(nn.Module):
+    """The joint branch alone, each modality whole or absent. In training modalities are left out too."""
+
+    def __init__(self, n_modalities: int, width: int, tail: LongTail, n_classes: int, dropout: float) -> None:
+        super().__init__()
+        self.joint = JointBranch(n_modalities, width, tail, n_classes, dropout)
+
+    def forward(self, embeddings: Tensor, presence: Tensor) -> Fused:
+        """(B, M, W), (B, M) -> the joint branch's answer"""
+        said = self.joint(embeddings, presence.to(embeddings.dtype))
+        return Fused(aggregate(said), equal_weights(presence))
+
+    def loss(
+        self, embeddings: Tensor, presence: Tensor, u: Tensor, target: Tensor, progress: float
+    ) -> Tensor:
+        """The joint branch's loss with the modalities whose u is not 0, unscaled."""
+        return self.joint.loss(embeddings, (u > 0).to(embeddings.dtype), target, progress)

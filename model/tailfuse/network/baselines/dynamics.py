@@ -1,0 +1,78 @@
+"""Multimodal Dynamics (Han et al. 2022): informativeness of features and of modalities, sample by sample.
+
+    h'_m = sigmoid(G_m h_m) * h_m          features that tell nothing are gated out; an open gate costs
+    c_m  = sigmoid(a_m . h'_m)             the confidence: an estimate of p_m(true class)
+    y    = head([c_1 h'_1; ...; c_M h'_M])
+
+Losses: that of y, of a head on each h'_m, the gates' mean, and (c_m - p_m(true class))^2, all with weight 1
+as in the authors' code. All of it is learnt on the training rows. The authors gate the input's columns and
+leave c_m unbounded; here the embedding is gated, as pictures and texts have no columns, and c_m lies in 0..1.
+An absent modality is 0.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tailfuse.network.baselines.fused import Fused
+from tailfuse.network.experts import aggregate
+from tailfuse.network.head import Head, losses_alone, make_heads, mean_of_present
+from tailfuse.network.joint import hidden_layers
+from tailfuse.network.long_tail import LongTail
+
+
+class Seen(NamedTuple):
+    """What is made of the embeddings."""
+
+    gates: Tensor  # (B, M, W)
+    gated: Tensor  # (B, M, W)
+    confidences: Tensor  # (B, M)
+
+
+class Dynamics(nn.Module):
+    """Gates, heads, confidences, and a head on the concatenation that they scale."""
+
+    def __init__(self, n_modalities: int, width: int, tail: LongTail, n_classes: int, dropout: float) -> None:
+        super().__init__()
+        self.gates = nn.ModuleList(nn.Linear(width, width) for _ in range(n_modalities))
+        self.heads = make_heads(n_modalities, width, tail, n_classes)
+        self.confidences = nn.ModuleList(nn.Linear(width, 1) for _ in range(n_modalities))
+        self.mix = nn.Linear(n_modalities * width, width)
+        self.layers = hidden_layers(width, dropout)
+        self.head = Head(width, tail, n_classes)
+        self.tail = tail
+
+    def forward(self, embeddings: Tensor, presence: Tensor) -> Fused:
+        """(B, M, W), (B, M) -> the head's answer; weights are the confidences' shares"""
+        seen = self.seen(embeddings)
+        present = seen.confidences * presence
+        said = self.head(self.hidden(seen, presence))
+        return Fused(aggregate(said), present / present.sum(-1, keepdim=True), seen.confidences)
+
+    def loss(
+        self, embeddings: Tensor, presence: Tensor, u: Tensor, target: Tensor, progress: float
+    ) -> Tensor:
+        """All four losses; modalities whose u is 0 are left out of the concatenation."""
+        seen = self.seen(embeddings)
+        alone = losses_alone(self.heads, self.tail, seen.gated, presence, target, progress)
+        with torch.no_grad():
+            votes = [self.tail.answer(head(seen.gated[:, m])) for m, head in enumerate(self.heads)]
+            true_class = (torch.stack(votes, 1).exp() * target[:, None, :]).sum(-1)
+        wrong = (seen.confidences - true_class).square() + seen.gates.mean(-1)
+        fused = self.head.loss(self.hidden(seen, u > 0), target, progress)
+        return fused.mean() + (alone + mean_of_present(wrong, presence)).sum()
+
+    def seen(self, embeddings: Tensor) -> Seen:
+        """(B, M, W) -> gates, gated embeddings, confidences"""
+        pairs = list(zip(embeddings.unbind(1), self.gates, self.confidences, strict=True))
+        gates = torch.stack([gate(h).sigmoid() for h, gate, _ in pairs], dim=1)
+        gated = gates * embeddings
+        scores = [score(gated[:, m]) for m, (_, _, score) in enumerate(pairs)]
+        return Seen(gates, gated, torch.cat(scores, dim=1).sigmoid())
+
+    def hidden(self, seen: Seen, present: Tensor) -> Tensor:
+        """The concatenation of what is present, scaled by the confidences: (B, M) -> (B, W)"""
+        scale = (seen.confidences * present)[:, :, None]
+        hidden: Tensor = self.layers(self.mix((scale * seen.gated).flatten(1)))
+        return hidden

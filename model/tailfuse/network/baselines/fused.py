@@ -1,0 +1,70 @@
+"""What a baseline's fusion answers, and a network that has one."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tailfuse.network.long_tail import LongTail
+from tailfuse.network.network import Answer
+from tailfuse.network.ragged import Rows, embed, scatter
+
+
+class Fused(NamedTuple):
+    """Of B samples. Without `confidences` every modality has that of the fused answer."""
+
+    log_p: Tensor  # (B, C)
+    weights: Tensor  # (B, M)
+    confidences: Tensor | None = None  # (B, M)
+
+
+class Baseline(nn.Module):
+    """Encoders and another fusion than ours. What it answers has one temperature, fitted on held-out rows."""
+
+    log_prior: Tensor
+    temperature: Tensor
+
+    def __init__(
+        self, encoders: Mapping[str, nn.Module], *, n_classes: int, tail: LongTail, fusion: nn.Module
+    ) -> None:
+        super().__init__()
+        self.modalities = list(encoders)
+        self.n_classes = n_classes
+        self.tail = tail
+        self.encoders = nn.ModuleList(encoders.values())
+        self.fusion = fusion
+        self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("log_prior", torch.zeros(n_classes))
+
+    def forward(self, inputs: Rows, rows: Rows, presence: Tensor) -> Answer:
+        """A ragged batch, as Network's -> probabilities, weights, confidences."""
+        present = [
+            embed(encoder, inputs[name], training=self.training)
+            for name, encoder in zip(self.modalities, self.encoders, strict=True)
+        ]
+        embeddings = scatter(present, [rows[name] for name in self.modalities], presence.shape[0])
+        fused: Fused = self.fusion(embeddings, presence)
+        log_p = F.log_softmax(fused.log_p, dim=-1) / self.temperature
+        probabilities = F.softmax(log_p + self.log_prior, dim=-1)
+        confidences = fused.confidences
+        if confidences is None:
+            confidences = probabilities.amax(-1, keepdim=True).expand(presence.shape)
+        return Answer(probabilities, fused.weights, confidences.masked_fill(~presence, 0.0))
+
+    def loss(
+        self, embeddings: Tensor, presence: Tensor, u: Tensor, target: Tensor, progress: float
+    ) -> Tensor:
+        """The fusion's loss; see Network.loss."""
+        loss: Tensor = self.fusion.loss(embeddings, presence, u, target, progress)  # type: ignore[operator]
+        return loss
+
+    def fitted(self) -> dict[str, Tensor]:
+        """What was fitted on held-out rows to calibrate the answers."""
+        return {"temperature": self.temperature}
+
+
+def equal_weights(presence: Tensor) -> Tensor:
+    """The same for every modality present: (B, M) -> (B, M)"""
+    return presence / presence.sum(-1, keepdim=True)

@@ -1,0 +1,67 @@
+"""The tensor fusion network (Zadeh et al. 2017): the outer product of all embeddings.
+
+    z = [1; P_1 h_1] x ... x [1; P_M h_M]
+
+It holds the products of features of every subset of modalities. Its size grows with the power of M, so the
+embeddings are projected to a width d with (d + 1)^M <= 4096 first. An absent modality is [1; 0].
+"""
+
+import torch
+from torch import Tensor, nn
+
+from tailfuse.errors import SpecError
+from tailfuse.network.baselines.fused import Fused, equal_weights
+from tailfuse.network.experts import aggregate
+from tailfuse.network.head import Head
+from tailfuse.network.joint import hidden_layers
+from tailfuse.network.long_tail import LongTail
+
+MAX_PRODUCTS = 4096
+
+
+class TensorFusion(nn.Module):
+    """The outer product, and on it the hidden layers and the head of the joint branch."""
+
+    def __init__(self, n_modalities: int, width: int, tail: LongTail, n_classes: int, dropout: float) -> None:
+        super().__init__()
+        d = projected_width(n_modalities, width)
+        self.project = nn.Parameter(torch.randn(n_modalities, width, d) / width**0.5)  # P
+        self.mix = nn.Linear((d + 1) ** n_modalities, width)
+        self.layers = hidden_layers(width, dropout)
+        self.head = Head(width, tail, n_classes)
+
+    def forward(self, embeddings: Tensor, presence: Tensor) -> Fused:
+        """(B, M, W), (B, M) -> the head's answer"""
+        said = self.head(self.hidden(embeddings, presence))
+        return Fused(aggregate(said), equal_weights(presence))
+
+    def loss(
+        self, embeddings: Tensor, presence: Tensor, u: Tensor, target: Tensor, progress: float
+    ) -> Tensor:
+        """The head's loss with the modalities whose u is not 0, unscaled."""
+        return self.head.loss(self.hidden(embeddings, u > 0), target, progress).mean()
+
+    def hidden(self, embeddings: Tensor, present: Tensor) -> Tensor:
+        """(B, M, W), (B, M) bool -> (B, W)"""
+        projected = torch.einsum("bmw,mwd->bmd", embeddings, self.project) * present[:, :, None]
+        one = torch.ones_like(projected[:, :, :1])
+        hidden: Tensor = self.layers(self.mix(outer_product(torch.cat([one, projected], dim=2))))
+        return hidden
+
+
+def outer_product(factors: Tensor) -> Tensor:
+    """One product of each choice of a number per modality: (B, M, k) -> (B, k^M)"""
+    first, *others = factors.unbind(1)
+    for each in others:
+        first = (first[:, :, None] * each[:, None, :]).flatten(1)
+    return first
+
+
+def projected_width(n_modalities: int, width: int) -> int:
+    """The largest d up to `width` with (d + 1)^M <= 4096. Raises SpecError where there is none."""
+    fitting = [d for d in range(1, width + 1) if (d + 1) ** n_modalities <= MAX_PRODUCTS]
+    if not fitting:
+        raise SpecError(
+            f"network.fusion: the tensor of {n_modalities} modalities is too large; choose another fusion"
+        )
+    return fitting[-1]

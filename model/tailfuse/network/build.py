@@ -1,0 +1,69 @@
+"""From a spec and fitted modalities to an untrained network."""
+
+import torch
+from torch import nn
+
+from tailfuse.data.part import Dataset
+from tailfuse.errors import SpecError
+from tailfuse.network.baselines import FUSIONS
+from tailfuse.network.baselines.fused import Baseline
+from tailfuse.network.encoders import build_encoder, check_encoder
+from tailfuse.network.fusion import Fusion
+from tailfuse.network.long_tail import long_tail
+from tailfuse.network.network import Network
+from tailfuse.spec.schema import ImageSpec, Spec
+
+AnyNetwork = Network | Baseline
+
+
+def build_network(spec: Spec, dataset: Dataset) -> AnyNetwork:
+    """A network for the dataset's modalities and classes, its prior that of the training rows.
+
+    Raises SpecError.
+    """
+    encoders = build_encoders(spec, dataset)
+    counts = torch.tensor([info.train_count for info in dataset.classes], dtype=torch.float32)
+    tail = long_tail(spec.network.loss, counts, spec.network.experts)
+    width, n_classes, dropout = spec.network.width, len(counts), spec.network.dropout
+    if spec.network.fusion in FUSIONS:
+        fusion = FUSIONS[spec.network.fusion](len(encoders), width, tail, n_classes, dropout)
+        return Baseline(encoders, n_classes=n_classes, tail=tail, fusion=fusion)
+    return Network(
+        encoders,
+        width=width,
+        n_classes=n_classes,
+        tail=tail,
+        dropout=dropout,
+        fusion=guided_fusion(spec, len(encoders)),
+    )
+
+
+def guided_fusion(spec: Spec, n_modalities: int) -> Fusion:
+    """Our fusion, or the one with equal weights; not fitted yet."""
+    return Fusion(n_modalities, uniform=spec.network.fusion == "uniform")
+
+
+def build_encoders(spec: Spec, dataset: Dataset) -> dict[str, nn.Module]:
+    """An encoder for each modality. Raises SpecError."""
+    encoders = {}
+    for name, modality in dataset.modalities.items():
+        each = spec.modalities[name]
+        try:
+            encoders[name] = build_encoder(
+                each.encoder, modality, width=spec.network.width, dropout=spec.network.dropout,
+                input_dropout=spec.network.input_dropout,
+                trained=each.trained if isinstance(each, ImageSpec) else "none",
+                flips=isinstance(each, ImageSpec) and each.flips,
+            )  # fmt: skip
+        except SpecError as error:
+            raise SpecError(f"modalities.{name}.{error}") from None
+    return encoders
+
+
+def check_encoders(spec: Spec) -> None:
+    """Every encoder's name is known; said before any row is read. Raises SpecError."""
+    for name, each in spec.modalities.items():
+        try:
+            check_encoder(each.encoder, each.kind)
+        except SpecError as error:
+            raise SpecError(f"modalities.{name}.{error}") from None

@@ -1,0 +1,82 @@
+"""What a frozen encoder makes of its pictures: computed once, and kept on disk."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from tailfuse.data.cache import cached, key_of
+from tailfuse.data.dataset import OnProgress
+from tailfuse.data.part import Dataset
+from tailfuse.network.encoders.pretrained import Backbone, Pretrained
+
+BATCH = 8  # pictures; the feature maps of many more do not stay near a processor
+
+Report = Callable[[int, int], None]  # pictures done, pictures in all
+
+
+def with_features(
+    dataset: Dataset,
+    encoders: Mapping[str, nn.Module],
+    *,
+    device: torch.device | str = "cpu",
+    on_progress: OnProgress | None = None,
+) -> Dataset:
+    """The dataset with the features of every frozen encoder, (n, F) float32, in the place of its pictures.
+
+    Each of these encoders gets the scale of its features on the way, from the training rows.
+    """
+    features: dict[str, NDArray[Any]] = {}
+    for name, encoder in encoders.items():
+        if isinstance(encoder, Pretrained) and encoder.trained == "none":
+            pictures, rows = dataset.train.inputs[name], dataset.train.position[name]
+            report = partial(on_progress, name) if on_progress else None
+            raw = backbone_features(encoder.backbone, pictures, device=device, report=report)
+            encoder.scale.fit(torch.from_numpy(raw[rows[rows >= 0]]))
+            features[name] = encoder.scale.cpu()(torch.from_numpy(raw)).numpy()
+    train, val, test = (
+        replace(part, inputs=part.inputs | features) for part in (dataset.train, dataset.val, dataset.test)
+    )
+    return replace(dataset, train=train, val=val, test=test)
+
+
+@torch.inference_mode()
+def backbone_features(
+    backbone: Backbone,
+    pictures: NDArray[np.uint8],
+    *,
+    device: torch.device | str = "cpu",
+    report: Report | None = None,
+) -> NDArray[np.float32]:
+    """What a backbone makes of pictures (n, channels, height, width): (n, F), computed or from the cache."""
+    device = torch.device(device)
+    backbone = backbone.to(device).eval()
+
+    def batches() -> Iterator[NDArray[np.float32]]:
+        for start in range(0, len(pictures), BATCH):
+            batch = torch.from_numpy(pictures[start : start + BATCH])
+            yield backbone(batch.to(device)).cpu().numpy()
+            if report:
+                report(min(start + BATCH, len(pictures)), len(pictures))
+
+    content = hashlib.sha256(np.ascontiguousarray(pictures).data).hexdigest()
+    name = "features-" + key_of(
+        content, pictures.shape, fingerprint(backbone), torch.__version__, device.type
+    )
+    width = backbone(torch.zeros(1, *pictures.shape[1:], device=device)).shape[1]
+    return cached(name, (len(pictures), width), np.float32, batches)
+
+
+def fingerprint(network: nn.Module) -> str:
+    """What tells a network from any other: its layers and their weights."""
+    digest = hashlib.sha256(repr(network).encode())
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,31 @@
+"""Ragged batches as tensors on a device, and answers as arrays."""
+
+from typing import NamedTuple
+
+import torch
+from tailfuse_service.bundle import Batch, Output
+from torch import Tensor
+
+from tailfuse.network.network import Answer
+
+
+class Tensors(NamedTuple):
+    """A Batch as tensors: what Network takes."""
+
+    inputs: dict[str, Tensor]
+    rows: dict[str, Tensor]
+    presence: Tensor
+
+
+def tensors_of(batch: Batch, device: torch.device | str = "cpu") -> Tensors:
+    """The batch's arrays on a device."""
+    return Tensors(
+        {name: torch.from_numpy(rows).to(device) for name, rows in batch.inputs.items()},
+        {name: torch.from_numpy(rows).to(device) for name, rows in batch.rows.items()},
+        torch.from_numpy(batch.presence).to(device),
+    )
+
+
+def output_of(answer: Answer) -> Output:
+    """An answer's tensors as arrays."""
+    return Output(*(each.cpu().numpy() for each in answer if each is not None))

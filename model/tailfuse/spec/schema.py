@@ -1,0 +1,297 @@
+"""The spec: what to learn from which table. Every mistake in it is named with its key and line."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+from tailfuse_service.bundle import DISAGREEMENT, OUTPUT_NAMES
+
+from tailfuse.errors import SpecError
+from tailfuse.spec.document import Key, read_document
+from tailfuse.spec.spelling import did_you_mean
+
+
+class Frozen(BaseModel):
+    """Not to be changed; unknown keys and numbers that are not finite are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _size(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        if len(value) != 2:
+            raise ValueError("takes one number, or [height, width]")
+        return value
+    return value, value
+
+
+def _columns(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _modality_name(name: str) -> str:
+    if (
+        name in ("presence", *OUTPUT_NAMES, DISAGREEMENT)
+        or not name.replace("_", "").isalnum()
+        or not name.isascii()
+        or not name[0].isalpha()
+    ):
+        raise ValueError(
+            "a modality's name is letters, digits and _, begins with a letter, and is none of "
+            f"presence, {', '.join(OUTPUT_NAMES)}, {DISAGREEMENT}"
+        )
+    return name
+
+
+def _folds(folds: int) -> int:
+    if folds == 1:
+        raise ValueError("takes 0 (none), or at least 2")
+    return folds
+
+
+Name = Annotated[str, Field(min_length=1)]
+# One pattern may be written without brackets; either way it is read as a tuple.
+Columns = Annotated[tuple[Name, ...], BeforeValidator(_columns), Field(min_length=1)]
+
+Trained = Literal["none", "last", "all"]
+
+
+class ImageSpec(Frozen):
+    """Pictures: paths relative to the table, or bytes. `size` is (height, width), or one number for both.
+
+    `trained` is how much of a pretrained encoder is: none, its last block, or all of it. `flips`: a mirror
+    image is of the same class, and the encoder takes the mean over all four, at four times the cost.
+    """
+
+    kind: Literal["image"]
+    column: Name
+    size: Annotated[
+        tuple[Annotated[int, Field(ge=4, le=2048)], Annotated[int, Field(ge=4, le=2048)]],
+        BeforeValidator(_size),
+    ] = (64, 64)
+    encoder: Name = "small_cnn"
+    trained: Trained = "none"
+    flips: bool = False
+    augment: bool = True
+
+    @field_validator("trained")
+    @classmethod
+    def _can_be_trained_so(cls, trained: Trained, info: ValidationInfo) -> Trained:
+        encoder = str(info.data.get("encoder"))
+        if encoder == "small_cnn" and trained != "none":
+            raise ValueError(
+                "is to be left out with small_cnn, which has no pretrained weights and is always trained"
+            )
+        if encoder.startswith("timm/") and trained == "last":
+            raise ValueError("a model of timm is trained as a whole or not at all: all, or none")
+        return trained
+
+    @field_validator("flips")
+    @classmethod
+    def _can_be_flipped(cls, flips: bool, info: ValidationInfo) -> bool:
+        if flips and info.data.get("encoder") == "small_cnn":
+            raise ValueError("is for pretrained encoders, not for small_cnn")
+        return flips
+
+
+class TabularSpec(Frozen):
+    """Numbers, booleans, categories. `columns` are names or patterns; `types` overrules what is inferred."""
+
+    kind: Literal["tabular"]
+    columns: Columns
+    types: dict[str, Literal["number", "boolean", "category"]] = {}
+    encoder: Name = "mlp"
+
+
+class TextSpec(Frozen):
+    """Texts as hashed word n-grams."""
+
+    kind: Literal["text"]
+    columns: Columns
+    ngrams: int = Field(default=2, ge=1, le=5)
+    buckets: int = Field(default=16384, ge=2, le=2**24)
+    max_tokens: int = Field(default=512, ge=1)
+    encoder: Name = "bag"
+
+
+class SeriesSpec(Frozen):
+    """Channels over time. `column` holds whole series; or several `columns` are a channel each.
+
+    Series of more than `length` steps are averaged down to that many.
+    """
+
+    kind: Literal["series"]
+    columns: Columns = Field(validation_alias=AliasChoices("columns", "column"))
+    length: int = Field(default=256, ge=1, le=2**20)
+    encoder: Name = "conv"
+
+
+class SplitSpec(Frozen):
+    """Fractions of the rows, stratified by class, or a `column` with train, val and test.
+
+    Rows of one `group` stay together. `val` is taken from train where the column has no val rows.
+    """
+
+    column: Name | None = None
+    val: float = Field(default=0.1, gt=0, lt=1)
+    test: float = Field(default=0.2, gt=0, lt=1)
+    group: Name | None = None
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> "SplitSpec":
+        if self.val + self.test >= 1:
+            raise ValueError("val and test together must leave rows to train on")
+        return self
+
+
+Fusion = Literal["confidence", "uniform", "late", "single", "concat", "tensor", "dynamics"]
+Loss = Literal[
+    "experts", "cross_entropy", "class_balanced", "focal", "ldam_drw", "balanced_softmax",
+    "logit_adjustment", "abc", "reslt", "ace",
+]  # fmt: skip
+
+
+class NetworkSpec(Frozen):
+    """`width` of the embeddings; `experts` are the tau of each one's logit adjustment; `generative`: one more
+    expert, a Gaussian model of each modality.
+
+    Any other `fusion` than confidence and `loss` than experts is a baseline to compare with.
+    """
+
+    fusion: Fusion = "confidence"
+    loss: Loss = "experts"
+    width: int = Field(default=128, ge=1)
+    experts: tuple[float, ...] = Field(default=(1.0,), min_length=1)
+    generative: bool = True
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    input_dropout: float = Field(default=0.2, ge=0, lt=1)
+
+
+class TrainingSpec(Frozen):
+    """`mixup` is the parameter of its Beta distribution (0: off); `folds` is 0 or at least 2.
+
+    `damage`: confidences learn from damaged copies too; `calibrate`: the fusion is fitted on held-out rows;
+    `smote`: synthetic rows (Chawla et al. 2002), a baseline.
+    """
+
+    epochs: int = Field(default=200, ge=1)
+    batch_size: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    patience: int = Field(default=40, ge=1)
+    mixup: float = Field(default=0.5, ge=0)
+    modality_dropout: float = Field(default=0.5, ge=0, lt=1)
+    folds: Annotated[int, AfterValidator(_folds)] = Field(default=4, ge=0)
+    damage: bool = True
+    calibrate: bool = True
+    smote: bool = False
+
+
+ModalitySpec = Annotated[ImageSpec | TabularSpec | TextSpec | SeriesSpec, Field(discriminator="kind")]
+Split = Annotated[
+    Annotated[Name, Tag("a column")] | Annotated[SplitSpec, Tag("fractions")],
+    Discriminator(lambda value: "fractions" if isinstance(value, dict | SplitSpec) else "a column"),
+]
+
+
+class Spec(Frozen):
+    """The whole spec. `split` is a column with train, val and test, or keys of its own."""
+
+    name: Name
+    version: Name = "1"
+    table: Path
+    label: Name
+    split: Split = SplitSpec()
+    modalities: dict[Annotated[str, AfterValidator(_modality_name)], ModalitySpec] = Field(min_length=1)
+    network: NetworkSpec = NetworkSpec()
+    training: TrainingSpec = TrainingSpec()
+    seed: int = Field(default=0, ge=0)
+
+
+KINDS: dict[str, type[Frozen]] = {
+    "image": ImageSpec,
+    "tabular": TabularSpec,
+    "text": TextSpec,
+    "series": SeriesSpec,
+}
+SECTIONS: dict[str, type[Frozen]] = {"split": SplitSpec, "network": NetworkSpec, "training": TrainingSpec}
+
+
+def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
+    """Read a spec; each override is `dotted.key=YAML`. `table` comes back relative to the spec's folder.
+
+    Raises SpecError, one line for each mistake.
+    """
+    document = read_document(path)
+    for override in overrides:
+        document.override(override)
+    try:
+        spec = Spec.model_validate(document.data)
+    except ValidationError as error:
+        mistakes: dict[str, None] = {}  # a union can complain twice about one thing
+        for each in error.errors(include_url=False):
+            key, why = explain(each, document.data)
+            mistakes[f"{document.place(key)}: {'.'.join(key) or 'the spec'}: {why}"] = None
+        raise SpecError("\n".join(mistakes)) from None
+    return spec.model_copy(update={"table": path.parent / spec.table})
+
+
+def explain(error: ErrorDetails, data: dict[str, Any]) -> tuple[Key, str]:
+    """The key that a mistake is at, and what is wrong with it."""
+    key, value = locate(error["loc"], data)
+    last = str(error["loc"][-1])
+    match error["type"]:
+        case "missing":
+            return (*key, last), "is required"
+        case "union_tag_not_found":
+            return (*key, "kind"), f"is required: {', '.join(KINDS)}"
+        case "union_tag_invalid":
+            kind = str(value["kind"])
+            return (*key, "kind"), f"'{kind}' is none of {', '.join(KINDS)}{did_you_mean(kind, KINDS)}"
+        case "extra_forbidden":
+            return key, f"unknown key{did_you_mean(last, model_at(error['loc']).model_fields)}"
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return key, "takes keys with values of their own"
+    why = error["msg"].removeprefix("Value error, ")
+    why = why.split(", unable to")[0].split(" after validation")[0]
+    if isinstance(value, str) and last != "[key]":
+        known = re.findall(r"'(.*?)'", why) if error["type"] == "literal_error" else ()
+        why = f"{why}, not '{value}'{did_you_mean(value, known)}"
+    return key, why
+
+
+def locate(loc: tuple[int | str, ...], data: dict[str, Any]) -> tuple[Key, Any]:
+    """The part of pydantic's `loc` that is in the data (it names branches of unions too), and its value."""
+    key: list[str] = []
+    value: Any = data
+    for at, part in enumerate(loc):
+        is_kind = loc[0] == "modalities" and at == 2
+        in_mapping = isinstance(value, dict) and part in value
+        in_list = isinstance(value, list) and isinstance(part, int) and part < len(value)
+        if (in_mapping or in_list) and not is_kind:
+            value = value[part]
+            key.append(str(part))
+    return tuple(key), value
+
+
+def model_at(loc: tuple[int | str, ...]) -> type[Frozen]:
+    """The model that refused the key at the end of `loc`."""
+    if loc[0] == "modalities":
+        return KINDS[str(loc[2])]
+    return Spec if len(loc) == 1 else SECTIONS[str(loc[0])]

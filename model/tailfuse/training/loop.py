@@ -1,0 +1,165 @@
+"""The training loop of one network: epochs, validation, early stopping, a checkpoint to go on from."""
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from tailfuse.data.part import Part
+from tailfuse.errors import RunError
+from tailfuse.network.build import AnyNetwork
+from tailfuse.network.tensors import tensors_of
+from tailfuse.spec.schema import TrainingSpec
+from tailfuse.training.augment import augment
+from tailfuse.training.average import Average
+from tailfuse.training.objective import Objective, draw
+from tailfuse.training.state import Epoch, State
+from tailfuse.training.validate import validate
+
+# Validated and kept is a moving average of the weights over this share of all epochs: it does what
+# annealing does, so stopping early costs little, and its validation curve is smooth.
+AVERAGED_SHARE = 0.05
+# What was learnt elsewhere is changed more slowly than what starts from nothing.
+PRETRAINED_PACE = 0.1
+# A checkpoint per epoch, but not more often than this: tiny sets have a hundred epochs a second.
+CHECKPOINT_EVERY_S = 1.0
+
+
+class Stage(NamedTuple):
+    """One network to train, and what to train it on."""
+
+    name: str
+    seed: int
+    train: Part
+    val: Part | None  # None: no early stopping; the network of the last epoch is kept
+    epochs: int
+    augmented: frozenset[str]  # modalities whose pictures are augmented
+
+
+class Progress(Protocol):
+    """Hears of every epoch."""
+
+    def __call__(self, stage: Stage, epoch: Epoch) -> None: ...
+
+
+def fit_network(
+    fabric: Fabric,
+    network: AnyNetwork,
+    stage: Stage,
+    training: TrainingSpec,
+    path: Path | None,
+    on_epoch: Progress,
+) -> list[Epoch]:
+    """Train in place, going on from the checkpoint at `path` if there is one; the log of all epochs.
+
+    Every epoch draws its randomness from (seed, epoch) alone, so a run that was killed and resumed
+    ends with the very same weights as one that was not. Without a path nothing is kept on disk.
+    Raises RunError.
+    """
+    fused = fabric.device.type in ("cpu", "cuda")  # the whole step in one call
+    optimizer = torch.optim.AdamW(parameter_groups(network), weight_decay=training.weight_decay, fused=fused)
+    wrapped, stepper = fabric.setup(Objective(network).train(), optimizer)
+    average = Average(network, average_decay(stage, training))
+    state = State(network, average.network, optimizer, fabric.strategy.precision)
+    if path:
+        state.load(path)
+    for line in state.log:
+        on_epoch(stage, line)
+
+    saved_at = time.monotonic()
+    while not state.finished:
+        epoch = len(state.log)
+        rate = learning_rate(training, epoch)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["pace"]
+        loss = run_epoch(fabric, wrapped, stepper, average, stage, training, epoch)
+        validated = (np.nan, np.nan)
+        if stage.val is not None:
+            # Batch norm's statistics differ between devices; all must stop at the same epoch.
+            validated = fabric.broadcast(validate(average.network, stage.val, fabric.device))
+        state.note(Epoch(epoch, loss, *validated, rate))
+        # A loss that changes late is given as much patience from there on.
+        earliest = network.tail.settled * training.epochs + training.patience
+        out_of_patience = state.waited >= training.patience and epoch + 1 >= earliest
+        state.finished = epoch + 1 == stage.epochs or out_of_patience
+        due = state.finished or time.monotonic() - saved_at > CHECKPOINT_EVERY_S
+        if path and due and fabric.is_global_zero:
+            state.save(path)
+            saved_at = time.monotonic()
+        on_epoch(stage, state.log[-1])
+    fabric.barrier()
+    state.keep_best()
+    return state.log
+
+
+def parameter_groups(network: AnyNetwork) -> list[dict[str, Any]]:
+    """What is trained, and at which share of the learning rate."""
+    trained = {name: each for name, each in network.named_parameters() if each.requires_grad}
+    pretrained = [each for name, each in trained.items() if ".backbone." in name]
+    other = [each for name, each in trained.items() if ".backbone." not in name]
+    return [{"params": other, "pace": 1.0}, {"params": pretrained, "pace": PRETRAINED_PACE}]
+
+
+def best_epochs(log: list[Epoch]) -> int:
+    """How many epochs it took to the smallest validation loss, the last of equals."""
+    losses = [line.val_loss for line in log]
+    return len(losses) - int(np.argmin(losses[::-1]))
+
+
+def learning_rate(training: TrainingSpec, epoch: int) -> float:
+    """A short linear warm-up, then a cosine down to zero."""
+    warm_up = min(1.0, (epoch + 1) / min(5, training.epochs))
+    return float(training.learning_rate * warm_up * (1 + np.cos(np.pi * epoch / training.epochs)) / 2)
+
+
+def run_epoch(
+    fabric: Fabric, wrapped: Any, optimizer: Any, average: Average, stage: Stage,
+    training: TrainingSpec, epoch: int,
+) -> float:  # fmt: skip
+    """One pass over the training rows, each device on its share of every batch; the mean loss."""
+    order = torch.randperm(len(stage.train), generator=generator_of(stage.seed, epoch)).numpy()
+    own = generator_of(stage.seed, epoch, 1 + fabric.global_rank)
+    torch.manual_seed(own.initial_seed())  # dropout and augmentation
+    losses: list[Tensor] = []
+    # Batches of nearly equal size: a last one of one row would upset batch norm.
+    for index in np.array_split(order, max(1, round(len(order) / training.batch_size))):
+        index = np.resize(index, max(len(index), fabric.world_size))  # no device goes without a row
+        part = stage.train.take(index[fabric.global_rank :: fabric.world_size])
+        drawn = draw(
+            torch.from_numpy(part.presence()), dropout=training.modality_dropout, mixup=training.mixup,
+            generator=own,
+        )  # fmt: skip
+        inputs, rows, presence = tensors_of(part.batch(), fabric.device)
+        for name in stage.augmented:
+            inputs[name] = augment(inputs[name])
+        labels = torch.from_numpy(part.labels).to(fabric.device)
+        optimizer.zero_grad()
+        loss = wrapped(inputs, rows, presence, labels, drawn.to(fabric.device), epoch / training.epochs)
+        fabric.backward(loss)
+        optimizer.step()
+        average.update()
+        losses.append(loss.detach())
+    mean = fabric.all_reduce(torch.stack(losses).mean())
+    assert isinstance(mean, Tensor)
+    loss = float(mean)
+    if not np.isfinite(loss):
+        raise RunError(
+            f"the loss of {stage.name} is {loss} in epoch {epoch + 1}; try a smaller training.learning_rate"
+        )
+    return loss
+
+
+def average_decay(stage: Stage, training: TrainingSpec) -> float:
+    """The decay per step of a moving average over AVERAGED_SHARE of the epochs."""
+    steps = max(1, round(len(stage.train) / training.batch_size)) * training.epochs
+    return 1 - 1 / max(1.0, steps * AVERAGED_SHARE)
+
+
+def generator_of(*numbers: int) -> torch.Generator:
+    """A generator that depends on these numbers alone."""
+    seed = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    return torch.Generator().manual_seed(seed)

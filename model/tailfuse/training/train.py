@@ -1,0 +1,168 @@
+"""One run: from a spec to a bundle.
+
+A run's folder holds run.json (what it was started with), for each stage a checkpoint and its log as
+CSV, and the bundle.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lightning_fabric import Fabric
+from tailfuse_service.bundle import sha256
+
+from tailfuse.data.dataset import load_dataset
+from tailfuse.data.part import Dataset
+from tailfuse.errors import RunError, TableError
+from tailfuse.export.bundle import write_bundle
+from tailfuse.network.build import build_network, check_encoders
+from tailfuse.spec.schema import Spec
+from tailfuse.training import checkpoint
+from tailfuse.training.fit import FINAL, OnEpoch, fit_held_out, set_up_torch, train_stages
+from tailfuse.training.state import read_log
+
+TRAINED, RUN, BUNDLE = "trained.pt", "run.json", "bundle"
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What to train on, in Fabric's words."""
+
+    accelerator: str = "auto"
+    devices: int | str = 1
+    precision: Any = "32-true"
+
+    def fabric(self) -> Fabric:
+        """Raises RunError."""
+        if self.precision not in PRECISIONS:
+            raise RunError(f"--precision: '{self.precision}' is none of {', '.join(PRECISIONS)}")
+        try:
+            return Fabric(
+                accelerator=self.accelerator,
+                devices=self.devices,
+                precision=self.precision,
+                strategy="auto" if self.devices == 1 else "ddp",
+            )
+        except (ValueError, RuntimeError, ImportError) as error:
+            raise RunError(f"cannot train on this hardware: {str(error).splitlines()[0]}") from None
+
+
+class Listener(NamedTuple):
+    """Who hears how far a run is."""
+
+    on_load: Callable[[str, int, int], None]  # modality, rows or pictures done, and in all
+    on_epoch: OnEpoch
+    on_step: Callable[[str], None]  # what is being done now
+
+
+def train(
+    spec: Spec, run: Path, hardware: Hardware, listener: Listener, *, resume: bool = False
+) -> Path | None:
+    """Train, fit, export; the bundle's folder, or None in all but the first of several processes.
+
+    A run that was killed goes on with `resume`.
+
+    Raises SpecError, TableError, RunError, ExportError.
+    """
+    fabric = hardware.fabric()
+    check_encoders(spec)
+    begun = beginning(spec)
+    if fabric.is_global_zero:
+        check_run(run, begun, resume=resume)
+    listener.on_step("reading the table")
+    dataset = load_dataset(spec, listener.on_load)
+    build_network(spec, dataset)  # an encoder that cannot be had shall leave no run behind
+    if fabric.is_global_zero:
+        run.mkdir(parents=True, exist_ok=True)
+        checkpoint.replace(run / RUN, json.dumps(begun, indent=1).encode())
+    if not (run / TRAINED).exists():
+        fabric.launch()  # from here on there may be several processes
+        stages = train_stages(
+            spec, dataset, fabric=fabric, folder=run, on_epoch=listener.on_epoch,
+            on_features=lambda name, *done: listener.on_load(f"features of {name}", *done),
+        )  # fmt: skip
+        if not fabric.is_global_zero:
+            return None
+        listener.on_step("fitting on held-out rows")
+        checkpoint.save(run / TRAINED, fit_held_out(stages, spec).state_dict())
+    listener.on_step("exporting and checking the graphs on every subset")
+    for left_over in run.glob(f".{BUNDLE}.*"):  # of an export that was killed
+        shutil.rmtree(left_over)
+    return export_run(run, spec, dataset, run / BUNDLE)
+
+
+def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path) -> Path:
+    """Write the bundle of a run that has been trained. Raises RunError, ExportError."""
+    set_up_torch(spec, dataset)
+    state = checkpoint.load(run / TRAINED)
+    if state is None:
+        raise RunError(f"{run} holds no trained network yet; finish it with: tailfuse train --resume")
+    network = build_network(spec, dataset)
+    network.load_state_dict(state)
+    write_bundle(network.eval(), spec, dataset, read_log(run / f"{FINAL}.csv"), target)
+    return target
+
+
+def beginning(spec: Spec) -> dict[str, Any]:
+    """What run.json says: the spec, and which table it was. Raises TableError."""
+    written = json.loads(spec.model_dump_json()) | {"table": str(spec.table.resolve())}
+    return {"spec": written, "table_sha256": table_sha256(spec)}
+
+
+def spec_of(run: Path) -> Spec:
+    """The spec of a run whose table is still the same. Raises RunError, TableError."""
+    try:
+        spec = Spec.model_validate(json.loads((run / RUN).read_text())["spec"])
+    except (ValueError, KeyError, TypeError):
+        raise RunError(f"{run / RUN} is damaged; train anew") from None
+    # What the features learnt from another table would not fit the weights.
+    check_run(run, beginning(spec), resume=True)
+    return spec
+
+
+def table_sha256(spec: Spec) -> str:
+    """Raises TableError."""
+    try:
+        return sha256(spec.table)
+    except OSError as error:
+        raise TableError(f"table: {spec.table}: {str(error.strerror).lower()}") from None
+
+
+def check_run(run: Path, begun: dict[str, Any], *, resume: bool) -> None:
+    """The folder is free, or holds a run to go on with, of the same spec and table. Raises RunError."""
+    path = run / RUN
+    if not path.exists():
+        if run.exists() and not (run.is_dir() and {file.name for file in run.iterdir()} <= {"run.part"}):
+            raise RunError(f"{run} holds something else; choose another folder with --out")
+        return
+    if not resume:
+        raise RunError(f"{run} holds a run already; go on with it by --resume, or choose another --out")
+    try:
+        before = json.loads(path.read_text())
+        keys, same_table = differing(before["spec"], begun["spec"]), before["table_sha256"]
+    except (ValueError, KeyError, AttributeError, TypeError):
+        raise RunError(f"{path} is damaged; choose another --out") from None
+    for key in keys:
+        raise RunError(
+            f"{run} was started with another {key}; resume with the same spec, or choose another --out"
+        )
+    if same_table != begun["table_sha256"]:
+        raise RunError(
+            f"{run} was started with another {Path(begun['spec']['table']).name}; choose another --out"
+        )
+
+
+def differing(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    """The keys whose values differ, as dotted paths. Where the files lie does not matter."""
+    keys = []
+    for key in before | now:
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            keys += differing(old, new, f"{prefix}{key}.")
+        elif old != new and f"{prefix}{key}" != "table":
+            keys.append(f"{prefix}{key}")
+    return keys

@@ -1,0 +1,92 @@
+"""`python -m tailfuse_service BUNDLE`: from the settings to a process that answers, or several."""
+
+import sys
+from typing import Literal, get_args, get_origin
+
+import click
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from tailfuse_service import logs
+from tailfuse_service.bundle import BundleError
+from tailfuse_service.logs import LOG
+from tailfuse_service.settings import Settings
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then answer what has been asked and return.
+
+    The port opens after the bundle does: whoever can connect gets answers, and a service that cannot
+    answer is never there. Exits with one sentence and code 1 if either cannot be opened.
+    """
+    logs.configure(settings.log_level)
+    if settings.workers > 1:
+        from tailfuse_service.workers import supervise
+
+        sys.exit(supervise(settings))
+    from tailfuse_service.desired import DesiredState
+    from tailfuse_service.repository import Repository
+    from tailfuse_service.server import listen, run, url_of
+
+    repository = Repository(settings)
+    try:
+        desired = DesiredState(settings.roles)
+        bundles = repository.open(desired.read().unloaded)
+        listener = listen(settings.host, settings.port)
+    except (BundleError, OSError, ValueError) as error:
+        sys.exit(f"tailfuse: {error}")
+    manifest, device = bundles[0].manifest, bundles[0].runtime.device
+    model = {"model": manifest.name, "version": manifest.version} if len(bundles) == 1 else {}
+    where = {"url": url_of(listener), "runtime": settings.runtime, "device": device, "bundles": len(bundles)}
+    try:
+        run(settings, repository, desired, listener, started=lambda: LOG.info("started", extra=where | model))
+    except OSError as error:  # the gRPC port
+        sys.exit(f"tailfuse: {error}")
+    finally:
+        LOG.info("stopped")
+
+
+def option_of(name: str, field: FieldInfo) -> click.Parameter:
+    """The flag of one setting; what it may be is checked by Settings alone."""
+    if name == "bundle":
+        return click.Argument(["bundle"], required=False)
+    default = "" if field.default in (None, "", False) else f"  [{field.default}]"
+    told = f"{field.description}{default}"
+    if field.annotation is bool:
+        return click.Option([f"--{name.replace('_', '-')}"], is_flag=True, default=None, help=told)
+    choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    return click.Option(
+        [f"--{name.replace('_', '-')}"],
+        metavar="|".join(choices) or getattr(field.annotation, "__name__", "value").upper(),
+        help=told,
+    )
+
+
+def main(**flags: str | bool | None) -> None:
+    """Serve a BUNDLE, a folder or a .zip, over HTTP.
+
+    Every setting may be given as a variable too: TAILFUSE_BUNDLE, TAILFUSE_PORT, …
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        settings = Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        if first["type"] == "missing":
+            raise click.UsageError("no bundle: name its folder or .zip, or set TAILFUSE_BUNDLE") from None
+        where = f"--{name.replace('_', '-')} (TAILFUSE_{name.upper()}): " if name else ""
+        raise click.UsageError(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
+    serve(settings)
+
+
+command = click.Command(
+    "serve",
+    callback=main,
+    params=[option_of(name, field) for name, field in Settings.model_fields.items()],
+    help=main.__doc__,
+)
+
+
+if __name__ == "__main__":
+    command(prog_name="python -m tailfuse_service")

@@ -1,0 +1,116 @@
+"""The application: its parts made and joined. Opening the bundle and the port is the server's business."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi_swagger import patch_fastapi
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tailfuse_service.bundle import Bundle
+from tailfuse_service.desired import DesiredState
+from tailfuse_service.errors import ServiceError
+from tailfuse_service.front import Front
+from tailfuse_service.keys import access_of
+from tailfuse_service.metrics import Metrics
+from tailfuse_service.oip.rest import Rest
+from tailfuse_service.openapi import OF_A_MODEL, document
+from tailfuse_service.problems import noted, response_of
+from tailfuse_service.reload import Reload
+from tailfuse_service.repository import Repository
+from tailfuse_service.routes.admin import admin_routes
+from tailfuse_service.routes.health import health_routes
+from tailfuse_service.routes.model import model_routes
+from tailfuse_service.routes.predict import Predict, PredictBatch
+from tailfuse_service.serving import Serving
+from tailfuse_service.settings import Settings
+from tailfuse_service.tracing import Tracing
+
+
+def create_app(
+    settings: Settings,
+    *bundles: Bundle,
+    metrics: Metrics | None = None,
+    stopping: threading.Event | None = None,
+    repository: Repository | None = None,
+    desired: DesiredState | None = None,
+) -> Front:
+    """The ASGI application that answers with these bundles; without one it is alive, but not ready.
+
+    Once `stopping` is set, it answers but says that it is not ready.
+    """
+    metrics = metrics or Metrics(drift_window_s=settings.drift_window_s)
+    stopping = stopping or threading.Event()
+    desired = desired or DesiredState(settings.roles)
+    serving = Serving(bundles, settings, metrics, desired.read().roles)
+    reload = Reload(serving, metrics, repository or Repository(settings), desired)
+    metrics.ready.set_function(lambda: serving.is_ready and not stopping.is_set())
+    tracing = Tracing() if settings.tracing else None
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        watch = asyncio.create_task(reload.watch())
+        yield
+        watch.cancel()
+        await serving.close()
+        if tracing is not None:
+            tracing.close()
+
+    async def answer_problem(request: Request, error: Exception) -> Response:
+        return response_of(noted(error, request.scope, metrics))
+
+    api = FastAPI(
+        title="tailfuse",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+        docs_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+    )
+    patch_fastapi(api, docs_url="/docs")
+    for kind in (HTTPException, ServiceError, Exception):
+        api.add_exception_handler(kind, answer_problem)
+    predict, predict_batch = Predict(serving, settings), PredictBatch(serving, settings, metrics)
+    # The front reaches these without the router, which still has to know them: to say 405.
+    for path in ("", *OF_A_MODEL):
+        api.router.routes.append(Route(f"{path}/predict", predict, methods=["POST"]))
+        api.router.routes.append(Route(f"{path}/predict/batch", predict_batch, methods=["POST"]))
+    api.include_router(model_routes(serving, settings))
+    api.include_router(admin_routes(serving, reload, settings))
+    api.include_router(health_routes(serving, metrics, stopping))
+    return Front(
+        with_document(api, serving),
+        serving=serving,
+        reload=reload,
+        predict=predict,
+        predict_batch=predict_batch,
+        v2=Rest(serving, settings, stopping),
+        metrics=metrics,
+        access=access_of(settings.api_keys, settings.admin_keys),
+        max_concurrency=settings.max_concurrency,
+        receive_timeout_s=settings.receive_timeout_s,
+        origins=settings.origins,
+        tracing=tracing,
+        log_requests=settings.log_requests,
+    )
+
+
+def with_document(api: FastAPI, serving: Serving) -> FastAPI:
+    """Have /docs and /openapi.json show the inputs of the bundle that is served."""
+    shown: Bundle | None = None
+
+    def described() -> dict[str, Any]:
+        nonlocal shown
+        if api.openapi_schema is None or shown is not serving.bundle:
+            shown = serving.bundle
+            api.openapi_schema = document(api, shown)
+        return api.openapi_schema
+
+    api.openapi = described  # type: ignore[method-assign]
+    return api

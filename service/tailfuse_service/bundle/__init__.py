@@ -1,0 +1,52 @@
+"""Open and run a bundle: no web, no torch. The one room of the service that `model` knows."""
+
+from tailfuse_service.bundle.answer import Prediction, answer_of, predictions_of
+from tailfuse_service.bundle.batch import (
+    DISAGREEMENT,
+    OUTPUT_NAMES,
+    Batch,
+    Output,
+    Sample,
+    collate,
+    input_names,
+)
+from tailfuse_service.bundle.bundle import Bundle, features_by_modality, open_bundle, open_graph
+from tailfuse_service.bundle.features import Features, features_of, input_schema
+from tailfuse_service.bundle.files import GRAPHS, MANIFEST, pack, read_manifest, sha256, written_whole
+from tailfuse_service.bundle.limits import Limits
+from tailfuse_service.bundle.manifest import Manifest
+from tailfuse_service.bundle.runtime import Runtime, RuntimeName
+from tailfuse_service.errors import BundleError, InvalidInput, ServiceError
+
+__all__ = [
+    "DISAGREEMENT",
+    "GRAPHS",
+    "MANIFEST",
+    "OUTPUT_NAMES",
+    "Batch",
+    "Bundle",
+    "BundleError",
+    "Features",
+    "InvalidInput",
+    "Limits",
+    "Manifest",
+    "Output",
+    "Prediction",
+    "Runtime",
+    "RuntimeName",
+    "Sample",
+    "ServiceError",
+    "answer_of",
+    "collate",
+    "features_by_modality",
+    "features_of",
+    "input_names",
+    "input_schema",
+    "open_bundle",
+    "open_graph",
+    "pack",
+    "predictions_of",
+    "read_manifest",
+    "sha256",
+    "written_whole",
+]

@@ -1,0 +1,64 @@
+"""What the graph answers, as the JSON of POST /predict."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailfuse_service.bundle.batch import Output
+from tailfuse_service.bundle.manifest import Manifest
+
+DIGITS = 6  # more is noise: runtimes agree to 1e-5
+ABSENT = {"present": False, "weight": 0.0, "confidence": None}
+
+
+class Prediction(NamedTuple):
+    """One sample's answer in plain Python numbers."""
+
+    labels: list[str]  # most probable first
+    probabilities: list[float]  # of these labels
+    presence: list[bool]  # (M,)
+    weights: list[float]  # (M,)
+    confidences: list[float]  # (M,)
+
+
+def predictions_of(
+    output: Output, presence: NDArray[np.bool_], class_names: Sequence[str]
+) -> list[Prediction]:
+    """The predictions of a batch, (B,). Whole arrays at a time: this is paid by every request."""
+    order = np.argsort(-output.probabilities, axis=1, kind="stable")  # (B, C)
+    probabilities = np.take_along_axis(output.probabilities, order, axis=1)
+    columns = (
+        np.array(class_names, object)[order].tolist(),
+        rounded(probabilities),
+        presence.tolist(),
+        rounded(output.weights),
+        rounded(output.confidences),
+    )
+    return list(map(Prediction._make, zip(*columns, strict=True)))
+
+
+def rounded(values: NDArray[np.float32]) -> list[list[float]]:
+    """As lists of plain floats with DIGITS decimals."""
+    return values.astype(np.float64).round(DIGITS).tolist()  # type: ignore[no-any-return]
+
+
+def answer_of(
+    prediction: Prediction, manifest: Manifest, *, request_id: str, top_k: int | None = None
+) -> dict[str, Any]:
+    """The body of an answer; `top_k` keeps that many of the most probable classes."""
+    labels, probabilities, presence, weights, confidences = prediction
+    return {
+        "request_id": request_id,
+        "model": {"name": manifest.name, "version": manifest.version},
+        "label": labels[0],
+        "probability": probabilities[0],
+        "probabilities": dict(zip(labels[:top_k], probabilities[:top_k], strict=True)),
+        "modalities": {
+            name: {"present": True, "weight": weight, "confidence": confidence} if present else ABSENT
+            for name, present, weight, confidence in zip(
+                manifest.modalities, presence, weights, confidences, strict=True
+            )
+        },
+    }

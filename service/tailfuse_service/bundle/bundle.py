@@ -1,0 +1,121 @@
+"""An opened bundle: its manifest, its features and a runtime that has been warmed up."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tailfuse_service.bundle.batch import Batch, Output, Sample, collate
+from tailfuse_service.bundle.features import Features, features_of
+from tailfuse_service.bundle.files import GRAPHS, read_manifest, unpacked
+from tailfuse_service.bundle.limits import DEFAULT_LIMITS, Limits
+from tailfuse_service.bundle.manifest import Manifest, Modality
+from tailfuse_service.bundle.runtime import Runtime, RuntimeName
+from tailfuse_service.bundle.runtime_onnx import OnnxRuntime
+from tailfuse_service.bundle.runtime_torchscript import TorchScriptRuntime
+from tailfuse_service.errors import BundleError, MissingModality, UnknownModality
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Everything that answering needs."""
+
+    manifest: Manifest
+    features: dict[str, Features]
+    runtime: Runtime
+    limits: Limits = DEFAULT_LIMITS
+    runtime_name: RuntimeName = "onnx"
+    load_seconds: float = 0.0
+    loaded_at: float = 0.0  # Unix time
+
+    def sample(self, inputs: dict[str, Any]) -> Sample:
+        """Raw values by modality as arrays; null and empty values are absent.
+
+        Raises UnknownModality, InvalidInput, or MissingModality when nothing is present.
+        """
+        arrays = {}
+        for name, raw in inputs.items():
+            each = self.features.get(name)
+            if each is None:
+                known = list(self.features)
+                raise UnknownModality(
+                    f"'{name}' is not a modality of this model; it has {', '.join(known)}",
+                    modality=name, expected=known,
+                )  # fmt: skip
+            array = None if raw is None else each.apply(raw)
+            if array is not None:
+                arrays[name] = array
+        if not arrays:
+            known = list(self.features)
+            raise MissingModality(
+                f"no modality is present; give at least one of {', '.join(known)}", expected=known
+            )
+        return arrays
+
+    def collate(self, samples: Sequence[Sample]) -> Batch:
+        return collate(samples, self.features)
+
+    def run(self, samples: Sequence[Sample]) -> Output:
+        """Answer all samples in one pass."""
+        return self.runtime.run(self.collate(samples))
+
+
+def open_bundle(
+    path: Path,
+    *,
+    runtime: RuntimeName = "onnx",
+    threads: int = 1,
+    device: str = "cpu",
+    limits: Limits = DEFAULT_LIMITS,
+) -> Bundle:
+    """Check, load and warm up the bundle in a folder or .zip. Raises BundleError."""
+    start = time.perf_counter()
+    with unpacked(path) as folder:
+        manifest = read_manifest(folder)
+        graph = folder / GRAPHS[runtime]
+        if graph.name not in manifest.files:
+            raise BundleError(f"{path} has no {graph.name}; it cannot be served with runtime '{runtime}'")
+        opened = open_graph(graph, manifest, runtime=runtime, threads=threads, device=device)
+    bundle = Bundle(manifest, features_by_modality(manifest.modalities, limits), opened, limits, runtime)
+    warm_up(bundle)
+    return replace(bundle, load_seconds=time.perf_counter() - start, loaded_at=time.time())
+
+
+def features_by_modality(
+    modalities: Mapping[str, Modality], limits: Limits = DEFAULT_LIMITS
+) -> dict[str, Features]:
+    """The features of every modality, in the manifest's order."""
+    return {name: features_of(name, modality, limits) for name, modality in modalities.items()}
+
+
+def open_graph(
+    graph: Path, manifest: Manifest, *, runtime: RuntimeName, threads: int = 1, device: str = "cpu"
+) -> Runtime:
+    """The runtime of one graph file."""
+    if runtime == "onnx":
+        return OnnxRuntime(graph, threads=threads, device=device)
+    return TorchScriptRuntime(graph, list(manifest.modalities), threads=threads, device=device)
+
+
+def warm_up(bundle: Bundle) -> None:
+    """Run every modality once, so that the first caller does not pay for it. Raises BundleError."""
+    try:
+        sample = {name: blank(bundle, name) for name in bundle.features}
+    except (MemoryError, ValueError):
+        raise BundleError("a modality's shape is too large") from None
+    for samples in ([sample], [sample, sample], *([{name: sample[name]}] for name in sample)):
+        try:
+            output = bundle.run(samples)
+        except Exception as error:
+            raise BundleError(f"the graph does not run: {str(error).splitlines()[0]}") from error
+        if output.probabilities.shape != (len(samples), len(bundle.manifest.classes)):
+            raise BundleError("the graph's classes are not the manifest's")
+
+
+def blank(bundle: Bundle, name: str) -> Any:
+    """A row of zeros of the right shape."""
+    empty = bundle.features[name].stack([])
+    return np.zeros(empty.shape[1:], empty.dtype)

@@ -1,0 +1,127 @@
+"""Bundles on disk: read and checked, written whole or not at all."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from pydantic import ValidationError
+
+from tailfuse_service.bundle.manifest import FORMAT_VERSION, Manifest
+from tailfuse_service.errors import BundleError
+
+MANIFEST = "manifest.json"
+GRAPHS = {"onnx": "model.onnx", "torchscript": "model.ts"}
+MAX_UNPACKED = 4 * 1024**3  # bytes: an ONNX file has 2 GiB at most, and there are two graphs
+ENCRYPTED = 0x1  # the flag of a .zip's entry
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a bundle's folder, every file in it checked. Raises BundleError."""
+    path = folder / MANIFEST
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BundleError(f"{folder} is not a bundle: {MANIFEST}: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the document"
+        if key == "format_version":
+            raise BundleError(
+                f"{path}: format_version {first['input']}, this tailfuse reads {FORMAT_VERSION}"
+            ) from None
+        raise BundleError(f"{path}: {key}: {first['msg']}") from None
+    for name, expected in manifest.files.items():
+        if PurePosixPath(name).name != name:
+            raise BundleError(f"{path}: files: '{name}' is not a plain file name")
+        file = folder / name
+        if not file.is_file():
+            raise BundleError(f"{folder}: {name} is missing")
+        if sha256(file) != expected:
+            raise BundleError(f"{folder}: {name} is damaged: its sha256 is not the manifest's")
+    return manifest
+
+
+@contextlib.contextmanager
+def unpacked(path: Path) -> Iterator[Path]:
+    """The folder of a bundle; a .zip is unpacked into a temporary one. Raises BundleError."""
+    if path.is_dir():
+        yield path
+        return
+    if not path.is_file():
+        raise BundleError(f"{path}: no such bundle")
+    with tempfile.TemporaryDirectory(prefix="tailfuse-") as folder:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                check_entries(path, archive.infolist())
+                archive.extractall(folder)
+        except BundleError:
+            raise
+        except OSError as error:  # a full disk, mostly
+            raise BundleError(f"{path} cannot be unpacked: {error.strerror or error}") from None
+        except Exception:  # of a damaged archive, zipfile and zlib raise whatever they like
+            raise BundleError(f"{path} is neither a bundle's folder nor a .zip") from None
+        yield Path(folder)
+
+
+def check_entries(path: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
+    """Plain files of different names, by what the archive says of them: nothing is unpacked yet.
+
+    More bytes than an entry says it has are not unpacked either. Raises BundleError.
+    """
+    names: set[str] = set()
+    for entry in entries:
+        name = entry.filename
+        if PurePosixPath(name).name != name or name == ".." or "\\" in name:
+            raise BundleError(f"{path}: '{name:.80}' does not belong into a bundle")
+        if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
+            raise BundleError(f"{path}: '{name:.80}' is not a plain file")
+        if name in names:
+            raise BundleError(f"{path}: '{name:.80}' is there twice")
+        if entry.flag_bits & ENCRYPTED:
+            raise BundleError(f"{path}: '{name:.80}' is encrypted")
+        names.add(name)
+    n_bytes = sum(entry.file_size for entry in entries)
+    if n_bytes > MAX_UNPACKED:
+        raise BundleError(f"{path} unpacks to {n_bytes:,} bytes, at most {MAX_UNPACKED:,} are taken")
+
+
+@contextlib.contextmanager
+def written_whole(target: Path) -> Iterator[Path]:
+    """A folder to fill that takes the place of `target` in one rename, or vanishes on an error."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield beside
+        beside.chmod(0o755)
+        if target.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+            os.replace(target, old / target.name)
+            os.replace(beside, target)
+            shutil.rmtree(old)
+        else:
+            os.replace(beside, target)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Pack a bundle's folder as a .zip, the same bytes for the same bundle."""
+    beside = archive.with_name(f".{archive.name}.part")
+    with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as packed:
+        for file in sorted(folder.iterdir()):
+            entry = zipfile.ZipInfo(file.name, (1980, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o644 << 16
+            packed.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
+    os.replace(beside, archive)

@@ -1,0 +1,26 @@
+"""How large one request's values may be. Training reads with the defaults."""
+
+from dataclasses import dataclass
+
+from tailfuse_service.errors import TextTooLong
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What goes beyond one of these is refused, each with an error of its own."""
+
+    max_pixels: int = 50_000_000
+    max_text_chars: int = 1_000_000
+    max_json_depth: int = 32
+    max_parts: int = 100
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def text_too_long(where: str, received: int, expected: int, **place: str) -> TextTooLong:
+    """The error of a text, or of a cell, of `received` characters."""
+    return TextTooLong(
+        f"{where}: {received:,} characters, at most {expected:,} are taken",
+        **place, expected=expected, received=received,
+    )  # fmt: skip

@@ -1,0 +1,105 @@
+"""The onnx runtime, on a processor or with CUDA or TensorRT."""
+
+import contextlib
+import io
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from tailfuse_service.bundle.batch import DISAGREEMENT, OUTPUT_NAMES, Batch, Output
+from tailfuse_service.errors import BundleError
+
+# What runs the nodes of a graph, most wanted first; each takes those that the ones before it cannot run.
+PROVIDERS = {
+    "cpu": ("CPUExecutionProvider",),
+    "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
+    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
+}
+Provider = tuple[str, dict[str, str]]  # its name and options
+
+
+class OnnxRuntime:
+    """model.onnx on onnxruntime. `threads` are those of one run; 0 lets onnxruntime choose."""
+
+    def __init__(self, path: Path, *, threads: int = 1, device: str = "cpu") -> None:
+        # Since 1.32 it tells Microsoft about every process, unless told not to before it is loaded.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        import onnxruntime
+
+        providers = providers_of(device, onnxruntime.get_available_providers())
+        if device != "cpu":
+            # CUDA may have come as pip packages, where no loader looks. What is missing it prints, and
+            # onnxruntime's log has it too.
+            with contextlib.redirect_stdout(io.StringIO()):
+                onnxruntime.preload_dlls()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Spinning threads would take the core that decodes the next requests.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            # Without a fallback: a GPU that fails is an error, not a processor that is slow in its place.
+            self._session = onnxruntime.InferenceSession(path, options, providers, enable_fallback=0)
+        except Exception as error:  # onnxruntime's own kinds have no common base
+            raise BundleError(f"{path.name} cannot be loaded: {first_line(error)}") from error
+        started = self._session.get_providers()
+        if started[0] != providers[0][0]:  # it says so on stderr only
+            raise BundleError(
+                f"device '{device}': onnxruntime could not start {providers[0][0]}, only "
+                f"{', '.join(started)}; are the GPU's driver and the libraries of this onnxruntime there?"
+            )
+        told = {each.name for each in self._session.get_outputs()}
+        self._outputs = [*OUTPUT_NAMES, *({DISAGREEMENT} & told)]
+        self.device = device
+
+    def run(self, batch: Batch) -> Output:
+        return Output(*self._session.run(self._outputs, batch.feed()))
+
+
+def providers_of(device: str, available: Sequence[str]) -> list[Provider]:
+    """The providers for a device: cpu, cuda, cuda:1, tensorrt or tensorrt:1. Raises BundleError."""
+    match = re.fullmatch(r"(cpu)|(cuda|tensorrt)(?::(\d+))?", device)
+    if match is None:
+        raise BundleError(
+            f"device '{device}' is none of the onnx runtime's: cpu, cuda, cuda:1, …, tensorrt, tensorrt:1, …"
+        )
+    names = PROVIDERS[match[1] or match[2]]
+    if names[0] not in available:
+        raise BundleError(
+            f"device '{device}' needs {names[0]}; this onnxruntime has only {', '.join(available)}: "
+            "pip uninstall onnxruntime, then pip install onnxruntime-gpu"
+        )
+    return [(name, options_of(name, match[3] or "0")) for name in names]
+
+
+def options_of(provider: str, device_id: str) -> dict[str, str]:
+    """What a provider is told, in onnxruntime's words."""
+    options = {
+        "CUDAExecutionProvider": {
+            "device_id": device_id,
+            # Every batch has another shape: to try all algorithms for each would take longer than to run.
+            "cudnn_conv_algo_search": "HEURISTIC",
+            "arena_extend_strategy": "kSameAsRequested",  # not to the next power of two
+            "use_tf32": "0",  # ten bits of a product; answers would be another device's to 1e-3 only
+        },
+        "TensorrtExecutionProvider": {
+            "device_id": device_id,
+            # To build an engine takes minutes: not at every start.
+            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_path": str(cache_folder() / "tensorrt"),
+            "trt_timing_cache_enable": "1",
+        },
+    }
+    return options.get(provider, {})
+
+
+def cache_folder() -> Path:
+    """What the variable TAILFUSE_CACHE names, or ~/.cache/tailfuse; where training keeps pictures too."""
+    return Path(os.environ.get("TAILFUSE_CACHE") or Path.home() / ".cache" / "tailfuse")
+
+
+def first_line(error: Exception) -> str:
+    """An error in one line; its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,60 @@
+"""The torchscript runtime; torch is imported only when it is chosen."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tailfuse_service.bundle.batch import Batch, Output, input_names
+from tailfuse_service.errors import BundleError
+
+
+class TorchScriptRuntime:
+    """model.ts on torch. `threads` are torch's own, for the whole process; 0 lets torch choose."""
+
+    def __init__(
+        self, path: Path, modalities: Sequence[str], *, threads: int = 1, device: str = "cpu"
+    ) -> None:
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+            raise BundleError(f"device '{device}' is none of the torchscript runtime's: cpu, cuda, cuda:1, …")
+        try:
+            import torch
+        except ImportError:
+            raise BundleError("the torchscript runtime needs torch: pip install 'tailfuse[train]'") from None
+        check_device(torch, device)
+        if threads:
+            torch.set_num_threads(threads)
+        try:
+            self._module = torch.jit.load(path, map_location=device).eval()
+        except (RuntimeError, ValueError) as error:
+            raise BundleError(f"{path.name} cannot be loaded: {str(error).splitlines()[0]}") from error
+        move_constants(self._module, device)
+        self._torch = torch
+        self._names = input_names(modalities)
+        self.device = device
+
+    def run(self, batch: Batch) -> Output:
+        torch = self._torch
+        feed = batch.feed()
+        with torch.inference_mode():
+            tensors = [torch.from_numpy(feed[name]).to(self.device) for name in self._names]
+            return Output(*(tensor.cpu().numpy() for tensor in self._module(*tensors)))
+
+
+def check_device(torch: Any, device: str) -> None:
+    """Raises BundleError where torch does not have it."""
+    _, _, index = device.partition(":")
+    count = torch.cuda.device_count()
+    if device != "cpu" and int(index or 0) >= count:
+        build = f"torch {torch.__version__}"
+        found = f"{count} of them" if count else "none"
+        raise BundleError(
+            f"device '{device}': {build} finds {found}; is it a build for CUDA, and a driver there?"
+        )
+
+
+def move_constants(module: Any, device: str) -> None:
+    """A traced graph makes its constants on the device that it was traced on, whatever it is loaded to."""
+    for node in module.graph.findAllNodes("prim::Constant"):
+        if node.output().type().kind() == "DeviceObjType":
+            node.s_("value", device)

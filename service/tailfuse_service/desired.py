@@ -1,0 +1,131 @@
+"""What admins want: who answers for each model, and which bundles of the folder are not to be served.
+
+All workers of a service follow one document, in memory that they share. The roles may be in a file instead,
+which outlives the service and may be edited by hand.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from tailfuse_service.logs import LOG
+from tailfuse_service.roles import Frozen, Roles
+
+ROLES: TypeAdapter[dict[str, Roles]] = TypeAdapter(dict[str, Roles])
+
+
+class Desired(Frozen):
+    """The document."""
+
+    roles: Mapping[str, Roles] = {}  # by model
+    unloaded: Mapping[str, str] = {}  # by name in the folder, how it looked then
+    rounds: int = 0  # how often everything was to be looked at again
+
+
+class DesiredState:
+    """The document, in a file that the workers inherit, or of this process alone. Any thread may use it.
+
+    Raises ValueError if the file with the roles is there, but cannot be used.
+    """
+
+    def __init__(self, roles: Path | None = None, file: int | None = None) -> None:
+        self._path = roles
+        self._file = file
+        self._own = b""  # the document, where there is no file
+        self._lock = threading.Lock()
+        self._roles: Mapping[str, Roles] = {} if roles is None else read_roles(roles)
+        self._problem = ""
+
+    def read(self) -> Desired:
+        """As it is now. A file of roles that cannot be used is logged once; the old ones stay."""
+        with self._alone():
+            shared = self._shared()
+            if self._path is None:
+                return shared
+            try:
+                self._roles, problem = read_roles(self._path, self._roles), ""
+            except ValueError as error:
+                problem = str(error)
+            if problem and problem != self._problem:
+                LOG.error("roles not read; the old ones stay", extra={"reason": problem})
+            self._problem = problem
+            return shared.model_copy(update={"roles": self._roles})
+
+    def change(self, change: Callable[[Desired], Desired]) -> Desired:
+        """Write what `change` makes of it; nobody else writes meanwhile. The document that was written.
+
+        Raises what `change` raises, ValueError if the file of roles cannot be used, and OSError.
+        """
+        with self._alone():
+            before = self._shared()
+            if self._path is not None:
+                before = before.model_copy(update={"roles": read_roles(self._path, self._roles)})
+            after = change(before)
+            if self._path is not None:
+                if after.roles != before.roles:
+                    write_roles(self._path, after.roles)
+                self._roles = after.roles
+            self._share(after if self._path is None else after.model_copy(update={"roles": {}}))
+            return after
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One thread of one process at a time: the system's lock is a process's."""
+        with self._lock:
+            if self._file is None:
+                yield
+                return
+            os.lockf(self._file, os.F_LOCK, 0)
+            try:
+                yield
+            finally:
+                os.lockf(self._file, os.F_ULOCK, 0)
+
+    def _shared(self) -> Desired:
+        written = self._own
+        if self._file is not None:
+            written = os.pread(self._file, os.fstat(self._file).st_size, 0)
+        line = written.partition(b"\n")[0]  # what follows is left of a longer one
+        return Desired.model_validate_json(line) if line else Desired()
+
+    def _share(self, desired: Desired) -> None:
+        line = desired.model_dump_json().encode() + b"\n"
+        if self._file is None:
+            self._own = line
+        else:
+            os.pwrite(self._file, line, 0)
+
+
+def read_roles(path: Path, absent: Mapping[str, Roles] | None = None) -> dict[str, Roles]:
+    """The roles by model of a JSON file. One that is not there yet names none; one that has gone is an error.
+
+    `absent` are the roles that were read before. Raises ValueError.
+    """
+    try:
+        return ROLES.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        if absent:
+            raise ValueError(f"{path} has gone") from None
+        return {}
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"{part}: " for part in first["loc"])
+        raise ValueError(f"{path}: {where}{first['msg'].removeprefix('Value error, ')}") from None
+
+
+def write_roles(path: Path, roles: Mapping[str, Roles]) -> None:
+    """Write the file whole: beside, and renamed. Raises OSError."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    text = orjson.dumps({name: each.model_dump() for name, each in roles.items()}, option=orjson.OPT_INDENT_2)
+    try:
+        beside.write_bytes(text + b"\n")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,132 @@
+"""The examples of the document: of the quick-start's digits, or of whatever bundle is loaded."""
+
+import base64
+import io
+from typing import Any
+
+from PIL import Image
+
+from tailfuse_service.bundle import Bundle
+from tailfuse_service.bundle.answer import answer_of, predictions_of
+from tailfuse_service.bundle.features.series import example_series
+from tailfuse_service.bundle.features.tabular import example_cell
+from tailfuse_service.bundle.manifest import ImageModality, Modality, SeriesModality, TabularModality
+
+REQUEST_ID = "5f1c1d7ce2a04f6b"
+
+# A handwritten 7 of UCI Multiple Features (R. Duin, CC BY 4.0): its picture and its shape moments.
+DIGIT: dict[str, Any] = {
+    "image": "iVBORw0KGgoAAAANSUhEUgAAAA8AAAAQCAAAAADsPXrYAAAAYklEQVR42nWPvRGAMAiFv3hOQ+E0FE6TwmmYx8JpXmFBojF"
+    "30nC8Hx7gGssXvlUQwEEFYAVJqtkkUn8NDgs3Gu+UDivtfX8A7Dx8o5nzf+YA2F74lBSDrErSOfktI/Ify6tvVacwdjh02mMAAAAASU"
+    "VORK5CYII=",
+    "shape": [
+        *(
+            0.1496,
+            0.8355,
+            33.22,
+            88.18,
+            84.27,
+            116.8,
+            127.0,
+            0.1633,
+            3.77,
+            56.71,
+            145.4,
+            152.8,
+            233.8,
+            0.09561,
+        ),
+        *(
+            10.14,
+            54.15,
+            104.1,
+            52.84,
+            16.15,
+            0.5023,
+            18.69,
+            85.95,
+            103.6,
+            232.9,
+            1.47,
+            20.36,
+            74.79,
+            268.1,
+            122.2,
+        ),
+        *(
+            2.934,
+            32.75,
+            68.12,
+            160.0,
+            3.599,
+            31.95,
+            340.4,
+            15.94,
+            6.045,
+            34.76,
+            169.9,
+            6.432,
+            225.9,
+            321.3,
+            8.662,
+        ),
+        *(162.2, 65.75, 461.1, 0.0, 2.0, 0.0, 158.0, 1.694, 6277.0),
+    ],
+}
+# How an answer looks with top_k=3; the numbers are no model's.
+DIGIT_ANSWER = {
+    "request_id": REQUEST_ID,
+    "model": {"name": "digits", "version": "1"},
+    "label": "7",
+    "probability": 0.981204,
+    "probabilities": {"7": 0.981204, "1": 0.010377, "9": 0.008419},
+    "modalities": {
+        "image": {"present": True, "weight": 0.741, "confidence": 0.98},
+        "fourier": {"present": False, "weight": 0.0, "confidence": None},
+        "shape": {"present": True, "weight": 0.259, "confidence": 0.87},
+    },
+}
+
+
+def example_inputs(bundle: Bundle | None) -> dict[str, Any]:
+    """A plausible raw value for each modality."""
+    if bundle is None:
+        return DIGIT
+    return {name: example_value(modality) for name, modality in bundle.manifest.modalities.items()}
+
+
+def example_requests(bundle: Bundle | None) -> dict[str, Any]:
+    """OpenAPI's examples of a request: each modality alone, and all of them."""
+    inputs = example_inputs(bundle)
+    alone = {f"{name} alone": {"value": {"inputs": {name: raw}}} for name, raw in inputs.items()}
+    return {"everything": {"value": {"inputs": inputs}}, **(alone if len(inputs) > 1 else {})}
+
+
+def example_answer(bundle: Bundle | None) -> dict[str, Any]:
+    """What the first example is answered, by the bundle itself if there is one."""
+    if bundle is None:
+        return DIGIT_ANSWER
+    batch = bundle.collate([bundle.sample(example_inputs(bundle))])
+    output = bundle.runtime.run(batch)
+    (prediction,) = predictions_of(output, batch.presence, bundle.manifest.class_names)
+    return answer_of(prediction, bundle.manifest, request_id=REQUEST_ID)
+
+
+def example_value(modality: Modality) -> Any:
+    """A plausible raw value of a modality."""
+    if isinstance(modality, ImageModality):
+        return example_picture(modality)
+    if isinstance(modality, TabularModality):
+        return {column.name: example_cell(column) for column in modality.columns}
+    if isinstance(modality, SeriesModality):
+        return example_series(modality)
+    return "A few words about the sample."
+
+
+def example_picture(modality: ImageModality) -> str:
+    """A small grey ramp, as a PNG in base64."""
+    mode = "L" if modality.channels == 1 else "RGB"
+    picture = Image.linear_gradient("L").resize((16, 16)).convert(mode)
+    file = io.BytesIO()
+    picture.save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,138 @@
+"""Who may ask: keys from files, asked of every request once there is such a file.
+
+A key comes as `Authorization: Bearer KEY` or as `X-API-Key: KEY`. /healthz, /readyz, /metrics and /v2/health
+need none: what looks after a service has no key, and they say nothing of what was asked.
+"""
+
+import hmac
+import os
+import re
+import time
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+
+from tailfuse_service.errors import Forbidden, Unauthorized
+from tailfuse_service.logs import LOG
+from tailfuse_service.oip import paths
+
+OPEN = frozenset(("/healthz", "/readyz", "/metrics", *paths.OPEN))
+ADMIN = "/admin/"
+LINE = re.compile(r"(?:[^:]*:)?\s*([A-Za-z0-9._~+/-]{16,}=*)\s*")  # RFC 6750's characters
+CHECK_S = 1.0  # the file is looked at no more often
+
+
+def read_keys(path: Path) -> list[bytes]:
+    """The SHA-256 of each key of a file: a line each, `name: key` or the key alone; `#` begins a comment.
+
+    Raises ValueError, which shows no key.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8 text") from None
+    digests = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        found = LINE.fullmatch(line)
+        if found is None:
+            raise ValueError(f"{path}, line {number}: a key is 16 or more of the characters A-Za-z0-9._~+/-=")
+        digests.append(sha256(found[1].encode()).digest())
+    if not digests:
+        raise ValueError(f"{path} has no keys")
+    return digests
+
+
+class Keys:
+    """The keys of a file, as it is now. Raises ValueError if it cannot be read at the start."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = stamp(path)
+        self._digests = read_keys(path)
+        self._next_check = time.monotonic() + CHECK_S
+
+    def __contains__(self, key: bytes) -> bool:
+        """As long for any wrong key as for a right one: all are compared, each in constant time."""
+        self._refresh()
+        digest = sha256(key).digest()
+        found = False
+        for each in self._digests:
+            found |= hmac.compare_digest(each, digest)
+        return found
+
+    def _refresh(self) -> None:
+        """Read a changed file again. One that cannot be used leaves the keys as they were."""
+        now = time.monotonic()
+        if now < self._next_check:
+            return
+        self._next_check = now + CHECK_S
+        seen = stamp(self._path)
+        if seen == self._seen:
+            return
+        self._seen = seen
+        try:
+            self._digests = read_keys(self._path)
+        except ValueError as error:
+            LOG.error("keys not read; the old ones stay", extra={"reason": str(error)})
+        else:
+            LOG.info("keys read", extra={"path": str(self._path), "keys": len(self._digests)})
+
+
+def stamp(path: Path) -> tuple[int, int, int] | None:
+    """What changes when the file does; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+class Access:
+    """Who may ask what. An admin's key opens all; /admin/ opens to no other."""
+
+    def __init__(self, keys: Keys | None, admins: Keys | None) -> None:
+        self._keys = keys
+        self._admins = admins
+
+    def allowed(self, headers: Iterable[tuple[bytes, bytes]], path: str) -> None:
+        """Raises Unauthorized without a known key, Forbidden for a key that is not for `path`."""
+        admin = path.startswith(ADMIN)
+        if path in OPEN or (self._keys is None and not admin):
+            return
+        key = key_of(headers)
+        if key is None:
+            raise Unauthorized(
+                "a key is needed, as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'", expected="a key"
+            )
+        # Both are asked, so that the time tells nothing.
+        is_admin = self._admins is not None and key in self._admins
+        is_known = self._keys is not None and key in self._keys
+        if not (is_admin or is_known):
+            raise Unauthorized("the key is not known", expected="a key")
+        if admin and not is_admin:
+            raise Forbidden("the key is not an admin's", expected="an admin's key")
+
+
+def key_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """The key that was sent; X-API-Key if there are two."""
+    bearer = None
+    for name, value in headers:
+        lower = name.lower()
+        if lower == b"x-api-key":
+            return bytes(value).strip()
+        if lower == b"authorization":
+            scheme, _, rest = bytes(value).strip().partition(b" ")
+            if scheme.lower() == b"bearer":
+                bearer = rest.strip()
+    return bearer
+
+
+def access_of(api_keys: Path | None, admin_keys: Path | None) -> Access | None:
+    """None asks for no keys, and costs nothing. Raises ValueError."""
+    if api_keys is None and admin_keys is None:
+        return None
+    return Access(Keys(api_keys) if api_keys else None, Keys(admin_keys) if admin_keys else None)

@@ -1,0 +1,151 @@
+"""How far the inputs and fusion weights of the last minutes are from a bundle's references.
+
+Letters: n rows of one modality, K inputs of it and its fusion weight, E edges of the one that has most.
+"""
+
+import math
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailfuse_service.bundle import Batch, Bundle, Output
+from tailfuse_service.bundle.manifest import Histogram, Modality, Reference
+from tailfuse_service.bundle.summary import bins_for, summary_of
+from tailfuse_service.metrics.cells import Cells, Key
+
+DRIFT = "drift"  # of the keys
+SLICES = 15  # that the window slides by
+FEWEST_ROWS = 200  # of fewer nothing is said
+MOST_ROWS = 64  # of one batch that are looked at
+# After a summary that took t seconds there is none for REST * t: all of little traffic is looked at, and of
+# much as much as one hundredth of the time allows.
+REST = 100
+
+Counts = NDArray[np.float64]
+Gauge = tuple[str, tuple[str, ...], float]
+
+
+class Window:
+    """Counts of a bundle's inputs and weights over the last `seconds`."""
+
+    def __init__(self, cells: Cells, of: Key, bundle: Bundle, seconds: float) -> None:
+        manifest = bundle.manifest
+        self._cells = cells
+        self._watched = [
+            Watched(name, at, modality, manifest.reference[name])
+            for at, (name, modality) in enumerate(manifest.modalities.items())
+            if name in manifest.reference
+        ]
+        # Windows of workers are added up: their bins must be the same.
+        self.key = (DRIFT, *of, f"{zlib.crc32(repr(manifest.reference).encode()):08x}")
+        self._size = sum(each.size for each in self._watched)
+        self._slice_s = seconds / SLICES
+        self._slices: dict[int, Counts] = {}  # by number, the oldest first
+        self._next = 0.0
+
+    def offer(self, batch: Batch, output: Output, now: float) -> None:
+        """A run at `now` (of time.perf_counter); it is looked at if there is time."""
+        if now < self._next:
+            return
+        start = time.perf_counter()
+        counts = [each.counts(batch, output) for each in self._watched]
+        if counts:
+            with self._cells.lock:
+                self._slice(now)[:] += np.concatenate(counts)
+        self._next = now + REST * (time.perf_counter() - start)
+
+    def publish(self, now: float) -> None:
+        """Write the sums of the window down."""
+        if not self._watched:
+            return
+        with self._cells.lock:
+            self._slice(now)
+            sums = np.asarray(self._cells.block(*self.key, size=self._size))
+            sums[:] = np.sum(list(self._slices.values()), axis=0)
+
+    def close(self) -> None:
+        """Nobody asks any more."""
+        self._cells.forget(self.key)
+
+    def gauges(self, sums: Sequence[float]) -> Iterator[Gauge]:
+        """What the sums of all workers' windows say."""
+        start = 0
+        for each in self._watched:
+            yield from each.gauges(np.array(sums[start : start + each.size]))
+            start += each.size
+
+    def _slice(self, now: float) -> Counts:
+        """The present one; those that are too old are dropped."""
+        number = math.floor(now / self._slice_s)
+        for old in [each for each in self._slices if each <= number - SLICES]:
+            del self._slices[old]
+        return self._slices.setdefault(number, np.zeros(self._size))
+
+
+class Watched:
+    """The bins of one modality: a number for its rows, then those of each input, last those of its weight."""
+
+    def __init__(self, name: str, at: int, modality: Modality, reference: Reference) -> None:
+        self.name, self._at = name, at
+        names, self._values_of = summary_of(modality)
+        inputs = {each.name: each for each in reference.inputs}
+        self._inputs = [name for name in names if name in inputs]
+        self._taken = [names.index(name) for name in self._inputs]
+        weight_edges, weight_counts = bins_of(reference.weight)
+        edges = [*(np.array(inputs[name].edges) for name in self._inputs), weight_edges]
+        self._reference = [np.array(inputs[name].counts) for name in self._inputs] + [weight_counts]
+        self._edges = np.full((len(edges), max(map(len, edges))), np.inf)  # (K, E)
+        for row, each in zip(self._edges, edges, strict=True):
+            row[: len(each)] = each
+        n_bins = np.array([len(each) + 2 for each in edges])
+        self._missing = n_bins - 1
+        self._starts = 1 + np.cumsum(n_bins) - n_bins
+        self.size = 1 + int(n_bins.sum())
+
+    def counts(self, batch: Batch, output: Output) -> Counts:
+        """(size,): of a batch's rows, or of every second, third, … if it has many."""
+        rows, samples = batch.inputs[self.name], batch.rows[self.name]
+        step = math.ceil(len(samples) / MOST_ROWS) or 1
+        samples = samples[::step]
+        if not len(samples):
+            return np.zeros(self.size)
+        values = output.weights[samples, self._at, None]
+        if self._taken:
+            values = np.concatenate([self._values_of(rows[::step])[:, self._taken], values], axis=1)
+        bins = (values[:, :, None] > self._edges).sum(2)
+        bins = np.where(np.isnan(values), self._missing, bins) + self._starts
+        counts = np.bincount(bins.ravel(), minlength=self.size).astype(np.float64)
+        counts[0] = len(samples)
+        return counts
+
+    def gauges(self, sums: Counts) -> Iterator[Gauge]:
+        yield "drift_rows", (self.name,), float(sums[0])
+        if sums[0] < FEWEST_ROWS or not self._reference[-1].any():
+            return
+        each = [
+            psi(sums[start : start + len(reference)], reference)
+            for start, reference in zip(self._starts.tolist(), self._reference, strict=True)
+        ]
+        for name, drift in zip(self._inputs, each[:-1], strict=True):
+            yield "input_drift", (self.name, name), drift
+        yield "weight_drift", (self.name,), each[-1]
+
+
+def bins_of(histogram: Histogram) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Its inner edges and its counts, neighbours added up until it has few bins; none is missing.
+
+    A value at an edge is above it, as in numpy's histograms; here it would be below.
+    """
+    step = math.ceil(len(histogram.counts) / bins_for(sum(histogram.counts)))
+    counts = np.add.reduceat(np.array(histogram.counts), range(0, len(histogram.counts), step))
+    return np.nextafter(histogram.edges[step:-1:step], -np.inf), np.append(counts, 0)
+
+
+def psi(counts: Counts, reference: NDArray[np.int64]) -> float:
+    """The population stability index of two histograms, smoothed by half a row in each bin."""
+    here, there = counts + 0.5, reference + 0.5
+    here, there = here / here.sum(), there / there.sum()
+    return float(((here - there) * np.log(here / there)).sum())

@@ -1,0 +1,51 @@
+"""The numbers as Prometheus' own families."""
+
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from prometheus_client import ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from tailfuse_service.metrics.families import FAMILIES, Family
+
+if TYPE_CHECKING:
+    from tailfuse_service.metrics.metrics import Metrics
+
+INFINITE = "+Inf"
+Totals = Mapping[str, Mapping[tuple[str, ...], list[float]]]  # by family, then by the values of its labels
+
+
+class Exposition(Collector):
+    """What Prometheus is told."""
+
+    def __init__(self, metrics: "Metrics") -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        totals = self._metrics.totals()
+        for metric in ProcessCollector(registry=None).collect():
+            if metric.name in totals:
+                metric.samples = [metric.samples[0]._replace(value=totals[metric.name][()][0])]
+                yield metric
+        for name, family in FAMILIES.items():
+            yield metric_of(f"tailfuse_{name}", family, totals.get(name, {}))
+
+
+def metric_of(name: str, family: Family, series: Mapping[tuple[str, ...], list[float]]) -> Metric:
+    """One family, from its numbers by the values of its labels."""
+    labels = list(family.labels)
+    if family.kind == "histogram":
+        histogram = HistogramMetricFamily(name, family.tells, labels=labels)
+        edges = [*map(floatToGoString, family.edges), INFINITE]
+        for key, (*buckets, total) in series.items():
+            counts = zip(edges, accumulate(buckets), strict=True)
+            histogram.add_metric(key, list(counts), sum_value=total)
+        return histogram
+    kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    plain = kind(name, family.tells, labels=labels)
+    for key, (value,) in series.items():
+        plain.add_metric(key, value)
+    return plain

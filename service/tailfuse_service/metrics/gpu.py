@@ -1,0 +1,57 @@
+"""The memory of the GPU that the model runs on."""
+
+import importlib
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from tailfuse_service.logs import LOG
+
+
+class Gpu:
+    """The memory of one GPU, as NVIDIA's own library (the package nvidia-ml-py) tells it."""
+
+    def __init__(self, device: str) -> None:
+        """`device` is cuda, cuda:1, tensorrt or tensorrt:1."""
+        self._nvml: Any = None
+        self._handle: Any = None
+        try:
+            pynvml: Any = importlib.import_module("pynvml")
+        except ImportError:
+            LOG.info("no GPU memory in the metrics: nvidia-ml-py is not installed")
+            return
+        try:
+            pynvml.nvmlInit()
+            self._handle = handle_of(pynvml, int(device.partition(":")[2] or 0))
+            self._nvml = pynvml
+        except pynvml.NVMLError as error:
+            LOG.warning("no GPU memory in the metrics", extra={"reason": str(error)})
+
+    def memory(self) -> Iterator[tuple[str, float]]:
+        """The families and their numbers; nothing where it cannot be asked."""
+        if self._nvml is None:
+            return
+        try:
+            memory = self._nvml.nvmlDeviceGetMemoryInfo(self._handle)
+        except self._nvml.NVMLError as error:
+            LOG.warning("no GPU memory in the metrics any more", extra={"reason": str(error)})
+            self._nvml = None
+            return
+        yield "gpu_memory_used_bytes", memory.used
+        yield "gpu_memory_total_bytes", memory.total
+
+
+def handle_of(nvml: Any, number: int) -> Any:
+    """NVML's handle of a GPU that CUDA counts `number`: it sees those of CUDA_VISIBLE_DEVICES only."""
+    visible = [each.strip() for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each.strip()]
+    name = visible[number] if number < len(visible) else str(number)
+    return (
+        nvml.nvmlDeviceGetHandleByIndex(int(name))
+        if name.isdecimal()
+        else nvml.nvmlDeviceGetHandleByUUID(name)
+    )
+
+
+def is_gpu(device: str) -> bool:
+    return re.match(r"cuda|tensorrt", device) is not None

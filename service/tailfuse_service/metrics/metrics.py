@@ -1,0 +1,200 @@
+"""What is counted of one process, and the sums over all workers of a service.
+
+Counts go into Cells, float64s that other processes can read, and become the library's families when somebody
+asks for them: its own counters and histograms take 4 us each.
+
+With several workers, whoever is asked answers for all of them: counters, histograms and gauges are sums over
+the workers, those of another at most PUBLISH_S old. What a killed worker counted stays, but for that time. Of
+`process_*`, CPU seconds, memory and files are sums over the workers and their supervisor, memory that they
+share counted for each; the start is the supervisor's.
+"""
+
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from tailfuse_service.bundle import Bundle
+from tailfuse_service.metrics.cells import Block, Cells, Key
+from tailfuse_service.metrics.comparison import Comparison
+from tailfuse_service.metrics.drift import DRIFT
+from tailfuse_service.metrics.exposition import Exposition
+from tailfuse_service.metrics.families import FAMILIES, OF_A_BUNDLE, SECONDS, STAGES
+from tailfuse_service.metrics.gauges import gauges_of
+from tailfuse_service.metrics.gpu import Gpu, is_gpu
+from tailfuse_service.metrics.histogram import FULL, Histogram, block_of
+from tailfuse_service.metrics.process import ProcessFigures
+from tailfuse_service.metrics.routes import route_of
+from tailfuse_service.metrics.series import Series
+
+PUBLISH_S = 0.25
+MOST_VERSIONS = 8  # whose counts are kept, also of bundles that are served no longer
+
+
+class Metrics:
+    """All names begin with `tailfuse_`; those of the process are the usual `process_*`.
+
+    `cells` are this process's; `others` those of its supervisor and of all other workers. Drift is that of
+    the last `drift_window_s`.
+    """
+
+    def __init__(
+        self, *, cells: Cells | None = None, others: Sequence[Cells] = (), drift_window_s: float = 900.0
+    ) -> None:
+        self._cells = Cells() if cells is None else cells
+        self._others = others
+        self._drift_window_s = drift_window_s
+        self._process = ProcessFigures(self._cells, is_worker=bool(others))
+        self._gpu: Gpu | None = None
+        self._levels = {name: Level() for name in ("requests_in_flight", "queue_depth", "ready")}
+        self.in_flight, self.queue_depth, self.ready = self._levels.values()
+        stages = {stage: Histogram(self._cells, "stage_seconds", stage) for stage in STAGES}
+        self.decode, self.queue, self.run, self.encode = stages.values()
+        self._batch_size = Histogram(self._cells, "batch_size")
+        self._histograms = [*stages.values(), self._batch_size]
+        if not others:
+            self._cells.block("workers")[0] = 1
+            self._cells.block("worker_restarts")
+        self._seen: dict[tuple[str, int], tuple[Block, Block]] = {}
+        self._reloads = {outcome: self._cells.block("reloads", outcome) for outcome in ("ok", "failed")}
+        self._served: list[Series] = []
+        self._counting: list[Series] = []  # these, and those that still answer what they have taken
+        self._versions = dict.fromkeys(key[1:3] for key in self._cells.known() if is_of_a_bundle(key))
+        self.registry = CollectorRegistry()
+        self.registry.register(Exposition(self))
+
+    # --- requests ---
+
+    def observe_request(self, path: str, status: int, seconds: float) -> None:
+        """A request and its answer's status. Only from the event loop's thread."""
+        try:
+            count, took = self._seen[path, status]
+        except KeyError:
+            count, took = self._counts(path, status)
+        count[0] += 1
+        took[bisect_left(SECONDS, seconds)] += 1
+        took[-1] += seconds
+
+    def _counts(self, path: str, status: int) -> tuple[Block, Block]:
+        route = route_of(path)
+        counts = self._seen.get((route, status))
+        if counts is None:
+            count = block_of(self._cells, "requests", route, str(status))
+            counts = self._seen[route, status] = count, block_of(self._cells, "request_seconds", route)
+        return counts
+
+    def observe_queue(self, seconds: Sequence[float]) -> None:
+        """How long each sample of a run waited for it."""
+        self.queue.extend(seconds)
+        if len(self.queue) >= FULL:
+            self._count()
+
+    def count_problem(self, slug: str) -> None:
+        """A problem that was answered. Only from the event loop's thread."""
+        self._cells.block("rejected", slug)[0] += 1
+
+    def count_reload(self, *, ok: bool) -> None:
+        """A bundle that was opened again, or could not be. Only from the event loop's thread."""
+        self._reloads["ok" if ok else "failed"][0] += 1
+
+    # --- bundles ---
+
+    def serve(self, bundle: Bundle) -> Series:
+        """A bundle is served from now on: what is counted of it."""
+        series = Series(
+            self._cells, bundle,
+            run_seconds=self.run, batch_size=self._batch_size, window_s=self._drift_window_s,
+        )  # fmt: skip
+        self._served.append(series)
+        self._counting.append(series)
+        self._versions[series.of] = self._versions.pop(series.of, None)  # the last one
+        self._forget_versions()
+        if self._gpu is None and is_gpu(bundle.runtime.device):
+            self._gpu = Gpu(bundle.runtime.device)
+        return series
+
+    def retire(self, series: Series) -> None:
+        """It is served no longer: its counts stay, what is told of a loaded bundle vanishes."""
+        self._served.remove(series)
+        if series.window.key not in [each.window.key for each in self._served]:
+            series.window.close()
+
+    def comparison(self, shadow: Bundle) -> Comparison:
+        """Where a shadow and the stable version disagree."""
+        return Comparison(self._cells, shadow)
+
+    def close(self, series: Series) -> None:
+        """Its last answer has been given."""
+        series.count()
+        self._counting.remove(series)
+
+    def _forget_versions(self) -> None:
+        """Give up the counts of those that were served long ago."""
+        answering = {series.of for series in self._counting}
+        old = [of for of in self._versions if of not in answering]
+        for of in old[: max(len(self._versions) - MOST_VERSIONS, 0)]:
+            del self._versions[of]
+            for key in self._cells.known():
+                if key[1:3] == of and is_of_a_bundle(key):
+                    self._cells.forget(key)
+
+    # --- what is told ---
+
+    def publish(self) -> None:
+        """Write down what has been put down or is looked up, for the other workers."""
+        self._count()
+        for served in tuple(self._served):
+            served.window.publish(time.perf_counter())
+        for name, level in self._levels.items():
+            self._cells.block(name)[0] = level.read()
+        self._process.publish()
+
+    def _count(self) -> None:
+        for histogram in self._histograms:
+            histogram.count()
+        for series in tuple(self._counting):
+            series.count()
+
+    def totals(self) -> dict[str, dict[tuple[str, ...], list[float]]]:
+        """Numbers by family and the values of its labels: sums over the workers, and what this one knows."""
+        self.publish()
+        totals: dict[str, dict[tuple[str, ...], list[float]]] = {}
+        for cells in (self._cells, *self._others):
+            for (family, *labels), numbers in cells.items():
+                series = totals.setdefault(family, {})
+                before = series.get(tuple(labels))
+                series[tuple(labels)] = (
+                    numbers if before is None else [a + b for a, b in zip(before, numbers, strict=True)]
+                )
+        totals["ready"][()] = [min(totals["ready"][()][0], 1.0)]  # one that answers is enough
+        for served in self._served:
+            window = totals.get(DRIFT, {}).get(served.window.key[1:], [])
+            for family, last_labels, value in (
+                *gauges_of(served.bundle, served.role),
+                *served.window.gauges(window),
+            ):
+                totals.setdefault(family, {})[(*served.of, *last_labels)] = [value]
+        for family, value in self._gpu.memory() if self._gpu else ():
+            totals[family] = {(): [value]}
+        return totals
+
+    def text(self) -> bytes:
+        """All of it, in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+def is_of_a_bundle(key: Key) -> bool:
+    """Does the number belong to one model and version?"""
+    family = FAMILIES.get(key[0])
+    return family is not None and family.labels[:2] == OF_A_BUNDLE
+
+
+class Level:
+    """A gauge that is looked up when somebody asks."""
+
+    def __init__(self) -> None:
+        self.read: Callable[[], float] = lambda: 0.0
+
+    def set_function(self, read: Callable[[], float]) -> None:
+        self.read = read

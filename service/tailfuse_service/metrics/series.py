@@ -1,0 +1,163 @@
+"""What is counted of one bundle's answers.
+
+Letters: N samples, M modalities, C classes, L labels that are shown.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailfuse_service.bundle import Batch, Bundle, Output
+from tailfuse_service.bundle.manifest import ClassInfo
+from tailfuse_service.metrics.cells import Block, Cells
+from tailfuse_service.metrics.drift import Window
+from tailfuse_service.metrics.families import BITS, SHARES
+from tailfuse_service.metrics.histogram import FULL, Histogram, block_of, count_into, histogram_block
+
+MOST_CLASSES, MOST_SUBSETS = 200, 64  # with series of their own
+OTHER = "other"
+
+Booleans = NDArray[np.bool_]
+
+
+class Series:
+    """The counts of a bundle; with the same name and version they are counted on.
+
+    A run's output is put down at once and counted later, with hundreds of others.
+    """
+
+    def __init__(
+        self, cells: Cells, bundle: Bundle, *, run_seconds: Histogram, batch_size: Histogram, window_s: float
+    ) -> None:
+        manifest = bundle.manifest
+        self.bundle = bundle
+        self.of = manifest.name, manifest.version  # the first two labels
+        self.role = "stable"
+        self._run_seconds, self._batch_size = run_seconds, batch_size
+        self._cells = cells
+        self._names = tuple(manifest.modalities)
+        shown = shown_labels(manifest.classes)
+        labels = list(dict.fromkeys(shown))
+        self._label_of = np.array([labels.index(label) for label in shown])  # (C,)
+        self._predictions = [self._block("predictions", label) for label in labels]
+        self._probability = [self._block("probability", label) for label in labels]
+        self._present = {name: self._block("modality_present", name) for name in self._names}
+        self._failures = {name: self._block("decode_failures", name) for name in self._names}
+        self._weights = [histogram_block(cells, "fusion_weight", *self.of, name) for name in self._names]
+        self._confidences = [histogram_block(cells, "confidence", *self.of, name) for name in self._names]
+        self._entropy = histogram_block(cells, "entropy", *self.of)
+        self._subsets: dict[bytes, Block] = {}
+        # Also those of before, where this takes a dead worker's place.
+        self._named = {key[3] for key in cells.known() if key[:3] == ("samples", *self.of)} - {OTHER}
+        self._outputs: list[tuple[Output, Booleans]] = []
+        self.window = Window(cells, self.of, bundle, window_s)
+        self._n_samples = 0  # in them
+
+    def observe_batch(self, batch: Batch, output: Output, seconds: float) -> None:
+        """One run that ended now, its answers, and how long it took."""
+        self.observe_run(len(output), seconds)
+        self.observe_answers(batch, output)
+
+    def observe_run(self, size: int, seconds: float) -> None:
+        """A run of this size, but not its answers."""
+        self._run_seconds.add(seconds)
+        self._batch_size.add(size)
+
+    def observe_answers(self, batch: Batch, output: Output) -> None:
+        """Answers, but not the run that they are from: a shadow's is nobody's waiting."""
+        self._outputs.append((output, batch.presence))
+        self._n_samples += len(output)
+        if self._n_samples >= FULL:
+            self.count()
+        self.window.offer(batch, output, time.perf_counter())
+
+    def count_failure(self, modality: object) -> None:
+        """A value that could not be read; of a modality that there is not, nothing is counted."""
+        with self._cells.lock:  # readers are threads
+            if modality in self._failures:
+                self._failures[modality][0] += 1
+
+    def count(self) -> None:
+        """Count what has been put down."""
+        with self._cells.lock:
+            taken = self._outputs[:]
+            del self._outputs[: len(taken)]
+            self._n_samples = 0
+            if taken:
+                self._count([output for output, _ in taken], np.concatenate([each for _, each in taken]))
+
+    def _count(self, outputs: Sequence[Output], presence: Booleans) -> None:
+        """`presence` is (N, M)."""
+        probabilities = np.concatenate([output.probabilities for output in outputs])
+        self._count_classes(probabilities)
+        count_into(self._entropy, SHARES, entropy(probabilities))
+        if outputs[0].disagreement is not None:
+            numbers = histogram_block(self._cells, "expert_disagreement", *self.of)
+            count_into(numbers, BITS, np.concatenate([output.disagreement for output in outputs]))
+        self._count_presence(presence)
+        weights = np.concatenate([output.weights for output in outputs])
+        confidences = np.concatenate([output.confidences for output in outputs])
+        count_columns(self._weights, weights, presence)
+        count_columns(self._confidences, confidences, presence)
+
+    def _count_classes(self, probabilities: NDArray[np.float32]) -> None:
+        n_labels = len(self._predictions)
+        predicted = np.bincount(self._label_of[probabilities.argmax(1)], minlength=n_labels)
+        summed = np.bincount(self._label_of, probabilities.sum(0, dtype=np.float64), n_labels)
+        for at in np.flatnonzero(predicted).tolist():
+            self._predictions[at][0] += predicted[at]
+        for block, share in zip(self._probability, summed.tolist(), strict=True):
+            block[0] += share
+
+    def _count_presence(self, presence: Booleans) -> None:
+        for name, count in zip(self._names, presence.sum(0).tolist(), strict=True):
+            self._present[name][0] += count
+        packed = np.packbits(presence, axis=1)
+        for bits, count in Counter(packed.view(f"V{packed.shape[1]}").ravel().tolist()).items():
+            self._subset(bits)[0] += count
+
+    def _subset(self, bits: bytes) -> Block:
+        """The number of samples with this subset of the modalities, one bit each."""
+        block = self._subsets.get(bits)
+        if block is None:
+            flags = np.unpackbits(np.frombuffer(bits, np.uint8), count=len(self._names))
+            name = "+".join(name for name, flag in zip(self._names, flags, strict=True) if flag)
+            if name not in self._named and len(self._named) >= MOST_SUBSETS:
+                return self._block("samples", OTHER)
+            self._named.add(name)
+            block = self._subsets[bits] = self._block("samples", name)
+        return block
+
+    def _block(self, family: str, *labels: str) -> Block:
+        return block_of(self._cells, family, *self.of, *labels)
+
+
+def shown_labels(classes: Sequence[ClassInfo]) -> list[str]:
+    """(C,): the label that each class is counted under; of very many only the rarest have their own."""
+    rarest = sorted(classes, key=lambda info: info.train_count)[:MOST_CLASSES]
+    own = {info.name for info in rarest}
+    return [info.name if info.name in own else f"{OTHER} ({info.shot})" for info in classes]
+
+
+def entropy(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(N, C) -> (N,), 1 where all classes are alike."""
+    each = np.maximum(probabilities.astype(np.float64), np.finfo(np.float64).tiny)
+    whole = np.log(max(probabilities.shape[1], 2))
+    share: NDArray[np.float64] = -(each * np.log(each)).sum(1) / whole
+    return share.clip(0.0, 1.0)
+
+
+def count_columns(
+    histograms: Sequence[NDArray[np.float64]], values: NDArray[np.float32], present: Booleans
+) -> None:
+    """Add each column of (N, M) values, where present, to its histogram over SHARES."""
+    n_buckets = len(SHARES) + 1
+    exact = np.where(present, values, 0.0)
+    buckets = np.searchsorted(SHARES, exact) + n_buckets * np.arange(len(histograms))
+    counts = np.bincount(buckets[present], minlength=n_buckets * len(histograms)).reshape(-1, n_buckets)
+    for numbers, count, total in zip(histograms, counts, exact.sum(0, dtype=np.float64), strict=True):
+        numbers[:-1] += count
+        numbers[-1] += total

@@ -1,0 +1,60 @@
+"""Compressed bodies: gzip, and deflate, which is zlib's format."""
+
+import asyncio
+import zlib
+
+from tailfuse_service.asgi import too_large
+from tailfuse_service.errors import BadRequest, UnsupportedMediaType
+
+GZIP, DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS
+ENCODINGS = {"gzip": GZIP, "deflate": DEFLATE}
+WORTH_BYTES = 1024  # a shorter answer goes into one packet as it is
+INLINE_BYTES = 64 * 1024  # more is unpacked or packed by a thread
+
+
+async def unpacked(body: bytes, encoding: str | None, max_bytes: int) -> bytes:
+    """The body as it was before it was compressed.
+
+    Raises UnsupportedMediaType, BadRequest, or PayloadTooLarge: no more than `max_bytes` are ever unpacked.
+    """
+    if encoding is None or encoding == "identity":
+        return body
+    if encoding not in ENCODINGS:
+        raise UnsupportedMediaType(
+            f"the body is encoded as '{encoding:.80}'; gzip, deflate or none was expected",
+            expected=[*ENCODINGS, "identity"], received=f"{encoding:.80}",
+        )  # fmt: skip
+    unpacker = zlib.decompressobj(ENCODINGS[encoding])
+    try:
+        begun = unpacker.decompress(body, min(INLINE_BYTES, max_bytes + 1))
+        if unpacker.unconsumed_tail and len(begun) <= max_bytes:
+            left = max_bytes + 1 - len(begun)
+            begun += await asyncio.to_thread(unpacker.decompress, unpacker.unconsumed_tail, left)
+    except zlib.error as error:
+        raise BadRequest(f"the body is not {encoding}: {error}") from None
+    if len(begun) > max_bytes:
+        raise too_large(max_bytes)
+    if not unpacker.eof or unpacker.unused_data:
+        raise BadRequest(f"the body is not {encoding}: it ends too early, or goes on after its end")
+    return begun
+
+
+async def packed(body: bytes, accepted: str | None) -> tuple[bytes, str | None]:
+    """The body, compressed if its caller takes that and it is worth it, and how."""
+    encoding = None if accepted is None or len(body) < WORTH_BYTES else best_of(accepted)
+    if encoding is None:
+        return body, None
+    if len(body) <= INLINE_BYTES:
+        return compress(body, encoding), encoding
+    return await asyncio.to_thread(compress, body, encoding), encoding
+
+
+def best_of(accepted: str) -> str | None:
+    """An encoding that Accept-Encoding names, and does not rule out by a quality of 0."""
+    offers = [part.replace(" ", "").lower().partition(";") for part in accepted.split(",")]
+    taken = {name for name, _, quality in offers if not quality.startswith("q=") or quality[2:].strip("0.")}
+    return next((name for name in ENCODINGS if name in taken), None)
+
+
+def compress(body: bytes, encoding: str) -> bytes:
+    return zlib.compress(body, 1, ENCODINGS[encoding])

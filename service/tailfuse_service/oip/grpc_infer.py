@@ -1,0 +1,86 @@
+"""ModelInfer's messages as tensors, and predictions as its answer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tailfuse_service.bundle import Manifest, Prediction
+from tailfuse_service.errors import BadRequest
+from tailfuse_service.oip.messages import message
+from tailfuse_service.oip.outputs import OUTPUTS, check_output, outputs_of
+from tailfuse_service.oip.tensors import BYTES, Described, Tensor, described, numbers_of, of_bytes
+
+ModelInferResponse = message("ModelInferResponse")
+# Where `contents` has the values of each datatype; FP16 has no place there.
+CONTENTS: Mapping[str, str] = {
+    "BOOL": "bool_contents",
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
+    "INT64": "int64_contents",
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    BYTES: "bytes_contents",
+}
+
+
+def tensors_of(request: Any) -> list[Tensor]:
+    """The inputs of a ModelInferRequest. Raises BadRequest, InvalidInput."""
+    inputs, raw = request.inputs, request.raw_input_contents
+    if raw and len(raw) != len(inputs):
+        raise BadRequest(
+            f"{len(raw)} raw_input_contents for {len(inputs)} inputs", expected=len(inputs), received=len(raw)
+        )
+    tensors = []
+    for number, each in enumerate(inputs):
+        tensor = described(each.name, each.datatype, list(each.shape))
+        if each.parameters and "shared_memory_region" in each.parameters:
+            raise tensor.invalid("the extension 'shared_memory_region' is not there")
+        if not raw:
+            tensors.append(of_contents(tensor, each.contents))
+        elif each.HasField("contents"):
+            raise tensor.invalid("there are both 'contents' and 'raw_input_contents'")
+        else:
+            tensors.append(of_bytes(tensor, memoryview(raw[number])))
+    return tensors
+
+
+def of_contents(tensor: Described, contents: Any) -> Tensor:
+    """The values of an InferTensorContents. Raises InvalidInput."""
+    place = CONTENTS.get(tensor.datatype)
+    if place is None:
+        raise tensor.invalid(
+            f"{tensor.datatype} is sent in raw_input_contents", expected="raw_input_contents"
+        )
+    values = list(getattr(contents, place))
+    if len(values) != tensor.size:
+        raise tensor.invalid(
+            f"{len(values)} values in {place}, {tensor.size} expected of {list(tensor.shape)}",
+            expected=tensor.size, received=len(values),
+        )  # fmt: skip
+    if tensor.datatype == BYTES:
+        return Tensor(*tensor, values)
+    return Tensor(*tensor, numbers_of(tensor, values).reshape(tensor.shape))
+
+
+def wanted_of(request: Any) -> list[str]:
+    """The outputs that are asked for, by default all. Raises InvalidInput."""
+    wanted: list[str] = []
+    for each in request.outputs:
+        wanted.append(check_output(each.name, each.parameters, wanted))
+    return wanted or list(OUTPUTS)
+
+
+def response_of(
+    predictions: Sequence[Prediction], manifest: Manifest, wanted: Sequence[str], *, id_: str, raw: bool
+) -> Any:
+    """The answer; `raw` has its values in raw_output_contents, as the request had its own."""
+    response = ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=id_)
+    for output in outputs_of(predictions, manifest, wanted):
+        told = response.outputs.add(name=output.name, datatype=output.datatype, shape=output.shape)
+        if raw:
+            response.raw_output_contents.append(output.to_bytes())
+        elif output.datatype == BYTES:
+            told.contents.bytes_contents.extend(value.encode() for value in output.values)
+        else:
+            told.contents.fp32_contents.extend(output.values)
+    return response

@@ -1,0 +1,189 @@
+"""The protocol over gRPC: the same engines, limits, keys and metrics as over REST, on the same event loop.
+
+grpcio is imported with this module only, and this module only if there is a port for it.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what callers do wrong is not for this log
+
+import grpc
+import grpc.aio
+import orjson
+from google.protobuf.message import DecodeError
+
+from tailfuse_service.asgi import Scope
+from tailfuse_service.engine import Engine
+from tailfuse_service.errors import BadRequest, UnknownModel
+from tailfuse_service.front import HUNG_UP, Front, request_id_of
+from tailfuse_service.logs import LOG
+from tailfuse_service.oip.gather import Gather
+from tailfuse_service.oip.grpc_infer import response_of, tensors_of, wanted_of
+from tailfuse_service.oip.inputs import rows_of
+from tailfuse_service.oip.messages import SERVICE, message
+from tailfuse_service.oip.metadata import model_metadata, server_metadata
+from tailfuse_service.oip.paths import GRPC, METHODS
+from tailfuse_service.oip.predict import predict_rows
+from tailfuse_service.problems import noted
+from tailfuse_service.settings import Settings
+from tailfuse_service.versions import Headers
+
+CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    422: grpc.StatusCode.INVALID_ARGUMENT,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+PROBLEM = "problem-bin"  # trailing metadata: the problem details, as JSON
+
+Context = Any  # grpc.aio.ServicerContext, which has no types
+requests = {method: message(f"{method}Request") for method in METHODS}
+responses = {method: message(f"{method}Response") for method in METHODS}
+Answer = Callable[[Any, Scope], Awaitable[Any]]
+
+
+class GrpcServer:
+    """A server on the settings' gRPC port. Made on the event loop."""
+
+    def __init__(self, front: Front, settings: Settings, stopping: threading.Event) -> None:
+        self._front = front
+        self._serving = front.serving
+        self._settings = settings
+        self._stopping = stopping
+        self._gather = Gather()
+        self._limits = settings.limits
+        self._server = grpc.aio.server(options=[
+            ("grpc.so_reuseport", int(settings.workers > 1)),
+            ("grpc.max_receive_message_length", settings.max_body_bytes),  # packed and unpacked
+        ])  # fmt: skip
+        answers: dict[str, Answer] = {
+            "ServerLive": self._server_live,
+            "ServerReady": self._server_ready,
+            "ModelReady": self._model_ready,
+            "ServerMetadata": self._server_metadata,
+            "ModelMetadata": self._model_metadata,
+            "ModelInfer": self._model_infer,
+        }
+        handlers = {
+            method: grpc.unary_unary_rpc_method_handler(self._handler(method, answers[method]))
+            for method in METHODS
+        }
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+
+    async def start(self) -> None:
+        """Open the port. Raises OSError."""
+        host, port = self._settings.host, self._settings.grpc_port
+        where = f"[{host}]" if ":" in host else host
+        try:
+            port = self._server.add_insecure_port(f"{where}:{port}")
+        except RuntimeError:
+            raise OSError(f"cannot listen on {where}:{port} for gRPC: is another service there?") from None
+        await self._server.start()
+        LOG.info("gRPC started", extra={"address": f"{where}:{port}"})
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more calls; answer those that have come, for at most this long."""
+        await self._server.stop(grace_s)
+
+    def _handler(self, method: str, answer: Answer) -> Callable[[Any, Context], Awaitable[Any]]:
+        """What every call passes, as every request over REST passes the front."""
+        front, path, parse = self._front, GRPC + method, requests[method].FromString
+
+        async def handle(body: bytes, context: Context) -> bytes | None:
+            start = time.perf_counter()
+            headers = [(key.encode(), as_bytes(value)) for key, value in context.invocation_metadata() or ()]
+            given = next((value for key, value in headers if key == b"x-request-id"), None)
+            request_id = request_id_of(None if given is None else given.decode("latin-1"))
+            scope = {"method": "POST", "path": path, "headers": headers, "request_id": request_id}
+            status = HUNG_UP
+            front.in_flight += 1
+            try:
+                front.admit(headers, path)
+                response: bytes = (await answer(parsed(parse, body), scope)).SerializeToString()
+                status = 200
+                return response
+            except Exception as error:
+                problem = noted(error, scope, front.metrics)
+                status = problem["status"]
+                trailing = [(PROBLEM, orjson.dumps(problem)), ("x-request-id", request_id)]
+                if "retry_after_s" in problem:
+                    trailing.append(("retry-after", str(problem["retry_after_s"])))
+                context.set_trailing_metadata(trailing)
+                context.set_code(CODES.get(status, grpc.StatusCode.INTERNAL))
+                context.set_details(problem["detail"])
+                return None
+            finally:
+                front.ended(scope, status, start)
+
+        return handle
+
+    async def _server_live(self, _: Any, __: Scope) -> Any:
+        return responses["ServerLive"](live=True)
+
+    async def _server_ready(self, _: Any, __: Scope) -> Any:
+        return responses["ServerReady"](ready=self._serving.is_ready and not self._stopping.is_set())
+
+    async def _model_ready(self, request: Any, _: Scope) -> Any:
+        self._find(request.name, request.version)
+        return responses["ModelReady"](ready=not self._stopping.is_set())
+
+    async def _server_metadata(self, _: Any, __: Scope) -> Any:
+        return responses["ServerMetadata"](**server_metadata())
+
+    async def _model_metadata(self, request: Any, _: Scope) -> Any:
+        engine = self._find(request.name, request.version)
+        told = model_metadata(self._serving, engine, request.version or None, self._settings)
+        properties = {name: as_json(value) for name, value in told["parameters"].items()}
+        for each in told["inputs"]:
+            if "columns" in each["parameters"]:
+                properties[f"{each['name']}.columns"] = as_json(each["parameters"]["columns"])
+        inputs, outputs = (
+            [{key: each[key] for key in ("name", "datatype", "shape")} for each in tensors]
+            for tensors in (told["inputs"], told["outputs"])
+        )
+        return responses["ModelMetadata"](
+            name=told["name"], versions=told["versions"], platform=told["platform"],
+            inputs=inputs, outputs=outputs, properties=properties,
+        )  # fmt: skip
+
+    async def _model_infer(self, request: Any, scope: Scope) -> Any:
+        engine = self._find(request.model_name, request.model_version, scope["headers"])
+        wanted = wanted_of(request)
+        rows = rows_of(tensors_of(request), engine.manifest, self._limits, self._settings.max_items)
+        await self._gather.wait()
+        predictions = await predict_rows(engine, rows, request.ByteSize())
+        return response_of(
+            predictions, engine.manifest, wanted,
+            id_=request.id or scope["request_id"], raw=bool(request.raw_input_contents),
+        )  # fmt: skip
+
+    def _find(self, name: str, version: str, headers: Headers = ()) -> Engine:
+        """Raises UnknownModel, NotReady. Strings that are not given are empty."""
+        if not name:
+            raise UnknownModel("no model is named", expected=list(self._serving.models))
+        return self._serving.find(name, version or None, headers)
+
+
+def parsed(parse: Callable[[bytes], Any], body: bytes) -> Any:
+    """Raises BadRequest."""
+    try:
+        return parse(body)
+    except DecodeError:
+        raise BadRequest("the bytes are not a message of the protocol") from None
+
+
+def as_bytes(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else value
+
+
+def as_json(value: Any) -> str:
+    return orjson.dumps(value).decode()

@@ -1,0 +1,86 @@
+"""What the protocol tells of a server and of a model: the tensors that go in and come out."""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import version
+from typing import Any, TypedDict
+
+from tailfuse_service.bundle.manifest import (
+    Modality,
+    NumberColumn,
+    SeriesModality,
+    TabularModality,
+    TextModality,
+)
+from tailfuse_service.engine import Engine
+from tailfuse_service.oip.inputs import PRESENCE
+from tailfuse_service.oip.tensors import BYTES
+from tailfuse_service.serving import Serving
+from tailfuse_service.settings import Settings
+
+ANY = -1  # a dimension that the caller chooses
+
+
+class TensorMetadata(TypedDict):
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: dict[str, Any]
+
+
+class ModelMetadata(TypedDict):
+    """`parameters`: `classes` in the order of `probabilities`, `modalities` in that of the other matrices."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+    parameters: dict[str, Any]
+
+
+@cache
+def server_metadata() -> dict[str, Any]:
+    return {"name": "tailfuse", "version": version("tailfuse"), "extensions": ["binary_tensor_data"]}
+
+
+def model_metadata(
+    serving: Serving, engine: Engine, version: str | None, settings: Settings
+) -> ModelMetadata:
+    """That of the engine's version, if it has been named, or of the stable one."""
+    versions = serving.models[engine.manifest.name]
+    manifest = (engine if version is not None else versions.stable or engine).manifest
+    classes, modalities = manifest.class_names, list(manifest.modalities)
+    presence = tensor(PRESENCE, "BOOL", len(modalities), columns=modalities, optional=True)
+    return {
+        "name": manifest.name,
+        "versions": [each.manifest.version for each in versions],
+        "platform": f"tailfuse_{settings.runtime}",
+        "inputs": [*(input_of(name, each) for name, each in manifest.modalities.items()), presence],
+        "outputs": [
+            tensor("probabilities", "FP32", len(classes), columns=classes),
+            tensor("label", BYTES),
+            tensor("weights", "FP32", len(modalities), columns=modalities),
+            tensor("confidences", "FP32", len(modalities), columns=modalities),
+        ],
+        "parameters": {"classes": classes, "modalities": modalities},
+    }
+
+
+def input_of(name: str, modality: Modality) -> TensorMetadata:
+    """The tensor of a whole modality; every input may be left out."""
+    about: Mapping[str, Any] = {"kind": modality.kind, "optional": True}
+    if isinstance(modality, TabularModality):
+        columns = [column.name for column in modality.columns]
+        numbers = all(isinstance(column, NumberColumn) for column in modality.columns)
+        return tensor(name, "FP32" if numbers else BYTES, len(columns), columns=columns, **about)
+    if isinstance(modality, SeriesModality):
+        return tensor(name, "FP32", ANY, len(modality.channels), columns=list(modality.columns), **about)
+    if isinstance(modality, TextModality):
+        return tensor(name, BYTES, columns=list(modality.columns), **about)
+    return tensor(name, BYTES, **about)
+
+
+def tensor(name: str, datatype: str, *shape: int, **parameters: Any) -> TensorMetadata:
+    """Rows come first."""
+    return {"name": name, "datatype": datatype, "shape": [ANY, *shape], "parameters": parameters}

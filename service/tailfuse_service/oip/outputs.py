@@ -1,0 +1,64 @@
+"""Predictions become the protocol's output tensors."""
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tailfuse_service.bundle import Manifest, Prediction
+from tailfuse_service.errors import InvalidInput
+from tailfuse_service.oip.tensors import BYTES, bytes_of
+
+OUTPUTS = ("probabilities", "label", "weights", "confidences")
+
+
+class Output(NamedTuple):
+    """One output; `values` are its elements in row-major order: floats, or strings if they are BYTES."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    values: list[Any]
+
+    def to_bytes(self) -> bytes:
+        """The values as the protocol's binary extension has them."""
+        return bytes_of(self.values) if self.datatype == BYTES else np.array(self.values, "<f4").tobytes()
+
+
+def outputs_of(predictions: Sequence[Prediction], manifest: Manifest, wanted: Sequence[str]) -> list[Output]:
+    """The outputs by these names; probabilities in the order of the manifest's classes."""
+    make: dict[str, Callable[[], tuple[str, list[int], list[Any]]]] = {
+        "probabilities": lambda: floats([in_order(each, manifest.class_names) for each in predictions]),
+        "label": lambda: (BYTES, [len(predictions)], [each.labels[0] for each in predictions]),
+        "weights": lambda: floats([each.weights for each in predictions]),
+        "confidences": lambda: floats([each.confidences for each in predictions]),
+    }
+    return [Output(name, *make[name]()) for name in wanted]
+
+
+def floats(rows: Sequence[list[float]]) -> tuple[str, list[int], list[float]]:
+    return "FP32", [len(rows), len(rows[0])], list(chain.from_iterable(rows))
+
+
+def in_order(prediction: Prediction, class_names: Sequence[str]) -> list[float]:
+    """The probabilities by class, not by size."""
+    by_name = dict(zip(prediction.labels, prediction.probabilities, strict=True))
+    return [by_name[name] for name in class_names]
+
+
+def check_output(name: Any, parameters: Any, seen: Sequence[str]) -> str:
+    """The name of a requested output. Raises InvalidInput."""
+    if name not in OUTPUTS:
+        raise InvalidInput(
+            f"there is no output {name!r:.80}; there is {', '.join(OUTPUTS)}",
+            expected=list(OUTPUTS), received=f"{name!r:.80}",
+        )  # fmt: skip
+    if name in seen:
+        raise InvalidInput(f"output '{name}' is asked for twice", received=name)
+    for extension in ("classification", "shared_memory_region"):
+        if extension in parameters:
+            raise InvalidInput(
+                f"output '{name}': the extension '{extension}' is not there", received=extension
+            )
+    return str(name)

@@ -1,0 +1,36 @@
+"""What both transports do between reading tensors and writing them."""
+
+from collections.abc import Sequence
+
+from tailfuse_service.bundle import Prediction
+from tailfuse_service.engine import Engine, Inputs
+from tailfuse_service.errors import ClientError
+
+
+async def predict_rows(engine: Engine, rows: Sequence[Inputs], n_bytes: int) -> list[Prediction]:
+    """A prediction for each row; `n_bytes` is how long the request was.
+
+    Raises what Engine.submit does; the first row that is wrong fails all of them, and is named.
+    """
+    if len(rows) > 1:
+        answers = await engine.predict_all(rows)
+        for number, answer in enumerate(answers):
+            if isinstance(answer, BaseException):
+                raise of_row(answer, number)
+        return answers  # type: ignore[return-value]
+    try:
+        future = engine.submit(rows[0], n_bytes)
+        try:
+            return [await future]
+        finally:
+            engine.withdraw(future)
+    except ClientError as error:
+        raise of_row(error, 0) from None
+
+
+def of_row(error: BaseException, number: int) -> BaseException:
+    """A caller's mistake with the row that it is in."""
+    if not isinstance(error, ClientError):
+        return error
+    members = {name: value for name, value in error.members.items() if name != "row"}
+    return type(error)(f"row {number}: {error.detail}", row=number, **members)

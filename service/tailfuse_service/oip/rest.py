@@ -1,0 +1,195 @@
+"""/v2: the protocol over REST. It finds its own way, as FastAPI's costs more than an answer."""
+
+import threading
+from typing import Any, NamedTuple
+
+import orjson
+
+from tailfuse_service.asgi import Receive, Scope, Send, WhileConnected, header, read_body
+from tailfuse_service.bundle.limits import Limits
+from tailfuse_service.errors import BadRequest, InvalidInput, MethodNotAllowed, NotFound, NotReady
+from tailfuse_service.oip.encodings import packed, unpacked
+from tailfuse_service.oip.inputs import Rows, rows_of
+from tailfuse_service.oip.metadata import model_metadata, server_metadata
+from tailfuse_service.oip.outputs import OUTPUTS, check_output, outputs_of
+from tailfuse_service.oip.paths import Place, place_of
+from tailfuse_service.oip.predict import predict_rows
+from tailfuse_service.oip.tensors import Tensor, described, of_bytes, of_json
+from tailfuse_service.parse import json_of
+from tailfuse_service.serving import Serving
+from tailfuse_service.settings import Settings
+
+HEAD_LENGTH = b"inference-header-content-length"  # of the JSON, where bytes follow it
+
+
+class InferRequest(NamedTuple):
+    """What a body asks; `wanted` are its outputs, and whether each shall be bytes."""
+
+    id: str | None
+    tensors: list[Tensor]
+    wanted: dict[str, bool]
+
+
+class Rest:
+    """An ASGI application for the paths that begin with /v2."""
+
+    def __init__(self, serving: Serving, settings: Settings, stopping: threading.Event) -> None:
+        self._serving = serving
+        self._settings = settings
+        self._limits = settings.limits
+        self._stopping = stopping
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        place = place_of(scope["path"])
+        if place is None:
+            raise NotFound(f"there is no {scope['path']:.80}")
+        methods = ("POST",) if place.verb == "infer" else ("GET", "HEAD")
+        if scope["method"] not in methods:
+            raise MethodNotAllowed(
+                f"{place.route} takes {' or '.join(methods)}, not {scope['method']}", allow=list(methods)
+            )
+        if place.verb == "infer":
+            await self._infer(place, scope, receive, send)
+        else:
+            await answer(send, orjson.dumps(self._told(place)))
+
+    def _told(self, place: Place) -> Any:
+        """What a GET asks. Raises NotReady, UnknownModel."""
+        if place.route == "/v2":
+            return server_metadata()
+        if place.route == "/v2/health/live":
+            return {"live": True}
+        engine = self._serving.find(place.model, place.version)
+        if place.model is not None and place.verb is None:
+            return model_metadata(self._serving, engine, place.version, self._settings)
+        if self._stopping.is_set():
+            raise NotReady("the service is stopping")
+        return {"ready": True} if place.model is None else {"name": place.model, "ready": True}
+
+    async def _infer(self, place: Place, scope: Scope, receive: Receive, send: Send) -> None:
+        longest = self._settings.max_body_bytes
+        body = await read_body(scope, receive, longest)
+        body = await unpacked(body, header(scope, b"content-encoding"), longest)
+        engine = self._serving.find(place.model, place.version, scope["headers"])
+        asked = request_of(body, header(scope, HEAD_LENGTH), self._limits)
+        rows: Rows = rows_of(asked.tensors, engine.manifest, self._limits, self._settings.max_items)
+        async with WhileConnected(receive):
+            predictions = await predict_rows(engine, rows, len(body))
+        outputs, binary = [], []
+        for output in outputs_of(predictions, engine.manifest, list(asked.wanted)):
+            told: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": output.shape}
+            if asked.wanted[output.name]:
+                binary.append(output.to_bytes())
+                told["parameters"] = {"binary_data_size": len(binary[-1])}
+            else:
+                told["data"] = output.values
+            outputs.append(told)
+        document = orjson.dumps({
+            "model_name": engine.manifest.name,
+            "model_version": engine.manifest.version,
+            "id": scope["request_id"] if asked.id is None else asked.id,
+            "outputs": outputs,
+        })  # fmt: skip
+        whole, encoding = await packed(b"".join((document, *binary)), header(scope, b"accept-encoding"))
+        await answer(send, whole, len(document) if binary else None, encoding)
+
+
+def request_of(body: bytes, head_length: str | None, limits: Limits) -> InferRequest:
+    """Raises BadRequest, TooDeep, InvalidInput."""
+    head, binary = body, memoryview(b"")
+    if head_length is not None:
+        if not (head_length.isascii() and head_length.isdecimal()) or int(head_length[:19]) > len(body):
+            raise BadRequest(
+                f"Inference-Header-Content-Length is '{head_length:.40}', of a body of {len(body)} bytes",
+                expected=f"0 to {len(body)}", received=f"{head_length:.40}",
+            )  # fmt: skip
+        length = int(head_length[:19])
+        head, binary = body[:length], memoryview(body)[length:]
+    document = json_of(head, limits=limits)
+    if not isinstance(document, dict) or not isinstance(document.get("inputs"), list):
+        raise InvalidInput("the body must be an object with an array 'inputs'", expected="inputs")
+    asked_id = document.get("id")
+    if not (asked_id is None or isinstance(asked_id, str)):
+        raise InvalidInput("'id' must be a string", expected="a string")
+    return InferRequest(asked_id, tensors_of(document["inputs"], binary), wanted_of(document))
+
+
+def tensors_of(inputs: list[Any], binary: memoryview) -> list[Tensor]:
+    """The inputs; those without `data` take their bytes from `binary`, one after the other."""
+    tensors, at = [], 0
+    for each in inputs:
+        if not isinstance(each, dict):
+            raise InvalidInput("an input is not an object", expected="an object")
+        tensor = described(each.get("name"), each.get("datatype"), each.get("shape"))
+        parameters = parameters_of(each, f"input '{tensor.name:.80}'")
+        if "shared_memory_region" in parameters:
+            raise tensor.invalid("the extension 'shared_memory_region' is not there")
+        if "binary_data_size" not in parameters:
+            if "data" not in each:
+                raise tensor.invalid("there is neither 'data' nor 'binary_data_size'")
+            tensors.append(of_json(tensor, each["data"]))
+            continue
+        size = parameters["binary_data_size"]
+        if "data" in each:
+            raise tensor.invalid("there is both 'data' and 'binary_data_size'")
+        if type(size) is not int or not 0 <= size <= len(binary) - at:
+            raise tensor.invalid(
+                f"binary_data_size is {size!r:.40}, and {len(binary) - at} bytes are left",
+                expected=f"0 to {len(binary) - at}", received=f"{size!r:.40}",
+            )  # fmt: skip
+        tensors.append(of_bytes(tensor, binary[at : at + size]))
+        at += size
+    if at != len(binary):
+        raise BadRequest(
+            f"{len(binary)} bytes follow the JSON, its inputs have {at}", expected=at, received=len(binary)
+        )
+    return tensors
+
+
+def wanted_of(document: dict[str, Any]) -> dict[str, bool]:
+    """The outputs that are asked for, by default all, and whether each shall be bytes."""
+    as_bytes = flag(parameters_of(document, "the body"), "binary_data_output", False)
+    outputs = document.get("outputs")
+    if outputs is None or outputs == []:
+        return dict.fromkeys(OUTPUTS, as_bytes)
+    wanted: dict[str, bool] = {}
+    if not isinstance(outputs, list):
+        raise InvalidInput("'outputs' must be an array", expected="an array")
+    for each in outputs:
+        if not isinstance(each, dict):
+            raise InvalidInput("an output is not an object", expected="an object")
+        parameters = parameters_of(each, "an output")
+        name = check_output(each.get("name"), parameters, list(wanted))
+        wanted[name] = flag(parameters, "binary_data", as_bytes)
+    return wanted
+
+
+def parameters_of(document: dict[str, Any], what: str) -> dict[str, Any]:
+    """Raises InvalidInput. Those that nobody here knows are passed over, as the protocol has it."""
+    parameters = document.get("parameters")
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise InvalidInput(f"{what}: 'parameters' must be an object", expected="an object")
+    return parameters
+
+
+def flag(parameters: dict[str, Any], name: str, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise InvalidInput(f"'{name}' must be true or false", expected="a boolean")
+    return value
+
+
+async def answer(
+    send: Send, body: bytes, head_length: int | None = None, encoding: str | None = None
+) -> None:
+    """One whole response, 200; `head_length` is that of the JSON, if bytes follow it."""
+    kind = b"application/json" if head_length is None else b"application/octet-stream"
+    headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
+    if head_length is not None:
+        headers.append((HEAD_LENGTH, b"%d" % head_length))
+    if encoding is not None:
+        headers += [(b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

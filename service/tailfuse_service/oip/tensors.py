@@ -1,0 +1,176 @@
+"""The protocol's tensors: from JSON or bytes, and back. Sizes are checked before anything is made of them."""
+
+import math
+import struct
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailfuse_service.errors import ClientError, InvalidInput
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype(np.bool_),
+    **{f"{sign}INT{bits}": np.dtype(f"<{kind}{bits // 8}")
+       for sign, kind in (("", "i"), ("U", "u")) for bits in (8, 16, 32, 64)},
+    **{f"FP{bits}": np.dtype(f"<f{bits // 8}") for bits in (16, 32, 64)},
+}  # fmt: skip
+BYTES = "BYTES"
+# What JSON's values may be; the types of Python that it has for them. null is a missing number.
+IN_JSON: dict[str, frozenset[type]] = {
+    "b": frozenset((bool,)),
+    "i": frozenset((int,)),
+    "u": frozenset((int,)),
+    "f": frozenset((int, float, type(None))),
+}
+LENGTH = struct.Struct("<I")  # before each of the BYTES
+MOST_DIMENSIONS = 8
+MOST_ELEMENTS = 2**40  # whatever the limit of a body is
+
+
+class Tensor(NamedTuple):
+    """One input. `values` has the shape, or is a list of the elements in row-major order if they are BYTES.
+
+    Elements are `str` where they came as JSON, `bytes` where not.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    values: NDArray[Any] | list[Any]
+
+
+class Described(NamedTuple):
+    """A tensor before its values are read."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+    def invalid(self, what: str, kind: type[ClientError] = InvalidInput, **members: Any) -> ClientError:
+        """An error of this tensor."""
+        return kind(f"input '{self.name:.80}': {what}", input=f"{self.name:.80}", **members)
+
+    @property
+    def size(self) -> int:
+        """How many elements there are."""
+        return math.prod(self.shape)
+
+
+def described(name: Any, datatype: Any, shape: Any) -> Described:
+    """Raises InvalidInput."""
+    if not isinstance(name, str):
+        raise InvalidInput("an input has no name, or one that is not a string", expected="a name")
+    tensor = Described(name, datatype, shape)
+    if datatype != BYTES and (not isinstance(datatype, str) or datatype not in DTYPES):
+        raise tensor.invalid(
+            f"the datatype is {datatype!r:.40}; {', '.join((*DTYPES, BYTES))} are known",
+            expected=[*DTYPES, BYTES], received=f"{datatype!r:.40}",
+        )  # fmt: skip
+    fits = isinstance(shape, Sequence) and not isinstance(shape, str)
+    if not fits or not 0 < len(shape) <= MOST_DIMENSIONS or not all(map(is_dimension, shape)):
+        raise tensor.invalid(
+            f"the shape is {shape!r:.80}; 1 to {MOST_DIMENSIONS} whole numbers from 0 were expected",
+            expected="a shape", received=f"{shape!r:.80}",
+        )  # fmt: skip
+    if math.prod(max(each, 1) for each in shape) > MOST_ELEMENTS:  # an empty one too: numpy could not hold it
+        raise tensor.invalid(f"the shape is {list(shape)}: too large", expected=MOST_ELEMENTS)
+    return Described(name, datatype, tuple(shape))
+
+
+def is_dimension(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def of_bytes(tensor: Described, data: memoryview) -> Tensor:
+    """The values as the protocol's binary extension has them. Raises InvalidInput."""
+    name, datatype, shape = tensor
+    if datatype == BYTES:
+        return Tensor(name, datatype, shape, elements_of(tensor, data))
+    dtype = DTYPES[datatype]
+    expected = tensor.size * dtype.itemsize
+    if len(data) != expected:
+        raise tensor.invalid(
+            f"{len(data)} bytes, {expected} expected of {datatype} {list(shape)}",
+            expected=expected, received=len(data),
+        )  # fmt: skip
+    if dtype.kind == "b" and len(data) and max(data) > 1:
+        raise tensor.invalid("a BOOL is a byte 0 or 1", expected="0 or 1", received=max(data))
+    return Tensor(name, datatype, shape, np.frombuffer(data, dtype).reshape(shape))
+
+
+def elements_of(tensor: Described, data: memoryview) -> list[bytes]:
+    """Each of the BYTES has its length before it, four bytes, little-endian."""
+    elements: list[bytes] = []
+    size, at, end = tensor.size, 0, len(data)
+    if size * LENGTH.size > end:
+        raise tensor.invalid(f"{end} bytes are too few for {size} elements", expected=size, received=end)
+    for number in range(size):
+        start = at + LENGTH.size
+        if start > end or (at := start + LENGTH.unpack_from(data, start - LENGTH.size)[0]) > end:
+            raise tensor.invalid(
+                f"element {number} goes beyond the end of the {end} bytes", expected=end, received=at
+            )
+        elements.append(bytes(data[start:at]))
+    if at != end:
+        raise tensor.invalid(
+            f"{end} bytes, its {size} elements have {at}", expected=at, received=end
+        )  # fmt: skip
+    return elements
+
+
+def of_json(tensor: Described, data: Any) -> Tensor:
+    """The values of `data`: a list, nested as the shape is or flat. Raises InvalidInput."""
+    name, datatype, shape = tensor
+    if not isinstance(data, list):
+        raise tensor.invalid("'data' must be an array", expected="an array")
+    flat = flattened(tensor, data)
+    if len(flat) != tensor.size:
+        raise tensor.invalid(
+            f"{len(flat)} values, {tensor.size} expected of {list(shape)}",
+            expected=tensor.size, received=len(flat),
+        )  # fmt: skip
+    if datatype == BYTES:
+        if not all(type(value) is str or value is None for value in flat):
+            raise tensor.invalid("BYTES are strings in JSON", expected="strings")
+        return Tensor(name, datatype, shape, ["" if value is None else value for value in flat])
+    return Tensor(name, datatype, shape, numbers_of(tensor, flat).reshape(shape))
+
+
+def flattened(tensor: Described, data: list[Any]) -> list[Any]:
+    """The values in row-major order."""
+    flat, shape = data, tensor.shape
+    for depth in range(1, len(shape)):
+        if not flat or type(flat[0]) is not list:
+            break
+        lengths = {len(part) if type(part) is list else -1 for part in flat}
+        if lengths != {shape[depth]}:
+            raise tensor.invalid(f"'data' is not nested as {list(shape)} says", expected=list(shape))
+        flat = list(chain.from_iterable(flat))
+    return flat
+
+
+def numbers_of(tensor: Described, values: Sequence[Any]) -> NDArray[Any]:
+    """(n,); null as NaN. Raises InvalidInput."""
+    dtype = DTYPES[tensor.datatype]
+    if not IN_JSON[dtype.kind].issuperset(map(type, values)):
+        wrong = next(value for value in values if type(value) not in IN_JSON[dtype.kind])
+        raise tensor.invalid(
+            f"a value is {type(wrong).__name__} {wrong!r:.40}, not {tensor.datatype}",
+            expected=tensor.datatype, received=f"{wrong!r:.40}",
+        )  # fmt: skip
+    try:
+        with np.errstate(over="ignore"):  # what is too large is infinite, and refused by its column
+            return np.array(values, dtype)
+    except OverflowError:
+        raise tensor.invalid(
+            f"a value does not fit into {tensor.datatype}", expected=tensor.datatype
+        ) from None
+
+
+def bytes_of(strings: Sequence[str]) -> bytes:
+    """BYTES, each with its length before it."""
+    encoded = [string.encode() for string in strings]
+    return b"".join(chain.from_iterable((LENGTH.pack(len(each)), each) for each in encoded))

@@ -1,0 +1,111 @@
+"""Errors as RFC 9457 problem details, which are Open Inference Protocol errors at the same time."""
+
+import logging
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from tailfuse_service.asgi import Scope, header
+from tailfuse_service.errors import (
+    BadRequest,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    ServiceError,
+    clipped,
+)
+from tailfuse_service.logs import LOG
+from tailfuse_service.metrics import Metrics
+from tailfuse_service.tracing import trace_id_of
+
+MEDIA_TYPE = "application/problem+json"
+URN = "urn:tailfuse:problem:"
+
+
+def problem_of(error: ServiceError, *, instance: str, request_id: str) -> dict[str, Any]:
+    """The body of an error's answer."""
+    return {
+        "type": URN + error.slug,
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "instance": instance,
+        "error": error.detail,  # the Open Inference Protocol's word for it
+        "request_id": request_id,
+        **error.members,
+    }
+
+
+def as_service_error(error: BaseException) -> ServiceError:
+    """The error itself if it is one of ours. Of any other the caller learns only that there was one."""
+    if isinstance(error, ServiceError):
+        return error
+    unforeseen = InternalError("the service failed; its log says why")
+    unforeseen.__cause__ = error
+    return unforeseen
+
+
+def of_router(error: HTTPException, scope: Scope) -> ServiceError:
+    """The router's own errors, as members of the tree."""
+    if error.status_code == 404:
+        return NotFound(f"there is no {scope['path']}")
+    if error.status_code == 405:
+        allow = sorted((error.headers or {}).get("Allow", "").split(", "))
+        return MethodNotAllowed(
+            f"{scope['path']} takes {' or '.join(allow)}, not {scope['method']}", allow=allow
+        )
+    return BadRequest(error.detail)
+
+
+def noted(error: BaseException, scope: Scope, metrics: Metrics, fragment: str = "") -> dict[str, Any]:
+    """The problem of an error, counted and logged. What the caller sent stays out of the log."""
+    known = of_router(error, scope) if isinstance(error, HTTPException) else as_service_error(error)
+    metrics.count_problem(known.slug)
+    LOG.log(
+        level_of(known),
+        known.title,
+        extra={
+            **told_of(scope, known.status),
+            "slug": known.slug,
+            **{key: known.members[key] for key in ("modality", "column") if key in known.members},
+        },
+        exc_info=known if known.status == 500 else None,
+    )
+    return problem_of(known, instance=clipped(scope["path"]) + fragment, request_id=scope["request_id"])
+
+
+def log_request(scope: Scope, status: int, seconds: float) -> None:
+    """One line of a request that has ended."""
+    LOG.info("Request", extra={**told_of(scope, status), "seconds": round(seconds, 6)})
+
+
+def told_of(scope: Scope, status: int) -> dict[str, Any]:
+    """What every line of a request says of it."""
+    trace_id = trace_id_of(header(scope, b"traceparent"))
+    return {
+        "request_id": scope["request_id"],
+        **({} if trace_id is None else {"trace_id": trace_id}),
+        "method": scope["method"],
+        "path": clipped(scope["path"]),
+        "status": status,
+    }
+
+
+def level_of(error: ServiceError) -> int:
+    if error.status == 429:
+        return logging.DEBUG  # a line for each would add to the load
+    return logging.ERROR if error.status == 500 else logging.INFO
+
+
+def response_of(problem: dict[str, Any], media_type: str = MEDIA_TYPE) -> Response:
+    """The answer; what HTTP wants said in a header is said there as well."""
+    headers = {}
+    if "retry_after_s" in problem:
+        headers["Retry-After"] = str(problem["retry_after_s"])
+    if "allow" in problem:
+        headers["Allow"] = ", ".join(problem["allow"])
+    if problem["status"] == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(orjson.dumps(problem), problem["status"], headers, media_type)

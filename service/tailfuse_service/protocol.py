@@ -1,0 +1,302 @@
+"""HTTP/1.1 connections. A plain POST /predict is answered right here: no task, no scope, no middleware.
+
+All else is uvicorn's, whose protocol this is: what comes in chunks, before the last answer is out, with an
+Expect or an Origin, a compressed or too long body.
+"""
+
+import asyncio
+from asyncio import Future
+from functools import partial
+from typing import Any, cast
+
+import httptools
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from tailfuse_service.errors import BadRequest, HeadTooLarge, ReceiveTimeout, ServiceError
+from tailfuse_service.exchange import PATH, Exchange, Known
+from tailfuse_service.front import HUNG_UP, Front, request_id_of
+from tailfuse_service.problems import noted, response_of
+from tailfuse_service.routes.predict import answer
+
+TARGET, TARGET_WITH_QUERY = PATH.encode(), f"{PATH}?".encode()
+UPGRADE = frozenset((b"upgrade", b"connection", b"http2-settings"))
+# With one of these a request is not plain.
+SPECIAL = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"origin"))
+# A longer body is uvicorn's to read: bit by bit, and not before its caller has shown a key.
+PLAIN_BYTES = 256 * 1024
+MAX_OVERHEAD = 64 * 1024  # bytes of a head; or of a body's chunks and trailers, where each
+BODY_BYTE = 8  # byte of the body makes up for some
+END_OF_HEAD = b"\r\n\r\n"
+MOST_HEADS, MOST_OF_A_HEAD = 512, 4096  # that are remembered, and their bytes
+ONCE = frozenset((b"x-request-id", b"traceparent", b"tracestate"))  # these are never the same twice
+JSON = b"content-type: application/json\r\n"
+
+
+class Protocol(HttpToolsProtocol):
+    """A connection. Uvicorn makes one for each, with the front as its app."""
+
+    def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._front = cast(Front, config.app)
+        self._longest = min(PLAIN_BYTES, self._front.predict.max_body_bytes)
+        self._now = self.loop.time
+        self._exchange: Exchange | None = None  # the one that is being answered here
+        self._arriving: Exchange | None = None  # the same, while its body arrives
+        self._asked: float | None = None  # since when a request has been arriving
+        self._overhead = 0  # bytes of it that are no body
+        self._whole: Exchange | None = None  # one that the present piece of data has completed
+        self._task: RequestResponseCycle | None = None  # the last one that uvicorn has answered
+        self._quiet = self._now()  # since when there has been nothing to do
+        first = min(self.timeout_keep_alive, self._front.receive_timeout_s)
+        self._watch = self.loop.call_later(first, self._look)
+
+    # --- a request arrives ---
+
+    def data_received(self, data: bytes) -> None:
+        before = self._asked
+        if before is None and self._ask_known(data):
+            return
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(BadRequest("this is not an HTTP/1.1 request"))
+        if before is None and self._whole is not None:
+            self._remember(data, self._whole)
+        self._whole = None
+        # A piece with the end of one request and the beginning of the next counts for neither.
+        if self._asked is not None and self._asked is before:
+            self._overhead = max(self._overhead + len(data), -MAX_OVERHEAD)
+            if self._overhead > MAX_OVERHEAD:
+                self._refuse(HeadTooLarge(f"more than {MAX_OVERHEAD} bytes that are no body"))
+
+    def _ask_known(self, data: bytes) -> bool:
+        """A whole request whose head has been seen before, to the byte, need not be parsed again."""
+        head, _, body = data.partition(END_OF_HEAD)
+        known = self._front.heads.get(head)
+        if known is None or len(body) != known.length:
+            return False
+        if self.cycle is not None and not self.cycle.response_complete:
+            return False  # its turn comes
+        exchange = Exchange(known.headers, known.query, known.content_type)
+        exchange.body.append(body)
+        self.cycle = self._exchange = exchange  # type: ignore[assignment]
+        self._ask(exchange)
+        return True
+
+    def _remember(self, data: bytes, exchange: Exchange) -> None:
+        """The head of a whole request that came in one piece; callers send the same one over and over."""
+        head, _, body = data.partition(END_OF_HEAD)
+        headers = exchange.scope["headers"]
+        known = Known(headers, exchange.query, exchange.content_type, len(body))
+        once = any(name in ONCE for name, _ in headers)
+        if exchange.keep_alive and not once and exchange.body == [body] and len(head) <= MOST_OF_A_HEAD:
+            heads = self._front.heads
+            if len(heads) >= MOST_HEADS:
+                heads.clear()
+            heads[head] = known
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._asked = self._now()
+        self._overhead = 0
+
+    def _without_upgrade(self, rest: bytes) -> None:
+        """Take the request as if no upgrade had been offered: the parser has stopped at the end of its head.
+
+        Java's client offers HTTP/2 with the first request on every connection.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._refuse(BadRequest("this is no proxy"))
+            return
+        lines = [b"%s: %s\r\n" % (name, value) for name, value in self.headers if name not in UPGRADE]
+        tokens = b",".join(value for name, value in self.headers if name == b"connection").lower()
+        if b"close" in (token.strip() for token in tokens.split(b",")):
+            lines.append(b"connection: close\r\n")
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"%s %s HTTP/1.1\r\n%s\r\n%s" % (method, self.url, b"".join(lines), rest))
+
+    def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # see _without_upgrade
+        exchange = self._plain()
+        if exchange is not None:
+            self.cycle = self._exchange = self._arriving = exchange  # type: ignore[assignment]
+            return
+        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expect
+        self.headers.extend(headers)  # the scope has this very list
+        super().on_headers_complete()
+
+    def _plain(self) -> Exchange | None:
+        """The request, if it is answered here."""
+        url, parser, before = self.url, self.parser, cast(Exchange | None, self.cycle)
+        if not (url == TARGET or url.startswith(TARGET_WITH_QUERY)) or parser.get_method() != b"POST":
+            return None
+        if parser.get_http_version() != "1.1":
+            return None
+        if before is not None and not before.response_complete:
+            return None  # its turn comes
+        headers = dict(self.headers)
+        if len(headers) != len(self.headers) or not SPECIAL.isdisjoint(headers):
+            return None
+        length = headers.get(b"content-length", b"")
+        if not length.isdigit() or len(length) > 18 or int(length) > self._longest:
+            return None
+        exchange = Exchange(
+            self.headers,
+            url[len(TARGET_WITH_QUERY) :],
+            text_of(headers.get(b"content-type")),
+            text_of(headers.get(b"x-request-id")),
+        )
+        exchange.keep_alive = parser.should_keep_alive()
+        return exchange
+
+    def on_body(self, body: bytes) -> None:
+        self._overhead -= BODY_BYTE * len(body)
+        if self._arriving is not None:
+            self._arriving.body.append(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
+        self._asked = None
+        exchange, self._arriving = self._arriving, None
+        if exchange is not None:
+            self._whole = exchange
+            self._ask(exchange)
+        else:
+            super().on_message_complete()
+
+    # --- it is answered ---
+
+    def _ask(self, exchange: Exchange) -> None:
+        front = self._front
+        front.in_flight += 1
+        try:
+            front.admit(exchange.scope["headers"], PATH)
+            engine = front.serving.find(headers=exchange.scope["headers"])
+            body = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
+            exchange.asked = front.predict.submit(engine, exchange.content_type, exchange.query, body)
+        except Exception as error:
+            self._answer_problem(exchange, error)
+        else:
+            exchange.asked.prediction.add_done_callback(partial(self._answered, exchange))
+
+    def _answered(self, exchange: Exchange, pending: Future[Any]) -> None:
+        if self._exchange is not exchange:
+            return
+        error = asyncio.CancelledError() if pending.cancelled() else pending.exception()
+        if error is not None:
+            self._answer_problem(exchange, error)
+            return
+        assert exchange.asked is not None
+        self._send(exchange, 200, JSON, answer(exchange.asked, exchange.scope["request_id"]))
+
+    def _answer_problem(self, exchange: Exchange, error: BaseException) -> None:
+        response = response_of(noted(error, exchange.scope, self._front.metrics))
+        self._send(exchange, response.status_code, lines_of(response), bytes(response.body))
+
+    def _send(self, exchange: Exchange, status: int, lines: bytes, body: bytes) -> None:
+        parts = [
+            STATUS_LINE[status], self._defaults(), lines,
+            b"x-request-id: ", exchange.scope["request_id"].encode(),
+            b"\r\ncontent-length: %d\r\n\r\n" % len(body), body,
+        ]  # fmt: skip
+        if not exchange.keep_alive:
+            parts.insert(1, b"connection: close\r\n")
+        self.transport.write(b"".join(parts))
+        exchange.response_complete = True
+        self._exchange = None
+        self._front.ended(exchange.scope, status, exchange.begun)
+        if not exchange.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+    def _defaults(self) -> bytes:
+        """The date, as a line; uvicorn makes it anew every second."""
+        made, lines = self._front.default_lines
+        headers = self.server_state.default_headers
+        if made is not headers:
+            lines = b"".join(b"%s: %s\r\n" % each for each in headers)
+            self._front.default_lines = headers, lines
+        return lines
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._watch.cancel()
+        if self._task is not None:
+            # Uvicorn tells the last request that has come, not the one that is being answered.
+            self._task.disconnected = True
+            self._task.message_event.set()
+        super().connection_lost(exc)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None and exchange.asked is not None:
+            exchange.asked.withdraw()
+            self._front.ended(exchange.scope, HUNG_UP, exchange.begun)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._task = cycle
+        super()._start_asgi_task(cycle, app)
+
+    # --- connections that wait ---
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        self._quiet = self._now()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Uvicorn sets a timer after each answer and takes it back with the next request; here one looks."""
+
+    def _look(self) -> None:
+        """Close a connection that has been quiet, or a request that has been arriving, for too long."""
+        now, limit = self._now(), self._front.receive_timeout_s
+        if self._asked is not None and now - self._asked > limit:
+            self._refuse(ReceiveTimeout(f"the request has not arrived within {limit:g} s", expected=limit))
+            return
+        waits = self._asked is None and (self.cycle is None or self.cycle.response_complete)
+        left = self._quiet + self.timeout_keep_alive - now if waits else self.timeout_keep_alive
+        if left <= 0:
+            self.timeout_keep_alive_handler()
+            return
+        self._watch = self.loop.call_later(min(left, limit), self._look)
+
+    # --- what is no request ---
+
+    def _refuse(self, error: ServiceError) -> None:
+        """Answer, if it is this one's turn, and break the connection: where the next begins is unknown."""
+        if self.transport.is_closing():
+            return
+        scope = {"method": "", "path": "", "headers": [], "request_id": request_id_of(None)}
+        response = response_of(noted(error, scope, self._front.metrics))
+        nothing_before = self.cycle is None or self.cycle.response_complete
+        if nothing_before or self._arriving is not None:
+            self.transport.write(
+                STATUS_LINE[response.status_code] + b"connection: close\r\n" + self._defaults()
+                + lines_of(response) + b"content-length: %d\r\n\r\n" % len(response.body) + response.body
+            )  # fmt: skip
+        self.transport.close()
+
+
+def lines_of(response: Response) -> bytes:
+    """The headers of a response, but for its length."""
+    return b"".join(
+        b"%s: %s\r\n" % (name, value) for name, value in response.raw_headers if name != b"content-length"
+    )
+
+
+def text_of(value: bytes | None) -> str | None:
+    """A header's value."""
+    return None if value is None else value.decode("latin-1")

@@ -1,0 +1,89 @@
+"""What is served follows what lies at the bundle's path, and what admins want; without a restart.
+
+Bundles are opened in a thread, with all checks of a start, and take over in one step. One that cannot be used
+changes nothing.
+"""
+
+import asyncio
+from asyncio import Task
+
+from tailfuse_service.desired import DesiredState
+from tailfuse_service.errors import NotReady
+from tailfuse_service.logs import LOG
+from tailfuse_service.metrics import Metrics
+from tailfuse_service.repository import Repository
+from tailfuse_service.serving import Serving
+
+LOOK_S = 0.5  # between two looks at what admins want, and at the folder
+
+
+class Reload:
+    """Call it to have everything looked at again at once."""
+
+    def __init__(
+        self, serving: Serving, metrics: Metrics, repository: Repository, desired: DesiredState
+    ) -> None:
+        self.repository = repository
+        self.desired = desired
+        self._serving = serving
+        self._metrics = metrics
+        self._rounds = desired.read().rounds  # what is open is from after them
+        self._again = False
+        self._task: Task[None] | None = None
+        self._alone = asyncio.Lock()  # whoever refreshes
+
+    def __call__(self) -> None:
+        """On the event loop. All calls during one refresh are met by one more after it."""
+        self._again = True
+        self._refresh_soon()
+
+    async def watch(self) -> None:
+        """Follow the admins and the folder, for ever."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self._follow()
+            except Exception as error:
+                LOG.error("what admins want could not be read", exc_info=error)
+
+    async def _follow(self) -> None:
+        """Roles hold at once; opening bundles may take a while."""
+        desired = await asyncio.to_thread(self.desired.read)
+        if desired.roles != self._serving.roles:
+            self._serving.assign(desired.roles)
+        self._again |= desired.rounds != self._rounds
+        if self._again or self.repository.is_folder:
+            self._refresh_soon()
+
+    def _refresh_soon(self) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._refresh_while_wanted())
+
+    async def _refresh_while_wanted(self) -> None:
+        try:
+            await self.refresh(again=self._again)
+            while self._again:
+                await self.refresh(again=True)
+        except NotReady:
+            LOG.info("bundles not taken up; the service is stopping")
+        except Exception as error:
+            LOG.error("bundles not looked at", exc_info=error)
+        finally:
+            self._task = None
+
+    async def refresh(self, *, again: bool = False) -> None:
+        """See to it that what is served is what lies there now, and what admins want now."""
+        async with self._alone:
+            self._again &= not again
+            desired = await asyncio.to_thread(self.desired.read)
+            self._rounds = max(self._rounds, desired.rounds) if again else self._rounds
+            done = await asyncio.to_thread(self.repository.refresh, desired.unloaded, again=again)
+            for is_usable in (*[True] * done.n_opened, *[False] * done.n_refused):
+                self._metrics.count_reload(ok=is_usable)
+            if not done.is_changed:
+                return
+            # As they are now: a version that has just been opened must not answer before its role is known.
+            desired = await asyncio.to_thread(self.desired.read)
+            if desired.roles != self._serving.roles:
+                self._serving.assign(desired.roles)
+            self._serving.replace(self.repository.bundles)

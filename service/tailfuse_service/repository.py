@@ -1,0 +1,188 @@
+"""What lies at the path that is served: one bundle, or a folder of bundles. Blocking, knows no event loop."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
+
+from tailfuse_service.bundle import MANIFEST, Bundle, BundleError, open_bundle
+from tailfuse_service.logs import LOG
+from tailfuse_service.settings import Settings
+
+
+class Entry(NamedTuple):
+    """What lies in the folder under one name."""
+
+    stamp: str  # how it looked when it was opened last, or tried
+    bundle: Bundle | None  # the last one that could be used
+    problem: str | None = None  # why what lies there now cannot be
+    taken: tuple[str, str] | None = None  # it is a model and version that another entry is already
+
+
+class Refreshed(NamedTuple):
+    """What a look at everything has brought."""
+
+    is_changed: bool  # are the bundles other ones?
+    n_opened: int = 0
+    n_refused: int = 0
+
+
+class Repository:
+    """The bundles that have been opened, by the names under which they lie.
+
+    In a folder these are its folders with a manifest and its .zip files; hidden ones are not looked at.
+    One thread at a time refreshes; any may read `entries`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.path = settings.bundle
+        self._settings = settings
+        self.is_folder = self.path.is_dir() and not (self.path / MANIFEST).exists()
+        self.entries: Mapping[str, Entry] = {}
+        self._stamps: dict[str, str] = {}  # of the last look
+        self._problem = ""  # of the folder itself
+
+    @property
+    def bundles(self) -> list[Bundle]:
+        """Those that can be used."""
+        return [entry.bundle for entry in self.entries.values() if entry.bundle is not None]
+
+    def open(self, unloaded: Mapping[str, str]) -> list[Bundle]:
+        """All that can be used, at the start. Raises BundleError if there is none."""
+        if not self.is_folder:
+            self.entries = {self.path.name: Entry("", self._open(self.path))}
+            return self.bundles
+        self.refresh(unloaded, again=True)
+        if not self.bundles and not unloaded:
+            found = next((f"; {name}: {entry.problem}" for name, entry in self.entries.items()), "")
+            raise BundleError(f"{self.path} has no {MANIFEST}, and no bundle in it can be used{found}")
+        return self.bundles
+
+    def refresh(self, unloaded: Mapping[str, str], *, again: bool = False) -> Refreshed:
+        """Open what is new or has changed, and forget what has gone; a bad one leaves the old one in place.
+
+        What still changes from look to look is being written, and not opened yet. `again` waits for nothing,
+        and tries once more what could not be used; a single bundle is opened anew. What looks as it did when
+        it was `unloaded` is not opened.
+        """
+        if not self.is_folder:
+            return self._tried([self.path.name], {self.path.name: ""}) if again else Refreshed(False)
+        stamps = self._look()
+        if stamps is None:
+            return Refreshed(False, n_refused=int(again))
+        wanted = {name: stamp for name, stamp in stamps.items() if unloaded.get(name) != stamp}
+        before, self._stamps = self._stamps, stamps
+        gone = [
+            name for name, entry in self.entries.items() if name not in wanted and entry.bundle is not None
+        ]
+        for name in gone:
+            LOG.info("bundle unloaded", extra={"path": name, **told(self.entries[name].bundle)})
+        self.entries = {name: entry for name, entry in self.entries.items() if name in wanted}
+        held = {bundle.manifest.of for bundle in self.bundles}
+        to_try = [
+            name
+            for name, stamp in sorted(wanted.items())
+            if (again or before.get(name) == stamp) and self._is_new(name, stamp, held, again=again)
+        ]
+        done = self._tried(to_try, wanted)
+        return done._replace(is_changed=done.is_changed or bool(gone))
+
+    def stamp_of(self, name: str) -> str | None:
+        """How an entry looks; None if there is none of that name."""
+        return None if (stamps := self._look()) is None else stamps.get(name)
+
+    def _is_new(self, name: str, stamp: str, held: set[tuple[str, str]], *, again: bool) -> bool:
+        entry = self.entries.get(name)
+        if entry is None or entry.stamp != stamp or (again and entry.problem is not None):
+            return True
+        return entry.taken is not None and entry.taken not in held
+
+    def _tried(self, names: list[str], stamps: Mapping[str, str]) -> Refreshed:
+        n_opened = n_refused = 0
+        for name in names:
+            old = self.entries[name].bundle if name in self.entries else None
+            entry = self._entry(name, stamps[name], old)
+            self.entries = {**self.entries, name: entry}
+            n_opened += entry.problem is None
+            n_refused += entry.problem is not None
+        return Refreshed(n_opened > 0, n_opened, n_refused)
+
+    def _entry(self, name: str, stamp: str, old: Bundle | None) -> Entry:
+        """Open it, and say so; of one that cannot be used the old bundle stays."""
+        unforeseen = taken = None
+        try:
+            bundle = self._open(self.path / name if self.is_folder else self.path)
+        except Exception as error:
+            problem = str(error).replace(f"{self.path}/", "") if self.is_folder else str(error)
+            unforeseen = None if isinstance(error, BundleError) else error
+        else:
+            taken = bundle.manifest.of
+            holder = next((each for each, of in self._others(name) if of == taken), None)
+            if holder is None:
+                LOG.info("bundle loaded", extra={"path": name, **told(bundle), **told(old, "old_")})
+                return Entry(stamp, bundle)
+            problem = f"{name} is model '{taken[0]}', version '{taken[1]}', and so is {holder}"
+        LOG.error(
+            "bundle not loaded" if old is None else "bundle not loaded; the old one stays",
+            exc_info=unforeseen, extra={"path": name, "reason": problem},
+        )  # fmt: skip
+        return Entry(stamp, old, problem, taken)
+
+    def _others(self, name: str) -> Iterator[tuple[str, tuple[str, str]]]:
+        for each, entry in self.entries.items():
+            if each != name and entry.bundle is not None:
+                yield each, entry.bundle.manifest.of
+
+    def _open(self, path: Path) -> Bundle:
+        settings = self._settings
+        return open_bundle(
+            path,
+            runtime=settings.runtime,
+            threads=settings.threads,
+            device=settings.device,
+            limits=settings.limits,
+        )
+
+    def _look(self) -> dict[str, str] | None:
+        """How each entry of the folder looks now; None, logged once, if it cannot be read."""
+        try:
+            stamps = dict(stamps_of(self.path))
+        except OSError as error:
+            if str(error) != self._problem:
+                LOG.error("folder not read; its bundles stay", extra={"reason": str(error)})
+            self._problem = str(error)
+            return None
+        self._problem = ""
+        return stamps
+
+
+def stamps_of(folder: Path) -> Iterator[tuple[str, str]]:
+    """Each entry's name, and a text that is another one when the entry has changed. Raises OSError."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            # Names that cannot be shown cannot be asked for either.
+            if entry.name.startswith(".") or not entry.name.isprintable():
+                continue
+            try:
+                if entry.is_dir() and os.path.isfile(os.path.join(entry.path, MANIFEST)):
+                    with os.scandir(entry.path) as files:
+                        yield entry.name, stamp(files)
+                elif entry.name.endswith(".zip") and entry.is_file():
+                    yield entry.name, stamp([entry])
+            except OSError:
+                continue  # it has gone meanwhile
+
+
+def stamp(files: Iterable["os.DirEntry[str]"]) -> str:
+    """Of the files' names, times, sizes and inodes. Raises OSError."""
+    found = sorted((file.name, file.stat()) for file in files)
+    seen = [(name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in found]
+    return blake2b(repr(seen).encode(), digest_size=8).hexdigest()
+
+
+def told(bundle: Bundle | None, prefix: str = "") -> dict[str, str]:
+    """A bundle in the log."""
+    if bundle is None:
+        return {}
+    return {f"{prefix}model": bundle.manifest.name, f"{prefix}version": bundle.manifest.version}

@@ -1,0 +1,221 @@
+"""/admin/: which bundles are loaded and who answers for each model, for whoever has an admin's key."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from tailfuse_service.asgi import HungUp, read_body
+from tailfuse_service.desired import Desired
+from tailfuse_service.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    UnknownBundle,
+    UnknownModel,
+    UnusableBundle,
+)
+from tailfuse_service.example_errors import (
+    ADMIN_ERRORS,
+    CONFLICT,
+    INVALID_ROLES,
+    UNKNOWN_BUNDLE,
+    UNKNOWN_MODEL,
+    UNUSABLE,
+)
+from tailfuse_service.openapi import json_body, problem_responses
+from tailfuse_service.parse import json_of
+from tailfuse_service.reload import Reload
+from tailfuse_service.roles import Roles, promoted
+from tailfuse_service.routes.status import (
+    BundleStatus,
+    Load,
+    ModelStatus,
+    Promote,
+    ServiceStatus,
+    Status,
+    Unload,
+)
+from tailfuse_service.serving import Serving
+from tailfuse_service.settings import Settings
+
+MAX_BODY_BYTES = 64 * 1024
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRouter:
+    """The routes of what is served."""
+
+    def only_with_keys() -> None:
+        if settings.admin_keys is None:
+            raise Forbidden(
+                "admin calls need keys of their own: name a file of them with --admin-keys "
+                "(TAILFUSE_ADMIN_KEYS)", expected="an admin's key",
+            )  # fmt: skip
+
+    router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(only_with_keys)])
+    status = Status(serving, reload)
+
+    async def write(change: Callable[[Desired], Desired]) -> None:
+        """Raises Conflict, and what `change` raises."""
+        try:
+            desired = await asyncio.to_thread(reload.desired.change, change)
+        except OSError as error:
+            raise Conflict(f"{settings.roles} cannot be written: {error.strerror}") from None
+        except ValueError as error:
+            raise Conflict(f"the file of roles cannot be used; mend it first: {error}") from None
+        serving.assign(desired.roles)
+
+    async def change_roles(name: str, change: Callable[[Roles], Roles]) -> ModelStatus:
+        model = serving.model(name)
+
+        def changed(desired: Desired) -> Desired:
+            roles = change(desired.roles.get(name, Roles()))
+            if roles.stable is not None and roles.stable not in model:
+                raise Conflict(
+                    f"version '{roles.stable:.80}' is not loaded, so it cannot become the stable one",
+                    expected=[engine.manifest.version for engine in model], received=f"{roles.stable:.80}",
+                )  # fmt: skip
+            return desired.model_copy(update={"roles": {**desired.roles, name: roles}})
+
+        await write(changed)
+        return status.of_model(name)
+
+    @router.get("/models", summary="All that is loaded", responses=responses("/models"))
+    async def models() -> ServiceStatus:
+        """Models, versions and roles, and what lies in the folder; counts are of the worker that answers."""
+        return status.of_service()
+
+    @router.put(
+        "/models/{name}/roles",
+        summary="Say who answers for a model",
+        responses=responses("/models/digits/roles", UNKNOWN_MODEL, CONFLICT, INVALID_ROLES),
+        openapi_extra=json_body(
+            Roles,
+            {"stable": "1", "canary": {"version": "2", "share": 0.05}, "shadow": None},
+            {"stable": "1", "shadow": {"version": "2", "share": 1.0}},
+        ),
+    )
+    async def set_roles(name: str, request: Request) -> ModelStatus:
+        """All roles at once. The stable version must be loaded; canary and shadow may come later.
+
+        All workers follow within a second.
+        """
+        roles = await body_of(request, Roles)
+        return await change_roles(name, lambda _: roles)
+
+    @router.post(
+        "/models/{name}/promote",
+        summary="Make a version the stable one",
+        responses=responses("/models/digits/promote", UNKNOWN_MODEL, CONFLICT, INVALID_ROLES),
+        openapi_extra=json_body(Promote, {}, {"version": "2"}, required=False),
+    )
+    async def promote(name: str, request: Request) -> ModelStatus:
+        """The canary, or the version that is named, becomes stable; what it was before ends."""
+        version = (await body_of(request, Promote)).version
+
+        def change(roles: Roles) -> Roles:
+            if version is not None:
+                return promoted(roles, version)
+            if roles.canary is None:
+                raise Conflict("there is no canary; name the version to promote", expected="version")
+            return promoted(roles, roles.canary.version)
+
+        return await change_roles(name, change)
+
+    @router.post(
+        "/load",
+        summary="Open a bundle of the folder",
+        responses=responses("/load", UNKNOWN_BUNDLE, CONFLICT, UNUSABLE),
+        openapi_extra=json_body(Load, {"path": "digits-2.zip"}),
+    )
+    async def load(request: Request) -> BundleStatus:
+        """One that was unloaded, or could not be used before. New ones are opened without being asked for."""
+        name = (await body_of(request, Load)).path
+        check_folder(reload)
+        if await asyncio.to_thread(reload.repository.stamp_of, name) is None:
+            raise UnknownBundle(f"there is no bundle '{name:.80}' in the folder", received=f"{name:.80}")
+
+        def without(desired: Desired) -> Desired:
+            unloaded = {each: stamp for each, stamp in desired.unloaded.items() if each != name}
+            return desired.model_copy(update={"unloaded": unloaded, "rounds": desired.rounds + 1})
+
+        await write(without)
+        await reload.refresh(again=True)
+        found = status.of_bundle(name)
+        if found.problem is not None:
+            raise UnusableBundle(found.problem)
+        return found
+
+    @router.post(
+        "/unload",
+        summary="Serve a version no longer",
+        responses=responses("/unload", UNKNOWN_MODEL, CONFLICT, INVALID_ROLES),
+        openapi_extra=json_body(Unload, {"name": "digits", "version": "1"}),
+    )
+    async def unload(request: Request) -> ServiceStatus:
+        """It answers what it has taken, then frees its memory. It stays out until it changes or is loaded."""
+        asked = await body_of(request, Unload)
+        check_folder(reload)
+        check_unloadable(serving, asked)
+        path = status.path_of((asked.name, asked.version))
+        stamp = None if path is None else await asyncio.to_thread(reload.repository.stamp_of, path)
+        if path is not None and stamp is not None:  # else it has gone by itself
+            await write(
+                lambda desired: desired.model_copy(update={"unloaded": {**desired.unloaded, path: stamp}})
+            )
+        await reload.refresh()
+        return status.of_service()
+
+    @router.post("/reload", summary="Look at everything again", responses=responses("/reload"))
+    async def look_again() -> ServiceStatus:
+        """As SIGHUP does: at once, and also at what could not be used before."""
+        await write(lambda desired: desired.model_copy(update={"rounds": desired.rounds + 1}))
+        await reload.refresh(again=True)
+        return status.of_service()
+
+    return router
+
+
+def responses(path: str, *examples: Any) -> dict[int | str, dict[str, Any]]:
+    return problem_responses(f"/admin{path}", *ADMIN_ERRORS, *examples)
+
+
+def check_folder(reload: Reload) -> None:
+    """Raises Conflict."""
+    if not reload.repository.is_folder:
+        raise Conflict("the service was started with a single bundle; only those of a folder come and go")
+
+
+def check_unloadable(serving: Serving, asked: Unload) -> None:
+    """Raises UnknownModel; Conflict for a version that others count on."""
+    model = serving.model(asked.name)
+    if asked.version not in model:
+        versions = [engine.manifest.version for engine in model]
+        raise UnknownModel(
+            f"there is no version '{asked.version:.80}' of it; there is {', '.join(versions)}",
+            expected=versions, received=f"{asked.version:.80}",
+        )  # fmt: skip
+    role = model.role_of(model.pinned(asked.version))
+    if asked.version in model.roles.versions or (role == "stable" and model.roles.others):
+        raise Conflict(f"version '{asked.version:.80}' is the {role} one; give its role to another first")
+
+
+async def body_of(request: Request, kind: type[T]) -> T:
+    """The body; nothing is an empty object. Raises BadRequest, TooDeep, PayloadTooLarge, InvalidInput."""
+    try:
+        body = await read_body(request.scope, request.receive, MAX_BODY_BYTES)
+    except HungUp:
+        raise BadRequest("the body did not arrive") from None
+    try:
+        return kind.model_validate(json_of(body or b"{}"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])[:80]
+        told = first["msg"].removeprefix("Value error, ")
+        raise InvalidInput(f"{where}: {told}" if where else told, expected=told, received=where) from None

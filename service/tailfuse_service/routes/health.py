@@ -1,0 +1,47 @@
+"""GET /healthz, /readyz and /metrics: for whatever looks after the service."""
+
+import threading
+from typing import Any
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from tailfuse_service.errors import NotReady
+from tailfuse_service.example_errors import NOT_READY
+from tailfuse_service.metrics import Metrics
+from tailfuse_service.openapi import problem_responses
+from tailfuse_service.schemas import Status
+from tailfuse_service.serving import Serving
+
+OPEN: dict[str, Any] = {"security": []}  # never asked for a key
+
+
+def health_routes(serving: Serving, metrics: Metrics, stopping: threading.Event) -> APIRouter:
+    """The routes of what is served."""
+    router = APIRouter(tags=["operation"])
+
+    @router.head("/healthz", include_in_schema=False)
+    @router.get("/healthz", summary="Is the process alive?", openapi_extra=OPEN)
+    async def healthz() -> Status:
+        return Status(status="alive")
+
+    @router.head("/readyz", include_in_schema=False)
+    @router.get(
+        "/readyz",
+        summary="Can it answer?",
+        responses=problem_responses("/readyz", NOT_READY),
+        openapi_extra=OPEN,
+    )
+    async def readyz() -> Status:
+        """503 before a bundle is loaded and while the service stops."""
+        _ = serving.engine
+        if stopping.is_set():
+            raise NotReady("the service is stopping")
+        return Status(status="ready")
+
+    @router.head("/metrics", include_in_schema=False)
+    @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response, openapi_extra=OPEN)
+    async def prometheus() -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    return router

@@ -1,0 +1,78 @@
+"""GET /model and /models: what the loaded bundles know, take and are worth."""
+
+from fastapi import APIRouter
+
+from tailfuse_service.bundle import Bundle
+from tailfuse_service.example_errors import NOT_READY, TOO_MANY_REQUESTS, UNAUTHORIZED, UNKNOWN_MODEL
+from tailfuse_service.openapi import problem_responses
+from tailfuse_service.schemas import ModelInfo, Models, ModelSummary, ModelVersion
+from tailfuse_service.serving import Serving
+from tailfuse_service.settings import Settings
+
+ERRORS = UNAUTHORIZED, TOO_MANY_REQUESTS, NOT_READY
+
+
+def model_routes(serving: Serving, settings: Settings) -> APIRouter:
+    """The routes of what is served."""
+    router = APIRouter(tags=["prediction"])
+
+    @router.head("/model", include_in_schema=False)
+    @router.get("/model", summary="The loaded model", responses=problem_responses("/model", *ERRORS))
+    async def model() -> ModelInfo:
+        """Classes, modalities, input schema, and the metrics on the test rows by subset of modalities."""
+        return told(serving.engine.bundle, settings)
+
+    @router.head("/models", include_in_schema=False)
+    @router.get("/models", summary="All loaded models", responses=problem_responses("/models", *ERRORS[:-1]))
+    async def models() -> Models:
+        """Their versions and roles, and the model that answers who names none."""
+        return Models(
+            default=serving.default,
+            models=[
+                ModelSummary(
+                    name=name,
+                    versions=[
+                        ModelVersion(version=engine.manifest.version, role=versions.role_of(engine))
+                        for engine in versions
+                    ],
+                )
+                for name, versions in serving.models.items()
+            ],
+        )
+
+    @router.head("/models/{name}", include_in_schema=False)
+    @router.get(
+        "/models/{name}",
+        summary="A model's stable version",
+        responses=problem_responses("/models/digits", UNKNOWN_MODEL, *ERRORS),
+    )
+    async def named_model(name: str) -> ModelInfo:
+        """As /model."""
+        return told(serving.stable(name).bundle, settings)
+
+    @router.head("/models/{name}/versions/{version}", include_in_schema=False)
+    @router.get(
+        "/models/{name}/versions/{version}",
+        summary="A version of a model",
+        responses=problem_responses("/models/digits/versions/2", UNKNOWN_MODEL, *ERRORS),
+    )
+    async def model_version(name: str, version: str) -> ModelInfo:
+        """As /model; `latest` is the last version that is neither canary nor shadow."""
+        return told(serving.find(name, version).bundle, settings)
+
+    return router
+
+
+def told(bundle: Bundle, settings: Settings) -> ModelInfo:
+    manifest = bundle.manifest
+    return ModelInfo(
+        name=manifest.name,
+        version=manifest.version,
+        label=manifest.label,
+        classes=manifest.classes,
+        modalities=manifest.modalities,
+        input_schema=manifest.input_schema,
+        metrics=manifest.metrics,
+        runtime=settings.runtime,
+        device=bundle.runtime.device,
+    )

@@ -1,0 +1,191 @@
+"""POST /predict and POST /predict/batch: bytes in, bytes out, and nothing between that need not be."""
+
+import time
+from asyncio import Future
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+import orjson
+
+from tailfuse_service.asgi import Receive, Scope, Send, WhileConnected, header, read_body, send_json
+from tailfuse_service.bundle import Manifest
+from tailfuse_service.bundle.answer import Prediction, answer_of
+from tailfuse_service.engine import Engine, Inputs
+from tailfuse_service.errors import ClientError, InvalidInput, UnsupportedMediaType
+from tailfuse_service.explain import Explained
+from tailfuse_service.metrics import Metrics
+from tailfuse_service.parse import boundary_of, form_inputs, inputs_of, items_of, json_of
+from tailfuse_service.problems import noted
+from tailfuse_service.serving import Serving
+from tailfuse_service.settings import Settings
+
+
+class Options(NamedTuple):
+    """What the query says."""
+
+    top_k: int | None = None  # how many classes the answer shall have; None is all
+    explain: bool = False
+
+
+DEFAULT = Options()
+
+
+class Asked(NamedTuple):
+    """A prediction to come, what makes it, and how many classes the answer shall have."""
+
+    prediction: Future[Prediction] | Future[Explained]
+    engine: Engine
+    top_k: int | None
+
+    def withdraw(self) -> None:
+        """Nobody waits for it any longer."""
+        self.engine.withdraw(self.prediction)
+
+
+class Predict:
+    """Answers one sample, sent as JSON or as a form."""
+
+    def __init__(self, serving: Serving, settings: Settings) -> None:
+        self._serving = serving
+        self._limits = settings.limits
+        self.max_body_bytes = settings.max_body_bytes
+
+    def submit(self, engine: Engine, content_type: str | None, query: bytes, body: bytes) -> Asked:
+        """What a whole request asks of an engine; whoever no longer waits for it withdraws it.
+
+        Raises BadRequest, UnsupportedMediaType, InvalidInput, and what Engine.submit raises.
+        """
+        top_k, explain = options_of(query) if query else DEFAULT
+        boundary = boundary_of(content_type)
+        if boundary is None:
+            inputs = inputs_of(json_of(body, limits=self._limits))
+        else:
+            inputs = form_inputs(body, boundary, engine.manifest.modalities, self._limits)
+        prediction = engine.explain(inputs) if explain else engine.submit(inputs, len(body))
+        return Asked(prediction, engine, top_k)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        content_type = content_type_of(scope)
+        body = await read_body(scope, receive, self.max_body_bytes)
+        engine = self._serving.find(*named(scope), scope["headers"])
+        asked = self.submit(engine, content_type, scope["query_string"], body)
+        try:
+            async with WhileConnected(receive):
+                await asked.prediction
+        finally:
+            asked.withdraw()
+        await send_json(send, answer(asked, scope["request_id"]))
+
+
+def answer(asked: Asked, request_id: str) -> bytes:
+    """The body of an answer, once its prediction is there."""
+    start = time.perf_counter()
+    engine = asked.engine
+    given = document_of(asked.prediction.result(), engine.manifest, request_id, asked.top_k)
+    body = orjson.dumps(given)
+    engine.encoded(time.perf_counter() - start)
+    return body
+
+
+def document_of(
+    given: Prediction | Explained, manifest: Manifest, request_id: str, top_k: int | None
+) -> dict[str, Any]:
+    """The answer as JSON; if it is explained, with its explanation."""
+    if isinstance(given, Explained):
+        answer = answer_of(given.prediction, manifest, request_id=request_id, top_k=top_k)
+        return {**answer, "explanation": given.explanation}
+    return answer_of(given, manifest, request_id=request_id, top_k=top_k)
+
+
+class PredictBatch:
+    """Answers many samples, sent as JSON; an item that is wrong gets a problem in its place."""
+
+    def __init__(self, serving: Serving, settings: Settings, metrics: Metrics) -> None:
+        self._serving = serving
+        self._max_body_bytes = settings.max_body_bytes
+        self._limits = settings.limits
+        self._max_items = settings.max_items
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        top_k, explain = options_of(scope["query_string"])
+        if boundary_of(content_type_of(scope)) is not None:
+            raise UnsupportedMediaType(
+                "a batch is sent as application/json",
+                expected=["application/json"],
+                received="multipart/form-data",
+            )
+        body = await read_body(scope, receive, self._max_body_bytes)
+        # Not before the body: by then it may be another one.
+        engine = self._serving.find(*named(scope), scope["headers"])
+        items = items_of(json_of(body, limits=self._limits), self._max_items)
+        async with WhileConnected(receive):
+            answer_all = engine.explain_all if explain else engine.predict_all
+            predictions = await answer_all([inputs_or_error(item) for item in items])
+        start = time.perf_counter()
+        results = [
+            noted(prediction, scope, self._metrics, fragment=f"#/items/{at}")
+            if isinstance(prediction, BaseException)
+            else document_of(prediction, engine.manifest, scope["request_id"], top_k)
+            for at, prediction in enumerate(predictions)
+        ]
+        answer = orjson.dumps({"results": results})
+        engine.encoded(time.perf_counter() - start)
+        await send_json(send, answer)
+
+
+def named(scope: Scope) -> tuple[str | None, str | None]:
+    """The model and the version that the path names; without any it is the default model."""
+    names = scope.get("path_params", {})
+    return names.get("model"), names.get("version")
+
+
+def inputs_or_error(item: Any) -> Inputs | ClientError:
+    """The raw values of one item, or what is wrong with it."""
+    try:
+        return inputs_of(item, "the item")
+    except ClientError as error:
+        return error
+
+
+def content_type_of(scope: Scope) -> str | None:
+    """Raises UnsupportedMediaType for a compressed body."""
+    encoding = header(scope, b"content-encoding")
+    if encoding is not None and encoding != "identity":
+        raise UnsupportedMediaType(
+            f"the body is encoded as '{encoding:.80}'; send it plain",
+            expected="identity",
+            received=f"{encoding:.80}",
+        )
+    return header(scope, b"content-type")
+
+
+def options_of(query: bytes) -> Options:
+    """What a query asks for. Raises InvalidInput."""
+    parameters = parse_qs(query.decode("latin-1"), keep_blank_values=True)
+    for name in parameters:
+        if name not in Options._fields:
+            raise InvalidInput(
+                f"there is no parameter '{name:.40}'; there are {' and '.join(Options._fields)}",
+                parameter=f"{name:.40}", expected=list(Options._fields), received=f"{name:.40}",
+            )  # fmt: skip
+    top_k = parameters.get("top_k", [None])[-1]
+    explain = parameters.get("explain", ["false"])[-1]
+    if explain not in ("true", "false"):
+        raise wrong("explain", "true or false", explain)
+    return Options(None if top_k is None else whole_number(top_k), explain == "true")
+
+
+def whole_number(text: str) -> int:
+    """The value of top_k. Raises InvalidInput."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text) >= 1):
+        raise wrong("top_k", "a whole number from 1", text)
+    return int(text)
+
+
+def wrong(parameter: str, expected: str, received: str) -> InvalidInput:
+    """The error of a parameter's value."""
+    return InvalidInput(
+        f"{parameter} must be {expected}, not '{received:.40}'",
+        parameter=parameter, expected=expected, received=f"{received:.40}",
+    )  # fmt: skip

@@ -1,0 +1,122 @@
+"""What /admin/ takes and answers: models, versions and their roles, and what lies in the folder."""
+
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, Field
+
+from tailfuse_service.engine import Engine
+from tailfuse_service.reload import Reload
+from tailfuse_service.roles import Frozen, Roles
+from tailfuse_service.serving import Serving
+
+
+class Promote(Frozen):
+    version: str | None = Field(default=None, description="Otherwise the canary's.")
+
+
+class Load(Frozen):
+    path: str = Field(description="Its name in the folder of bundles.")
+
+
+class Unload(Frozen):
+    name: str
+    version: str
+
+
+class VersionStatus(BaseModel):
+    """A version that is loaded."""
+
+    version: str
+    role: str = Field(description="stable, canary, shadow or none.")
+    path: str | None = Field(description="Its name in the folder.")
+    loaded_at: datetime
+    load_seconds: float
+    in_flight: int = Field(description="Samples taken and not answered yet, by this worker.")
+
+
+class ModelStatus(BaseModel):
+    """A model, its versions, and what their roles were said to be."""
+
+    name: str
+    roles: Roles
+    waiting: list[str] = Field(description="Versions with a role that are not loaded.")
+    versions: list[VersionStatus]
+
+
+class BundleStatus(BaseModel):
+    """What lies in the folder under one name. With a problem, name and version are those that stay."""
+
+    path: str
+    name: str | None
+    version: str | None
+    problem: str | None = Field(description="Why what lies there now cannot be used.")
+    unloaded: bool
+
+
+class ServiceStatus(BaseModel):
+    """All of it. What is being unloaded has not answered yet all that it has taken."""
+
+    default: str | None = Field(description="The model that answers who names none.")
+    models: list[ModelStatus]
+    bundles: list[BundleStatus]
+    unloading: int
+
+
+class Status:
+    """Tells all of this as it is now."""
+
+    def __init__(self, serving: Serving, reload: Reload) -> None:
+        self._serving = serving
+        self._reload = reload
+
+    def of_service(self) -> ServiceStatus:
+        serving = self._serving
+        names = sorted({*serving.models, *serving.roles})
+        unloaded = self._reload.desired.read().unloaded
+        paths = sorted({*self._reload.repository.entries, *unloaded})
+        return ServiceStatus(
+            default=serving.default,
+            models=[self.of_model(name) for name in names],
+            bundles=[self.of_bundle(path) for path in paths],
+            unloading=serving.n_draining,
+        )
+
+    def of_model(self, name: str) -> ModelStatus:
+        """Also of one that only has roles."""
+        model = self._serving.models.get(name)
+        roles = self._serving.roles.get(name, Roles())
+        versions = []
+        if model is not None:
+            versions = [self._of_version(engine, model.role_of(engine)) for engine in model]
+        waiting = sorted(roles.versions - {each.version for each in versions})
+        return ModelStatus(name=name, roles=roles, waiting=waiting, versions=versions)
+
+    def _of_version(self, engine: Engine, role: str) -> VersionStatus:
+        bundle = engine.bundle
+        return VersionStatus(
+            version=bundle.manifest.version,
+            role=role,
+            path=self.path_of(bundle.manifest.of),
+            loaded_at=datetime.fromtimestamp(bundle.loaded_at, UTC),
+            load_seconds=round(bundle.load_seconds, 3),
+            in_flight=engine.in_flight,
+        )
+
+    def of_bundle(self, path: str) -> BundleStatus:
+        entry = self._reload.repository.entries.get(path)
+        manifest = None if entry is None or entry.bundle is None else entry.bundle.manifest
+        return BundleStatus(
+            path=path,
+            name=None if manifest is None else manifest.name,
+            version=None if manifest is None else manifest.version,
+            problem=None if entry is None else entry.problem,
+            unloaded=entry is None,
+        )
+
+    def path_of(self, of: tuple[str, str]) -> str | None:
+        """Where a model's version lies."""
+        entries = self._reload.repository.entries.items()
+        return next(
+            (path for path, entry in entries if entry.bundle is not None and entry.bundle.manifest.of == of),
+            None,
+        )

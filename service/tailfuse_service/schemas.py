@@ -1,0 +1,131 @@
+"""The shapes of what the service answers, for its document. POST /predict builds its answers without them."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+
+from tailfuse_service.bundle import RuntimeName
+from tailfuse_service.bundle.manifest import ClassInfo, Modality, SubsetMetrics
+from tailfuse_service.explain import MOST_EXACT, PAIRS
+
+
+def without_default(schema: dict[str, Any]) -> None:
+    """A member that is left out is not null."""
+    del schema["default"]
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457). More members say where: `modality`, `column`, `expected`, `received`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="A stable name: urn:tailfuse:problem:…")
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="The route, and in a batch the item.")
+    error: str = Field(description="The same as `detail`, for clients of the Open Inference Protocol.")
+    request_id: str
+
+
+class ModelName(BaseModel):
+    name: str
+    version: str
+
+
+class ModalityAnswer(BaseModel):
+    """How much a modality counted."""
+
+    present: bool
+    weight: float = Field(ge=0, le=1, description="Fusion weight; all of them sum to 1.")
+    confidence: float | None = Field(
+        ge=0, le=1, description="How likely this modality alone is right; null if absent."
+    )
+
+
+class PartAnswer(BaseModel):
+    """The answer to some of the modalities."""
+
+    label: str
+    probability: float = Field(ge=0, le=1, description="Of this label.")
+    probability_of_winner: float = Field(ge=0, le=1, description="Of the winning class.")
+
+
+class Explanation(BaseModel):
+    """Why the answer is what it is, by present modality. The winning class is that of the answer's label.
+
+    `prior` and all `contributions` sum to the answer's `probability`.
+    """
+
+    prior: float = Field(
+        ge=0, le=1, description="Probability of the winning class when nothing is known of the sample."
+    )
+    contributions: dict[str, float] = Field(
+        description="By modality: what it adds to the probability of the winning class (its Shapley value)."
+    )
+    method: Literal["exact", "sampled"] = Field(
+        description=f"From all subsets of the modalities, or from {2 * PAIRS} sampled orders if more than "
+        f"{MOST_EXACT} are present."
+    )
+    standard_errors: dict[str, float] | None = Field(description="Of the contributions; null if exact.")
+    without: dict[str, PartAnswer | None] = Field(
+        description="By modality: the answer without it; null if it is the only one."
+    )
+    alone: dict[str, PartAnswer] = Field(description="By modality: the answer to it alone.")
+    disagree: bool = Field(description="Are there two modalities that alone are answered with other labels?")
+
+
+class Answer(BaseModel):
+    """A prediction."""
+
+    request_id: str
+    model: ModelName
+    label: str
+    probability: float = Field(ge=0, le=1)
+    probabilities: dict[str, float] = Field(description="By class, most probable first.")
+    modalities: dict[str, ModalityAnswer]
+    explanation: Explanation | SkipJsonSchema[None] = Field(
+        default=None, description="Only with `explain=true`.", json_schema_extra=without_default
+    )
+
+
+class BatchAnswer(BaseModel):
+    """An answer or a problem for each item, in their order."""
+
+    results: list[Answer | Problem]
+
+
+class ModelInfo(BaseModel):
+    """The loaded model."""
+
+    name: str
+    version: str
+    label: str = Field(description="What is predicted.")
+    classes: tuple[ClassInfo, ...]
+    modalities: dict[str, Modality]
+    input_schema: dict[str, Any] = Field(description="JSON Schema of `inputs`.")
+    metrics: dict[str, SubsetMetrics] = Field(description="On the test rows, by subset of modalities.")
+    runtime: RuntimeName
+    device: str
+
+
+class ModelVersion(BaseModel):
+    version: str
+    role: str = Field(description="stable, canary, shadow or none.")
+
+
+class ModelSummary(BaseModel):
+    name: str
+    versions: list[ModelVersion]
+
+
+class Models(BaseModel):
+    """The models that are loaded."""
+
+    default: str | None = Field(description="The model that answers who names none.")
+    models: list[ModelSummary]
+
+
+class Status(BaseModel):
+    status: str

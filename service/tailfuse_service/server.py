@@ -1,0 +1,210 @@
+"""A process that answers: uvicorn around the application, from its start to the end of its last request."""
+
+import asyncio
+import contextlib
+import ctypes
+import math
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from tailfuse_service.app import create_app
+from tailfuse_service.desired import DesiredState
+from tailfuse_service.front import Front
+from tailfuse_service.metrics import Metrics
+from tailfuse_service.protocol import Protocol
+from tailfuse_service.repository import Repository
+from tailfuse_service.settings import Settings
+
+if TYPE_CHECKING:
+    from tailfuse_service.oip.grpc_server import GrpcServer
+
+# A stop waits this long before it closes connections that are doing nothing: their request may be on its way.
+LINGER_S = 0.1
+STDIN = 0
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of malloc.h
+LARGE_BYTES = 2 * 1024 * 1024  # the batches of every second are smaller
+
+
+def run(
+    settings: Settings,
+    repository: Repository,
+    desired: DesiredState,
+    listener: socket.socket,
+    *,
+    started: Callable[[], None],
+    metrics: Metrics | None = None,
+) -> None:
+    """Answer until SIGTERM or SIGINT, then whatever was accepted, and return. SIGHUP reloads.
+
+    The bundles have been opened. Calls `started` as soon as anybody can connect.
+    """
+    give_memory_back()
+    stopping = threading.Event()
+    app = create_app(
+        settings,
+        *repository.bundles,
+        metrics=metrics,
+        stopping=stopping,
+        repository=repository,
+        desired=desired,
+    )
+    # Uvicorn raises the signal that stopped it once more at its end; by then all is done.
+    signal.signal(signal.SIGTERM, exit_cleanly)
+    signal.signal(signal.SIGINT, exit_cleanly)
+    Server(
+        config_of(app, settings),
+        started=started,
+        stopping=stopping,
+        reload=app.reload,
+        grpc=None if settings.grpc_port is None else partial(grpc_of, app, settings, stopping),
+    ).run(sockets=[listener])
+
+
+def grpc_of(app: Front, settings: Settings, stopping: threading.Event) -> "GrpcServer":
+    """Made on the event loop. Whoever wants none needs no grpcio."""
+    from tailfuse_service.oip.grpc_server import GrpcServer
+
+    return GrpcServer(app, settings, stopping)
+
+
+def config_of(app: Front, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=75,  # longer than the proxies in front, or they meet closed connections
+        timeout_graceful_shutdown=drain_s(settings),
+    )
+
+
+def drain_s(settings: Settings) -> int:
+    """How long a stop waits for answers."""
+    return math.ceil(settings.request_timeout_s) + 1
+
+
+def give_memory_back() -> None:
+    """Have large blocks returned to the system as soon as they are free, where memory is glibc's.
+
+    Otherwise it learns from the first large picture to keep what such pictures take, for each thread, and a
+    service that has seen many goes on growing.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+            libc.mallopt(M_ARENA_MAX, 2)
+
+
+def exit_cleanly(*_: Any) -> None:
+    """What a signal means once uvicorn has stopped."""
+    sys.exit(0)
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's, with a stop that loses nobody.
+
+    It is not ready at once; takes in every connection that the kernel has made for it before it gives up
+    the port; tells who is answered from then on to connect anew; and waits a moment before it closes what
+    is idle.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        started: Callable[[], None],
+        stopping: threading.Event,
+        reload: Callable[[], None],
+        grpc: "Callable[[], GrpcServer] | None",
+    ) -> None:
+        super().__init__(config)
+        self._make_grpc = grpc
+        self._grpc: GrpcServer | None = None
+        self._grace_s = config.timeout_graceful_shutdown or 0
+        self._tell_started = started
+        self._stopping = stopping
+        self._reload = reload
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Raises OSError when the gRPC port cannot be opened."""
+        if self._make_grpc is not None:
+            self._grpc = self._make_grpc()
+            await self._grpc.start()
+        await super().startup(sockets)
+        if hasattr(signal, "SIGHUP"):  # Windows has none
+            hung_up = on_hangup(self._reload, partial(self.handle_exit, signal.SIGHUP, None))
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
+        self._tell_started()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._stopping.set()
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        state, loop = self.server_state, asyncio.get_running_loop()
+        state.default_headers = [*state.default_headers, (b"connection", b"close")]
+        last = [connection for listener in sockets or [] for connection in waiting(listener)]
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in last:
+            with contextlib.suppress(OSError):  # its caller has gone
+                await loop.connect_accepted_socket(self._protocol, connection)
+        await asyncio.sleep(LINGER_S)
+        if self._grpc is None:
+            await super().shutdown(sockets)
+        else:
+            await asyncio.gather(super().shutdown(sockets), self._grpc.stop(self._grace_s))
+
+    def _protocol(self) -> asyncio.Protocol:
+        """One connection's, as uvicorn makes it."""
+        make: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
+
+def on_hangup(reload: Callable[[], None], stop: Callable[[], None]) -> Callable[[], None]:
+    """What SIGHUP does: it reloads, unless it came because the terminal that this runs in has been closed."""
+    in_terminal = os.isatty(STDIN)
+    return lambda: stop() if in_terminal and not os.isatty(STDIN) else reload()
+
+
+def waiting(listener: socket.socket) -> Iterator[socket.socket]:
+    """The connections that nobody has accepted yet."""
+    listener.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            yield listener.accept()[0]
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OSError, which names the address."""
+    try:
+        return socket.create_server((host, port), family=family_of(host), backlog=2048)
+    except OSError as error:
+        reason = (error.strerror or str(error)).partition(" (")[0]
+        raise OSError(f"cannot listen on {host}:{port}: {reason}") from None
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def url_of(listener: socket.socket) -> str:
+    address, port = listener.getsockname()[:2]
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"

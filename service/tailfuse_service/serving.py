@@ -1,0 +1,200 @@
+"""Which bundles answer: models by name, each in one version or several. They may change between requests."""
+
+import asyncio
+from asyncio import Task
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+
+from tailfuse_service.bundle import Bundle
+from tailfuse_service.engine import Engine
+from tailfuse_service.errors import NotReady, UnknownModel
+from tailfuse_service.metrics import Metrics
+from tailfuse_service.roles import Roles
+from tailfuse_service.settings import Settings
+from tailfuse_service.shadow import Shadowing
+from tailfuse_service.versions import Headers, Versions
+
+
+class Serving:
+    """The engines of the bundles that are served; without the default model the service is not ready.
+
+    A request is read, run and answered by the engine that it got when it was whole. All of this happens on
+    the event loop.
+    """
+
+    def __init__(
+        self,
+        bundles: Iterable[Bundle],
+        settings: Settings,
+        metrics: Metrics,
+        roles: Mapping[str, Roles] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._models: dict[str, Versions] = {}
+        self._roles = dict(roles or {})
+        self._default = settings.default_model or None
+        self._shadowings: dict[Engine, Shadowing] = {}  # by the stable version's engine
+        self._draining: dict[Engine, Task[None]] = {}  # those that still answer what they have taken
+        self._ending: set[Task[None]] = set()  # shadows that still answer what they have been asked
+        self._closed = False
+        metrics.queue_depth.set_function(self._depth)
+        self._replace(bundles)
+
+    # --- who answers ---
+
+    def find(self, name: str | None = None, version: str | None = None, headers: Headers = ()) -> Engine:
+        """The engine that answers now: of the default model, or of one by name and version.
+
+        Raises NotReady, UnknownModel.
+        """
+        model = self.model(name)
+        return model.pick(headers) if version is None else model.pinned(version)
+
+    def stable(self, name: str | None = None) -> Engine:
+        """The stable version of the default model, or of one by name. Raises NotReady, UnknownModel."""
+        return self.model(name).answering()
+
+    def model(self, name: str | None = None) -> Versions:
+        """The versions of the default model, or of one by name. Raises NotReady, UnknownModel."""
+        if self._closed:
+            raise NotReady("the service is stopping")
+        model = self._models.get(self._default or "" if name is None else name)
+        if model is not None:
+            return model
+        if name is None:
+            raise NotReady(
+                f"model '{self._default:.80}' is not loaded" if self._default else "no bundle is loaded"
+            )
+        there = list(self._models)
+        raise UnknownModel(
+            f"there is no model '{name:.80}'; there is {', '.join(there) or 'none'}",
+            expected=there, received=f"{name:.80}",
+        )  # fmt: skip
+
+    @property
+    def engine(self) -> Engine:
+        """The default model's stable version. Raises NotReady."""
+        return self.stable()
+
+    @property
+    def models(self) -> Mapping[str, Versions]:
+        """Those that are loaded, by name."""
+        return self._models
+
+    @property
+    def roles(self) -> Mapping[str, Roles]:
+        """As they were assigned, also to what is not loaded."""
+        return self._roles
+
+    @property
+    def default(self) -> str | None:
+        """The model that answers who names none."""
+        return self._default
+
+    @property
+    def n_draining(self) -> int:
+        """Bundles that are served no longer, but have not answered yet all that they have taken."""
+        return len(self._draining)
+
+    @property
+    def is_ready(self) -> bool:
+        return self.bundle is not None and not self._closed
+
+    @property
+    def bundle(self) -> Bundle | None:
+        """The default model's stable one, also while the service stops."""
+        model = self._models.get(self._default or "")
+        return None if model is None or model.stable is None else model.stable.bundle
+
+    # --- what is served ---
+
+    def replace(self, bundles: Iterable[Bundle]) -> None:
+        """Whatever is asked from now on, exactly these bundles answer. Raises NotReady."""
+        if self._closed:
+            raise NotReady("the service is stopping")
+        self._replace(bundles)
+
+    def assign(self, roles: Mapping[str, Roles]) -> None:
+        """Who answers for each model; of those that are not named, the latest version does."""
+        self._roles = dict(roles)
+        self._settle(
+            {name: {each.manifest.version: each for each in model} for name, model in self._models.items()}
+        )
+
+    def _replace(self, bundles: Iterable[Bundle]) -> None:
+        before = {id(engine.bundle): engine for engine in self._engines()}
+        engines: dict[str, dict[str, Engine]] = {}
+        for (name, version), bundle in {each.manifest.of: each for each in bundles}.items():
+            engine = before.pop(id(bundle), None)
+            if engine is None:
+                engine = Engine(bundle, self._settings, self._metrics)
+            engines.setdefault(name, {})[version] = engine
+        self._settle(engines)
+        for old in before.values():
+            self._metrics.retire(old.series)
+            # As a task it begins after those that the old one has begun, so that it waits for them.
+            task = self._draining[old] = asyncio.create_task(old.close())
+            task.add_done_callback(partial(self._drained, old))
+
+    def _drained(self, engine: Engine, _: Task[None]) -> None:
+        del self._draining[engine]
+
+    def _settle(self, engines: Mapping[str, Mapping[str, Engine]]) -> None:
+        """Give each its role; a shadow that is asked as before goes on."""
+        before, self._models = self._models, {
+            name: Versions(versions, self._roles.get(name, Roles()), self._stable_version(name))
+            for name, versions in sorted(engines.items())
+        }  # fmt: skip
+        # A model that was served alone has another name now.
+        renamed = not self._settings.default_model and list(before) == [self._default] and len(engines) == 1
+        if self._default is None or renamed:
+            self._default = next(iter(self._models), None)
+        for model in self._models.values():
+            for engine in model:
+                engine.series.role = model.role_of(engine)
+        self._shadow()
+
+    def _stable_version(self, name: str) -> str | None:
+        model = self._models.get(name)
+        return None if model is None or model.stable is None else model.stable.manifest.version
+
+    def _shadow(self) -> None:
+        """Have each model's shadow asked what its stable version is, and no other."""
+        before, self._shadowings = self._shadowings, {}
+        for model in self._models.values():
+            stable, shadow, role = model.stable, model.shadow, model.roles.shadow
+            if stable is None or shadow is None or role is None:
+                continue
+            at_work = before.get(stable)
+            if at_work is not None and at_work.is_of(shadow.bundle, role.share):
+                del before[stable]
+            else:
+                at_work = Shadowing(
+                    shadow.bundle,
+                    shadow.series,
+                    self._metrics.comparison(shadow.bundle),
+                    share=role.share,
+                    modalities=list(stable.manifest.modalities),
+                )
+            self._shadowings[stable] = stable.shadowing = at_work
+        for stable, old in before.items():
+            if stable.shadowing is old:
+                stable.shadowing = None
+            task = asyncio.create_task(old.close())
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    def _engines(self) -> Iterator[Engine]:
+        return (engine for model in self._models.values() for engine in model)
+
+    async def close(self) -> None:
+        """Not ready from now on; what has been taken is still answered."""
+        self._closed = True
+        shadows = [each.close() for each in self._shadowings.values()]
+        engines = [engine.close() for engine in self._engines()]
+        await asyncio.gather(*engines, *shadows, *self._draining.values(), *self._ending)
+
+    def _depth(self) -> int:
+        """How many samples wait for their run. Any thread may ask."""
+        return sum(map(len, (*self._draining, *self._engines())))

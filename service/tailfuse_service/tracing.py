@@ -1,0 +1,73 @@
+"""Where a request belongs in its caller's trace: W3C trace context, and OpenTelemetry spans if wanted.
+
+With the extra `otel` and the setting `tracing` every request becomes a span, child of the caller's, sent by
+OTLP over HTTP to where OpenTelemetry's own variables say: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME, …
+"""
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+from tailfuse_service.asgi import Scope, header
+from tailfuse_service.errors import clipped
+from tailfuse_service.metrics import route_of
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import SpanProcessor
+
+TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+
+
+def trace_id_of(traceparent: str | None) -> str | None:
+    """The caller's trace, if the header is a sane one (W3C Trace Context, 3.2)."""
+    found = None if traceparent is None else TRACEPARENT.fullmatch(traceparent)
+    return found and found[1]
+
+
+class Tracing:
+    """Makes a span of each request."""
+
+    def __init__(self, processor: "SpanProcessor | None" = None) -> None:
+        from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        named = Resource({"service.name": "tailfuse"}).merge(OTELResourceDetector().detect())
+        self._provider = TracerProvider(resource=named)
+        self._provider.add_span_processor(processor or over_http())
+        self._tracer = self._provider.get_tracer("tailfuse")
+        self._propagator = TraceContextTextMapPropagator()
+
+    def record(self, scope: Scope, status: int, seconds: float) -> None:
+        """A span that ends now; sent later, by a thread."""
+        from opentelemetry.trace import SpanKind, StatusCode
+
+        ended_ns = time.time_ns()
+        carrier = {name: header(scope, name.encode()) or "" for name in ("traceparent", "tracestate")}
+        span = self._tracer.start_span(
+            f"{scope['method']} {route_of(scope['path'])}",
+            context=self._propagator.extract(carrier),
+            kind=SpanKind.SERVER,
+            start_time=ended_ns - int(seconds * 1e9),
+            attributes={
+                "http.request.method": scope["method"],
+                "url.path": clipped(scope["path"]),
+                "http.response.status_code": status,
+                "tailfuse.request_id": scope["request_id"],
+            },
+        )
+        if status >= 500:
+            span.set_status(StatusCode.ERROR)
+        span.end(ended_ns)
+
+    def close(self) -> None:
+        """Send what is left."""
+        self._provider.shutdown()
+
+
+def over_http() -> "SpanProcessor":
+    """Many spans at a time, by OTLP."""
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    return BatchSpanProcessor(OTLPSpanExporter())

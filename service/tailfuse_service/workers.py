@@ -1,0 +1,246 @@
+"""Several processes that answer at one port, and the supervisor that keeps them there.
+
+Each worker has a listening socket of its own at the port (SO_REUSEPORT), so that the kernel deals new
+connections out evenly: of 64 that come at once to a socket that two workers share, one worker may take all
+(measured: 65 to 0; with a socket each 33 to 32). The supervisor holds these sockets open. When a worker is
+killed, only its own connections break; those that wait in its queue wait for its successor.
+
+A worker's standard input is a pipe from the supervisor: its orders, then nothing until it ends, which means
+that the supervisor is gone. On its standard output it says once that it is ready, or why it cannot be.
+"""
+
+import asyncio
+import contextlib
+import os
+import pickle
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from asyncio.subprocess import PIPE, Process
+from dataclasses import dataclass
+
+from tailfuse_service import logs
+from tailfuse_service.bundle import BundleError
+from tailfuse_service.desired import DesiredState
+from tailfuse_service.logs import LOG
+from tailfuse_service.metrics import PUBLISH_S, Cells, Metrics, ProcessFigures, forget_levels, new_file
+from tailfuse_service.repository import Repository
+from tailfuse_service.server import drain_s, family_of, listen, on_hangup, run, url_of
+from tailfuse_service.settings import Settings
+
+READY = b"ready\n"
+STEADY_S = 10.0  # a worker that lived this long did not die of its start
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+GRACE_S = 5  # on top of what a worker allows itself
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a worker is told. Files are descriptors that it inherits; the first is the supervisor's."""
+
+    settings: Settings
+    number: int  # from 1
+    listener: int
+    files: list[int]
+    desired: int  # what admins want
+
+
+def supervise(settings: Settings) -> int | str:
+    """Keep workers answering until SIGTERM or SIGINT; then the exit code, or why it cannot begin."""
+    try:
+        with listen(settings.host, settings.port) as probe:  # fails if another service has the port
+            port = probe.getsockname()[1]
+        if settings.grpc_port is not None:
+            with listen(settings.host, settings.grpc_port) as probe:
+                settings = settings.model_copy(update={"grpc_port": probe.getsockname()[1]})
+        return asyncio.run(Supervisor(settings, port).run())
+    except (BundleError, OSError) as error:
+        return f"tailfuse: {error}"
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that shares the port. It listens as soon as its worker is ready, and not before."""
+    listener = socket.socket(family_of(host))
+    if listener.family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((host, port))
+    return listener
+
+
+class Supervisor:
+    """Starts `settings.workers` workers, and another one for each that dies."""
+
+    def __init__(self, settings: Settings, port: int) -> None:
+        self._settings = settings
+        self._port = port
+        self._numbers = range(1, settings.workers + 1)
+        self._listeners = {number: bound(settings.host, port) for number in self._numbers}
+        self._files = [new_file() for _ in (0, *self._numbers)]
+        self._desired = new_file(0)
+        self._cells = Cells(self._files[0])
+        self._figures = ProcessFigures(self._cells)
+        self._running: set[Process] = set()
+        self._ready: set[Process] = set()
+        self._reloads = 0
+        self._restarts = 0
+        self._stopping = asyncio.Event()
+        self._forced = False
+
+    async def run(self) -> int:
+        """Until a signal; 1 if workers had to be killed then. Raises BundleError."""
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(each, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, on_hangup(self._reload, self._stop))
+        first, problem = await self._start(1)  # one alone, to say only once what is wrong with the bundle
+        if problem and not self._stopping.is_set():
+            raise BundleError(problem)
+        url = url_of(self._listeners[1])
+        LOG.info("started", extra={"url": url, "workers": self._settings.workers})
+        async with asyncio.TaskGroup() as group:
+            for number in self._numbers:
+                group.create_task(self._keep(number, first if number == 1 else None))
+        LOG.info("stopped")
+        return 1 if self._forced else 0
+
+    async def _keep(self, number: int, worker: Process | None) -> None:
+        """Have a worker with this number until the stop."""
+        failures = 0
+        while worker is not None or not self._stopping.is_set():
+            begun, problem = time.monotonic(), ""
+            if worker is None:
+                worker, problem = await self._start(number)
+            code = await worker.wait()
+            self._ended(number, worker)
+            if self._stopping.is_set():
+                return
+            failures = failures + 1 if time.monotonic() - begun < STEADY_S else 0
+            died = {"worker": number, "pid": worker.pid, "exit_code": code}
+            LOG.error("worker died", extra=died | ({"reason": problem} if problem else {}))
+            worker = None
+            self._restarts += 1
+            if failures > 1:
+                await self._pause(number, min(FIRST_PAUSE_S * 2 ** (failures - 2), LONGEST_PAUSE_S))
+
+    async def _pause(self, number: int, seconds: float) -> None:
+        """Wait, and let the kernel send connections to the other workers meanwhile."""
+        self._listeners[number].close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        if not self._stopping.is_set():
+            self._listeners[number] = bound(self._settings.host, self._port)
+
+    async def _start(self, number: int) -> tuple[Process, str]:
+        """A worker that is ready, or that ends, and why it does."""
+        reloads = self._reloads
+        listener = self._listeners[number].fileno()
+        orders = Orders(self._settings, number, listener, self._files, self._desired)
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tailfuse_service.workers", stdin=PIPE, stdout=PIPE,
+            pass_fds=[listener, *self._files, self._desired],
+            process_group=0,  # Ctrl-C is for the supervisor
+        )  # fmt: skip
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        self._running.add(worker)
+        if self._stopping.is_set():
+            worker.terminate()
+        worker.stdin.write(pickle.dumps(orders))
+        said = await worker.stdout.readline()
+        if said == READY:
+            self._ready.add(worker)
+            self._publish()
+            LOG.info("worker started", extra={"worker": number, "pid": worker.pid})
+            if self._reloads != reloads:  # it may have opened the old bundle
+                open_again(worker)
+            return worker, ""
+        return worker, said.decode().strip() or "the worker ended before it was ready"
+
+    def _ended(self, number: int, worker: Process) -> None:
+        self._running.discard(worker)
+        self._ready.discard(worker)
+        forget_levels(Cells(self._files[number]))
+        self._publish()
+
+    def _publish(self) -> None:
+        """The supervisor's own share of the metrics."""
+        self._cells.block("workers")[0] = len(self._ready)
+        self._cells.block("worker_restarts")[0] = self._restarts
+        self._figures.publish()
+
+    def _reload(self) -> None:
+        """Have the workers look at everything again."""
+        self._reloads += 1
+        for worker in self._ready:
+            open_again(worker)
+
+    def _stop(self) -> None:
+        """Let the workers drain; the second time, kill them."""
+        if self._stopping.is_set():
+            self._kill()
+            return
+        LOG.info("stopping")
+        self._stopping.set()
+        for listener in self._listeners.values():
+            listener.close()
+        for worker in self._running:
+            with contextlib.suppress(ProcessLookupError):
+                worker.terminate()
+        asyncio.get_running_loop().call_later(drain_s(self._settings) + GRACE_S, self._kill)
+
+    def _kill(self) -> None:
+        self._forced = True
+        for worker in self._running:
+            with contextlib.suppress(ProcessLookupError):
+                worker.kill()
+
+
+def open_again(worker: Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        worker.send_signal(signal.SIGHUP)
+
+
+def work(orders: Orders) -> None:
+    """Be a worker."""
+    settings, files = orders.settings, list(orders.files)
+    logs.configure(settings.log_level, worker=orders.number)
+    repository = Repository(settings)
+    try:
+        desired = DesiredState(settings.roles, orders.desired)
+        repository.open(desired.read().unloaded)
+    except (BundleError, ValueError) as error:
+        os.write(1, f"{error}\n".encode())
+        sys.exit(1)
+    own = Cells(files.pop(orders.number))
+    others = [Cells(file) for file in files]
+    metrics = Metrics(cells=own, others=others, drift_window_s=settings.drift_window_s)
+    threading.Thread(target=follow, args=[metrics], daemon=True).start()
+    listener = socket.socket(fileno=orders.listener)
+    try:
+        run(settings, repository, desired, listener, started=say_ready, metrics=metrics)
+    except OSError as error:  # the gRPC port
+        os.write(1, f"{error}\n".encode())
+        sys.exit(1)
+
+
+def say_ready() -> None:
+    os.write(1, READY)
+    os.dup2(2, 1)  # nobody reads the pipe from here on
+
+
+def follow(metrics: Metrics) -> None:
+    """Publish now and then; stop when the supervisor has gone."""
+    while not select.select([0], [], [], PUBLISH_S)[0]:
+        metrics.publish()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    from tailfuse_service.workers import work as begin  # not this module's: that is called __main__
+
+    begin(pickle.load(sys.stdin.buffer))
