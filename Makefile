@@ -29,7 +29,7 @@ check: .venv/dev  ## Format, lint, types, and who may import whom.
 	$(BIN)/lint-imports
 
 openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
-	$(BIN)/python -m tailfuse_service.openapi_file
+	$(BIN)/python -m tailfuse_service.http.openapi
 
 proto: .venv/dev  ## Compile the gRPC protocol anew: service/tailfuse_service/oip/open_inference.binpb.
 	$(BIN)/python -m grpc_tools.protoc -I service/tailfuse_service/oip --descriptor_set_out service/tailfuse_service/oip/open_inference.binpb open_inference.proto

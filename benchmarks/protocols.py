@@ -168,7 +168,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         commands = commands_of(Path(folder), bundle, port, grpc_port)
         service = subprocess.Popen(
-            [sys.executable, "-m", "tailfuse_service", bundle, "--port", str(port), "--grpc-port", str(grpc_port)],
+            [
+                sys.executable, "-m", "tailfuse_service", bundle,
+                "--port", str(port), "--grpc-port", str(grpc_port),
+            ],
             stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
         )  # fmt: skip

@@ -9,8 +9,8 @@ import orjson
 from fastapi import FastAPI, Form, Request, UploadFile
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, create_model
-from tailfuse_service import schemas
 from tailfuse_service.bundle import Bundle, ServiceError
+from tailfuse_service.http.openapi import schemas
 
 from benchmarks.peers.answering import Answer, answers_of, bundle_to_serve
 from benchmarks.workloads import IMAGE, TABULAR, tabular_columns

@@ -21,12 +21,12 @@ def serve(settings: Settings) -> None:
     """
     logs.configure(settings.log_level)
     if settings.workers > 1:
-        from tailfuse_service.workers import supervise
+        from tailfuse_service.process.workers import supervise
 
         sys.exit(supervise(settings))
-    from tailfuse_service.desired import DesiredState
-    from tailfuse_service.repository import Repository
-    from tailfuse_service.server import listen, run, url_of
+    from tailfuse_service.models.desired_state import DesiredState
+    from tailfuse_service.models.repository import Repository
+    from tailfuse_service.process.server import listen, run, url_of
 
     repository = Repository(settings)
     try:

@@ -14,23 +14,23 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tailfuse_service.bundle import Bundle
-from tailfuse_service.desired import DesiredState
 from tailfuse_service.errors import ServiceError
-from tailfuse_service.front import Front
-from tailfuse_service.keys import access_of
+from tailfuse_service.http.auth import access_of
+from tailfuse_service.http.openapi.document import OF_A_MODEL, document
+from tailfuse_service.http.problems import noted, response_of
+from tailfuse_service.http.router import Front
+from tailfuse_service.http.routes.admin import admin_routes
+from tailfuse_service.http.routes.health import health_routes
+from tailfuse_service.http.routes.model import model_routes
+from tailfuse_service.http.routes.predict import Predict, PredictBatch
+from tailfuse_service.http.tracing import Tracing
 from tailfuse_service.metrics import Metrics
+from tailfuse_service.models.desired_state import DesiredState
+from tailfuse_service.models.reconciler import Reload
+from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.repository import Repository
 from tailfuse_service.oip.rest import Rest
-from tailfuse_service.openapi import OF_A_MODEL, document
-from tailfuse_service.problems import noted, response_of
-from tailfuse_service.reload import Reload
-from tailfuse_service.repository import Repository
-from tailfuse_service.routes.admin import admin_routes
-from tailfuse_service.routes.health import health_routes
-from tailfuse_service.routes.model import model_routes
-from tailfuse_service.routes.predict import Predict, PredictBatch
-from tailfuse_service.serving import Serving
 from tailfuse_service.settings import Settings
-from tailfuse_service.tracing import Tracing
 
 
 def create_app(

@@ -10,8 +10,8 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailfuse_service.bundle import Limits, RuntimeName
-from tailfuse_service.desired import read_roles
-from tailfuse_service.keys import read_keys
+from tailfuse_service.http.auth import read_keys
+from tailfuse_service.models.desired_state import read_roles
 
 EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 ORIGIN = re.compile(r"\*|https?://[^/\s,]+")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tailfuse_service.bundle import Prediction
-from tailfuse_service.explain import PAIRS, explained, plan_of
+from tailfuse_service.inference.explanations import PAIRS, explained, plan_of
 
 TEXT = (Path(__file__).parents[2] / "docs" / "EXPLAIN.md").read_text()
 MODALITIES = ("image", "fourier", "shape")

@@ -10,7 +10,7 @@ import numpy as np
 from tailfuse_service.bundle import features_of
 from tailfuse_service.bundle.manifest import Channel, ImageModality, SeriesModality
 from tailfuse_service.errors import ClientError
-from tailfuse_service.parse import boundary_of, form_inputs, inputs_of, json_of
+from tailfuse_service.http.request_body import boundary_of, form_inputs, inputs_of, json_of
 
 from tests.conftest import MODALITIES
 from tests.hostile.corpus import corpus

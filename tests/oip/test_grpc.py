@@ -235,5 +235,7 @@ def test_a_port_that_is_taken_is_one_sentence(tiny_bundle: Path, grpc_address: s
 
 
 def test_grpcio_is_imported_for_its_port_alone() -> None:
-    program = "import sys, tailfuse_service.server; print({'grpc', 'google.protobuf'} & set(sys.modules))"
+    program = (
+        "import sys, tailfuse_service.process.server; print({'grpc', 'google.protobuf'} & set(sys.modules))"
+    )
     assert ran(sys.executable, "-c", program).stdout.strip() == "set()"

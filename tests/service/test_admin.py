@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tailfuse_service import reload
 from tailfuse_service.app import create_app
-from tailfuse_service.desired import DesiredState
 from tailfuse_service.metrics import Metrics, new_file
-from tailfuse_service.repository import Repository
+from tailfuse_service.models import reconciler as reload
+from tailfuse_service.models.desired_state import DesiredState
+from tailfuse_service.models.repository import Repository
 from tailfuse_service.settings import Settings
 
 from tests.conftest import write_tiny_bundle

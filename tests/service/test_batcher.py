@@ -5,8 +5,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 import pytest
-from tailfuse_service.batcher import Batcher
 from tailfuse_service.errors import DeadlineExceeded, NotReady, Overloaded
+from tailfuse_service.inference.batcher import Batcher
 
 Run = Callable[[Sequence[int]], Sequence[int]]
 

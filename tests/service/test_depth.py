@@ -6,7 +6,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tailfuse_service.depth import deeper_than, depth_of
+from tailfuse_service.http.json_depth import deeper_than, depth_of
 
 nested = st.recursive(
     st.none() | st.integers(-9, 9) | st.text('[]{}"\\a', max_size=6),

@@ -192,8 +192,8 @@ def test_an_unforeseen_failure_tells_nothing_of_the_machine(
     def fail(*_: Any, **__: Any) -> None:
         raise KeyError("/secret/path")
 
-    monkeypatch.setattr("tailfuse_service.routes.predict.answer_of", fail)
-    monkeypatch.setattr("tailfuse_service.routes.model.ModelInfo", fail)
+    monkeypatch.setattr("tailfuse_service.http.routes.predict.answer_of", fail)
+    monkeypatch.setattr("tailfuse_service.http.routes.model.ModelInfo", fail)
     hot = client.post("/predict", json={"inputs": {"notes": "x"}}, headers={"X-Request-Id": "abc"})
     check(hot, 500, "internal-error", "its log says why")
     cold = client.get("/model")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tailfuse_service.bundle import Bundle, Prediction, Sample
 from tailfuse_service.bundle.manifest import Adaptation
-from tailfuse_service.explain import (
+from tailfuse_service.inference.explanations import (
     MOST_EXACT,
     PAIRS,
     Plan,

@@ -11,9 +11,9 @@ from PIL import Image
 from starlette.testclient import TestClient
 from tailfuse_service.bundle import Batch, Bundle, Output
 from tailfuse_service.bundle.features.image import to_mode
-from tailfuse_service.engine import Engine, run
 from tailfuse_service.errors import InferenceFailed, Overloaded
-from tailfuse_service.explain import Explained, plan_of
+from tailfuse_service.inference.engine import Engine, run
+from tailfuse_service.inference.explanations import Explained, plan_of
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.settings import Settings
 

@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 from tailfuse_service import __main__ as main
-from tailfuse_service import keys
 from tailfuse_service.errors import Forbidden, Unauthorized
-from tailfuse_service.keys import Access, Keys, access_of, key_of, read_keys
+from tailfuse_service.http import auth as keys
+from tailfuse_service.http.auth import Access, Keys, access_of, key_of, read_keys
 from tailfuse_service.settings import Settings
 
 ALICE, BOB, ROOT = "alice-0123456789abcdef", "Bob+/0123456789ABCDEF==", "root.0123456789~abcdef"
@@ -183,7 +183,7 @@ def test_the_file_is_looked_at_once_a_second_at_most(
     files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.monotonic()
-    monkeypatch.setattr("tailfuse_service.keys.time.monotonic", lambda: now)
+    monkeypatch.setattr("tailfuse_service.http.auth.time.monotonic", lambda: now)
     known = Keys(files["api_keys"])
     files["api_keys"].write_text(f"{ROOT}\n")
     now += 0.9

@@ -14,8 +14,8 @@ import pytest
 from starlette.testclient import TestClient
 from tailfuse_service import errors
 from tailfuse_service.app import create_app
-from tailfuse_service.desired import DesiredState
-from tailfuse_service.repository import Repository
+from tailfuse_service.models.desired_state import DesiredState
+from tailfuse_service.models.repository import Repository
 from tailfuse_service.settings import Settings
 
 from tests.conftest import write_tiny_bundle
@@ -82,8 +82,8 @@ def of_the_service(client_of: Any, fake_bundle: Any, runtime: Any, patch: pytest
     answers = [client_of(fake_bundle).post("/predict", **ask).text, client_of(None).get("/readyz").text]
     runtime.output_of = runtime.evenly
     with patch.context() as patched:
-        patched.setattr("tailfuse_service.routes.predict.answer_of", fail)
-        patched.setattr("tailfuse_service.routes.model.ModelInfo", fail)
+        patched.setattr("tailfuse_service.http.routes.predict.answer_of", fail)
+        patched.setattr("tailfuse_service.http.routes.model.ModelInfo", fail)
         client = client_of(fake_bundle)
         answers += [client.post("/predict", **ask).text, client.get("/model").text]
     return answers

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tailfuse_service.errors import ClientError, TooManyParts
-from tailfuse_service.parse import parsed_parts, parts_of, plain_parts
+from tailfuse_service.http.request_body import parsed_parts, parts_of, plain_parts
 
 PIECES = (
     b"--x", b"--x--", b"\r\n", b"\n", b"--", b"x", b" ", b"",

@@ -19,14 +19,14 @@ from starlette.testclient import TestClient
 from tailfuse_service.app import create_app
 from tailfuse_service.bundle import Bundle, BundleError, open_bundle
 from tailfuse_service.bundle.answer import Prediction, predictions_of
-from tailfuse_service.desired import DesiredState
-from tailfuse_service.engine import INLINE_BYTES
+from tailfuse_service.inference.engine import INLINE_BYTES
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.reload import Reload
-from tailfuse_service.repository import Repository
-from tailfuse_service.serving import Serving
+from tailfuse_service.models.desired_state import DesiredState
+from tailfuse_service.models.reconciler import Reload
+from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.repository import Repository
+from tailfuse_service.process.workers import READY, Supervisor
 from tailfuse_service.settings import Settings
-from tailfuse_service.workers import READY, Supervisor
 
 from tests.conftest import FakeRuntime
 
@@ -233,7 +233,7 @@ def test_one_opens_at_a_time_and_all_who_ask_meanwhile_are_met_by_one_more(
         alone.release()
         return new
 
-    monkeypatch.setattr("tailfuse_service.repository.open_bundle", open_again)
+    monkeypatch.setattr("tailfuse_service.models.repository.open_bundle", open_again)
 
     async def scenario() -> None:
         metrics = Metrics()
@@ -272,7 +272,7 @@ def test_a_bundle_that_cannot_be_opened_changes_nothing_and_is_one_line_in_the_l
         metrics = Metrics()
         repository = Repository(settings)
         (bundle,) = repository.open({})
-        monkeypatch.setattr("tailfuse_service.repository.open_bundle", open_again)
+        monkeypatch.setattr("tailfuse_service.models.repository.open_bundle", open_again)
         serving = Serving([bundle], settings, metrics)
         Reload(serving, metrics, repository, DesiredState())()
         await until(lambda: value_of(metrics, "tailfuse_reloads_total", outcome="failed") == 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tailfuse_service.bundle import BundleError
 from tailfuse_service.bundle.files import pack
-from tailfuse_service.repository import Refreshed, Repository
+from tailfuse_service.models.repository import Refreshed, Repository
 from tailfuse_service.settings import Settings
 
 from tests.conftest import write_tiny_bundle

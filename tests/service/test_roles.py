@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.errors import NotReady, UnknownModel
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.roles import Canary, Roles, Shadow, falls_into, latest, natural, promoted
-from tailfuse_service.serving import Serving
+from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.roles import Canary, Roles, Shadow, falls_into, latest, natural, promoted
 from tailfuse_service.settings import Settings
 
 NAME = "skin-lesions"

@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 from starlette.testclient import TestClient
 from tailfuse_service.app import create_app
+from tailfuse_service.http.tracing import Tracing, trace_id_of
 from tailfuse_service.settings import EXPORTER, Settings
-from tailfuse_service.tracing import Tracing, trace_id_of
 
 from tests.service.conftest import ClientOf
 

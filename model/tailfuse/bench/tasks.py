@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from tailfuse_service.bundle import sha256
 
+import tailfuse
 from tailfuse.bench.methods import METHODS
 from tailfuse.bench.records import Bin, Result
 from tailfuse.bench.sets import OWN_TAIL, SETS, table_in

@@ -3,8 +3,8 @@
 import asyncio
 import zlib
 
-from tailfuse_service.asgi import too_large
 from tailfuse_service.errors import BadRequest, UnsupportedMediaType
+from tailfuse_service.http.asgi import too_large
 
 GZIP, DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS
 ENCODINGS = {"gzip": GZIP, "deflate": DEFLATE}

@@ -16,11 +16,13 @@ import grpc.aio
 import orjson
 from google.protobuf.message import DecodeError
 
-from tailfuse_service.asgi import Scope
-from tailfuse_service.engine import Engine
 from tailfuse_service.errors import BadRequest, UnknownModel
-from tailfuse_service.front import HUNG_UP, Front, request_id_of
+from tailfuse_service.http.asgi import Scope
+from tailfuse_service.http.problems import noted
+from tailfuse_service.http.router import HUNG_UP, Front, request_id_of
+from tailfuse_service.inference.engine import Engine
 from tailfuse_service.logs import LOG
+from tailfuse_service.models.versions import Headers
 from tailfuse_service.oip.gather import Gather
 from tailfuse_service.oip.grpc_infer import response_of, tensors_of, wanted_of
 from tailfuse_service.oip.inputs import rows_of
@@ -28,9 +30,7 @@ from tailfuse_service.oip.messages import SERVICE, message
 from tailfuse_service.oip.metadata import model_metadata, server_metadata
 from tailfuse_service.oip.paths import GRPC, METHODS
 from tailfuse_service.oip.predict import predict_rows
-from tailfuse_service.problems import noted
 from tailfuse_service.settings import Settings
-from tailfuse_service.versions import Headers
 
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,

@@ -31,8 +31,8 @@ from tailfuse_service.errors import (
     UnknownColumn,
     UnknownModality,
 )
+from tailfuse_service.http.request_body import json_of
 from tailfuse_service.oip.tensors import BYTES, Tensor
-from tailfuse_service.parse import json_of
 
 PRESENCE = "presence"
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False}

@@ -12,10 +12,10 @@ from tailfuse_service.bundle.manifest import (
     TabularModality,
     TextModality,
 )
-from tailfuse_service.engine import Engine
+from tailfuse_service.inference.engine import Engine
+from tailfuse_service.models.registry import Serving
 from tailfuse_service.oip.inputs import PRESENCE
 from tailfuse_service.oip.tensors import BYTES
-from tailfuse_service.serving import Serving
 from tailfuse_service.settings import Settings
 
 ANY = -1  # a dimension that the caller chooses

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from tailfuse_service.bundle import Prediction
-from tailfuse_service.engine import Engine, Inputs
 from tailfuse_service.errors import ClientError
+from tailfuse_service.inference.engine import Engine, Inputs
 
 
 async def predict_rows(engine: Engine, rows: Sequence[Inputs], n_bytes: int) -> list[Prediction]:

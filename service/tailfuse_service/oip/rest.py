@@ -5,9 +5,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from tailfuse_service.asgi import Receive, Scope, Send, WhileConnected, header, read_body
 from tailfuse_service.bundle.limits import Limits
 from tailfuse_service.errors import BadRequest, InvalidInput, MethodNotAllowed, NotFound, NotReady
+from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header, read_body
+from tailfuse_service.http.request_body import json_of
+from tailfuse_service.models.registry import Serving
 from tailfuse_service.oip.encodings import packed, unpacked
 from tailfuse_service.oip.inputs import Rows, rows_of
 from tailfuse_service.oip.metadata import model_metadata, server_metadata
@@ -15,8 +17,6 @@ from tailfuse_service.oip.outputs import OUTPUTS, check_output, outputs_of
 from tailfuse_service.oip.paths import Place, place_of
 from tailfuse_service.oip.predict import predict_rows
 from tailfuse_service.oip.tensors import Tensor, described, of_bytes, of_json
-from tailfuse_service.parse import json_of
-from tailfuse_service.serving import Serving
 from tailfuse_service.settings import Settings
 
 HEAD_LENGTH = b"inference-header-content-length"  # of the JSON, where bytes follow it

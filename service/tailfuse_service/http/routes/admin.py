@@ -8,8 +8,6 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from tailfuse_service.asgi import HungUp, read_body
-from tailfuse_service.desired import Desired
 from tailfuse_service.errors import (
     BadRequest,
     Conflict,
@@ -19,7 +17,9 @@ from tailfuse_service.errors import (
     UnknownModel,
     UnusableBundle,
 )
-from tailfuse_service.example_errors import (
+from tailfuse_service.http.asgi import HungUp, read_body
+from tailfuse_service.http.openapi.document import json_body, problem_responses
+from tailfuse_service.http.openapi.example_errors import (
     ADMIN_ERRORS,
     CONFLICT,
     INVALID_ROLES,
@@ -27,11 +27,8 @@ from tailfuse_service.example_errors import (
     UNKNOWN_MODEL,
     UNUSABLE,
 )
-from tailfuse_service.openapi import json_body, problem_responses
-from tailfuse_service.parse import json_of
-from tailfuse_service.reload import Reload
-from tailfuse_service.roles import Roles, promoted
-from tailfuse_service.routes.status import (
+from tailfuse_service.http.request_body import json_of
+from tailfuse_service.http.routes.status import (
     BundleStatus,
     Load,
     ModelStatus,
@@ -40,7 +37,10 @@ from tailfuse_service.routes.status import (
     Status,
     Unload,
 )
-from tailfuse_service.serving import Serving
+from tailfuse_service.models.desired_state import Desired
+from tailfuse_service.models.reconciler import Reload
+from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.roles import Roles, promoted
 from tailfuse_service.settings import Settings
 
 MAX_BODY_BYTES = 64 * 1024

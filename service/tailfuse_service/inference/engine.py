@@ -14,15 +14,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tailfuse_service.batcher import Batcher, too_late
 from tailfuse_service.bundle import Bundle, Output, Sample
 from tailfuse_service.bundle.answer import Prediction, predictions_of
 from tailfuse_service.bundle.bundle import features_by_modality
 from tailfuse_service.errors import ClientError, InferenceFailed, Overloaded, TooManyPixels
-from tailfuse_service.explain import Explained, Plan, Subset, explained, plan_of, prior_of
+from tailfuse_service.inference.batcher import Batcher, too_late
+from tailfuse_service.inference.explanations import Explained, Plan, Subset, explained, plan_of, prior_of
+from tailfuse_service.inference.shadow import Shadowing
 from tailfuse_service.metrics import Metrics, Series
 from tailfuse_service.settings import Settings
-from tailfuse_service.shadow import Shadowing
 
 T = TypeVar("T")
 

@@ -7,7 +7,6 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from tailfuse_service.asgi import Scope, header
 from tailfuse_service.errors import (
     BadRequest,
     InternalError,
@@ -16,9 +15,10 @@ from tailfuse_service.errors import (
     ServiceError,
     clipped,
 )
+from tailfuse_service.http.asgi import Scope, header
+from tailfuse_service.http.tracing import trace_id_of
 from tailfuse_service.logs import LOG
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.tracing import trace_id_of
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:tailfuse:problem:"

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, Field
 
-from tailfuse_service.engine import Engine
-from tailfuse_service.reload import Reload
-from tailfuse_service.roles import Frozen, Roles
-from tailfuse_service.serving import Serving
+from tailfuse_service.inference.engine import Engine
+from tailfuse_service.models.reconciler import Reload
+from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.roles import Frozen, Roles
 
 
 class Promote(Frozen):

@@ -13,7 +13,6 @@ from python_multipart.multipart import File, FormParser, MultipartParser, Multip
 from tailfuse_service.bundle.features.tabular import json_type
 from tailfuse_service.bundle.limits import DEFAULT_LIMITS, Limits
 from tailfuse_service.bundle.manifest import Modality
-from tailfuse_service.depth import deeper_than
 from tailfuse_service.errors import (
     BadRequest,
     BatchTooLarge,
@@ -22,6 +21,7 @@ from tailfuse_service.errors import (
     TooManyParts,
     UnsupportedMediaType,
 )
+from tailfuse_service.http.json_depth import deeper_than
 
 MAX_BOUNDARY = 256
 # The head of a part with nothing in it that needs decoding.

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 from tailfuse_service.bundle import Bundle
-from tailfuse_service.engine import Engine
 from tailfuse_service.errors import NotReady, UnknownModel
+from tailfuse_service.inference.engine import Engine
+from tailfuse_service.inference.shadow import Shadowing
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.roles import Roles
+from tailfuse_service.models.roles import Roles
+from tailfuse_service.models.versions import Headers, Versions
 from tailfuse_service.settings import Settings
-from tailfuse_service.shadow import Shadowing
-from tailfuse_service.versions import Headers, Versions
 
 
 class Serving:

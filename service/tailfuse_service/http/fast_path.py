@@ -14,10 +14,10 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from tailfuse_service.errors import BadRequest, HeadTooLarge, ReceiveTimeout, ServiceError
-from tailfuse_service.exchange import PATH, Exchange, Known
-from tailfuse_service.front import HUNG_UP, Front, request_id_of
-from tailfuse_service.problems import noted, response_of
-from tailfuse_service.routes.predict import answer
+from tailfuse_service.http.cycle import PATH, Exchange, Known
+from tailfuse_service.http.problems import noted, response_of
+from tailfuse_service.http.router import HUNG_UP, Front, request_id_of
+from tailfuse_service.http.routes.predict import answer
 
 TARGET, TARGET_WITH_QUERY = PATH.encode(), f"{PATH}?".encode()
 UPGRADE = frozenset((b"upgrade", b"connection", b"http2-settings"))

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 
 from tailfuse_service import logs
 from tailfuse_service.bundle import BundleError
-from tailfuse_service.desired import DesiredState
 from tailfuse_service.logs import LOG
 from tailfuse_service.metrics import PUBLISH_S, Cells, Metrics, ProcessFigures, forget_levels, new_file
-from tailfuse_service.repository import Repository
-from tailfuse_service.server import drain_s, family_of, listen, on_hangup, run, url_of
+from tailfuse_service.models.desired_state import DesiredState
+from tailfuse_service.models.repository import Repository
+from tailfuse_service.process.server import drain_s, family_of, listen, on_hangup, run, url_of
 from tailfuse_service.settings import Settings
 
 READY = b"ready\n"
@@ -141,7 +141,7 @@ class Supervisor:
         listener = self._listeners[number].fileno()
         orders = Orders(self._settings, number, listener, self._files, self._desired)
         worker = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tailfuse_service.workers", stdin=PIPE, stdout=PIPE,
+            sys.executable, "-m", "tailfuse_service.process.workers", stdin=PIPE, stdout=PIPE,
             pass_fds=[listener, *self._files, self._desired],
             process_group=0,  # Ctrl-C is for the supervisor
         )  # fmt: skip
@@ -241,6 +241,6 @@ def follow(metrics: Metrics) -> None:
 
 
 if __name__ == "__main__":
-    from tailfuse_service.workers import work as begin  # not this module's: that is called __main__
+    from tailfuse_service.process.workers import work as begin  # not this module's: that is called __main__
 
     begin(pickle.load(sys.stdin.buffer))

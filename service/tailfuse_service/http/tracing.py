@@ -8,8 +8,8 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from tailfuse_service.asgi import Scope, header
 from tailfuse_service.errors import clipped
+from tailfuse_service.http.asgi import Scope, header
 from tailfuse_service.metrics import route_of
 
 if TYPE_CHECKING:

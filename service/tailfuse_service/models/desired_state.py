@@ -14,7 +14,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from tailfuse_service.logs import LOG
-from tailfuse_service.roles import Frozen, Roles
+from tailfuse_service.models.roles import Frozen, Roles
 
 ROLES: TypeAdapter[dict[str, Roles]] = TypeAdapter(dict[str, Roles])
 

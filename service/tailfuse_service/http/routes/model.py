@@ -3,10 +3,15 @@
 from fastapi import APIRouter
 
 from tailfuse_service.bundle import Bundle
-from tailfuse_service.example_errors import NOT_READY, TOO_MANY_REQUESTS, UNAUTHORIZED, UNKNOWN_MODEL
-from tailfuse_service.openapi import problem_responses
-from tailfuse_service.schemas import ModelInfo, Models, ModelSummary, ModelVersion
-from tailfuse_service.serving import Serving
+from tailfuse_service.http.openapi.document import problem_responses
+from tailfuse_service.http.openapi.example_errors import (
+    NOT_READY,
+    TOO_MANY_REQUESTS,
+    UNAUTHORIZED,
+    UNKNOWN_MODEL,
+)
+from tailfuse_service.http.openapi.schemas import ModelInfo, Models, ModelSummary, ModelVersion
+from tailfuse_service.models.registry import Serving
 from tailfuse_service.settings import Settings
 
 ERRORS = UNAUTHORIZED, TOO_MANY_REQUESTS, NOT_READY

@@ -3,9 +3,9 @@
 import time
 from typing import NamedTuple
 
-from tailfuse_service.asgi import Scope
-from tailfuse_service.front import request_id_of
-from tailfuse_service.routes.predict import Asked
+from tailfuse_service.http.asgi import Scope
+from tailfuse_service.http.router import request_id_of
+from tailfuse_service.http.routes.predict import Asked
 
 PATH = "/predict"
 

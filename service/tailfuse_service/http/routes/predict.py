@@ -7,16 +7,16 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from tailfuse_service.asgi import Receive, Scope, Send, WhileConnected, header, read_body, send_json
 from tailfuse_service.bundle import Manifest
 from tailfuse_service.bundle.answer import Prediction, answer_of
-from tailfuse_service.engine import Engine, Inputs
 from tailfuse_service.errors import ClientError, InvalidInput, UnsupportedMediaType
-from tailfuse_service.explain import Explained
+from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header, read_body, send_json
+from tailfuse_service.http.problems import noted
+from tailfuse_service.http.request_body import boundary_of, form_inputs, inputs_of, items_of, json_of
+from tailfuse_service.inference.engine import Engine, Inputs
+from tailfuse_service.inference.explanations import Explained
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.parse import boundary_of, form_inputs, inputs_of, items_of, json_of
-from tailfuse_service.problems import noted
-from tailfuse_service.serving import Serving
+from tailfuse_service.models.registry import Serving
 from tailfuse_service.settings import Settings
 
 

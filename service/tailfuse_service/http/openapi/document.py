@@ -14,10 +14,20 @@ from pydantic.json_schema import models_json_schema
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.bundle.manifest import Modality
 from tailfuse_service.errors import ServiceError
-from tailfuse_service.example_errors import BATCH_TOO_LARGE, ELSEWHERE, PREDICT_ERRORS, UNKNOWN_MODEL
-from tailfuse_service.examples import REQUEST_ID, example_answer, example_inputs, example_requests
-from tailfuse_service.problems import MEDIA_TYPE, problem_of
-from tailfuse_service.schemas import Answer, BatchAnswer, Problem
+from tailfuse_service.http.openapi.example_errors import (
+    BATCH_TOO_LARGE,
+    ELSEWHERE,
+    PREDICT_ERRORS,
+    UNKNOWN_MODEL,
+)
+from tailfuse_service.http.openapi.examples import (
+    REQUEST_ID,
+    example_answer,
+    example_inputs,
+    example_requests,
+)
+from tailfuse_service.http.openapi.schemas import Answer, BatchAnswer, Problem
+from tailfuse_service.http.problems import MEDIA_TYPE, problem_of
 
 DESCRIPTION = """Classifies samples that are described in several ways at once, any of which may be missing.
 Every answer says how sure the model is, class by class, and how much each modality counted.

@@ -1,7 +1,7 @@
 """What every request passes: it gets its id, its time is taken, and its errors become problems.
 
 Predictions then go straight to their endpoint: finding it through FastAPI costs as much again as answering
-(140 us against 58). A plain POST /predict does not even come here, see service/tailfuse_service/protocol.py.
+(140 us against 58). A plain POST /predict does not even come here, see http/fast_path.py.
 """
 
 import itertools
@@ -13,16 +13,16 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from tailfuse_service.asgi import App, HungUp, Message, Receive, Scope, Send, header
-from tailfuse_service.cors import with_cors
 from tailfuse_service.errors import TooManyRequests
-from tailfuse_service.keys import ADMIN, OPEN, Access
+from tailfuse_service.http.asgi import App, HungUp, Message, Receive, Scope, Send, header
+from tailfuse_service.http.auth import ADMIN, OPEN, Access
+from tailfuse_service.http.cors import with_cors
+from tailfuse_service.http.problems import MEDIA_TYPE, log_request, noted, response_of
+from tailfuse_service.http.routes.predict import Predict
+from tailfuse_service.http.tracing import Tracing
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.problems import MEDIA_TYPE, log_request, noted, response_of
-from tailfuse_service.reload import Reload
-from tailfuse_service.routes.predict import Predict
-from tailfuse_service.serving import Serving
-from tailfuse_service.tracing import Tracing
+from tailfuse_service.models.reconciler import Reload
+from tailfuse_service.models.registry import Serving
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 # New ids: one of this process, and a number. Random ones are 0.5 us each.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from starlette.middleware.cors import CORSMiddleware
 
-from tailfuse_service.asgi import App
+from tailfuse_service.http.asgi import App
 
 
 def with_cors(app: App, origins: Sequence[str]) -> App:

@@ -7,12 +7,12 @@ changes nothing.
 import asyncio
 from asyncio import Task
 
-from tailfuse_service.desired import DesiredState
 from tailfuse_service.errors import NotReady
 from tailfuse_service.logs import LOG
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.repository import Repository
-from tailfuse_service.serving import Serving
+from tailfuse_service.models.desired_state import DesiredState
+from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.repository import Repository
 
 LOOK_S = 0.5  # between two looks at what admins want, and at the folder
 

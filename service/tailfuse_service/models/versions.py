@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from tailfuse_service.engine import Engine
 from tailfuse_service.errors import NotReady, UnknownModel
-from tailfuse_service.roles import Roles, falls_into, latest
+from tailfuse_service.inference.engine import Engine
+from tailfuse_service.models.roles import Roles, falls_into, latest
 
 ROUTING_KEY = b"x-routing-key"  # requests with the same value get the same version
 LATEST = "latest"

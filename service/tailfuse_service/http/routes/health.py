@@ -7,11 +7,11 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from tailfuse_service.errors import NotReady
-from tailfuse_service.example_errors import NOT_READY
+from tailfuse_service.http.openapi.document import problem_responses
+from tailfuse_service.http.openapi.example_errors import NOT_READY
+from tailfuse_service.http.openapi.schemas import Status
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.openapi import problem_responses
-from tailfuse_service.schemas import Status
-from tailfuse_service.serving import Serving
+from tailfuse_service.models.registry import Serving
 
 OPEN: dict[str, Any] = {"security": []}  # never asked for a key
 

@@ -7,7 +7,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from tailfuse_service.bundle import RuntimeName
 from tailfuse_service.bundle.manifest import ClassInfo, Modality, SubsetMetrics
-from tailfuse_service.explain import MOST_EXACT, PAIRS
+from tailfuse_service.inference.explanations import MOST_EXACT, PAIRS
 
 
 def without_default(schema: dict[str, Any]) -> None:

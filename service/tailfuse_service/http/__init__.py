@@ -1,0 +1,1 @@
+"""HTTP: connections, routing, request bodies, problems, keys."""

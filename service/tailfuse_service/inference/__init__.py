@@ -1,0 +1,1 @@
+"""Raw values in, predictions out: batching, shadows, explanations."""

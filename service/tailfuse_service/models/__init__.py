@@ -1,0 +1,1 @@
+"""Which models are served: bundles on disk, their versions, roles and replacement."""

@@ -1,0 +1,1 @@
+"""Processes: one server, or several workers and their supervisor."""
