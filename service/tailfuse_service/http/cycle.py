@@ -1,10 +1,8 @@
 """One request on a connection and its answer, and what is remembered of a request's head."""
 
-import time
 from typing import NamedTuple
 
-from tailfuse_service.http.asgi import Scope
-from tailfuse_service.http.router import request_id_of
+from tailfuse_service.http.router import RequestRecord, request_id_of
 from tailfuse_service.http.routes.predict import Asked
 
 PATH = "/predict"
@@ -27,22 +25,20 @@ class NoEvent:
     def set(self) -> None: ...
 
 
-class Exchange:
+class Exchange(RequestRecord):
     """One request and its answer, with what uvicorn asks of the present one."""
 
     __slots__ = (
-        "asked", "begun", "body", "content_type", "disconnected", "keep_alive", "query", "response_complete",
-        "scope",
+        "asked", "body", "content_type", "disconnected", "keep_alive", "query", "response_complete",
     )  # fmt: skip
     message_event = NoEvent()
 
     def __init__(
         self, headers: Headers, query: bytes, content_type: str | None, request_id: str | None = None
     ) -> None:
-        self.begun = time.perf_counter()
-        self.scope: Scope = {
+        super().__init__({
             "method": "POST", "path": PATH, "headers": headers, "request_id": request_id_of(request_id),
-        }  # fmt: skip
+        })  # fmt: skip
         self.query = query
         self.content_type = content_type
         self.body: list[bytes] = []

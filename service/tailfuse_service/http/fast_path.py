@@ -1,7 +1,11 @@
 """HTTP/1.1 connections. A plain POST /predict is answered right here: no task, no scope, no middleware.
 
-All else is uvicorn's, whose protocol this is: what comes in chunks, before the last answer is out, with an
-Expect or an Origin, a compressed or too long body.
+All other requests are uvicorn's, whose protocol this is: chunked, compressed or long bodies, an Expect or an
+Origin header.
+
+One caller must not harm the others. The parser is fed one request at a time, and the next one only when the
+answer to the last is out and the caller reads. Until then the bytes are held back and the socket is not read,
+so that a pipeline costs one answer per turn of the event loop and no more memory than one read.
 """
 
 import asyncio
@@ -14,10 +18,12 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from tailfuse_service.errors import BadRequest, HeadTooLarge, ReceiveTimeout, ServiceError
-from tailfuse_service.http.cycle import PATH, Exchange, Known
+from tailfuse_service.http.cycle import PATH, Exchange, Headers, Known
+from tailfuse_service.http.flow import ReadControl
 from tailfuse_service.http.problems import noted, response_of
 from tailfuse_service.http.router import HUNG_UP, Front, request_id_of
 from tailfuse_service.http.routes.predict import answer
+from tailfuse_service.logs import LOG
 
 TARGET, TARGET_WITH_QUERY = PATH.encode(), f"{PATH}?".encode()
 UPGRADE = frozenset((b"upgrade", b"connection", b"http2-settings"))
@@ -28,9 +34,14 @@ PLAIN_BYTES = 256 * 1024
 MAX_OVERHEAD = 64 * 1024  # bytes of a head; or of a body's chunks and trailers, where each
 BODY_BYTE = 8  # byte of the body makes up for some
 END_OF_HEAD = b"\r\n\r\n"
+# Bytes fed to the parser at once where the end of a request is not known beforehand: of a head, of chunks.
+HEAD_SLICE, CHUNKED_SLICE = 4096, 512
+CHUNKED = -1  # in the place of a body's length
 MOST_HEADS, MOST_OF_A_HEAD = 512, 4096  # that are remembered, and their bytes
 ONCE = frozenset((b"x-request-id", b"traceparent", b"tracestate"))  # these are never the same twice
 JSON = b"content-type: application/json\r\n"
+# What uvicorn's callbacks raise for a request that is malformed.
+MALFORMED = (httptools.HttpParserError, UnicodeError)
 
 
 class Protocol(HttpToolsProtocol):
@@ -43,7 +54,10 @@ class Protocol(HttpToolsProtocol):
         self._now = self.loop.time
         self._exchange: Exchange | None = None  # the one that is being answered here
         self._arriving: Exchange | None = None  # the same, while its body arrives
+        self._data, self._at = b"", 0  # received, and how much of it the parser has had
+        self._body_left = 0  # bytes of the arriving body that are still to come; CHUNKED if nobody knows
         self._asked: float | None = None  # since when a request has been arriving
+        self._head_complete = False
         self._overhead = 0  # bytes of it that are no body
         self._whole: Exchange | None = None  # one that the present piece of data has completed
         self._task: RequestResponseCycle | None = None  # the last one that uvicorn has answered
@@ -53,24 +67,83 @@ class Protocol(HttpToolsProtocol):
 
     # --- a request arrives ---
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast(asyncio.Transport, transport))
+        self.flow = self._reading = ReadControl(self.transport)
+
     def data_received(self, data: bytes) -> None:
-        before = self._asked
-        if before is None and self._ask_known(data):
+        if self._at < len(self._data):  # held back: one more read was under way
+            self._data = self._data[self._at :] + data
+            self._at = 0
             return
+        starts = self._asked is None and not self.flow.write_paused
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._without_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            self._refuse(BadRequest("this is not an HTTP/1.1 request"))
-        if before is None and self._whole is not None:
+            if starts and self._ask_known(data):
+                return
+        except Exception as error:
+            self._break(error)
+            return
+        self._data, self._at = data, 0
+        self._feed()
+        if starts and self._whole is not None:
             self._remember(data, self._whole)
         self._whole = None
+
+    def _feed(self) -> None:
+        """Feed the parser what has been received, up to the end of the first request that must be waited for.
+
+        Whatever escapes from here breaks this connection, and nothing else.
+        """
+        try:
+            while self._at < len(self._data) and not self.transport.is_closing():
+                if not self._may_feed():
+                    self._reading.hold()
+                    return
+                self._feed_slice()
+            self._data, self._at = b"", 0
+            self._reading.release()
+        except Exception as error:
+            self._break(error)
+
+    def _may_feed(self) -> bool:
+        """Whether the next bytes belong to the request whose turn it is.
+
+        A new one's turn comes when the last one is answered and the caller reads.
+        """
+        if self._asked is not None and self._head_complete:
+            return not self.pipeline
+        return (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
+
+    def _feed_slice(self) -> None:
+        """Feed the parser at most one head, or the rest of one body."""
+        data, start, before = self._data, self._at, self._asked
+        if self._body_left > 0:
+            end = start + self._body_left
+        elif self._body_left == CHUNKED:
+            end = start + CHUNKED_SLICE
+        else:
+            found = data.find(END_OF_HEAD, start, start + HEAD_SLICE)
+            end = start + HEAD_SLICE if found < 0 else found + len(END_OF_HEAD)
+        piece = data if start == 0 and end >= len(data) else data[start:end]
+        self._at = start + len(piece)
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._drop_upgrade(piece[upgrade.args[0] :] + data[self._at :])
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(cause, MALFORMED):
+                raise cause or error from None  # not the caller's fault
+            self._refuse(BadRequest("this is not an HTTP/1.1 request"))
         # A piece with the end of one request and the beginning of the next counts for neither.
         if self._asked is not None and self._asked is before:
-            self._overhead = max(self._overhead + len(data), -MAX_OVERHEAD)
+            self._overhead = max(self._overhead + len(piece), -MAX_OVERHEAD)
             if self._overhead > MAX_OVERHEAD:
                 self._refuse(HeadTooLarge(f"more than {MAX_OVERHEAD} bytes that are no body"))
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._feed()
 
     def _ask_known(self, data: bytes) -> bool:
         """A whole request whose head has been seen before, to the byte, need not be parsed again."""
@@ -99,14 +172,16 @@ class Protocol(HttpToolsProtocol):
             heads[head] = known
 
     def on_message_begin(self) -> None:
+        self._head_complete = False
+        self._body_left = 0
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
         self._asked = self._now()
         self._overhead = 0
 
-    def _without_upgrade(self, rest: bytes) -> None:
-        """Take the request as if no upgrade had been offered: the parser has stopped at the end of its head.
+    def _drop_upgrade(self, rest: bytes) -> None:
+        """Have the request parsed again without its offer of an upgrade; the parser stopped after its head.
 
         Java's client offers HTTP/2 with the first request on every connection.
         """
@@ -119,11 +194,15 @@ class Protocol(HttpToolsProtocol):
         if b"close" in (token.strip() for token in tokens.split(b",")):
             lines.append(b"connection: close\r\n")
         self.parser = httptools.HttpRequestParser(self)
-        self.data_received(b"%s %s HTTP/1.1\r\n%s\r\n%s" % (method, self.url, b"".join(lines), rest))
+        self._asked = None
+        self._data = b"%s %s HTTP/1.1\r\n%s\r\n%s" % (method, self.url, b"".join(lines), rest)
+        self._at = 0
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
-            return  # see _without_upgrade
+            return  # see _drop_upgrade
+        self._head_complete = True
+        self._body_left = body_length(self.headers)
         exchange = self._plain()
         if exchange is not None:
             self.cycle = self._exchange = self._arriving = exchange  # type: ignore[assignment]
@@ -160,6 +239,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._overhead -= BODY_BYTE * len(body)
+        if self._body_left > 0:
+            self._body_left -= len(body)
         if self._arriving is not None:
             self._arriving.body.append(body)
         else:
@@ -169,6 +250,7 @@ class Protocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         self._asked = None
+        self._body_left = 0
         exchange, self._arriving = self._arriving, None
         if exchange is not None:
             self._whole = exchange
@@ -180,26 +262,37 @@ class Protocol(HttpToolsProtocol):
 
     def _ask(self, exchange: Exchange) -> None:
         front = self._front
-        front.in_flight += 1
         try:
-            front.admit(exchange.scope["headers"], PATH)
+            front.begin_request(exchange)
             engine = front.serving.find(headers=exchange.scope["headers"])
             body = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
             exchange.asked = front.predict.submit(engine, exchange.content_type, exchange.query, body)
         except Exception as error:
-            self._answer_problem(exchange, error)
+            # In the next turn of the loop: others come first, however many requests are waiting here.
+            self.loop.call_soon(self._answer_refusal, exchange, error)
         else:
             exchange.asked.prediction.add_done_callback(partial(self._answered, exchange))
 
     def _answered(self, exchange: Exchange, pending: Future[Any]) -> None:
         if self._exchange is not exchange:
             return
-        error = asyncio.CancelledError() if pending.cancelled() else pending.exception()
-        if error is not None:
+        try:
+            error = asyncio.CancelledError() if pending.cancelled() else pending.exception()
+            if error is not None:
+                self._answer_problem(exchange, error)
+                return
+            assert exchange.asked is not None
+            self._send(exchange, 200, JSON, answer(exchange.asked, exchange.scope["request_id"]))
+        except Exception as failure:
+            self._break(failure)
+
+    def _answer_refusal(self, exchange: Exchange, error: BaseException) -> None:
+        if self._exchange is not exchange:
+            return  # the connection is gone
+        try:
             self._answer_problem(exchange, error)
-            return
-        assert exchange.asked is not None
-        self._send(exchange, 200, JSON, answer(exchange.asked, exchange.scope["request_id"]))
+        except Exception as failure:
+            self._break(failure)
 
     def _answer_problem(self, exchange: Exchange, error: BaseException) -> None:
         response = response_of(noted(error, exchange.scope, self._front.metrics))
@@ -216,7 +309,7 @@ class Protocol(HttpToolsProtocol):
         self.transport.write(b"".join(parts))
         exchange.response_complete = True
         self._exchange = None
-        self._front.ended(exchange.scope, status, exchange.begun)
+        self._front.end_request(exchange, status)
         if not exchange.keep_alive:
             self.transport.close()
         self.on_response_complete()
@@ -232,15 +325,30 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._watch.cancel()
+        self._data, self._at = b"", 0
         if self._task is not None:
             # Uvicorn tells the last request that has come, not the one that is being answered.
             self._task.disconnected = True
             self._task.message_event.set()
         super().connection_lost(exc)
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """Give up the request that is being answered here: nobody waits for it."""
         exchange, self._exchange = self._exchange, None
-        if exchange is not None and exchange.asked is not None:
-            exchange.asked.withdraw()
-            self._front.ended(exchange.scope, HUNG_UP, exchange.begun)
+        if exchange is None:
+            return
+        try:
+            if exchange.asked is not None:
+                exchange.asked.withdraw()
+        finally:
+            self._front.end_request(exchange, HUNG_UP)
+
+    def _break(self, error: Exception) -> None:
+        """Close the connection at once: something failed that no answer can tell of. Nobody else notices."""
+        LOG.error("connection broken", exc_info=error)
+        self.transport.abort()
+        self._abandon()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._task = cycle
@@ -256,6 +364,8 @@ class Protocol(HttpToolsProtocol):
         self._quiet = self._now()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
+        if self._data:
+            self._feed()
 
     def _unset_keepalive_if_required(self) -> None:
         """Uvicorn sets a timer after each answer and takes it back with the next request; here one looks."""
@@ -263,13 +373,16 @@ class Protocol(HttpToolsProtocol):
     def _look(self) -> None:
         """Close a connection that has been quiet, or a request that has been arriving, for too long."""
         now, limit = self._now(), self._front.receive_timeout_s
-        if self._asked is not None and now - self._asked > limit:
+        if self._asked is not None and not self._data and now - self._asked > limit:
             self._refuse(ReceiveTimeout(f"the request has not arrived within {limit:g} s", expected=limit))
             return
         waits = self._asked is None and (self.cycle is None or self.cycle.response_complete)
         left = self._quiet + self.timeout_keep_alive - now if waits else self.timeout_keep_alive
         if left <= 0:
-            self.timeout_keep_alive_handler()
+            if self.flow.write_paused:
+                self.transport.abort()  # its answers are not read: a close would wait for that
+            else:
+                self.timeout_keep_alive_handler()
             return
         self._watch = self.loop.call_later(min(left, limit), self._look)
 
@@ -288,6 +401,16 @@ class Protocol(HttpToolsProtocol):
                 + lines_of(response) + b"content-length: %d\r\n\r\n" % len(response.body) + response.body
             )  # fmt: skip
         self.transport.close()
+
+
+def body_length(headers: Headers) -> int:
+    """The length of a body by its request's headers: 0 if it has none, CHUNKED if it is not known."""
+    for name, value in headers:
+        if name == b"content-length":
+            return int(value) if value.isdigit() and len(value) <= 18 else 0  # or the parser refuses it
+        if name == b"transfer-encoding":
+            return CHUNKED
+    return 0
 
 
 def lines_of(response: Response) -> bytes:

@@ -8,7 +8,7 @@ import itertools
 import re
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -31,6 +31,20 @@ OF_A_MODEL = re.compile(
     r"/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?/predict(?P<batch>/batch)?"
 )
 HUNG_UP = 499  # nginx's status for it
+
+
+class RequestRecord:
+    """One request, from its arrival to its answer.
+
+    The scope may be a small one: method, path, headers and request_id.
+    """
+
+    __slots__ = ("begun", "in_flight", "scope")
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.begun = time.perf_counter()
+        self.in_flight = False  # counted by the router
 
 
 class Front:
@@ -95,10 +109,9 @@ class Front:
             endpoint: App | None = self._v2
         else:
             endpoint = self._shortcut(scope) if scope["method"] == "POST" else None
-        start = time.perf_counter()
-        self.in_flight += 1
+        request = RequestRecord(scope)
         try:
-            self.admit(scope["headers"], scope["path"])
+            self.begin_request(request)
             await (endpoint or self.api)(scope, receive, send_with_id)
         except HungUp:
             pass
@@ -109,7 +122,7 @@ class Front:
             kind = MEDIA_TYPE if endpoint is not self._v2 else "application/json"
             await response_of(noted(error, scope, self.metrics), kind)(scope, receive, send_with_id)
         finally:
-            self.ended(scope, status, start)
+            self.end_request(request, status)
 
     def _shortcut(self, scope: Scope) -> App | None:
         """The endpoint of a prediction; of a model that is named, its name is put into the scope."""
@@ -120,23 +133,30 @@ class Front:
             return self._shortcuts[f"/predict{scope['path_params'].pop('batch') or ''}"]
         return endpoint
 
-    def admit(self, headers: Iterable[tuple[bytes, bytes]], path: str) -> None:
-        """Raises Unauthorized, Forbidden or TooManyRequests. The request is counted in `in_flight`."""
+    def begin_request(self, request: RequestRecord) -> None:
+        """Count the request as in flight, then check its key and the limit on requests in flight.
+
+        Raises Unauthorized, Forbidden or TooManyRequests. The caller must call `end_request` afterwards, also
+        if this raises.
+        """
+        request.in_flight = True
+        self.in_flight += 1
+        path = request.scope["path"]
         if self._access is not None:
-            self._access.allowed(headers, path)
+            self._access.allowed(request.scope["headers"], path)
         # What is too much may be an admin's to end.
         if self.in_flight > self._max_concurrency and path not in OPEN and not path.startswith(ADMIN):
             raise TooManyRequests(
                 f"{self._max_concurrency} requests are being answered; try again soon", retry_after_s=1
             )
 
-    def ended(self, scope: Scope, status: int, start: float) -> None:
-        """A request that began at `start` has been answered, or its caller has gone.
-
-        The scope may be a small one: method, path, headers and request_id.
-        """
+    def end_request(self, request: RequestRecord, status: int) -> None:
+        """Take the request out of the count; record its status and duration. A second call does nothing."""
+        if not request.in_flight:
+            return
+        request.in_flight = False
         self.in_flight -= 1
-        seconds = time.perf_counter() - start
+        scope, seconds = request.scope, time.perf_counter() - request.begun
         self.metrics.observe_request(scope["path"], status, seconds)
         if self._tracing is not None:
             self._tracing.record(scope, status, seconds)

@@ -5,7 +5,6 @@ grpcio is imported with this module only, and this module only if there is a por
 
 import os
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,7 +18,7 @@ from google.protobuf.message import DecodeError
 from tailfuse_service.errors import BadRequest, UnknownModel
 from tailfuse_service.http.asgi import Scope
 from tailfuse_service.http.problems import noted
-from tailfuse_service.http.router import HUNG_UP, Front, request_id_of
+from tailfuse_service.http.router import HUNG_UP, Front, RequestRecord, request_id_of
 from tailfuse_service.inference.engine import Engine
 from tailfuse_service.logs import LOG
 from tailfuse_service.models.versions import Headers
@@ -99,15 +98,14 @@ class GrpcServer:
         front, path, parse = self._front, GRPC + method, requests[method].FromString
 
         async def handle(body: bytes, context: Context) -> bytes | None:
-            start = time.perf_counter()
             headers = [(key.encode(), as_bytes(value)) for key, value in context.invocation_metadata() or ()]
             given = next((value for key, value in headers if key == b"x-request-id"), None)
             request_id = request_id_of(None if given is None else given.decode("latin-1"))
             scope = {"method": "POST", "path": path, "headers": headers, "request_id": request_id}
             status = HUNG_UP
-            front.in_flight += 1
+            call = RequestRecord(scope)
             try:
-                front.admit(headers, path)
+                front.begin_request(call)
                 response: bytes = (await answer(parsed(parse, body), scope)).SerializeToString()
                 status = 200
                 return response
@@ -122,7 +120,7 @@ class GrpcServer:
                 context.set_details(problem["detail"])
                 return None
             finally:
-                front.ended(scope, status, start)
+                front.end_request(call, status)
 
         return handle
 

@@ -1,0 +1,328 @@
+"""One connection harms no other: its requests are counted in and out, one answer per turn of the loop."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tailfuse_service.app import create_app
+from tailfuse_service.bundle import Bundle
+from tailfuse_service.http import fast_path
+from tailfuse_service.http.fast_path import CHUNKED_SLICE, Protocol
+from tailfuse_service.http.router import Front
+from tailfuse_service.settings import Settings
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+BODY = b'{"inputs": {"notes": "spot"}}'
+KEY = "0123456789abcdef"
+
+
+def request(body: bytes = BODY, *lines: bytes, target: bytes = b"/predict", method: bytes = b"POST") -> bytes:
+    head = b"\r\n".join([b"%s %s HTTP/1.1" % (method, target), b"host: x", *lines])
+    return head + b"\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+
+
+GOOD = request()
+REFUSED = request(b"")
+UPGRADE = b"POST /predict HTTP/1.1\r\nUpgrade: h\r\nConnection: upgrade\r\nContent-Length: 0\r\n\r\n"
+
+
+class Wire(asyncio.Transport):
+    """A transport in memory: what was written, and whether the protocol wants to read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.reads = True
+        self.closed = self.aborted = False
+
+    def write(self, data: Any) -> None:
+        self.written += bytes(data)
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = self.aborted = True
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+    @property
+    def answers(self) -> int:
+        return self.written.count(b"HTTP/1.1 ")
+
+
+class Connection:
+    """A protocol on such a transport."""
+
+    def __init__(self, app: Front) -> None:
+        self.app = app
+        self.protocol = Protocol(Config(app, lifespan="off"), ServerState(), {})
+        self.wire = Wire()
+        self.protocol.connection_made(self.wire)
+
+    def send(self, data: bytes) -> None:
+        """Let the protocol receive it, as the loop would: not while it does not want to read."""
+        assert self.wire.reads
+        if not self.wire.closed:
+            self.protocol.data_received(data)
+
+    async def idle(self) -> None:
+        """Wait until nothing more is written and nothing is in flight."""
+        quiet, before = 0, -1
+        for _ in range(20_000):
+            await asyncio.sleep(0.001 if self.app.in_flight else 0)
+            quiet = quiet + 1 if len(self.wire.written) == before and not self.app.in_flight else 0
+            before = len(self.wire.written)
+            if quiet > 50:
+                return
+        raise AssertionError("the connection does not come to rest")
+
+    def lose(self) -> None:
+        self.protocol.connection_lost(None)
+
+
+@pytest.fixture
+def drive(bundle: Bundle, tiny_bundle: Path) -> Callable[..., Any]:
+    """Run a coroutine function on a connection to an application with these settings; all must end well."""
+
+    def start(play: Callable[[Connection], Awaitable[Any]], **changes: Any) -> Any:
+        async def run() -> Any:
+            app = create_app(Settings(bundle=tiny_bundle, **changes), bundle)
+            connection = Connection(app)
+            try:
+                return await play(connection)
+            finally:
+                connection.lose()
+                await asyncio.sleep(0.01)
+                assert app.in_flight == 0
+                await app.serving.close()
+
+        return asyncio.run(run())
+
+    return start
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    path = tmp_path / "keys"
+    path.write_text(f"me: {KEY}\n")
+    return path
+
+
+def test_pipelined_offers_of_an_upgrade_are_answered_one_by_one(drive: Any, keys: Path) -> None:
+    async def play(connection: Connection) -> None:
+        connection.send(UPGRADE * 600)
+        await connection.idle()
+        assert connection.wire.answers == 600
+        assert connection.wire.written.count(b"HTTP/1.1 401 ") == 600
+        assert not connection.wire.closed
+
+    drive(play, api_keys=keys)
+
+
+@pytest.mark.parametrize("data", [REFUSED, UPGRADE, request(b"", target=b"/nope", method=b"GET")])
+def test_a_pipeline_of_refusals_gives_way_after_each(drive: Any, data: bytes) -> None:
+    """However many requests wait on one connection, another's turn comes after each answer."""
+
+    async def play(connection: Connection) -> None:
+        connection.send(data * 100)
+        turns, most, seen = 0, 0, connection.wire.answers
+        assert seen == 0  # nothing is answered while data is received
+        while connection.wire.answers < 100:
+            await asyncio.sleep(0)
+            most, seen = max(most, connection.wire.answers - seen), connection.wire.answers
+            turns += 1
+            assert turns < 5000
+        assert most == 1
+
+    drive(play)
+
+
+def test_no_more_than_one_request_of_a_pipeline_is_parsed(
+    drive: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = 0
+    on_headers_complete = Protocol.on_headers_complete
+
+    def count(protocol: Protocol) -> None:
+        nonlocal parsed
+        parsed += 1
+        on_headers_complete(protocol)
+
+    monkeypatch.setattr(Protocol, "on_headers_complete", count)
+
+    async def play(connection: Connection) -> None:
+        connection.send(REFUSED * 3000)
+        assert not connection.wire.reads
+        while connection.wire.answers < 3000:
+            assert parsed - connection.wire.answers <= 1
+            assert len(connection.protocol.pipeline) == 0
+            await asyncio.sleep(0)
+        await connection.idle()
+        assert connection.wire.reads
+
+    drive(play)
+
+
+def test_chunked_requests_in_one_read_are_few_at_a_time(drive: Any) -> None:
+    """Where a chunked body ends is not known beforehand; what is parsed too far is bounded by a slice."""
+    one = b"POST /predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+
+    async def play(connection: Connection) -> None:
+        connection.send(one * 500)
+        while connection.wire.answers < 500:
+            assert len(connection.protocol.pipeline) <= CHUNKED_SLICE // len(one) + 1
+            await asyncio.sleep(0)
+
+    drive(play)
+
+
+@pytest.mark.parametrize("data", [REFUSED, GOOD, UPGRADE, request(b"", target=b"/nope", method=b"GET")])
+def test_a_caller_who_does_not_read_is_not_answered(drive: Any, data: bytes) -> None:
+    """While the transport's buffer is full, nothing is read, parsed or answered; then all goes on."""
+
+    async def play(connection: Connection) -> None:
+        connection.send(data)
+        await connection.idle()
+        assert connection.wire.answers == 1
+        connection.protocol.pause_writing()
+        connection.send(data * 50)
+        await connection.idle()
+        assert connection.wire.answers == 1
+        assert not connection.wire.reads
+        connection.protocol.resume_writing()
+        while connection.wire.answers < 51:
+            await asyncio.sleep(0)
+        assert connection.wire.reads
+
+    drive(play)
+
+
+def test_what_is_received_beyond_a_pause_is_kept_in_order(drive: Any) -> None:
+    """A read may be under way when the protocol pauses; its data comes after what is held."""
+    ids = [b"id-%d" % i for i in range(8)]
+
+    async def play(connection: Connection) -> None:
+        stream = b"".join(request(BODY, b"x-request-id: " + name) for name in ids)
+        connection.protocol.data_received(stream[:300])
+        connection.protocol.data_received(stream[300:310])
+        connection.protocol.data_received(stream[310:])
+        while connection.wire.answers < len(ids):
+            await asyncio.sleep(0.001)
+        positions = [connection.wire.written.index(b"x-request-id: " + name + b"\r\n") for name in ids]
+        assert positions == sorted(positions)
+
+    drive(play)
+
+
+def test_a_long_body_is_handed_on_whole(drive: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small slices are for what may hold many requests; a body of known length is one request."""
+    pieces: list[int] = []
+    on_body = Protocol.on_body
+
+    def note(protocol: Protocol, body: bytes) -> None:
+        pieces.append(len(body))
+        on_body(protocol, body)
+
+    monkeypatch.setattr(Protocol, "on_body", note)
+    body = b'{"inputs": {"notes": "' + b"a " * 30_000 + b'"}}'
+
+    async def play(connection: Connection) -> None:
+        connection.send(request(body))
+        await connection.idle()
+        assert connection.wire.written.startswith(b"HTTP/1.1 200 ")
+
+    drive(play)
+    assert pieces == [len(body)]
+
+
+class Failure(Exception):
+    """Something that nobody expects."""
+
+
+def fail(*_: Any, **__: Any) -> Any:
+    raise Failure
+
+
+STEPS = {
+    "admission": lambda app: (app, "begin_request"),
+    "the registry": lambda app: (app.serving, "find"),
+    "submission": lambda app: (app.predict, "submit"),
+    "the answer": lambda _: (fast_path, "answer"),
+    "a problem": lambda _: (fast_path, "response_of"),
+    "the log": lambda _: (fast_path, "noted"),
+    "metrics": lambda app: (app.metrics, "observe_request"),
+}
+
+
+@pytest.mark.parametrize("data", [GOOD, REFUSED], ids=["good", "refused"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_failure_at_any_step_is_that_connection_s_alone(
+    drive: Any, monkeypatch: pytest.MonkeyPatch, step: str, data: bytes
+) -> None:
+    async def play(connection: Connection) -> None:
+        other = Connection(connection.app)
+        with monkeypatch.context() as broken:
+            where, name = STEPS[step](connection.app)
+            broken.setattr(where, name, fail)
+            connection.send(data * 3)
+            for _ in range(200):
+                await asyncio.sleep(0.001)
+        assert connection.app.in_flight == 0
+        other.send(GOOD)
+        await other.idle()
+        assert other.wire.written.startswith(b"HTTP/1.1 200 ")
+        other.lose()
+
+    drive(play)
+
+
+def test_a_failure_of_the_transport_is_that_connection_s_alone(
+    drive: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def play(connection: Connection) -> None:
+        monkeypatch.setattr(connection.wire, "write", fail)
+        connection.send(GOOD)
+        await connection.idle()
+        assert connection.wire.aborted
+
+    with caplog.at_level("ERROR"):
+        drive(play)
+    assert [record.message for record in caplog.records] == ["connection broken"]
+
+
+PIECES = [
+    GOOD, REFUSED, UPGRADE, b"\r\n", b"\r\n\r\n", b"\0", b"GET / HTTP/1.1\r\n", b"host: x\r\n", BODY,
+    b"transfer-encoding: chunked\r\n\r\n", b"5\r\nhello\r\n", b"0\r\n\r\n", GOOD[:-3], GOOD[7:],
+    b"CONNECT x:1 HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    request(b"{", target=b"/predict/batch"), request(BODY, b"expect: 100-continue"),
+    request(BODY, b"connection: close"), request(b"", target=b"/healthz", method=b"GET"),
+    request(b"", target=b"/\xff", method=b"GET"),
+]  # fmt: skip
+READ = st.lists(st.sampled_from(PIECES) | st.binary(max_size=20), max_size=8).map(b"".join)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(reads=st.lists(READ, max_size=5), gone=st.booleans())
+def test_whatever_is_sent_nothing_stays_in_flight(drive: Any, reads: list[bytes], gone: bool) -> None:
+    async def play(connection: Connection) -> None:
+        for data in filter(None, reads):
+            if not connection.wire.closed:
+                connection.protocol.data_received(data)
+                await asyncio.sleep(0)
+        if not gone:
+            await connection.idle()
+
+    drive(play)  # which looks at what is in flight
