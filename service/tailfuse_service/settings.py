@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailfuse_service.bundle import Limits, RuntimeName
+from tailfuse_service.bundle.limits import PILLOW_MAX_PIXELS
 from tailfuse_service.http.auth import read_keys
 from tailfuse_service.models.desired_state import read_roles
 
@@ -60,7 +61,7 @@ class Settings(BaseSettings):
     """Most arrays and objects inside one another in a JSON body."""
     max_text_chars: int = Field(default=Limits.max_text_chars, ge=1)
     """Most characters of a text, and of a cell."""
-    max_pixels: int = Field(default=Limits.max_pixels, ge=1)
+    max_pixels: int = Field(default=Limits.max_pixels, ge=1, le=PILLOW_MAX_PIXELS)
     """Most pixels of a picture, by its header; no more than these are decoded at once."""
     request_timeout_s: float = Field(default=30.0, gt=0)
     """Longest time from a whole request to its answer."""

@@ -2,12 +2,14 @@
 
 import errno
 import importlib
+import os
 import sys
 from pathlib import Path
 
 import click
 from click.shell_completion import get_completion_class
 from tailfuse_service.bundle import ServiceError
+from tailfuse_service.bundle.features.image import suppress_pillow_warnings
 
 from tailfuse.errors import UserError
 
@@ -47,6 +49,8 @@ class Commands(click.Group):
         return importlib.import_module(module).command if module else None
 
     def invoke(self, ctx: click.Context) -> object:
+        set_environment()
+        suppress_pillow_warnings()
         try:
             return super().invoke(ctx)
         except (UserError, ServiceError) as error:
@@ -63,6 +67,15 @@ class Commands(click.Group):
                 f"this command needs {error.name}, which the base install leaves out; "
                 f"pip install 'tailfuse[{extra}]'"
             ) from None
+
+
+def set_environment() -> None:
+    """Set what torch reads when it is loaded. A variable that the user has set stays."""
+    # Threads that wait for work by spinning make a run ten times slower as soon as they have to share the
+    # cores with anything else; asleep they cost small networks a few per cent.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Without it matrix products on a GPU are not the same every time.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 @click.group(

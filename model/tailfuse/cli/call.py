@@ -13,6 +13,7 @@ import orjson
 
 from tailfuse.cli.inputs import INPUT_HELP, parse_inputs
 from tailfuse.cli.output import write_output
+from tailfuse.data.long_cells import long_cells
 from tailfuse.errors import UserError
 
 if TYPE_CHECKING:
@@ -115,9 +116,8 @@ def rows_of(table: Path) -> Sequence[Mapping[str, Any]]:
         from tailfuse.data.table import read_table
 
         return read_table(table).rows(named=True)
-    csv.field_size_limit(sys.maxsize)  # a cell may hold a series
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
+        with long_cells(), table.open(encoding="utf-8-sig", newline="") as file:
             return list(csv.DictReader(file))
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{table}: cannot be read: {error}") from None

@@ -13,6 +13,9 @@ import click
 
 from tailfuse.errors import UserError
 
+# -P: a file in the working folder is not imported in place of a library.
+PYTHON = (sys.executable, "-P")
+
 
 @click.command("demo", short_help="Train on 2,000 digits, serve, and show what to try.")
 @click.option(
@@ -58,23 +61,14 @@ def make_bundle(folder: Path) -> None:
         click.echo(f"Writing 2,000 handwritten digits to {folder}/", err=True)
         write_quickstart(folder)
     # In a process of its own: the service that follows needs none of torch's memory.
-    training = [
-        sys.executable,
-        "-m",
-        "tailfuse",
-        "train",
-        str(spec),
-        "--out",
-        str(folder / "run"),
-        "--resume",
-    ]
+    training = [*PYTHON, "-m", "tailfuse", "train", str(spec), "--out", str(folder / "run"), "--resume"]
     if subprocess.run(training, check=False).returncode:
         raise UserError("the quick-start model was not trained; see above")
 
 
 def serve_and_show(folder: Path, bundle: Path, port: int) -> None:
     """Start the service, wait until it is ready, print what to try, and stay until it stops."""
-    service = subprocess.Popen([sys.executable, "-m", "tailfuse_service", str(bundle), "--port", str(port)])
+    service = subprocess.Popen([*PYTHON, "-m", "tailfuse_service", str(bundle), "--port", str(port)])
     signal.signal(signal.SIGTERM, lambda *_: service.terminate())  # never leave it behind
     try:
         while service.poll() is None and not ready(port):

@@ -5,7 +5,6 @@ Missing is null, whatever the file calls it. Rows in messages are counted from 1
 
 import csv
 import fnmatch
-import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
@@ -14,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tailfuse.data.long_cells import long_cells
 from tailfuse.errors import TableError
 from tailfuse.spec.spelling import did_you_mean
 
@@ -71,9 +71,8 @@ def check_csv(path: Path) -> tuple[list[str], list[int]]:
 
     polars says neither which line is bad nor which column is there twice. Raises TableError.
     """
-    csv.field_size_limit(sys.maxsize)
     blank = []
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with long_cells(), path.open(encoding="utf-8-sig", newline="") as file:
         lines = csv.reader(file)
         try:
             header = next((values for values in lines if values), [])

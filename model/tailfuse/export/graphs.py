@@ -28,6 +28,7 @@ from tailfuse.export.shapes import say_shapes
 from tailfuse.network.build import AnyNetwork
 from tailfuse.network.network import Answer, Network
 from tailfuse.network.tensors import output_of, tensors_of
+from tailfuse.network.torch_state import torch_state
 
 TOLERANCE = 1e-4
 LOG_PRIOR = "network.log_prior"  # `tailfuse adapt` sets it in both graphs; no modality has a dot in its name
@@ -50,12 +51,12 @@ class Graph(nn.Module):
 
 def export_graphs(network: AnyNetwork, example: Part, folder: Path) -> None:
     """Write both graphs, dynamic in the batch and in each modality's rows. `example` has every modality."""
-    torch.use_deterministic_algorithms(False)  # for training; a traced convolution would remember it
     graph = Graph(network.cpu()).eval()
     # Another number of rows for each, all above 1: sizes that are equal or 1 could be taken for fixed ones.
     flat = flat_tensors(mixed(example), network.modalities)
-    export_onnx(graph, flat, folder / GRAPHS["onnx"])
-    export_torchscript(graph, flat, folder / GRAPHS["torchscript"])
+    with torch_state(deterministic=False):  # a traced convolution would remember it
+        export_onnx(graph, flat, folder / GRAPHS["onnx"])
+        export_torchscript(graph, flat, folder / GRAPHS["torchscript"])
 
 
 def flat_tensors(part: Part, names: Sequence[str]) -> tuple[Tensor, ...]:

@@ -2,7 +2,7 @@
 
 import copy
 
-import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from tailfuse.network.build import AnyNetwork
 
@@ -12,13 +12,12 @@ class Average:
 
     def __init__(self, source: AnyNetwork, decay: float) -> None:
         self.network = copy.deepcopy(source).requires_grad_(False).eval()
-        self.decay = decay
+        self._average = get_ema_multi_avg_fn(decay)
         learning = [name for name, each in source.named_parameters() if each.requires_grad]
         learning += [name for name, each in source.named_buffers() if each.is_floating_point()]
         own, others = self.network.state_dict(), source.state_dict()
         self.own, self.others = [own[name] for name in learning], [others[name] for name in learning]
 
-    @torch.no_grad()
     def update(self) -> None:
-        """decay * average + (1 - decay) * source"""
-        torch._foreach_lerp_(self.own, self.others, 1 - self.decay)
+        """decay * average + (1 - decay) * source. What does not learn is left out: it is the same in both."""
+        self._average(self.own, self.others, 1)

@@ -5,6 +5,7 @@ Fold networks serve to fit on rows that a network has not seen; only the final o
 
 import copy
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from tailfuse.network.build import AnyNetwork, build_network, guided_fusion
 from tailfuse.network.encoders.pretrained import Pretrained
 from tailfuse.network.frozen import with_features
 from tailfuse.network.network import Network
+from tailfuse.network.torch_state import torch_state
 from tailfuse.spec.schema import Spec
 from tailfuse.training.fit_confidence import fit_confidence
 from tailfuse.training.fit_fusion import fit_fusion
@@ -65,7 +67,15 @@ def train_stages(
     Raises SpecError, RunError.
     """
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
-    set_up_torch(spec, dataset)
+    with reproducible(spec, dataset):
+        return run_stages(spec, dataset, fabric, folder, on_epoch, on_features)
+
+
+def run_stages(
+    spec: Spec, dataset: Dataset, fabric: Fabric, folder: Path | None,
+    on_epoch: OnEpoch | None, on_features: OnProgress | None,
+) -> Stages:  # fmt: skip
+    """The stages of `train_stages`, one after the other."""
     first = build_network(spec, dataset)
     encoders = dict(zip(first.modalities, first.encoders, strict=True))
     pictures = dataset
@@ -112,6 +122,12 @@ def train_stages(
 
 def fit_held_out(stages: Stages, spec: Spec) -> AnyNetwork:
     """A copy of the final network with all that is fitted on held-out rows; the stages stay as they are."""
+    with reproducible(spec, stages.dataset):
+        return fit_copy(stages, spec)
+
+
+def fit_copy(stages: Stages, spec: Spec) -> AnyNetwork:
+    """What `fit_held_out` does."""
     network = copy.deepcopy(stages.network)
     device = next(network.parameters()).device
     if isinstance(network, Baseline):
@@ -136,13 +152,11 @@ def copy_scales(source: AnyNetwork, target: AnyNetwork) -> None:
             other.scale.load_state_dict(one.scale.state_dict())
 
 
-def set_up_torch(spec: Spec, dataset: Dataset) -> None:
-    """The same numbers every time, and no threads that take longer to wake than their work takes."""
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # saves a tenth
+def reproducible(spec: Spec, dataset: Dataset) -> AbstractContextManager[None]:
+    """Have a block compute the same numbers every time, on no more threads than its work is worth."""
     numbers = 0  # of a row, that the encoders' first layers go through
     for name, modality in dataset.modalities.items():
         size = prod(dataset.train.inputs[name].shape[1:])
         numbers += size * spec.network.width if modality.kind == "text" else size
-    if numbers * spec.training.batch_size < SMALL_BATCH:
-        torch.set_num_threads(1)
+    small = numbers * spec.training.batch_size < SMALL_BATCH
+    return torch_state(deterministic=True, threads=1 if small else None)

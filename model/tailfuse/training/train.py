@@ -21,7 +21,7 @@ from tailfuse.export.bundle import write_bundle
 from tailfuse.network.build import build_network, check_encoders
 from tailfuse.spec.schema import Spec
 from tailfuse.training import checkpoint
-from tailfuse.training.fit import FINAL, OnEpoch, fit_held_out, set_up_torch, train_stages
+from tailfuse.training.fit import FINAL, OnEpoch, fit_held_out, reproducible, train_stages
 from tailfuse.training.state import read_log
 
 TRAINED, RUN, BUNDLE = "trained.pt", "run.json", "bundle"
@@ -97,13 +97,13 @@ def train(
 
 def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path) -> Path:
     """Write the bundle of a run that has been trained. Raises RunError, ExportError."""
-    set_up_torch(spec, dataset)
     state = checkpoint.load(run / TRAINED)
     if state is None:
         raise RunError(f"{run} holds no trained network yet; finish it with: tailfuse train --resume")
-    network = build_network(spec, dataset)
-    network.load_state_dict(state)
-    write_bundle(network.eval(), spec, dataset, read_log(run / f"{FINAL}.csv"), target)
+    with reproducible(spec, dataset):
+        network = build_network(spec, dataset)
+        network.load_state_dict(state)
+        write_bundle(network.eval(), spec, dataset, read_log(run / f"{FINAL}.csv"), target)
     return target
 
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from tailfuse_service.errors import TextTooLong
 
+# Pillow refuses an image of more pixels, whatever the limit says.
+PILLOW_MAX_PIXELS = 178_956_970
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from tailfuse_service.app import create_app
+from tailfuse_service.bundle.features.image import suppress_pillow_warnings
 from tailfuse_service.http.fast_path import Protocol
 from tailfuse_service.http.router import Front
 from tailfuse_service.metrics import Metrics
@@ -48,6 +49,7 @@ def run(
     The bundles have been opened. Calls `started` as soon as anybody can connect.
     """
     give_memory_back()
+    suppress_pillow_warnings()
     stopping = threading.Event()
     app = create_app(
         settings,

@@ -141,7 +141,8 @@ class Supervisor:
         listener = self._listeners[number].fileno()
         orders = Orders(self._settings, number, listener, self._files, self._desired)
         worker = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tailfuse_service.process.workers", stdin=PIPE, stdout=PIPE,
+            # -P: a file in the working folder is not imported in place of a library.
+            sys.executable, "-P", "-m", "tailfuse_service.process.workers", stdin=PIPE, stdout=PIPE,
             pass_fds=[listener, *self._files, self._desired],
             process_group=0,  # Ctrl-C is for the supervisor
         )  # fmt: skip

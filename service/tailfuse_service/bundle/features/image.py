@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tailfuse_service.bundle.features.tabular import json_type
-from tailfuse_service.bundle.limits import DEFAULT_LIMITS, Limits
+from tailfuse_service.bundle.limits import DEFAULT_LIMITS, PILLOW_MAX_PIXELS, Limits
 from tailfuse_service.bundle.manifest import ImageModality
 from tailfuse_service.errors import InvalidInput, TooManyPixels, UndecodableImage
 
@@ -36,10 +36,13 @@ FORMATS = sorted(
     {"AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP"} & Image.OPEN.keys()
 )
 
-# Pillow's own limit only warns up to twice its value; ours is checked from the header instead.
-Image.MAX_IMAGE_PIXELS = None
-# A damaged EXIF block is no reason to speak. Set once: catch_warnings() is not for threads.
-warnings.filterwarnings("ignore", module=r"PIL\.")
+
+def suppress_pillow_warnings() -> None:
+    """Do not warn of damaged EXIF blocks and large images: `max_pixels` is checked before decoding.
+
+    For the whole process, since `catch_warnings` is not thread-safe; programs call it, importing does not.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class ImageFeatures:
@@ -62,6 +65,8 @@ class ImageFeatures:
                 return channels_first(picture)
         except InvalidInput:
             raise
+        except Image.DecompressionBombError:
+            raise self._too_many(f"more than {PILLOW_MAX_PIXELS:,}", PILLOW_MAX_PIXELS + 1) from None
         except Exception as error:  # decoders raise whatever they like
             raise self._undecodable("the bytes are not a picture that can be read") from error
         size = (self.modality.width, self.modality.height)
@@ -119,10 +124,7 @@ class ImageFeatures:
         """By what the header says: nothing is decoded yet. Raises TooManyPixels or UndecodableImage."""
         n_pixels = width * height
         if n_pixels > self._max_pixels:
-            raise TooManyPixels(
-                f"modality '{self.name}': {width} x {height} pixels, at most {self._max_pixels:,} are taken",
-                modality=self.name, expected=self._max_pixels, received=n_pixels,
-            )  # fmt: skip
+            raise self._too_many(f"{width} x {height}", n_pixels)
         if n_pixels * len(data) > HARMLESS and data.startswith(JPEG_MAGIC):
             n_scans = scans_of(data)
             if n_scans > MAX_SCANS:
@@ -146,6 +148,12 @@ class ImageFeatures:
         if orientation == 1 and pixels.shape[:2] == (height, width):
             return pixels  # type: ignore[no-any-return]  # making a picture of it and back takes 15 us
         return upright(Image.fromarray(pixels), orientation)
+
+    def _too_many(self, size: str, n_pixels: int) -> TooManyPixels:
+        return TooManyPixels(
+            f"modality '{self.name}': {size} pixels, at most {self._max_pixels:,} are taken",
+            modality=self.name, expected=self._max_pixels, received=n_pixels,
+        )  # fmt: skip
 
     def _undecodable(self, why: str) -> UndecodableImage:
         return UndecodableImage(f"modality '{self.name}': {why}", modality=self.name, expected="a picture")
