@@ -8,7 +8,7 @@ DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help demo test test-base check openapi proto dashboards dashboard-pictures fuzz soak bench-serve clients bench-models images images-gpu images-check clean
+.PHONY: help demo test test-base check openapi files proto dashboards dashboard-pictures fuzz soak bench-serve clients bench-models images images-gpu images-check clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ check: .venv/dev  ## Format, lint, types, and who may import whom.
 
 openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
 	$(BIN)/python -m tailfuse_service.http.openapi
+
+files: .venv/dev  ## Write docs/FILES.md anew.
+	$(BIN)/python docs/files.py
 
 proto: .venv/dev  ## Compile the gRPC protocol anew: service/tailfuse_service/oip/open_inference.binpb.
 	$(BIN)/python -m grpc_tools.protoc -I service/tailfuse_service/oip --descriptor_set_out service/tailfuse_service/oip/open_inference.binpb open_inference.proto

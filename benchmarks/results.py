@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tailfuse_service.bundle import write_atomically
+
 from benchmarks.load import Figures, generator_name
 from benchmarks.raw import Raw
 
@@ -64,12 +66,10 @@ class Results:
         return Raw._make(map(statistics.median, zip(*rounds, strict=True))) if rounds else None
 
     def write(self, path: Path, aims: Sequence[Aim]) -> None:
-        """As JSON, written beside, then renamed."""
+        """As JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.part")
         judged = [{**each._asdict(), "reached": each.reached} for each in aims]
-        beside.write_text(json.dumps({**self.document(), "aims": judged}, indent=1) + "\n")
-        beside.replace(path)
+        write_atomically(path, json.dumps({**self.document(), "aims": judged}, indent=1) + "\n")
 
     def document(self) -> dict[str, Any]:
         return {

@@ -33,7 +33,8 @@ def test_an_import_has_no_effect(module: str) -> None:
 def test_opening_a_bundle_has_no_effect_but_onnxruntime_s_silence(tiny_bundle: Path) -> None:
     """onnxruntime reports every process to its maker, unless a variable that stays set forbids it."""
     script = (
-        f"{STATE}\nimport numpy\nos.environ['ORT_DISABLE_TELEMETRY'] = '1'\nbefore = state()\nfrom pathlib import Path\n"
+        f"{STATE}\nimport numpy\nos.environ['ORT_DISABLE_TELEMETRY'] = '1'\nbefore = state()\n"
+        "from pathlib import Path\n"
         "from tailfuse_service.bundle import open_bundle\n"
         "bundle = open_bundle(Path(sys.argv[1]))\nbundle.run([bundle.sample({'notes': 'spot'})])\n"
         "assert state() == before"

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from tailfuse.export import bundle
 from tailfuse.spec.schema import Spec, load_spec
-from tailfuse.training import checkpoint, fit, fit_confidence, fit_fusion, loop, train
+from tailfuse.training import fit, fit_confidence, fit_fusion, loop, train
 from tailfuse_service.bundle import sha256
 
 SILENT = train.Listener(lambda *_: None, lambda *_: None, lambda _: None)
@@ -33,18 +33,18 @@ def in_write(number: int, *, after: bool) -> Callable[[], None]:
     """
 
     def arrange() -> None:
-        replace, calls = checkpoint.replace, iter(range(1, 100))
+        replace, calls = os.replace, iter(range(1, 100))
 
-        def counted(path: Path, data: bytes) -> None:
-            if next(calls) != number:
-                return replace(path, data)
+        def counted(temporary: Path, path: Path) -> None:
+            if path.suffix not in (".json", ".pt", ".csv") or next(calls) != number:
+                return replace(temporary, path)
             if after:
-                replace(path, data)
+                replace(temporary, path)
             else:
-                path.with_suffix(".part").write_bytes(data[: len(data) // 2])
+                os.truncate(temporary, temporary.stat().st_size // 2)
             die()
 
-        checkpoint.replace = counted
+        os.replace = counted
 
     return arrange
 

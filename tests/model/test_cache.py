@@ -87,11 +87,11 @@ def test_an_error_while_making_leaves_no_file(folder) -> None:
 
 def test_what_a_killed_process_began_is_removed_a_day_later(folder) -> None:
     folder.mkdir()
-    (folder / "old.part").touch()
-    (folder / "new.part").touch()
-    os.utime(folder / "old.part", (0, time.time() - 2 * 86_400))
+    (folder / ".old.npy.1.2.part").touch()
+    (folder / ".new.npy.1.2.part").touch()
+    os.utime(folder / ".old.npy.1.2.part", (0, time.time() - 2 * 86_400))
     numbers(Maker())
-    assert {file.name for file in folder.iterdir()} == {"new.part", "numbers.npy"}
+    assert {file.name for file in folder.iterdir()} == {".new.npy.1.2.part", "numbers.npy"}
 
 
 def test_a_full_disk_is_said_once_and_the_array_kept_in_memory(folder, monkeypatch, caplog) -> None:

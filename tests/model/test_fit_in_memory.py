@@ -60,7 +60,7 @@ def test_nothing_is_written(leaves, monkeypatch) -> None:
     def refuse(*_) -> None:
         raise AssertionError("a checkpoint")
 
-    monkeypatch.setattr("tailfuse.training.checkpoint.replace", refuse)
+    monkeypatch.setattr("tailfuse.training.checkpoint.atomic_file", refuse)
     heard = []
     spec, dataset = leaves()
     fit(spec, dataset, on_epoch=lambda stage, epoch, n_stages: heard.append((stage.name, n_stages)))

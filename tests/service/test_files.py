@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from tailfuse_service.bundle import MANIFEST, Bundle, BundleError, open_bundle, pack, sha256, written_whole
+from tailfuse_service.bundle import MANIFEST, Bundle, BundleError, atomic_folder, open_bundle, pack, sha256
 
 
 @pytest.fixture
@@ -129,18 +129,18 @@ def test_another_device_or_runtime_than_there_is_is_refused(tiny_bundle: Path) -
 
 def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "bundle"
-    with written_whole(target) as folder:
+    with atomic_folder(target) as folder:
         (folder / "a").write_text("old")
 
     def fail_half_way() -> None:
-        with written_whole(target) as folder:
+        with atomic_folder(target) as folder:
             (folder / "a").write_text("half")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail_half_way()
     assert (target / "a").read_text() == "old"
-    with written_whole(target) as folder:
+    with atomic_folder(target) as folder:
         (folder / "b").write_text("new")
     assert [file.name for file in target.iterdir()] == ["b"]
     assert [file.name for file in tmp_path.iterdir()] == ["bundle"]

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
-from tailfuse_service.bundle import written_whole
+from tailfuse_service.bundle import atomic_folder
 
 from tailfuse.bench.sets import table_in
 
@@ -29,7 +29,7 @@ def write_digits(folder: Path) -> None:
     table = pl.DataFrame(
         {"label": digits[rows].astype(str), "split": SPLIT * 10, "image": pictures, **columns}
     )
-    with written_whole(folder) as target:
+    with atomic_folder(folder) as target:
         table.write_parquet(table_in(target))
 
 

@@ -1,10 +1,12 @@
 """What the bench measures, one record a row, and its two tables on disk."""
 
 import csv
-import os
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
+
+from tailfuse_service.bundle import write_atomically
 
 RESULTS, RELIABILITY = "results.csv", "reliability.csv"
 
@@ -60,12 +62,11 @@ def write_tables(out: Path, results: Iterable[Result], bins: Iterable[Bin]) -> N
 
 def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """None is an empty cell; numbers have six digits."""
-    beside = path.with_name(f".{path.name}.part")
-    with beside.open("w", encoding="utf-8", newline="") as file:
-        lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(header)
-        lines.writerows(map(rounded, rows))
-    os.replace(beside, path)
+    text = io.StringIO(newline="")
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(header)
+    lines.writerows(map(rounded, rows))
+    write_atomically(path, text.getvalue())
 
 
 def rounded(row: Iterable[object]) -> list[object]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
+from tailfuse_service.bundle import write_atomically
 
 from tailfuse.bench.figures import BOTTOM, HEIGHT, LEFT, WIDTH
 from tailfuse.bench.scores import Scores, read_scores
@@ -40,9 +41,7 @@ def write_report(out: Path) -> None:
         "size": {"width": WIDTH, "height": HEIGHT, "left": LEFT, "bottom": BOTTOM},
     }
     for suffix in (".html", ".md"):
-        beside = out / f".report{suffix}.part"
-        beside.write_text(page(f"bench{suffix}.jinja", context), encoding="utf-8", newline="\n")
-        beside.replace(out / f"report{suffix}")
+        write_atomically(out / f"report{suffix}", page(f"bench{suffix}.jinja", context))
 
 
 def page(template: str, context: Mapping[str, Any]) -> str:

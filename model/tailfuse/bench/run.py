@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import polars as pl
+from tailfuse_service.bundle import write_atomically
 
 from tailfuse.bench.methods import METHODS, OURS, SPECIALIST
 from tailfuse.bench.pool import Failure, run_all
@@ -140,6 +141,4 @@ def write_log(out: Path, seconds: float, jobs: int) -> None:
         }
     )
     total = sum(each["seconds"] for each in sessions)
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps({"seconds": total, "sessions": sessions}, indent=1))
-    os.replace(beside, path)
+    write_atomically(path, json.dumps({"seconds": total, "sessions": sessions}, indent=1))

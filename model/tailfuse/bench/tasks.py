@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
-from tailfuse_service.bundle import sha256
+from tailfuse_service.bundle import sha256, write_atomically
 
 import tailfuse
 from tailfuse.bench.methods import METHODS
@@ -88,11 +87,9 @@ class Record(NamedTuple):
         return self.results[0].balanced_accuracy
 
     def write(self, path: Path) -> None:
-        """Beside, and rename."""
+        """Replace the file at `path`."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        beside.write_text(json.dumps(self._asdict()))
-        os.replace(beside, path)
+        write_atomically(path, json.dumps(self._asdict()))
 
 
 def read_record(path: Path) -> Record | None:

@@ -1,23 +1,20 @@
 """Arrays that took long to make, kept on disk. All of the folder may be deleted at any time."""
 
-import contextlib
 import errno
 import hashlib
 import logging
 import os
 import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tailfuse_service.bundle.atomic import atomic_file, remove_abandoned
 
 FOLDER = "TAILFUSE_CACHE"
 DIGEST = 32  # bytes of a sha256
-LEFT_OVER_S = 86_400.0  # a file that was begun this long ago is of a process that was killed
 
 Shape = tuple[int, ...]
 log = logging.getLogger("tailfuse")
@@ -68,29 +65,21 @@ def opened(path: Path) -> NDArray[Any] | None:
 
 
 def write(path: Path, shape: Shape, dtype: type[Any], make: Callable[[], Iterable[NDArray[Any]]]) -> None:
-    """Write a .npy with its sha256 behind it, beside `path`, and rename it. Raises OSError."""
+    """Write a .npy with its sha256 behind it. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for begun in path.parent.glob("*.part"):
-        with contextlib.suppress(OSError):
-            if time.time() - begun.stat().st_mtime > LEFT_OVER_S:
-                begun.unlink()
+    remove_abandoned(path.parent)
     if shutil.disk_usage(path.parent).free < size_of(shape, dtype):
         raise OSError(errno.ENOSPC, "the disk is too full")
-    descriptor, beside = tempfile.mkstemp(suffix=".part", dir=path.parent)
-    try:
-        with open(descriptor, "w+b") as file:
-            header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            file.seek(0)
-            digest = hashlib.sha256(file.read())
-            for piece in make():
-                content = np.ascontiguousarray(piece, dtype).data
-                digest.update(content)
-                file.write(content)
-            file.write(digest.digest())
-        os.replace(beside, path)
-    finally:
-        Path(beside).unlink(missing_ok=True)
+    with atomic_file(path) as file:
+        header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.seek(0)
+        digest = hashlib.sha256(file.read())
+        for piece in make():
+            content = np.ascontiguousarray(piece, dtype).data
+            digest.update(content)
+            file.write(content)
+        file.write(digest.digest())
 
 
 def size_of(shape: Shape, dtype: type[Any]) -> int:

@@ -12,7 +12,8 @@ import onnx
 import torch
 from onnx import numpy_helper
 from tailfuse_service.bundle import GRAPHS, MANIFEST, OUTPUT_NAMES, Manifest, open_bundle, open_graph, sha256
-from tailfuse_service.bundle.files import read_manifest, unpacked, written_whole
+from tailfuse_service.bundle.atomic import atomic_folder
+from tailfuse_service.bundle.files import read_manifest, unpacked
 from tailfuse_service.bundle.manifest import Adaptation, SubsetMetrics
 
 from tailfuse.data.classes import class_codes, labels_of
@@ -93,7 +94,7 @@ def adapt_bundle(source: Path, rows: Unlabelled, target: Path) -> Manifest:
             before=judged(answers, rows, manifest),
             after=judged(adapted, rows, manifest),
         )
-        with written_whole(target) as new:
+        with atomic_folder(target) as new:
             write_adapted(folder, manifest, adaptation, new)
             check_answers(folder, new, manifest, prior.shares, rows.part.first(CHECKED_ROWS))
     return read_manifest(target)

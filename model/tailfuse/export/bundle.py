@@ -9,12 +9,12 @@ from tailfuse_service.bundle import (
     GRAPHS,
     MANIFEST,
     Manifest,
+    atomic_folder,
     features_by_modality,
     input_schema,
     open_bundle,
     open_graph,
     sha256,
-    written_whole,
 )
 from tailfuse_service.bundle.manifest import Modality, Reference
 from tailfuse_service.bundle.summary import input_references
@@ -37,7 +37,7 @@ def write_bundle(
     """Export, check and evaluate `network`, and put the bundle at `target`. Raises ExportError."""
     example = example_of(dataset.train)
     manifest = first_manifest(network, spec, dataset)
-    with written_whole(target) as folder:
+    with atomic_folder(target) as folder:
         export_graphs(network, example, folder)
         parity = check_parity(network, folder, manifest, example)
         runtime = open_graph(folder / GRAPHS["onnx"], manifest, runtime="onnx", threads=0)

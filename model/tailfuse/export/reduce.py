@@ -12,10 +12,10 @@ from tailfuse_service.bundle import (
     MANIFEST,
     Manifest,
     Runtime,
+    atomic_folder,
     open_bundle,
     open_graph,
     sha256,
-    written_whole,
 )
 from tailfuse_service.bundle.files import read_manifest, unpacked
 from tailfuse_service.bundle.manifest import Reduction, SubsetMetrics
@@ -63,7 +63,7 @@ def reduce_bundle(source: Path, table: Path, precision: Reduced, target: Path) -
         check_reducible(source, manifest, table)
         weights = encoder_weights(manifest, precision)
         train, val, test = (labelled_part(manifest, table, part) for part in ("train", "val", "test"))
-        with written_whole(target) as new:
+        with atomic_folder(target) as new:
             graph = new / GRAPHS["onnx"]
             if precision == "int8":
                 to_int8(folder / graph.name, graph, weights, train)

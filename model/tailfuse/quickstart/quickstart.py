@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
-from tailfuse_service.bundle import written_whole
+from tailfuse_service.bundle import atomic_folder
 
 IMBALANCE_RATIO, TEST_ROWS, VAL_ROWS = 50, 40, 10  # rows per class before the tail is imposed
 
@@ -33,7 +33,7 @@ def write_quickstart(folder: Path) -> Path:
     with (files("tailfuse.quickstart") / "mfeat.npz").open("rb") as file, np.load(file) as arrays:
         digits, pixels = arrays["y"], arrays["pix"]
         numbers = {"fou": arrays["fou"], "zer": arrays["zer"], "mor": arrays["mor"]}
-    with written_whole(folder) as target:
+    with atomic_folder(folder) as target:
         (target / "images").mkdir()
         names = [f"images/{row:04}.png" for row in range(len(digits))]
         for name, picture in zip(names, pixels.reshape(-1, 16, 15), strict=True):

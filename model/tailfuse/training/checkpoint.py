@@ -1,20 +1,18 @@
-"""Checkpoints: the whole state of one stage of a run. Every file of a run is written beside and renamed."""
+"""Checkpoints: the whole state of one stage of a run. Every file of a run is replaced whole."""
 
-import io
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
+from tailfuse_service.bundle import atomic_file
 
 from tailfuse.errors import RunError
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Replace the checkpoint at `path`."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    replace(path, buffer.getvalue())
+    with atomic_file(path) as file:
+        torch.save(state, file)
 
 
 def load(path: Path) -> dict[str, Any] | None:
@@ -29,13 +27,3 @@ def load(path: Path) -> dict[str, Any] | None:
     except Exception:  # torch raises half a dozen kinds
         raise RunError(f"{path} is damaged; delete it, and --resume trains this part again") from None
     return state
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Write a file in one step: a kill leaves the old one or the new one."""
-    beside = path.with_suffix(".part")
-    with beside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_fabric.plugins.precision import Precision
+from tailfuse_service.bundle import write_atomically
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -63,7 +64,7 @@ class State:
     def save(self, path: Path) -> None:
         """Write a checkpoint, and the log beside it as CSV, for whoever wants to watch or plot it."""
         # First the log: after a kill between the two, the epoch that it tells of is trained again.
-        checkpoint.replace(path.with_suffix(".csv"), csv_of(self.log))
+        write_atomically(path.with_suffix(".csv"), csv_of(self.log))
         checkpoint.save(
             path,
             {

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_fabric import Fabric
-from tailfuse_service.bundle import sha256
+from tailfuse_service.bundle import sha256, write_atomically
 
 from tailfuse.data.dataset import load_dataset
 from tailfuse.data.part import Dataset
@@ -78,7 +78,7 @@ def train(
     build_network(spec, dataset)  # an encoder that cannot be had shall leave no run behind
     if fabric.is_global_zero:
         run.mkdir(parents=True, exist_ok=True)
-        checkpoint.replace(run / RUN, json.dumps(begun, indent=1).encode())
+        write_atomically(run / RUN, json.dumps(begun, indent=1))
     if not (run / TRAINED).exists():
         fabric.launch()  # from here on there may be several processes
         stages = train_stages(
@@ -92,6 +92,8 @@ def train(
     listener.on_step("exporting and checking the graphs on every subset")
     for left_over in run.glob(f".{BUNDLE}.*"):  # of an export that was killed
         shutil.rmtree(left_over)
+    for left_over in run.glob(".*.part"):
+        left_over.unlink()
     return export_run(run, spec, dataset, run / BUNDLE)
 
 
@@ -136,7 +138,7 @@ def check_run(run: Path, begun: dict[str, Any], *, resume: bool) -> None:
     """The folder is free, or holds a run to go on with, of the same spec and table. Raises RunError."""
     path = run / RUN
     if not path.exists():
-        if run.exists() and not (run.is_dir() and {file.name for file in run.iterdir()} <= {"run.part"}):
+        if run.exists() and not (run.is_dir() and all(file.suffix == ".part" for file in run.iterdir())):
             raise RunError(f"{run} holds something else; choose another folder with --out")
         return
     if not resume:

@@ -1,6 +1,7 @@
 """Open and run a bundle: no web, no torch. The one room of the service that `model` knows."""
 
 from tailfuse_service.bundle.answer import Prediction, answer_of, predictions_of
+from tailfuse_service.bundle.atomic import atomic_file, atomic_folder, write_atomically
 from tailfuse_service.bundle.batch import (
     DISAGREEMENT,
     OUTPUT_NAMES,
@@ -12,7 +13,7 @@ from tailfuse_service.bundle.batch import (
 )
 from tailfuse_service.bundle.bundle import Bundle, features_by_modality, open_bundle, open_graph
 from tailfuse_service.bundle.features import Features, features_of, input_schema
-from tailfuse_service.bundle.files import GRAPHS, MANIFEST, pack, read_manifest, sha256, written_whole
+from tailfuse_service.bundle.files import GRAPHS, MANIFEST, pack, read_manifest, sha256
 from tailfuse_service.bundle.limits import Limits
 from tailfuse_service.bundle.manifest import Manifest
 from tailfuse_service.bundle.runtime import Runtime, RuntimeName
@@ -37,6 +38,8 @@ __all__ = [
     "Sample",
     "ServiceError",
     "answer_of",
+    "atomic_file",
+    "atomic_folder",
     "collate",
     "features_by_modality",
     "features_of",
@@ -48,5 +51,5 @@ __all__ = [
     "predictions_of",
     "read_manifest",
     "sha256",
-    "written_whole",
+    "write_atomically",
 ]

@@ -2,8 +2,6 @@
 
 import contextlib
 import hashlib
-import os
-import shutil
 import stat
 import tempfile
 import zipfile
@@ -12,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from tailfuse_service.bundle.atomic import atomic_file
 from tailfuse_service.bundle.manifest import FORMAT_VERSION, Manifest
 from tailfuse_service.errors import BundleError
 
@@ -97,31 +96,10 @@ def check_entries(path: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
         raise BundleError(f"{path} unpacks to {n_bytes:,} bytes, at most {MAX_UNPACKED:,} are taken")
 
 
-@contextlib.contextmanager
-def written_whole(target: Path) -> Iterator[Path]:
-    """A folder to fill that takes the place of `target` in one rename, or vanishes on an error."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        yield beside
-        beside.chmod(0o755)
-        if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-            os.replace(target, old / target.name)
-            os.replace(beside, target)
-            shutil.rmtree(old)
-        else:
-            os.replace(beside, target)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
 def pack(folder: Path, archive: Path) -> None:
     """Pack a bundle's folder as a .zip, the same bytes for the same bundle."""
-    beside = archive.with_name(f".{archive.name}.part")
-    with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as packed:
+    with atomic_file(archive) as content, zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as packed:
         for file in sorted(folder.iterdir()):
             entry = zipfile.ZipInfo(file.name, (1980, 1, 1, 0, 0, 0))
             entry.external_attr = 0o644 << 16
             packed.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
-    os.replace(beside, archive)

@@ -13,6 +13,7 @@ from pathlib import Path
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from tailfuse_service.bundle.atomic import write_atomically
 from tailfuse_service.logs import LOG
 from tailfuse_service.models.roles import Frozen, Roles
 
@@ -121,11 +122,6 @@ def read_roles(path: Path, absent: Mapping[str, Roles] | None = None) -> dict[st
 
 
 def write_roles(path: Path, roles: Mapping[str, Roles]) -> None:
-    """Write the file whole: beside, and renamed. Raises OSError."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    """Replace the file. Raises OSError."""
     text = orjson.dumps({name: each.model_dump() for name, each in roles.items()}, option=orjson.OPT_INDENT_2)
-    try:
-        beside.write_bytes(text + b"\n")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_atomically(path, text + b"\n")
