@@ -16,7 +16,8 @@ from starlette.routing import Route
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.errors import ServiceError
 from tailfuse_service.http.auth import access_of
-from tailfuse_service.http.openapi.document import OF_A_MODEL, document
+from tailfuse_service.http.openapi.document import document
+from tailfuse_service.http.paths import MODEL_PREFIXES, PREDICT, PREDICT_BATCH
 from tailfuse_service.http.problems import noted, response_of
 from tailfuse_service.http.router import Front
 from tailfuse_service.http.routes.admin import admin_routes
@@ -78,9 +79,9 @@ def create_app(
         api.add_exception_handler(kind, answer_problem)
     predict, predict_batch = Predict(serving, settings), PredictBatch(serving, settings, metrics)
     # The front reaches these without the router, which still has to know them: to say 405.
-    for path in ("", *OF_A_MODEL):
-        api.router.routes.append(Route(f"{path}/predict", predict, methods=["POST"]))
-        api.router.routes.append(Route(f"{path}/predict/batch", predict_batch, methods=["POST"]))
+    for prefix in MODEL_PREFIXES:
+        api.router.routes.append(Route(prefix + PREDICT, predict, methods=["POST"]))
+        api.router.routes.append(Route(prefix + PREDICT_BATCH, predict_batch, methods=["POST"]))
     api.include_router(model_routes(serving, settings))
     api.include_router(admin_routes(serving, reload, settings))
     api.include_router(health_routes(serving, metrics, stopping))

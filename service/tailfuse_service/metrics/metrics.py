@@ -25,7 +25,6 @@ from tailfuse_service.metrics.gauges import gauges_of
 from tailfuse_service.metrics.gpu import Gpu, is_gpu
 from tailfuse_service.metrics.histogram import FULL, Histogram, block_of
 from tailfuse_service.metrics.process import ProcessFigures
-from tailfuse_service.metrics.routes import route_of
 from tailfuse_service.metrics.series import Series
 
 PUBLISH_S = 0.25
@@ -62,27 +61,21 @@ class Metrics:
         self._counting: list[Series] = []  # these, and those that still answer what they have taken
         self._versions = dict.fromkeys(key[1:3] for key in self._cells.known() if is_of_a_bundle(key))
         self.registry = CollectorRegistry()
-        self.registry.register(Exposition(self))
+        self.registry.register(Exposition(self.totals))
 
     # --- requests ---
 
-    def observe_request(self, path: str, status: int, seconds: float) -> None:
-        """A request and its answer's status. Only from the event loop's thread."""
+    def observe_request(self, route: str, status: int, seconds: float) -> None:
+        """Count an answered request by its route's label. Only from the event loop's thread."""
         try:
-            count, took = self._seen[path, status]
+            count, took = self._seen[route, status]
         except KeyError:
-            count, took = self._counts(path, status)
+            count = block_of(self._cells, "requests", route, str(status))
+            took = block_of(self._cells, "request_seconds", route)
+            self._seen[route, status] = count, took
         count[0] += 1
         took[bisect_left(SECONDS, seconds)] += 1
         took[-1] += seconds
-
-    def _counts(self, path: str, status: int) -> tuple[Block, Block]:
-        route = route_of(path)
-        counts = self._seen.get((route, status))
-        if counts is None:
-            count = block_of(self._cells, "requests", route, str(status))
-            counts = self._seen[route, status] = count, block_of(self._cells, "request_seconds", route)
-        return counts
 
     def observe_queue(self, seconds: Sequence[float]) -> None:
         """How long each sample of a run waited for it."""

@@ -27,6 +27,7 @@ from tailfuse_service.http.openapi.examples import (
     example_requests,
 )
 from tailfuse_service.http.openapi.schemas import Answer, BatchAnswer, Problem
+from tailfuse_service.http.paths import MODEL, MODEL_VERSION
 from tailfuse_service.http.problems import MEDIA_TYPE, problem_of
 
 DESCRIPTION = """Classifies samples that are described in several ways at once, any of which may be missing.
@@ -56,7 +57,7 @@ HEADERS = {
 }
 
 # Where a model is named, and by what.
-OF_A_MODEL = {"/models/{name}": ["name"], "/models/{name}/versions/{version}": ["name", "version"]}
+OF_A_MODEL = {MODEL: ["name"], MODEL_VERSION: ["name", "version"]}
 NAMES = {
     "name": "The model's name.",
     "version": "Its version; `latest` is the last that is neither canary nor shadow.",
