@@ -92,7 +92,7 @@ def prediction_routes(predict: App, predict_batch: App) -> APIRouter:
         routing_key: RoutingKey = None,
         request_id: RequestId = None,
     ) -> App:
-        """Answers come in the order of the items. A wrong item has a problem in its place and harms no other."""
+        """Answers come in the order of the items. A wrong item has a problem in its place."""
         return predict_batch
 
     answer = {"headers": {"X-Request-Id": {"schema": {"type": "string"}}}}
