@@ -2,13 +2,15 @@
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
+# Two processes: tests of a module stay together, so that its services are started once.
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
 FUZZ_SECONDS ?= 60
 SECONDS ?= 180
 DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help demo test test-base check openapi files proto dashboards dashboard-pictures fuzz soak bench-serve clients bench-models images images-gpu images-check clean
+.PHONY: help demo test test-all test-system test-base check openapi files proto dashboards dashboard-pictures fuzz soak bench-serve clients bench-models images images-gpu images-check clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,8 +18,16 @@ help:  ## Show these targets.
 demo: .venv/train  ## Train the quick-start model, serve it on PORT (8000), and show what to try.
 	@$(BIN)/tailfuse demo --port $(PORT)
 
-test: .venv/dev  ## Install what tests need and run them all.
-	$(BIN)/python -m pytest
+test: .venv/dev  ## Install what tests need and run them; what needs other programs or long is left out.
+	$(PYTEST) -m "not slow"
+
+test-all: .venv/dev  ## Run all tests, also the slow ones.
+	$(PYTEST)
+
+test-system:  ## As root on Debian: install the programs that some tests run, then run all tests.
+	apt-get update -q
+	apt-get install -q -y --no-install-recommends curl prometheus prometheus-alertmanager
+	$(MAKE) test-all
 
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
 	.venv-base/bin/python -m pytest tests/service tests/client tests/contract/test_imports.py
@@ -41,7 +51,7 @@ dashboards: .venv/dev  ## Write Grafana's dashboards anew: monitoring/grafana/da
 	$(BIN)/python -m monitoring.dashboards
 
 dashboard-pictures: .venv/dev  ## Draw them from a live run of nine minutes: docs/monitoring/.
-	$(BIN)/python -m tests.monitoring.pictures
+	$(BIN)/python -m tests.support.monitoring.pictures
 
 bench-serve: .venv/train .venv-bench/peers  ## Measure the service beside other servers; see benchmarks/README.md.
 	@$(BIN)/python -m benchmarks.serve $(ARGS)
@@ -53,10 +63,10 @@ fuzz: .venv/fuzz  ## Send FUZZ_SECONDS (60) of noise to the decoder and the pars
 	$(BIN)/python -m tests.fuzz.decoder -max_total_time=$(FUZZ_SECONDS)
 
 soak: .venv/dev  ## SECONDS (180) of honest and hostile callers at once on 256 connections.
-	$(BIN)/python -m tests.soak.soak --seconds $(SECONDS)
+	$(BIN)/python -m tests.support.soak --seconds $(SECONDS)
 
 clients: .venv/dev .venv-kserve/kserve  ## Real clients of the Open Inference Protocol, KServe's too, ask a service.
-	@$(BIN)/python -m tests.oip.transcript .venv-kserve/bin/python
+	@$(BIN)/python -m tests.support.oip.transcript .venv-kserve/bin/python
 
 images:  ## Build the images tailfuse and tailfuse-train; BASE_IMAGE and NETWORK as in docs/DEPLOY.md.
 	$(BUILD) -f docker/Dockerfile -t tailfuse .

@@ -12,9 +12,9 @@ import pytest
 from tailfuse.cli.call import bar, shown
 from tailfuse_service.bundle import Bundle
 
-from tests.client.conftest import KEY
-from tests.client.script import ANSWER
-from tests.e2e.process import Service, environment, ran
+from tests.support.keys import KEY
+from tests.support.process import Service, environment, ran
+from tests.support.script import ANSWER
 
 pytestmark = pytest.mark.e2e
 

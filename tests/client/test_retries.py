@@ -8,7 +8,7 @@ import pytest
 from tailfuse_client import Client, NoAnswer, Problem
 from tailfuse_client.patience import retry_after
 
-from tests.client.script import ANSWER, BREAK, GOOD, SILENT, Script, problem, reply
+from tests.support.script import ANSWER, BREAK, GOOD, SILENT, Script, problem, reply
 
 Ask = Callable[..., Any]
 

@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 from tailfuse_service.bundle import open_bundle
 
-from tests.e2e.asking import as_json, assert_answers
-from tests.e2e.process import PATIENCE_S, Service
-from tests.e2e.test_cli import refused, tailfuse
+from tests.support.asking import as_json, assert_answers
+from tests.support.command import refused, tailfuse
+from tests.support.process import PATIENCE_S, Service
 
 pytestmark = pytest.mark.e2e
 

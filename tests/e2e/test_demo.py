@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.process import PATIENCE_S, environment, ran
+from tests.support.process import PATIENCE_S, environment, ran
 
 pytestmark = pytest.mark.e2e
 
@@ -64,6 +64,7 @@ def ctrl_c(process: subprocess.Popen[str]) -> None:
     os.killpg(process.pid, signal.SIGINT)
 
 
+@pytest.mark.needs("curl")
 @pytest.mark.parametrize("stop", [ctrl_c, subprocess.Popen.terminate], ids=["Ctrl-C", "SIGTERM"])
 def test_its_curl_lines_are_answered_and_nothing_is_left_behind(
     demo: subprocess.Popen[str], quickstart: Path, stop: Callable[[subprocess.Popen[str]], None]

@@ -10,8 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.e2e.asking import as_json, assert_problem
-from tests.e2e.process import PATIENCE_S, Service, start_service
+from tests.support.asking import as_json, assert_problem
+from tests.support.process import PATIENCE_S, Service, start_service
 
 pytestmark = pytest.mark.e2e
 

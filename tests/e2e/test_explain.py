@@ -8,8 +8,8 @@ import httpx2
 import pytest
 from tailfuse_service.bundle import Bundle
 
-from tests.e2e.asking import MODALITIES, SUBSETS, as_form, as_json, some
-from tests.e2e.process import PATIENCE_S, Service
+from tests.support.asking import MODALITIES, SUBSETS, as_form, as_json, some
+from tests.support.process import PATIENCE_S, Service
 
 pytestmark = pytest.mark.e2e
 

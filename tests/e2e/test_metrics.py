@@ -9,8 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tailfuse_service.bundle import Bundle
 
-from tests.e2e.asking import as_form, as_json, some
-from tests.e2e.process import PATIENCE_S, start_service
+from tests.support.asking import as_form, as_json, some
+from tests.support.process import PATIENCE_S, start_service
 
 pytestmark = pytest.mark.e2e
 

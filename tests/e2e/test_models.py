@@ -15,8 +15,8 @@ import pytest
 from onnx import numpy_helper
 
 from benchmarks.process import memory_of
-from tests.conftest import tiny_graph, write_tiny_bundle
-from tests.e2e.process import PATIENCE_S, Service, start_service, until
+from tests.support.bundles import tiny_graph, write_tiny_bundle
+from tests.support.process import PATIENCE_S, Service, start_service, until
 
 pytestmark = pytest.mark.e2e
 

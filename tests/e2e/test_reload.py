@@ -18,9 +18,9 @@ from onnx import TensorProto, helper
 from prometheus_client.parser import text_string_to_metric_families
 from tailfuse_service.bundle import Bundle, open_bundle
 
-from tests.conftest import tiny_graph, write_tiny_bundle
-from tests.e2e.asking import as_json, assert_answers
-from tests.e2e.process import PATIENCE_S, Service, start_service, until
+from tests.support.asking import as_json, assert_answers
+from tests.support.bundles import tiny_graph, write_tiny_bundle
+from tests.support.process import PATIENCE_S, Service, start_service, until
 
 pytestmark = [
     pytest.mark.e2e,

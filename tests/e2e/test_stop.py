@@ -14,8 +14,8 @@ import httpx2
 import pytest
 from tailfuse_service.bundle import Bundle
 
-from tests.e2e.asking import as_json, assert_answers
-from tests.e2e.process import PATIENCE_S, Service, start_service, until
+from tests.support.asking import as_json, assert_answers
+from tests.support.process import PATIENCE_S, Service, start_service, until
 
 pytestmark = pytest.mark.e2e
 

@@ -16,8 +16,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tailfuse_service.bundle import Bundle
 
-from tests.e2e.asking import as_json, assert_answers
-from tests.e2e.process import PATIENCE_S, Service, environment, ran, start_service, until
+from tests.support.asking import as_json, assert_answers
+from tests.support.process import PATIENCE_S, Service, environment, ran, start_service, until
 
 pytestmark = pytest.mark.e2e
 

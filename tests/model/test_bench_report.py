@@ -21,7 +21,7 @@ from tailfuse.bench.sections.section import Aim, Section
 from tailfuse.bench.sections.weights import UNIFORM
 from tailfuse.errors import RunError
 
-from tests.model.made_bench import SETS, bench
+from tests.support.made_bench import SETS, bench
 
 WHOLE = bench()
 Keep = Callable[[Result], bool]

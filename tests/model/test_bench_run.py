@@ -21,7 +21,7 @@ from tailfuse.bench.tasks import Cell, Record, Task, read_record
 from tailfuse.cli import main
 from tailfuse.errors import SpecError, UserError
 
-DRIVER = Path(__file__).with_name("killed_bench.py")
+DRIVER = Path(__file__).parents[1] / "support" / "killed_bench.py"
 WHOLE = "image+fourier+shape"
 LINEAR = ["--sets", DIGITS.name, "--ir", "10", "--seeds", "0-4", "--methods", LOGISTIC, "--jobs", "1"]
 

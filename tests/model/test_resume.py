@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tailfuse_service.bundle import read_manifest, sha256
 
-DRIVER = Path(__file__).with_name("killed_runs.py")
+DRIVER = Path(__file__).parents[1] / "support" / "killed_runs.py"
 SPEC = """\
 name: leaves
 table: table.csv

@@ -9,8 +9,8 @@ import yaml
 from tailfuse_service.http import paths
 
 from monitoring.dashboards import promql
-from tests.e2e.process import ran
-from tests.monitoring.prometheus import installed
+from tests.support.process import ran
+from tests.support.programs import locate
 
 MONITORING = Path(__file__).parents[2] / "monitoring"
 PROMETHEUS = MONITORING / "prometheus"
@@ -28,22 +28,25 @@ each_alert = pytest.mark.parametrize("name", ALERTS)
 
 
 def promtool(*arguments: str) -> None:
-    done = ran(installed("promtool", "prometheus"), *arguments)
+    done = ran(locate("promtool"), *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.needs("promtool")
 def test_prometheus_takes_its_configuration_and_all_rules() -> None:
     promtool("check", "config", str(PROMETHEUS / "prometheus.yml"))
 
 
+@pytest.mark.needs("amtool")
 def test_alertmanager_takes_its_configuration() -> None:
     done = ran(
-        installed("amtool", "prometheus-alertmanager"),
+        locate("amtool"),
         "check-config", str(MONITORING / "alertmanager" / "alertmanager.yml"),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.needs("promtool")
 @pytest.mark.parametrize("file", TESTS, ids=lambda file: file.stem)
 def test_alerts_fire_wait_and_clear_when_they_should(file: Path) -> None:
     promtool("test", "rules", str(file))

@@ -20,13 +20,19 @@ from tailfuse_service.bundle import MANIFEST
 
 from monitoring.dashboards.__main__ import FOLDER
 from monitoring.pictures.panels import Panel, Query, Values, panels_of, replaced
-from tests.e2e.asking import Inputs
-from tests.e2e.process import Service, start_service, until
-from tests.monitoring.prometheus import Answer, Prometheus, start_prometheus
-from tests.monitoring.traffic import Traffic, as_ever, noisy_pictures, undecodable_pictures, without_pictures
-from tests.monitoring.versions import Versions, version_of
+from tests.support.asking import Inputs
+from tests.support.monitoring.prometheus import Answer, Prometheus, start_prometheus
+from tests.support.monitoring.traffic import (
+    Traffic,
+    as_ever,
+    noisy_pictures,
+    undecodable_pictures,
+    without_pictures,
+)
+from tests.support.monitoring.versions import Versions, version_of
+from tests.support.process import Service, start_service, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.needs("prometheus")]
 
 MAY_BE_EMPTY = {"GPU memory": "the service runs on the CPU"}
 DASHBOARDS = {file.stem: json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))}

@@ -14,7 +14,7 @@ from monitoring.pictures.look import written
 from monitoring.pictures.over_time import runs
 from monitoring.pictures.panels import Query, panel_of, panels_of, replaced
 from monitoring.pictures.picture import chosen
-from tests.monitoring.pictures import DOCS, ROWS
+from tests.support.monitoring.pictures import DOCS, ROWS
 
 VALUES = {"modality": ["image", "notes"], "model": "m", "__range": "60s"}
 ROW: dict[str, Any] = {"type": "row", "title": "Of $modality", "gridPos": {"x": 0, "y": 0, "w": 24, "h": 1}}

@@ -17,9 +17,9 @@ from tailfuse_service.inference.explanations import Explained, plan_of
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.settings import Settings
 
-from tests.conftest import FakeRuntime
-from tests.service.test_explained_answers import CLINICAL, INPUTS, ask, with_picture
-from tests.service.test_metrics import LABELS, samples
+from tests.support.bundles import FakeRuntime
+from tests.support.explained import CLINICAL, INPUTS, ask, with_picture
+from tests.support.samples import LABELS, samples
 
 
 @pytest.fixture

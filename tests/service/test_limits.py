@@ -1,7 +1,6 @@
 """Every limit has a setting, and an error of its own: what just fits is taken, the first beyond it is not."""
 
 import asyncio
-import io
 import json
 import struct
 import threading
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 from tailfuse_service.app import create_app
 from tailfuse_service.bundle import Bundle, Limits, open_bundle
 from tailfuse_service.bundle.features.image import MAX_SCANS, SMALL, ImageFeatures, Share
@@ -19,7 +17,8 @@ from tailfuse_service.bundle.manifest import ImageModality
 from tailfuse_service.errors import TooManyPixels, UndecodableImage
 from tailfuse_service.settings import Settings
 
-from tests.service.test_front import Call
+from tests.support.calls import Call
+from tests.support.sized import encoded
 
 COLOUR = ImageFeatures("image", ImageModality(column="image", height=8, width=6, channels=3))
 
@@ -92,12 +91,6 @@ def test_a_limit_that_one_item_breaks_spares_the_others(client_of: Any, tiny_bun
     first, second, third = client.post("/predict/batch", json={"items": items}).json()["results"]
     assert second["type"] == "urn:tailfuse:problem:text-too-long"
     assert first["probabilities"] == third["probabilities"]
-
-
-def encoded(size: tuple[int, int], kind: str, mode: str = "RGB", **options: Any) -> bytes:
-    file = io.BytesIO()
-    Image.new(mode, size, 90).save(file, kind, **options)
-    return file.getvalue()
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM"])

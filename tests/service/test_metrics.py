@@ -8,24 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from prometheus_client import Histogram
-from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 from tailfuse_service.bundle import Batch, Bundle, Output
 from tailfuse_service.metrics import Cells, Metrics, new_file
 from tailfuse_service.metrics.families import SECONDS, SHARES, make_key, read_labels
 
+from tests.support.samples import LABELS, samples
+
 MODEL = "skin-lesions", "3"  # values of the labels `model` and `version`, in a row where none is between
-LABELS = {"model": "skin-lesions", "version": "3"}
-
-
-def samples(client: TestClient) -> dict[tuple[str, ...], float]:
-    """Every sample by its name and the values of its labels, in the order of their names."""
-    families = text_string_to_metric_families(client.get("/metrics").text)
-    return {
-        (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
-        for family in families
-        for sample in family.samples
-    }
 
 
 def test_requests_are_counted_by_route_and_status(client: TestClient) -> None:

@@ -22,7 +22,7 @@ from tailfuse_service.http.paths import (
 )
 from tailfuse_service.settings import Settings
 
-from tests.service.conftest import ClientOf
+from tests.support.clients import ClientOf
 
 MODEL = "skin-lesions"
 BODY = {"inputs": {"notes": "spot"}}

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.bundle.features.image import to_mode
 
-from tests.service.conftest import encoded
+from tests.support.clients import encoded
 
 CLINICAL = {"age": 61, "pulse": 70.5, "smoker": True, "site": "back"}
 

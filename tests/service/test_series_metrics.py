@@ -18,7 +18,7 @@ from tailfuse_service.metrics import Cells, Metrics, cells, new_file
 from tailfuse_service.metrics.metrics import MOST_VERSIONS
 from tailfuse_service.metrics.series import MOST_CLASSES, MOST_SUBSETS
 
-from tests.conftest import FakeRuntime
+from tests.support.bundles import FakeRuntime
 
 LABELS = {"model": "skin-lesions", "version": "3"}
 

@@ -21,7 +21,7 @@ from tailfuse_service.models.registry import Serving
 from tailfuse_service.settings import Settings
 from tailfuse_service.settings.roles_file import Canary, Roles, Shadow
 
-from tests.conftest import CLASSES, FakeRuntime
+from tests.support.bundles import CLASSES, FakeRuntime
 
 CLINICAL = {"age": 61, "pulse": 80, "smoker": False, "site": "face"}
 BOTH: dict[str, Any] = {"clinical": CLINICAL, "notes": "a spot"}

@@ -12,7 +12,7 @@ from tailfuse_service.app import create_app
 from tailfuse_service.http.tracing import Tracing, trace_id_of
 from tailfuse_service.settings.settings import EXPORTER, Settings
 
-from tests.service.conftest import ClientOf
+from tests.support.clients import ClientOf
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"

@@ -1,6 +1,5 @@
 """A real Prometheus on this machine, from its start to its end."""
 
-import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,8 @@ from typing import Any
 import httpx2
 import yaml
 
-from tests.e2e.process import PATIENCE_S
+from tests.support.process import PATIENCE_S
+from tests.support.programs import locate
 
 Answer = list[dict[str, Any]]  # series as Prometheus' API tells them: metric, and value or values
 
@@ -51,13 +51,6 @@ class Prometheus:
         self.process.wait(PATIENCE_S)
 
 
-def installed(program: str, package: str) -> str:
-    """Where a program of a Debian package is. Never a reason to skip: what a test needs is installed."""
-    found = shutil.which(program)
-    assert found, f"{program} is not installed: apt-get install {package}"
-    return found
-
-
 def start_prometheus(
     folder: Path, targets: Sequence[str], *, scrape_s: float = 1, rule_files: Sequence[Path] = (),
     alertmanager: str | None = None,
@@ -66,7 +59,7 @@ def start_prometheus(
 
     Returns after the first scrape, which Prometheus takes five seconds to begin with.
     """
-    program = installed("prometheus", "prometheus")
+    program = locate("prometheus")
     interval = f"{round(scrape_s * 1000)}ms"
     config: dict[str, Any] = {
         "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},

@@ -8,10 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.conftest import write_tiny_bundle
-from tests.e2e.process import start_service
-from tests.oip.conftest import grpc_address_of
-from tests.oip.test_docs import example
+from tests.support.bundles import write_tiny_bundle
+from tests.support.oip.examples import example
+from tests.support.oip.tensors import grpc_address_of
+from tests.support.process import start_service
 
 HERE = Path(__file__).parent
 

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from tailfuse_service.bundle import Bundle
 
-from tests.e2e.asking import as_json
-from tests.hostile.corpus import corpus
-from tests.hostile.pictures import art, file_of
-from tests.hostile.request import Inputs
-from tests.hostile.wire import head, post
+from tests.support.asking import as_json
+from tests.support.hostile.corpus import corpus
+from tests.support.hostile.pictures import art, file_of
+from tests.support.hostile.request import Inputs
+from tests.support.hostile.wire import head, post
 
 TOLERANCE = 1e-5
 OVERLOADED = 429

@@ -5,10 +5,10 @@ from typing import Any
 
 from tailfuse_service.bundle import Bundle
 
-from tests.e2e.asking import as_json, assert_answers
-from tests.hostile.conftest import HONEST
-from tests.hostile.pictures import art, file_of
-from tests.hostile.wire import Answer, post
+from tests.support.asking import as_json, assert_answers
+from tests.support.hostile.honest import HONEST
+from tests.support.hostile.pictures import art, file_of
+from tests.support.hostile.wire import Answer, post
 
 BODY = json.dumps(as_json(HONEST)).encode()
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
-from tests.e2e.process import PATIENCE_S, Service
+from tests.support.process import PATIENCE_S, Service
 
 NO_BODY = (204, 304)
 

@@ -3,10 +3,10 @@
 import base64
 import json
 
-from tests.hostile.forms import declared, forms
-from tests.hostile.json_bodies import base64s, characters, numbers, structures
-from tests.hostile.pictures import file_of, pictures
-from tests.hostile.request import Request
+from tests.support.hostile.forms import declared, forms
+from tests.support.hostile.json_bodies import base64s, characters, numbers, structures
+from tests.support.hostile.pictures import file_of, pictures
+from tests.support.hostile.request import Request
 
 
 def from_pictures() -> dict[str, Request]:

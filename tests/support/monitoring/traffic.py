@@ -13,7 +13,7 @@ import httpx2
 import numpy as np
 from PIL import Image
 
-from tests.e2e.asking import Inputs, as_form, as_json
+from tests.support.asking import Inputs, as_form, as_json
 
 Mood = Callable[[Inputs, random.Random], Inputs]  # what becomes of a sample before it is sent
 

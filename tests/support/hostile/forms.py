@@ -1,7 +1,7 @@
 """Forms that are hostile, and what may be said falsely about a body."""
 
-from tests.hostile.pictures import art, file_of
-from tests.hostile.request import DEEP, ENDLESS, FORM, MISFIT, SYNTAX, Inputs, Request
+from tests.support.hostile.pictures import art, file_of
+from tests.support.hostile.request import DEEP, ENDLESS, FORM, MISFIT, SYNTAX, Inputs, Request
 
 
 def part(name: str, value: bytes, more: str = "", *, line: str = "\r\n") -> bytes:

@@ -8,8 +8,9 @@ from typing import Any
 
 import httpx2
 
-from tests.e2e.process import PATIENCE_S
-from tests.monitoring.prometheus import address_in, installed
+from tests.support.monitoring.prometheus import address_in
+from tests.support.process import PATIENCE_S
+from tests.support.programs import locate
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Alertmanager:
 
 def start_alertmanager(config: Path, folder: Path) -> Alertmanager:
     """One that knows no others; data go into `folder`."""
-    program = installed("prometheus-alertmanager", "prometheus-alertmanager")
+    program = locate("prometheus-alertmanager")
     folder.mkdir(parents=True)
     log = folder / "alertmanager.log"
     with log.open("wb") as file:

@@ -1,4 +1,4 @@
-"""`python -m tests.monitoring.pictures`: docs/monitoring/*.png from a live run.
+"""`python -m tests.support.monitoring.pictures`: docs/monitoring/*.png from a live run.
 
 A story is played to a real service under a real Prometheus; every panel is drawn from what its own queries
 answer. Trains the quick-start twice first.
@@ -23,10 +23,9 @@ from monitoring.pictures.look import COLOURS
 from monitoring.pictures.page import Phase, save
 from monitoring.pictures.panels import Query, Values
 from monitoring.pictures.picture import draw
-from tests.e2e.process import environment, start_service
-from tests.monitoring.conftest import rows_of
-from tests.monitoring.prometheus import Prometheus, start_prometheus
-from tests.monitoring.traffic import (
+from tests.support.monitoring.prometheus import Prometheus, start_prometheus
+from tests.support.monitoring.rows import rows_of
+from tests.support.monitoring.traffic import (
     Mood,
     Traffic,
     as_ever,
@@ -35,9 +34,10 @@ from tests.monitoring.traffic import (
     undecodable_pictures,
     without_pictures,
 )
-from tests.monitoring.versions import Versions
+from tests.support.monitoring.versions import Versions
+from tests.support.process import environment, start_service
 
-DOCS = Path(__file__).parents[2] / "docs" / "monitoring"
+DOCS = Path(__file__).parents[3] / "docs" / "monitoring"
 STEP_S = 2
 Roles = dict[str, Any]
 ROWS = {

@@ -1,6 +1,6 @@
 """Many honest and hostile callers at once on a real service; then: was every answer right, and what is left?
 
-`python -m tests.soak.soak --seconds 180 --connections 256` prints a table, and exits with 1 if a check fails.
+`python -m tests.support.soak --seconds 180 --connections 256` prints a table, and exits with 1 on a failure.
 """
 
 import argparse
@@ -18,9 +18,9 @@ import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 from tailfuse_service.bundle import Bundle, open_bundle
 
-from tests.conftest import write_tiny_bundle
-from tests.e2e.process import PATIENCE_S, Service, start_service
-from tests.soak.callers import Tally, be_honest, be_hostile, honest_questions, hostile_questions
+from tests.support.bundles import write_tiny_bundle
+from tests.support.callers import Tally, be_honest, be_hostile, honest_questions, hostile_questions
+from tests.support.process import PATIENCE_S, Service, start_service
 
 HOSTILE_SHARE = 0.25
 WARM_UP_S = 20.0

@@ -4,8 +4,8 @@ import base64
 import json
 from typing import Any
 
-from tests.hostile.pictures import art, file_of
-from tests.hostile.request import DEEP, ENDLESS, MISFIT, SYNTAX, Inputs, Request
+from tests.support.hostile.pictures import art, file_of
+from tests.support.hostile.request import DEEP, ENDLESS, MISFIT, SYNTAX, Inputs, Request
 
 PICTURE = base64.b64encode(file_of(art())).decode()
 

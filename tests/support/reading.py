@@ -12,10 +12,10 @@ from tailfuse_service.bundle.manifest import Channel, ImageModality, SeriesModal
 from tailfuse_service.errors import ClientError
 from tailfuse_service.http.request_body import boundary_of, form_inputs, inputs_of, json_of
 
-from tests.conftest import MODALITIES
-from tests.hostile.corpus import corpus
-from tests.hostile.pictures import pictures
-from tests.hostile.request import JSON
+from tests.support.bundles import MODALITIES
+from tests.support.hostile.corpus import corpus
+from tests.support.hostile.pictures import pictures
+from tests.support.hostile.request import JSON
 
 TRACE = SeriesModality(columns=("trace",), channels=(Channel(mean=0.0, scale=1.0),) * 2, length=64)
 KINDS = {
