@@ -94,8 +94,8 @@ def document_of(
 ) -> dict[str, Any]:
     """The answer as JSON; if it is explained, with its explanation."""
     if isinstance(given, Explained):
-        answer = answer_of(given.prediction, manifest, request_id=request_id, top_k=top_k)
-        return {**answer, "explanation": given.explanation}
+        document = answer_of(given.prediction, manifest, request_id=request_id, top_k=top_k)
+        return {**document, "explanation": given.explanation}
     return answer_of(given, manifest, request_id=request_id, top_k=top_k)
 
 
@@ -132,9 +132,9 @@ class PredictBatch:
             else document_of(prediction, engine.manifest, scope["request_id"], top_k)
             for at, prediction in enumerate(predictions)
         ]
-        answer = orjson.dumps({"results": results})
+        encoded = orjson.dumps({"results": results})
         engine.encoded(time.perf_counter() - start)
-        await send_json(send, answer)
+        await send_json(send, encoded)
 
 
 def inputs_or_error(item: Any) -> Inputs | ClientError:
