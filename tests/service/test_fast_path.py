@@ -189,6 +189,23 @@ def test_chunked_requests_in_one_read_are_few_at_a_time(drive: Any) -> None:
     drive(play)
 
 
+def test_a_head_is_remembered_for_its_own_request_only(drive: Any, keys: Path) -> None:
+    """The end of a pipeline, and a request that uvicorn answers, with the same body: two requests."""
+    with_key = request(BODY, b"x-api-key: " + KEY.encode())
+    stranger = request(BODY, b"origin: https://example.org")
+
+    async def play(connection: Connection) -> None:
+        connection.send(with_key + with_key)
+        await connection.idle()
+        for _ in range(2):
+            connection.send(stranger)
+            await connection.idle()
+        answers = connection.wire.written.split(b"HTTP/1.1 ")[1:]
+        assert [answer[:3] for answer in answers] == [b"200", b"200", b"401", b"401"]
+
+    drive(play, api_keys=keys)
+
+
 @pytest.mark.parametrize("data", [REFUSED, GOOD, UPGRADE, request(b"", target=b"/nope", method=b"GET")])
 def test_a_caller_who_does_not_read_is_not_answered(drive: Any, data: bytes) -> None:
     """While the transport's buffer is full, nothing is read, parsed or answered; then all goes on."""

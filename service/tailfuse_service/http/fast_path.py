@@ -84,10 +84,10 @@ class Protocol(HttpToolsProtocol):
             self._break(error)
             return
         self._data, self._at = data, 0
+        self._whole = None  # not one of an earlier read, which was held back
         self._feed()
         if starts and self._whole is not None:
             self._remember(data, self._whole)
-        self._whole = None
 
     def _feed(self) -> None:
         """Feed the parser what has been received, up to the end of the first request that must be waited for.
