@@ -15,6 +15,7 @@ from tailfuse_service.errors import BadRequest
 from tailfuse_service.http import fast_path
 from tailfuse_service.http.fast_path import Protocol
 from tailfuse_service.http.router import Front
+from tailfuse_service.logs import LOG
 from tailfuse_service.settings import Settings
 from uvicorn import Config
 from uvicorn.server import ServerState
@@ -380,6 +381,38 @@ def test_a_failure_of_the_transport_is_that_connection_s_alone(
     with caplog.at_level("ERROR"):
         drive(play)
     assert [record.message for record in caplog.records] == ["connection broken"]
+
+
+def test_a_failure_that_cannot_be_logged_breaks_the_connection_too(
+    drive: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(connection: Connection) -> None:
+        failures: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+        monkeypatch.setattr(fast_path, "answer", fail)
+        monkeypatch.setattr(LOG, "error", fail)
+        connection.send(GOOD)
+        await connection.idle()
+        assert connection.wire.aborted
+        assert connection.app.in_flight == 0
+        assert len(failures) == 1
+
+    drive(play)
+
+
+def test_a_time_out_that_cannot_be_answered_breaks_the_connection(
+    drive: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(connection: Connection) -> None:
+        monkeypatch.setattr(fast_path, "noted", fail)
+        connection.send(GOOD[:-1])
+        for _ in range(1000):
+            await asyncio.sleep(0.001)
+            if connection.wire.aborted:
+                return
+        raise AssertionError("the connection stays open")
+
+    drive(play, receive_timeout_s=0.01)
 
 
 PIECES = [

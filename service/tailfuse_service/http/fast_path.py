@@ -348,9 +348,11 @@ class Protocol(HttpToolsProtocol):
 
     def _break(self, error: Exception) -> None:
         """Close the connection at once: something failed that no answer can tell of. Nobody else notices."""
-        LOG.error("connection broken", exc_info=error)
         self.transport.abort()
-        self._abandon()
+        try:
+            self._abandon()
+        finally:  # last, since logging may be what fails
+            LOG.error("connection broken", exc_info=error)
 
     # --- connections that wait ---
 
@@ -366,6 +368,7 @@ class Protocol(HttpToolsProtocol):
     def _unset_keepalive_if_required(self) -> None:
         """Uvicorn sets a timer after each answer and takes it back with the next request; here one looks."""
 
+    @breaks_connection
     def _look(self) -> None:
         """Close a connection that has been quiet, or a request that has been arriving, for too long."""
         now, limit = self._now(), self._front.receive_timeout_s
