@@ -39,7 +39,7 @@ check: .venv/dev  ## Format, lint, types, and who may import whom.
 	$(BIN)/lint-imports
 
 openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
-	$(BIN)/python -m tailfuse_service.http.openapi
+	$(BIN)/python -m openapi.write
 
 files: .venv/dev  ## Write docs/FILES.md anew.
 	$(BIN)/python docs/files.py

@@ -85,13 +85,14 @@ Told = dict[tuple[str, ...], float]
 def told(window: Window, cells: Cells, now: float = 0.0) -> Told:
     window.publish(now)
     return {
-        (family, *labels): value for family, labels, value in window.gauges(dict(cells.items())[window.key])
+        (gauge.family, *gauge.labels.values()): gauge.value
+        for gauge in window.gauges(dict(cells.items())[window.key])
     }
 
 
 def watch(bundle: Bundle) -> tuple[Window, Cells]:
     cells = Cells()
-    return Window(cells, ("skin-lesions", "3"), bundle, WINDOW_S), cells
+    return Window(cells, bundle, WINDOW_S), cells
 
 
 @pytest.mark.parametrize("seed", range(5))

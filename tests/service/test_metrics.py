@@ -11,7 +11,7 @@ from prometheus_client import Histogram
 from starlette.testclient import TestClient
 from tailfuse_service.bundle import Batch, Bundle, Output
 from tailfuse_service.metrics import Cells, Metrics, new_file
-from tailfuse_service.metrics.families import SECONDS, SHARES
+from tailfuse_service.metrics.families import SECONDS, SHARES, make_key, read_labels
 
 from tests.support.samples import LABELS, samples
 
@@ -227,3 +227,12 @@ def test_head_has_the_headers_and_no_body(client: TestClient) -> None:
     assert head.status_code == 200
     assert head.headers["content-type"].startswith("text/plain")
     assert head.content == b""
+
+
+def test_a_series_is_named_by_its_labels_in_any_order_and_by_no_others() -> None:
+    key = make_key("shadow_disagreements", {"shadow_label": "c", "label": "b", "version": "1", "model": "a"})
+    assert key == ("shadow_disagreements", "a", "1", "b", "c")
+    assert read_labels(key) == {"model": "a", "version": "1", "label": "b", "shadow_label": "c"}
+    for labels in ({"route": "/predict"}, {"route": "/predict", "status": "200", "slug": "x"}):
+        with pytest.raises(ValueError, match="has the labels"):
+            make_key("requests", labels)

@@ -18,8 +18,8 @@ from tailfuse_service.inference import shadow
 from tailfuse_service.inference.shadow import MOST_SAMPLES, size_of
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.models.registry import Serving
-from tailfuse_service.models.roles import Canary, Roles, Shadow
 from tailfuse_service.settings import Settings
+from tailfuse_service.settings.roles_file import Canary, Roles, Shadow
 
 from tests.support.bundles import CLASSES, FakeRuntime
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from starlette.testclient import TestClient
 from tailfuse_service.app import create_app
 from tailfuse_service.http.tracing import Tracing, trace_id_of
-from tailfuse_service.settings import EXPORTER, Settings
+from tailfuse_service.settings.settings import EXPORTER, Settings
 
 from tests.support.clients import ClientOf
 
@@ -117,6 +117,6 @@ def test_spans_go_out_over_http(tiny_bundle: Path, monkeypatch: pytest.MonkeyPat
 def test_tracing_without_opentelemetry_says_what_to_install(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tailfuse_service.settings.find_spec", lambda name: None)
+    monkeypatch.setattr("tailfuse_service.settings.settings.find_spec", lambda name: None)
     with pytest.raises(ValidationError, match=r"pip install 'tailfuse\[otel\]'"):
         Settings(bundle=tiny_bundle, tracing=True)

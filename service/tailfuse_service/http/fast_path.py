@@ -20,15 +20,16 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tailfuse_service.errors import BadRequest, HeadTooLarge, ReceiveTimeout, ServiceError
-from tailfuse_service.http.cycle import PATH, Exchange, Known
+from tailfuse_service.http.cycle import Exchange, Known
 from tailfuse_service.http.flow import ReadControl
+from tailfuse_service.http.paths import PREDICT
 from tailfuse_service.http.problems import noted, response_of
 from tailfuse_service.http.router import HUNG_UP, Front, request_id_of
 from tailfuse_service.http.routes.predict import answer
 from tailfuse_service.http.slices import END_OF_HEAD, Slices, declared_length
 from tailfuse_service.logs import LOG
 
-TARGET, TARGET_WITH_QUERY = PATH.encode(), f"{PATH}?".encode()
+TARGET, TARGET_WITH_QUERY = PREDICT.encode(), f"{PREDICT}?".encode()
 UPGRADE = frozenset((b"upgrade", b"connection", b"http2-settings"))
 # With one of these a request is not plain.
 SPECIAL = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"origin"))

@@ -11,8 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailfuse_service.bundle import Limits, RuntimeName
 from tailfuse_service.bundle.limits import PILLOW_MAX_PIXELS
-from tailfuse_service.http.auth import read_keys
-from tailfuse_service.models.desired_state import read_roles
+from tailfuse_service.settings.key_file import read_keys
+from tailfuse_service.settings.roles_file import read_roles
 
 EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 ORIGIN = re.compile(r"\*|https?://[^/\s,]+")

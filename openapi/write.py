@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from tailfuse_service.app import create_app
 from tailfuse_service.http.openapi.document import document
 from tailfuse_service.settings import Settings
@@ -25,7 +24,7 @@ def as_yaml(described: dict[str, Any]) -> str:
     body = yaml.dump(
         described, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None
     )
-    return f"# Written by `python -m tailfuse_service.http.openapi`; do not edit.\n{body}"
+    return f"# Written by `make openapi`; do not edit.\n{body}"
 
 
 def main() -> None:
