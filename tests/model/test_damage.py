@@ -4,14 +4,9 @@ import pytest
 import torch
 from tailfuse.training.augment import augment
 from tailfuse.training.damage import damage
-from tailfuse_service.bundle.manifest import (
-    BooleanColumn,
-    Channel,
-    ImageModality,
-    SeriesModality,
-    TabularModality,
-    TextModality,
-)
+from tailfuse_service.modalities import ImageModality, SeriesModality, TabularModality, TextModality
+from tailfuse_service.modalities.series import Channel
+from tailfuse_service.modalities.tabular import BooleanColumn
 
 
 def traces(n: int) -> torch.Tensor:

@@ -11,15 +11,9 @@ from tailfuse.network.build import build_network
 from tailfuse.network.encoders import build_encoder, encoder_names
 from tailfuse.network.ragged import FARTHEST, encode, view_width
 from tailfuse.spec.schema import load_spec
-from tailfuse_service.bundle.manifest import (
-    BooleanColumn,
-    Channel,
-    ImageModality,
-    Modality,
-    SeriesModality,
-    TabularModality,
-    TextModality,
-)
+from tailfuse_service.modalities import ImageModality, Modality, SeriesModality, TabularModality, TextModality
+from tailfuse_service.modalities.series import Channel
+from tailfuse_service.modalities.tabular import BooleanColumn
 from torch import Tensor, nn
 
 WIDTH = 12

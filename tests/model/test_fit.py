@@ -11,7 +11,8 @@ from PIL import Image
 from tailfuse.data.fit import fit_modality
 from tailfuse.errors import TableError
 from tailfuse.spec.schema import ImageSpec, TabularSpec, TextSpec
-from tailfuse_service.bundle.manifest import BooleanColumn, CategoryColumn, NumberColumn, TextModality
+from tailfuse_service.modalities import TextModality
+from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn
 
 
 def fit_columns(data: dict, rows: list[int] | None = None, **spec):

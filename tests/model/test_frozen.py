@@ -14,7 +14,7 @@ from tailfuse.network.encoders import build_encoder
 from tailfuse.network.encoders.pretrained import Backbone, Pretrained
 from tailfuse.network.frozen import backbone_features, with_features
 from tailfuse.spec.schema import load_spec
-from tailfuse_service.bundle.manifest import ImageModality
+from tailfuse_service.modalities import ImageModality
 from torch import Tensor, nn
 
 TRAINED = ("none", "last", "all")

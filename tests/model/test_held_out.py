@@ -23,7 +23,8 @@ from tailfuse.training.held_out import (
     own_class,
     some_of,
 )
-from tailfuse_service.bundle.manifest import BooleanColumn, ImageModality, TabularModality
+from tailfuse_service.modalities import ImageModality, TabularModality
+from tailfuse_service.modalities.tabular import BooleanColumn
 
 CPU = torch.device("cpu")
 TWO_NUMBERS = TabularModality(columns=(BooleanColumn(name="a"), BooleanColumn(name="b")), width=2)

@@ -14,7 +14,8 @@ from tailfuse.network.encoders.mlp import Mlp
 from tailfuse.network.long_tail import experts
 from tailfuse.network.network import Network
 from tailfuse_service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Output, open_graph, read_manifest
-from tailfuse_service.bundle.manifest import BooleanColumn, TabularModality
+from tailfuse_service.modalities import TabularModality
+from tailfuse_service.modalities.tabular import BooleanColumn
 
 N_ROWS = 12
 # Which rows are in a batch, and the modalities each has of the three (1..7, as bits).

@@ -18,16 +18,10 @@ from tailfuse.training.fit_confidence import fit_confidence
 from tailfuse.training.fit_fusion import fit_fusion
 from tailfuse.training.held_out import HeldOut, fit_generative
 from tailfuse_service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Manifest, Output, open_graph
-from tailfuse_service.bundle.manifest import (
-    BooleanColumn,
-    Channel,
-    ClassInfo,
-    ImageModality,
-    Modality,
-    SeriesModality,
-    TabularModality,
-    TextModality,
-)
+from tailfuse_service.bundle.manifest import ClassInfo
+from tailfuse_service.modalities import ImageModality, Modality, SeriesModality, TabularModality, TextModality
+from tailfuse_service.modalities.series import Channel
+from tailfuse_service.modalities.tabular import BooleanColumn
 
 CPU = torch.device("cpu")
 WIDTH, N_ROWS = 16, 64

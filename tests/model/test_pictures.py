@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from tailfuse.data import pictures as module
 from tailfuse.errors import TableError
-from tailfuse_service.bundle.features.image import ImageFeatures
+from tailfuse_service.modalities.image.features import ImageFeatures
 
 
 @pytest.fixture(autouse=True)

@@ -8,14 +8,8 @@ import pytest
 from tailfuse.data.raw import raw_values
 from tailfuse.data.table import columns_of, read_table, typed
 from tailfuse.errors import TableError
-from tailfuse_service.bundle.manifest import (
-    BooleanColumn,
-    CategoryColumn,
-    ImageModality,
-    NumberColumn,
-    TabularModality,
-    TextModality,
-)
+from tailfuse_service.modalities import ImageModality, TabularModality, TextModality
+from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn
 
 PICTURE = ImageModality(column="picture", height=8, width=8, channels=3)
 

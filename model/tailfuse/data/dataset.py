@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from tailfuse_service.bundle import Features, InvalidInput, features_of
-from tailfuse_service.bundle.manifest import Modality
+from tailfuse_service.bundle import Features, InvalidInput
+from tailfuse_service.modalities import Modality
 
 from tailfuse.data.classes import class_codes, class_infos, in_order, labels_of
 from tailfuse.data.fit import fit_modality
@@ -124,7 +124,7 @@ def part_of(
     rows = np.arange(len(table)) if rows is None else rows
     inputs, position = {}, {}
     for name, modality in modalities.items():
-        each = features_of(name, modality)
+        each = modality.features(name)
         arrays: list[NDArray[Any]] = []
         position[name] = np.full(len(rows), -1, np.int64)
         if has_columns(table, name, modality):

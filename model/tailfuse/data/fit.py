@@ -8,16 +8,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from PIL import Image
-from tailfuse_service.bundle.features.tabular import width_of
-from tailfuse_service.bundle.manifest import (
+from tailfuse_service.modalities import ImageModality, Modality, TabularModality, TextModality
+from tailfuse_service.modalities.tabular import (
     BooleanColumn,
     CategoryColumn,
     Column,
-    ImageModality,
-    Modality,
     NumberColumn,
-    TabularModality,
-    TextModality,
+    count_slots,
 )
 
 from tailfuse.data.fit_series import fit_series
@@ -97,7 +94,7 @@ def fit_tabular(
         if column not in spec.types and (odd := odd_value(table[column])):
             log.warning("column '%s': %s; it is read as a category", column, odd)
         fitted.append(fit_column(typed(table[column], to, place(name, column), rows), name))
-    return TabularModality(columns=tuple(fitted), width=sum(width_of(column) for column in fitted))
+    return TabularModality(columns=tuple(fitted), width=sum(count_slots(column) for column in fitted))
 
 
 def type_of(series: pl.Series) -> ColumnType:

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from tailfuse_service.bundle import InvalidInput
-from tailfuse_service.bundle.features.series import Steps, counted, shortened, steps_of
-from tailfuse_service.bundle.manifest import Channel, SeriesModality
+from tailfuse_service.modalities import SeriesModality
+from tailfuse_service.modalities.series import Channel
+from tailfuse_service.modalities.series.features import Steps, read_steps, shorten, with_noun
 
 from tailfuse.data.raw import origin, series_values
 from tailfuse.data.table import Rows, place
@@ -30,11 +31,11 @@ def fit_series(
     if first.shape[1] > len(first):
         log.warning(
             "modality '%s': its first series has %s and %s; a series is (time, channels)",
-            name, counted(len(first), "step"), counted(first.shape[1], "channel"),
+            name, with_noun(len(first), "step"), with_noun(first.shape[1], "channel"),
         )  # fmt: skip
     with np.errstate(over="ignore", invalid="ignore"):
         # Of the steps as they are after averaging: a sound's are far smaller then.
-        mean, scale = moments(shortened(each, length) for each in chain([first], present))
+        mean, scale = moments(shorten(each, length) for each in chain([first], present))
     if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
         raise TableError(f"{place(name, columns[0])}: the numbers are too large to scale")
     channels = zip(mean.tolist(), scale.tolist(), strict=True)
@@ -49,7 +50,7 @@ def steps(
     """The steps of each series that is there. Raises TableError."""
     for row, raw in zip(rows.tolist(), series_values(table, name, columns, folder, rows), strict=True):
         try:
-            found = None if raw is None else steps_of(name, raw, columns)
+            found = None if raw is None else read_steps(name, raw, columns)
         except InvalidInput as error:
             where = origin(table, columns[0], row) if len(columns) == 1 else ""
             raise TableError(f"row {row + 1}{where}: {error.detail}") from None

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 from tailfuse_service.bundle import InvalidInput
-from tailfuse_service.bundle.features.series import steps_of
+from tailfuse_service.modalities.series.features import read_steps
 
 from tailfuse.data.fit import MAX_CATEGORIES, odd_value
 from tailfuse.data.raw import depth, series_values
@@ -168,7 +168,7 @@ def series_shape(values: pl.Series, folder: Path) -> tuple[int, int] | None:
     first = values.head(1).to_frame()
     try:
         (raw,) = series_values(first, "", [values.name], folder, np.array([0]))
-        steps = None if raw is None else steps_of("", raw, [values.name])
+        steps = None if raw is None else read_steps("", raw, [values.name])
     except (InvalidInput, TableError):
         return None
     return None if steps is None else (len(steps), steps.shape[1])

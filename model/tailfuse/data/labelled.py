@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from tailfuse_service.bundle import Manifest, sha256
-from tailfuse_service.bundle.manifest import CategoryColumn, TabularModality
+from tailfuse_service.modalities import TabularModality
+from tailfuse_service.modalities.tabular import CategoryColumn
 
 from tailfuse.data.classes import class_codes, labels_of
 from tailfuse.data.dataset import part_of

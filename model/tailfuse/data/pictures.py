@@ -12,8 +12,8 @@ import PIL
 import polars as pl
 import simplejpeg
 from numpy.typing import NDArray
-from tailfuse_service.bundle.features import image
-from tailfuse_service.bundle.manifest import ImageModality
+from tailfuse_service.modalities import ImageModality
+from tailfuse_service.modalities.image import features
 
 from tailfuse.data.cache import cached, key_of
 
@@ -65,4 +65,4 @@ def source_of(cell: str | bytes | None, folder: Path) -> Source | None:
 
 def decoder() -> tuple[str, ...]:
     """What decodes, down to its own code."""
-    return PIL.__version__, simplejpeg.__version__, inspect.getsource(image)
+    return PIL.__version__, simplejpeg.__version__, inspect.getsource(features)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from tailfuse_service.bundle.manifest import Modality
+from tailfuse_service.modalities import Modality
 
 from tailfuse.data.table import Rows, place, type_name, typed
 from tailfuse.errors import TableError

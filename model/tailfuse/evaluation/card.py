@@ -4,9 +4,8 @@ import json
 from typing import Any
 
 from tailfuse_service.bundle import Manifest
-from tailfuse_service.bundle.features.series import example_series
-from tailfuse_service.bundle.features.tabular import example_cell
-from tailfuse_service.bundle.manifest import ImageModality, Modality, SeriesModality, TabularModality
+from tailfuse_service.modalities import ImageModality, Modality, SeriesModality, TabularModality
+from tailfuse_service.modalities.tabular import example_cell
 
 from tailfuse.evaluation.evaluate import Evaluation, as_given
 from tailfuse.evaluation.metrics import wilson_interval
@@ -53,5 +52,5 @@ def example(modality: Modality) -> Any:
     if isinstance(modality, TabularModality):
         return {column.name: example_cell(column) for column in modality.columns[:3]}
     if isinstance(modality, SeriesModality):
-        return example_series(modality)[:3]
+        return modality.example()[:3]
     return "some words"

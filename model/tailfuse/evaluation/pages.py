@@ -8,8 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from tailfuse_service.bundle import Manifest
-from tailfuse_service.bundle.features.series import counted
-from tailfuse_service.bundle.manifest import ImageModality, Modality, SeriesModality, TabularModality
+from tailfuse_service.modalities import ImageModality, Modality, SeriesModality, TabularModality
+from tailfuse_service.modalities.series.features import with_noun
 
 from tailfuse.evaluation.evaluate import decimal, percent
 
@@ -52,7 +52,7 @@ def describe(modality: Modality) -> str:
         parts = [f"{count} {plural[kind] if count > 1 else kind}" for kind, count in types.items()]
         return f"row of {' and '.join(parts)}" if len(parts) < 3 else f"row of {', '.join(parts)}"
     if isinstance(modality, SeriesModality):
-        channels = counted(len(modality.channels), "channel")
+        channels = with_noun(len(modality.channels), "channel")
         return f"series of {channels}, at most {modality.length:,} steps"
     columns = "column" if len(modality.columns) == 1 else "columns"
     grams = "words" if modality.ngrams == 1 else f"word n-grams up to {modality.ngrams}"

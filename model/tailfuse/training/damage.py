@@ -5,13 +5,7 @@ The confidence networks learn from these which inputs are unlike anything that w
 
 import torch
 import torch.nn.functional as F
-from tailfuse_service.bundle.manifest import (
-    ImageModality,
-    Modality,
-    SeriesModality,
-    TabularModality,
-    TextModality,
-)
+from tailfuse_service.modalities import ImageModality, Modality, SeriesModality, TabularModality, TextModality
 from torch import Tensor
 
 

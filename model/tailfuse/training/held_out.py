@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-from tailfuse_service.bundle.manifest import ImageModality, Modality
+from tailfuse_service.modalities import ImageModality, Modality
 from torch import Tensor, nn
 
 from tailfuse.data.part import Dataset, Part

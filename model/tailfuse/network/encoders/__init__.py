@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tailfuse_service.bundle.manifest import Modality
+from tailfuse_service.modalities import Modality
 from torch import nn
 
 from tailfuse.errors import SpecError

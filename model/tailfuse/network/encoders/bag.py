@@ -1,6 +1,6 @@
 """The encoder of text modalities: a bag of hashed n-grams."""
 
-from tailfuse_service.bundle.manifest import TextModality
+from tailfuse_service.modalities import TextModality
 from torch import Tensor, nn
 
 

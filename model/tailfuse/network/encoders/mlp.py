@@ -1,6 +1,6 @@
 """The encoder of tabular modalities."""
 
-from tailfuse_service.bundle.manifest import TabularModality
+from tailfuse_service.modalities import TabularModality
 from torch import Tensor, nn
 
 from tailfuse.network.dropout import Dropout

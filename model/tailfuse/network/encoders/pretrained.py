@@ -3,7 +3,7 @@
 from typing import Self
 
 import torch
-from tailfuse_service.bundle.manifest import ImageModality
+from tailfuse_service.modalities import ImageModality
 from torch import Tensor, nn
 
 from tailfuse.errors import SpecError

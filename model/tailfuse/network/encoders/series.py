@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from tailfuse_service.bundle.manifest import SeriesModality
+from tailfuse_service.modalities import SeriesModality
 from torch import Tensor, nn
 
 KERNEL = 5

@@ -2,7 +2,7 @@
 
 import math
 
-from tailfuse_service.bundle.manifest import ImageModality
+from tailfuse_service.modalities import ImageModality
 from torch import Tensor, nn
 
 

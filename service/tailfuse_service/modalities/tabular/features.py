@@ -2,54 +2,52 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tailfuse_service.bundle.limits import DEFAULT_LIMITS, Limits, text_too_long
-from tailfuse_service.bundle.manifest import (
+from tailfuse_service.errors import InvalidInput, NotFinite, TextTooLong, UnknownColumn
+from tailfuse_service.modalities.json_text import json_type
+from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits, make_text_too_long
+from tailfuse_service.modalities.tabular.columns import (
     BooleanColumn,
     CategoryColumn,
     Column,
     NumberColumn,
-    TabularModality,
+    count_slots,
 )
-from tailfuse_service.errors import InvalidInput, NotFinite, TextTooLong, UnknownColumn
 
 EXPECTED = {
     "number": "a finite number or null",
     "boolean": "true, false or null",
     "category": "a string, a whole number or null",
 }
-JSON_TYPES = {
-    "number": ["number", "null"],
-    "boolean": ["boolean", "null"],
-    "category": ["string", "integer", "null"],
-}
 
 
 class TabularFeatures:
     """A row (an object by column, or an array in column order) as float32 of shape (width,)."""
 
-    def __init__(self, name: str, modality: TabularModality, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, name: str, *, columns: Sequence[Column], width: int, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
         self.name = name
-        self.modality = modality
+        self.width = width
         self._max_chars = limits.max_text_chars
-        self._names = tuple(column.name for column in modality.columns)
+        self._names = tuple(column.name for column in columns)
         self._known = frozenset(self._names)
         self._slots: list[tuple[Column, int, dict[str, int]]] = []
         at = 0
-        for column in modality.columns:
+        for column in columns:
             categories = column.categories if isinstance(column, CategoryColumn) else ()
             self._slots.append((column, at, {category: at + i for i, category in enumerate(categories)}))
-            at += width_of(column)
+            at += count_slots(column)
 
     def apply(self, raw: Any) -> NDArray[np.float32] | None:
-        """The vector of one row; None if every value is missing."""
+        """Return the vector of one row; None if every value is missing."""
         values = self._by_column(raw)
-        vector = np.zeros(self.modality.width, np.float32)
+        vector = np.zeros(self.width, np.float32)
         present = False
         for column, at, categories in self._slots:
             value = values.get(column.name)
@@ -77,24 +75,10 @@ class TabularFeatures:
         return vector if present else None
 
     def stack(self, rows: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-        return np.array(rows, np.float32) if rows else np.zeros((0, self.modality.width), np.float32)
-
-    def schema(self) -> dict[str, Any]:
-        properties: dict[str, Any] = {}
-        for column in self.modality.columns:
-            properties[column.name] = {"type": JSON_TYPES[column.type]}
-            if isinstance(column, CategoryColumn):
-                properties[column.name]["description"] = "An unseen category counts as missing."
-                properties[column.name]["examples"] = list(column.categories[:20])
-        by_column = {"type": "object", "properties": properties, "additionalProperties": False}
-        in_order = {"type": "array", "minItems": len(self._names), "maxItems": len(self._names)}
-        return {
-            "description": "One row: an object by column (a column left out is missing), "
-            "or an array with every column in this order.",
-            "anyOf": [by_column, in_order, {"type": "null"}],
-        }
+        return np.array(rows, np.float32) if rows else np.zeros((0, self.width), np.float32)
 
     def _by_column(self, raw: Any) -> Mapping[str, Any]:
+        """Return the values by column. Raises InvalidInput, UnknownColumn."""
         if isinstance(raw, Mapping):
             if not raw.keys() <= self._known:
                 unknown = next(key for key in raw if key not in self._known)
@@ -117,20 +101,21 @@ class TabularFeatures:
         )  # fmt: skip
 
     def _number(self, column: NumberColumn, value: Any) -> float:
+        """Return a number that is finite, also after scaling. Raises InvalidInput, NotFinite."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._invalid(column, value)
         try:
             number = float(value)
         except OverflowError:
             raise self._invalid(column, value, NotFinite) from None
-        # What the graph gets is the standardised float32: that is what must be finite.
+        # The graph receives the standardised float32, which must be finite too.
         if not math.isfinite(number) or abs(number - column.mean) / column.scale > 1e30:
             raise self._invalid(column, value, NotFinite)
         return number
 
     def _too_long(self, column: Column, value: str) -> TextTooLong:
         where = f"modality '{self.name}', column '{column.name}'"
-        return text_too_long(where, len(value), self._max_chars, modality=self.name, column=column.name)
+        return make_text_too_long(where, len(value), self._max_chars, modality=self.name, column=column.name)
 
     def _invalid(self, column: Column, value: Any, kind: type[InvalidInput] = InvalidInput) -> InvalidInput:
         scalar = isinstance(value, str | int | float)
@@ -140,29 +125,3 @@ class TabularFeatures:
             f"modality '{self.name}', column '{column.name}': expected {EXPECTED[column.type]}, not {shown}",
             modality=self.name, column=column.name, expected=EXPECTED[column.type], received=shown,
         )  # fmt: skip
-
-
-def width_of(column: Column) -> int:
-    """How many slots of the vector a column takes."""
-    if isinstance(column, NumberColumn):
-        return 2 if column.indicator else 1
-    return len(column.categories) if isinstance(column, CategoryColumn) else 1
-
-
-def example_cell(column: Column) -> float | bool | str | None:
-    """A plausible value: a number's mean, true, or the first category."""
-    if isinstance(column, NumberColumn):
-        return float(f"{column.mean:.4g}")
-    if isinstance(column, BooleanColumn):
-        return True
-    return column.categories[0] if column.categories else None
-
-
-def json_type(value: Any) -> str:
-    """What JSON calls the type of a value."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    names = {str: "a string", int: "a number", float: "a number", list: "an array", dict: "an object"}
-    return names.get(type(value), type(value).__name__)

@@ -1,4 +1,4 @@
-"""How large one request's values may be. Training reads with the defaults."""
+"""How large the values of one request may be. Training uses the defaults."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from tailfuse_service.errors import TextTooLong
 
 @dataclass(frozen=True)
 class Limits:
-    """What goes beyond one of these is refused, each with an error of its own."""
+    """A request beyond one of these is refused; each limit has its own error."""
 
     max_pixels: int = 50_000_000
     max_text_chars: int = 1_000_000
@@ -18,8 +18,8 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
-def text_too_long(where: str, received: int, expected: int, **place: str) -> TextTooLong:
-    """The error of a text, or of a cell, of `received` characters."""
+def make_text_too_long(where: str, received: int, expected: int, **place: str) -> TextTooLong:
+    """Make the error of a text, or of a cell, of `received` characters."""
     return TextTooLong(
         f"{where}: {received:,} characters, at most {expected:,} are taken",
         **place, expected=expected, received=received,

@@ -1,6 +1,6 @@
-"""A file's bytes become the values of a series: .npy, .wav, .csv or JSON, told apart by how they begin.
+"""The bytes of a file become the values of a series: .npy, .wav, .csv or JSON, recognised by how they begin.
 
-Nothing here unpickles, and nothing believes a header that promises more bytes than there are.
+Nothing is unpickled, and a header that promises more bytes than there are is refused.
 """
 
 import csv
@@ -19,7 +19,7 @@ MISSING = frozenset({"", "na", "n/a", "nan", "null"})
 
 
 def read_file(data: bytes) -> Any:
-    """An array, or what a JSON file says. Raises ValueError, which says what is wrong."""
+    """Read an array, or the value of a JSON file. Raises ValueError, which says what is wrong."""
     if data.startswith(NPY):
         return read_npy(data)
     if data.startswith(RIFF):
@@ -37,7 +37,7 @@ def read_file(data: bytes) -> Any:
 
 
 def read_npy(data: bytes) -> NDArray[Any]:
-    """Any array of real numbers. Raises ValueError."""
+    """Read an array of real numbers. Raises ValueError."""
     file = io.BytesIO(data)
     try:
         read_header = {
@@ -56,15 +56,15 @@ def read_npy(data: bytes) -> NDArray[Any]:
 
 
 def read_wav(data: bytes) -> NDArray[np.float64]:
-    """Samples in -1..1, (time, channels); PCM of 8 to 32 bits, or floats. Raises ValueError.
+    """Read samples in -1..1, (time, channels): PCM of 8 to 32 bits, or floats. Raises ValueError.
 
-    By hand, as `wave` of the standard library knows no floats, and until Python 3.12 no extended headers.
+    The standard library's `wave` reads no floats and, before Python 3.12, no extended headers.
     """
     layout, samples = b"", None
     at = 12
     while samples is None and at + 8 <= len(data):
         name, size = struct.unpack_from("<4sI", data, at)
-        chunk = data[at + 8 : at + 8 + size]  # a recording that was cut short has fewer bytes
+        chunk = data[at + 8 : at + 8 + size]  # a truncated recording has fewer bytes
         if name == b"fmt ":
             layout = chunk
         elif name == b"data":
@@ -87,14 +87,14 @@ def read_wav(data: bytes) -> NDArray[np.float64]:
         return np.frombuffer(samples, f"<f{n_bytes}").astype(np.float64).reshape(-1, channels)
     if bits == 8:  # the only width without a sign
         return (np.frombuffer(samples, np.uint8).astype(np.float64) - 128).reshape(-1, channels) / 128
-    # At the upper end of 32 bits, where the sign is; what is below stays 0.
+    # Into the upper bytes of 32 bits, where the sign is; the lower bytes stay 0.
     wide = np.zeros((len(samples) // n_bytes, 4), np.uint8)
     wide[:, 4 - n_bytes :] = np.frombuffer(samples, np.uint8).reshape(-1, n_bytes)
     return wide.view("<i4").astype(np.float64).reshape(-1, channels) / 2**31
 
 
 def read_csv(text: str) -> NDArray[np.float64]:
-    """A line per time step and a column per channel, with or without a header. Raises ValueError."""
+    """Read a line per time step and a column per channel, with or without a header. Raises ValueError."""
     rows: list[list[float]] = []
     try:
         lines = csv.reader(io.StringIO(text, newline=""))
