@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from tailfuse.data.part import Part
-from tailfuse.network.encoders.mlp import Mlp
-from tailfuse.network.encoders.small_cnn import SmallCnn
+from tailfuse.modalities.image.small_cnn import SmallCnn
+from tailfuse.modalities.tabular.encoder import Mlp
 from tailfuse.network.generative import Generative
 from tailfuse.network.long_tail import experts
 from tailfuse.network.network import Network

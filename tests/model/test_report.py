@@ -147,7 +147,7 @@ def test_every_subset_class_and_modality_is_there(manifest: Manifest, evaluation
     headings = re.findall(r'<th scope="row">(.*?)</th>', html)
     for name in ("image + shape", "as given", "image", "shape", "six", "nine"):
         assert name in headings
-    assert "grey picture, 16 × 15 (height × width)" in html
+    assert "grey image, 16 × 15 (height × width)" in html
     assert "row of 1 number" in html
 
 

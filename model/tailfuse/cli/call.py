@@ -112,7 +112,7 @@ def row_of(table: Path, row: int) -> Mapping[str, Any]:
 def rows_of(table: Path) -> Sequence[Mapping[str, Any]]:
     """The rows of a .csv, for which the base install is enough, or of another table. Raises UserError."""
     if table.suffix.lower() != ".csv":
-        from tailfuse.data.table import read_table
+        from tailfuse.files.table import read_table
 
         return read_table(table).rows(named=True)
     csv.field_size_limit(sys.maxsize)  # a cell may hold a series

@@ -10,8 +10,8 @@ import polars as pl
 from tailfuse_service.modalities.series.features import with_noun
 
 from tailfuse.data.guess import Guess, guess_columns
-from tailfuse.data.table import read_table
 from tailfuse.errors import TableError
+from tailfuse.files.table import read_table
 
 PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./-]*")
 DEFAULT_SIZE = 64

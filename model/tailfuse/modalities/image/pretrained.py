@@ -7,7 +7,7 @@ from tailfuse_service.modalities import ImageModality
 from torch import Tensor, nn
 
 from tailfuse.errors import SpecError
-from tailfuse.spec.schema import Trained
+from tailfuse.modalities.image.spec import Trained
 
 LITE0_SIZE = 32  # pixels that one of its last feature maps stands for
 MIN_SCALE = 1e-2  # of a feature: what hardly ever varies is not to be blown up

@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tailfuse.errors import TableError
-from tailfuse.spec.spelling import did_you_mean
+from tailfuse.spelling import did_you_mean
 
 NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
 LEADING_ZERO = r"^[-+]?0\d"  # a code rather than a number
@@ -115,8 +115,8 @@ def plain(series: pl.Series) -> pl.Series:
     return series
 
 
-def columns_of(table: pl.DataFrame, patterns: Sequence[str], key: str) -> list[str]:
-    """The columns that names or patterns such as "rna_*" mean, in the table's order.
+def match_columns(table: pl.DataFrame, patterns: Sequence[str], key: str) -> list[str]:
+    """Return the columns that match names or patterns such as "rna_*", in the table's order.
 
     Raises TableError that names the spec's `key`.
     """
@@ -175,3 +175,9 @@ def type_name(series: pl.Series) -> str:
 def place(modality: str, column: str) -> str:
     """A modality's column, for a message."""
     return f"modality '{modality}', column '{column}'"
+
+
+def check_some_value(values: pl.Series, modality: str) -> None:
+    """Raises TableError if every value is missing."""
+    if values.null_count() == len(values):
+        raise TableError(f"{place(modality, values.name)}: missing in every training row")

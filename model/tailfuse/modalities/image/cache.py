@@ -1,4 +1,4 @@
-"""Decoded pictures, kept on disk: the next run over the same pictures decodes none."""
+"""Decoded images are kept on disk: the next run over the same images decodes none."""
 
 import hashlib
 import inspect
@@ -15,45 +15,45 @@ from numpy.typing import NDArray
 from tailfuse_service.modalities import ImageModality
 from tailfuse_service.modalities.image import features
 
-from tailfuse.data.cache import cached, key_of
+from tailfuse.files.cache import cached, key_of
 
-WORTH_KEEPING = 2**24  # bytes of pictures as they come; fewer are decoded in a second
+MIN_CACHED_BYTES = 2**24  # of image files; fewer are decoded in a second
 
 
 class Source(NamedTuple):
-    """What tells a picture from any other."""
+    """What identifies an image."""
 
     name: str  # its path, or the sha256 of its bytes
     modified_ns: int
     size: int
 
 
-def kept_pictures(
+def load_images(
     modality: ImageModality,
     cells: pl.Series,
     folder: Path,
     decode: Callable[[], Iterable[NDArray[np.uint8] | None]],
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
-    """A column's pictures, (n, channels, height, width), and which of them each cell's is; -1: it has none.
+    """Return a column's images, (n, channels, height, width), and the position of each cell's, -1 if absent.
 
-    They come from the cache, or from `decode`, which gives what every cell has. None if they are too few
-    to be worth a file, or one of them is not to be had: decoding will say which.
+    They come from the cache, or else from `decode`, which yields the image of every cell. None if they are
+    too few to be cached, or one of them cannot be read: decoding will say which.
     """
     try:
-        sources = [source_of(cell, folder) for cell in cells]
+        sources = [identify_source(cell, folder) for cell in cells]
     except (OSError, ValueError, TypeError):
         return None
-    if sum(source.size for source in sources if source) < WORTH_KEEPING:
+    if sum(source.size for source in sources if source) < MIN_CACHED_BYTES:
         return None
     present = np.array([source is not None for source in sources])
     shape = (int(present.sum()), modality.channels, modality.height, modality.width)
-    name = "pictures-" + key_of(shape, sources, decoder())
-    pictures = cached(name, shape, np.uint8, lambda: (each[None] for each in decode() if each is not None))
-    return pictures, np.where(present, np.cumsum(present) - 1, -1)
+    name = "images-" + key_of(shape, sources, identify_decoder())
+    images = cached(name, shape, np.uint8, lambda: (each[None] for each in decode() if each is not None))
+    return images, np.where(present, np.cumsum(present) - 1, -1)
 
 
-def source_of(cell: str | bytes | None, folder: Path) -> Source | None:
-    """None where there is no picture. Raises OSError, ValueError or TypeError if it is not to be had."""
+def identify_source(cell: str | bytes | None, folder: Path) -> Source | None:
+    """Return None where there is no image. Raises OSError, ValueError or TypeError if it cannot be read."""
     if not cell:
         return None
     if isinstance(cell, bytes):
@@ -63,6 +63,6 @@ def source_of(cell: str | bytes | None, folder: Path) -> Source | None:
     return Source(path, status.st_mtime_ns, status.st_size) if status.st_size else None
 
 
-def decoder() -> tuple[str, ...]:
-    """What decodes, down to its own code."""
+def identify_decoder() -> tuple[str, ...]:
+    """Return what identifies the decoder: the versions of its libraries, and its source."""
     return PIL.__version__, simplejpeg.__version__, inspect.getsource(features)

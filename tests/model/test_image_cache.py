@@ -1,4 +1,4 @@
-"""The picture cache: a second run decodes nothing, and nothing else ever looks like the same picture."""
+"""The cache of images: a second run decodes nothing, and no other image is taken for a cached one."""
 
 import logging
 import os
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tailfuse.data import pictures as module
 from tailfuse.errors import TableError
+from tailfuse.modalities.image import cache as module
 from tailfuse_service.modalities.image.features import ImageFeatures
 
 
@@ -16,7 +16,7 @@ from tailfuse_service.modalities.image.features import ImageFeatures
 def cache(tmp_path, monkeypatch) -> Path:
     """A cache of its own, for pictures of any size."""
     monkeypatch.setenv("TAILFUSE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(module, "WORTH_KEEPING", 0)
+    monkeypatch.setattr(module, "MIN_CACHED_BYTES", 0)
     return tmp_path / "cache"
 
 
@@ -50,7 +50,7 @@ def test_what_comes_from_the_cache_is_what_is_decoded_without_it(lesions, monkey
     (lesions.folder / "images" / "3.png").write_bytes(b"")
     lesions.column("image", [None if i == 4 else row["image"] for i, row in enumerate(lesions.rows)])
     kept = lesions.load().train
-    monkeypatch.setattr(module, "WORTH_KEEPING", 2**40)
+    monkeypatch.setattr(module, "MIN_CACHED_BYTES", 2**40)
     for file in cache.iterdir():
         file.unlink()
     plain = lesions.load().train
@@ -92,7 +92,7 @@ def test_changed_bytes_another_size_and_another_decoder_are_decoded_again(
     assert len(decoded) == 48
     lesions.load("modalities.image.size=[12,15]")
     assert len(decoded) == 72
-    monkeypatch.setattr(module, "decoder", lambda: ("another version",))
+    monkeypatch.setattr(module, "identify_decoder", lambda: ("another version",))
     lesions.load()
     assert len(decoded) == 96
 
@@ -113,7 +113,7 @@ def test_a_missing_and_an_unreadable_picture_are_still_named_by_row(lesions, cac
     with pytest.raises(TableError, match=r"row 3.*images/2.png: no such file"):
         lesions.load()
     lesions.column("image", list(range(24)))
-    with pytest.raises(TableError, match="paths or the bytes of pictures are taken"):
+    with pytest.raises(TableError, match="paths or the bytes of images are taken"):
         lesions.load()
     assert not list(cache.iterdir())
 

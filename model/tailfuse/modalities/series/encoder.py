@@ -18,6 +18,8 @@ class Conv(nn.Module):
     it was padded.
     """
 
+    ragged = True
+
     def __init__(self, modality: SeriesModality, *, width: int, dropout: float, input_dropout: float) -> None:
         super().__init__()
         halvings = min(max(2, math.ceil(math.log2(modality.length / 32))), 8)

@@ -3,7 +3,7 @@
 from tailfuse_service.modalities import TabularModality
 from torch import Tensor, nn
 
-from tailfuse.network.dropout import Dropout
+from tailfuse.modalities.dropout import Dropout
 
 
 class Mlp(nn.Module):

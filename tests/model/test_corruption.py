@@ -1,10 +1,10 @@
-"""Damaged copies, and augmentation."""
+"""Corrupted copies, and augmentation."""
 
 import pytest
 import torch
-from tailfuse.training.augment import augment
-from tailfuse.training.damage import damage
-from tailfuse_service.modalities import ImageModality, SeriesModality, TabularModality, TextModality
+from tailfuse.modalities import KINDS
+from tailfuse.modalities.image.augmentation import augment
+from tailfuse_service.modalities import ImageModality, Modality, SeriesModality, TabularModality, TextModality
 from tailfuse_service.modalities.series import Channel
 from tailfuse_service.modalities.tabular import BooleanColumn
 
@@ -14,6 +14,10 @@ def traces(n: int) -> torch.Tensor:
     rows = torch.randn(n, 6, 3, generator=torch.Generator().manual_seed(1))
     rows[:, :, 2] = torch.arange(6) < 6 - 2 * (torch.arange(n)[:, None] % 2)
     return rows * rows[:, :, 2:]
+
+
+def corrupt(rows: torch.Tensor, modality: Modality, seed: int = 0) -> torch.Tensor:
+    return KINDS[modality.kind].corrupt(rows, modality, torch.Generator().manual_seed(seed))
 
 
 CASES = {
@@ -44,10 +48,10 @@ CASES = {
 
 @pytest.mark.parametrize("kind", CASES)
 @pytest.mark.parametrize("n", [0, 1, 40])
-def test_a_damaged_copy_is_of_the_same_shape_and_type_and_the_rows_are_left_alone(kind: str, n: int) -> None:
+def test_a_corrupted_copy_has_the_same_shape_and_type_and_the_rows_stay(kind: str, n: int) -> None:
     modality, make = CASES[kind]
     rows = make(n)
-    copy = damage(rows, modality, torch.Generator().manual_seed(0))
+    copy = corrupt(rows, modality)
     assert copy.shape == rows.shape
     assert copy.dtype == rows.dtype
     assert torch.equal(rows, make(n))
@@ -58,24 +62,24 @@ def test_a_damaged_copy_is_of_the_same_shape_and_type_and_the_rows_are_left_alon
 def test_nearly_every_row_is_changed_and_by_the_seed(kind: str) -> None:
     modality, make = CASES[kind]
     rows = make(40)
-    first, again, other = (damage(rows, modality, torch.Generator().manual_seed(s)) for s in (0, 0, 1))
+    first, again, other = (corrupt(rows, modality, seed) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert (first != rows).flatten(1).any(1).float().mean() > 0.9
 
 
-def test_a_damaged_text_keeps_its_length_and_its_vocabulary() -> None:
+def test_a_corrupted_text_keeps_its_length_and_its_vocabulary() -> None:
     modality, make = CASES["texts"]
     rows = make(40)
-    copy = damage(rows, modality, torch.Generator().manual_seed(0))
+    copy = corrupt(rows, modality)
     assert torch.equal(copy > 0, rows > 0)
     assert int(copy.max()) <= modality.buckets
 
 
-def test_a_damaged_series_keeps_its_length_and_its_padding() -> None:
+def test_a_corrupted_series_keeps_its_length_and_its_padding() -> None:
     modality, make = CASES["series"]
     rows = make(40)
-    copy = damage(rows, modality, torch.Generator().manual_seed(0))
+    copy = corrupt(rows, modality)
     assert torch.equal(copy[:, :, 2], rows[:, :, 2])
     assert (copy[rows[:, :, 2] == 0] == 0).all()
 

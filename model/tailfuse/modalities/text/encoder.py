@@ -7,6 +7,8 @@ from torch import Tensor, nn
 class Bag(nn.Module):
     """The mean embedding of a text's n-grams; word order counts only within an n-gram."""
 
+    ragged = True
+
     def __init__(self, modality: TextModality, *, width: int, dropout: float, input_dropout: float) -> None:
         super().__init__()
         self.embed = nn.Embedding(modality.buckets + 1, width, padding_idx=0)
