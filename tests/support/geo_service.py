@@ -81,6 +81,7 @@ class GeoModality(Modality):
 
     def summary(self) -> Summary:
         def compute(rows: NDArray[Any]) -> SummaryValues:
-            return np.degrees(np.arcsin(rows[:, 2:].clip(-1, 1))).astype(np.float32)
+            latitude: SummaryValues = np.degrees(np.arcsin(rows[:, 2:].clip(-1, 1)))
+            return latitude
 
         return Summary(["latitude"], compute)
