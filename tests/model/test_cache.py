@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tailfuse.data.cache import cache_folder, cached, key_of
+from tailfuse.files.cache import cache_folder, cached, key_of
 
 NUMBERS = np.arange(12, dtype=np.float32).reshape(4, 3)
 

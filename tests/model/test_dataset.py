@@ -161,7 +161,7 @@ CASES = {
     no_label: "row 17: label, column 'label': the label is missing",
     no_picture: "row 17: modality 'image', column 'image': images/none.png: no such file or directory",
     broken_picture: "row 17, column 'image' (images/16.png): modality 'image': "
-    "the bytes are not a picture that can be read",
+    "the bytes are not an image that can be read",
     all_missing: "modality 'clinical', column 'age': missing in every training row",
     infinite: "row 17: modality 'clinical', column 'age': expected a finite number, not inf",
     label_leak: "modalities.clinical: column 'label' is the spec's label; leave it out",

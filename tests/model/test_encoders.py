@@ -7,19 +7,13 @@ from collections.abc import Callable
 import pytest
 import torch
 from tailfuse.errors import SpecError
+from tailfuse.modalities import KINDS
 from tailfuse.network.build import build_network
-from tailfuse.network.encoders import build_encoder, encoder_names
 from tailfuse.network.ragged import FARTHEST, encode, view_width
 from tailfuse.spec.schema import load_spec
-from tailfuse_service.bundle.manifest import (
-    BooleanColumn,
-    Channel,
-    ImageModality,
-    Modality,
-    SeriesModality,
-    TabularModality,
-    TextModality,
-)
+from tailfuse_service.modalities import ImageModality, Modality, SeriesModality, TabularModality, TextModality
+from tailfuse_service.modalities.series import Channel
+from tailfuse_service.modalities.tabular import BooleanColumn
 from torch import Tensor, nn
 
 WIDTH = 12
@@ -79,7 +73,10 @@ def rows_of(modality: Modality, n: int) -> Tensor:
 
 def encoder_of(name: str, modality: Modality) -> nn.Module:
     torch.manual_seed(0)
-    return build_encoder(name, modality, width=WIDTH, dropout=0.5, input_dropout=0.2)
+    kind = KINDS[modality.kind]
+    spec = kind.spec.model_construct(encoder=name)
+    encoder: nn.Module = kind.build_encoder(spec, modality, width=WIDTH, dropout=0.5, input_dropout=0.2)
+    return encoder
 
 
 @pytest.fixture(params=CASES)
@@ -230,9 +227,9 @@ def test_an_encoder_that_cannot_be_had_is_named(lesions, monkeypatch, encoder, g
 
 
 def test_other_kinds_have_encoders_of_their_own() -> None:
-    assert encoder_names("tabular") == ["mlp"]
+    assert KINDS["tabular"].encoder_names == ("mlp",)
     with pytest.raises(SpecError, match="'small_cnn' is no encoder for kind 'text'; known: bag"):
-        encoder_of("small_cnn", TEXT)
+        KINDS["text"].check_encoder("small_cnn")
 
 
 class Backbone(nn.Module):

@@ -8,17 +8,17 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
-from tailfuse.data.fit import fit_modality
 from tailfuse.errors import TableError
-from tailfuse.spec.schema import ImageSpec, TabularSpec, TextSpec
-from tailfuse_service.bundle.manifest import BooleanColumn, CategoryColumn, NumberColumn, TextModality
+from tailfuse.modalities import KINDS, ImageSpec, TabularSpec, TextSpec
+from tailfuse_service.modalities import TextModality
+from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn
 
 
 def fit_columns(data: dict, rows: list[int] | None = None, **spec):
     table = pl.DataFrame(data, strict=False)
     at = np.arange(len(table)) if rows is None else np.array(rows)
     tabular = TabularSpec(kind="tabular", columns=tuple(data), **spec)
-    return fit_modality("m", tabular, table, at, Path())
+    return KINDS["tabular"].fit("m", tabular, table, at, Path())
 
 
 def test_types_are_inferred() -> None:
@@ -114,14 +114,16 @@ def test_pictures_are_grey_if_all_of_train_are(tmp_path: Path, modes: list, chan
             Image.new(mode, (9, 7)).save(tmp_path / f"{number}.png")
     names = [mode and f"{number}.png" for number, mode in enumerate([*modes, "RGB"])]
     spec = ImageSpec(kind="image", column="picture", size=(12, 10))
-    modality = fit_modality("m", spec, pl.DataFrame({"picture": names}), np.arange(len(modes)), tmp_path)
+    modality = KINDS["image"].fit(
+        "m", spec, pl.DataFrame({"picture": names}), np.arange(len(modes)), tmp_path
+    )
     assert (modality.height, modality.width, modality.channels) == (12, 10, channels)
 
 
 def test_a_picture_column_that_is_not_there_is_named() -> None:
     spec = ImageSpec(kind="image", column="imago")
     with pytest.raises(TableError) as caught:
-        fit_modality("m", spec, pl.DataFrame({"image": ["a"]}), np.arange(1), Path())
+        KINDS["image"].fit("m", spec, pl.DataFrame({"image": ["a"]}), np.arange(1), Path())
     assert str(caught.value) == (
         "modalities.m.column: the table has no column 'imago'; did you mean 'image'?"
     )
@@ -130,13 +132,13 @@ def test_a_picture_column_that_is_not_there_is_named() -> None:
 def test_no_picture_in_train_is_an_error() -> None:
     table = pl.DataFrame({"image": [None, "a.png"]})
     with pytest.raises(TableError, match="column 'image': missing in every training row"):
-        fit_modality("m", ImageSpec(kind="image", column="image"), table, np.array([0]), Path())
+        KINDS["image"].fit("m", ImageSpec(kind="image", column="image"), table, np.array([0]), Path())
 
 
 def test_a_text_keeps_the_specs_settings() -> None:
     spec = TextSpec(kind="text", columns=("t*",), ngrams=3, buckets=64, max_tokens=9)
     table = pl.DataFrame({"text": ["a", "b"], "title": ["c", None]})
     expected = TextModality(columns=("text", "title"), ngrams=3, buckets=64, max_tokens=9)
-    assert fit_modality("m", spec, table, np.arange(2), Path()) == expected
+    assert KINDS["text"].fit("m", spec, table, np.arange(2), Path()) == expected
     with pytest.raises(TableError, match="modality 'm', column 'title': missing in every training row"):
-        fit_modality("m", spec, table, np.array([1]), Path())
+        KINDS["text"].fit("m", spec, table, np.array([1]), Path())

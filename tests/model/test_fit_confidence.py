@@ -13,12 +13,12 @@ from tailfuse.data.dataset import load_dataset
 from tailfuse.data.part import Dataset, Part
 from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.export.graphs import eager
+from tailfuse.modalities import KINDS
 from tailfuse.network.confidence import N_STATISTICS, ConfidenceNetwork
 from tailfuse.network.fusion import Vote
 from tailfuse.network.network import Network, Seen
 from tailfuse.quickstart.quickstart import write_quickstart
 from tailfuse.spec.schema import Spec, load_spec
-from tailfuse.training.damage import damage
 from tailfuse.training.fit import Stages, fit_held_out, train_stages
 from tailfuse.training.fit_confidence import fit_confidence, fit_doubts, fit_vote
 from tailfuse.training.held_out import Evidence, HeldOut, balanced, look, own_class
@@ -189,7 +189,8 @@ def test_a_modality_that_no_held_out_row_has_is_trusted_like_any_other(trained) 
 def test_damaged_pictures_and_numbers_are_trusted_less_than_clean_ones(trained, name: str) -> None:
     part = trained.dataset.test.only([name])
     rows = torch.from_numpy(part.inputs[name][part.position[name]])
-    broken = damage(rows, trained.dataset.modalities[name], torch.Generator().manual_seed(0))
+    modality = trained.dataset.modalities[name]
+    broken = KINDS[modality.kind].corrupt(rows, modality, torch.Generator().manual_seed(0))
 
     def confidence_of(rows: Tensor) -> float:
         real, right = trained.network.confidence(name)(look(trained.network, name, rows).statistics)

@@ -158,12 +158,12 @@ def test_a_frozen_encoder_learns_from_features_and_answers_pictures(leaves, tmp_
         seen, trained = [], module.fit_network
 
         def spy(fabric, network, stage, *rest):
-            seen.append((stage.train.inputs["picture"].ndim, stage.augmented))
+            seen.append((stage.train.inputs["picture"].ndim, stage.augmentations))
             return trained(fabric, network, stage, *rest)
 
         monkeypatch.setattr(module, "fit_network", spy)
         network = fit(spec, dataset)
-    assert seen == [(2, frozenset())]
+    assert seen == [(2, {})]
     part = dataset.test.only(["picture"])
     featured = with_features(dataset, dict(zip(network.modalities, network.encoders, strict=True)))
     expected = predict_part(partial(eager, network), featured.test.only(["picture"]))

@@ -9,12 +9,12 @@ import onnxruntime
 import pytest
 import torch
 from tailfuse.errors import SpecError
+from tailfuse.modalities import KINDS, ImageSpec
+from tailfuse.modalities.image.pretrained import Backbone, Pretrained
 from tailfuse.network.build import build_network
-from tailfuse.network.encoders import build_encoder
-from tailfuse.network.encoders.pretrained import Backbone, Pretrained
 from tailfuse.network.frozen import backbone_features, with_features
 from tailfuse.spec.schema import load_spec
-from tailfuse_service.bundle.manifest import ImageModality
+from tailfuse_service.modalities import ImageModality
 from torch import Tensor, nn
 
 TRAINED = ("none", "last", "all")
@@ -68,10 +68,9 @@ def test_batch_norm_keeps_its_statistics_unless_all_is_trained(trained: str, sam
 
 
 def test_the_last_block_of_efficientnet_lite0_is_its_last_stage_and_head() -> None:
-    encoder = build_encoder(
-        "efficientnet_lite0", MODALITY.model_copy(update={"height": 64, "width": 64}),
-        width=5, dropout=0.5, input_dropout=0.2, trained="last",
-    )  # fmt: skip
+    spec = ImageSpec(kind="image", column="p", encoder="efficientnet_lite0", trained="last")
+    modality = MODALITY.model_copy(update={"height": 64, "width": 64})
+    encoder = KINDS["image"].build_encoder(spec, modality, width=5, dropout=0.5, input_dropout=0.2)
     learning = {
         ".".join(name.split(".")[3:5])
         for name, each in encoder.backbone.named_parameters("backbone")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from tailfuse.data.part import Part
-from tailfuse.network.encoders.mlp import Mlp
-from tailfuse.network.encoders.small_cnn import SmallCnn
+from tailfuse.modalities.image.small_cnn import SmallCnn
+from tailfuse.modalities.tabular.encoder import Mlp
 from tailfuse.network.generative import Generative
 from tailfuse.network.long_tail import experts
 from tailfuse.network.network import Network
@@ -23,7 +23,8 @@ from tailfuse.training.held_out import (
     own_class,
     some_of,
 )
-from tailfuse_service.bundle.manifest import BooleanColumn, ImageModality, TabularModality
+from tailfuse_service.modalities import ImageModality, TabularModality
+from tailfuse_service.modalities.tabular import BooleanColumn
 
 CPU = torch.device("cpu")
 TWO_NUMBERS = TabularModality(columns=(BooleanColumn(name="a"), BooleanColumn(name="b")), width=2)

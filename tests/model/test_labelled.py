@@ -10,7 +10,8 @@ from tailfuse.cli import main
 from tailfuse.data.labelled import labelled_part, text_columns
 from tailfuse.errors import TableError
 from tailfuse_service.bundle import read_manifest
-from tailfuse_service.bundle.manifest import CategoryColumn, ClassInfo, Manifest
+from tailfuse_service.bundle.manifest import ClassInfo, Manifest
+from tailfuse_service.modalities.tabular import CategoryColumn
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from tailfuse.errors import RunError
+from tailfuse.modalities.image.augmentation import augment
 from tailfuse.network.build import build_network
 from tailfuse.network.network import Answer
 from tailfuse.spec.schema import TrainingSpec
@@ -89,7 +90,7 @@ def fit(lesions, tmp_path, monkeypatch):
         torch.manual_seed(0)
         network = build_network(spec, dataset)
         network.tail = network.tail._replace(settled=settled)
-        stage = Stage("final", 5, dataset.train, val, settings.epochs, frozenset({"image"}))
+        stage = Stage("final", 5, dataset.train, val, settings.epochs, {"image": augment})
         fabric = Fabric(accelerator="cpu", devices=1)
         fabric.launch()
         return network, fit_network(fabric, network, stage, settings, path, heard)

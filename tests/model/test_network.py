@@ -10,11 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tailfuse.data.part import Part
 from tailfuse.export.graphs import eager, example_of
-from tailfuse.network.encoders.mlp import Mlp
+from tailfuse.modalities.tabular.encoder import Mlp
 from tailfuse.network.long_tail import experts
 from tailfuse.network.network import Network
 from tailfuse_service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Output, open_graph, read_manifest
-from tailfuse_service.bundle.manifest import BooleanColumn, TabularModality
+from tailfuse_service.modalities import TabularModality
+from tailfuse_service.modalities.tabular import BooleanColumn
 
 N_ROWS = 12
 # Which rows are in a batch, and the modalities each has of the three (1..7, as bits).

@@ -6,11 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tailfuse.network.encoders.mlp import Mlp
+from tailfuse.modalities.tabular.encoder import Mlp
 from tailfuse.network.long_tail import experts
 from tailfuse.network.network import Network
 from tailfuse.training.objective import Draw, Objective, blend, draw
-from tailfuse_service.bundle.manifest import BooleanColumn, TabularModality
+from tailfuse_service.modalities import TabularModality
+from tailfuse_service.modalities.tabular import BooleanColumn
 
 PRESENCES = st.lists(
     st.lists(st.booleans(), min_size=3, max_size=3).filter(any), min_size=1, max_size=20

@@ -19,7 +19,7 @@ from tailfuse.export.graphs import LOG_PRIOR, example_of, mixed
 from tailfuse.export.precision import encoder_weights
 from tailfuse.export.reduce import Comparison, reduce_bundle
 from tailfuse_service.bundle import BundleError, Manifest, open_bundle, read_manifest
-from tailfuse_service.bundle.manifest import TabularModality
+from tailfuse_service.modalities import TabularModality
 
 PRECISIONS = ("float16", "int8")
 

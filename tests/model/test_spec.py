@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from tailfuse.errors import SpecError
-from tailfuse.spec.schema import ImageSpec, SeriesSpec, Spec, SplitSpec, TabularSpec, TextSpec, load_spec
+from tailfuse.modalities import ImageSpec, SeriesSpec, TabularSpec, TextSpec
+from tailfuse.spec.schema import Spec, SplitSpec, load_spec
 
 SPEC = """\
 name: skin-lesions

@@ -5,24 +5,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from tailfuse.data.raw import raw_values
-from tailfuse.data.table import columns_of, read_table, typed
 from tailfuse.errors import TableError
-from tailfuse_service.bundle.manifest import (
-    BooleanColumn,
-    CategoryColumn,
-    ImageModality,
-    NumberColumn,
-    TabularModality,
-    TextModality,
-)
+from tailfuse.files.table import match_columns, read_table, typed
+from tailfuse.modalities import KINDS
+from tailfuse_service.modalities import ImageModality, TabularModality, TextModality
+from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn
 
 PICTURE = ImageModality(column="picture", height=8, width=8, channels=3)
 
 
 def values(table: pl.DataFrame, modality, folder: Path = Path(), rows: list[int] | None = None) -> list:
     at = np.arange(len(table)) if rows is None else np.array(rows)
-    return list(raw_values(table, "m", modality, folder, at))
+    return list(KINDS[modality.kind].raw_values("m", modality, table, at, folder))
 
 
 @pytest.fixture
@@ -129,8 +123,8 @@ def test_a_file_that_is_no_table_is_named(tmp_path: Path) -> None:
 
 def test_patterns_mean_columns_in_the_tables_order() -> None:
     table = pl.DataFrame({name: [1] for name in ("rna_2", "age", "rna_1", "a[b]", "sex")})
-    assert columns_of(table, ["sex", "rna_*", "rna_1"], "k") == ["rna_2", "rna_1", "sex"]
-    assert columns_of(table, ["a[b]"], "k") == ["a[b]"]
+    assert match_columns(table, ["sex", "rna_*", "rna_1"], "k") == ["rna_2", "rna_1", "sex"]
+    assert match_columns(table, ["a[b]"], "k") == ["a[b]"]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +136,7 @@ def test_patterns_mean_columns_in_the_tables_order() -> None:
 )
 def test_a_column_that_is_not_there_is_named_with_the_specs_key(pattern: str, said: str) -> None:
     with pytest.raises(TableError) as caught:
-        columns_of(pl.DataFrame({"age": [1], "x": [2]}), [pattern], "modalities.m.columns")
+        match_columns(pl.DataFrame({"age": [1], "x": [2]}), [pattern], "modalities.m.columns")
     assert str(caught.value) == said
 
 

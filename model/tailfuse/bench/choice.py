@@ -7,7 +7,7 @@ from tailfuse.bench.digits import write_digits
 from tailfuse.bench.methods import METHODS
 from tailfuse.bench.sets import DIGITS, SETS, table_in
 from tailfuse.errors import UserError
-from tailfuse.spec.spelling import did_you_mean
+from tailfuse.spelling import did_you_mean
 
 QUICK_METHODS = ("tailfuse", "uniform", "single", "concat", "late", "logistic regression", "boosted trees")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from click.shell_completion import get_completion_class
 from tailfuse_service.bundle import ServiceError
-from tailfuse_service.bundle.features.image import suppress_pillow_warnings
+from tailfuse_service.modalities.image.features import suppress_pillow_warnings
 
 from tailfuse.errors import UserError
 

@@ -13,8 +13,8 @@ import orjson
 
 from tailfuse.cli.inputs import INPUT_HELP, parse_inputs
 from tailfuse.cli.output import write_output
-from tailfuse.data.long_cells import long_cells
 from tailfuse.errors import UserError
+from tailfuse.files.long_cells import long_cells
 
 if TYPE_CHECKING:
     from tailfuse_client import Answer, Explanation, ModelInfo, Problem
@@ -113,7 +113,7 @@ def row_of(table: Path, row: int) -> Mapping[str, Any]:
 def rows_of(table: Path) -> Sequence[Mapping[str, Any]]:
     """The rows of a .csv, for which the base install is enough, or of another table. Raises UserError."""
     if table.suffix.lower() != ".csv":
-        from tailfuse.data.table import read_table
+        from tailfuse.files.table import read_table
 
         return read_table(table).rows(named=True)
     try:

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tailfuse.data.cache import cached, key_of
 from tailfuse.data.dataset import OnProgress
 from tailfuse.data.part import Dataset
-from tailfuse.network.encoders.pretrained import Backbone, Pretrained
+from tailfuse.files.cache import cached, key_of
+from tailfuse.modalities.image.pretrained import Backbone, Pretrained
 
 BATCH = 8  # pictures; the feature maps of many more do not stay near a processor
 
