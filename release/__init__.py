@@ -1,1 +1,1 @@
-"""What is done before a release: the distributions are built and tried, and the lowest versions are written down."""
+"""What is done before a release: build and try the distributions, write the lowest versions down."""

@@ -1,7 +1,8 @@
-"""Print the lowest versions that pyproject.toml allows, as constraints for pip: `make test-lowest` installs them.
+"""Print the lowest versions that pyproject.toml allows, as constraints for pip.
 
-Direct dependencies of the base install and of the client are at their floors. What the extra `test` adds is at the
-version in constraints.txt, since it is the base that is tried. What these bring along is the newest that fits.
+Direct dependencies of the base install and of the client are at their floors. What the extra `test` adds is
+at its version in constraints.txt, since it is the base that is tried. What these bring along is the newest
+that fits. `make test-lowest` installs them and runs the base's tests.
 """
 
 import re
@@ -14,7 +15,7 @@ FLOOR = re.compile(r"(?:>=|==)\s*([\w.!+]+)")
 
 
 def parse_requirement(text: str) -> tuple[str, str]:
-    """Return the normalised name and the lowest version of a requirement such as `uvicorn[standard]>=0.46,<0.55`.
+    """Return the normalised name and the lowest version of a requirement such as `uvicorn>=0.46,<0.55`.
 
     Raises ValueError if it has no lowest version.
     """
@@ -36,7 +37,7 @@ def list_constraints(root: Path = ROOT) -> list[str]:
     tested = dict(
         parse_requirement(line)
         for line in (root / "constraints.txt").read_text().splitlines()
-        if line and not line.startswith("#")
+        if line and line[0] != "#"
     )
     tools = {name for name, _ in map(parse_requirement, base["optional-dependencies"]["test"])} - set(floors)
     versions = floors | {name: tested[name] for name in tools}
