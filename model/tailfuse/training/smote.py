@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tailfuse_service.bundle import install_hint
 
 from tailfuse.data.part import Part
 from tailfuse.errors import SpecError
@@ -53,7 +52,7 @@ def synthetic(
     try:
         from imblearn.over_sampling import SMOTE
     except ImportError:
-        raise SpecError(f"training.smote needs imbalanced-learn: {install_hint('bench')}") from None
+        raise SpecError("training.smote needs imbalanced-learn; pip install imbalanced-learn") from None
     counts = np.bincount(labels, minlength=len(wanted))
     if np.count_nonzero(counts) < 2:
         raise SpecError("training.smote: fewer than two classes have rows with all modalities")
