@@ -64,8 +64,7 @@ class Commands(click.Group):
             if extra is None:
                 raise
             raise click.ClickException(
-                f"this command needs {error.name}, which the base install leaves out: "
-                f"{install_hint(extra)}"
+                f"this command needs {error.name}, which the base install leaves out: {install_hint(extra)}"
             ) from None
 
 
