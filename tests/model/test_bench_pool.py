@@ -38,7 +38,7 @@ def test_a_process_stays_with_tasks_of_one_kin() -> None:
     assert done == [1.5, 1.25, 1.0, 2.5, 2.25]
 
 
-def test_nobody_is_idle_while_tasks_of_anothers_kin_wait() -> None:
+def test_nobody_is_idle_while_tasks_of_another_s_kin_wait() -> None:
     assert len(outcomes(math.sqrt, [*range(8)], jobs=2)) == 8
     assert [failure for _, failure in run_all(math.sqrt, [*range(8)], 2, kin=lambda task: 0)] == [None] * 8
 

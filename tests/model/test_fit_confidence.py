@@ -220,7 +220,7 @@ def digits(tmp_path_factory) -> tuple[Spec, Dataset, Stages]:
     return spec, dataset, train_stages(spec, dataset)
 
 
-def test_noise_of_the_datas_own_scale_loses_its_weight_and_clean_rows_keep_theirs(digits) -> None:
+def test_noise_of_the_data_s_own_scale_loses_its_weight_and_clean_rows_keep_theirs(digits) -> None:
     spec, dataset, stages = digits
     network = fit_held_out(stages, spec)
     test = dataset.test

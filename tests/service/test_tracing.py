@@ -118,5 +118,5 @@ def test_tracing_without_opentelemetry_says_what_to_install(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tailfuse_service.settings.settings.find_spec", lambda name: None)
-    with pytest.raises(ValidationError, match=r"pip install 'tailfuse\[otel\]'"):
+    with pytest.raises(ValidationError, match=r"pip install '\.\[otel\]' in a checkout"):
         Settings(bundle=tiny_bundle, tracing=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
+from tailfuse import __version__
 from tailfuse.cli.inputs import INPUT_HELP, parse_inputs
 from tailfuse.cli.output import write_output
 from tailfuse.errors import UserError
@@ -61,7 +62,10 @@ def command(
     except ModuleNotFoundError as error:
         if error.name != "tailfuse_client":
             raise
-        raise UserError("this command needs the client; in a checkout: pip install ./client") from None
+        raise UserError(
+            "this command needs the client: pip install ./client in a checkout, or "
+            f"pip install tailfuse_client-{__version__}-py3-none-any.whl beside the wheel"
+        ) from None
 
     results: list[Answer | Problem] = []
     try:

