@@ -1,6 +1,7 @@
 """tailfuse bench: the command of the distribution tailfuse-bench, where that is installed."""
 
 from importlib import import_module
+from importlib.util import find_spec
 
 import click
 
@@ -28,13 +29,9 @@ def load_command() -> click.Command:
 
     The package is imported by its name: the bench depends on tailfuse, and tailfuse not on the bench.
     """
-    try:
-        module = import_module(f"{PACKAGE}.command")
-    except ModuleNotFoundError as error:
-        if error.name != PACKAGE:
-            raise
+    if find_spec(PACKAGE) is None:
         return install_hint
-    command: click.Command = module.command
+    command: click.Command = import_module(f"{PACKAGE}.command").command
     return command
 
 
