@@ -1,1 +1,1 @@
-"""The protocol as a command: methods, sets and seeds; one table of results; one report."""
+"""Benchmark of tailfuse and its baselines on many data sets: the command `tailfuse bench`."""

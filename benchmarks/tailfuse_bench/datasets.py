@@ -1,4 +1,4 @@
-"""The sets of the protocol as documents of a spec; their tables lie in a folder each."""
+"""The data sets of the benchmark as documents of a spec; each table is in a folder of its name."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,50 +6,50 @@ from typing import Any
 
 Document = dict[str, Any]
 
-HEADLINE_IR = 50  # where a set that cannot be thinned as much stands for itself
-OWN_TAIL = 0  # the imbalance ratio of a set that is not thinned
+HEADLINE_IR = 50  # a data set that cannot be thinned this far keeps its class frequencies
+ORIGINAL_IR = 0  # stands for the imbalance ratio of a data set that is not thinned
 
 
 @dataclass(frozen=True, slots=True)
-class BenchSet:
-    """A table with a `label` and a `split`, its modalities, and the largest imbalance ratio it bears."""
+class BenchDataset:
+    """A table with a `label` and a `split`, its modalities, and the largest imbalance ratio it supports."""
 
     name: str
     modalities: Document
-    largest_ir: int = 1000
+    max_ir: int = 1000
     training: Document = field(default_factory=dict)
 
     def document(self, folder: Path) -> Document:
-        """The spec, if the table lies in `folder`."""
+        """Return the spec for a table in `folder`."""
         return {
             "name": self.name,
-            "table": str(table_in(folder)),
+            "table": str(table_path(folder)),
             "label": "label",
             "split": "split",
             "modalities": self.modalities,
             "training": self.training,
         }
 
-    def tails(self, ratios: list[int]) -> list[int]:
-        """Of the imbalance ratios those that the set bears; for the headline's otherwise its own tail."""
-        borne = (ir if ir <= self.largest_ir else OWN_TAIL for ir in ratios if self.stands(ir))
-        return sorted(set(borne))
+    def select_ratios(self, ratios: list[int]) -> list[int]:
+        """Return the ratios that the data set supports; ORIGINAL_IR replaces a headline ratio too large."""
+        supported = (ir if ir <= self.max_ir else ORIGINAL_IR for ir in ratios if self.supports(ir))
+        return sorted(set(supported))
 
-    def stands(self, ir: int) -> bool:
-        return ir <= self.largest_ir or ir == HEADLINE_IR
+    def supports(self, ir: int) -> bool:
+        return ir <= self.max_ir or ir == HEADLINE_IR
 
 
-def table_in(folder: Path) -> Path:
-    """Where a set's table lies in its folder."""
+def table_path(folder: Path) -> Path:
+    """Return the path of a data set's table in its folder."""
     return folder / "table.parquet"
 
 
-def tabular(columns: str | list[str]) -> Document:
+def tabular_modality(columns: str | list[str]) -> Document:
     return {"kind": "tabular", "columns": columns}
 
 
-def picture(size: int | list[int], *, flips: bool = False) -> Document:
-    """Features of a pretrained encoder that is not trained: they are computed once."""
+def image_modality(size: int | list[int], *, flips: bool = False) -> Document:
+    """Return an image modality with a frozen pretrained encoder: its features are computed once."""
     return {
         "kind": "image",
         "column": "image",
@@ -60,35 +60,38 @@ def picture(size: int | list[int], *, flips: bool = False) -> Document:
     }
 
 
-EACH = (
-    BenchSet("cub", {"image": tabular("image_*"), "text": tabular("text_*")}),
-    BenchSet(
+ALL_DATASETS = (
+    BenchDataset("cub", {"image": tabular_modality("image_*"), "text": tabular_modality("text_*")}),
+    BenchDataset(
         "ham10000",
-        {"image": picture([150, 200]), "clinical": tabular(["age", "sex", "localization"])},
-        largest_ir=OWN_TAIL,
-        training={"epochs": 12},  # of 55 steps each; on validation rows more are no better
+        {"image": image_modality([150, 200]), "clinical": tabular_modality(["age", "sex", "localization"])},
+        max_ir=ORIGINAL_IR,
+        training={"epochs": 12},  # of 55 steps each; more do not improve validation loss
     ),
-    BenchSet(
-        "handwritten", {name: tabular(f"{name}_*") for name in ("pix", "fou", "fac", "zer", "kar", "mor")}
+    BenchDataset(
+        "handwritten",
+        {name: tabular_modality(f"{name}_*") for name in ("pix", "fou", "fac", "zer", "kar", "mor")},
     ),
-    BenchSet(
+    BenchDataset(
         "leaf99",
-        {"image": picture(160, flips=True)}
-        | {name: tabular(f"{name}[0-9]*") for name in ("margin", "shape", "texture")},
+        {"image": image_modality(160, flips=True)}
+        | {name: tabular_modality(f"{name}[0-9]*") for name in ("margin", "shape", "texture")},
     ),
-    BenchSet("pie", {name: tabular(f"{name}_*") for name in ("v1", "v2", "v3")}),
-    BenchSet("rosmap", {name: tabular(f"{name}_*") for name in ("mrna", "meth", "mirna")}, largest_ir=10),
-    BenchSet("scene15", {name: tabular(f"{name}_*") for name in ("gist", "phog", "lbp")}),
-    BenchSet("wiki", {"image": tabular("image_*"), "text": tabular("text_*")}),
+    BenchDataset("pie", {name: tabular_modality(f"{name}_*") for name in ("v1", "v2", "v3")}),
+    BenchDataset(
+        "rosmap", {name: tabular_modality(f"{name}_*") for name in ("mrna", "meth", "mirna")}, max_ir=10
+    ),
+    BenchDataset("scene15", {name: tabular_modality(f"{name}_*") for name in ("gist", "phog", "lbp")}),
+    BenchDataset("wiki", {"image": tabular_modality("image_*"), "text": tabular_modality("text_*")}),
 )
-# What is shipped: the quick-start's digits, few rows and few epochs, to try the command with.
-DIGITS = BenchSet(
+# The digits of the quick-start are shipped: few rows and few epochs, to try the command.
+DIGITS = BenchDataset(
     "digits",
     {
         "image": {"kind": "image", "column": "image", "size": [16, 15]},
-        "fourier": tabular("fou_*"),
-        "shape": tabular(["zer_*", "mor_*"]),
+        "fourier": tabular_modality("fou_*"),
+        "shape": tabular_modality(["zer_*", "mor_*"]),
     },
     training={"epochs": 60, "folds": 2},
 )
-SETS = {each.name: each for each in (*EACH, DIGITS)}
+DATASETS = {each.name: each for each in (*ALL_DATASETS, DIGITS)}

@@ -1,4 +1,4 @@
-"""Small line charts as data; the template draws them as inline SVG."""
+"""Small line charts as data; the template renders them as inline SVG."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A curve as `x,y x,y …`; its dots are (x, y, what is shown when pointed at)."""
+    """A curve as `x,y x,y …`; its dots are (x, y, tooltip)."""
 
     points: str
     colour: int
@@ -21,7 +21,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Ticks are (position, label); `guide` is a dashed line (x1, y1, x2, y2); `key` is as in a figure."""
+    """Ticks are (position, label); `guide` is a dashed line (x1, y1, x2, y2); `key` is the legend."""
 
     title: str
     lines: list[Line]
@@ -33,19 +33,19 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Charts with one caption, and what their colours mean if it is the same in all: (name, colour)."""
+    """Charts with one caption; `key` is the legend (name, colour) if all charts share it."""
 
     caption: str
     charts: list[Chart]
     key: list[tuple[str, int]] = field(default_factory=list)
 
 
-def key_of(names: Sequence[str]) -> dict[str, int]:
-    """A colour for each name."""
+def assign_colours(names: Sequence[str]) -> dict[str, int]:
+    """Assign a colour to each name."""
     return {name: at % COLOURS for at, name in enumerate(names)}
 
 
-def chart(
+def make_chart(
     title: str,
     curves: Mapping[str, Points],
     colours: Mapping[str, int],
@@ -56,40 +56,40 @@ def chart(
     diagonal: bool = False,
     keyed: bool = False,
 ) -> Chart:
-    """One chart of at least one point.
+    """Return a chart of at least one point.
 
-    With `x_labels`, x is a position among them, 0 and up; without, x goes from 0 to 1. Without `y_range` the
-    values make it. `level` and `diagonal` draw a guide. With `keyed` the chart has a key of its own.
+    With `x_labels`, x is an index into them; without, x is from 0 to 1. `y_range` defaults to that of the
+    values. `level` and `diagonal` add a guide. With `keyed` the chart has its own legend.
     """
     ys = [y for points in curves.values() for _, y in points]
     y_at = ticks(*(y_range or (min(ys), max(ys))), about=5)
-    x_at = [(float(at), label) for at, label in enumerate(x_labels)] if x_labels else unit_ticks()
-    x_most = max(x_at[-1][0], 1.0)
+    x_at = [(float(at), label) for at, label in enumerate(x_labels)] if x_labels else make_unit_ticks()
+    x_max = max(x_at[-1][0], 1.0)
 
-    def across(x: float) -> float:
-        return round(LEFT + (WIDTH - LEFT - 12) * x / x_most, 1)
+    def scale_x(x: float) -> float:
+        return round(LEFT + (WIDTH - LEFT - 12) * x / x_max, 1)
 
-    def down(y: float) -> float:
+    def scale_y(y: float) -> float:
         return round(TOP + (HEIGHT - BOTTOM - TOP) * (y_at[-1] - y) / (y_at[-1] - y_at[0]), 1)
 
-    def line(name: str, points: Points) -> Line:
-        path = " ".join(f"{across(x)},{down(y)}" for x, y in points)
-        dots = [(across(x), down(y), f"{name}: {y:.3g}") for x, y in points]
+    def make_line(name: str, points: Points) -> Line:
+        path = " ".join(f"{scale_x(x)},{scale_y(y)}" for x, y in points)
+        dots = [(scale_x(x), scale_y(y), f"{name}: {y:.3g}") for x, y in points]
         return Line(path, colours[name], dots)
 
-    guide = (across(0), down(0), across(x_most), down(1)) if diagonal else None
+    guide = (scale_x(0), scale_y(0), scale_x(x_max), scale_y(1)) if diagonal else None
     if level is not None:
-        guide = (across(0), down(level), across(x_most), down(level))
+        guide = (scale_x(0), scale_y(level), scale_x(x_max), scale_y(level))
     return Chart(
         title,
-        [line(name, points) for name, points in curves.items() if points],
-        [(across(x), label) for x, label in x_at],
-        [(down(y), f"{y:g}") for y in y_at],
+        [make_line(name, points) for name, points in curves.items() if points],
+        [(scale_x(x), label) for x, label in x_at],
+        [(scale_y(y), f"{y:g}") for y in y_at],
         guide,
         list(colours.items()) if keyed else [],
     )
 
 
-def unit_ticks() -> list[tuple[float, str]]:
-    """Ticks of an axis from 0 to 1."""
+def make_unit_ticks() -> list[tuple[float, str]]:
+    """Return the ticks of an axis from 0 to 1."""
     return [(at, f"{at:g}") for at in (0.0, 0.25, 0.5, 0.75, 1.0)]

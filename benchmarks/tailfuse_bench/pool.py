@@ -1,4 +1,4 @@
-"""Tasks in processes of their own: one that fails, or dies, takes no other with it."""
+"""A pool of worker processes; a task that fails or kills its process does not affect others."""
 
 import multiprocessing
 import os
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a task failed: in one line, and where."""
+    """Why a task failed: one line, and the traceback."""
 
     why: str
     trace: str = ""
@@ -26,36 +26,35 @@ class Failure:
 
 @dataclass(slots=True)
 class Worker:
-    """A process that does one task after another; `task` is the one that it is at, by its place."""
+    """A process that runs one task after another; `task` is the index of the current one."""
 
     process: BaseProcess
     pipe: Connection
     task: int | None = None
-    kin: Hashable = None  # of its last task
+    affinity: Hashable = None  # of its latest task
 
 
 def run_all(
-    work: Callable[[T], None], tasks: Sequence[T], jobs: int, kin: Callable[[T], Hashable] = id
+    work: Callable[[T], None], tasks: Sequence[T], jobs: int, affinity: Callable[[T], Hashable] = id
 ) -> Iterator[tuple[T, Failure | None]]:
-    """Do the tasks, `jobs` at a time; each comes out when it is done.
+    """Run the tasks with `jobs` processes, and yield each task when it has ended.
 
-    In order, but that tasks of the same `kin` go to the same process, which keeps what they share. `work` is
-    a function of a module, and what goes to it can be pickled. What is under way when the iterator is
-    closed is killed.
+    Tasks of the same affinity go to the same process, which caches what they share; otherwise tasks start
+    in order. `work` is a module's function; tasks can be pickled. Closing the iterator kills running tasks.
     """
-    queue = dict(enumerate(map(kin, tasks)))
+    queue = dict(enumerate(map(affinity, tasks)))
     workers: list[Worker] = []
     try:
-        workers += [started(work) for _ in range(min(jobs, len(tasks)))]
+        workers += [start_worker(work) for _ in range(min(jobs, len(tasks)))]
         for worker in workers:
-            give(worker, tasks, queue, workers)
+            assign_task(worker, tasks, queue, workers)
         while busy := {worker.pipe: worker for worker in workers if worker.task is not None}:
             for pipe in wait(list(busy)):
                 worker = busy[pipe]  # type: ignore[index]  # wait() knows no connections
-                task, outcome = tasks[worker.task or 0], outcome_of(worker)
+                task, outcome = tasks[worker.task or 0], receive_outcome(worker)
                 if not worker.process.is_alive():
-                    workers[workers.index(worker)] = worker = started(work)
-                give(worker, tasks, queue, workers)
+                    workers[workers.index(worker)] = worker = start_worker(work)
+                assign_task(worker, tasks, queue, workers)
                 yield task, outcome
     finally:
         for worker in workers:
@@ -65,32 +64,34 @@ def run_all(
             worker.pipe.close()
 
 
-def started(work: Callable[[T], None]) -> Worker:
-    """A process that waits for tasks."""
-    # Spawned: what torch and OpenMP have started in this process does not survive a fork.
+def start_worker(work: Callable[[T], None]) -> Worker:
+    """Start a process that waits for tasks."""
+    # Spawn, because the threads of torch and OpenMP do not survive a fork.
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=serve, args=(there,), daemon=True)
+    process = context.Process(target=serve_tasks, args=(there,), daemon=True)
     process.start()
     there.close()
     here.send(work)
     return Worker(process, here)
 
 
-def give(worker: Worker, tasks: Sequence[T], queue: dict[int, Hashable], workers: Sequence[Worker]) -> None:
-    """The worker's next task, if there is one: of its kin, else of nobody else's, else the first."""
-    others = {each.kin for each in workers if each is not worker and each.task is not None}
-    mine = (task for task, kin in queue.items() if kin == worker.kin)
-    free = (task for task, kin in queue.items() if kin not in others)
+def assign_task(
+    worker: Worker, tasks: Sequence[T], queue: dict[int, Hashable], workers: Sequence[Worker]
+) -> None:
+    """Assign the next task: of the worker's affinity, else of nobody else's, else the oldest."""
+    others = {each.affinity for each in workers if each is not worker and each.task is not None}
+    mine = (task for task, affinity in queue.items() if affinity == worker.affinity)
+    free = (task for task, affinity in queue.items() if affinity not in others)
     worker.task = next(chain(mine, free, queue), None)
     if worker.task is not None:
-        worker.kin = queue.pop(worker.task)
-        with suppress(BrokenPipeError):  # it has died; its end of the pipe will say so
+        worker.affinity = queue.pop(worker.task)
+        with suppress(BrokenPipeError):  # the process died; receive_outcome reports it
             worker.pipe.send(tasks[worker.task])
 
 
-def outcome_of(worker: Worker) -> Failure | None:
-    """What became of its task."""
+def receive_outcome(worker: Worker) -> Failure | None:
+    """Return why the worker's task failed; None if it succeeded."""
     try:
         outcome: Failure | None = worker.pipe.recv()
     except (EOFError, ConnectionResetError):
@@ -101,20 +102,20 @@ def outcome_of(worker: Worker) -> Failure | None:
     return outcome
 
 
-def serve(pipe: Connection) -> None:
-    """The life of a worker. It uses one core, and does not outlive the process that started it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for that process to hear
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy and torch are loaded, with `work`
-    with suppress(EOFError, BrokenPipeError):  # that process has gone
+def serve_tasks(pipe: Connection) -> None:
+    """Run tasks until the parent process ends. A worker uses one core."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    threading.Thread(target=exit_with_parent, daemon=True).start()
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when `work` loads numpy and torch
+    with suppress(EOFError, BrokenPipeError):  # the parent has ended
         work = pipe.recv()
         while True:
             task = pipe.recv()
-            pipe.send(outcome_in_here(work, task))
+            pipe.send(try_task(work, task))
 
 
-def outcome_in_here(work: Callable[[T], None], task: T) -> Failure | None:
-    """Do a task."""
+def try_task(work: Callable[[T], None], task: T) -> Failure | None:
+    """Run one task. Return why it failed; None if it succeeded."""
     try:
         work(task)
     except Exception as error:
@@ -122,8 +123,8 @@ def outcome_in_here(work: Callable[[T], None], task: T) -> Failure | None:
     return None
 
 
-def end_with_parent() -> None:
-    """Wait for the process that started this one to end, and end too, whatever is under way."""
+def exit_with_parent() -> None:
+    """Wait for the parent process to end, then end this process at once."""
     parent = multiprocessing.parent_process()
     if parent:
         parent.join()

@@ -1,4 +1,4 @@
-"""What the bench measures, one record a row, and its two tables on disk."""
+"""The measurements of a run, one per row, and their two tables on disk."""
 
 import csv
 import io
@@ -12,9 +12,10 @@ RESULTS, RELIABILITY = "results.csv", "reliability.csv"
 
 
 class Result(NamedTuple):
-    """One measurement; what does not apply is None. `ir` is 0 where the set keeps its own tail.
+    """One measurement; fields that do not apply are None. The names are the columns of results.csv.
 
-    `condition` is clean, cost, the name of a damage to `modality`, or of a shift of the classes.
+    `ir` is 0 if the data set keeps its class frequencies. `condition` is clean, cost, a corruption of
+    `modality`, or a shift of the class frequencies.
     """
 
     set: str
@@ -42,7 +43,7 @@ class Result(NamedTuple):
 
 
 class Bin(NamedTuple):
-    """A bin of the top label's probability."""
+    """One reliability bin of the top label's probability."""
 
     set: str
     ir: int
@@ -55,20 +56,20 @@ class Bin(NamedTuple):
 
 
 def write_tables(out: Path, results: Iterable[Result], bins: Iterable[Bin]) -> None:
-    """results.csv and reliability.csv in `out`, each whole or not at all."""
+    """Write results.csv and reliability.csv in `out` atomically."""
     write_table(out / RESULTS, Result._fields, results)
     write_table(out / RELIABILITY, Bin._fields, bins)
 
 
 def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """None is an empty cell; numbers have six digits."""
+    """Write one table; None becomes an empty cell, and numbers have six digits."""
     text = io.StringIO(newline="")
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(header)
-    lines.writerows(map(rounded, rows))
+    lines.writerows(map(round_numbers, rows))
     write_atomically(path, text.getvalue())
 
 
-def rounded(row: Iterable[object]) -> list[object]:
-    """Six digits of every number that is not whole."""
+def round_numbers(row: Iterable[object]) -> list[object]:
+    """Round floats to six digits."""
     return [f"{value:.6g}" if isinstance(value, float) else value for value in row]

@@ -1,4 +1,4 @@
-"""report.html and report.md of a bench, from its tables alone: the same bytes for the same tables."""
+"""Write report.html and report.md from the result tables; equal tables give equal bytes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, se
 from tailfuse.evaluation.pages import markdown
 from tailfuse_service.bundle import write_atomically
 
-from tailfuse_bench.datasets import OWN_TAIL
+from tailfuse_bench.datasets import ORIGINAL_IR
 from tailfuse_bench.figures import BOTTOM, HEIGHT, LEFT, WIDTH
 from tailfuse_bench.scores import Scores, read_scores
 from tailfuse_bench.sections import (
@@ -16,36 +16,47 @@ from tailfuse_bench.sections import (
     adaptation,
     baselines,
     calibration,
+    corruption,
     cost,
-    damage,
     headline,
     missing,
     subsets,
     weights,
 )
 from tailfuse_bench.sections.section import Section
-from tailfuse_bench.tables import listed
+from tailfuse_bench.tables import join_names
 
-SECTIONS = (headline, baselines, weights, damage, subsets, calibration, cost, ablations, adaptation, missing)
+SECTIONS = (
+    headline,
+    baselines,
+    weights,
+    corruption,
+    subsets,
+    calibration,
+    cost,
+    ablations,
+    adaptation,
+    missing,
+)
 
 
 def write_report(out: Path) -> None:
     """Read OUT/results.csv and OUT/reliability.csv; write OUT/report.html and OUT/report.md.
 
-    Whatever is missing is named in the report. Raises RunError if there is no table to read.
+    The report names missing results. Raises RunError if a table cannot be read.
     """
     scores = read_scores(out)
     context = {
-        "sections": sections_of(scores),
-        "facts": facts(scores),
+        "sections": make_sections(scores),
+        "facts": describe_size(scores),
         "size": {"width": WIDTH, "height": HEIGHT, "left": LEFT, "bottom": BOTTOM},
     }
     for suffix in (".html", ".md"):
-        write_atomically(out / f"report{suffix}", page(f"bench{suffix}.jinja", context))
+        write_atomically(out / f"report{suffix}", render_page(f"bench{suffix}.jinja", context))
 
 
-def page(template: str, context: Mapping[str, Any]) -> str:
-    """Fill one of the templates; the HTML one takes its style from the report of a run."""
+def render_page(template: str, context: Mapping[str, Any]) -> str:
+    """Render a template. The HTML template uses the style sheet of a training report."""
     environment = Environment(
         loader=ChoiceLoader([PackageLoader("tailfuse_bench"), PackageLoader("tailfuse.evaluation")]),
         autoescape=select_autoescape(["html.jinja"]),
@@ -58,19 +69,19 @@ def page(template: str, context: Mapping[str, Any]) -> str:
     return environment.get_template(template).render(context)
 
 
-def sections_of(scores: Scores) -> list[Section]:
-    """All sections, in the order of the protocol."""
-    return [part.section(scores) for part in SECTIONS]
+def make_sections(scores: Scores) -> list[Section]:
+    """Return all sections in the order of the protocol."""
+    return [part.make_section(scores) for part in SECTIONS]
 
 
-def facts(scores: Scores) -> str:
-    """The size of the bench, in words."""
+def describe_size(scores: Scores) -> str:
+    """Return the size of the benchmark in words."""
     counts = {
-        "set": len(scores.full),
-        "imbalance ratio": len(set(scores.ratios) - {OWN_TAIL}),
+        "data set": len(scores.full),
+        "imbalance ratio": len(set(scores.ratios) - {ORIGINAL_IR}),
         "seed": len(scores.seeds),
         "baseline": len(scores.baselines),
         "ablation": len(scores.ablations),
     }
     words = [f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items()]
-    return listed(words)
+    return join_names(words)

@@ -1,4 +1,4 @@
-"""The bench: what is left to do is done side by side, and all results become two tables."""
+"""Plan the tasks, run the remaining ones in parallel, and merge all results into two tables."""
 
 import json
 import os
@@ -13,94 +13,99 @@ from typing import Protocol
 import polars as pl
 from tailfuse_service.bundle import write_atomically
 
-from tailfuse_bench.datasets import HEADLINE_IR, OWN_TAIL, SETS, table_in
+from tailfuse_bench.datasets import DATASETS, HEADLINE_IR, ORIGINAL_IR, table_path
 from tailfuse_bench.methods import METHODS, OURS, SPECIALIST
 from tailfuse_bench.pool import Failure, run_all
 from tailfuse_bench.records import write_tables
-from tailfuse_bench.tasks import CELLS, Cell, Record, Task, code_sha256, read_record
+from tailfuse_bench.tasks import EXPERIMENTS, Experiment, Record, Task, code_sha256, read_record
 
-LOG = "bench.json"  # which code, versions and machine made the results, and in how long
+LOG = "bench.json"  # code, versions, machine and time of each run
 PACKAGES = ("tailfuse", "torch", "numpy", "scikit-learn")
 
 
 class Listener(Protocol):
-    """Hears of every task that ends."""
+    """Is notified of every task that ends."""
 
     def finished(self, task: Task, records: Mapping[str, Record]) -> None: ...
 
     def failed(self, task: Task, failure: Failure) -> None: ...
 
 
-def plan(
+def plan_tasks(
     folders: Mapping[str, Path], ratios: list[int], seeds: Iterable[int], methods: Sequence[str], out: Path
 ) -> list[Task]:
-    """All tasks, those that take long first. Raises SpecError if a method's spec is wrong.
+    """Return all tasks, longest first. Raises SpecError if a method's spec is invalid.
 
-    `folders` has the folder of each set. What explains the headline is left out elsewhere.
+    `folders` maps data sets to their folders. Methods that explain the headline run at its ratio only.
     """
-    cells = [Cell(name, ir, seed) for name in folders for ir in SETS[name].tails(ratios) for seed in seeds]
-    rows = {name: n_rows(folder) for name, folder in folders.items()}
-    cells.sort(key=lambda cell: (-rows[cell.set], cell.ir or HEADLINE_IR))
+    experiments = [
+        Experiment(name, ir, seed)
+        for name in folders
+        for ir in DATASETS[name].select_ratios(ratios)
+        for seed in seeds
+    ]
+    rows = {name: count_rows(folder) for name, folder in folders.items()}
+    experiments.sort(key=lambda experiment: (-rows[experiment.dataset], experiment.ir or HEADLINE_IR))
     tasks = []
-    for cell in cells:
-        at_headline = cell.ir in (HEADLINE_IR, OWN_TAIL)
+    for experiment in experiments:
+        at_headline = experiment.ir in (HEADLINE_IR, ORIGINAL_IR)
         chosen = [name for name in methods if at_headline or not METHODS[name].headline_only]
-        for shared in trained_together(chosen):
-            task = Task(cell, shared, folders[cell.set], out)
+        for shared in group_by_training(chosen):
+            task = Task(experiment, shared, folders[experiment.dataset], out)
             for method in shared:
                 task.spec(method)
             tasks.append(task)
     return tasks
 
 
-def n_rows(folder: Path) -> int:
-    """The rows of a set's table."""
-    return int(pl.scan_parquet(table_in(folder)).select(pl.len()).collect().item())
+def count_rows(folder: Path) -> int:
+    """Count the rows of a data set's table."""
+    return int(pl.scan_parquet(table_path(folder)).select(pl.len()).collect().item())
 
 
-def trained_together(methods: Iterable[str]) -> list[tuple[str, ...]]:
-    """Those that share their training, as one; what takes longest, a model for every subset, first."""
+def group_by_training(methods: Iterable[str]) -> list[tuple[str, ...]]:
+    """Group methods that share their training. The slowest, one model per subset, comes before the others."""
     groups: dict[str, list[str]] = {}
     for name in sorted(methods, key=lambda name: (name != SPECIALIST, name != OURS)):
-        groups.setdefault(METHODS[name].trained_as, []).append(name)
+        groups.setdefault(METHODS[name].training_key, []).append(name)
     return [tuple(group) for group in groups.values()]
 
 
-def of_other_code(records: Iterable[Record]) -> int:
-    """How many of the results were made by other code than this."""
+def count_outdated(records: Iterable[Record]) -> int:
+    """Count the results that other code made."""
     return sum(record.code != code_sha256() for record in records)
 
 
-def left_to_do(tasks: Iterable[Task]) -> tuple[list[Task], dict[tuple[Cell, str], Record]]:
-    """What is to be done yet, and the results that are there: of the same spec, table and tail."""
-    left, there = [], {}
+def find_remaining(tasks: Iterable[Task]) -> tuple[list[Task], dict[tuple[Experiment, str], Record]]:
+    """Return the remaining tasks, and the finished results with equal fingerprints."""
+    left, done = [], {}
     for task in tasks:
         missing = []
         for method in task.methods:
             record = read_record(task.file(method))
             if record is not None and record.fingerprint == task.fingerprint(method):
-                there[task.cell, method] = record
+                done[task.experiment, method] = record
             else:
                 missing.append(method)
         if missing:
             left.append(replace(task, methods=tuple(missing)))
-    return left, there
+    return left, done
 
 
-def do(task: Task) -> None:
-    """In a process that needs torch; this one does not."""
-    from tailfuse_bench.cell import run_task
+def run_in_worker(task: Task) -> None:
+    """Run a task in a worker process. Torch is imported there only."""
+    from tailfuse_bench.experiment import run_task
 
     run_task(task)
 
 
 def run_tasks(tasks: Sequence[Task], jobs: int, listener: Listener) -> int:
-    """Do the tasks, `jobs` at a time; how many failed.
+    """Run the tasks with `jobs` processes. Return how many failed.
 
-    Each result is on disk as soon as it is there; beside it, of one that failed, why.
+    Results are written as soon as they exist. The traceback of a failed task is written next to them.
     """
     failures = 0
-    for task, failure in run_all(do, tasks, jobs, kin=lambda task: task.cell):
+    for task, failure in run_all(run_in_worker, tasks, jobs, affinity=lambda task: task.experiment):
         trace = task.file(task.methods[0]).with_suffix(".failed.txt")
         if failure is None:
             trace.unlink(missing_ok=True)
@@ -114,9 +119,9 @@ def run_tasks(tasks: Sequence[Task], jobs: int, listener: Listener) -> int:
     return failures
 
 
-def merge(out: Path) -> None:
-    """Write both tables of all results in the folder."""
-    records = [record for file in (out / CELLS).glob("*/*.json") if (record := read_record(file))]
+def merge_results(out: Path) -> None:
+    """Merge all results in the folder into both tables."""
+    records = [record for file in (out / EXPERIMENTS).glob("*/*.json") if (record := read_record(file))]
     order = {name: at for at, name in enumerate(METHODS)}
     records.sort(key=lambda each: (each.results[0][:3], order.get(each.results[0].method, len(order))))
     write_tables(
@@ -127,7 +132,7 @@ def merge(out: Path) -> None:
 
 
 def write_log(out: Path, seconds: float, jobs: int) -> None:
-    """Add this session to the log."""
+    """Append this run to the log."""
     path = out / LOG
     sessions = json.loads(path.read_text())["sessions"] if path.exists() else []
     sessions.append(

@@ -1,4 +1,4 @@
-"""results.csv and reliability.csv as something to ask: the values of a method on a set, by seed."""
+"""Queries on results.csv and reliability.csv: the values of a method on a data set, by seed."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 from tailfuse.errors import RunError
 
-from tailfuse_bench.datasets import HEADLINE_IR, OWN_TAIL
+from tailfuse_bench.datasets import HEADLINE_IR, ORIGINAL_IR
 from tailfuse_bench.methods import ADAPTED, METHODS, OURS, SPECIALIST
 from tailfuse_bench.records import RELIABILITY, RESULTS, Bin, Result
 
@@ -15,18 +15,18 @@ BASELINE_GROUPS = ("fusion", "long tail", "not neural", "other")
 ABLATION = "ablation"
 NOT_BASELINES = (OURS, ADAPTED, SPECIALIST)
 
-NAMES = ("set", "method", "subset", "condition", "modality")
-WHOLE = ("ir", "seed")
-METRICS = tuple(name for name in Result._fields if name not in (*NAMES, *WHOLE, "level"))
+NAME_COLUMNS = ("set", "method", "subset", "condition", "modality")
+INTEGER_COLUMNS = ("ir", "seed")
+METRICS = tuple(name for name in Result._fields if name not in (*NAME_COLUMNS, *INTEGER_COLUMNS, "level"))
 Values = dict[int, float]  # by seed
-Place = tuple[str, int, str, str, str, str, float]  # set, ir, method, condition, modality, subset, level
+ScoreKey = tuple[str, int, str, str, str, str, float]  # set, ir, method, condition, modality, subset, level
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """All results. `full` is the subset of all modalities of a set, `headline` its ratio for the headline."""
+    """All results. `full` names all modalities of a data set, `headline` is its ratio in the headline."""
 
-    measured: Mapping[Place, Mapping[int, Mapping[str, float | None]]]
+    measurements: Mapping[ScoreKey, Mapping[int, Mapping[str, float | None]]]
     bins: pl.DataFrame | None
     full: Mapping[str, str]
     headline: Mapping[str, int]
@@ -47,34 +47,34 @@ class Scores:
         subset: str | None = None,
         level: float = 0.0,
     ) -> Values:
-        """By seed; without `ir` at the set's headline ratio, without `subset` of all modalities."""
+        """Return the values by seed; `ir` defaults to the headline's ratio, `subset` to all modalities."""
         at = self.headline.get(data_set) if ir is None else ir
         if at is None:
             return {}
         whole = condition == "clean" and not modality
         part = (subset or self.full[data_set]) if whole else ""
-        by_seed = self.measured.get((data_set, at, method, condition, modality, part, level), {})
+        by_seed = self.measurements.get((data_set, at, method, condition, modality, part, level), {})
         found = {seed: row[metric] for seed, row in sorted(by_seed.items())}
         return {seed: value for seed, value in found.items() if value is not None}
 
     @property
     def sets(self) -> list[str]:
-        """The sets of the headline."""
+        """The data sets of the headline."""
         return sorted(self.headline)
 
     @property
     def ratios(self) -> list[int]:
-        """Rising; a set's own tail is last."""
-        found = {place[1] for place in self.measured}
-        return sorted(found - {OWN_TAIL}) + ([OWN_TAIL] if OWN_TAIL in found else [])
+        """All ratios in rising order; ORIGINAL_IR comes last."""
+        found = {key[1] for key in self.measurements}
+        return sorted(found - {ORIGINAL_IR}) + ([ORIGINAL_IR] if ORIGINAL_IR in found else [])
 
     @property
     def seeds(self) -> list[int]:
-        return sorted({seed for by_seed in self.measured.values() for seed in by_seed})
+        return sorted({seed for by_seed in self.measurements.values() for seed in by_seed})
 
     @property
     def baselines(self) -> list[str]:
-        """All methods that are not ours nor a part of ours taken away, group by group."""
+        """All methods but ours and its ablations, group by group."""
         return [method for group in BASELINE_GROUPS for method in self.group(group)]
 
     @property
@@ -82,7 +82,7 @@ class Scores:
         return self.group(ABLATION)
 
     def group(self, name: str) -> list[str]:
-        """The methods of a group that the table has; those that are not known by now are in `other`."""
+        """Return the methods of a group in the table; unknown methods are in the group `other`."""
         known = [method.name for method in METHODS.values() if method.group == name]
         if name == "other":
             known = [method for method in self.methods if method not in METHODS]
@@ -92,29 +92,29 @@ class Scores:
         return self.full[data_set].split("+")
 
     def levels(self, data_set: str, condition: str) -> list[float]:
-        return sorted({place[6] for place in self.measured if place[0] == data_set and place[3] == condition})
+        return sorted({key[6] for key in self.measurements if key[0] == data_set and key[3] == condition})
 
 
-def differences(ours: Values, theirs: Values) -> list[float]:
-    """Ours minus theirs, of the seeds that both have."""
+def pair_differences(ours: Values, theirs: Values) -> list[float]:
+    """Subtract theirs from ours, for the seeds that both have."""
     return [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
 
 
 def mean(values: Iterable[float]) -> float | None:
-    """None if there are no values."""
+    """Return the mean; None without values."""
     found = list(values)
     return sum(found) / len(found) if found else None
 
 
 def read_scores(out: Path) -> Scores:
-    """Read what `tailfuse bench` wrote into `out`. Raises RunError; reliability.csv may be missing."""
-    results = read(out / RESULTS, Result._fields)
+    """Read the tables that `tailfuse bench` wrote. Raises RunError; reliability.csv may be missing."""
+    results = read_columns(out / RESULTS, Result._fields)
     path = out / RELIABILITY
-    return scores_of(results, read(path, Bin._fields) if path.exists() else None)
+    return make_scores(results, read_columns(path, Bin._fields) if path.exists() else None)
 
 
-def scores_of(results: pl.DataFrame, bins: pl.DataFrame | None) -> Scores:
-    """The tables, put in order."""
+def make_scores(results: pl.DataFrame, bins: pl.DataFrame | None) -> Scores:
+    """Index the tables."""
     clean = results.filter((pl.col("condition") == "clean") & (pl.col("modality") == ""))
     subsets: dict[str, list[str]] = {}
     for name, subset in clean.select("set", "subset").unique(maintain_order=True).iter_rows():
@@ -122,25 +122,25 @@ def scores_of(results: pl.DataFrame, bins: pl.DataFrame | None) -> Scores:
     for found in subsets.values():
         found.sort(key=lambda subset: (subset.count("+"), subset))
     full = {name: found[-1] for name, found in subsets.items()}
-    ratios = sorted({ir for ir in clean["ir"] if ir != OWN_TAIL})
+    ratios = sorted({ir for ir in clean["ir"] if ir != ORIGINAL_IR})
     headline_ir = HEADLINE_IR if HEADLINE_IR in ratios or not ratios else ratios[-1]
     has = set(clean.select("set", "ir").iter_rows())
     headline = {
-        name: ir for ir in (OWN_TAIL, headline_ir) for name in subsets if (name, ir) in has
-    }  # a set thinned to the ratio counts as that
-    measured: dict[Place, dict[int, dict[str, float | None]]] = {}
+        name: ir for ir in (ORIGINAL_IR, headline_ir) for name in subsets if (name, ir) in has
+    }  # a thinned data set takes precedence over its original frequencies
+    measurements: dict[ScoreKey, dict[int, dict[str, float | None]]] = {}
     for row in results.iter_rows(named=True):
         whole = row["condition"] == "clean" and not row["modality"]
         if not whole and row["subset"] not in ("", full.get(row["set"], "")):
-            continue  # weights and damage are reported of all modalities
+            continue  # weights and corruptions are reported for all modalities only
         level = row["level"] if row["condition"] == "noise_added" else None
-        place = (
+        key = (
             row["set"], row["ir"], row["method"], row["condition"], row["modality"],
             row["subset"] if whole else "", level or 0.0,
         )  # fmt: skip
-        measured.setdefault(place, {})[row["seed"]] = {metric: row[metric] for metric in METRICS}
+        measurements.setdefault(key, {})[row["seed"]] = {metric: row[metric] for metric in METRICS}
     return Scores(
-        measured,
+        measurements,
         bins,
         full,
         headline,
@@ -151,8 +151,8 @@ def scores_of(results: pl.DataFrame, bins: pl.DataFrame | None) -> Scores:
     )
 
 
-def read(path: Path, columns: Sequence[str]) -> pl.DataFrame:
-    """The named columns of a CSV file; an empty name is "", an empty or NaN number null."""
+def read_columns(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+    """Read the named columns of a CSV file; empty names become "", empty and NaN numbers null."""
     if not path.exists():
         raise RunError(f"{path} does not exist: run `tailfuse bench` first")
     try:
@@ -163,14 +163,14 @@ def read(path: Path, columns: Sequence[str]) -> pl.DataFrame:
         if name not in table.columns:
             raise RunError(f"{path}: column {name!r} is missing")
     try:
-        table = table.select(pl.col(name).cast(kind_of(name)) for name in columns)
+        table = table.select(pl.col(name).cast(column_type(name)) for name in columns)
     except pl.exceptions.InvalidOperationError as error:
         raise RunError(f"{path}: {str(error).splitlines()[0]}") from error
     return table.with_columns(pl.col(pl.String).fill_null(""), pl.col(pl.Float64).fill_nan(None))
 
 
-def kind_of(column: str) -> type[pl.DataType]:
-    """How a column of the tables is read."""
-    if column in NAMES:
+def column_type(column: str) -> type[pl.DataType]:
+    """Return the type of a column."""
+    if column in NAME_COLUMNS:
         return pl.String
-    return pl.Int64 if column in WHOLE else pl.Float64
+    return pl.Int64 if column in INTEGER_COLUMNS else pl.Float64

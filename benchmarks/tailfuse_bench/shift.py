@@ -1,4 +1,4 @@
-"""Test rows drawn anew so that their classes are as frequent as elsewhere."""
+"""Resampling of test rows to other class frequencies."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 IMBALANCE_RATIO = 10
-SHIFTS = {"shift_long": -1, "shift_uniform": 0, "shift_inverse": 1}  # the sign of the tail's exponent
+SHIFTS = {"shift_long": -1, "shift_uniform": 0, "shift_inverse": 1}  # sign of the exponent
 
 
-def shifted(
+def draw_shifted_rows(
     labels: NDArray[np.int64], train_counts: Sequence[int], condition: str, random: np.random.Generator
 ) -> NDArray[np.int64]:
-    """As many rows as there are labels (N,), give or take a rounding, with another share of each class.
+    """Draw about as many rows as there are labels (N,), with other class frequencies. Return their indices.
 
-    Of class k of K in the order of the training counts, most first, the share goes with 10 ** (-k / (K - 1));
-    uniform shares are alike, inverse ones rise. No row is drawn again before all of its class have been.
+    The frequency of class k of K, sorted by falling training count, is proportional to 10 ** (-k / (K - 1));
+    uniform frequencies are equal, inverse ones rise. No row repeats before all rows of its class are drawn.
     """
     counts = np.asarray(train_counts)
     rank = np.empty(len(counts), np.int64)

@@ -1,4 +1,4 @@
-"""What there is to do: cells (a set, its tail, a seed), their specs, and the file of each result."""
+"""Experiments (a data set, a ratio, a seed), their tasks and specs, and the file of each result."""
 
 import hashlib
 import json
@@ -14,46 +14,46 @@ from tailfuse.errors import SpecError
 from tailfuse.spec.schema import Spec, explain
 from tailfuse_service.bundle import sha256, write_atomically
 
-from tailfuse_bench.datasets import OWN_TAIL, SETS, table_in
+from tailfuse_bench.datasets import DATASETS, ORIGINAL_IR, table_path
 from tailfuse_bench.methods import METHODS
 from tailfuse_bench.records import Bin, Result
 
-CELLS = "cells"
+EXPERIMENTS = "cells"  # the folder name in results of all versions
 # Folders of tailfuse that no result depends on.
 UNRELATED = ("cli", "export", "quickstart")
 
 
-class Cell(NamedTuple):
-    """All methods see the same rows of it."""
+class Experiment(NamedTuple):
+    """A data set, an imbalance ratio and a seed. They determine the rows that all methods share."""
 
-    set: str
+    dataset: str
     ir: int
     seed: int
 
     def __str__(self) -> str:
-        return f"{self.set}, {tail_name(self.ir)}, seed {self.seed}"
+        return f"{self.dataset}, {format_ratio(self.ir)}, seed {self.seed}"
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Methods of a cell that share their training, the set's folder, and the folder of all results."""
+    """Methods of an experiment that share their training; `folder` holds the table, `out` the results."""
 
-    cell: Cell
+    experiment: Experiment
     methods: tuple[str, ...]
     folder: Path
     out: Path
 
     def __str__(self) -> str:
-        return f"{self.cell}: {', '.join(self.methods)}"
+        return f"{self.experiment}: {', '.join(self.methods)}"
 
     def file(self, method: str) -> Path:
-        """Where the method's results go."""
-        name = "-".join(map(str, self.cell))
-        return self.out / CELLS / name / f"{method.replace(' ', '-')}.json"
+        """Return the path of the method's results."""
+        name = "-".join(map(str, self.experiment))
+        return self.out / EXPERIMENTS / name / f"{method.replace(' ', '-')}.json"
 
     def spec(self, method: str, subset: Iterable[str] = ()) -> Spec:
-        """The set's spec with what the method changes; of some modalities, or of all. Raises SpecError."""
-        document = SETS[self.cell.set].document(self.folder) | {"seed": self.cell.seed}
+        """Return the spec of a method on the data set, for some or all modalities. Raises SpecError."""
+        document = DATASETS[self.experiment.dataset].document(self.folder) | {"seed": self.experiment.seed}
         wanted = set(subset) or set(document["modalities"])
         document["modalities"] = {key: each for key, each in document["modalities"].items() if key in wanted}
         for key, value in METHODS[method].overrides.items():
@@ -63,37 +63,39 @@ class Task:
             return Spec.model_validate(document)
         except ValidationError as error:
             where, why = explain(error.errors(include_url=False)[0], document)
-            raise SpecError(f"{self.cell.set}, method '{method}': {'.'.join(where)}: {why}") from None
+            raise SpecError(
+                f"{self.experiment.dataset}, method '{method}': {'.'.join(where)}: {why}"
+            ) from None
 
     def fingerprint(self, method: str) -> str:
-        """What tells the method's results from those of another spec, table or tail."""
+        """Return a checksum of the spec, the table and the experiment: it identifies reusable results."""
         spec = self.spec(method).model_dump(mode="json", exclude={"table"})
-        what = [spec, self.cell, table_sha256(self.folder), Result._fields, Bin._fields]
+        what = [spec, self.experiment, table_sha256(self.folder), Result._fields, Bin._fields]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
 class Record(NamedTuple):
-    """The results of one method on one cell, as they lie in its file."""
+    """The results of one method in one experiment, as in its file."""
 
     fingerprint: str
-    code: str  # that made them
+    code: str  # code_sha256 of the code that made them
     seconds: float
     results: list[Result]
     bins: list[Bin]
 
     @property
     def balanced_accuracy(self) -> float | None:
-        """Of the first subset: all modalities, but for models trained for less."""
+        """Balanced accuracy on the largest subset evaluated."""
         return self.results[0].balanced_accuracy
 
     def write(self, path: Path) -> None:
-        """Replace the file at `path`."""
+        """Write the record to `path` atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(self._asdict()))
 
 
 def read_record(path: Path) -> Record | None:
-    """None if there is none, or it is damaged."""
+    """Read a record; None if the file is missing or invalid."""
     try:
         read: dict[str, Any] = json.loads(path.read_text())
         read["results"] = [Result(*values) for values in read["results"]]
@@ -103,13 +105,13 @@ def read_record(path: Path) -> Record | None:
         return None
 
 
-def tail_name(ir: int) -> str:
-    return "own tail" if ir == OWN_TAIL else f"IR {ir}"
+def format_ratio(ir: int) -> str:
+    return "original ratio" if ir == ORIGINAL_IR else f"IR {ir}"
 
 
 @cache
 def table_sha256(folder: Path) -> str:
-    return sha256(table_in(folder))
+    return sha256(table_path(folder))
 
 
 @cache

@@ -34,13 +34,15 @@ def test_a_process_that_dies_is_replaced() -> None:
 
 
 def test_a_process_stays_with_tasks_of_one_kin() -> None:
-    done = [task for task, _ in run_all(math.sqrt, [1.5, 2.5, 1.25, 2.25, 1.0], 1, kin=int)]
+    done = [task for task, _ in run_all(math.sqrt, [1.5, 2.5, 1.25, 2.25, 1.0], 1, affinity=int)]
     assert done == [1.5, 1.25, 1.0, 2.5, 2.25]
 
 
 def test_nobody_is_idle_while_tasks_of_anothers_kin_wait() -> None:
     assert len(outcomes(math.sqrt, [*range(8)], jobs=2)) == 8
-    assert [failure for _, failure in run_all(math.sqrt, [*range(8)], 2, kin=lambda task: 0)] == [None] * 8
+    assert [failure for _, failure in run_all(math.sqrt, [*range(8)], 2, affinity=lambda task: 0)] == [
+        None
+    ] * 8
 
 
 def test_without_tasks_there_is_nothing_to_wait_for() -> None:

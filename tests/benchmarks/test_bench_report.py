@@ -14,14 +14,14 @@ import pytest
 from tailfuse.errors import RunError
 from tailfuse_bench.methods import ADAPTED, CONCAT, METHODS, OURS, SPECIALIST
 from tailfuse_bench.records import RELIABILITY, RESULTS, Bin, Result, write_tables
-from tailfuse_bench.report import SECTIONS, sections_of, write_report
+from tailfuse_bench.report import SECTIONS, make_sections, write_report
 from tailfuse_bench.scores import BASELINE_GROUPS, read_scores
-from tailfuse_bench.sections.calibration import bins_noise, pooled
+from tailfuse_bench.sections.calibration import expected_bin_noise, pool_bins
 from tailfuse_bench.sections.headline import SINGLE
-from tailfuse_bench.sections.section import Aim, Section
+from tailfuse_bench.sections.section import Section, Target
 from tailfuse_bench.sections.weights import UNIFORM
 
-from tests.benchmarks.made_bench import SETS, bench
+from tests.benchmarks.made_bench import DATASETS, bench
 
 WHOLE = bench()
 Keep = Callable[[Result], bool]
@@ -36,7 +36,7 @@ def written(out: Path, keep: Keep = lambda row: True, change: Change = lambda ro
 
 
 def sections(out: Path, keep: Keep = lambda row: True, change: Change = lambda row: row) -> list[Section]:
-    return sections_of(read_scores(written(out, keep, change)))
+    return make_sections(read_scores(written(out, keep, change)))
 
 
 def raised(by: float, of: Keep) -> Change:
@@ -56,8 +56,8 @@ def clean(row: Result) -> bool:
     return row.condition == "clean" and not row.modality
 
 
-def aims(section: Section) -> list[Aim]:
-    return section.aims
+def targets(section: Section) -> list[Target]:
+    return section.targets
 
 
 class Tags(HTMLParser):
@@ -107,7 +107,7 @@ def test_the_page_is_well_formed_and_asks_for_nothing(whole: Path) -> None:
 
 
 def test_every_row_of_a_table_is_as_wide_as_its_head(whole: Path) -> None:
-    for section in sections_of(read_scores(whole)):
+    for section in make_sections(read_scores(whole)):
         for table in section.tables:
             widths = {len(row.cells) + 1 for row in table.rows if row.cells}
             assert widths == {len(table.head)}, table.caption
@@ -115,12 +115,12 @@ def test_every_row_of_a_table_is_as_wide_as_its_head(whole: Path) -> None:
 
 def test_every_section_says_what_was_aimed_at_and_whether_it_is_reached(whole: Path) -> None:
     html = (whole / "report.html").read_text()
-    found = sections_of(read_scores(whole))
+    found = make_sections(read_scores(whole))
     assert len(found) == len(SECTIONS) == 10
     for at, section in enumerate(found):
         assert f'<section id="s{at}">' in html
-        assert section.aims
-        assert all(aim.outcome.endswith(".") for aim in section.aims)
+        assert section.targets
+        assert all(target.outcome.endswith(".") for target in section.targets)
 
 
 def test_the_headline_is_the_mean_and_standard_deviation_over_seeds(whole: Path) -> None:
@@ -131,7 +131,7 @@ def test_the_headline_is_the_mean_and_standard_deviation_over_seeds(whole: Path)
     ]
     assert len(values) == 5
     expected = f"{100 * np.mean(values):.1f} ± {100 * np.std(values, ddof=1):.1f}"
-    table = sections_of(read_scores(whole))[0].tables[0]
+    table = make_sections(read_scores(whole))[0].tables[0]
     cells = {row.name: row.cells for row in table.rows}
     assert cells[CONCAT][table.head.index("wiki") - 1].text == expected
     line = next(
@@ -142,17 +142,17 @@ def test_the_headline_is_the_mean_and_standard_deviation_over_seeds(whole: Path)
 
 def test_a_set_with_its_own_tail_stands_for_the_ratio_asked(whole: Path) -> None:
     scores = read_scores(whole)
-    assert scores.headline == dict.fromkeys(SETS, 50) | {"ham10000": 0, "rosmap": 0}
-    assert "rosmap (own tail)" in sections_of(scores)[0].tables[0].head
+    assert scores.headline == dict.fromkeys(DATASETS, 50) | {"ham10000": 0, "rosmap": 0}
+    assert "rosmap (original ratio)" in make_sections(scores)[0].tables[0].head
 
 
 def test_first_everywhere_is_reached_and_one_set_behind_is_not(tmp_path: Path) -> None:
     better = raised(0.1, lambda row: clean(row) and row.method == OURS)
-    reached = aims(sections(tmp_path, change=better)[0])
-    assert [aim.status for aim in reached] == ["reached"] * 3
+    reached = targets(sections(tmp_path, change=better)[0])
+    assert [target.status for target in reached] == ["reached"] * 3
     assert reached[0].outcome.startswith("First on 8 of 8 sets.")
     worse = raised(-0.2, lambda row: clean(row) and row.method == OURS and row.set == "wiki")
-    missed = aims(sections(tmp_path, change=worse)[0])
+    missed = targets(sections(tmp_path, change=worse)[0])
     assert missed[0].status == missed[2].status == "not reached"
     assert "First on 7 of 8 sets. Not first on wiki (single" in missed[0].outcome
     assert "Below it on wiki (" in missed[2].outcome
@@ -160,16 +160,16 @@ def test_first_everywhere_is_reached_and_one_set_behind_is_not(tmp_path: Path) -
 
 def test_a_few_sets_of_the_protocol_leave_the_aim_open(tmp_path: Path) -> None:
     better = raised(0.1, lambda row: clean(row) and row.method == OURS)
-    found = aims(sections(tmp_path, keep=lambda row: row.set in ("cub", "pie"), change=better)[0])
-    assert [aim.status for aim in found] == ["open"] * 3
+    found = targets(sections(tmp_path, keep=lambda row: row.set in ("cub", "pie"), change=better)[0])
+    assert [target.status for target in found] == ["open"] * 3
     assert "First on 2 of 2 sets (the protocol has 8)." in found[0].outcome
 
 
 def test_a_baseline_that_is_better_is_a_loss(tmp_path: Path) -> None:
     better = raised(0.3, lambda row: row.method == CONCAT and row.set == "pie")
     section = sections(tmp_path, change=better)[1]
-    assert "1 lost of 40 comparisons" in section.aims[0].outcome  # 8 sets, 5 baselines
-    assert "Significantly worse than concat on pie." in section.aims[0].outcome
+    assert "1 lost of 40 comparisons" in section.targets[0].outcome  # 8 sets, 5 baselines
+    assert "Significantly worse than concat on pie." in section.targets[0].outcome
     cells = {row.name: row.cells for row in section.tables[0].rows}
     assert cells[CONCAT][section.tables[0].head.index("pie") - 1].tone == "loss"
 
@@ -185,8 +185,8 @@ def test_uniform_weights_that_do_as_well_are_a_missed_aim(tmp_path: Path) -> Non
         return ours[row.set, row.ir, row.seed, row.subset]._replace(method=UNIFORM)
 
     section = sections(tmp_path, change=same)[2]
-    assert [aim.status for aim in section.aims] == ["not reached", "not reached"]
-    assert "over sets p none" in section.aims[0].outcome
+    assert [target.status for target in section.targets] == ["not reached", "not reached"]
+    assert "over sets p none" in section.targets[0].outcome
 
 
 def test_a_damaged_modality_that_keeps_its_weight_is_named(tmp_path: Path) -> None:
@@ -194,10 +194,10 @@ def test_a_damaged_modality_that_keeps_its_weight_is_named(tmp_path: Path) -> No
         bad = (row.set, row.condition, row.modality) == ("cub", "noise_1", "text")
         return row._replace(weight=0.4) if bad else row
 
-    assert sections(tmp_path)[3].aims[0].status == "reached"  # 0.3 for another row's values is not judged
-    aim = sections(tmp_path, change=heavy)[3].aims[0]
-    assert aim.status == "not reached"
-    assert "Above: cub text, N(0, 1) noise (0.40)." in aim.outcome
+    assert sections(tmp_path)[3].targets[0].status == "reached"  # 0.3 for another row's values is not judged
+    target = sections(tmp_path, change=heavy)[3].targets[0]
+    assert target.status == "not reached"
+    assert "Above: cub text, N(0, 1) noise (0.40)." in target.outcome
 
 
 def test_damage_is_held_against_the_remaining_modalities_alone(tmp_path: Path) -> None:
@@ -210,17 +210,17 @@ def test_damage_is_held_against_the_remaining_modalities_alone(tmp_path: Path) -
             return row._replace(balanced_accuracy=0.60)
         return row._replace(balanced_accuracy=0.62) if clean(row) and row.subset == "image" else row
 
-    aim = sections(tmp_path, change=fixed)[3].aims[1]
-    assert aim.status == "not reached"
-    assert "cub text, N(0, 3) noise (−2.0)" in aim.outcome
+    target = sections(tmp_path, change=fixed)[3].targets[1]
+    assert target.status == "not reached"
+    assert "cub text, N(0, 3) noise (−2.0)" in target.outcome
 
 
 def test_a_subset_far_behind_its_own_model_is_a_missed_aim(tmp_path: Path) -> None:
-    assert sections(tmp_path)[4].aims[0].status == "reached"
+    assert sections(tmp_path)[4].targets[0].status == "reached"
     better = raised(0.05, lambda row: row.method == SPECIALIST and row.set == "cub")
-    aim = sections(tmp_path, change=better)[4].aims[0]
-    assert aim.status == "not reached"
-    assert "further behind on cub (−" in aim.outcome
+    target = sections(tmp_path, change=better)[4].targets[0]
+    assert target.status == "not reached"
+    assert "further behind on cub (−" in target.outcome
 
 
 def test_a_subset_with_a_large_calibration_error_is_named(tmp_path: Path) -> None:
@@ -228,9 +228,9 @@ def test_a_subset_with_a_large_calibration_error_is_named(tmp_path: Path) -> Non
         bad = clean(row) and (row.set, row.subset, row.method) == ("pie", "v1+v3", OURS)
         return row._replace(ece=0.0812) if bad else row
 
-    aim = sections(tmp_path, change=off)[5].aims[0]
-    assert aim.status == "not reached"
-    assert "Above: pie v1+v3 (0.081)." in aim.outcome
+    target = sections(tmp_path, change=off)[5].targets[0]
+    assert target.status == "not reached"
+    assert "Above: pie v1+v3 (0.081)." in target.outcome
 
 
 def test_bins_are_pooled_over_seeds_by_their_rows(tmp_path: Path) -> None:
@@ -243,13 +243,13 @@ def test_bins_are_pooled_over_seeds_by_their_rows(tmp_path: Path) -> None:
         Bin("cub", 10, 1, OURS, "image+text", 30, 0.0, 0.0),
     ]
     write_tables(tmp_path, results, bins)
-    points = pooled(read_scores(tmp_path), "cub")
+    points = pool_bins(read_scores(tmp_path), "cub")
     assert points == [pytest.approx((0.55, 0.2)), pytest.approx((0.8, 0.9))]
 
 
 def test_cost_is_a_ratio_to_concatenation(whole: Path) -> None:
-    section = sections_of(read_scores(whole))[6]
-    assert "Parameters 2.0 to 2.0 times" in section.aims[0].outcome
+    section = make_sections(read_scores(whole))[6]
+    assert "Parameters 2.0 to 2.0 times" in section.targets[0].outcome
     assert [cell.text for cell in section.tables[0].rows[0].cells[:3]] == ["100,000", "50,000", "2.0×"]
 
 
@@ -258,7 +258,7 @@ def test_harm_on_uniform_rows_is_a_missed_aim(tmp_path: Path) -> None:
         -0.05,
         lambda row: (row.method, row.condition, row.set) == (ADAPTED, "shift_uniform", "leaf99"),
     )
-    helps, harms = sections(tmp_path, change=worse)[8].aims
+    helps, harms = sections(tmp_path, change=worse)[8].targets
     assert helps.status == "reached"
     assert harms.status == "not reached"
     assert "leaf99 (−" in harms.outcome
@@ -273,7 +273,7 @@ PARTS: dict[str, Keep] = {
     "one ratio, not that of the headline": lambda row: row.ir == 10,
     "a baseline on one set": lambda row: row.method != CONCAT or row.set == "cub",
     "a seed of one method": lambda row: row.method == OURS or row.seed == 3,
-    "no subsets": lambda row: row.subset in ("", "+".join(SETS[row.set])),
+    "no subsets": lambda row: row.subset in ("", "+".join(DATASETS[row.set])),
     "clean rows": lambda row: clean(row),
     "damage alone": lambda row: not clean(row),
     "nothing": lambda row: False,
@@ -291,11 +291,11 @@ def test_a_part_of_the_table_gives_a_report_that_says_what_is_missing(tmp_path: 
 
 def test_one_seed_is_never_significant(tmp_path: Path) -> None:
     found = sections(tmp_path, keep=lambda row: row.seed == 0)
-    assert found[0].aims[1] == Aim(
-        found[0].aims[1].text, "No test is possible: one seed, or equal differences.", "open"
+    assert found[0].targets[1] == Target(
+        found[0].targets[1].text, "No test is possible: one seed, or equal differences.", "open"
     )
-    assert "0 won, 40 tied, 0 lost of 40" in found[1].aims[0].outcome
-    assert "seeds (1 of 5)" in found[9].aims[0].outcome
+    assert "0 won, 40 tied, 0 lost of 40" in found[1].targets[0].outcome
+    assert "seeds (1 of 5)" in found[9].targets[0].outcome
 
 
 def test_holes_at_other_ratios_are_counted(tmp_path: Path) -> None:
@@ -303,8 +303,8 @@ def test_holes_at_other_ratios_are_counted(tmp_path: Path) -> None:
         return not (row.method == CONCAT and row.set == "pie" and row.ir == 10 and row.seed > 1)
 
     whole, holed = sections(tmp_path)[9], sections(tmp_path, keep)[9]
-    assert "at ratio 10" not in whole.aims[0].outcome
-    assert re.search(r"\b3 of \d+ combinations of method, set and seed at ratio 10", holed.aims[0].outcome)
+    assert "at ratio 10" not in whole.targets[0].outcome
+    assert re.search(r"\b3 of \d+ combinations of method, set and seed at ratio 10", holed.targets[0].outcome)
 
 
 def test_holes_are_listed(tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ def test_without_the_table_there_is_one_sentence(tmp_path: Path) -> None:
 def test_without_reliability_there_is_no_diagram(tmp_path: Path) -> None:
     written(tmp_path)
     (tmp_path / RELIABILITY).unlink()
-    assert sections_of(read_scores(tmp_path))[5].figures == []
+    assert make_sections(read_scores(tmp_path))[5].figures == []
 
 
 def test_a_missing_column_and_a_value_that_is_no_number_are_named(tmp_path: Path) -> None:
@@ -365,7 +365,7 @@ def test_every_brief_table_is_a_table_of_github(whole: Path) -> None:
     text = (whole / "report.md").read_text()
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("| ")]
     assert len(tables) == sum(
-        table.brief for each in sections_of(read_scores(whole)) for table in each.tables
+        table.brief for each in make_sections(read_scores(whole)) for table in each.tables
     )
     for lines in tables:
         widths = {len(next(csv.reader([line], delimiter="|"))) for line in lines}
@@ -382,4 +382,4 @@ def test_a_perfect_models_calibration_error_by_hand() -> None:
     )  # fmt: skip
     scores = SimpleNamespace(bins=bins, headline={"pie": 50}, full={"pie": "v1+v2"})
     expected = (math.sqrt(0.5 / (math.pi * 25)) + math.sqrt(0.32 / (math.pi * 25))) / 2
-    assert bins_noise(scores, "pie") == pytest.approx(expected)
+    assert expected_bin_noise(scores, "pie") == pytest.approx(expected)

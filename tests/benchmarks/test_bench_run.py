@@ -12,14 +12,23 @@ import pytest
 from click.testing import CliRunner
 from tailfuse.cli import main
 from tailfuse.errors import SpecError, UserError
-from tailfuse_bench.cell import measured
-from tailfuse_bench.choice import QUICK_METHODS, chosen_methods, chosen_sets
-from tailfuse_bench.datasets import DIGITS, SETS
+from tailfuse_bench.datasets import DATASETS, DIGITS
 from tailfuse_bench.digits import write_digits
-from tailfuse_bench.methods import ADAPTED, CONCAT, FITTED, LOGISTIC, METHODS, OURS, SPECIALIST, TREES
+from tailfuse_bench.experiment import evaluate_task
+from tailfuse_bench.methods import (
+    ADAPTED,
+    CALIBRATION_OVERRIDES,
+    CONCAT,
+    LOGISTIC,
+    METHODS,
+    OURS,
+    SPECIALIST,
+    TREES,
+)
 from tailfuse_bench.records import Bin, Result
-from tailfuse_bench.run import left_to_do, merge, plan, trained_together
-from tailfuse_bench.tasks import Cell, Record, Task, read_record
+from tailfuse_bench.run import find_remaining, group_by_training, merge_results, plan_tasks
+from tailfuse_bench.selection import QUICK_METHODS, select_datasets, select_methods
+from tailfuse_bench.tasks import Experiment, Record, Task, read_record
 
 DRIVER = Path(__file__).with_name("killed_bench.py")
 WHOLE = "image+fourier+shape"
@@ -61,7 +70,7 @@ def linear(tmp_path_factory) -> Path:
 
 
 def task(folder: Path, out: Path, *methods: str, ir: int = 50) -> Task:
-    return Task(Cell(DIGITS.name, ir, 0), methods, folder, out)
+    return Task(Experiment(DIGITS.name, ir, 0), methods, folder, out)
 
 
 # What is measured
@@ -73,9 +82,9 @@ def results(digits: Path, tmp_path_factory) -> dict[str, tuple[list[Result], lis
     out = tmp_path_factory.mktemp("out")
     found = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SETS, DIGITS.name, replace(DIGITS, training={"epochs": 2, "folds": 2}))
+        patch.setitem(DATASETS, DIGITS.name, replace(DIGITS, training={"epochs": 2, "folds": 2}))
         for methods in ((OURS, "uniform"), (CONCAT,), (LOGISTIC,), (SPECIALIST,)):
-            for method, rows, bins in measured(task(digits, out, *methods)):
+            for method, rows, bins in evaluate_task(task(digits, out, *methods)):
                 found[method] = rows, bins
     return found
 
@@ -163,26 +172,27 @@ def test_cost_is_told_of_every_method(results) -> None:
 
 def test_sets_stand_for_themselves_where_they_cannot_be_thinned() -> None:
     ratios = [1, 10, 50, 100]
-    assert SETS["pie"].tails(ratios) == [1, 10, 50, 100]
-    assert SETS["rosmap"].tails(ratios) == [0, 1, 10]
-    assert SETS["ham10000"].tails(ratios) == [0]
-    assert SETS["ham10000"].tails([1, 10]) == []
-    assert SETS["pie"].tails([0]) == [0]
+    assert DATASETS["pie"].select_ratios(ratios) == [1, 10, 50, 100]
+    assert DATASETS["rosmap"].select_ratios(ratios) == [0, 1, 10]
+    assert DATASETS["ham10000"].select_ratios(ratios) == [0]
+    assert DATASETS["ham10000"].select_ratios([1, 10]) == []
+    assert DATASETS["pie"].select_ratios([0]) == [0]
 
 
 def test_methods_that_differ_in_what_is_fitted_are_trained_together() -> None:
-    groups = trained_together(METHODS)
+    groups = group_by_training(METHODS)
     assert groups[0] == (SPECIALIST,)
     assert {OURS, "uniform", "no damage in training", "no calibration"} <= set(groups[1])
-    assert all(set(METHODS[name].overrides.items()) <= set(FITTED) for name in groups[1])
+    assert all(set(METHODS[name].overrides.items()) <= set(CALIBRATION_OVERRIDES) for name in groups[1])
     assert {len(group) for group in groups[2:]} == {1}
     assert sorted(name for group in groups for name in group) == sorted(METHODS)
 
 
 def test_what_explains_the_headline_is_run_there_alone(digits: Path, tmp_path: Path) -> None:
-    tasks = plan({DIGITS.name: digits}, [1, 50], [0, 1], list(METHODS), tmp_path)
+    tasks = plan_tasks({DIGITS.name: digits}, [1, 50], [0, 1], list(METHODS), tmp_path)
     by_ratio = {
-        ir: {method for task in tasks if task.cell.ir == ir for method in task.methods} for ir in (1, 50)
+        ir: {method for task in tasks if task.experiment.ir == ir for method in task.methods}
+        for ir in (1, 50)
     }
     assert by_ratio[50] == set(METHODS)
     ablations = {name for name, method in METHODS.items() if method.group == "ablation"}
@@ -190,9 +200,9 @@ def test_what_explains_the_headline_is_run_there_alone(digits: Path, tmp_path: P
 
 
 def test_every_method_is_a_valid_spec_of_every_set(tmp_path: Path) -> None:
-    for name in SETS:
+    for name in DATASETS:
         for method in METHODS:
-            spec = Task(Cell(name, 50, 3), (method,), tmp_path, tmp_path).spec(method)
+            spec = Task(Experiment(name, 50, 3), (method,), tmp_path, tmp_path).spec(method)
             assert spec.seed == 3
 
 
@@ -200,20 +210,20 @@ def test_a_wrong_override_is_named(digits: Path, tmp_path: Path, monkeypatch) ->
     wrong = replace(METHODS[CONCAT], overrides={"network.fussion": "concat"})
     monkeypatch.setitem(METHODS, CONCAT, wrong)
     with pytest.raises(SpecError, match=r"digits, method 'concat': network.fussion: unknown key"):
-        plan({DIGITS.name: digits}, [50], [0], [CONCAT], tmp_path)
+        plan_tasks({DIGITS.name: digits}, [50], [0], [CONCAT], tmp_path)
 
 
 def test_results_of_another_spec_or_table_are_made_anew(digits: Path, tmp_path: Path, monkeypatch) -> None:
     todo = task(digits, tmp_path, LOGISTIC, ir=10)
     fingerprint = todo.fingerprint(LOGISTIC)
-    Record(fingerprint, "code", 1.0, [Result(*todo.cell, LOGISTIC)], []).write(todo.file(LOGISTIC))
-    left, there = left_to_do([todo])
-    assert (left, list(there)) == ([], [(todo.cell, LOGISTIC)])
+    Record(fingerprint, "code", 1.0, [Result(*todo.experiment, LOGISTIC)], []).write(todo.file(LOGISTIC))
+    left, there = find_remaining([todo])
+    assert (left, list(there)) == ([], [(todo.experiment, LOGISTIC)])
 
     other = replace(DIGITS, training={"epochs": 3})
-    monkeypatch.setitem(SETS, DIGITS.name, other)
+    monkeypatch.setitem(DATASETS, DIGITS.name, other)
     assert todo.fingerprint(LOGISTIC) != fingerprint
-    assert left_to_do([todo]) == ([todo], {})
+    assert find_remaining([todo]) == ([todo], {})
     monkeypatch.undo()
 
     elsewhere = tmp_path / DIGITS.name
@@ -224,8 +234,8 @@ def test_results_of_another_spec_or_table_are_made_anew(digits: Path, tmp_path: 
 
 def test_of_methods_trained_together_only_the_missing_are_left(digits: Path, tmp_path: Path) -> None:
     todo = task(digits, tmp_path, OURS, "uniform")
-    Record(todo.fingerprint(OURS), "code", 1.0, [Result(*todo.cell, OURS)], []).write(todo.file(OURS))
-    [left], _ = left_to_do([todo])
+    Record(todo.fingerprint(OURS), "code", 1.0, [Result(*todo.experiment, OURS)], []).write(todo.file(OURS))
+    [left], _ = find_remaining([todo])
     assert left.methods == ("uniform",)
 
 
@@ -235,8 +245,8 @@ def test_a_damaged_result_counts_as_none(digits: Path, tmp_path: Path) -> None:
     for text in ("", "{}", "[]", '{"fingerprint": "x", "results": [], "bins": []}'):
         todo.file(LOGISTIC).write_text(text)
         assert read_record(todo.file(LOGISTIC)) is None
-        assert left_to_do([todo]) == ([todo], {})
-    merge(tmp_path)
+        assert find_remaining([todo]) == ([todo], {})
+    merge_results(tmp_path)
     assert table(tmp_path) == []
 
 
@@ -271,7 +281,7 @@ def test_a_stopped_bench_goes_on_where_it_was(linear: Path, tmp_path: Path, name
     assert 2 <= len(before) <= 3  # the third was under way
     if name == "SIGINT":
         assert {row["seed"] for row in table(tmp_path)} == {"0", "1"}
-        assert "the same command goes on" in stopped.stderr
+        assert "the same command continues" in stopped.stderr
     again = bench(tmp_path, *LINEAR)
     assert again.returncode == 0, again.stderr
     assert lasting(table(tmp_path)) == lasting(table(linear))
@@ -306,19 +316,19 @@ def test_a_run_that_fails_is_named_and_stops_no_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--sets", "digit"], "--sets: there is no set 'digit'; did you mean 'digits'?"),
+        (["--sets", "digit"], "--sets: there is no data set 'digit'; did you mean 'digits'?"),
         (["--sets", "digits", "--methods", "conkat"], "there is no method or group 'conkat'; did you mean"),
-        (["--methods", "x"], "--methods: there is no method or group 'x'; there are tailfuse, "),
-        ([], "--data: no folder with sets is given; or try --quick"),
-        (["--sets", "pie"], "--data: the folder in which 'pie' lies is not given"),
-        (["--data", "."], "--data: . has none of the sets: cub, "),
+        (["--methods", "x"], "--methods: there is no method or group 'x'; expected one of tailfuse, "),
+        ([], "--data: needed; it is the folder of the data sets (--quick"),
+        (["--sets", "pie"], "--data: needed; it is the folder that contains 'pie'"),
+        (["--data", "."], "--data: . contains no data set; expected a folder named cub, "),
         (["--data", ".", "--sets", "pie"], "--sets: pie/table.parquet: no such file"),
         (["--data", "nowhere"], "Directory 'nowhere' does not exist"),
-        (["--ir", "ten"], "'ten' is neither a whole number nor a range such as 0-4"),
+        (["--ir", "ten"], "'ten' is neither an integer nor a range such as 0-4"),
         (["--seeds", "4-0"], "'4-0' is neither"),
-        (["--seeds", ","], "at least one number is taken"),
+        (["--seeds", ","], "at least one number is required"),
         (["--jobs", "0"], "0 is not in the range"),
-        (["--quick", "--ir", "1", "--methods", SPECIALIST], "there is nothing to do"),
+        (["--quick", "--ir", "1", "--methods", SPECIALIST], "nothing to do: "),
     ],
 )
 def test_a_wrong_argument_is_told_at_once(options: list[str], said: str, tmp_path, monkeypatch) -> None:
@@ -330,9 +340,9 @@ def test_a_wrong_argument_is_told_at_once(options: list[str], said: str, tmp_pat
 
 
 def test_methods_are_chosen_by_name_or_group_in_their_own_order() -> None:
-    assert chosen_methods([]) == list(METHODS)
-    assert chosen_methods([TREES, OURS]) == [OURS, TREES]
-    assert chosen_methods(["not neural"]) == [LOGISTIC, TREES]
+    assert select_methods([]) == list(METHODS)
+    assert select_methods([TREES, OURS]) == [OURS, TREES]
+    assert select_methods(["not neural"]) == [LOGISTIC, TREES]
     assert set(QUICK_METHODS) <= set(METHODS)
 
 
@@ -340,6 +350,8 @@ def test_without_names_all_sets_of_the_folder_are_meant(tmp_path: Path) -> None:
     for name in ("wiki", "pie", "notes"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "table.parquet").touch()
-    assert chosen_sets([], tmp_path, tmp_path / "out") == {name: tmp_path / name for name in ("pie", "wiki")}
+    assert select_datasets([], tmp_path, tmp_path / "out") == {
+        name: tmp_path / name for name in ("pie", "wiki")
+    }
     with pytest.raises(UserError, match="no such file"):
-        chosen_sets(["cub"], tmp_path, tmp_path / "out")
+        select_datasets(["cub"], tmp_path, tmp_path / "out")

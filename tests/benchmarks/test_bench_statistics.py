@@ -3,20 +3,20 @@
 import pytest
 from tailfuse_bench.statistics import (
     Comparison,
-    compared,
+    compare_families,
     holm,
-    paired,
+    paired_t_test,
     signed_rank,
     smallest_signed_rank_p,
-    spread,
+    summarise,
 )
 
 
 def test_the_paired_test_is_that_of_the_textbook() -> None:
     """Mean 3, sd 1.5811, standard error 0.7071, t = 4.2426 with 4 degrees of freedom; t_0.975 = 2.7764."""
-    test = paired([1.0, 2.0, 3.0, 4.0, 5.0])
+    test = paired_t_test([1.0, 2.0, 3.0, 4.0, 5.0])
     assert (test.n, test.mean) == (5, 3.0)
-    assert test.reach == pytest.approx(2.7764 * 0.70711, abs=1e-3)
+    assert test.half_interval == pytest.approx(2.7764 * 0.70711, abs=1e-3)
     assert test.p == pytest.approx(0.01324, abs=1e-4)
     assert test.holm is None
 
@@ -27,9 +27,9 @@ def test_the_paired_test_is_that_of_the_textbook() -> None:
     ids=["one", "equal", "none", "rounding"],
 )
 def test_where_there_is_no_spread_there_is_no_test(differences: list[float]) -> None:
-    test = paired(differences)
+    test = paired_t_test(differences)
     assert test.mean == pytest.approx(differences[0])
-    assert (test.reach, test.p) == (None, None)
+    assert (test.half_interval, test.p) == (None, None)
     assert test.verdict == "tie"
 
 
@@ -48,12 +48,12 @@ def test_what_cannot_be_tested_still_counts_as_a_comparison() -> None:
 
 
 def test_a_family_is_corrected_together_and_leaves_out_what_has_no_pairs() -> None:
-    tests = compared(
+    tests = compare_families(
         {"a": [1.0, 1.1, 0.9, 1.0], "b": [-1.0, -1.1, -0.9, -1.0], "c": [0.3, -0.2, 0.1], "d": []}
     )
     assert list(tests) == ["a", "b", "c"]
     assert [test.verdict for test in tests.values()] == ["win", "loss", "tie"]
-    assert tests["a"].holm == pytest.approx(3 * paired([1.0, 1.1, 0.9, 1.0]).p)  # type: ignore[operator]
+    assert tests["a"].holm == pytest.approx(3 * paired_t_test([1.0, 1.1, 0.9, 1.0]).p)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_differences_of_zero_have_no_sign() -> None:
 
 
 def test_one_value_has_no_standard_deviation() -> None:
-    assert spread([]) is None
-    one, two = spread([0.5]), spread([0.4, 0.6])
+    assert summarise([]) is None
+    one, two = summarise([0.5]), summarise([0.4, 0.6])
     assert one
     assert one.sd is None
     assert two

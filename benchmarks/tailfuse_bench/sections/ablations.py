@@ -1,52 +1,52 @@
-"""Section 7: what each part of the method is worth, by taking it away."""
+"""Section 7: ablations, the contribution of each part of the method."""
 
 from collections.abc import Callable
 
 from tailfuse_bench.methods import OURS
-from tailfuse_bench.scores import Scores, Values, differences, mean
-from tailfuse_bench.sections.damage import HEALTHY, damages, of_case
-from tailfuse_bench.sections.section import Aim, Section, absent
-from tailfuse_bench.statistics import Comparison, compared, holm, signed_rank
+from tailfuse_bench.scores import Scores, Values, mean, pair_differences
+from tailfuse_bench.sections.corruption import PLAUSIBLE, get_case_values, list_corruptions
+from tailfuse_bench.sections.section import Section, Target, make_absent_section
+from tailfuse_bench.statistics import Comparison, compare_families, holm, signed_rank
 from tailfuse_bench.tables import (
     Cell,
     Row,
     Table,
     difference_cell,
-    listed,
-    points,
+    format_points,
+    format_probability,
+    join_names,
     points_cell,
-    probability,
-    signed,
+    with_minus_sign,
 )
 
 TITLE = "Ablations"
-AIM = "What each part is worth: the method with that part taken away."
+TARGET = "The contribution of each part: the method without it."
 Tests = dict[tuple[str, str], Comparison]  # by set and ablation
 
 
-def section(scores: Scores) -> Section:
-    """Section 7: what each part of the method is worth."""
-    tests = compared(
+def make_section(scores: Scores) -> Section:
+    """Return section 7: the contribution of each part."""
+    tests = compare_families(
         {
-            (name, method): differences(scores.values(name, method), scores.values(name, OURS))
+            (name, method): pair_differences(scores.values(name, method), scores.values(name, OURS))
             for method in scores.ablations
             for name in scores.sets
         }
     )
     if not tests:
-        return absent(TITLE, AIM, "methods of the group “ablation”")
+        return make_absent_section(TITLE, TARGET, "methods of the group “ablation”")
     return Section(
         TITLE,
-        [outcome(scores, tests)],
+        [make_target(scores, tests)],
         note=f"The ablated method minus {OURS}: below zero the part helps (for ECE and weight, above zero). "
         "Mean over sets; ± half of the 95 % t-interval over seeds by set. A star: Holm-corrected over "
         f"{len(tests)} comparisons.",
-        tables=[by_measure(scores, tests), by_set(scores, tests)],
+        tables=[make_measure_table(scores, tests), make_dataset_table(scores, tests)],
     )
 
 
-def outcome(scores: Scores, tests: Tests) -> Aim:
-    """Which parts are missed when they are taken away, and which are not."""
+def make_target(scores: Scores, tests: Tests) -> Target:
+    """Name the parts whose removal is significantly worse, and those whose removal is not."""
     helps, harms = [], []
     for method in scores.ablations:
         of_method = [test for (_, at), test in tests.items() if at == method]
@@ -54,42 +54,44 @@ def outcome(scores: Scores, tests: Tests) -> Aim:
             helps.append(method)
         gain = mean(test.mean for test in of_method)
         if gain is not None and gain > 0:
-            harms.append(f"{method} ({points(gain)})")
-    text = f"Significantly worse on at least one set, all modalities, clean: {listed(helps)}."
-    text += f" On average no worse than the full method: {listed(harms)}."
-    return Aim(AIM, text, "shown")
+            harms.append(f"{method} ({format_points(gain)})")
+    text = f"Significantly worse on at least one set, all modalities, clean: {join_names(helps)}."
+    text += f" On average no worse than the full method: {join_names(harms)}."
+    return Target(TARGET, text, "shown")
 
 
-def by_measure(scores: Scores, tests: Tests) -> Table:
-    """Each part shows where it works: clean, few-shot, subsets, calibration, damage."""
+def make_measure_table(scores: Scores, tests: Tests) -> Table:
+    """Compare each ablation by the measures that its part affects."""
 
-    def over_sets(method: str, values: Callable[[str, str], Values]) -> float | None:
-        gaps = (mean(differences(values(name, method), values(name, OURS))) for name in scores.sets)
+    def average_gain(method: str, values: Callable[[str, str], Values]) -> float | None:
+        gaps = (mean(pair_differences(values(name, method), values(name, OURS))) for name in scores.sets)
         return mean(gap for gap in gaps if gap is not None)
 
     def subsets(name: str, method: str) -> Values:
-        return averaged([scores.values(name, method, subset=subset) for subset in scores.subsets[name]])
+        return average_by_seed(
+            [scores.values(name, method, subset=subset) for subset in scores.subsets[name]]
+        )
 
-    def damaged(what: str) -> Callable[[str, str], Values]:
-        return lambda name, method: averaged(
+    def select_corrupted(what: str) -> Callable[[str, str], Values]:
+        return lambda name, method: average_by_seed(
             [
-                of_case(scores, what, method, name, modality, damage)
+                get_case_values(scores, what, method, name, modality, corruption)
                 for modality in scores.modalities(name)
-                for damage in damages(scores)
-                if damage != HEALTHY
+                for corruption in list_corruptions(scores)
+                if corruption != PLAUSIBLE
             ]
         )
 
-    def of(metric: str) -> Callable[[str, str], Values]:
+    def select_metric(metric: str) -> Callable[[str, str], Values]:
         return lambda name, method: scores.values(name, method, metric)
 
     columns: dict[str, tuple[Callable[[str, str], Values], Callable[[float | None], Cell]]] = {
-        "balanced accuracy": (of("balanced_accuracy"), points_cell),
-        "few-shot": (of("few"), points_cell),
+        "balanced accuracy": (select_metric("balanced_accuracy"), points_cell),
+        "few-shot": (select_metric("few"), points_cell),
         "mean over subsets": (subsets, points_cell),
-        "damaged, against the rest alone": (damaged("change"), points_cell),
-        "weight of the damaged": (damaged("weight"), difference_of_decimals),
-        "ECE": (of("ece"), difference_of_decimals),
+        "corrupted, against the rest alone": (select_corrupted("change"), points_cell),
+        "weight of the corrupted": (select_corrupted("weight"), decimal_difference_cell),
+        "ECE": (select_metric("ece"), decimal_difference_cell),
     }
     over = {
         method: signed_rank([test.mean for (_, at), test in tests.items() if at == method])
@@ -100,39 +102,39 @@ def by_measure(scores: Scores, tests: Tests) -> Table:
         Row(
             method,
             [
-                *(write(over_sets(method, values)) for values, write in columns.values()),
-                Cell(probability(ps[method])),
+                *(write(average_gain(method, values)) for values, write in columns.values()),
+                Cell(format_probability(ps[method])),
             ],
         )
         for method in scores.ablations
     ]
     return Table(
         f"Ablated minus {OURS}, mean over sets; accuracies in percent points",
-        ["taken away", *columns, "Wilcoxon p"],
+        ["without", *columns, "Wilcoxon p"],
         rows,
         note="Wilcoxon: balanced accuracy over sets, Holm-corrected over the ablations.",
         brief=True,
     )
 
 
-def averaged(found: list[Values]) -> Values:
-    """The mean by seed, of the seeds that all have; what is not there at all is left out."""
-    some = [values for values in found if values]
-    common = set.intersection(*(set(values) for values in some)) if some else set()
-    return {seed: sum(values[seed] for values in some) / len(some) for seed in common}
+def average_by_seed(found: list[Values]) -> Values:
+    """Average by seed over the seeds that all have. Empty values are left out."""
+    present = [values for values in found if values]
+    common = set.intersection(*(set(values) for values in present)) if present else set()
+    return {seed: sum(values[seed] for values in present) / len(present) for seed in common}
 
 
-def difference_of_decimals(value: float | None) -> Cell:
-    """A difference of numbers that are no shares, with its sign."""
-    return points_cell(None) if value is None else Cell(signed(f"{value:+.3f}"))
+def decimal_difference_cell(value: float | None) -> Cell:
+    """Format a signed difference of values that are not percentages."""
+    return points_cell(None) if value is None else Cell(with_minus_sign(f"{value:+.3f}"))
 
 
-def by_set(scores: Scores, tests: Tests) -> Table:
-    """Balanced accuracy of every ablation, set by set."""
+def make_dataset_table(scores: Scores, tests: Tests) -> Table:
+    """Return the balanced accuracy of every ablation by data set."""
     rows = [
         Row(method, [difference_cell(tests.get((name, method))) for name in scores.sets])
         for method in scores.ablations
     ]
     return Table(
-        f"Ablated minus {OURS}, balanced accuracy by set, percent points", ["taken away", *scores.sets], rows
+        f"Ablated minus {OURS}, balanced accuracy by set, percent points", ["without", *scores.sets], rows
     )

@@ -1,16 +1,24 @@
-"""Section 8: class frequencies at test time that are not those of training."""
+"""Section 8: class frequencies at test time that differ from training."""
 
 from tailfuse_bench.methods import ADAPTED, OURS
-from tailfuse_bench.scores import Scores, differences, mean
-from tailfuse_bench.sections.headline import ALL_SETS, labelled
-from tailfuse_bench.sections.section import Aim, Section, absent, judged
-from tailfuse_bench.statistics import Comparison, compared, spread
-from tailfuse_bench.tables import Row, Table, difference_cell, listed, points, points_cell, spread_cell
+from tailfuse_bench.scores import Scores, mean, pair_differences
+from tailfuse_bench.sections.headline import N_DATASETS, label_dataset
+from tailfuse_bench.sections.section import Section, Target, make_absent_section, make_status
+from tailfuse_bench.statistics import Comparison, compare_families, summarise
+from tailfuse_bench.tables import (
+    Row,
+    Table,
+    difference_cell,
+    format_points,
+    join_names,
+    points_cell,
+    spread_cell,
+)
 
 TITLE = "Unknown class frequencies at test time"
-HELP_AIM = "Adapting helps on test rows resampled to be long-tailed and inversely long-tailed."
-HARM_AIM = "It never costs more than 0.5 points on uniform ones."
-MOST_HARM = 0.005
+HELP_TARGET = "Adapting helps on test rows resampled to be long-tailed and inversely long-tailed."
+HARM_TARGET = "It never costs more than 0.5 points on uniform test rows."
+MAX_HARM = 0.005
 SHIFTS = {
     "shift_long": "long-tailed",
     "shift_uniform": "uniform",
@@ -19,30 +27,32 @@ SHIFTS = {
 Tests = dict[tuple[str, str], Comparison]  # by set and shift
 
 
-def section(scores: Scores) -> Section:
-    """Section 8: test rows with other class frequencies, before and after adapting."""
-    tests = gains(scores, "accuracy")
+def make_section(scores: Scores) -> Section:
+    """Return section 8: other class frequencies, before and after adapting."""
+    tests = compute_gains(scores, "accuracy")
     if not tests:
-        return absent(TITLE, f"{HELP_AIM} {HARM_AIM}", f"“{OURS}” and “{ADAPTED}” on resampled test rows")
+        return make_absent_section(
+            TITLE, f"{HELP_TARGET} {HARM_TARGET}", f"“{OURS}” and “{ADAPTED}” on resampled test rows"
+        )
     return Section(
         TITLE,
-        [helps(tests), harms(tests)],
-        note="Accuracy on the resampled rows, as in SADE (Zhang 2022): with frequencies that differ, it is "
-        "what knowing them can raise. Gain: percent points, mean over seeds ± half of the 95 % t-interval; "
+        [make_help_target(tests), make_harm_target(tests)],
+        note="Accuracy on the resampled rows, as in SADE (Zhang 2022): it is what knowing the frequencies "
+        "can raise. Gain: percent points, mean over seeds ± half of the 95 % t-interval; "
         f"a star is significant, Holm-corrected over {len(tests)} comparisons. Balanced accuracy, folded, "
-        "may fall: the adapted model favours what is frequent.",
+        "may fall: the adapted model favours frequent classes.",
         tables=[
-            table(scores, "accuracy", "Accuracy on resampled test rows"),
-            table(scores, "balanced_accuracy", "Balanced accuracy on resampled test rows", folded=True),
+            make_table(scores, "accuracy", "Accuracy on resampled test rows"),
+            make_table(scores, "balanced_accuracy", "Balanced accuracy on resampled test rows", folded=True),
         ],
     )
 
 
-def gains(scores: Scores, metric: str) -> Tests:
-    """Adapted minus as it was, by set and shift."""
-    return compared(
+def compute_gains(scores: Scores, metric: str) -> Tests:
+    """Subtract the accuracy before adapting from that after, by data set and shift."""
+    return compare_families(
         {
-            (name, shift): differences(
+            (name, shift): pair_differences(
                 *(scores.values(name, method, metric, condition=shift) for method in (ADAPTED, OURS))
             )
             for name in scores.sets
@@ -51,46 +61,48 @@ def gains(scores: Scores, metric: str) -> Tests:
     )
 
 
-def helps(tests: Tests) -> Aim:
-    """Whether adapting helps where the classes are long-tailed, either way round."""
+def make_help_target(tests: Tests) -> Target:
+    """Check whether adapting helps under long-tailed and inversely long-tailed classes."""
     parts, reached = [], True
     for shift in ("shift_long", "shift_inverse"):
         found = [test for (_, at), test in tests.items() if at == shift]
         if not found:
-            return Aim(HELP_AIM, f"Not in this table: {SHIFTS[shift]} test rows.", "open")
+            return Target(HELP_TARGET, f"Not in this table: {SHIFTS[shift]} test rows.", "open")
         gain = mean(test.mean for test in found) or 0.0
         better = sum(test.mean > 0 for test in found)
         wins = sum(test.verdict == "win" for test in found)
         parts.append(
-            f"{SHIFTS[shift]} {points(gain)} points, better on {better} of {len(found)} sets, "
+            f"{SHIFTS[shift]} {format_points(gain)} points, better on {better} of {len(found)} sets, "
             f"significantly on {wins}"
         )
         reached = reached and gain > 0
-    return Aim(HELP_AIM, f"On average over sets: {'; '.join(parts)}.".capitalize(), judged(reached))
+    return Target(
+        HELP_TARGET, f"On average over sets: {'; '.join(parts)}.".capitalize(), make_status(reached)
+    )
 
 
-def harms(tests: Tests) -> Aim:
+def make_harm_target(tests: Tests) -> Target:
     uniform = {name: test.mean for (name, shift), test in tests.items() if shift == "shift_uniform"}
     if not uniform:
-        return Aim(HARM_AIM, "Not in this table: uniform test rows.", "open")
-    harmed = [f"{name} ({points(gain)})" for name, gain in uniform.items() if gain < -MOST_HARM]
-    text = f"{points(mean(uniform.values()) or 0.0)} points on average; "
-    text += f"more is lost on {listed(harmed, ALL_SETS)}." if harmed else "less than that on every set."
-    return Aim(HARM_AIM, text, judged(not harmed))
+        return Target(HARM_TARGET, "Not in this table: uniform test rows.", "open")
+    harmed = [f"{name} ({format_points(gain)})" for name, gain in uniform.items() if gain < -MAX_HARM]
+    text = f"{format_points(mean(uniform.values()) or 0.0)} points on average; "
+    text += f"more is lost on {join_names(harmed, N_DATASETS)}." if harmed else "less than that on every set."
+    return Target(HARM_TARGET, text, make_status(not harmed))
 
 
-def table(scores: Scores, metric: str, caption: str, folded: bool = False) -> Table:
-    tests = gains(scores, metric)
+def make_table(scores: Scores, metric: str, caption: str, folded: bool = False) -> Table:
+    tests = compute_gains(scores, metric)
     rows = []
     for name in scores.sets:
         cells = []
         for shift in SHIFTS:
             cells += [
-                spread_cell(spread(list(scores.values(name, method, metric, condition=shift).values())))
+                spread_cell(summarise(list(scores.values(name, method, metric, condition=shift).values())))
                 for method in (OURS, ADAPTED)
             ]
             cells.append(difference_cell(tests.get((name, shift))))
-        rows.append(Row(labelled(scores, name), cells))
+        rows.append(Row(label_dataset(scores, name), cells))
     means = [mean(test.mean for (_, at), test in tests.items() if at == shift) for shift in SHIFTS]
     blank = points_cell(None)
     rows.append(

@@ -1,4 +1,4 @@
-"""What a section of the report is made of."""
+"""The parts of a section of the report."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,10 +10,10 @@ Status = Literal["reached", "not reached", "open", "shown"]
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
-    """What was aimed at, and what came out.
+class Target:
+    """A target of the protocol and its outcome.
 
-    `open`: the table has not enough to tell. `shown`: there was no threshold to reach.
+    `open`: the table is not sufficient to decide. `shown`: the target has no threshold.
     """
 
     text: str
@@ -23,21 +23,21 @@ class Aim:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """`note` says how to read the tables and figures."""
+    """`note` explains the tables and figures."""
 
     title: str
-    aims: list[Aim]
+    targets: list[Target]
     note: str = ""
     tables: list[Table] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
 
 
-def absent(title: str, aim: str, what: str) -> Section:
-    """The section of which the table has nothing."""
-    return Section(title, [Aim(aim, f"Not in this table: {what}.", "open")])
+def make_absent_section(title: str, target: str, what: str) -> Section:
+    """Return a section for which the table has no results."""
+    return Section(title, [Target(target, f"Not in this table: {what}.", "open")])
 
 
-def judged(reached: bool | None) -> Status:
+def make_status(reached: bool | None) -> Status:
     if reached is None:
         return "open"
     return "reached" if reached else "not reached"

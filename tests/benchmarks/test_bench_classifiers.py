@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from tailfuse.data.part import Dataset, Part
-from tailfuse_bench.columns import columns, fit_columns
+from tailfuse_bench.classifiers import fit_classifiers, stack_columns
 from tailfuse_bench.methods import LOGISTIC, TREES
 from tailfuse_service.bundle.manifest import ClassInfo
 
@@ -33,7 +33,7 @@ def dataset() -> Dataset:
 
 @pytest.mark.parametrize("method", [LOGISTIC, TREES])
 def test_all_modalities_and_each_alone_are_answered(dataset, method: str) -> None:
-    run = fit_columns(method, dataset)
+    run = fit_classifiers(method, dataset)
     test = dataset.test
     right = {}
     for subset in (("far", "near"), ("far",), ("near",)):
@@ -47,18 +47,18 @@ def test_all_modalities_and_each_alone_are_answered(dataset, method: str) -> Non
 
 
 def test_rows_with_some_modalities_are_answered_as_when_asked_alone(dataset) -> None:
-    run = fit_columns(LOGISTIC, dataset)
+    run = fit_classifiers(LOGISTIC, dataset)
     mixed, alone = run(dataset.test.batch()), run(dataset.test.take(np.array([20])).batch())
     np.testing.assert_allclose(mixed.probabilities[20], alone.probabilities[0], rtol=1e-6)
 
 
 def test_an_absent_modality_is_its_mean(dataset) -> None:
-    wide = columns(dataset.test.batch(), ("far", "near"))
+    wide = stack_columns(dataset.test.batch(), ("far", "near"))
     assert wide.shape == (90, 5)
     assert wide[0].tolist()[:2] == [0, 0]
     assert wide[10].tolist()[2:] == [0, 0, 0]
 
 
 def test_a_linear_model_has_a_weight_for_each_column_and_class(dataset) -> None:
-    assert fit_columns(LOGISTIC, dataset).parameters == 3 * (5 + 1)
-    assert fit_columns(TREES, dataset).parameters is None
+    assert fit_classifiers(LOGISTIC, dataset).parameters == 3 * (5 + 1)
+    assert fit_classifiers(TREES, dataset).parameters is None

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from tailfuse.data.part import Part
-from tailfuse_bench.damaged import LEVELS, NOISE_ADDED, damaged_parts
-from tailfuse_bench.shift import shifted
+from tailfuse_bench.corruption import LEVELS, NOISE_ADDED, corrupt_modalities
+from tailfuse_bench.shift import draw_shifted_rows
 
 N = 200
 
@@ -20,7 +20,7 @@ def part() -> Part:
 
 
 def damaged(part: Part, seed: int = 0) -> dict:
-    return {each[:3]: each.part for each in damaged_parts(part, "a set", seed)}
+    return {each[:3]: each.part for each in corrupt_modalities(part, "a set", seed)}
 
 
 def rows(part: Part, name: str) -> np.ndarray:
@@ -102,7 +102,7 @@ TRAIN_COUNTS = [5, 100, 20, 1]  # most first: 1, 2, 0, 3
 )
 def test_shifted_rows_have_their_shares(condition: str, counts: list[int]) -> None:
     labels = np.repeat(np.arange(4), 25)
-    rows = shifted(labels, TRAIN_COUNTS, condition, np.random.default_rng(0))
+    rows = draw_shifted_rows(labels, TRAIN_COUNTS, condition, np.random.default_rng(0))
     assert np.bincount(labels[rows]).tolist() == counts
     for code, n in enumerate(counts):  # no row again before every row of its class was there
         times = np.bincount(rows, minlength=100)[labels == code]
@@ -111,5 +111,5 @@ def test_shifted_rows_have_their_shares(condition: str, counts: list[int]) -> No
 
 def test_a_class_without_test_rows_stays_without() -> None:
     labels = np.repeat([0, 1, 3], 10)
-    rows = shifted(labels, TRAIN_COUNTS, "shift_long", np.random.default_rng(0))
+    rows = draw_shifted_rows(labels, TRAIN_COUNTS, "shift_long", np.random.default_rng(0))
     assert set(labels[rows]) == {0, 1, 3}

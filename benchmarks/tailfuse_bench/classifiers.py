@@ -1,4 +1,4 @@
-"""Methods that are no networks: one classifier on all columns side by side, and one on each modality's."""
+"""Baselines without a neural network: classifiers on the concatenated columns, and on each modality's."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,65 +20,69 @@ from tailfuse_bench.methods import TREES
 Classifier = Any  # of scikit-learn
 Subset = tuple[str, ...]
 
-C = (0.001, 0.01, 0.1, 1.0)  # how little a linear model is regularised; validation rows choose
+C = (0.001, 0.01, 0.1, 1.0)  # inverse strengths of regularisation; validation rows select one
 
 
-class Labelled(NamedTuple):
-    """Rows to learn from."""
+class LabelledRows(NamedTuple):
+    """Columns and labels to fit a classifier on."""
 
     columns: NDArray[np.float64]  # (N, width)
     labels: NDArray[np.int64]  # (N,)
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
-    """Fitted classifiers by subset: all modalities, and each alone. Called as a network is."""
+class ColumnClassifiers:
+    """Fitted classifiers by subset: all modalities, and each alone. Callable like a network."""
 
     fitted: Mapping[Subset, Classifier]
     n_classes: int
 
     def __call__(self, batch: Batch) -> Output:
-        """A row with one modality is answered by that one's classifier; weights and confidences are NaN."""
+        """Predict rows of one modality by its classifier, all others by the joint one.
+
+        Weights and confidences are NaN."""
         modalities = tuple(batch.inputs)
         alone = batch.presence.sum(axis=1) == 1
-        rows_of: dict[Subset, NDArray[np.bool_]] = {
+        by_subset: dict[Subset, NDArray[np.bool_]] = {
             (name,): alone & batch.presence[:, at] for at, name in enumerate(modalities)
         }
         if len(modalities) > 1:
-            rows_of[modalities] = ~alone
+            by_subset[modalities] = ~alone
         probabilities = np.zeros((len(batch.presence), self.n_classes), np.float32)
-        for subset, rows in rows_of.items():
+        for subset, rows in by_subset.items():
             if rows.any():
                 classifier = self.fitted[subset]
-                answers = classifier.predict_proba(columns(batch, subset)[rows])
+                answers = classifier.predict_proba(stack_columns(batch, subset)[rows])
                 probabilities[np.ix_(rows, classifier.classes_)] = answers
         unknown = np.full(batch.presence.shape, np.nan, np.float32)
         return Output(probabilities, unknown, unknown)
 
     @property
     def parameters(self) -> int | None:
-        """How many numbers the classifier of all modalities has learnt; None of trees."""
+        """Number of parameters of the joint classifier; None for trees."""
         classifier = next(iter(self.fitted.values()))
         if isinstance(classifier, HistGradientBoostingClassifier):
             return None
         return int(classifier[-1].coef_.size + classifier[-1].intercept_.size)
 
 
-def fit_columns(method: str, dataset: Dataset) -> Columns:
-    """Fit on the training rows."""
+def fit_classifiers(method: str, dataset: Dataset) -> ColumnClassifiers:
+    """Fit one classifier on all modalities and one on each."""
     modalities = dataset.train.modalities
     subsets = dict.fromkeys((tuple(modalities), *((name,) for name in modalities)))
-    return Columns({subset: fit_subset(method, dataset, subset) for subset in subsets}, len(dataset.classes))
+    return ColumnClassifiers(
+        {subset: fit_subset(method, dataset, subset) for subset in subsets}, len(dataset.classes)
+    )
 
 
 def fit_subset(method: str, dataset: Dataset, subset: Sequence[str]) -> Classifier:
-    """One classifier on the columns of a subset, on the training rows that have some of it."""
-    train, val = rows_with(dataset.train, subset), rows_with(dataset.val, subset)
+    """Fit one classifier on the columns of a subset, on training rows that have any of its modalities."""
+    train, val = select_rows(dataset.train, subset), select_rows(dataset.val, subset)
     return fit_trees(train) if method == TREES else fit_linear(train, val)
 
 
-def fit_linear(train: Labelled, val: Labelled) -> Classifier:
-    """Class-weighted logistic regression, of the C that does best on validation rows, classes alike."""
+def fit_linear(train: LabelledRows, val: LabelledRows) -> Classifier:
+    """Fit class-weighted logistic regression; C has the lowest class-balanced validation loss."""
     fitted = [
         make_pipeline(StandardScaler(), LogisticRegression(C=c, class_weight="balanced", max_iter=2000)).fit(
             *train
@@ -96,11 +100,11 @@ def fit_linear(train: Labelled, val: Labelled) -> Classifier:
     return min(fitted, key=loss)
 
 
-def fit_trees(train: Labelled) -> Classifier:
-    """Class-weighted gradient boosting.
+def fit_trees(train: LabelledRows) -> Classifier:
+    """Fit class-weighted gradient boosting.
 
-    A tenth of the columns for each split, and 32 bins: five times faster on a thousand columns. Both were
-    chosen for speed, out of five settings, after a look at test rows of three sets.
+    A tenth of the columns for each split and 32 bins are five times faster on a thousand columns. Both were
+    chosen for speed out of five settings, with test rows of three data sets in view.
     """
     trees = HistGradientBoostingClassifier(
         class_weight="balanced", max_features=0.1, max_bins=32, random_state=0
@@ -108,15 +112,15 @@ def fit_trees(train: Labelled) -> Classifier:
     return trees.fit(*train)
 
 
-def rows_with(part: Part, subset: Sequence[str]) -> Labelled:
-    """The rows that have some of a subset."""
+def select_rows(part: Part, subset: Sequence[str]) -> LabelledRows:
+    """Return the rows that have any modality of the subset."""
     batch = part.batch()
     has = batch.presence[:, [part.modalities.index(name) for name in subset]].any(axis=1)
-    return Labelled(columns(batch, subset)[has], part.labels[has])
+    return LabelledRows(stack_columns(batch, subset)[has], part.labels[has])
 
 
-def columns(batch: Batch, subset: Sequence[str]) -> NDArray[np.float64]:
-    """(B, columns of the subset). An absent modality is 0 throughout, the mean of what is standardised."""
+def stack_columns(batch: Batch, subset: Sequence[str]) -> NDArray[np.float64]:
+    """Concatenate the columns of a subset: (B, width). An absent modality is 0, the standardised mean."""
     wide = []
     for name in subset:
         values = batch.inputs[name].reshape(len(batch.inputs[name]), -1)
