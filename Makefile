@@ -58,11 +58,11 @@ dashboards: .venv/dev  ## Write Grafana's dashboards anew: monitoring/grafana/da
 dashboard-pictures: .venv/dev  ## Draw them from a live run of nine minutes: docs/monitoring/.
 	$(BIN)/python -m tests.support.monitoring.pictures
 
-bench-serve: .venv/train .venv-bench/peers  ## Measure the service beside other servers; see benchmarks/README.md.
-	@$(BIN)/python -m benchmarks.serve $(ARGS)
+bench-serve: .venv/train .venv-bench/peers  ## Measure the service beside other servers; see benchmarks/serving_bench/README.md.
+	@PYTHONPATH=benchmarks $(BIN)/python -m serving_bench.serve $(ARGS)
 
 bench-models: .venv/train  ## Measure swaps under load, a canary and a shadow on the bundle of bench-serve.
-	@$(BIN)/python -m benchmarks.models $(ARGS)
+	@PYTHONPATH=benchmarks $(BIN)/python -m serving_bench.models $(ARGS)
 
 fuzz: .venv/fuzz  ## Send FUZZ_SECONDS (60) of noise to the decoder and the parsers.
 	$(BIN)/python -m tests.fuzz.decoder -max_total_time=$(FUZZ_SECONDS)
@@ -93,12 +93,13 @@ clean:  ## Remove the environments, the distributions and the quick-start.
 # One stamp per set of extras: an environment is made once, and again when what it holds has changed.
 .venv/train: EXTRA = train
 .venv/dev: EXTRA = dev
+.venv/dev: BENCH = -e benchmarks
 .venv/fuzz: EXTRA = fuzz
 .venv-base/test: EXTRA = test
-.venv/train .venv/dev .venv/fuzz .venv-base/test: pyproject.toml client/pyproject.toml constraints.txt
+.venv/train .venv/dev .venv/fuzz .venv-base/test: pyproject.toml client/pyproject.toml benchmarks/pyproject.toml constraints.txt
 	@echo "Installing the extra '$(EXTRA)' into $(@D): minutes the first time" >&2
 	@$(PYTHON) -m venv $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e client -e '.[$(EXTRA)]'
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e client -e '.[$(EXTRA)]' $(BENCH)
 	@touch $@
 
 # The newest of everything but what stands in pyproject.toml: that at its floor. An older environment is not built upon.
@@ -116,7 +117,7 @@ clean:  ## Remove the environments, the distributions and the quick-start.
 	@touch $@
 
 # The base install, and the peers one by one: one that cannot be installed is left out, and the bench says so.
-.venv-bench/peers: benchmarks/requirements.txt pyproject.toml constraints.txt
+.venv-bench/peers: benchmarks/serving_bench/requirements.txt pyproject.toml constraints.txt
 	@echo "Installing the other servers into $(@D)" >&2
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .

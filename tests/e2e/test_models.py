@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from serving_bench.process import memory_of
 
-from benchmarks.process import memory_of
 from tests.support.bundles import tiny_graph, write_tiny_bundle
 from tests.support.process import PATIENCE_S, Service, start_service, until
 
