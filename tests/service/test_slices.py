@@ -5,7 +5,7 @@ from itertools import pairwise
 import httptools
 from hypothesis import given
 from hypothesis import strategies as st
-from tailfuse_service.http.slices import MAX_SLICE_BYTES, Slices, declared_length
+from tailfuse_service.http.slices import MAX_SLICE_BYTES, Slices, find_length, get_length
 
 BODIES = st.sampled_from([b"", b"x", b"\r\n", b"\r\n\r\n", b"a\r\n\r\nGET / HTTP/1.1\r\n\r\n", b"\n\r\n\r"])
 HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\n"
@@ -48,10 +48,10 @@ class Reader:
         self.events[-1].append("begin")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        self.slices.body_left = declared_length(self._headers)
+        self.slices.body_left = get_length(self._headers)
 
     def on_body(self, body: bytes) -> None:
         self.bodies.append(len(body))
@@ -94,3 +94,29 @@ def test_what_is_put_back_is_taken_next() -> None:
     slices.put_back(b"again\r\n\r\n")
     slices.add(b"three")
     assert [slices.take() for _ in range(3)] == [b"again\r\n\r\n", b"two\r\n\r\n", b"three"]
+
+
+LINES = st.lists(
+    st.sampled_from([
+        b"content-length: 5", b"Content-Length:5", b"CONTENT-LENGTH:\t7 ", b"content-length: 5x",
+        b"content-length:",
+        b"content-length: 6, 6", b"content-length : 5", b" content-length: 5", b"x: content-length: 5",
+        b"x-content-length: 5", b"transfer-encoding: chunked", b"a: b", b"a: b\rcontent-length: 5", b"",
+    ]),
+    max_size=4,
+)  # fmt: skip
+
+
+@given(lines=LINES)
+def test_a_length_that_is_found_is_the_parser_s_or_the_request_is_refused(lines: list[bytes]) -> None:
+    head = b"\r\n".join([b"POST / HTTP/1.1", *lines])
+    head = head.partition(b"\r\n\r\n")[0]
+    found = find_length(head)
+    if found is None:
+        return
+    reader = Reader()
+    try:
+        reader.read(head + b"\r\n\r\n")
+    except httptools.HttpParserError:
+        return
+    assert reader.slices.body_left == found

@@ -26,7 +26,7 @@ from tailfuse_service.http.paths import PREDICT
 from tailfuse_service.http.problems import noted, response_of
 from tailfuse_service.http.router import HUNG_UP, Front, request_id_of
 from tailfuse_service.http.routes.predict import answer
-from tailfuse_service.http.slices import END_OF_HEAD, Slices, declared_length
+from tailfuse_service.http.slices import END_OF_HEAD, Slices, find_length, get_length
 from tailfuse_service.logs import LOG
 
 TARGET, TARGET_WITH_QUERY = PREDICT.encode(), f"{PREDICT}?".encode()
@@ -40,7 +40,7 @@ BODY_BYTE = 8  # byte of the body makes up for some
 # Of one connection in one turn of the loop. A request has two, its head and its body; blank lines before it
 # and an offer of an upgrade are one more each.
 MAX_SLICES_PER_TURN = 4
-MOST_HEADS, MOST_OF_A_HEAD = 512, 4096  # that are remembered, and their bytes
+MOST_HEADS, MOST_OF_A_HEAD = 512, 4096  # that are remembered, and their bytes; longer ones come in slices
 ONCE = frozenset((b"x-request-id", b"traceparent", b"tracestate"))  # these are never the same twice
 JSON = b"content-type: application/json\r\n"
 # What uvicorn's callbacks raise for a request that is malformed.
@@ -93,14 +93,33 @@ class Protocol(HttpToolsProtocol):
         if slices.data:  # held back: one more read was under way
             slices.add(data)
             return
-        starts = self._asked is None and not self.flow.write_paused
-        if starts and self._ask_known(data):
-            return
-        slices.add(data)
+        idle = self._asked is None and (self.cycle is None or self.cycle.response_complete)
+        if not (idle and not self.flow.write_paused and self._take_whole(data)):
+            slices.add(data)
+            self._feed()
+
+    def _take_whole(self, data: bytes) -> bool:
+        """Take a read that is one whole request, as most are; it need not be cut.
+
+        If its head has been seen before, to the byte, it need not even be parsed.
+        """
+        head, _, body = data.partition(END_OF_HEAD)
+        known = self._front.heads.get(head)
+        if known is not None and len(body) == known.length:
+            exchange = Exchange(known.headers, known.query, known.content_type)
+            exchange.body.append(body)
+            self.cycle = self._exchange = exchange  # type: ignore[assignment]
+            self._ask(exchange)
+            return True
+        if len(head) > MOST_OF_A_HEAD or find_length(head) != len(body):
+            return False
         self._whole = None
-        self._feed()
-        if starts and self._whole is not None and not slices.data:
-            self._remember(data, self._whole)
+        self._parse(data)
+        if self._slices.data:
+            self._feed()  # it offered an upgrade
+        if self._whole is not None:
+            self._remember(head, body, self._whole)
+        return True
 
     def _feed(self) -> None:
         """Feed the parser as much of the request whose turn it is as one turn of the loop allows."""
@@ -161,27 +180,12 @@ class Protocol(HttpToolsProtocol):
         if self._slices.data:
             self._feed_later()
 
-    def _ask_known(self, data: bytes) -> bool:
-        """A whole request whose head has been seen before, to the byte, need not be parsed again."""
-        head, _, body = data.partition(END_OF_HEAD)
-        known = self._front.heads.get(head)
-        if known is None or len(body) != known.length:
-            return False
-        if self.cycle is not None and not self.cycle.response_complete:
-            return False  # its turn comes
-        exchange = Exchange(known.headers, known.query, known.content_type)
-        exchange.body.append(body)
-        self.cycle = self._exchange = exchange  # type: ignore[assignment]
-        self._ask(exchange)
-        return True
-
-    def _remember(self, data: bytes, exchange: Exchange) -> None:
-        """The head of a whole request that came in one piece; callers send the same one over and over."""
-        head, _, body = data.partition(END_OF_HEAD)
+    def _remember(self, head: bytes, body: bytes, exchange: Exchange) -> None:
+        """Keep the head of a whole request that came in one read; callers send the same one over and over."""
         headers = exchange.scope["headers"]
         known = Known(headers, exchange.query, exchange.content_type, len(body))
         once = any(name in ONCE for name, _ in headers)
-        if exchange.keep_alive and not once and exchange.body == [body] and len(head) <= MOST_OF_A_HEAD:
+        if exchange.keep_alive and not once and exchange.body == [body]:
             heads = self._front.heads
             if len(heads) >= MOST_HEADS:
                 heads.clear()
@@ -215,7 +219,7 @@ class Protocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return  # see _drop_upgrade
         assert self.cycle is None or self.cycle.response_complete, "a slice holds two requests"
-        self._slices.body_left = declared_length(self.headers)
+        self._slices.body_left = get_length(self.headers)
         exchange = self._plain()
         if exchange is not None:
             self.cycle = self._exchange = self._arriving = exchange  # type: ignore[assignment]
@@ -259,6 +263,7 @@ class Protocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         self._asked = None
+        self._slices.body_left = 0
         exchange, self._arriving = self._arriving, None
         if exchange is not None:
             self._whole = exchange
