@@ -31,16 +31,15 @@ IMPORTED = {
     "uvicorn",
     "uvicorn.protocols.http.flow_control.FlowControl",
     "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol",
-    "uvicorn.protocols.http.httptools_impl.RequestResponseCycle",
     "uvicorn.protocols.http.httptools_impl.STATUS_LINE",
 }
 # A class of ours and its base in uvicorn: the names of the base that ours overrides or uses.
 INHERITED = {
     (Protocol, HttpToolsProtocol): {
-        "__init__", "_start_asgi_task", "_unset_keepalive_if_required", "connection_lost", "connection_made",
+        "__init__", "_unset_keepalive_if_required", "connection_lost", "connection_made",
         "cycle", "data_received", "expect_100_continue", "flow", "headers", "loop", "on_body",
         "on_headers_complete", "on_message_begin", "on_message_complete", "on_response_complete", "parser",
-        "pipeline", "resume_writing", "server_state", "timeout_keep_alive", "timeout_keep_alive_handler",
+        "resume_writing", "server_state", "timeout_keep_alive", "timeout_keep_alive_handler",
         "transport", "url",
     },
     (ReadControl, FlowControl): {"__init__", "pause_reading", "resume_reading"},
@@ -51,7 +50,6 @@ INHERITED = {
 # What ours calls an object of uvicorn's: its class, and the names that are used of it.
 HELD = {
     (Protocol, "self.cycle"): (RequestResponseCycle, {"response_complete"}),
-    (Protocol, "self._task"): (RequestResponseCycle, {"disconnected", "message_event"}),
     (Protocol, "self.flow"): (FlowControl, {"resume_reading", "write_paused"}),
     (Protocol, "self.server_state"): (ServerState, {"default_headers", "total_requests"}),
     (Protocol, "config"): (Config, {"app"}),
