@@ -10,7 +10,8 @@ import pytest
 import torch
 from tailfuse.errors import SpecError
 from tailfuse.modalities import KINDS, ImageSpec
-from tailfuse.modalities.image.pretrained import Backbone, Pretrained
+from tailfuse.modalities.image.pretrained import Backbone, add_layers
+from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.network.build import build_network
 from tailfuse.network.frozen import backbone_features, with_features
 from tailfuse.spec.schema import load_spec
@@ -34,7 +35,7 @@ def encoder_of(trained: str, seed: int = 0, flips: bool = False) -> Pretrained:
         nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 3, 2), nn.BatchNorm2d(6)
     )
     backbone = Backbone(network, mean=(0.5,) * 3, std=(0.2,) * 3, last=("3.", "4."), flips=flips)
-    return Pretrained(backbone, MODALITY, width=5, dropout=0.5, trained=trained)
+    return add_layers(backbone, MODALITY, width=5, dropout=0.5, trained=trained)
 
 
 def pictures(n: int) -> Tensor:

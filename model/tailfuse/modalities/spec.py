@@ -1,6 +1,6 @@
 """What the specs of all kinds share: frozen models, names and patterns of columns."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -18,6 +18,7 @@ def _columns(value: Any) -> Any:
 Name = Annotated[str, Field(min_length=1)]
 # One pattern may be written without brackets; either way it is read as a tuple.
 Columns = Annotated[tuple[Name, ...], BeforeValidator(_columns), Field(min_length=1)]
+Trained = Literal["none", "last", "all"]  # how much of a pretrained encoder is trained
 
 
 class ModalitySpec(Frozen):

@@ -14,7 +14,7 @@ from torch import nn
 from tailfuse.data.dataset import OnProgress
 from tailfuse.data.part import Dataset
 from tailfuse.files.cache import cached, key_of
-from tailfuse.modalities.image.pretrained import Backbone, Pretrained
+from tailfuse.modalities.pretrained import Pretrained
 
 BATCH = 8  # pictures; the feature maps of many more do not stay near a processor
 
@@ -48,7 +48,7 @@ def with_features(
 
 @torch.inference_mode()
 def backbone_features(
-    backbone: Backbone,
+    backbone: nn.Module,
     pictures: NDArray[np.uint8],
     *,
     device: torch.device | str = "cpu",

@@ -17,7 +17,7 @@ from tailfuse.data.dataset import OnProgress
 from tailfuse.data.folds import folds
 from tailfuse.data.part import Dataset, Part
 from tailfuse.modalities import KINDS
-from tailfuse.modalities.image.pretrained import Pretrained
+from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.network.baselines.fused import Baseline
 from tailfuse.network.build import AnyNetwork, build_network, guided_fusion
 from tailfuse.network.frozen import with_features

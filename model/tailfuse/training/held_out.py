@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tailfuse.data.part import Dataset, Part
 from tailfuse.modalities import KINDS
-from tailfuse.modalities.image.pretrained import Pretrained
+from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.network.frozen import backbone_features
 from tailfuse.network.network import Network, Seen
 from tailfuse.network.tensors import tensors_of

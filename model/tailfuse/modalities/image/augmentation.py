@@ -1,4 +1,4 @@
-"""Augmentation of pictures while training: small shifts, turns and zooms, and of brightness."""
+"""Augmentation of training images: small shifts, turns and zooms, and changes of brightness."""
 
 import math
 
@@ -9,19 +9,19 @@ from torch import Tensor
 SHIFT, TURN, ZOOM, LIGHT = 0.08, math.radians(12), 0.12, 0.15
 
 
-def augment(pictures: Tensor) -> Tensor:
-    """Each picture moved, turned, scaled and lit a little: (n, channels, h, w) 0..255 -> float.
+def augment(images: Tensor) -> Tensor:
+    """Each image moved, turned, scaled and lit a little at random: (n, channels, h, w) 0..255 -> float.
 
     No mirror image: for letters, digits and many defects that is another class.
     """
-    n = len(pictures)
+    n = len(images)
     if not n:  # grid_sample takes no empty batch
-        return pictures.float()
+        return images.float()
 
     def between(limit: float) -> Tensor:
-        return (torch.rand(n, device=pictures.device) * 2 - 1) * limit
+        return (torch.rand(n, device=images.device) * 2 - 1) * limit
 
-    pixels = pictures.float()
+    pixels = images.float()
     turn, zoom = between(TURN), 1 + between(ZOOM)
     cos, sin = torch.cos(turn) * zoom, torch.sin(turn) * zoom
     moves = torch.stack([cos, -sin, between(SHIFT), sin, cos, between(SHIFT)], dim=1).view(n, 2, 3)

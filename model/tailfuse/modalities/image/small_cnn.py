@@ -1,4 +1,4 @@
-"""The default encoder of pictures: a small CNN without weights from elsewhere."""
+"""The default encoder of images: a small CNN without weights from elsewhere."""
 
 import math
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class SmallCnn(nn.Module):
-    """3x3 convolutions, each halving the picture, until it is about 4 x 4; then one linear layer.
+    """3x3 convolutions, each halving the image, until it is about 4 x 4; then one linear layer.
 
     Batch norm, not group norm: at inference it folds into the convolution and costs nothing.
     """
@@ -16,7 +16,7 @@ class SmallCnn(nn.Module):
         super().__init__()
         side = min(modality.height, modality.width)
         halvings = max(1, math.ceil(math.log2(side / 4)))
-        # A tiny picture keeps its size in the first layer: there is nothing to throw away yet.
+        # A tiny image keeps its size in the first layer: there is nothing to throw away yet.
         strides = [2] * halvings if side >= 32 else [1] + [2] * halvings
         channels = [modality.channels, *(min(16 * 2**i, 128) for i in range(len(strides)))]
         layers: list[nn.Module] = []

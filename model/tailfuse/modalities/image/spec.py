@@ -4,9 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from tailfuse.modalities.spec import ModalitySpec, Name
-
-Trained = Literal["none", "last", "all"]
+from tailfuse.modalities.spec import ModalitySpec, Name, Trained
 
 
 def _size(value: Any) -> Any:
