@@ -1,4 +1,4 @@
-"""The load generator where there is no wrk: slower, but it does and prints the same as load.lua."""
+"""Load generator in Python where wrk is not installed: slower, with the same output as load.lua."""
 
 import asyncio
 import json
@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 
-async def ask(
-    port: int, requests: "cycle[bytes]", until: float, took_s: list[float], errors: Counter[str]
+async def send_requests(
+    port: int, requests: "cycle[bytes]", until: float, latencies_s: list[float], errors: Counter[str]
 ) -> None:
-    """One connection: the next request as soon as the last is answered."""
+    """Send requests over one connection, each as soon as the previous one is answered."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         while time.perf_counter() < until:
@@ -22,7 +22,7 @@ async def ask(
             writer.write(next(requests))
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n", 1)[0]))
-            took_s.append(time.perf_counter() - begun)
+            latencies_s.append(time.perf_counter() - begun)
             if not head.split(b" ", 2)[1].startswith(b"2"):
                 errors["refused"] += 1
         writer.close()
@@ -31,18 +31,20 @@ async def ask(
 
 
 async def main(path: Path, port: int, connections: int, seconds: float) -> None:
-    """Ask for so long over so many connections, and print what load.lua prints."""
+    """Apply load, and print the figures as load.lua does."""
     requests = cycle(read_requests(path))
-    took_s: list[float] = []
+    latencies_s: list[float] = []
     errors: Counter[str] = Counter()
     begun = time.perf_counter()
-    asking = (ask(port, requests, begun + seconds, took_s, errors) for _ in range(connections))
-    await asyncio.gather(*asking)
+    senders = (
+        send_requests(port, requests, begun + seconds, latencies_s, errors) for _ in range(connections)
+    )
+    await asyncio.gather(*senders)
     figures = {
-        "answers": len(took_s),
+        "answers": len(latencies_s),
         "seconds": time.perf_counter() - begun,
-        "p50_us": float(np.percentile(took_s or [0.0], 50)) * 1e6,
-        "p99_us": float(np.percentile(took_s or [0.0], 99)) * 1e6,
+        "p50_us": float(np.percentile(latencies_s or [0.0], 50)) * 1e6,
+        "p99_us": float(np.percentile(latencies_s or [0.0], 99)) * 1e6,
         "refused": errors["refused"],
         "broken": errors["broken"],
     }
@@ -50,7 +52,7 @@ async def main(path: Path, port: int, connections: int, seconds: float) -> None:
 
 
 def read_requests(path: Path) -> list[bytes]:
-    """The requests of a file: each after a line with its length."""
+    """Read the requests of a file; a line with the length precedes each."""
     requests = []
     with path.open("rb") as file:
         while length := file.readline():

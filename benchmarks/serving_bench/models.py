@@ -1,6 +1,6 @@
-"""What many bundles cost: `make bench-models`. Swaps under load, a canary, a shadow; and what a shadow tells.
+"""Measure the cost of several models: `make bench-models`. Swaps under load, a canary, a shadow.
 
-Everything is measured in turns on one service each, with the generator on a core of its own.
+The configurations of one service take turns. The load generator has a separate core.
 """
 
 import json
@@ -19,10 +19,10 @@ import click
 from prometheus_client.parser import text_string_to_metric_families
 from tailfuse_service.bundle import MANIFEST, open_bundle
 
-from serving_bench.bundle import bench_bundle
-from serving_bench.load import Figures, put_under_load, write_requests
-from serving_bench.servers import Running, Server, running
-from serving_bench.workloads import Workload, request_of, workloads_of
+from serving_bench.bundle import prepare_bundle
+from serving_bench.load import Figures, apply_load, write_requests
+from serving_bench.servers import Running, Server, run_server
+from serving_bench.workloads import Workload, make_request, make_workloads
 
 KEY = "bench-0123456789abcdef"
 SERVICE = "-m", "tailfuse_service", "{bundle}", "--port", "{port}", "--admin-keys"
@@ -37,50 +37,50 @@ ROLES: Mapping[str, Any] = {
 @click.command()
 @click.option("--connections", default=64, show_default=True)
 @click.option("--seconds", default=8, show_default=True, help="Length of one load.")
-@click.option("--rounds", default=3, show_default=True, help="Medians are of these.")
-@click.option("--swap-every", default=0.5, show_default=True, help="Seconds between two new versions.")
+@click.option("--rounds", default=3, show_default=True, help="Number of rounds; results are medians.")
+@click.option("--swap-every", default=0.5, show_default=True, help="Seconds between two versions.")
 @click.option("--folder", type=click.Path(path_type=Path), default="bench-serve", show_default=True)
 def command(connections: int, seconds: int, rounds: int, swap_every: float, folder: Path) -> None:
-    """Measure swaps under load and what a canary and a shadow cost, and print a shadow's report."""
-    source = bench_bundle(folder)
-    workload = workloads_of(open_bundle(source))["mix"]
+    """Measure swaps under load and the cost of a canary and a shadow; print a shadow's report."""
+    source = prepare_bundle(folder)
+    workload = make_workloads(open_bundle(source))["mix"]
 
     def load(service: "Service", connections: int = connections) -> Figures:
-        return put_under_load(
+        return apply_load(
             service.pid, service.port, service.requests, connections=connections, seconds=seconds, core=0
         )
 
     print("| | answers/s | p50, ms | p99, ms | CPU, us | errors |\n|---|---|---|---|---|---|")
-    with serving(source, workload) as service:
+    with run_service(source, workload) as service:
         swaps: list[int] = []
         found: dict[str, list[Figures]] = {"no swaps": [], "swaps": []}
         for _ in range(rounds):
             found["no swaps"].append(load(service))
-            with swapping(service, swap_every, swaps):
+            with swap_versions(service, swap_every, swaps):
                 found["swaps"].append(load(service))
-        tell(found)
-    with serving(source, workload) as service:
+        print_medians(found)
+    with run_service(source, workload) as service:
         service.put("2", "2")
         found = {name: [] for name in ROLES}
         for _ in range(rounds):
             for name, roles in ROLES.items():
                 service.call("PUT", f"/admin/models/{service.name}/roles", roles)
                 found[name].append(load(service))
-        tell(found)
-    print(f"\n{len(swaps)} swaps, each of a bundle opened, checked and warmed\n")
-    with serving(source, workload) as service:
-        service.put("2", "2", worse)
+        print_medians(found)
+    print(f"\n{len(swaps)} swaps; each opened, checked and warmed a bundle\n")
+    with run_service(source, workload) as service:
+        service.put("2", "2", rotate_class_names)
         service.call("PUT", f"/admin/models/{service.name}/roles", ROLES["shadow, share 1.0"])
-        load(service, connections=1)  # a service that is full would compare little
-        report(service)
+        load(service, connections=1)  # a service at capacity would drop most shadow samples
+        print_shadow_report(service)
 
 
 class Service:
-    """One on a folder of bundles that are copies of `source`, first of all its version 1."""
+    """A service on a folder of bundles, which are copies of `source`."""
 
-    def __init__(self, source: Path, folder: Path, running: Running, requests: Path) -> None:
+    def __init__(self, source: Path, folder: Path, run_server: Running, requests: Path) -> None:
         self.name = json.loads((source / MANIFEST).read_text())["name"]
-        self.pid, self.port, self.requests = running.pid, running.port, requests
+        self.pid, self.port, self.requests = run_server.pid, run_server.port, requests
         self._source, self._folder = source, folder
 
     def call(self, method: str, path: str, body: Any = None) -> bytes:
@@ -95,79 +95,79 @@ class Service:
             connection.close()
 
     def put(self, entry: str, version: str, change: "Change | None" = None) -> None:
-        """A bundle in the folder, in the place of the one that was; it is loaded when this returns."""
-        copy(self._source, self._folder, entry, version, change)
+        """Put a bundle in the folder in place of the previous one, and load it."""
+        copy_bundle(self._source, self._folder, entry, version, change)
         self.call("POST", "/admin/reload")
 
 
 Change = Callable[[dict[str, Any]], None]
 
 
-def copy(source: Path, folder: Path, entry: str, version: str, change: Change | None = None) -> None:
-    """A bundle with another version, and what else `change` changes in its manifest."""
-    beside = Path(shutil.copytree(source, folder / f".{entry}"))
-    manifest = json.loads((beside / MANIFEST).read_text())
+def copy_bundle(source: Path, folder: Path, entry: str, version: str, change: Change | None = None) -> None:
+    """Copy a bundle with another version; `change` edits its manifest."""
+    temporary = Path(shutil.copytree(source, folder / f".{entry}"))
+    manifest = json.loads((temporary / MANIFEST).read_text())
     manifest["version"] = version
     if change is not None:
         change(manifest)
-    (beside / MANIFEST).write_text(json.dumps(manifest))
+    (temporary / MANIFEST).write_text(json.dumps(manifest))
     old = folder / f".{entry}.old"
     if (folder / entry).exists():
         (folder / entry).rename(old)
-    beside.rename(folder / entry)
+    temporary.rename(folder / entry)
     shutil.rmtree(old, ignore_errors=True)
 
 
-def worse(manifest: dict[str, Any]) -> None:
-    """The first three classes have each other's names."""
+def rotate_class_names(manifest: dict[str, Any]) -> None:
+    """Rotate the names of three classes."""
     names = [info["name"] for info in manifest["classes"][:3]]
     for info, name in zip(manifest["classes"], [*names[1:], names[0]], strict=False):
         info["name"] = name
 
 
 @contextmanager
-def serving(source: Path, workload: Workload) -> Iterator[Service]:
-    """A service of its own, pinned as those of bench-serve are."""
+def run_service(source: Path, workload: Workload) -> Iterator[Service]:
+    """Run a service, pinned to a core as in bench-serve."""
     with tempfile.TemporaryDirectory() as temporary:
         folder, keys, requests = (Path(temporary) / name for name in ("bundles", "keys", "requests"))
         folder.mkdir()
         keys.write_text(KEY)
-        copy(source, folder, "1", "1")
+        copy_bundle(source, folder, "1", "1")
         server = Server("tailfuse", (*SERVICE, str(keys)), {workload.shape: "/predict", "one": "/predict"})
         log = Path(temporary) / "log"
-        with running(server, Path(sys.executable), folder, workload, core=1, log=log) as started:
-            all_of_them = [request_of(workload.shape, each) for each in workload.requests]
+        with run_server(server, Path(sys.executable), folder, workload, core=1, log=log) as started:
+            all_of_them = [make_request(workload.shape, each) for each in workload.requests]
             write_requests(requests, all_of_them, port=started.port, target="/predict")
             yield Service(source, folder, started, requests)
 
 
 @contextmanager
-def swapping(service: Service, every_s: float, swaps: list[int]) -> Iterator[None]:
-    """A new version takes over now and then; `swaps` are those that have."""
-    enough = threading.Event()
+def swap_versions(service: Service, every_s: float, swaps: list[int]) -> Iterator[None]:
+    """Put a new version every `every_s` seconds; append each version to `swaps`."""
+    stopped = threading.Event()
 
     def swap() -> None:
-        while not enough.wait(every_s):
+        while not stopped.wait(every_s):
             swaps.append(len(swaps) + 2)
             service.put("1", str(swaps[-1]))
 
     thread = threading.Thread(target=swap)
     thread.start()
     yield
-    enough.set()
+    stopped.set()
     thread.join()
 
 
-def tell(found: Mapping[str, list[Figures]]) -> None:
-    """A row of medians each; errors are summed."""
+def print_medians(found: Mapping[str, list[Figures]]) -> None:
+    """Print a row of medians for each configuration; errors are summed."""
     for name, each in found.items():
         per_s, p50, p99, cpu = (median(row[at] for row in each) for at in range(4))
         errors = sum(row.errors for row in each)
         print(f"| {name} | {per_s:,.0f} | {p50:.1f} | {p99:.1f} | {cpu:.0f} | {errors} |")
 
 
-def report(service: Service) -> None:
-    """What the metrics say of the shadow, by subset and by both labels."""
+def print_shadow_report(service: Service) -> None:
+    """Print the shadow's metrics by subset and by pair of labels."""
     families = text_string_to_metric_families(service.call("GET", "/metrics").decode())
     found = [sample for family in families for sample in family.samples]
     samples = {

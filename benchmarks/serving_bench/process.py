@@ -1,4 +1,4 @@
-"""CPU time and memory of a process and all that it has started, from Linux's /proc."""
+"""CPU time and memory of a process and its descendants, from Linux's /proc."""
 
 import os
 from pathlib import Path
@@ -9,51 +9,51 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Memory(NamedTuple):
-    """Bytes. `rss` counts a page in every process that has it, `pss` divides it among them."""
+    """Memory in bytes. `rss` counts a shared page in every process, `pss` divides it among them."""
 
     rss: int
     pss: int
 
 
-def tree_of(pid: int) -> set[int]:
-    """The process, its children, and theirs."""
-    parents = {int(path.name): fields[1] for path in PROC.glob("[0-9]*") if (fields := stat_of(path))}
+def list_process_tree(pid: int) -> set[int]:
+    """Return the process and its descendants."""
+    parents = {int(path.name): fields[1] for path in PROC.glob("[0-9]*") if (fields := read_stat(path))}
     tree = {pid}
     while children := {child for child, parent in parents.items() if parent in tree} - tree:
         tree |= children
     return tree
 
 
-def cpu_s(pid: int) -> float:
-    """Seconds of CPU, the kernel's for it included, that the process and what it started have used."""
-    stats = (stat_of(PROC / str(each)) for each in tree_of(pid))
+def read_cpu_s(pid: int) -> float:
+    """Return the CPU seconds of the process and its descendants, including time in the kernel."""
+    stats = (read_stat(PROC / str(each)) for each in list_process_tree(pid))
     return sum(fields[11] + fields[12] for fields in stats if fields) / TICKS_PER_S
 
 
-def memory_of(pid: int) -> Memory:
-    """Of the process and what it started together."""
-    found = [rollup_of(PROC / str(each)) for each in tree_of(pid)]
+def read_memory(pid: int) -> Memory:
+    """Return the memory of the process and its descendants."""
+    found = [read_memory_maps(PROC / str(each)) for each in list_process_tree(pid)]
     return Memory(sum(each.rss for each in found), sum(each.pss for each in found))
 
 
-def started_at(pid: int) -> int | None:
-    """Ticks from the start of the machine to the process's; None if it has ended."""
-    fields = stat_of(PROC / str(pid))
+def read_start_ticks(pid: int) -> int | None:
+    """Return the process's start in ticks since boot; None if it has ended."""
+    fields = read_stat(PROC / str(pid))
     return fields[19] if fields else None
 
 
-def stat_of(path: Path) -> list[int]:
-    """The numbers of /proc/PID/stat from the third field, which is 0 here, on; none if it has ended."""
+def read_stat(path: Path) -> list[int]:
+    """Return the numbers of /proc/PID/stat from the third field on, as which 0 stands; [] if it has ended."""
     try:
         text = (path / "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return []
-    _, *numbers = text.rpartition(")")[2].split()  # the name before it may hold anything
+    _, *numbers = text.rpartition(")")[2].split()  # the name before it may contain anything
     return [0, *map(int, numbers)]
 
 
-def rollup_of(path: Path) -> Memory:
-    """The sums of /proc/PID/smaps_rollup; nothing if it has ended."""
+def read_memory_maps(path: Path) -> Memory:
+    """Return the sums of /proc/PID/smaps_rollup; zeros if the process has ended."""
     try:
         lines = (path / "smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):

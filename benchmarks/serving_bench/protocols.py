@@ -1,8 +1,8 @@
-"""What an answer costs the service by each protocol: `python -m serving_bench.protocols BUNDLE`.
+"""Measure the cost of an answer by protocol: `python -m serving_bench.protocols BUNDLE`.
 
-Measure CPU microseconds of the service's process per answer with 64 concurrent requests. The protocols take
-turns, so that a busy machine affects all of them alike. The bundle is the one of serving_bench.serve. The
-service runs on the first core, the load generator on the last: wrk for HTTP/1.1, h2load (Debian's
+The cost is CPU microseconds of the service's process per answer, with 64 concurrent requests. The protocols
+take turns, so that a busy machine affects all of them alike. The bundle is the one of serving_bench.serve.
+The service runs on the lowest core, the load generator on the highest: wrk for HTTP/1.1, h2load (Debian's
 nghttp2-client) for gRPC. The service counts the answers.
 """
 
@@ -24,18 +24,18 @@ from tailfuse_service.modalities import TabularModality
 from tailfuse_service.oip.messages import SERVICE, message
 from tailfuse_service.oip.tensors import LENGTH
 
-from serving_bench.load import ServerFailed, generator_command
-from serving_bench.process import cpu_s
-from serving_bench.workloads import IMAGE, Inputs, request_of, workloads_of
+from serving_bench.load import ServerFailed, make_generator_command
+from serving_bench.process import read_cpu_s
+from serving_bench.workloads import IMAGE, Inputs, make_request, make_workloads
 
-AT_ONCE, SECONDS, ROUNDS = 64, 4, 5
+CONCURRENCY, SECONDS, ROUNDS = 64, 4, 5
 COUNT = re.compile(r'tailfuse_requests_total\{route="([^"]+)",status="(\d+)"\} (\S+)')
-ASKED = ("/predict", "/v2/models/{name}/infer", "grpc/ModelInfer")
+ROUTES = ("/predict", "/v2/models/{name}/infer", "grpc/ModelInfer")
 WORKLOADS = ("tabular", "image+tabular")
 
 
-def tensors_of(sample: Inputs, manifest: Manifest) -> list[tuple[str, list[int], list[bytes]]]:
-    """Name, shape and elements of each input; all are BYTES."""
+def make_tensors(sample: Inputs, manifest: Manifest) -> list[tuple[str, list[int], list[bytes]]]:
+    """Return name, shape and elements of each input; all are BYTES."""
     tensors: list[tuple[str, list[int], list[bytes]]] = []
     for name, raw in sample.items():
         modality = manifest.modalities[name]
@@ -48,25 +48,25 @@ def tensors_of(sample: Inputs, manifest: Manifest) -> list[tuple[str, list[int],
     return tensors
 
 
-def binary(elements: Sequence[bytes]) -> bytes:
-    """Elements of a BYTES tensor, each behind its length."""
+def encode_elements(elements: Sequence[bytes]) -> bytes:
+    """Encode the elements of a BYTES tensor, each after its length."""
     return b"".join(LENGTH.pack(len(each)) + each for each in elements)
 
 
-def v2_json(sample: Inputs, manifest: Manifest) -> tuple[bytes, str]:
-    """The body, with pictures in base64, and no headers of its own."""
+def make_v2_json(sample: Inputs, manifest: Manifest) -> tuple[bytes, str]:
+    """Return the body with images in base64, and no extra header."""
     inputs = [
         {"name": name, "datatype": "BYTES", "shape": shape,
          "data": [pybase64.b64encode(each).decode() if name == IMAGE else each.decode() for each in elements]}
-        for name, shape, elements in tensors_of(sample, manifest)
+        for name, shape, elements in make_tensors(sample, manifest)
     ]  # fmt: skip
     return orjson.dumps({"inputs": inputs}), ""
 
 
-def v2_binary(sample: Inputs, manifest: Manifest) -> tuple[bytes, str]:
-    """The body, its tensors behind the JSON, and the header that says where they begin."""
-    tensors = tensors_of(sample, manifest)
-    parts = [binary(elements) for *_, elements in tensors]
+def make_v2_binary(sample: Inputs, manifest: Manifest) -> tuple[bytes, str]:
+    """Return the body, tensors after the JSON, and the header with the length of the JSON."""
+    tensors = make_tensors(sample, manifest)
+    parts = [encode_elements(elements) for *_, elements in tensors]
     inputs = [
         {"name": name, "datatype": "BYTES", "shape": shape, "parameters": {"binary_data_size": len(part)}}
         for (name, shape, _), part in zip(tensors, parts, strict=True)
@@ -75,25 +75,25 @@ def v2_binary(sample: Inputs, manifest: Manifest) -> tuple[bytes, str]:
     return b"".join((head, *parts)), f"Inference-Header-Content-Length: {len(head)}\r\n"
 
 
-def predict_json(sample: Inputs, _: Manifest) -> tuple[bytes, str]:
-    """The body of POST /predict."""
-    return request_of("one", [sample], listed=False).body, ""
+def make_predict_json(sample: Inputs, _: Manifest) -> tuple[bytes, str]:
+    """Return the body of POST /predict."""
+    return make_request("one", [sample], listed=False).body, ""
 
 
-def grpc_raw(sample: Inputs, manifest: Manifest) -> bytes:
-    """The message, its tensors as raw bytes."""
-    tensors = tensors_of(sample, manifest)
+def make_grpc_message(sample: Inputs, manifest: Manifest) -> bytes:
+    """Return the message with tensors as raw bytes."""
+    tensors = make_tensors(sample, manifest)
     request = message("ModelInferRequest")(
         model_name=manifest.name,
         inputs=[{"name": name, "datatype": "BYTES", "shape": shape} for name, shape, _ in tensors],
-        raw_input_contents=[binary(elements) for *_, elements in tensors],
+        raw_input_contents=[encode_elements(elements) for *_, elements in tensors],
     )
     body: bytes = request.SerializeToString()
     return body
 
 
-def http_file(path: Path, target: str, bodies: Sequence[tuple[bytes, str]]) -> Path:
-    """Whole HTTP requests, for the generator."""
+def write_http_file(path: Path, target: str, bodies: Sequence[tuple[bytes, str]]) -> Path:
+    """Write complete HTTP requests for the load generator."""
     with path.open("wb") as file:
         for body, line in bodies:
             head = (
@@ -104,58 +104,58 @@ def http_file(path: Path, target: str, bodies: Sequence[tuple[bytes, str]]) -> P
     return path
 
 
-def grpc_file(path: Path, call: bytes) -> Path:
-    """The body of a call: not compressed, its length, and the message."""
+def write_grpc_file(path: Path, call: bytes) -> Path:
+    """Write the body of a call: uncompressed, its length, and the message."""
     path.write_bytes(b"\0" + len(call).to_bytes(4, "big") + call)
     return path
 
 
-def cost_of(service: subprocess.Popen[bytes], port: int, command: Sequence[str]) -> float:
-    """CPU microseconds per answer, in the middle of a load. Raises ServerFailed."""
+def measure_cost(service: subprocess.Popen[bytes], port: int, command: Sequence[str]) -> float:
+    """Measure CPU microseconds per answer in the middle of a load. Raises ServerFailed."""
     core = max(os.sched_getaffinity(0))
     generator = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, {core})
     )
     time.sleep(SECONDS / 5)
-    answers, cpu = answers_of(port), cpu_s(service.pid)
+    answers, cpu = predict_samples(port), read_cpu_s(service.pid)
     time.sleep(SECONDS * 3 / 5)
-    answers, cpu = answers_of(port) - answers, cpu_s(service.pid) - cpu
+    answers, cpu = predict_samples(port) - answers, read_cpu_s(service.pid) - cpu
     generator.wait()
     return cpu / answers * 1e6
 
 
-def answers_of(port: int) -> float:
-    """Predictions that the service has given. Raises ServerFailed if it has refused any."""
+def predict_samples(port: int) -> float:
+    """Count the service's predictions. Raises ServerFailed if it refused any."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         text = answer.read().decode()
-    counts = [(status, float(count)) for route, status, count in COUNT.findall(text) if route in ASKED]
+    counts = [(status, float(count)) for route, status, count in COUNT.findall(text) if route in ROUTES]
     if any(status not in ("200", "499") for status, _ in counts):
-        raise ServerFailed(f"not all were answered: {counts}")
+        raise ServerFailed(f"some requests failed: {counts}")
     return sum(count for status, count in counts if status == "200")
 
 
-def commands_of(
+def make_commands(
     folder: Path, bundle_path: Path, port: int, grpc_port: int
 ) -> dict[tuple[str, str], list[str]]:
-    """What puts load on the service, by workload and protocol."""
+    """Return the load generator's command by workload and protocol."""
     bundle = open_bundle(bundle_path)
-    manifest, workloads = bundle.manifest, workloads_of(bundle)
+    manifest, workloads = bundle.manifest, make_workloads(bundle)
     infer = f"/v2/models/{manifest.name}/infer"
     rest: dict[str, tuple[str, Callable[[Inputs, Manifest], tuple[bytes, str]]]] = {
-        "/predict": ("/predict", predict_json),
-        "/v2 JSON": (infer, v2_json),
-        "/v2 binary": (infer, v2_binary),
+        "/predict": ("/predict", make_predict_json),
+        "/v2 JSON": (infer, make_v2_json),
+        "/v2 binary": (infer, make_v2_binary),
     }
     commands = {}
     for workload in WORKLOADS:
         samples = workloads[workload].samples
         for number, (protocol, (target, body_of)) in enumerate(rest.items()):
             path = folder / f"{workload}-{number}"
-            http_file(path, target, [body_of(each, manifest) for each in samples])
-            commands[workload, protocol] = generator_command(port, path, AT_ONCE, SECONDS)
-        path = grpc_file(folder / f"{workload}-grpc", grpc_raw(samples[0], manifest))
+            write_http_file(path, target, [body_of(each, manifest) for each in samples])
+            commands[workload, protocol] = make_generator_command(port, path, CONCURRENCY, SECONDS)
+        path = write_grpc_file(folder / f"{workload}-grpc", make_grpc_message(samples[0], manifest))
         commands[workload, "gRPC"] = [
-            "h2load", "-c", "8", "-m", str(AT_ONCE // 8), "-D", str(SECONDS), "-d", str(path),
+            "h2load", "-c", "8", "-m", str(CONCURRENCY // 8), "-D", str(SECONDS), "-d", str(path),
             "-H", "content-type: application/grpc", "-H", "te: trailers",
             f"http://127.0.0.1:{grpc_port}/{SERVICE}/ModelInfer",
         ]  # fmt: skip
@@ -163,10 +163,10 @@ def commands_of(
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure every protocol, and print a table."""
     bundle, port, grpc_port = Path(sys.argv[1]), 8741, 8742
     with tempfile.TemporaryDirectory() as folder:
-        commands = commands_of(Path(folder), bundle, port, grpc_port)
+        commands = make_commands(Path(folder), bundle, port, grpc_port)
         service = subprocess.Popen(
             [
                 sys.executable, "-m", "tailfuse_service", bundle,
@@ -180,11 +180,13 @@ def main() -> None:
             found: dict[tuple[str, str], list[float]] = {key: [] for key in commands}
             for _ in range(ROUNDS):
                 for key, command in commands.items():
-                    found[key].append(cost_of(service, port, command))
+                    found[key].append(measure_cost(service, port, command))
         finally:
             service.terminate()
             service.wait()
-    print(f"| CPU us per answer, {AT_ONCE} at a time, median of {ROUNDS} | " + " | ".join(WORKLOADS) + " |")
+    print(
+        f"| CPU us per answer, {CONCURRENCY} at a time, median of {ROUNDS} | " + " | ".join(WORKLOADS) + " |"
+    )
     print("|---|" + "---:|" * len(WORKLOADS))
     for protocol in dict.fromkeys(protocol for _, protocol in commands):
         cells = [statistics.median(found[workload, protocol]) for workload in WORKLOADS]

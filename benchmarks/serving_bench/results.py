@@ -1,4 +1,4 @@
-"""What a bench has measured, as it is written to JSON: the median of the rounds is what counts."""
+"""Measurements of a run, written as JSON; results are medians of the rounds."""
 
 import datetime
 import json
@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 from tailfuse_service.bundle import write_atomically
 
-from serving_bench.load import Figures, generator_name
+from serving_bench.load import Figures, describe_generator
 from serving_bench.raw import Raw
 
 
-class Cell(NamedTuple):
+class Load(NamedTuple):
     """One server under one load."""
 
     workload: str
@@ -26,8 +26,8 @@ class Cell(NamedTuple):
     server: str
 
 
-class Aim(NamedTuple):
-    """`value` is to be at most `limit`, or at least where `at_least` is set."""
+class Target(NamedTuple):
+    """A target: `value` is at most `limit`, or at least `limit` if `at_least` is set."""
 
     title: str
     value: float | None  # None: not measured
@@ -44,18 +44,18 @@ class Aim(NamedTuple):
 
 @dataclass(slots=True)
 class Results:
-    """Lists have an element per round."""
+    """All measurements; lists have one element per round."""
 
     settings: dict[str, Any]
     versions: dict[str, str] = field(default_factory=dict)  # of the servers
     left_out: dict[str, str] = field(default_factory=dict)  # server, or server and workload: why
-    figures: dict[Cell, list[Figures]] = field(default_factory=lambda: defaultdict(list))
+    figures: dict[Load, list[Figures]] = field(default_factory=lambda: defaultdict(list))
     ready_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     raw: dict[str, list[Raw]] = field(default_factory=lambda: defaultdict(list))
 
     def median(self, workload: str, connections: int, server: str) -> Figures | None:
-        """The medians of a cell, errors summed; None if it was not measured."""
-        rounds = self.figures.get(Cell(workload, connections, server))
+        """Return the medians of one load, errors summed; None if it was not measured."""
+        rounds = self.figures.get(Load(workload, connections, server))
         if not rounds:
             return None
         found = Figures._make(map(statistics.median, zip(*rounds, strict=True)))
@@ -65,11 +65,11 @@ class Results:
         rounds = self.raw.get(workload)
         return Raw._make(map(statistics.median, zip(*rounds, strict=True))) if rounds else None
 
-    def write(self, path: Path, aims: Sequence[Aim]) -> None:
-        """As JSON."""
+    def write(self, path: Path, targets: Sequence[Target]) -> None:
+        """Write the results and targets as JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        judged = [{**each._asdict(), "reached": each.reached} for each in aims]
-        write_atomically(path, json.dumps({**self.document(), "aims": judged}, indent=1) + "\n")
+        evaluated = [{**each._asdict(), "reached": each.reached} for each in targets]
+        write_atomically(path, json.dumps({**self.document(), "aims": evaluated}, indent=1) + "\n")
 
     def document(self) -> dict[str, Any]:
         return {
@@ -79,26 +79,26 @@ class Results:
             "ready_s": self.ready_s,
             "raw": {name: [each._asdict() for each in rounds] for name, rounds in self.raw.items()},
             "figures": [
-                {**cell._asdict(), "rounds": [each._asdict() for each in rounds]}
-                for cell, rounds in self.figures.items()
+                {**load._asdict(), "rounds": [each._asdict() for each in rounds]}
+                for load, rounds in self.figures.items()
             ],
         }
 
 
-def circumstances() -> dict[str, str]:
-    """Where and when it was measured, and of what."""
+def describe_environment() -> dict[str, str]:
+    """Describe time, code, machine and versions."""
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "cpu": cpu_model(),
-        "load_generator": generator_name(),
+        "commit": describe_commit(),
+        "cpu": read_cpu_model(),
+        "load_generator": describe_generator(),
         **{f"{name}_version": metadata.version(name) for name in ("onnxruntime", "uvicorn", "fastapi")},
         "python_version": platform.python_version(),
     }
 
 
-def commit() -> str:
-    """The commit, with a + where files differ from it; empty outside of git."""
+def describe_commit() -> str:
+    """Return the commit, with a + if files differ from it; empty outside git."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         head = subprocess.run(
@@ -112,8 +112,8 @@ def commit() -> str:
     return head.stdout.strip() + "+" * bool(changed.stdout)
 
 
-def cpu_model() -> str:
-    """The processor's name, from Linux's /proc."""
+def read_cpu_model() -> str:
+    """Read the processor's name from Linux's /proc."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()

@@ -1,4 +1,4 @@
-"""`make bench-serve`: the service and its peers under the same load, in turns; a table, and JSON."""
+"""`make bench-serve`: measure the service and its peers under the same load; print a table, write JSON."""
 
 import os
 import subprocess
@@ -11,57 +11,63 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from tailfuse_service.bundle import open_bundle
 
-from serving_bench.aims import TYPICAL, aims_of
-from serving_bench.bundle import bench_bundle
+from serving_bench.bundle import prepare_bundle
 from serving_bench.load import ServerFailed
-from serving_bench.results import Results, circumstances
+from serving_bench.results import Results, describe_environment
+from serving_bench.round_robin import Plan, compute_expected, run
 from serving_bench.servers import OURS, SERVERS
-from serving_bench.table import tables
-from serving_bench.turns import Plan, expected_of, run
-from serving_bench.workloads import workloads_of
+from serving_bench.table import format_results
+from serving_bench.targets import TYPICAL, evaluate_targets
+from serving_bench.workloads import make_workloads
 
 GRID = (1, 16, 64, 256)  # connections
-EVERYWHERE = (OURS, "mosec")  # servers that are measured at all of them; the others at TYPICAL
+EVERYWHERE = (OURS, "mosec")  # servers measured at every number of connections; the others at TYPICAL
 
 
 def names(ctx: click.Context, param: click.Parameter, text: str | None) -> list[str]:
-    """A list with commas."""
+    """Split a list at commas."""
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
 def numbers(ctx: click.Context, param: click.Parameter, text: str | None) -> list[int]:
-    """The same of whole numbers. Raises click.BadParameter."""
+    """Parse integers with commas. Raises click.BadParameter."""
     try:
         return [int(part) for part in names(ctx, param, text)]
     except ValueError:
-        raise click.BadParameter("whole numbers, with commas between them, are taken") from None
+        raise click.BadParameter("expected integers separated by commas") from None
 
 
 @click.command()
-@click.option("--servers", callback=names, help=f"Some of {', '.join(SERVERS)}.  [all]")
-@click.option("--workloads", "chosen", callback=names, help="Some of the workloads.  [all]")
+@click.option("--servers", callback=names, help=f"Servers to measure: {', '.join(SERVERS)}.  [all]")
+@click.option("--workloads", "chosen", callback=names, help="Workloads to measure.  [all]")
 @click.option(
     "--connections", callback=numbers,
     help=f"[{', '.join(map(str, GRID))} for {' and '.join(EVERYWHERE)}, {TYPICAL} for the others]",
 )  # fmt: skip
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Medians are of these.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Number of rounds; results are medians.",
+)
 @click.option("--seconds", type=click.IntRange(1), default=4, show_default=True, help="Length of one load.")
-@click.option("--quick", is_flag=True, help="Does it all work? A minute, for figures that mean little.")
-@click.option("--one", is_flag=True, help="Only the latency of one connection to the service.")
+@click.option("--quick", is_flag=True, help="Run for one minute, to check that everything works.")
+@click.option("--one", is_flag=True, help="Measure only the latency of one connection to the service.")
 @click.option(
     "--folder", type=click.Path(path_type=Path), default="bench-serve", show_default=True,
-    help="Where the bundle is trained, and the servers log.",
+    help="Folder of the bundle and the servers' logs.",
 )  # fmt: skip
 @click.option(
     "--peers", type=click.Path(path_type=Path), default=".venv-bench/bin/python", show_default=True,
-    help="The Python that has the peers.",
+    help="Python interpreter with the peers installed.",
 )  # fmt: skip
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="JSON.  [FOLDER/serve.json]")
 def command(
     servers: list[str], chosen: list[str], connections: list[int], rounds: int, seconds: int, quick: bool,
     one: bool, folder: Path, peers: Path, out: Path | None,
 ) -> None:  # fmt: skip
-    """Measure the service beside other servers: each in turn on one core, the load on another."""
+    """Measure the service and other servers: servers on one core, the load on another."""
     if quick:
         rounds, seconds = 1, 1
         chosen, connections = chosen or ["tabular", "image+tabular"], connections or [1, TYPICAL]
@@ -69,21 +75,24 @@ def command(
         servers, connections = servers or [OURS], connections or [1]
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
-        raise click.UsageError("two cores are needed: one to serve, one to ask")
-    path = bench_bundle(folder)
+        raise click.UsageError("two cores are required: one for the server, one for the load")
+    path = prepare_bundle(folder)
     os.sched_setaffinity(0, {cores[1]})
     bundle = open_bundle(path)
-    all_of_them = workloads_of(bundle)
-    servers, chosen = known(servers, SERVERS, "servers"), known(chosen, all_of_them, "workloads")
-    workloads = {name: all_of_them[name] for name in chosen}
-    results = Results({**circumstances(), "rounds": rounds, "seconds": seconds, "workloads": chosen})
-    results.settings["peers_onnxruntime_version"] = version_of("onnxruntime", peers)
+    all_workloads = make_workloads(bundle)
+    servers, chosen = (
+        check_names(servers, SERVERS, "servers"),
+        check_names(chosen, all_workloads, "workloads"),
+    )
+    workloads = {name: all_workloads[name] for name in chosen}
+    results = Results({**describe_environment(), "rounds": rounds, "seconds": seconds, "workloads": chosen})
+    results.settings["peers_onnxruntime_version"] = find_version("onnxruntime", peers)
     plan = Plan(
         bundle=path,
         workloads=workloads,
-        first=all_of_them["tabular"],
-        expected={name: expected_of(bundle, workload) for name, workload in workloads.items()},
-        pythons=installed(servers, peers, results),
+        first=all_workloads["tabular"],
+        expected={name: compute_expected(bundle, workload) for name, workload in workloads.items()},
+        pythons=find_interpreters(servers, peers, results),
         connections={name: connections or (GRID if name in EVERYWHERE else [TYPICAL]) for name in servers},
         rounds=rounds,
         seconds=seconds,
@@ -91,53 +100,55 @@ def command(
         logs=folder / "logs",
     )
     try:
-        with_progress(plan, results)
+        run_with_progress(plan, results)
     except ServerFailed as failure:
         raise click.ClickException(f"the service: {failure}") from None
-    aims = aims_of(results)
+    targets = evaluate_targets(results)
     out = out or folder / "serve.json"
-    results.write(out, aims)
-    print(tables(results, workloads, aims))
+    results.write(out, targets)
+    print(format_results(results, workloads, targets))
     print(f"\nResults: {out}", file=sys.stderr)
 
 
-def with_progress(plan: Plan, results: Results) -> None:
-    """Run the plan; a line per step and a bar on stderr."""
+def run_with_progress(plan: Plan, results: Results) -> None:
+    """Run the plan with a progress bar and a line per step on stderr."""
     console = Console(stderr=True, highlight=False)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("", total=len(plan))
 
-        def tell(line: str) -> None:
+        def print_step(line: str) -> None:
             console.print(line, soft_wrap=True, markup=False)
             progress.advance(bar)
 
-        run(plan, results, tell)
+        run(plan, results, print_step)
 
 
-def installed(servers: Sequence[str], peers: Path, results: Results) -> dict[str, Path]:
-    """The Python of each server that there is; the others are noted as left out."""
+def find_interpreters(servers: Sequence[str], peers: Path, results: Results) -> dict[str, Path]:
+    """Return the interpreter of each installed server; record the others as left out."""
     pythons = {}
     for name in servers:
         python = Path(sys.executable) if name == OURS else peers
-        version = version_of(SERVERS[name].distribution, python)
+        version = find_version(SERVERS[name].distribution, python)
         if version is None:
-            results.left_out[name] = f"{python} does not have it"
+            results.left_out[name] = f"not installed for {python}"
         else:
             pythons[name], results.versions[name] = python, version
     return pythons
 
 
-def known(given: list[str], all_of_them: Mapping[str, object], what: str) -> list[str]:
-    """Those that were given, all if none was. Raises click.UsageError."""
+def check_names(given: list[str], all_workloads: Mapping[str, object], what: str) -> list[str]:
+    """Return the given names, or all names if none are given. Raises click.UsageError."""
     for name in given:
-        if name not in all_of_them:
-            raise click.UsageError(f"--{what}: there is no {name!r}; there are {', '.join(all_of_them)}")
-    return given or list(all_of_them)
+        if name not in all_workloads:
+            raise click.UsageError(
+                f"--{what}: unknown name {name!r}; expected one of {', '.join(all_workloads)}"
+            )
+    return given or list(all_workloads)
 
 
-def version_of(distribution: str, python: Path) -> str | None:
-    """The version that this Python has; None if it has none, or is not there."""
+def find_version(distribution: str, python: Path) -> str | None:
+    """Return the version installed for an interpreter; None without one."""
     script = f"from importlib.metadata import version; print(version({distribution!r}))"
     try:
         found = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True)

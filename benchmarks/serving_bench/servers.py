@@ -1,4 +1,4 @@
-"""The service and its peers: how each is started, what it is asked, and that it answers rightly."""
+"""The service and its peers: how to start, query and check each."""
 
 import http.client
 import json
@@ -15,35 +15,35 @@ from typing import Any
 
 import numpy as np
 
-from serving_bench.load import PATIENCE_S, ServerFailed
-from serving_bench.process import started_at, tree_of
-from serving_bench.workloads import Request, Shape, Workload, request_of
+from serving_bench.load import TIMEOUT_S, ServerFailed
+from serving_bench.process import list_process_tree, read_start_ticks
+from serving_bench.workloads import Request, Shape, Workload, make_request
 
 ROOT = Path(__file__).parents[1]  # where this package lies
-START_S = 60  # longest wait for the first answer
+START_S = 60  # for the first answer
 STOP_S = 20
-SHOWN = 600  # characters of a log that say why a server failed
+SHOWN = 600  # characters of a failed server's log
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """`arguments` are Python's, with {bundle} and {port}; what has no path it `cannot`."""
+    """A server; `arguments` are Python's, with {bundle} and {port}. Shapes without a path are unsupported."""
 
-    distribution: str  # what pip calls it
+    distribution: str  # name on the package index
     arguments: tuple[str, ...]
     paths: Mapping[Shape, str]
-    listed: bool = False  # see request_of
-    cannot: str = ""  # and why
+    listed: bool = False  # see make_request
+    unsupported: str = ""  # why shapes are
 
     def requests(self, workload: Workload) -> list[Request]:
-        return [request_of(workload.shape, each, listed=self.listed) for each in workload.requests]
+        return [make_request(workload.shape, each, listed=self.listed) for each in workload.requests]
 
 
 EVERYWHERE: Mapping[Shape, str] = {"one": "/predict", "form": "/predict", "batch": "/predict"}
 PEERS = "serving_bench.peers"
 OURS = "tailfuse"
 SERVERS = {
-    # 256 connections with 32 samples each wait in the queue.
+    # 256 connections with 32 samples each fit in this queue.
     OURS: Server(
         "tailfuse",
         ("-m", "tailfuse_service", "{bundle}", "--port", "{port}", "--max-queue", "16384"),
@@ -60,7 +60,7 @@ SERVERS = {
         ("-m", "bentoml", "serve", f"{PEERS}.bentoml_app:Fused", "--host", "127.0.0.1", "--port", "{port}"),
         {"one": "/predict", "batch": "/predict"},
         listed=True,
-        cannot="its batching takes JSON only",
+        unsupported="its batching takes JSON only",
     ),
     "fastapi": Server(
         "fastapi",
@@ -72,7 +72,7 @@ SERVERS = {
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that has answered once, `ready_s` after it was started."""
+    """A server that has answered once, `ready_s` after its start."""
 
     pid: int
     port: int
@@ -80,11 +80,11 @@ class Running:
 
 
 @contextmanager
-def running(
+def run_server(
     server: Server, python: Path, bundle: Path, first: Workload, *, core: int, log: Path
 ) -> Iterator[Running]:
-    """Start the server on `core`, and stop it at the end. Raises ServerFailed."""
-    port = free_port()
+    """Run the server on `core`; stop it at the end. Raises ServerFailed."""
+    port = find_free_port()
     arguments = [part.format(bundle=bundle, port=port) for part in server.arguments]
     environment = {**os.environ, "BENCH_BUNDLE": str(bundle), "OMP_NUM_THREADS": "1"}
     environment |= {"BENTOML_DO_NOT_TRACK": "True", "DO_NOT_TRACK": "1"}
@@ -104,20 +104,20 @@ def running(
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Tell it to stop, and end what is left of it and its children after STOP_S."""
-    tree = {each: started_at(each) for each in tree_of(process.pid)}
+    """Ask the server to stop; kill remaining processes after STOP_S."""
+    tree = {each: read_start_ticks(each) for each in list_process_tree(process.pid)}
     process.send_signal(signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_S)
     for each, when in tree.items():
-        if started_at(each) == when:  # or the number is another's by now
+        if read_start_ticks(each) == when:  # otherwise another process has this id
             with suppress(ProcessLookupError):
                 os.kill(each, signal.SIGKILL)
     process.wait()
 
 
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
+def find_free_port() -> int:
+    """Find a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
@@ -125,7 +125,7 @@ def free_port() -> int:
 def wait_for_answer(
     process: subprocess.Popen[bytes], port: int, path: str, request: Request, log: Path
 ) -> None:
-    """Ask until it answers with 2xx. Raises ServerFailed."""
+    """Send a request until the answer is 2xx. Raises ServerFailed."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(OSError, http.client.HTTPException):
@@ -137,8 +137,8 @@ def wait_for_answer(
 
 
 def post(port: int, path: str, request: Request) -> tuple[int, bytes]:
-    """Status and body of the answer to one request on a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    """Send one request on a new connection; return status and body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
     try:
         connection.request("POST", path, request.body, {"Content-Type": request.content_type})
         response = connection.getresponse()
@@ -150,19 +150,19 @@ def post(port: int, path: str, request: Request) -> tuple[int, bytes]:
 def check_answers(
     server: Server, port: int, workload: Workload, expected: Sequence[Mapping[str, float]]
 ) -> None:
-    """Ask every request once: its probabilities must be the runtime's own. Raises ServerFailed."""
+    """Send every request once; check that its probabilities are those of the runtime. Raises ServerFailed."""
     wanted = iter(expected)
     for request in server.requests(workload):
         status, body = post(port, server.paths[workload.shape], request)
         if status // 100 != 2:
             raise ServerFailed(f"{workload.title}: {status} {body[:SHOWN]!r}")
-        for answer in answers_in(json.loads(body)):
+        for answer in list_answers(json.loads(body)):
             probabilities = next(wanted)
             found = [answer["probabilities"].get(name, np.nan) for name in probabilities]
             if not np.allclose(found, list(probabilities.values()), atol=1e-4):
-                raise ServerFailed(f"{workload.title}: it answers {found}, not {probabilities}")
+                raise ServerFailed(f"{workload.title}: got {found}, expected {probabilities}")
 
 
-def answers_in(document: Any) -> list[Any]:
-    """The answers of a body, of whichever shape."""
+def list_answers(document: Any) -> list[Any]:
+    """Return the answers in a body of any shape."""
     return document if isinstance(document, list) else document.get("results", [document])

@@ -1,9 +1,9 @@
-"""The results as Markdown."""
+"""Format the results as Markdown."""
 
 import statistics
 from collections.abc import Iterable, Sequence
 
-from serving_bench.results import Aim, Results
+from serving_bench.results import Results, Target
 from serving_bench.workloads import Workload
 
 HEAD = (
@@ -20,29 +20,35 @@ HEAD = (
 )
 
 
-def tables(results: Results, workloads: dict[str, Workload], aims: Sequence[Aim]) -> str:
-    """One table per workload, then the starts, what was left out, and the aims."""
+def format_results(results: Results, workloads: dict[str, Workload], targets: Sequence[Target]) -> str:
+    """Return one table per workload, then start times, servers left out, and targets."""
     parts = [
         "\n".join(f"- {name}: {value}" for name, value in results.settings.items() if name != "workloads")
     ]
     for name, workload in workloads.items():
-        rows = [row(results, cell.workload, workload, cell.connections, cell.server)
-                for cell in sorted(results.figures, key=lambda cell: cell.connections)
-                if cell.workload == name]  # fmt: skip
+        rows = [make_row(results, load.workload, workload, load.connections, load.server)
+                for load in sorted(results.figures, key=lambda load: load.connections)
+                if load.workload == name]  # fmt: skip
         if rows:
-            parts += [f"## {name}: {workload.title}", raw_line(results, name), table(HEAD, rows)]
+            parts += [f"## {name}: {workload.title}", describe_raw(results, name), format_table(HEAD, rows)]
     starts = [
         (name, results.versions[name], f"{statistics.median(times):.2f}")
         for name, times in results.ready_s.items()
     ]
-    parts += ["## Start", table(("server", "version", "first answer after s"), starts)]
+    parts += ["## Start", format_table(("server", "version", "first answer after s"), starts)]
     if results.left_out:
         parts += ["## Left out", "\n".join(f"- {what}: {why}" for what, why in results.left_out.items())]
-    return "\n\n".join([*parts, "## Aims", table(("aim", "measured", "limit", ""), map(aim_row, aims))])
+    return "\n\n".join(
+        [
+            *parts,
+            "## Targets",
+            format_table(("target", "measured", "limit", ""), map(make_target_row, targets)),
+        ]
+    )
 
 
-def row(results: Results, name: str, workload: Workload, connections: int, server: str) -> list[str]:
-    """The cells of one server under one load."""
+def make_row(results: Results, name: str, workload: Workload, connections: int, server: str) -> list[str]:
+    """Return the row of one server under one load."""
     found, raw = results.median(name, connections, server), results.raw_median(name)
     assert found is not None
     samples = len(workload.requests[0])
@@ -60,8 +66,8 @@ def row(results: Results, name: str, workload: Workload, connections: int, serve
     ]
 
 
-def raw_line(results: Results, name: str) -> str:
-    """What one sample costs without a server; empty if that was not measured."""
+def describe_raw(results: Results, name: str) -> str:
+    """Describe the cost of a sample without a server; empty if not measured."""
     raw = results.raw_median(name)
     if raw is None:
         return ""
@@ -72,21 +78,21 @@ def raw_line(results: Results, name: str) -> str:
     )
 
 
-def aim_row(aim: Aim) -> tuple[str, str, str, str]:
-    """The cells of one aim."""
-    bound = f"{'at least' if aim.at_least else 'at most'} {aim.limit:.3g} {aim.unit}".rstrip()
-    if aim.value is None:
-        return aim.title, "not measured", bound, ""
+def make_target_row(target: Target) -> tuple[str, str, str, str]:
+    """Return the row of one target."""
+    bound = f"{'at least' if target.at_least else 'at most'} {target.limit:.3g} {target.unit}".rstrip()
+    if target.value is None:
+        return target.title, "not measured", bound, ""
     return (
-        aim.title,
-        f"{aim.value:.3g} {aim.unit}".rstrip(),
+        target.title,
+        f"{target.value:.3g} {target.unit}".rstrip(),
         bound,
-        "reached" if aim.reached else "**missed**",
+        "reached" if target.reached else "**missed**",
     )
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Markdown; columns are padded, so that it is a table in a terminal too."""
+def format_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table, padded for terminals."""
     lines = [list(head), *map(list, rows)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
     lines.insert(1, ["-" * width for width in widths])

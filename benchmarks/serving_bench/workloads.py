@@ -1,4 +1,4 @@
-"""What is asked of every server: the same pictures and rows, seeded, as the bytes of HTTP requests."""
+"""Workloads for every server: seeded images and rows as HTTP requests."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -12,17 +12,17 @@ from tailfuse_service.bundle import Bundle
 from tailfuse_service.modalities import TabularModality
 from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, Column
 
-IMAGE, TABULAR = "image", "clinical"  # the modalities of the bundle that is served
+IMAGE, TABULAR = "image", "clinical"  # modalities of the served bundle
 SMALL, LARGE = (64, 64), (1024, 768)  # pixels
 BATCH_SIZE = 32
 BOUNDARY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 
 Shape = Literal["one", "form", "batch"]
-Inputs = dict[str, Any]  # raw values by modality, pictures as the bytes of their files
+Inputs = dict[str, Any]  # raw values by modality, images as file contents
 
 
 class Workload(NamedTuple):
-    """Requests of one shape: each asks for the samples of one list."""
+    """Requests of one shape; each holds a list of samples."""
 
     title: str
     shape: Shape
@@ -34,22 +34,22 @@ class Workload(NamedTuple):
 
 
 class Request(NamedTuple):
-    """The body of a POST."""
+    """Content type and body of a POST."""
 
     content_type: str
     body: bytes
 
 
-def workloads_of(bundle: Bundle) -> dict[str, Workload]:
-    """The workloads by name; the same ones at every call."""
+def make_workloads(bundle: Bundle) -> dict[str, Workload]:
+    """Return the workloads by name. Every call returns equal workloads."""
     random = np.random.default_rng(0)
-    columns = tabular_columns(bundle)
-    tabular = [{TABULAR: row(columns, random)} for _ in range(64)]
-    image = [{IMAGE: picture(SMALL, random)} for _ in range(64)]
-    both = [{**picture, **row} for picture, row in zip(image, tabular, strict=True)]
-    large = [{IMAGE: picture(LARGE, random), **row} for row in tabular[:8]]
-    # One of each subset in turn; shifted, so that the rows of "both" are not those of the other two.
-    mix = [sample for three in zip(tabular, image[1:], both[2:], strict=False) for sample in three]
+    columns = get_tabular_columns(bundle)
+    tabular = [{TABULAR: make_row(columns, random)} for _ in range(64)]
+    image = [{IMAGE: make_image(SMALL, random)} for _ in range(64)]
+    both = [{**make_image, **make_row} for make_image, make_row in zip(image, tabular, strict=True)]
+    large = [{IMAGE: make_image(LARGE, random), **make_row} for make_row in tabular[:8]]
+    # Alternate the subsets; the offsets keep rows of "both" different from those of the others.
+    mix = [sample for group in zip(tabular, image[1:], both[2:], strict=False) for sample in group]
     batches = [both[start : start + BATCH_SIZE] for start in (0, 16, 32)]
     return {
         "tabular": Workload("tabular only", "one", [[each] for each in tabular]),
@@ -62,15 +62,15 @@ def workloads_of(bundle: Bundle) -> dict[str, Workload]:
     }
 
 
-def tabular_columns(bundle: Bundle) -> tuple[Column, ...]:
-    """The columns of the bundle's tabular modality."""
+def get_tabular_columns(bundle: Bundle) -> tuple[Column, ...]:
+    """Return the columns of the bundle's tabular modality."""
     modality = bundle.manifest.modalities[TABULAR]
     assert isinstance(modality, TabularModality)
     return modality.columns
 
 
-def row(columns: Sequence[Column], random: np.random.Generator) -> dict[str, Any]:
-    """A value for each column, such as the model was trained on."""
+def make_row(columns: Sequence[Column], random: np.random.Generator) -> dict[str, Any]:
+    """Draw a value for each column as in the training data."""
     values: dict[str, Any] = {}
     for column in columns:
         if isinstance(column, BooleanColumn):
@@ -82,8 +82,8 @@ def row(columns: Sequence[Column], random: np.random.Generator) -> dict[str, Any
     return values
 
 
-def picture(size: tuple[int, int], random: np.random.Generator) -> bytes:
-    """A JPEG of soft patches and grain, about as long as a photograph of its size."""
+def make_image(size: tuple[int, int], random: np.random.Generator) -> bytes:
+    """Make a JPEG of soft patches and grain, about as large as a photograph of its size."""
     width, height = size
     patches = random.integers(0, 256, (height // 16, width // 16, 3), np.uint8)
     soft = np.asarray(Image.fromarray(patches).resize(size, Image.Resampling.BICUBIC), np.float64)
@@ -93,19 +93,19 @@ def picture(size: tuple[int, int], random: np.random.Generator) -> bytes:
     return file.getvalue()
 
 
-def json_inputs(sample: Inputs) -> Inputs:
-    """The sample as JSON has it: pictures in base64."""
+def encode_inputs(sample: Inputs) -> Inputs:
+    """Encode the sample for JSON: images in base64."""
     return {
         name: pybase64.b64encode(raw).decode() if isinstance(raw, bytes) else raw
         for name, raw in sample.items()
     }
 
 
-def request_of(shape: Shape, samples: Sequence[Inputs], *, listed: bool = False) -> Request:
-    """`listed` is the body of servers that batch only lists: {"inputs": [sample, …]}."""
+def make_request(shape: Shape, samples: Sequence[Inputs], *, listed: bool = False) -> Request:
+    """Make a request; `listed` is for servers that batch only lists: {"inputs": [sample, …]}."""
     if shape == "form":
-        return Request(f"multipart/form-data; boundary={BOUNDARY}", form(samples[0]))
-    inputs = [json_inputs(sample) for sample in samples]
+        return Request(f"multipart/form-data; boundary={BOUNDARY}", encode_form(samples[0]))
+    inputs = [encode_inputs(sample) for sample in samples]
     document: Mapping[str, Any]
     if listed:
         document = {"inputs": inputs}
@@ -116,8 +116,8 @@ def request_of(shape: Shape, samples: Sequence[Inputs], *, listed: bool = False)
     return Request("application/json", orjson.dumps(document))
 
 
-def form(sample: Inputs) -> bytes:
-    """multipart/form-data: a file for the picture, JSON for the row."""
+def encode_form(sample: Inputs) -> bytes:
+    """Encode as multipart/form-data: a file for the image, JSON for the row."""
     parts = []
     for name, raw in sample.items():
         if isinstance(raw, bytes):

@@ -1,4 +1,4 @@
-"""The bundle behind FastAPI as its tutorial has it: pydantic models, one run per request.
+"""Serve the bundle with FastAPI as in its tutorial: pydantic models, one run per request.
 
 `uvicorn --factory serving_bench.peers.fastapi_app:app`
 """
@@ -12,27 +12,27 @@ from pydantic import BaseModel, ConfigDict, create_model
 from tailfuse_service.bundle import Bundle, ServiceError
 from tailfuse_service.http.openapi import schemas
 
-from serving_bench.peers.answering import Answer, answers_of, bundle_to_serve
-from serving_bench.workloads import IMAGE, TABULAR, tabular_columns
+from serving_bench.peers.predicting import Answer, load_bundle, predict_samples
+from serving_bench.workloads import IMAGE, TABULAR, get_tabular_columns
 
 TYPES = {"number": float, "boolean": bool, "category": str}
 
 
 class Strict(BaseModel):
-    """Unknown keys are refused, as the service does."""
+    """Refuse unknown keys, as the service does."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 def app() -> FastAPI:
-    """What uvicorn serves."""
-    return create_app(bundle_to_serve())
+    """Return the application for uvicorn."""
+    return create_app(load_bundle())
 
 
 def create_app(bundle: Bundle) -> FastAPI:
-    """Takes the bundle's picture and row, as JSON or as a form."""
+    """Make an application that accepts the bundle's image and row, as JSON or as a form."""
     columns: dict[str, Any] = {
-        column.name: (TYPES[column.type] | None, None) for column in tabular_columns(bundle)
+        column.name: (TYPES[column.type] | None, None) for column in get_tabular_columns(bundle)
     }
     row = create_model("Row", __base__=Strict, **columns)
     fields: dict[str, Any] = {IMAGE: (str | None, None), TABULAR: (row | None, None)}
@@ -59,7 +59,7 @@ def create_app(bundle: Bundle) -> FastAPI:
     @api.post("/predict/batch", response_model=schemas.BatchAnswer, response_model_exclude_unset=True)
     async def predict_batch(body: items) -> Any:  # type: ignore[valid-type]
         samples = [bundle.sample(given(each)) for each in body.items]  # type: ignore[attr-defined]
-        return {"results": answers_of(bundle, samples)}
+        return {"results": predict_samples(bundle, samples)}
 
     @api.exception_handler(ServiceError)
     def refuse(_: Request, error: ServiceError) -> JSONResponse:
@@ -69,6 +69,6 @@ def create_app(bundle: Bundle) -> FastAPI:
         return one.inputs.model_dump(exclude_none=True)  # type: ignore[no-any-return]
 
     def answer(values: dict[str, Any]) -> Answer:
-        return answers_of(bundle, [bundle.sample(values)])[0]
+        return predict_samples(bundle, [bundle.sample(values)])[0]
 
     return api

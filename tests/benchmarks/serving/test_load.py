@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 from serving_bench import generator
 from serving_bench.load import write_requests
-from serving_bench.process import cpu_s, memory_of, tree_of
-from serving_bench.workloads import Workload, request_of
+from serving_bench.process import list_process_tree, read_cpu_s, read_memory
+from serving_bench.workloads import Workload, make_request
 
 
 def test_what_a_process_has_started_counts_with_it() -> None:
     script = "import subprocess, sys; subprocess.run(['sleep', '60'], stdin=sys.stdin)"
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as parent:
         try:
-            while len(tree := tree_of(parent.pid)) < 2:
+            while len(tree := list_process_tree(parent.pid)) < 2:
                 assert parent.poll() is None
-            assert tree < tree_of(os.getpid())
-            assert 0 < memory_of(parent.pid).pss <= memory_of(parent.pid).rss
-            assert cpu_s(parent.pid) < cpu_s(os.getpid())
+            assert tree < list_process_tree(os.getpid())
+            assert 0 < read_memory(parent.pid).pss <= read_memory(parent.pid).rss
+            assert read_cpu_s(parent.pid) < read_cpu_s(os.getpid())
         finally:
             for pid in tree:
                 os.kill(pid, 9)
@@ -33,7 +33,7 @@ def test_the_python_generator_counts_answers_and_refusals(
 ) -> None:
     path = tmp_path / "requests"
     write_requests(
-        path, [request_of("one", each) for each in workloads["tabular"].requests[:4]], port=1, target="/"
+        path, [make_request("one", each) for each in workloads["tabular"].requests[:4]], port=1, target="/"
     )
     seen: list[bytes] = []
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from serving_bench.peers import fastapi_app
-from serving_bench.servers import OURS, SERVERS, answers_in
-from serving_bench.turns import expected_of
-from serving_bench.workloads import Workload, request_of, workloads_of
+from serving_bench.round_robin import compute_expected
+from serving_bench.servers import OURS, SERVERS, list_answers
+from serving_bench.workloads import Workload, make_request, make_workloads
 from starlette.testclient import TestClient
 from tailfuse_service.app import create_app
 from tailfuse_service.bundle import Bundle
@@ -31,10 +31,10 @@ def peer(bundle: Bundle) -> Iterator[TestClient]:
 
 def answered(client: TestClient, path: str, workload: Workload, at: int) -> list[dict[str, Any]]:
     """The answers to one request, without what no two answers share."""
-    kind, body = request_of(workload.shape, workload.requests[at])
+    kind, body = make_request(workload.shape, workload.requests[at])
     response = client.post(path, content=body, headers={"content-type": kind})
     assert response.status_code == 200, response.text
-    return [{**answer, "request_id": ""} for answer in answers_in(response.json())]
+    return [{**answer, "request_id": ""} for answer in list_answers(response.json())]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -46,7 +46,7 @@ def test_the_service_and_a_fastapi_app_answer_a_workload_alike(
     for at, samples in enumerate(workload.requests[:3]):
         answers = answered(ours, SERVERS[OURS].paths[shape], workload, at)
         assert answers == answered(peer, SERVERS["fastapi"].paths[shape], workload, at)
-        expected = expected_of(bundle, workload._replace(requests=[samples]))
+        expected = compute_expected(bundle, workload._replace(requests=[samples]))
         assert [answer["probabilities"] for answer in answers] == [
             pytest.approx(probabilities, abs=1e-5) for probabilities in expected
         ]
@@ -56,7 +56,7 @@ def test_all_workloads_are_there_and_the_same_each_time(
     bundle: Bundle, workloads: dict[str, Workload]
 ) -> None:
     assert tuple(workloads) == NAMES
-    assert workloads_of(bundle) == workloads
+    assert make_workloads(bundle) == workloads
 
 
 def test_the_mix_has_every_subset_as_often(workloads: dict[str, Workload]) -> None:

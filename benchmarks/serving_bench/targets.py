@@ -1,21 +1,21 @@
-"""What the service is meant to reach, and whether it has."""
+"""Performance targets of the service, and whether it reaches them."""
 
 import statistics
 from collections.abc import Callable, Iterable
 
-from serving_bench.results import Aim, Results
+from serving_bench.results import Results, Target
 from serving_bench.servers import OURS
 
-TYPICAL = 64  # connections at which most is compared
-PARTS = ("tabular", "image", "image+tabular")  # of the mix, in equal shares
+TYPICAL = 64  # connections of most comparisons
+PARTS = ("tabular", "image", "image+tabular")  # of the mix, in equal parts
 
 
 class NotMeasured(Exception):
-    """The bench did not run all that the aim is about."""
+    """The results lack a measurement that the target needs."""
 
 
-def aims_of(results: Results) -> list[Aim]:
-    """Every aim with what was measured."""
+def evaluate_targets(results: Results) -> list[Target]:
+    """Evaluate every target on the results."""
 
     def cpu_us(workload: str, server: str = OURS) -> float:
         found = results.median(workload, TYPICAL, server)
@@ -36,9 +36,9 @@ def aims_of(results: Results) -> list[Aim]:
         return cpu_us("large") / raw.pillow_us
 
     def tail() -> float:
-        """The worst of all workloads."""
+        """Return the highest ratio of all workloads."""
         found = [results.median(workload, TYPICAL, OURS) for workload in results.settings["workloads"]]
-        return most(each.p99_ms / each.p50_ms for each in found if each is not None)
+        return find_maximum(each.p99_ms / each.p50_ms for each in found if each is not None)
 
     def ready_s() -> float:
         if OURS not in results.ready_s:
@@ -46,62 +46,62 @@ def aims_of(results: Results) -> list[Aim]:
         return statistics.median(results.ready_s[OURS])
 
     def memory_mib() -> float:
-        found = [rounds for cell, rounds in results.figures.items() if cell.server == OURS]
-        return most(each.rss_mib for rounds in found for each in rounds)
+        found = [rounds for load, rounds in results.figures.items() if load.server == OURS]
+        return find_maximum(each.rss_mib for rounds in found for each in rounds)
 
-    aims = [
-        aim(
+    targets = [
+        make_target(
             "CPU per request, tabular, over mosec's",
             lambda: cpu_us("tabular") / cpu_us("tabular", "mosec"),
             0.5,
         ),
-        aim(
+        make_target(
             "CPU per request, 64x64 JPEG + tabular, over mosec's",
             lambda: cpu_us("image+tabular") / cpu_us("image+tabular", "mosec"),
             0.8,
         ),
-        aim(
+        make_target(
             "onnxruntime's and the decoder's share of the CPU, 64x64 JPEG + tabular",
             lambda: work_us("image+tabular") / cpu_us("image+tabular"),
             0.6,
             at_least=True,
         ),
-        aim(
+        make_target(
             "CPU per request, 1024x768 JPEG + tabular, over Pillow's decoding it to 64x64", pillow_share, 0.5
         ),
-        aim(
+        make_target(
             "CPU per request of the mix, over the mean of its parts measured alone",
             lambda: cpu_us("mix") / (sum(map(cpu_us, PARTS)) / len(PARTS)),
             1.0,
         ),
-        aim(f"p99 over p50 at {TYPICAL} connections, the worst of all workloads", tail, 3.0),
-        aim("ready, from the start of the process to the first answer", ready_s, 1.5, "s"),
-        aim("resident memory, the most of all workloads", memory_mib, 150.0, "MiB"),
+        make_target(f"p99 over p50 at {TYPICAL} connections, the worst of all workloads", tail, 3.0),
+        make_target("ready, from the start of the process to the first answer", ready_s, 1.5, "s"),
+        make_target("resident memory, the highest of all workloads", memory_mib, 150.0, "MiB"),
     ]
-    return aims + [one_connection(results, workload) for workload in results.settings["workloads"]]
+    return targets + [make_latency_target(results, workload) for workload in results.settings["workloads"]]
 
 
-def most(values: Iterable[float]) -> float:
-    """Raises NotMeasured if there are none."""
+def find_maximum(values: Iterable[float]) -> float:
+    """Return the maximum. Raises NotMeasured without values."""
     try:
         return max(values)
     except ValueError:
         raise NotMeasured from None
 
 
-def aim(
+def make_target(
     title: str, measure: Callable[[], float], limit: float, unit: str = "", *, at_least: bool = False
-) -> Aim:
-    """An aim and what was measured of it; nothing, if what it takes is not in the results."""
+) -> Target:
+    """Return a target with its measured value; None if the results lack a measurement."""
     try:
-        return Aim(title, measure(), limit, unit, at_least)
+        return Target(title, measure(), limit, unit, at_least)
     except NotMeasured:
-        return Aim(title, None, limit, unit, at_least)
+        return Target(title, None, limit, unit, at_least)
 
 
-def one_connection(results: Results, workload: str) -> Aim:
-    """Median latency at one connection against 1.2 times that of a call plus 0.3 ms."""
+def make_latency_target(results: Results, workload: str) -> Target:
+    """Return the target of one connection: 1.2 times the latency of a call plus 0.3 ms."""
     found, raw = results.median(workload, 1, OURS), results.raw_median(workload)
     in_process_ms = raw.in_process_us / 1000 if raw else float("nan")
     title = f"latency of one connection, {workload}; a call takes {in_process_ms:.3f} ms"
-    return Aim(title, found.p50_ms if found and raw else None, 1.2 * in_process_ms + 0.3, "ms")
+    return Target(title, found.p50_ms if found and raw else None, 1.2 * in_process_ms + 0.3, "ms")

@@ -1,6 +1,6 @@
-"""What every peer does with a request: the service's own decoding and runtime, and its own answer.
+"""Prediction code of all peers: the service's decoding, runtime and answers.
 
-So that what differs is the server: HTTP, JSON, queues, batching and processes.
+Peers differ in the server only: HTTP, JSON, queues, batching and processes.
 """
 
 import os
@@ -16,13 +16,13 @@ MAX_BATCH_SIZE = 64  # the service's default
 Answer = dict[str, Any]
 
 
-def bundle_to_serve() -> Bundle:
-    """The bundle in the folder that BENCH_BUNDLE names."""
+def load_bundle() -> Bundle:
+    """Open the bundle that BENCH_BUNDLE names."""
     return open_bundle(Path(os.environ["BENCH_BUNDLE"]))
 
 
-def answers_of(bundle: Bundle, samples: Sequence[Sample]) -> list[Answer]:
-    """One answer per sample, in runs of at most MAX_BATCH_SIZE."""
+def predict_samples(bundle: Bundle, samples: Sequence[Sample]) -> list[Answer]:
+    """Predict the samples in batches of at most MAX_BATCH_SIZE."""
     answers: list[Answer] = []
     for start in range(0, len(samples), MAX_BATCH_SIZE):
         batch = bundle.collate(samples[start : start + MAX_BATCH_SIZE])
@@ -32,7 +32,7 @@ def answers_of(bundle: Bundle, samples: Sequence[Sample]) -> list[Answer]:
     return answers
 
 
-def answers_by_request(bundle: Bundle, requests: Sequence[Sequence[Sample]]) -> list[list[Answer]]:
-    """The answers of several requests' samples, all run together."""
-    answers = iter(answers_of(bundle, [sample for request in requests for sample in request]))
+def predict_requests(bundle: Bundle, requests: Sequence[Sequence[Sample]]) -> list[list[Answer]]:
+    """Predict the samples of several requests as one batch."""
+    answers = iter(predict_samples(bundle, [sample for request in requests for sample in request]))
     return [[next(answers) for _ in request] for request in requests]
