@@ -56,7 +56,7 @@ dashboards: .venv/dev  ## Write Grafana's dashboards anew: monitoring/grafana/da
 	$(BIN)/python -m monitoring.dashboards
 
 dashboard-pictures: .venv/dev  ## Draw them from a live run of nine minutes: docs/monitoring/.
-	$(BIN)/python -m tests.support.monitoring.pictures
+	$(BIN)/python -m tests.support.monitoring.charts
 
 bench-serve: .venv/train .venv-bench/peers  ## Measure the service beside other servers; see benchmarks/serving_bench/README.md.
 	@PYTHONPATH=benchmarks $(BIN)/python -m serving_bench.serve $(ARGS)

@@ -1,9 +1,10 @@
-"""`python -m tests.support.monitoring.pictures`: docs/monitoring/*.png from a live run.
+"""`python -m tests.support.monitoring.charts`: draw docs/monitoring/*.png from a live run.
 
-A story is played to a real service under a real Prometheus; every panel is drawn from what its own queries
-answer. Trains the quick-start twice first.
+A scripted run of nine minutes sends traffic to a service; Prometheus scrapes it, and every panel is drawn
+from the answers to its queries. The quick-start is trained twice before.
 """
 
+import io
 import json
 import subprocess
 import sys
@@ -15,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
 from tailfuse.quickstart.quickstart import write_quickstart
 
+from monitoring.charts.draw import Answer, Phase, draw_dashboard
+from monitoring.charts.panels import Panel, Values, expand_panels
 from monitoring.dashboards.__main__ import FOLDER
-from monitoring.pictures.answers import Answer
-from monitoring.pictures.look import COLOURS
-from monitoring.pictures.page import Phase, save
-from monitoring.pictures.panels import Query, Values
-from monitoring.pictures.picture import draw
 from tests.support.monitoring.prometheus import Prometheus, start_prometheus
 from tests.support.monitoring.rows import rows_of
 from tests.support.monitoring.traffic import (
@@ -52,8 +52,8 @@ ROWS = {
     "classes": ("At a glance", "Head, medium and tail", "Each class"),
     "model": ("Versions", "Traffic and time", "Answers by version: canary against stable", "Shadow"),
 }
-"""Which rows of a dashboard are drawn."""
-GOOD, BAD, NEW = COLOURS["green"], COLOURS["red"], COLOURS["purple"]
+"""The rows to draw of each dashboard."""
+GOOD, BAD, NEW = "tab:green", "tab:red", "tab:purple"
 STORY: tuple[tuple[str, str, float, Mood, Roles], ...] = (
     ("all is well", GOOD, 75, as_ever, {"stable": "1"}),
     ("the lens is covered", BAD, 60, dark_pictures, {"stable": "1"}),
@@ -65,18 +65,18 @@ STORY: tuple[tuple[str, str, float, Mood, Roles], ...] = (
     ("version 2 is canary", NEW, 60, as_ever, {"stable": "1", "canary": {"version": "2", "share": 0.4}}),
     ("version 2 is stable", GOOD, 45, as_ever, {"stable": "2"}),
 )
-"""What happens, its colour, for how long (s), what is sent, who answers."""
+"""Phases of the run: description, colour, length (s), traffic, roles of the versions."""
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        first, second = trained(folder / "quickstart", "1"), trained(folder / "quickstart", "2")
-        play(folder, first, second)
+        first, second = train_version(folder / "quickstart", "1"), train_version(folder / "quickstart", "2")
+        run_story(folder, first, second)
 
 
-def trained(folder: Path, version: str) -> Path:
-    """The quick-start's bundle; of another version, with another seed."""
+def train_version(folder: Path, version: str) -> Path:
+    """Train the quick-start with the version as its seed. Return the bundle."""
     if not folder.exists():
         write_quickstart(folder)
     subprocess.run(
@@ -90,7 +90,7 @@ def trained(folder: Path, version: str) -> Path:
     return folder / version / "bundle"
 
 
-def play(folder: Path, first: Path, second: Path) -> None:
+def run_story(folder: Path, first: Path, second: Path) -> None:
     versions = Versions(folder)
     versions.put(first, "first")
     versions.give("digits", stable="1")
@@ -103,9 +103,9 @@ def play(folder: Path, first: Path, second: Path) -> None:
         running.callback(prometheus.stop)
         callers = running.enter_context(Traffic(service.url, rows, per_second=40))
         story: list[Phase] = []
-        for what, ink, seconds, mood, roles in STORY:
+        for description, colour, seconds, mood, roles in STORY:
             callers.mood = mood
-            story.append((time.time(), what, ink))
+            story.append((time.time(), description, colour))
             versions.give("digits", **roles)
             if "shadow" in roles:
                 versions.put(second, "second")
@@ -114,7 +114,7 @@ def play(folder: Path, first: Path, second: Path) -> None:
 
 
 def draw_all(prometheus: Prometheus, url: str, story: Sequence[Phase]) -> None:
-    begun = story[0][0] + 12  # rates need a moment
+    begun = story[0][0] + 12  # rates need several scrapes
     times = np.arange(np.ceil(begun / STEP_S) * STEP_S, time.time() - STEP_S, STEP_S)
     values: Values = {
         "model": ["digits"], "version": ["1", "2"], "instance": [url.removeprefix("http://")],
@@ -122,14 +122,25 @@ def draw_all(prometheus: Prometheus, url: str, story: Sequence[Phase]) -> None:
         "__range": f"{times[-1] - times[0]:.0f}s",
     }  # fmt: skip
 
-    def ask(query: Query) -> Answer:
-        if query.instant:
-            return prometheus.query(query.expr, times[-1])
-        return prometheus.query_range(query.expr, times[0], times[-1], STEP_S)
+    def ask(target: Panel) -> Answer:
+        if target.get("instant"):
+            return prometheus.query(target["expr"], times[-1])
+        return prometheus.query_range(target["expr"], times[0], times[-1], STEP_S)
 
     for dashboard, rows in ROWS.items():
-        written = json.loads((FOLDER / f"{dashboard}.json").read_text())
-        save(draw(written, values, times, ask, rows, story), DOCS / f"{dashboard}.png")
+        document = json.loads((FOLDER / f"{dashboard}.json").read_text())
+        panels = expand_panels(document, values, rows)
+        save(draw_dashboard(document["title"], panels, times, ask, story), DOCS / f"{dashboard}.png")
+
+
+def save(figure: Figure, file: Path) -> None:
+    """Write a PNG with a palette of 256 colours, which is a third of the size."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    colours = (
+        Image.open(buffer).convert("RGB").quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    )
+    colours.save(file, "PNG", optimize=True)
 
 
 if __name__ == "__main__":
