@@ -39,6 +39,7 @@ def main() -> None:
         )
         step("check contents", lambda: check_contents(distributions, built))
         trial = Trial(folder / "environment", folder / "work")
+        step("make an empty environment", trial.create)
         step("install the base and the client", lambda: trial.install(distributions, built, extra=""))
         step("run without torch", trial.run_base)
         step("install all", lambda: trial.install(distributions, built, extra="[train]"))
@@ -81,10 +82,13 @@ class Trial:
     """An environment that holds nothing but the wheels and what they need, and a folder to work in."""
 
     def __init__(self, environment: Path, work: Path) -> None:
+        self._environment = environment
         self._bin = environment / "bin"
         self._work = work
-        work.mkdir()
-        run(*PYTHON, "-m", "venv", environment)
+
+    def create(self) -> None:
+        self._work.mkdir()
+        run(*PYTHON, "-m", "venv", self._environment)
 
     def install(self, distributions: list[Distribution], built: Path, *, extra: str) -> None:
         """Install the wheels: without an extra the base and the client, else the base's extra and all."""
@@ -104,7 +108,7 @@ class Trial:
             "import tailfuse, tailfuse_service, tailfuse_client as c; print(tailfuse.__file__, c.__file__)"
         )
         for path in self.run("python", "-c", where).split():
-            if not Path(path).is_relative_to(self._bin.parent):
+            if not Path(path).is_relative_to(self._environment):
                 raise SystemExit(f"release-check: {path} is not of the wheel")
         self.run("tailfuse", "--version")
         self.run("tailfuse", "serve", "--help")
