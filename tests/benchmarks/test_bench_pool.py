@@ -5,11 +5,12 @@ import multiprocessing
 import os
 import signal
 import time
+from typing import Any
 
 from tailfuse_bench.pool import run_all
 
 
-def outcomes(work, tasks: list, jobs: int) -> dict:
+def outcomes(work: Any, tasks: list[Any], jobs: int) -> dict[str, Any]:
     return {task: failure and failure.why for task, failure in run_all(work, tasks, jobs)}
 
 

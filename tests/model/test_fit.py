@@ -3,6 +3,7 @@
 import datetime
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,7 @@ from tailfuse_service.modalities import TextModality
 from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn
 
 
-def fit_columns(data: dict, rows: list[int] | None = None, **spec):
+def fit_columns(data: dict[str, Any], rows: list[int] | None = None, **spec: Any) -> Any:
     table = pl.DataFrame(data, strict=False)
     at = np.arange(len(table)) if rows is None else np.array(rows)
     tabular = TabularSpec(kind="tabular", columns=tuple(data), **spec)
@@ -27,7 +28,7 @@ def test_types_are_inferred() -> None:
     assert modality.width == 1 + 1 + 2
 
 
-def test_a_few_strings_among_numbers_are_warned_of(caplog) -> None:
+def test_a_few_strings_among_numbers_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     odd = {"v1": ["1.5", None, "3", "<0.5"], "code": ["001", "2", "3", "x"], "grade": ["1", "2", "x", "y"]}
     with caplog.at_level(logging.WARNING, "tailfuse"):
         fit_columns(odd)
@@ -90,7 +91,7 @@ def test_categories_come_most_frequent_first_and_at_most_255_of_them() -> None:
     ],
     ids=["missing in train", "missing everywhere", "infinite", "too large", "lists", "dates"],
 )  # fmt: skip
-def test_a_column_that_cannot_be_fitted_is_named(data: dict, said: str) -> None:
+def test_a_column_that_cannot_be_fitted_is_named(data: dict[str, Any], said: str) -> None:
     with pytest.raises(TableError) as caught:
         fit_columns(data, rows=[1, 2])
     assert str(caught.value) == said
@@ -108,7 +109,7 @@ def test_a_type_for_a_column_that_is_not_there_is_named() -> None:
     ("modes", "channels"),
     [(["L", "L"], 1), (["1", "I;16", "LA"], 1), (["L", "RGB"], 3), (["RGB"], 3), (["L", None], 1)],
 )
-def test_pictures_are_grey_if_all_of_train_are(tmp_path: Path, modes: list, channels: int) -> None:
+def test_pictures_are_grey_if_all_of_train_are(tmp_path: Path, modes: list[Any], channels: int) -> None:
     for number, mode in enumerate([*modes, "RGB"]):
         if mode:
             Image.new(mode, (9, 7)).save(tmp_path / f"{number}.png")

@@ -136,18 +136,20 @@ def test_right_is_learnt_from_what_the_vote_makes_of_the_true_class(damaged: boo
     assert fitted[sure].mean() > fitted[~sure].mean() + 0.1
 
 
-def held_out(trained) -> list[HeldOut]:
+def held_out(trained: Any) -> list[HeldOut]:
     return [HeldOut(trained.network, trained.dataset.val)]
 
 
-def fit(trained, network: Network, seed: int = 0, held: list[HeldOut] | None = None, **options: bool) -> None:
+def fit(
+    trained: Any, network: Network, seed: int = 0, held: list[HeldOut] | None = None, **options: bool
+) -> None:
     fit_confidence(
         network, held or held_out(trained), trained.dataset.modalities, {}, seed=seed, device=CPU,
         **{"generative": True, "damaged": True, **options},
     )  # fmt: skip
 
 
-def test_fitting_touches_votes_and_confidences_and_nothing_else(trained) -> None:
+def test_fitting_touches_votes_and_confidences_and_nothing_else(trained: Any) -> None:
     network = copy.deepcopy(trained.network)
     before = copy.deepcopy(network.state_dict())
     fit(trained, network, seed=9)
@@ -158,7 +160,7 @@ def test_fitting_touches_votes_and_confidences_and_nothing_else(trained) -> None
     assert not any(p.requires_grad for p in network.confidences.parameters())
 
 
-def test_fitting_twice_gives_the_same_whatever_was_drawn_in_between(trained) -> None:
+def test_fitting_twice_gives_the_same_whatever_was_drawn_in_between(trained: Any) -> None:
     first, again = copy.deepcopy(trained.network), copy.deepcopy(trained.network)
     fit(trained, first, seed=1)
     state = torch.get_rng_state()
@@ -168,7 +170,7 @@ def test_fitting_twice_gives_the_same_whatever_was_drawn_in_between(trained) -> 
     torch.set_rng_state(state)
 
 
-def test_a_modality_that_no_held_out_row_has_is_trusted_like_any_other(trained) -> None:
+def test_a_modality_that_no_held_out_row_has_is_trusted_like_any_other(trained: Any) -> None:
     network = copy.deepcopy(trained.network)
     for vote, confidence in zip(network.votes, network.confidences, strict=True):
         vote.load_state_dict(Vote().state_dict())
@@ -186,7 +188,7 @@ def test_a_modality_that_no_held_out_row_has_is_trusted_like_any_other(trained) 
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["picture", "veins"])
-def test_damaged_pictures_and_numbers_are_trusted_less_than_clean_ones(trained, name: str) -> None:
+def test_damaged_pictures_and_numbers_are_trusted_less_than_clean_ones(trained: Any, name: str) -> None:
     part = trained.dataset.test.only([name])
     rows = torch.from_numpy(part.inputs[name][part.position[name]])
     modality = trained.dataset.modalities[name]
@@ -212,7 +214,7 @@ def noise_like(rows: NDArray[Any], scale: float) -> NDArray[Any]:
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory) -> tuple[Spec, Dataset, Stages]:
+def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Spec, Dataset, Stages]:
     """The quick-start, trained for a moment: what is to be told from noise are real measurements."""
     path = write_quickstart(tmp_path_factory.mktemp("digits") / "quickstart")
     spec = load_spec(path, ["training.epochs=15", "training.folds=2"])
@@ -220,7 +222,7 @@ def digits(tmp_path_factory) -> tuple[Spec, Dataset, Stages]:
     return spec, dataset, train_stages(spec, dataset)
 
 
-def test_noise_of_the_data_s_own_scale_loses_its_weight_and_clean_rows_keep_theirs(digits) -> None:
+def test_noise_of_the_data_s_own_scale_loses_its_weight_and_clean_rows_keep_theirs(digits: Any) -> None:
     spec, dataset, stages = digits
     network = fit_held_out(stages, spec)
     test = dataset.test
@@ -238,7 +240,7 @@ def test_noise_of_the_data_s_own_scale_loses_its_weight_and_clean_rows_keep_thei
             assert (output.probabilities.argmax(1) == test.labels).mean() > rest - 0.02
 
 
-def test_without_damaged_rows_to_learn_from_noise_keeps_its_weight(digits) -> None:
+def test_without_damaged_rows_to_learn_from_noise_keeps_its_weight(digits: Any) -> None:
     spec, dataset, stages = digits
     training = spec.training.model_copy(update={"damage": False})
     network = fit_held_out(stages, spec.model_copy(update={"training": training}))
@@ -247,7 +249,7 @@ def test_without_damaged_rows_to_learn_from_noise_keeps_its_weight(digits) -> No
     assert output.weights[:, 2].mean() > 0.1
 
 
-def test_the_spec_says_whether_the_generative_experts_vote(digits) -> None:
+def test_the_spec_says_whether_the_generative_experts_vote(digits: Any) -> None:
     spec, _, stages = digits
     without = spec.network.model_copy(update={"generative": False})
     for options, voting in ((spec.network, True), (without, False)):

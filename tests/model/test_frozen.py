@@ -3,6 +3,7 @@
 import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -23,7 +24,7 @@ MODALITY = ImageModality(column="p", height=12, width=16, channels=3)
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch) -> Path:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TAILFUSE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -105,7 +106,7 @@ def test_scaled_features_have_mean_0_and_scale_1_and_a_constant_one_is_harmless(
     torch.testing.assert_close(scaled.std(0, correction=0), expected, atol=1e-5, rtol=0)
 
 
-def test_features_are_those_that_the_encoder_computes_and_are_computed_once(lesions, cache) -> None:
+def test_features_are_those_that_the_encoder_computes_and_are_computed_once(lesions: Any, cache: Any) -> None:
     lesions.column("image", [None if i in (0, 9) else row["image"] for i, row in enumerate(lesions.rows)])
     dataset, encoder, reports = lesions.load(), encoder_of("none"), []
     for _ in range(2):
@@ -123,13 +124,13 @@ def test_features_are_those_that_the_encoder_computes_and_are_computed_once(lesi
     np.testing.assert_allclose(train.mean(0), 0, atol=1e-5)  # scaled by the training rows
 
 
-def test_pictures_of_an_encoder_that_learns_stay_pictures(lesions) -> None:
+def test_pictures_of_an_encoder_that_learns_stay_pictures(lesions: Any) -> None:
     dataset = lesions.load()
     changed = with_features(dataset, {"image": encoder_of("last"), "clinical": nn.Identity()})
     assert changed.train.inputs["image"] is dataset.train.inputs["image"]
 
 
-def test_other_weights_other_layers_and_other_pictures_have_other_features(cache) -> None:
+def test_other_weights_other_layers_and_other_pictures_have_other_features(cache: Any) -> None:
     rows = pictures(4).numpy()
     backbone_features(encoder_of("none").backbone, rows)
     backbone_features(encoder_of("none", seed=1).backbone, rows)
@@ -196,7 +197,7 @@ def test_a_graph_of_a_frozen_encoder_takes_pictures(runtime: str, flips: bool) -
         ("efficientnet_lite0", "first", "Input should be 'none', 'last' or 'all'"),
     ],
 )
-def test_what_cannot_be_trained_so_is_named(lesions, encoder: str, trained: str, said: str) -> None:
+def test_what_cannot_be_trained_so_is_named(lesions: Any, encoder: str, trained: str, said: str) -> None:
     image = "modalities.image"
     with pytest.raises(SpecError, match=f"{image}.trained: {said}, not '{trained}'"):
         load_spec(lesions.write(), [f"{image}.encoder={encoder}", f"{image}.trained={trained}"])
@@ -206,13 +207,13 @@ def test_what_cannot_be_trained_so_is_named(lesions, encoder: str, trained: str,
     ("encoder", "trained"),
     [("small_cnn", "none"), ("timm/resnet10t", "all"), *(("efficientnet_lite0", each) for each in TRAINED)],
 )
-def test_what_can_be_trained_so_is_taken(lesions, encoder: str, trained: str) -> None:
+def test_what_can_be_trained_so_is_taken(lesions: Any, encoder: str, trained: str) -> None:
     image = "modalities.image"
     spec = load_spec(lesions.write(), [f"{image}.encoder={encoder}", f"{image}.trained={trained}"])
     assert spec.modalities["image"].trained == trained
 
 
-def test_a_small_cnn_is_not_flipped_and_a_pretrained_encoder_is_built_as_the_spec_says(lesions) -> None:
+def test_a_small_cnn_is_not_flipped_and_a_pretrained_encoder_is_built_as_the_spec_says(lesions: Any) -> None:
     image = "modalities.image"
     with pytest.raises(SpecError, match=f"{image}.flips: is for pretrained encoders, not for small_cnn"):
         load_spec(lesions.write(), [f"{image}.flips=true"])

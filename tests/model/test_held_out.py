@@ -55,7 +55,9 @@ def test_every_prefix_holds_the_classes_as_evenly_as_can_be() -> None:
     assert len(part.first(4)) == 4
 
 
-def test_of_too_many_rows_all_networks_have_as_many_and_rare_classes_keep_theirs(monkeypatch) -> None:
+def test_of_too_many_rows_all_networks_have_as_many_and_rare_classes_keep_theirs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, "HELD_OUT_ROWS", 12)
     network = network_of()
     some = some_of([HeldOut(network, part_of([0] * 20 + [1])), HeldOut(network, part_of([1, 0]))])

@@ -3,6 +3,7 @@
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tailfuse_service.modalities.image.features import ImageFeatures
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch) -> Path:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of its own, for pictures of any size."""
     monkeypatch.setenv("TAILFUSE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(module, "MIN_CACHED_BYTES", 0)
@@ -21,7 +22,7 @@ def cache(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def decoded(monkeypatch) -> list[bytes]:
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Every picture that is decoded."""
     seen: list[bytes] = []
     apply = ImageFeatures.apply
@@ -34,7 +35,7 @@ def decoded(monkeypatch) -> list[bytes]:
     return seen
 
 
-def test_a_second_run_decodes_nothing_and_has_the_same_rows(lesions, decoded) -> None:
+def test_a_second_run_decodes_nothing_and_has_the_same_rows(lesions: Any, decoded: Any) -> None:
     lesions.column("image", [None if i in (1, 5, 23) else row["image"] for i, row in enumerate(lesions.rows)])
     first = lesions.load()
     assert len(decoded) == 21
@@ -46,7 +47,9 @@ def test_a_second_run_decodes_nothing_and_has_the_same_rows(lesions, decoded) ->
         np.testing.assert_array_equal(one.inputs["image"], two.inputs["image"])
 
 
-def test_what_comes_from_the_cache_is_what_is_decoded_without_it(lesions, monkeypatch, cache) -> None:
+def test_what_comes_from_the_cache_is_what_is_decoded_without_it(
+    lesions: Any, monkeypatch: pytest.MonkeyPatch, cache: Any
+) -> None:
     (lesions.folder / "images" / "3.png").write_bytes(b"")
     lesions.column("image", [None if i == 4 else row["image"] for i, row in enumerate(lesions.rows)])
     kept = lesions.load().train
@@ -59,14 +62,14 @@ def test_what_comes_from_the_cache_is_what_is_decoded_without_it(lesions, monkey
     np.testing.assert_array_equal(kept.inputs["image"], plain.inputs["image"])
 
 
-def test_few_pictures_are_not_worth_a_file(lesions, monkeypatch, cache) -> None:
+def test_few_pictures_are_not_worth_a_file(lesions: Any, monkeypatch: pytest.MonkeyPatch, cache: Any) -> None:
     monkeypatch.undo()
     monkeypatch.setenv("TAILFUSE_CACHE", str(cache))
     lesions.load()
     assert not cache.exists()
 
 
-def test_a_changed_file_is_decoded_again(lesions, decoded, cache) -> None:
+def test_a_changed_file_is_decoded_again(lesions: Any, decoded: Any, cache: Any) -> None:
     before = lesions.load().train.inputs["image"]
     path = lesions.folder / "images" / "0.png"
     Image.new("RGB", (20, 15), (1, 2, 3)).save(path)
@@ -79,7 +82,7 @@ def test_a_changed_file_is_decoded_again(lesions, decoded, cache) -> None:
 
 
 def test_changed_bytes_another_size_and_another_decoder_are_decoded_again(
-    lesions, decoded, monkeypatch
+    lesions: Any, decoded: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lesions.table = "table.parquet"
     names = [row["image"] for row in lesions.rows]
@@ -97,7 +100,7 @@ def test_changed_bytes_another_size_and_another_decoder_are_decoded_again(
     assert len(decoded) == 96
 
 
-def test_a_damaged_file_of_the_cache_is_decoded_anew(lesions, decoded, cache) -> None:
+def test_a_damaged_file_of_the_cache_is_decoded_anew(lesions: Any, decoded: Any, cache: Any) -> None:
     before = lesions.load().train.inputs["image"].copy()
     (file,) = cache.iterdir()
     file.write_bytes(file.read_bytes()[:-7])
@@ -105,7 +108,7 @@ def test_a_damaged_file_of_the_cache_is_decoded_anew(lesions, decoded, cache) ->
     assert len(decoded) == 48
 
 
-def test_a_missing_and_an_unreadable_picture_are_still_named_by_row(lesions, cache) -> None:
+def test_a_missing_and_an_unreadable_picture_are_still_named_by_row(lesions: Any, cache: Any) -> None:
     (lesions.folder / "images" / "2.png").write_bytes(b"no picture")
     with pytest.raises(TableError, match=r"row 3, column 'image' \(images/2.png\)"):
         lesions.load()
@@ -118,7 +121,9 @@ def test_a_missing_and_an_unreadable_picture_are_still_named_by_row(lesions, cac
     assert not list(cache.iterdir())
 
 
-def test_without_a_disk_the_pictures_are_decoded_into_memory(lesions, cache, caplog) -> None:
+def test_without_a_disk_the_pictures_are_decoded_into_memory(
+    lesions: Any, cache: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     cache.touch()  # a file where the folder would be
     with caplog.at_level(logging.WARNING):
         assert lesions.load().train.inputs["image"].shape == (24, 3, 12, 16)

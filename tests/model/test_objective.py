@@ -1,6 +1,7 @@
 """The training loss, and the random choices behind it."""
 
 from math import log
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 @settings(deadline=None)
 @given(presence=PRESENCES, seed=st.integers(0, 20))
-def test_a_draw_is_in_bounds_and_leaves_every_sample_something(presence, seed: int) -> None:
+def test_a_draw_is_in_bounds_and_leaves_every_sample_something(presence: Any, seed: int) -> None:
     u, partner, share = draw(presence, dropout=0.7, mixup=0.5, generator=generator(seed))
     assert ((u >= 0) & (u <= 1)).all()
     assert (u[~presence] == 0).all()

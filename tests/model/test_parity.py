@@ -90,7 +90,7 @@ class Exported(NamedTuple):
 
 
 @pytest.fixture(scope="module", params=CASES)
-def exported(request: pytest.FixtureRequest, tmp_path_factory) -> Exported:
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """A network whose encoders are not trained, with all else fitted, and its graphs."""
     modalities, n_classes = CASES[request.param]
     torch.manual_seed(0)
