@@ -41,26 +41,26 @@ DOCS = Path(__file__).parents[2] / "docs" / "monitoring"
 STEP_S = 2
 Roles = dict[str, Any]
 ROWS = {
-    "service": ("At a glance", "Requests", "Where the time goes", "Batching and refusals", "Processes"),
+    "service": ("At a glance", "Requests", "Time by stage", "Batching and refusals", "Processes"),
     "fusion": (
-        "Has a modality gone bad?",
+        "Is a modality corrupted?",
         "All modalities",
-        "What comes in",
-        "What comes out",
+        "Inputs",
+        "Predictions",
         "Modality: image",
     ),
     "classes": ("At a glance", "Head, medium and tail", "Each class"),
-    "model": ("Versions", "Traffic and time", "Answers by version: canary against stable", "Shadow"),
+    "model": ("Versions", "Traffic and time", "Predictions by version: canary against stable", "Shadow"),
 }
 """The rows to draw of each dashboard."""
 GOOD, BAD, NEW = "tab:green", "tab:red", "tab:purple"
 STORY: tuple[tuple[str, str, float, Mood, Roles], ...] = (
-    ("all is well", GOOD, 75, as_ever, {"stable": "1"}),
-    ("the lens is covered", BAD, 60, dark_pictures, {"stable": "1"}),
-    ("the camera shows snow", BAD, 60, noisy_pictures, {"stable": "1"}),
-    ("half of them are cut off", BAD, 60, undecodable_pictures, {"stable": "1"}),
-    ("no pictures", BAD, 45, without_pictures, {"stable": "1"}),
-    ("all is well again", GOOD, 60, as_ever, {"stable": "1"}),
+    ("normal operation", GOOD, 75, as_ever, {"stable": "1"}),
+    ("lens covered", BAD, 60, dark_pictures, {"stable": "1"}),
+    ("image noise", BAD, 60, noisy_pictures, {"stable": "1"}),
+    ("half of the images truncated", BAD, 60, undecodable_pictures, {"stable": "1"}),
+    ("no images", BAD, 45, without_pictures, {"stable": "1"}),
+    ("normal operation", GOOD, 60, as_ever, {"stable": "1"}),
     ("version 2 is shadow", NEW, 60, as_ever, {"stable": "1", "shadow": {"version": "2", "share": 1.0}}),
     ("version 2 is canary", NEW, 60, as_ever, {"stable": "1", "canary": {"version": "2", "share": 0.4}}),
     ("version 2 is stable", GOOD, 45, as_ever, {"stable": "2"}),
