@@ -19,7 +19,7 @@ from tests.e2e.asking import Inputs
 from tests.e2e.conftest import bundle_folder, quickstart, raw_values, run, start
 from tests.monitoring.prometheus import Prometheus, start_prometheus
 from tests.monitoring.traffic import Traffic
-from tests.monitoring.versions import version_of
+from tests.monitoring.versions import copy_version
 
 __all__ = ["bundle_folder", "quickstart", "run", "start"]  # fixtures of tests/e2e
 
@@ -27,16 +27,16 @@ __all__ = ["bundle_folder", "quickstart", "run", "start"]  # fixtures of tests/e
 @pytest.fixture(scope="session")
 def next_version(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same bundle under version 2."""
-    return version_of(bundle_folder, "2", tmp_path_factory.mktemp("bundles") / "next")
+    return copy_version(bundle_folder, "2", tmp_path_factory.mktemp("bundles") / "next")
 
 
 @pytest.fixture(scope="session")
 def rows(quickstart: Path, bundle_folder: Path) -> tuple[list[Inputs], list[float]]:
     """The test rows' raw values, and how often each is sent: classes as frequent as in training."""
-    return rows_of(quickstart, bundle_folder)
+    return load_rows(quickstart, bundle_folder)
 
 
-def rows_of(quickstart: Path, bundle: Path) -> tuple[list[Inputs], list[float]]:
+def load_rows(quickstart: Path, bundle: Path) -> tuple[list[Inputs], list[float]]:
     classes = json.loads((bundle / MANIFEST).read_text())["classes"]
     share = {each["name"]: each["train_count"] for each in classes}
     with (quickstart / "table.csv").open(newline="") as file:

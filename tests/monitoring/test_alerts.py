@@ -19,7 +19,7 @@ from tests.e2e.asking import Inputs
 from tests.e2e.process import Service, until
 from tests.monitoring.alertmanager import Alertmanager, start_alertmanager
 from tests.monitoring.prometheus import Prometheus
-from tests.monitoring.traffic import Traffic, encoded
+from tests.monitoring.traffic import Traffic, encode_png
 
 pytestmark = pytest.mark.e2e
 
@@ -67,7 +67,7 @@ def healthy(sample: Inputs, chance: random.Random) -> Inputs:
 def snow(sample: Inputs, chance: random.Random) -> Inputs:
     """The camera shows snow."""
     pixels = np.frombuffer(chance.randbytes(16 * 15), np.uint8).reshape(16, 15)
-    return sample | {"image": encoded(Image.fromarray(pixels))}
+    return sample | {"image": encode_png(Image.fromarray(pixels))}
 
 
 def test_times_are_shortened_and_nothing_else() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.process import Service, until
 from tests.monitoring.prometheus import InvalidQuery, Prometheus
-from tests.monitoring.traffic import Traffic, undecodable_pictures
+from tests.monitoring.traffic import Traffic, truncate_images
 
 pytestmark = pytest.mark.e2e
 
@@ -19,7 +19,7 @@ def test_prometheus_scrapes_what_callers_cause(
     with traffic(service, per_second=200) as callers:
         answered = 'tailfuse_requests_total{route="/predict",status="200"} > 20'
         until(lambda: prometheus.query(answered), "requests are counted")
-        callers.mood = undecodable_pictures
+        callers.mood = truncate_images
         until(
             lambda: prometheus.query('tailfuse_rejected_total{reason="undecodable-image"}'), "one is refused"
         )
