@@ -2,13 +2,15 @@
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
+# Two processes: tests of a module stay together, so that its services are started once.
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
 FUZZ_SECONDS ?= 60
 SECONDS ?= 180
 DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help demo test test-base check openapi files proto dashboards dashboard-pictures fuzz soak bench-serve clients bench-models images images-gpu images-check clean
+.PHONY: help demo test test-all test-system test-base check openapi files proto dashboards dashboard-pictures fuzz soak bench-serve clients bench-models images images-gpu images-check release-check test-lowest clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,20 +18,33 @@ help:  ## Show these targets.
 demo: .venv/train  ## Train the quick-start model, serve it on PORT (8000), and show what to try.
 	@$(BIN)/tailfuse demo --port $(PORT)
 
-test: .venv/dev  ## Install what tests need and run them all.
-	$(BIN)/python -m pytest
+test: .venv/dev  ## Install what tests need and run them; what needs other programs or long is left out.
+	$(PYTEST) -m "not slow"
+
+test-all: .venv/dev  ## Run all tests, also the slow ones.
+	$(PYTEST)
+
+test-system:  ## As root on Debian: install the programs that some tests run, then run all tests.
+	apt-get update -q
+	apt-get install -q -y --no-install-recommends curl prometheus prometheus-alertmanager
+	$(MAKE) test-all
 
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
 	.venv-base/bin/python -m pytest tests/service tests/client tests/contract/test_imports.py
 
-check: .venv/dev  ## Format, lint, types, and who may import whom.
+test-lowest: .venv-lowest/test  ## The service's tests on the lowest versions that pyproject.toml allows.
+	.venv-lowest/bin/python -m pytest tests/service tests/client tests/contract/test_imports.py \
+	    tests/contract/test_uvicorn.py tests/hostile --ignore tests/hostile/test_schemathesis.py
+
+check: .venv/dev  ## Format, lint, spelling, types, and who may import whom.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/typos
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
-	$(BIN)/python -m tailfuse_service.http.openapi
+	$(BIN)/python -m openapi.write
 
 files: .venv/dev  ## Write docs/FILES.md anew.
 	$(BIN)/python docs/files.py
@@ -41,7 +56,7 @@ dashboards: .venv/dev  ## Write Grafana's dashboards anew: monitoring/grafana/da
 	$(BIN)/python -m monitoring.dashboards
 
 dashboard-pictures: .venv/dev  ## Draw them from a live run of nine minutes: docs/monitoring/.
-	$(BIN)/python -m tests.monitoring.charts
+	$(BIN)/python -m tests.support.monitoring.charts
 
 bench-serve: .venv/train .venv-bench/peers  ## Measure the service beside other servers; see benchmarks/serving_bench/README.md.
 	@PYTHONPATH=benchmarks $(BIN)/python -m serving_bench.serve $(ARGS)
@@ -53,14 +68,14 @@ fuzz: .venv/fuzz  ## Send FUZZ_SECONDS (60) of noise to the decoder and the pars
 	$(BIN)/python -m tests.fuzz.decoder -max_total_time=$(FUZZ_SECONDS)
 
 soak: .venv/dev  ## SECONDS (180) of honest and hostile callers at once on 256 connections.
-	$(BIN)/python -m tests.soak.soak --seconds $(SECONDS)
+	$(BIN)/python -m tests.support.soak --seconds $(SECONDS)
 
 clients: .venv/dev .venv-kserve/kserve  ## Real clients of the Open Inference Protocol, KServe's too, ask a service.
-	@$(BIN)/python -m tests.oip.transcript .venv-kserve/bin/python
+	@$(BIN)/python -m tests.support.oip.transcript .venv-kserve/bin/python
 
-images:  ## Build the images tailfuse and tailfuse-train; BASE_IMAGE and NETWORK as in docs/DEPLOY.md.
+images:  ## Build the images tailfuse and tailfuse-train; BASE_IMAGE, NETWORK and TORCH_INDEX as in docs/DEPLOY.md.
 	$(BUILD) -f docker/Dockerfile -t tailfuse .
-	$(BUILD) -f docker/Dockerfile.train -t tailfuse-train .
+	$(BUILD) $(if $(TORCH_INDEX),--build-arg TORCH_INDEX=$(TORCH_INDEX)) -f docker/Dockerfile.train -t tailfuse-train .
 
 images-gpu:  ## Build the image tailfuse-gpu, 2.8 GB.
 	$(BUILD) -f docker/Dockerfile.gpu -t tailfuse-gpu .
@@ -69,8 +84,11 @@ images-check: .venv/dev  ## Build the service's image, run it confined, ask it, 
 	@$(BIN)/tailfuse demo --no-serve
 	@COMPOSE=$(BIN)/docker-compose $(BIN)/python docker/images_check.py quickstart
 
-clean:  ## Remove the environments and the quick-start.
-	rm -rf .venv .venv-base .venv-bench .venv-kserve quickstart bench-serve
+release-check: .venv/dev  ## Build the distributions into dist/, and try them in an empty environment elsewhere.
+	@$(BIN)/python -m release.check
+
+clean:  ## Remove the environments, the distributions and the quick-start.
+	rm -rf .venv .venv-base .venv-bench .venv-kserve .venv-lowest dist quickstart bench-serve
 
 # One stamp per set of extras: an environment is made once, and again when what it holds has changed.
 .venv/train: EXTRA = train
@@ -82,6 +100,14 @@ clean:  ## Remove the environments and the quick-start.
 	@echo "Installing the extra '$(EXTRA)' into $(@D): minutes the first time" >&2
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e client -e '.[$(EXTRA)]' $(BENCH)
+	@touch $@
+
+# The newest of everything but what stands in pyproject.toml: that at its floor. An older environment is not built upon.
+.venv-lowest/test: pyproject.toml client/pyproject.toml constraints.txt release/lowest.py
+	@echo "Installing the lowest versions into $(@D): a minute" >&2
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(PYTHON) -m release.lowest > $(@D)/lowest.txt
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c $(@D)/lowest.txt -e client -e '.[test]'
 	@touch $@
 
 # KServe alone: it wants an older pandas than `dev` has, and brings 500 MB.

@@ -20,7 +20,7 @@ from pathlib import Path
 import orjson
 import pybase64
 from tailfuse_service.bundle import Manifest, open_bundle
-from tailfuse_service.bundle.manifest import TabularModality
+from tailfuse_service.modalities import TabularModality
 from tailfuse_service.oip.messages import SERVICE, message
 from tailfuse_service.oip.tensors import LENGTH
 

@@ -1,6 +1,7 @@
 """`make bench-serve`: measure the service and its peers under the same load; print a table, write JSON."""
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from serving_bench.bundle import prepare_bundle
 from serving_bench.load import ServerFailed
 from serving_bench.results import Results, describe_environment
 from serving_bench.round_robin import Plan, compute_expected, run
-from serving_bench.servers import OURS, SERVERS
+from serving_bench.servers import BEFORE, OPTIONS, OURS, PATHS, SERVERS, Server
 from serving_bench.table import format_results
 from serving_bench.targets import TYPICAL, evaluate_targets
 from serving_bench.workloads import make_workloads
@@ -62,10 +63,15 @@ def numbers(ctx: click.Context, param: click.Parameter, text: str | None) -> lis
     "--peers", type=click.Path(path_type=Path), default=".venv-bench/bin/python", show_default=True,
     help="Python interpreter with the peers installed.",
 )  # fmt: skip
+@click.option(
+    "--before", metavar="COMMAND",
+    help="Command that serves with another version of tailfuse, for example "
+    "'env PYTHONPATH=../old python -m service'. It is measured too, as the server 'before'.",
+)  # fmt: skip
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="JSON.  [FOLDER/serve.json]")
 def command(
     servers: list[str], chosen: list[str], connections: list[int], rounds: int, seconds: int, quick: bool,
-    one: bool, folder: Path, peers: Path, out: Path | None,
+    one: bool, folder: Path, peers: Path, before: str | None, out: Path | None,
 ) -> None:  # fmt: skip
     """Measure the service and other servers: servers on one core, the load on another."""
     if quick:
@@ -86,14 +92,21 @@ def command(
     )
     workloads = {name: all_workloads[name] for name in chosen}
     results = Results({**describe_environment(), "rounds": rounds, "seconds": seconds, "workloads": chosen})
+    pythons = {}
+    if before is not None:
+        program, *arguments = shlex.split(before)
+        SERVERS[BEFORE] = Server("tailfuse", (*arguments, *OPTIONS), PATHS)
+        pythons[BEFORE], results.versions[BEFORE] = Path(program), before
     results.settings["peers_onnxruntime_version"] = find_version("onnxruntime", peers)
     plan = Plan(
         bundle=path,
         workloads=workloads,
         first=all_workloads["tabular"],
         expected={name: compute_expected(bundle, workload) for name, workload in workloads.items()},
-        pythons=find_interpreters(servers, peers, results),
-        connections={name: connections or (GRID if name in EVERYWHERE else [TYPICAL]) for name in servers},
+        pythons={**find_interpreters(servers, peers, results), **pythons},
+        connections={
+            name: connections or (GRID if name in EVERYWHERE else [TYPICAL]) for name in (*servers, *pythons)
+        },
         rounds=rounds,
         seconds=seconds,
         cores=(cores[0], cores[1]),

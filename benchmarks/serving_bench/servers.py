@@ -41,14 +41,12 @@ class Server:
 
 EVERYWHERE: Mapping[Shape, str] = {"one": "/predict", "form": "/predict", "batch": "/predict"}
 PEERS = "serving_bench.peers"
-OURS = "tailfuse"
+OURS, BEFORE = "tailfuse", "before"
+# 256 connections with 32 samples each fit in this queue.
+OPTIONS = ("{bundle}", "--port", "{port}", "--max-queue", "16384")
+PATHS: Mapping[Shape, str] = {**EVERYWHERE, "batch": "/predict/batch"}
 SERVERS = {
-    # 256 connections with 32 samples each fit in this queue.
-    OURS: Server(
-        "tailfuse",
-        ("-m", "tailfuse_service", "{bundle}", "--port", "{port}", "--max-queue", "16384"),
-        {**EVERYWHERE, "batch": "/predict/batch"},
-    ),
+    OURS: Server("tailfuse", ("-m", "tailfuse_service", *OPTIONS), PATHS),
     "mosec": Server(
         "mosec",
         ("-m", f"{PEERS}.mosec_app", "--address", "127.0.0.1", "--port", "{port}", "--timeout", "60000"),

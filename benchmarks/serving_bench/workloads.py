@@ -9,7 +9,8 @@ import orjson
 import pybase64
 from PIL import Image
 from tailfuse_service.bundle import Bundle
-from tailfuse_service.bundle.manifest import BooleanColumn, CategoryColumn, Column, TabularModality
+from tailfuse_service.modalities import TabularModality
+from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, Column
 
 IMAGE, TABULAR = "image", "clinical"  # modalities of the served bundle
 SMALL, LARGE = (64, 64), (1024, 768)  # pixels

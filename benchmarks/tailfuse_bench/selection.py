@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tailfuse.errors import UserError
-from tailfuse.spec.spelling import did_you_mean
+from tailfuse.spelling import did_you_mean
 
 from tailfuse_bench.datasets import DATASETS, DIGITS, table_path
 from tailfuse_bench.digits import write_digits

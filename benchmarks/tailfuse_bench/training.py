@@ -7,8 +7,8 @@ from functools import partial
 
 import torch
 from tailfuse.data.part import Dataset, Part
+from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.network.build import AnyNetwork, build_encoders
-from tailfuse.network.encoders.pretrained import Pretrained
 from tailfuse.network.frozen import backbone_features, with_features
 from tailfuse.network.tensors import output_of, tensors_of
 from tailfuse.spec.schema import Spec

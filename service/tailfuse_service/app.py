@@ -11,18 +11,18 @@ from fastapi_swagger import patch_fastapi
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.errors import ServiceError
 from tailfuse_service.http.auth import access_of
-from tailfuse_service.http.openapi.document import OF_A_MODEL, document
+from tailfuse_service.http.openapi.document import document
 from tailfuse_service.http.problems import noted, response_of
 from tailfuse_service.http.router import Front
 from tailfuse_service.http.routes.admin import admin_routes
 from tailfuse_service.http.routes.health import health_routes
 from tailfuse_service.http.routes.model import model_routes
 from tailfuse_service.http.routes.predict import Predict, PredictBatch
+from tailfuse_service.http.routes.prediction import prediction_routes
 from tailfuse_service.http.tracing import Tracing
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.models.desired_state import DesiredState
@@ -77,10 +77,7 @@ def create_app(
     for kind in (HTTPException, ServiceError, Exception):
         api.add_exception_handler(kind, answer_problem)
     predict, predict_batch = Predict(serving, settings), PredictBatch(serving, settings, metrics)
-    # The front reaches these without the router, which still has to know them: to say 405.
-    for path in ("", *OF_A_MODEL):
-        api.router.routes.append(Route(f"{path}/predict", predict, methods=["POST"]))
-        api.router.routes.append(Route(f"{path}/predict/batch", predict_batch, methods=["POST"]))
+    api.include_router(prediction_routes(predict, predict_batch))
     api.include_router(model_routes(serving, settings))
     api.include_router(admin_routes(serving, reload, settings))
     api.include_router(health_routes(serving, metrics, stopping))

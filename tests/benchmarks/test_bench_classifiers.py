@@ -1,5 +1,7 @@
 """Classifiers that are no networks."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from tailfuse.data.part import Dataset, Part
@@ -32,7 +34,7 @@ def dataset() -> Dataset:
 
 
 @pytest.mark.parametrize("method", [LOGISTIC, TREES])
-def test_all_modalities_and_each_alone_are_answered(dataset, method: str) -> None:
+def test_all_modalities_and_each_alone_are_answered(dataset: Any, method: str) -> None:
     run = fit_classifiers(method, dataset)
     test = dataset.test
     right = {}
@@ -46,19 +48,19 @@ def test_all_modalities_and_each_alone_are_answered(dataset, method: str) -> Non
     assert right["far",] > 0.9 > right["near",] > 0.4
 
 
-def test_rows_with_some_modalities_are_answered_as_when_asked_alone(dataset) -> None:
+def test_rows_with_some_modalities_are_answered_as_when_asked_alone(dataset: Any) -> None:
     run = fit_classifiers(LOGISTIC, dataset)
     mixed, alone = run(dataset.test.batch()), run(dataset.test.take(np.array([20])).batch())
     np.testing.assert_allclose(mixed.probabilities[20], alone.probabilities[0], rtol=1e-6)
 
 
-def test_an_absent_modality_is_its_mean(dataset) -> None:
+def test_an_absent_modality_is_its_mean(dataset: Any) -> None:
     wide = stack_columns(dataset.test.batch(), ("far", "near"))
     assert wide.shape == (90, 5)
     assert wide[0].tolist()[:2] == [0, 0]
     assert wide[10].tolist()[2:] == [0, 0, 0]
 
 
-def test_a_linear_model_has_a_weight_for_each_column_and_class(dataset) -> None:
+def test_a_linear_model_has_a_weight_for_each_column_and_class(dataset: Any) -> None:
     assert fit_classifiers(LOGISTIC, dataset).parameters == 3 * (5 + 1)
     assert fit_classifiers(TREES, dataset).parameters is None

@@ -1,5 +1,7 @@
 """Modalities that have gone bad, and test rows with other shares of the classes."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from tailfuse.data.part import Part
@@ -19,7 +21,7 @@ def part() -> Part:
     return Part(inputs, {"numbers": at, "picture": np.where(at % 5, at, -1)}, at % 3)
 
 
-def damaged(part: Part, seed: int = 0) -> dict:
+def damaged(part: Part, seed: int = 0) -> dict[str, Any]:
     return {each[:3]: each.part for each in corrupt_modalities(part, "a set", seed)}
 
 
@@ -27,7 +29,7 @@ def rows(part: Part, name: str) -> np.ndarray:
     return part.inputs[name][part.position[name][part.position[name] >= 0]].astype(np.float64)
 
 
-def test_every_damage_is_done_to_what_it_suits(part) -> None:
+def test_every_damage_is_done_to_what_it_suits(part: Any) -> None:
     conditions = {"noise_1", "noise_3", "other_row", "blank"}
     found = damaged(part)
     for name, own in (("numbers", set()), ("picture", {"blur", "jpeg"})):
@@ -35,7 +37,7 @@ def test_every_damage_is_done_to_what_it_suits(part) -> None:
         assert [key[2] for key in found if key[:2] == (name, NOISE_ADDED)] == list(LEVELS)
 
 
-def test_only_the_one_modality_changes_and_absent_rows_stay_absent(part) -> None:
+def test_only_the_one_modality_changes_and_absent_rows_stay_absent(part: Any) -> None:
     for (name, _, _), bad in damaged(part).items():
         other = {"numbers": "picture", "picture": "numbers"}[name]
         np.testing.assert_array_equal(rows(bad, other), rows(part, other))
@@ -44,7 +46,7 @@ def test_only_the_one_modality_changes_and_absent_rows_stay_absent(part) -> None
         assert bad.inputs[name].dtype == part.inputs[name].dtype
 
 
-def test_noise_has_its_scale(part) -> None:
+def test_noise_has_its_scale(part: Any) -> None:
     found = damaged(part)
     for condition, scale in (("noise_1", 1), ("noise_3", 3)):
         noise = rows(found["numbers", condition, None], "numbers")
@@ -55,7 +57,7 @@ def test_noise_has_its_scale(part) -> None:
     assert 55 < pixels.std() < 64
 
 
-def test_added_noise_grows_with_its_level_and_is_nothing_at_0(part) -> None:
+def test_added_noise_grows_with_its_level_and_is_nothing_at_0(part: Any) -> None:
     found = damaged(part)
     for name in ("numbers", "picture"):
         np.testing.assert_array_equal(rows(found[name, NOISE_ADDED, 0.0], name), rows(part, name))
@@ -65,13 +67,13 @@ def test_added_noise_grows_with_its_level_and_is_nothing_at_0(part) -> None:
     assert [each.std() for each in added] == pytest.approx(LEVELS, rel=0.1)
 
 
-def test_another_row_is_never_the_own_one(part) -> None:
+def test_another_row_is_never_the_own_one(part: Any) -> None:
     before, after = rows(part, "numbers"), rows(damaged(part)["numbers", "other_row", None], "numbers")
     assert (before != after).any(axis=1).all()
     np.testing.assert_array_equal(np.sort(before, axis=0), np.sort(after, axis=0))
 
 
-def test_pictures_go_black_blurred_and_blocky(part) -> None:
+def test_pictures_go_black_blurred_and_blocky(part: Any) -> None:
     found, before = damaged(part), rows(part, "picture")
     assert not rows(found["picture", "blank", None], "picture").any()
     for condition in ("blur", "jpeg"):
@@ -81,7 +83,7 @@ def test_pictures_go_black_blurred_and_blocky(part) -> None:
         assert after.mean() == pytest.approx(before.mean(), abs=5)
 
 
-def test_damage_depends_on_the_set_and_the_seed_alone(part) -> None:
+def test_damage_depends_on_the_set_and_the_seed_alone(part: Any) -> None:
     first, again, other = damaged(part), damaged(part), damaged(part, seed=1)
     key = ("numbers", "noise_1", None)
     np.testing.assert_array_equal(first[key].inputs["numbers"], again[key].inputs["numbers"])

@@ -5,11 +5,12 @@ import multiprocessing
 import os
 import signal
 import time
+from typing import Any
 
 from tailfuse_bench.pool import run_all
 
 
-def outcomes(work, tasks: list, jobs: int) -> dict:
+def outcomes(work: Any, tasks: list[Any], jobs: int) -> dict[str, Any]:
     return {task: failure and failure.why for task, failure in run_all(work, tasks, jobs)}
 
 
@@ -38,7 +39,7 @@ def test_a_process_stays_with_tasks_of_one_kin() -> None:
     assert done == [1.5, 1.25, 1.0, 2.5, 2.25]
 
 
-def test_nobody_is_idle_while_tasks_of_anothers_kin_wait() -> None:
+def test_nobody_is_idle_while_tasks_of_another_s_kin_wait() -> None:
     assert len(outcomes(math.sqrt, [*range(8)], jobs=2)) == 8
     assert [failure for _, failure in run_all(math.sqrt, [*range(8)], 2, affinity=lambda task: 0)] == [
         None

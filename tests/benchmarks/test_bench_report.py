@@ -21,7 +21,7 @@ from tailfuse_bench.sections.headline import SINGLE
 from tailfuse_bench.sections.section import Section, Target
 from tailfuse_bench.sections.weights import UNIFORM
 
-from tests.benchmarks.made_bench import DATASETS, bench
+from tests.support.made_bench import DATASETS, bench
 
 WHOLE = bench()
 Keep = Callable[[Result], bool]

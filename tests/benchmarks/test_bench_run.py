@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -30,7 +31,7 @@ from tailfuse_bench.run import find_remaining, group_by_training, merge_results,
 from tailfuse_bench.selection import QUICK_METHODS, select_datasets, select_methods
 from tailfuse_bench.tasks import Experiment, Record, Task, read_record
 
-DRIVER = Path(__file__).with_name("killed_bench.py")
+DRIVER = Path(__file__).parents[1] / "support" / "killed_bench.py"
 WHOLE = "image+fourier+shape"
 LINEAR = ["--sets", DIGITS.name, "--ir", "10", "--seeds", "0-4", "--methods", LOGISTIC, "--jobs", "1"]
 
@@ -54,14 +55,14 @@ def lasting(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory) -> Path:
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sets") / DIGITS.name
     write_digits(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def linear(tmp_path_factory) -> Path:
+def linear(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bench of five quick cells that was not stopped."""
     out = tmp_path_factory.mktemp("linear")
     done = bench(out, *LINEAR)
@@ -77,7 +78,9 @@ def task(folder: Path, out: Path, *methods: str, ir: int = 50) -> Task:
 
 
 @pytest.fixture(scope="module")
-def results(digits: Path, tmp_path_factory) -> dict[str, tuple[list[Result], list[Bin]]]:
+def results(
+    digits: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[list[Result], list[Bin]]]:
     """All kinds of method, networks trained for two epochs."""
     out = tmp_path_factory.mktemp("out")
     found = {}
@@ -89,11 +92,11 @@ def results(digits: Path, tmp_path_factory) -> dict[str, tuple[list[Result], lis
     return found
 
 
-def of(results, method: str, condition: str, modality: str = "") -> list[Result]:
+def of(results: Any, method: str, condition: str, modality: str = "") -> list[Result]:
     return [each for each in results[method][0] if (each.condition, each.modality) == (condition, modality)]
 
 
-def test_a_network_is_judged_on_every_subset_all_modalities_first(results) -> None:
+def test_a_network_is_judged_on_every_subset_all_modalities_first(results: Any) -> None:
     for method in (OURS, "uniform", CONCAT):
         clean = of(results, method, "clean")
         assert [each.subset for each in clean] == [
@@ -103,13 +106,13 @@ def test_a_network_is_judged_on_every_subset_all_modalities_first(results) -> No
         assert all(None not in each[8:17] for each in clean)
 
 
-def test_columns_answer_for_all_modalities_and_each_alone(results) -> None:
+def test_columns_answer_for_all_modalities_and_each_alone(results: Any) -> None:
     clean = of(results, LOGISTIC, "clean")
     assert [each.subset for each in clean] == [WHOLE, "image", "fourier", "shape"]
     assert clean[0].balanced_accuracy > 0.8
 
 
-def test_a_model_is_trained_for_each_smaller_subset(results) -> None:
+def test_a_model_is_trained_for_each_smaller_subset(results: Any) -> None:
     rows, _ = results[SPECIALIST]
     assert [each.subset for each in rows] == [
         "image+fourier", "image+shape", "fourier+shape", "image", "fourier", "shape",
@@ -117,7 +120,7 @@ def test_a_model_is_trained_for_each_smaller_subset(results) -> None:
     assert {each.method for each in rows} == {SPECIALIST}
 
 
-def test_weights_sum_to_one_and_confidences_are_scored(results) -> None:
+def test_weights_sum_to_one_and_confidences_are_scored(results: Any) -> None:
     for method in (OURS, "uniform", CONCAT):
         each = [of(results, method, "clean", name)[0] for name in DIGITS.modalities]
         assert sum(one.weight for one in each) == pytest.approx(1, abs=1e-5)
@@ -128,7 +131,7 @@ def test_weights_sum_to_one_and_confidences_are_scored(results) -> None:
         assert not of(results, LOGISTIC, "clean", name)
 
 
-def test_every_damage_has_its_row(results) -> None:
+def test_every_damage_has_its_row(results: Any) -> None:
     for method in (OURS, CONCAT):
         rows = [each for each in results[method][0] if each.condition not in ("clean", "cost")]
         damage = [each for each in rows if each.modality]
@@ -143,13 +146,13 @@ def test_every_damage_has_its_row(results) -> None:
     assert nothing_added.balanced_accuracy == of(results, OURS, "clean")[0].balanced_accuracy
 
 
-def test_ours_is_adapted_to_shifted_classes(results) -> None:
+def test_ours_is_adapted_to_shifted_classes(results: Any) -> None:
     for condition in ("shift_long", "shift_uniform", "shift_inverse"):
         assert [each.method for each in of(results, OURS, condition)] == [OURS, ADAPTED]
     assert not [each for each in results[CONCAT][0] if each.condition.startswith("shift")]
 
 
-def test_reliability_is_told_of_two_methods(results) -> None:
+def test_reliability_is_told_of_two_methods(results: Any) -> None:
     assert {method for method, (_, bins) in results.items() if bins} == {OURS, CONCAT}
     _, bins = results[OURS]
     assert sum(each.bin_rows for each in bins) == 400
@@ -158,7 +161,7 @@ def test_reliability_is_told_of_two_methods(results) -> None:
     }
 
 
-def test_cost_is_told_of_every_method(results) -> None:
+def test_cost_is_told_of_every_method(results: Any) -> None:
     for method in (OURS, "uniform", CONCAT, LOGISTIC):
         [cost] = of(results, method, "cost")
         assert cost.parameters > 100
@@ -206,14 +209,16 @@ def test_every_method_is_a_valid_spec_of_every_set(tmp_path: Path) -> None:
             assert spec.seed == 3
 
 
-def test_a_wrong_override_is_named(digits: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_wrong_override_is_named(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = replace(METHODS[CONCAT], overrides={"network.fussion": "concat"})
     monkeypatch.setitem(METHODS, CONCAT, wrong)
     with pytest.raises(SpecError, match=r"digits, method 'concat': network.fussion: unknown key"):
         plan_tasks({DIGITS.name: digits}, [50], [0], [CONCAT], tmp_path)
 
 
-def test_results_of_another_spec_or_table_are_made_anew(digits: Path, tmp_path: Path, monkeypatch) -> None:
+def test_results_of_another_spec_or_table_are_made_anew(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     todo = task(digits, tmp_path, LOGISTIC, ir=10)
     fingerprint = todo.fingerprint(LOGISTIC)
     Record(fingerprint, "code", 1.0, [Result(*todo.experiment, LOGISTIC)], []).write(todo.file(LOGISTIC))
@@ -331,7 +336,9 @@ def test_a_run_that_fails_is_named_and_stops_no_other(tmp_path: Path) -> None:
         (["--quick", "--ir", "1", "--methods", SPECIALIST], "nothing to do: "),
     ],
 )
-def test_a_wrong_argument_is_told_at_once(options: list[str], said: str, tmp_path, monkeypatch) -> None:
+def test_a_wrong_argument_is_told_at_once(
+    options: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     told = CliRunner().invoke(main, ["bench", *options])
     assert told.exit_code != 0

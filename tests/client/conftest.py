@@ -10,10 +10,9 @@ import pytest
 from PIL import Image
 from tailfuse_client import AsyncClient, Client
 
-from tests.client.script import Script
-from tests.e2e.process import Service, start_service
-
-KEY = "a-key-for-the-tests-of-the-client"
+from tests.support.keys import KEY
+from tests.support.process import Service, start_service
+from tests.support.script import Script
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,9 @@ from PIL import Image
 from tailfuse_client import Answer, AsyncClient, Client, NoAnswer, Problem
 from tailfuse_service.bundle import Bundle
 
-from tests.client.conftest import KEY
-from tests.client.script import ANSWER, Script, reply
-from tests.e2e.process import Service
+from tests.support.keys import KEY
+from tests.support.process import Service
+from tests.support.script import ANSWER, Script, reply
 
 pytestmark = pytest.mark.e2e
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.process import start_service
+from tests.support.process import start_service
 
 pytestmark = pytest.mark.e2e
 

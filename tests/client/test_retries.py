@@ -8,7 +8,7 @@ import pytest
 from tailfuse_client import Client, NoAnswer, Problem
 from tailfuse_client.retries import parse_retry_after
 
-from tests.client.script import ANSWER, BREAK, GOOD, SILENT, Script, problem, reply
+from tests.support.script import ANSWER, BREAK, GOOD, SILENT, Script, problem, reply
 
 Ask = Callable[..., Any]
 
@@ -117,7 +117,7 @@ def test_what_is_no_tailfuse_is_told_so(ask: Ask, script: Script, document: Any)
         ask(script.url, "predict_batch", [{"notes": "spot"}])
 
 
-def test_a_proxys_own_page_is_a_problem_too(ask: Ask, script: Script) -> None:
+def test_a_proxy_s_own_page_is_a_problem_too(ask: Ask, script: Script) -> None:
     script.replies = [reply(502, "<html>Bad gateway</html>")]
     with pytest.raises(Problem, match="Bad gateway") as caught:
         ask(script.url, "predict", notes="spot")

@@ -16,6 +16,7 @@ from docs.files import page
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+SPEC = (ROOT / "docs" / "SPEC.md").read_text()
 SERVICE = (ROOT / "docs" / "SERVICE.md").read_text()
 
 
@@ -62,8 +63,8 @@ def client_metrics(tiny_bundle: Path) -> Metrics:
     return metrics
 
 
-def test_the_spec_in_it_is_a_whole_and_valid_one(tmp_path: Path) -> None:
-    [text] = re.findall(r"```yaml\n(name: .*?)```", README, re.DOTALL)
+def test_the_spec_in_docs_is_a_whole_and_valid_one(tmp_path: Path) -> None:
+    [text] = re.findall(r"```yaml\n(name: .*?)```", SPEC, re.DOTALL)
     (tmp_path / "spec.yaml").write_text(text)
     spec = load_spec(tmp_path / "spec.yaml")
     assert set(Spec.model_fields) == set(spec.model_fields_set)
@@ -84,3 +85,15 @@ def test_its_make_targets_are_there() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"\bmake ([a-z-]+)", README):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_readme_is_short_and_in_the_field_s_words() -> None:
+    assert len(README.splitlines()) <= 150
+    for word in ("multimodal", "long-tailed", "class imbalance", "missing modalit"):
+        assert word in README.lower()
+
+
+def test_the_spec_in_the_readme_is_valid(tmp_path: Path) -> None:
+    [text] = re.findall(r"```yaml\n(name: .*?)```", README, re.DOTALL)
+    (tmp_path / "spec.yaml").write_text(text)
+    assert load_spec(tmp_path / "spec.yaml").name == "skin-lesions"

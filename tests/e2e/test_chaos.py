@@ -13,9 +13,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tailfuse_service.bundle import Bundle
 
-from tests.e2e.asking import as_form, as_json, assert_answers
-from tests.e2e.conftest import client_of
-from tests.e2e.process import Service, until
+from tests.support.asking import as_form, as_json, assert_answers
+from tests.support.clients import http_client
+from tests.support.process import Service, until
 
 pytestmark = pytest.mark.e2e
 
@@ -108,7 +108,7 @@ def test_it_still_answers_after_chaos(
         *((abandon, how) for how in ABANDONED),
     ] * ROUNDS
     random.Random(0).shuffle(acts)
-    with client_of(service) as client:
+    with http_client(service) as client:
         with ThreadPoolExecutor(16) as pool:
             for done in [pool.submit(act, what) for act, what in acts]:
                 done.result()

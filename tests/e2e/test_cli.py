@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,30 +12,12 @@ from tailfuse.cli import COMMANDS
 from tailfuse.spec.schema import load_spec
 from tailfuse_service.bundle import Bundle
 
-from tests.e2e.asking import MODALITIES, SUBSETS, as_json, assert_answers, names_of, some
-from tests.e2e.conftest import client_of
-from tests.e2e.process import Service, environment, ran
+from tests.support.asking import MODALITIES, SUBSETS, as_json, assert_answers, names_of, some
+from tests.support.clients import http_client
+from tests.support.command import refused, tailfuse
+from tests.support.process import Service, environment
 
 pytestmark = pytest.mark.e2e
-
-TAILFUSE = str(Path(sys.executable).with_name("tailfuse"))
-
-
-def tailfuse(*arguments: object, **options: Any) -> str:
-    """The output of a command that succeeds."""
-    done = ran(TAILFUSE, *map(str, arguments), **options)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def refused(*arguments: object, code: int = 1) -> str:
-    """The sentence of a command that is refused."""
-    done = ran(TAILFUSE, *map(str, arguments))
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    sentence = done.stderr.strip().splitlines()[-1]
-    assert sentence.startswith("Error: ")
-    return sentence
 
 
 def test_help_lists_every_command() -> None:
@@ -144,7 +125,7 @@ def test_a_zip_is_served_like_its_folder(
     archive = tmp_path / "digits.zip"
     tailfuse("export", run, "--out", archive, env=environment(OMP_NUM_THREADS="1"))
     service = start(bundle=archive)
-    with client_of(service) as client:
+    with http_client(service) as client:
         for sample in samples:
             assert_answers(client.post("/predict", json=as_json(sample)).json(), digits, sample)
     assert service.stop() == 0

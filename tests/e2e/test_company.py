@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tailfuse_service.bundle import Bundle
 
-from tests.e2e.asking import SUBSETS, as_json, assert_answers, assert_problem, some
+from tests.support.asking import SUBSETS, as_json, assert_answers, assert_problem, some
 
 pytestmark = pytest.mark.e2e
 

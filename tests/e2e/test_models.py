@@ -15,8 +15,8 @@ import pytest
 from onnx import numpy_helper
 from serving_bench.process import read_memory
 
-from tests.conftest import tiny_graph, write_tiny_bundle
-from tests.e2e.process import TIMEOUT_S, Service, start_service, until
+from tests.support.bundles import tiny_graph, write_tiny_bundle
+from tests.support.process import TIMEOUT_S, Service, start_service, until
 
 pytestmark = pytest.mark.e2e
 

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from tailfuse_service.bundle import Bundle
 
-from tests.e2e.asking import MODALITIES, SUBSETS, as_form, as_json, assert_answers, names_of, some
+from tests.support.asking import MODALITIES, SUBSETS, as_form, as_json, assert_answers, names_of, some
 
 pytestmark = pytest.mark.e2e
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.process import Service, environment, ran
+from tests.support.process import Service, environment, ran
 
 pytestmark = pytest.mark.e2e
 

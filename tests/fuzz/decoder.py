@@ -12,7 +12,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["tailfuse_service", "python_multipart", "PIL"]):
-    from tests.fuzz.reading import read, seeds
+    from tests.support.reading import read, seeds
 
 
 def main() -> None:

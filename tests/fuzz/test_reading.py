@@ -1,6 +1,6 @@
 """The fuzzer's seeds, which do not need the fuzzer."""
 
-from tests.fuzz.reading import read, seeds
+from tests.support.reading import read, seeds
 
 
 def test_every_seed_is_read_or_refused() -> None:

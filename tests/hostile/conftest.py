@@ -7,16 +7,10 @@ import httpx2
 import pytest
 from tailfuse_service.bundle import Bundle
 
-from tests.e2e.asking import as_json, assert_answers
-from tests.e2e.process import PATIENCE_S, Service, start_service
-from tests.hostile.pictures import art, file_of
-from tests.hostile.wire import Wire
-
-HONEST: dict[str, Any] = {
-    "image": file_of(art(7)),
-    "clinical": {"age": 61.5, "pulse": 80, "smoker": False, "site": "face"},
-    "notes": "a spot of brown",
-}
+from tests.support.asking import as_json, assert_answers
+from tests.support.hostile.honest import HONEST
+from tests.support.hostile.wire import Wire
+from tests.support.process import TIMEOUT_S, Service, start_service
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +25,7 @@ def service(tiny_bundle: Any, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="session")
 def client(service: Service) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
+    with httpx2.Client(base_url=service.url, timeout=TIMEOUT_S, trust_env=False) as client:
         yield client
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 from tailfuse_service.bundle import Bundle
 
-from tests.e2e.process import Service
-from tests.hostile.asking import BODY, as_post, check, own
-from tests.hostile.wire import Wire, chunked, head, post
+from tests.support.hostile.asking import BODY, as_post, check, own
+from tests.support.hostile.wire import Wire, chunked, head, post
+from tests.support.process import Service
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("nobody_is_harmed")]
 

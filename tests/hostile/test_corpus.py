@@ -7,10 +7,10 @@ import httpx2
 import pytest
 from tailfuse_service.bundle import Bundle
 
-from tests.e2e.asking import as_json, assert_answers, assert_problem
-from tests.hostile.conftest import HONEST
-from tests.hostile.corpus import corpus
-from tests.hostile.request import DEEP, JSON, SYNTAX, Request
+from tests.support.asking import as_json, assert_answers, assert_problem
+from tests.support.hostile.corpus import corpus
+from tests.support.hostile.honest import HONEST
+from tests.support.hostile.request import DEEP, JSON, SYNTAX, Request
 
 pytestmark = pytest.mark.e2e
 

@@ -13,11 +13,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tailfuse_service.bundle import Bundle
 
-from tests.e2e.asking import as_json, assert_answers, assert_problem
-from tests.e2e.process import PATIENCE_S, Service, start_service, until
-from tests.hostile.gated_service import GUILTY
-from tests.hostile.pictures import art, file_of
-from tests.hostile.wire import Wire, post
+from tests.support.asking import as_json, assert_answers, assert_problem
+from tests.support.hostile.gated_service import GUILTY
+from tests.support.hostile.pictures import art, file_of
+from tests.support.hostile.wire import Wire, post
+from tests.support.process import TIMEOUT_S, Service, start_service, until
 
 pytestmark = pytest.mark.e2e
 
@@ -28,7 +28,7 @@ class Gate:
     def __init__(self, service: Service, folder: Path) -> None:
         self.service = service
         self._folder = folder
-        self._client = httpx2.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False)
+        self._client = httpx2.Client(base_url=service.url, timeout=TIMEOUT_S, trust_env=False)
         self._earlier = len(self._runs())
         self._wires: list[Wire] = []
 
@@ -87,7 +87,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def gated(tiny_bundle: Path, folder: Path) -> Iterator[Service]:
-    program = ("-m", "tests.hostile.gated_service", str(folder))
+    program = ("-m", "tests.support.hostile.gated_service", str(folder))
     service = start_service(tiny_bundle, log=folder / "service.log", program=program)
     yield service
     assert service.stop() == 0

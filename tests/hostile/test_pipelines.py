@@ -5,10 +5,10 @@ import json
 import pytest
 from tailfuse_service.bundle import Bundle
 
-from tests.e2e.asking import as_json, assert_answers
-from tests.hostile.asking import as_post, check, own
-from tests.hostile.pictures import art, file_of
-from tests.hostile.wire import Wire, chunked, head, post
+from tests.support.asking import as_json, assert_answers
+from tests.support.hostile.asking import as_post, check, own
+from tests.support.hostile.pictures import art, file_of
+from tests.support.hostile.wire import Wire, chunked, head, post
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("nobody_is_harmed")]
 

@@ -2,11 +2,10 @@
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis.strategies import SearchStrategy
 from schemathesis import GenerationMode, checks
 
-from tests.e2e.process import Service
+from tests.support.hostile.schemathesis import try_out
+from tests.support.process import Service
 
 pytestmark = pytest.mark.e2e
 
@@ -56,15 +55,3 @@ def test_of_a_batch_what_the_document_forbids_is_answered_as_it_says(
 ) -> None:
     """Not refused: an item that is wrong has a problem in its place."""
     try_out(document["/predict/batch"]["post"].as_strategy(GenerationMode.NEGATIVE), TRUTH)
-
-
-def try_out(cases: SearchStrategy[schemathesis.Case], truth: list[schemathesis.CheckFunction]) -> None:
-    @given(cases)
-    @settings(
-        max_examples=60, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
-    def holds(case: schemathesis.Case) -> None:
-        case.call_and_validate(checks=truth)
-
-    holds()

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from tailfuse_service.bundle import Bundle
 
-from tests.e2e.process import Service, start_service, until
-from tests.hostile.asking import as_post, check, own
-from tests.hostile.wire import Answer, Wire, head
+from tests.support.hostile.asking import as_post, check, own
+from tests.support.hostile.wire import Answer, Wire, head
+from tests.support.process import Service, start_service, until
 
 pytestmark = pytest.mark.e2e
 

@@ -6,22 +6,17 @@ prometheus = scrape(service.url, rule_files=[...])
 prometheus.query("tailfuse_ready")
 """
 
-import csv
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tailfuse_service.bundle import MANIFEST
 
-from tests.e2e.asking import Inputs
-from tests.e2e.conftest import bundle_folder, quickstart, raw_values, run, start
-from tests.monitoring.prometheus import Prometheus, start_prometheus
-from tests.monitoring.traffic import Traffic
-from tests.monitoring.versions import copy_version
-
-__all__ = ["bundle_folder", "quickstart", "run", "start"]  # fixtures of tests/e2e
+from tests.support.asking import Inputs
+from tests.support.monitoring.prometheus import Prometheus, start_prometheus
+from tests.support.monitoring.rows import load_rows
+from tests.support.monitoring.traffic import Traffic
+from tests.support.monitoring.versions import copy_version
 
 
 @pytest.fixture(scope="session")
@@ -34,14 +29,6 @@ def next_version(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
 def rows(quickstart: Path, bundle_folder: Path) -> tuple[list[Inputs], list[float]]:
     """The test rows' raw values, and how often each is sent: classes as frequent as in training."""
     return load_rows(quickstart, bundle_folder)
-
-
-def load_rows(quickstart: Path, bundle: Path) -> tuple[list[Inputs], list[float]]:
-    classes = json.loads((bundle / MANIFEST).read_text())["classes"]
-    share = {each["name"]: each["train_count"] for each in classes}
-    with (quickstart / "table.csv").open(newline="") as file:
-        table = [row for row in csv.DictReader(file) if row["split"] == "test"]
-    return [raw_values(row, quickstart) for row in table], [share[row["digit"]] for row in table]
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import yaml
-from tailfuse_service.metrics.routes import route_of
+from tailfuse_service.http import paths
 
-from tests.e2e.process import ran
-from tests.monitoring.prometheus import installed
+from monitoring.dashboards import promql
+from tests.support.process import ran
+from tests.support.programs import locate
 
 MONITORING = Path(__file__).parents[2] / "monitoring"
 PROMETHEUS = MONITORING / "prometheus"
@@ -27,22 +28,25 @@ each_alert = pytest.mark.parametrize("name", ALERTS)
 
 
 def promtool(*arguments: str) -> None:
-    done = ran(installed("promtool", "prometheus"), *arguments)
+    done = ran(locate("promtool"), *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.needs("promtool")
 def test_prometheus_takes_its_configuration_and_all_rules() -> None:
     promtool("check", "config", str(PROMETHEUS / "prometheus.yml"))
 
 
+@pytest.mark.needs("amtool")
 def test_alertmanager_takes_its_configuration() -> None:
     done = ran(
-        installed("amtool", "prometheus-alertmanager"),
+        locate("amtool"),
         "check-config", str(MONITORING / "alertmanager" / "alertmanager.yml"),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.needs("promtool")
 @pytest.mark.parametrize("file", TESTS, ids=lambda file: file.stem)
 def test_alerts_fire_wait_and_clear_when_they_should(file: Path) -> None:
     promtool("test", "rules", str(file))
@@ -80,20 +84,27 @@ def test_the_runbooks_table_is_the_rules() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("path", "counts"),
-    [
-        ("/predict", True), ("/predict/batch", True), ("/models/m/predict", True),
-        ("/models/m/versions/2/predict/batch", True),
-        ("/model", False), ("/models/m", False), ("/readyz", False), ("/metrics", False), ("/.env", False),
-    ],
-)  # fmt: skip
-def test_only_requests_for_an_answer_count_as_requests(path: str, counts: bool) -> None:
-    (rule,) = [
-        rule for rule in rules_in("recording.yml", "record") if rule["record"].startswith("job_status:")
-    ]
-    (wanted,) = re.findall(r'route=~"(.+?)"', rule["expr"])
-    assert bool(re.fullmatch(wanted, route_of(path))) == counts
+ROUTE_MATCHERS = {
+    "recording rules": (PROMETHEUS / "recording.yml").read_text(),
+    "alerts": (PROMETHEUS / "alerts.yml").read_text(),
+    "dashboards": f"{promql.ANSWERS} {promql.SINGLE}",
+}
+
+
+@pytest.mark.parametrize("where", ROUTE_MATCHERS)
+def test_queries_that_name_routes_match_those_of_predictions(where: str) -> None:
+    routes = [*paths.ROUTES.values(), *paths.GRPC_ROUTES.values()]
+    predictions = {route.label for route in routes if route.endpoint in paths.PREDICTION_ENDPOINTS}
+    single = {route.label for route in routes if route.endpoint is paths.Endpoint.PREDICT}
+    matchers = re.findall(r"""route=~["'](.+?)["']""", ROUTE_MATCHERS[where])
+    assert matchers
+    for matcher in matchers:
+        matched = {
+            label
+            for label in [*(route.label for route in routes), paths.OTHER]
+            if re.fullmatch(matcher, label)
+        }
+        assert matched == (single if matcher == ".*/predict" else predictions)
 
 
 def test_every_recorded_series_that_is_asked_for_is_recorded() -> None:

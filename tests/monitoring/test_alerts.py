@@ -15,13 +15,13 @@ import pytest
 from PIL import Image
 from tailfuse_service.settings import Settings
 
-from tests.e2e.asking import Inputs
-from tests.e2e.process import Service, until
-from tests.monitoring.alertmanager import Alertmanager, start_alertmanager
-from tests.monitoring.prometheus import Prometheus
-from tests.monitoring.traffic import Traffic, encode_png
+from tests.support.asking import Inputs
+from tests.support.monitoring.alertmanager import Alertmanager, start_alertmanager
+from tests.support.monitoring.prometheus import Prometheus
+from tests.support.monitoring.traffic import Traffic, encode_png
+from tests.support.process import Service, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.needs("prometheus", "prometheus-alertmanager")]
 
 MONITORING = Path(__file__).parents[2] / "monitoring"
 FACTOR = 30  # by which all times of the rules, and the service's window of drift, are shorter

@@ -11,7 +11,7 @@ from PIL import Image
 from monitoring.charts.draw import draw_dashboard, format_value, read_series
 from monitoring.charts.panels import expand_panels, replace_variables
 from monitoring.dashboards.__main__ import DASHBOARDS, files
-from tests.monitoring.charts import DOCS, ROWS
+from tests.support.monitoring.charts import DOCS, ROWS
 
 VALUES = {"modality": ["image", "notes"], "model": "m", "__range": "60s"}
 ROW: dict[str, Any] = {"type": "row", "title": "Of $modality", "gridPos": {"x": 0, "y": 0, "w": 24, "h": 1}}

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.process import Service, until
-from tests.monitoring.prometheus import InvalidQuery, Prometheus
-from tests.monitoring.traffic import Traffic, truncate_images
+from tests.support.monitoring.prometheus import InvalidQuery, Prometheus
+from tests.support.monitoring.traffic import Traffic, truncate_images
+from tests.support.process import Service, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.needs("prometheus")]
 
 
 def test_prometheus_scrapes_what_callers_cause(

@@ -20,13 +20,19 @@ from tailfuse_service.bundle import MANIFEST
 
 from monitoring.charts.panels import Panel, Values, expand_panels, replace_variables
 from monitoring.dashboards.__main__ import FOLDER
-from tests.e2e.asking import Inputs
-from tests.e2e.process import Service, start_service, until
-from tests.monitoring.prometheus import Answer, Prometheus, start_prometheus
-from tests.monitoring.traffic import Traffic, add_noise, draw_subset, drop_images, truncate_images
-from tests.monitoring.versions import Versions, copy_version
+from tests.support.asking import Inputs
+from tests.support.monitoring.prometheus import Answer, Prometheus, start_prometheus
+from tests.support.monitoring.traffic import (
+    Traffic,
+    add_noise,
+    draw_subset,
+    drop_images,
+    truncate_images,
+)
+from tests.support.monitoring.versions import Versions, copy_version
+from tests.support.process import Service, start_service, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.needs("prometheus")]
 
 MAY_BE_EMPTY = {"GPU memory": "the service runs on the CPU"}
 DASHBOARDS = {file.stem: json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))}

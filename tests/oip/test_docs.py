@@ -3,23 +3,15 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import grpc
 import pytest
 from tailfuse_service.oip.grpc_server import CODES
 
-from tests.e2e.process import Service
+from tests.support.oip.examples import PAGE, example
+from tests.support.process import Service
 
 pytestmark = pytest.mark.e2e
-
-PAGE = (Path(__file__).parents[2] / "docs" / "PROTOCOLS.md").read_text(encoding="utf-8")
-
-
-def example(begin: str, service: Service) -> str:
-    """The block of code with these words, for the running service."""
-    block = next(block for block in re.findall(r"```\w+\n(.*?)```", PAGE, re.DOTALL) if begin in block)
-    return block.replace("127.0.0.1:8000", service.url.removeprefix("http://"))
 
 
 @pytest.mark.parametrize("transport", ["http", "grpc"])
@@ -31,6 +23,7 @@ def test_the_example_of_tritonclient_runs(service: Service, grpc_address: str, t
     assert done.stdout.startswith("[b'bkl' b'bkl'] [[0.")
 
 
+@pytest.mark.needs("curl")
 def test_the_example_of_curl_runs(service: Service) -> None:
     done = subprocess.run(["sh", "-c", example("curl", service)], capture_output=True, text=True, check=True)
     assert '"outputs":[{"name":"label","datatype":"BYTES","shape":[2]' in done.stdout

@@ -17,8 +17,17 @@ from grpc_tools import protoc
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.oip.messages import COMPILED, SERVICE, message
 
-from tests.e2e.process import Service, ran, start_service, until
-from tests.oip.conftest import CLINICAL, INFER, INPUTS, MODEL, NOTES, answers_of, grpc_address_of, packed
+from tests.support.oip.tensors import (
+    CLINICAL,
+    INFER,
+    INPUTS,
+    MODEL,
+    NOTES,
+    answers_of,
+    grpc_address_of,
+    packed,
+)
+from tests.support.process import Service, ran, start_service, until
 
 pytestmark = pytest.mark.e2e
 

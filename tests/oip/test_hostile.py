@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from tests.oip.conftest import CLINICAL, INFER, INPUTS, packed
+from tests.support.oip.tensors import CLINICAL, INFER, INPUTS, packed
 
 NUMBERS = np.zeros(8, "<f4").tobytes()
 

@@ -9,9 +9,9 @@ import yaml
 from openapi_spec_validator import validate
 from schemathesis import GenerationMode, checks
 
-from tests.e2e.process import Service
-from tests.hostile.test_schemathesis import try_out
-from tests.oip.conftest import INPUTS, MODEL
+from tests.support.hostile.schemathesis import try_out
+from tests.support.oip.tensors import INPUTS, MODEL
+from tests.support.process import Service
 
 pytestmark = pytest.mark.e2e
 

@@ -10,8 +10,8 @@ import pytest
 from starlette.testclient import TestClient
 from tailfuse_service.bundle import Bundle
 
-from tests.oip.conftest import CLINICAL, INFER, INPUTS, MODEL, NOTES, packed
-from tests.service.conftest import ClientOf
+from tests.support.clients import ClientOf
+from tests.support.oip.tensors import CLINICAL, INFER, INPUTS, MODEL, NOTES, packed
 
 LENGTH = "Inference-Header-Content-Length"
 

@@ -14,8 +14,8 @@ import tritonclient.http.aio as over_http_aio
 from tailfuse_service.bundle import Bundle
 from tritonclient.utils import InferenceServerException
 
-from tests.e2e.process import Service
-from tests.oip.conftest import CLINICAL, MODEL, NOTES, answers_of
+from tests.support.oip.tensors import CLINICAL, MODEL, NOTES, answers_of
+from tests.support.process import Service
 
 pytestmark = pytest.mark.e2e
 

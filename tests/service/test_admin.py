@@ -14,7 +14,7 @@ from tailfuse_service.models.desired_state import DesiredState
 from tailfuse_service.models.repository import Repository
 from tailfuse_service.settings import Settings
 
-from tests.conftest import write_tiny_bundle
+from tests.support.bundles import write_tiny_bundle
 
 ADMIN = {"X-API-Key": "root.0123456789~abcdef"}
 NAME = "skin-lesions"

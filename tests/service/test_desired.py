@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from tailfuse_service import __main__ as main
 from tailfuse_service.metrics import new_file
 from tailfuse_service.models.desired_state import Desired, DesiredState
-from tailfuse_service.models.roles import Canary, Roles
+from tailfuse_service.settings.roles_file import Canary, Roles
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from tailfuse_service.inference.explanations import (
     without,
 )
 
-from tests.conftest import CLASSES
+from tests.support.bundles import CLASSES
 
 Floats = NDArray[np.float64]
 

@@ -1,6 +1,5 @@
 """What ?explain=true answers."""
 
-import base64
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -10,30 +9,18 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 from tailfuse_service.bundle import Batch, Bundle, Output, features_by_modality, input_schema
-from tailfuse_service.bundle.manifest import Modality, NumberColumn, TabularModality
+from tailfuse_service.modalities import Modality, TabularModality
+from tailfuse_service.modalities.tabular import NumberColumn
 
-from tests.conftest import FakeRuntime
-from tests.service.conftest import ClientOf
-from tests.service.test_predict_batch import without_id
-
-CLINICAL = {"age": 61, "pulse": 70.5, "smoker": True, "site": "back"}
-INPUTS: dict[str, Any] = {"clinical": CLINICAL, "notes": "a brown, growing spot"}
+from tests.support.bundles import FakeRuntime
+from tests.support.clients import ClientOf, without_id
+from tests.support.explained import CLINICAL, INPUTS, ask, with_picture
 
 
 @pytest.fixture
 def inputs(picture: bytes) -> dict[str, Any]:
     """All three modalities."""
     return with_picture(picture)
-
-
-def with_picture(picture: bytes) -> dict[str, Any]:
-    return {"image": base64.b64encode(picture).decode(), **INPUTS}
-
-
-def ask(client: TestClient, inputs: dict[str, Any], query: str = "?explain=true") -> Any:
-    response = client.post(f"/predict{query}", json={"inputs": inputs})
-    assert response.status_code == 200, response.text
-    return response.json()
 
 
 def answers_by_subset(client: TestClient, inputs: dict[str, Any]) -> dict[tuple[str, ...], Any]:
@@ -178,7 +165,7 @@ def wide(bundle: Bundle, runtime: FakeRuntime) -> Bundle:
     modalities: dict[str, Modality] = {name: TabularModality(columns=(column,), width=1) for name in names}
     features = features_by_modality(modalities)
     manifest = bundle.manifest.model_copy(
-        update={"modalities": modalities, "input_schema": input_schema(features)}
+        update={"modalities": modalities, "input_schema": input_schema(modalities)}
     )
 
     def output_of(batch: Batch) -> Output:

@@ -11,8 +11,10 @@ from pydantic import ValidationError
 from tailfuse_service import __main__ as main
 from tailfuse_service.errors import Forbidden, Unauthorized
 from tailfuse_service.http import auth as keys
-from tailfuse_service.http.auth import Access, Keys, access_of, key_of, read_keys
+from tailfuse_service.http.auth import KeyCheck, Keys, access_of, key_of
+from tailfuse_service.http.paths import Access
 from tailfuse_service.settings import Settings
+from tailfuse_service.settings.key_file import read_keys
 
 ALICE, BOB, ROOT = "alice-0123456789abcdef", "Bob+/0123456789ABCDEF==", "root.0123456789~abcdef"
 OPEN = ["/healthz", "/readyz", "/metrics"]
@@ -110,16 +112,16 @@ def test_admin_paths_take_an_admins_key_only(locked: Any) -> None:
 def test_admin_keys_alone_leave_the_rest_open(files: dict[str, Path]) -> None:
     access = access_of(None, files["admin_keys"])
     assert access is not None
-    access.allowed([], "/predict")
+    access.check([], Access.CALLER)
     with pytest.raises(Unauthorized):
-        access.allowed([], "/admin/models")
-    access.allowed([(b"X-Api-Key", ROOT.encode())], "/admin/models")
+        access.check([], Access.ADMIN)
+    access.check([(b"X-Api-Key", ROOT.encode())], Access.ADMIN)
 
 
 def test_without_admin_keys_nobody_is_an_admin(files: dict[str, Path]) -> None:
-    access = Access(Keys(files["api_keys"]), None)
+    access = KeyCheck(Keys(files["api_keys"]), None)
     with pytest.raises(Forbidden):
-        access.allowed([(b"authorization", f"Bearer {ALICE}".encode())], "/admin/models")
+        access.check([(b"authorization", f"Bearer {ALICE}".encode())], Access.ADMIN)
 
 
 def test_every_key_is_compared_whichever_is_right(

@@ -8,24 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from prometheus_client import Histogram
-from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 from tailfuse_service.bundle import Batch, Bundle, Output
 from tailfuse_service.metrics import Cells, Metrics, new_file
-from tailfuse_service.metrics.families import SECONDS, SHARES
+from tailfuse_service.metrics.families import SECONDS, SHARES, make_key, read_labels
+
+from tests.support.samples import LABELS, samples
 
 MODEL = "skin-lesions", "3"  # values of the labels `model` and `version`, in a row where none is between
-LABELS = {"model": "skin-lesions", "version": "3"}
-
-
-def samples(client: TestClient) -> dict[tuple[str, ...], float]:
-    """Every sample by its name and the values of its labels, in the order of their names."""
-    families = text_string_to_metric_families(client.get("/metrics").text)
-    return {
-        (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
-        for family in families
-        for sample in family.samples
-    }
 
 
 def test_requests_are_counted_by_route_and_status(client: TestClient) -> None:
@@ -88,7 +78,7 @@ def test_the_model_is_named(client: TestClient) -> None:
     )
 
 
-def test_every_name_is_ours_or_the_processs(client: TestClient) -> None:
+def test_every_name_is_ours_or_the_process_s(client: TestClient) -> None:
     assert all(key[0].startswith(("tailfuse_", "process_")) for key in samples(client))
 
 
@@ -237,3 +227,12 @@ def test_head_has_the_headers_and_no_body(client: TestClient) -> None:
     assert head.status_code == 200
     assert head.headers["content-type"].startswith("text/plain")
     assert head.content == b""
+
+
+def test_a_series_is_named_by_its_labels_in_any_order_and_by_no_others() -> None:
+    key = make_key("shadow_disagreements", {"shadow_label": "c", "label": "b", "version": "1", "model": "a"})
+    assert key == ("shadow_disagreements", "a", "1", "b", "c")
+    assert read_labels(key) == {"model": "a", "version": "1", "label": "b", "shadow_label": "c"}
+    for labels in ({"route": "/predict"}, {"route": "/predict", "status": "200", "slug": "x"}):
+        with pytest.raises(ValueError, match="has the labels"):
+            make_key("requests", labels)

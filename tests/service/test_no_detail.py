@@ -18,10 +18,10 @@ from tailfuse_service.models.desired_state import DesiredState
 from tailfuse_service.models.repository import Repository
 from tailfuse_service.settings import Settings
 
-from tests.conftest import write_tiny_bundle
-from tests.service.test_errors import BODIES, FORMS, INPUTS, JSON
-from tests.service.test_front import BODY, Call
-from tests.service.test_limits import encoded
+from tests.support.bad_bodies import BODIES, FORMS, INPUTS, JSON
+from tests.support.bundles import write_tiny_bundle
+from tests.support.calls import BODY, Call
+from tests.support.sized import encoded
 
 KEY = "0123456789abcdef"
 # Of the connection, before there is a request: tests/e2e and tests/hostile provoke these.

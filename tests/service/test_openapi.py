@@ -11,9 +11,10 @@ from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 from tailfuse_service import errors
 from tailfuse_service.app import create_app
-from tailfuse_service.http.openapi.__main__ import as_yaml
 from tailfuse_service.http.openapi.document import document
 from tailfuse_service.settings import Settings
+
+from openapi.write import as_yaml
 
 COMMITTED = Path(__file__).parents[2] / "openapi" / "openapi.yaml"
 
@@ -26,7 +27,7 @@ def described(client: TestClient) -> Any:
 def test_the_committed_document_is_current() -> None:
     current = as_yaml(document(create_app(Settings(bundle=Path("none"))).api, None))
     assert COMMITTED.read_text(encoding="utf-8") == current, (
-        "openapi/openapi.yaml is stale; refresh it with: python -m tailfuse_service.http.openapi"
+        "openapi/openapi.yaml is stale; refresh it with: make openapi"
     )
 
 

@@ -5,11 +5,9 @@ from typing import Any
 import numpy as np
 from starlette.testclient import TestClient
 
+from tests.support.clients import without_id
+
 GOOD = [{"inputs": {"clinical": {"age": age}}} for age in (20, 40, 60)]
-
-
-def without_id(answer: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in answer.items() if key != "request_id"}
 
 
 def test_answers_come_in_the_order_of_the_items(client: TestClient) -> None:

@@ -1,6 +1,7 @@
 """One bundle takes the place of another while requests come in: runs are held, nothing depends on time."""
 
 import asyncio
+import functools
 import json
 import logging
 import signal
@@ -21,6 +22,7 @@ from tailfuse_service.bundle import Bundle, BundleError, open_bundle
 from tailfuse_service.bundle.answer import Prediction, predictions_of
 from tailfuse_service.inference.engine import INLINE_BYTES
 from tailfuse_service.metrics import Metrics
+from tailfuse_service.models import repository
 from tailfuse_service.models.desired_state import DesiredState
 from tailfuse_service.models.reconciler import Reload
 from tailfuse_service.models.registry import Serving
@@ -28,7 +30,7 @@ from tailfuse_service.models.repository import Repository
 from tailfuse_service.process.workers import READY, Supervisor
 from tailfuse_service.settings import Settings
 
-from tests.conftest import FakeRuntime
+from tests.support.bundles import FakeRuntime
 
 INPUTS: dict[str, Any] = {"clinical": {"age": 61, "pulse": 80, "smoker": False, "site": "face"}}
 BODY = json.dumps({"inputs": INPUTS}).encode()
@@ -336,3 +338,22 @@ async def until(met: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not met():
             await asyncio.sleep(0.001)
+
+
+def test_a_bundle_is_logged_as_loaded_once_it_answers(
+    client_of: Any, bundle: Bundle, next_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads the log and asks again must not be answered by the old one."""
+    client: TestClient = client_of(bundle)
+    app: Any = client.app
+    answering: list[str] = []
+
+    def note(message: str, **_: Any) -> None:
+        if message == "bundle loaded":
+            answering.append(app.serving.bundle.manifest.version)
+
+    monkeypatch.setattr(repository.LOG, "info", note)
+    app.reload.repository.path = next_bundle
+    assert client.portal is not None
+    client.portal.call(functools.partial(app.reload.refresh, again=True))
+    assert answering == ["4"]

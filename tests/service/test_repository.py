@@ -11,7 +11,7 @@ from tailfuse_service.bundle.files import pack
 from tailfuse_service.models.repository import Refreshed, Repository
 from tailfuse_service.settings import Settings
 
-from tests.conftest import write_tiny_bundle
+from tests.support.bundles import write_tiny_bundle
 
 
 @pytest.fixture
@@ -119,7 +119,10 @@ def test_a_changed_bundle_takes_the_place_of_the_old_one_and_one_that_has_gone_l
     assert versions(repository) == ["a:1", "a:3"]
     caplog.clear()
     shutil.rmtree(folder / "one")
-    assert repository.refresh({}) == Refreshed(True)
+    refreshed = repository.refresh({})
+    assert refreshed == Refreshed(True)
+    assert lines(caplog) == []  # not before others answer
+    refreshed.log_changes()
     assert lines(caplog) == [("bundle unloaded", "one")]
     assert versions(repository) == ["a:3"]
 

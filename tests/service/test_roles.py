@@ -11,8 +11,9 @@ from tailfuse_service.bundle import Bundle
 from tailfuse_service.errors import NotReady, UnknownModel
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.models.registry import Serving
-from tailfuse_service.models.roles import Canary, Roles, Shadow, falls_into, latest, natural, promoted
+from tailfuse_service.models.roles import falls_into, latest, natural, promoted
 from tailfuse_service.settings import Settings
+from tailfuse_service.settings.roles_file import Canary, Roles, Shadow
 
 NAME = "skin-lesions"
 

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from starlette.testclient import TestClient
 from tailfuse_service.app import create_app
 from tailfuse_service.http.tracing import Tracing, trace_id_of
-from tailfuse_service.settings import EXPORTER, Settings
+from tailfuse_service.settings.settings import EXPORTER, Settings
 
-from tests.service.conftest import ClientOf
+from tests.support.clients import ClientOf
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
@@ -64,8 +64,8 @@ def test_a_span_is_the_callers_child() -> None:
     tracing = Tracing(SimpleSpanProcessor(spans))
     headers = [(b"traceparent", TRACEPARENT.encode()), (b"tracestate", b"vendor=1")]
     scope = {"method": "POST", "path": "/predict", "headers": headers, "request_id": "mine"}
-    tracing.record(scope, 500, 0.25)
-    tracing.record({**scope, "path": "/x" * 9, "headers": []}, 404, 0.0)
+    tracing.record(scope, "/predict", 500, 0.25)
+    tracing.record({**scope, "path": "/x" * 9, "headers": []}, "other", 404, 0.0)
     child, orphan = spans.get_finished_spans()
     assert child.name == "POST /predict"
     assert f"{child.context.trace_id:032x}" == TRACE
@@ -117,6 +117,6 @@ def test_spans_go_out_over_http(tiny_bundle: Path, monkeypatch: pytest.MonkeyPat
 def test_tracing_without_opentelemetry_says_what_to_install(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tailfuse_service.settings.find_spec", lambda name: None)
-    with pytest.raises(ValidationError, match=r"pip install 'tailfuse\[otel\]'"):
+    monkeypatch.setattr("tailfuse_service.settings.settings.find_spec", lambda name: None)
+    with pytest.raises(ValidationError, match=r"pip install '\.\[otel\]' in a checkout"):
         Settings(bundle=tiny_bundle, tracing=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak.soak import soak
+from tests.support.soak import soak
 
 pytestmark = pytest.mark.e2e
 

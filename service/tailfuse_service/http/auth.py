@@ -6,44 +6,17 @@ need none: what looks after a service has no key, and they say nothing of what w
 
 import hmac
 import os
-import re
 import time
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
 from tailfuse_service.errors import Forbidden, Unauthorized
+from tailfuse_service.http import paths
 from tailfuse_service.logs import LOG
-from tailfuse_service.oip import paths
+from tailfuse_service.settings.key_file import read_keys
 
-OPEN = frozenset(("/healthz", "/readyz", "/metrics", *paths.OPEN))
-ADMIN = "/admin/"
-LINE = re.compile(r"(?:[^:]*:)?\s*([A-Za-z0-9._~+/-]{16,}=*)\s*")  # RFC 6750's characters
 CHECK_S = 1.0  # the file is looked at no more often
-
-
-def read_keys(path: Path) -> list[bytes]:
-    """The SHA-256 of each key of a file: a line each, `name: key` or the key alone; `#` begins a comment.
-
-    Raises ValueError, which shows no key.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not UTF-8 text") from None
-    digests = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        found = LINE.fullmatch(line)
-        if found is None:
-            raise ValueError(f"{path}, line {number}: a key is 16 or more of the characters A-Za-z0-9._~+/-=")
-        digests.append(sha256(found[1].encode()).digest())
-    if not digests:
-        raise ValueError(f"{path} has no keys")
-    return digests
 
 
 class Keys:
@@ -91,17 +64,17 @@ def stamp(path: Path) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-class Access:
+class KeyCheck:
     """Who may ask what. An admin's key opens all; /admin/ opens to no other."""
 
     def __init__(self, keys: Keys | None, admins: Keys | None) -> None:
         self._keys = keys
         self._admins = admins
 
-    def allowed(self, headers: Iterable[tuple[bytes, bytes]], path: str) -> None:
-        """Raises Unauthorized without a known key, Forbidden for a key that is not for `path`."""
-        admin = path.startswith(ADMIN)
-        if path in OPEN or (self._keys is None and not admin):
+    def check(self, headers: Iterable[tuple[bytes, bytes]], access: paths.Access) -> None:
+        """Raises Unauthorized without a known key, Forbidden for a key that does not give `access`."""
+        admin = access is paths.Access.ADMIN
+        if access is paths.Access.OPEN or (self._keys is None and not admin):
             return
         key = key_of(headers)
         if key is None:
@@ -131,8 +104,8 @@ def key_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     return bearer
 
 
-def access_of(api_keys: Path | None, admin_keys: Path | None) -> Access | None:
+def access_of(api_keys: Path | None, admin_keys: Path | None) -> KeyCheck | None:
     """None asks for no keys, and costs nothing. Raises ValueError."""
     if api_keys is None and admin_keys is None:
         return None
-    return Access(Keys(api_keys) if api_keys else None, Keys(admin_keys) if admin_keys else None)
+    return KeyCheck(Keys(api_keys) if api_keys else None, Keys(admin_keys) if admin_keys else None)

@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
+from tailfuse_service.http.paths import PREDICT, match_path
 from tailfuse_service.http.router import RequestRecord, request_id_of
 from tailfuse_service.http.routes.predict import Asked
 
-PATH = "/predict"
+ROUTE = match_path(PREDICT)
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -36,9 +37,10 @@ class Exchange(RequestRecord):
     def __init__(
         self, headers: Headers, query: bytes, content_type: str | None, request_id: str | None = None
     ) -> None:
-        super().__init__({
-            "method": "POST", "path": PATH, "headers": headers, "request_id": request_id_of(request_id),
-        })  # fmt: skip
+        scope = {
+            "method": "POST", "path": PREDICT, "headers": headers, "request_id": request_id_of(request_id)
+        }  # fmt: skip
+        super().__init__(scope, ROUTE)
         self.query = query
         self.content_type = content_type
         self.body: list[bytes] = []

@@ -15,8 +15,9 @@ from fastapi import FastAPI
 
 from tailfuse_service.errors import TooManyRequests
 from tailfuse_service.http.asgi import App, HungUp, Message, Receive, Scope, Send, header
-from tailfuse_service.http.auth import ADMIN, OPEN, Access
+from tailfuse_service.http.auth import KeyCheck
 from tailfuse_service.http.cors import with_cors
+from tailfuse_service.http.paths import PROTOCOL_METHODS, Access, Endpoint, RouteMatch, find_route
 from tailfuse_service.http.problems import MEDIA_TYPE, log_request, noted, response_of
 from tailfuse_service.http.routes.predict import Predict
 from tailfuse_service.http.tracing import Tracing
@@ -27,9 +28,6 @@ from tailfuse_service.models.registry import Serving
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 # New ids: one of this process, and a number. Random ones are 0.5 us each.
 PROCESS, COUNT = secrets.token_hex(4), itertools.count()
-OF_A_MODEL = re.compile(
-    r"/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?/predict(?P<batch>/batch)?"
-)
 HUNG_UP = 499  # nginx's status for it
 
 
@@ -39,10 +37,11 @@ class RequestRecord:
     The scope may be a small one: method, path, headers and request_id.
     """
 
-    __slots__ = ("begun", "in_flight", "scope")
+    __slots__ = ("begun", "in_flight", "route", "scope")
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, route: RouteMatch) -> None:
         self.scope = scope
+        self.route = route
         self.begun = time.perf_counter()
         self.in_flight = False  # counted by the router
 
@@ -63,7 +62,7 @@ class Front:
         predict_batch: App,
         v2: App,
         metrics: Metrics,
-        access: Access | None,
+        access: KeyCheck | None,
         max_concurrency: int,
         receive_timeout_s: float,
         origins: Sequence[str],
@@ -74,8 +73,10 @@ class Front:
         self.serving = serving
         self.reload = reload
         self.predict = predict
-        self._shortcuts: Mapping[str, App] = {"/predict": predict, "/predict/batch": predict_batch}
-        self._v2 = v2
+        self._posts: Mapping[Endpoint, App] = {
+            Endpoint.PREDICT: predict, Endpoint.PREDICT_BATCH: predict_batch
+        }  # fmt: skip
+        self._v2: Mapping[Endpoint, App] = dict.fromkeys((*PROTOCOL_METHODS, Endpoint.NO_METHOD), v2)
         self.metrics = metrics
         self._access = access
         self._max_concurrency = max_concurrency
@@ -105,33 +106,23 @@ class Front:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
-        if scope["path"].startswith("/v2"):
-            endpoint: App | None = self._v2
-        else:
-            endpoint = self._shortcut(scope) if scope["method"] == "POST" else None
-        request = RequestRecord(scope)
+        route = find_route(scope)
+        v2 = self._v2.get(route.endpoint)
+        posted = self._posts.get(route.endpoint) if scope["method"] == "POST" else None
+        request = RequestRecord(scope, route)
         try:
             self.begin_request(request)
-            await (endpoint or self.api)(scope, receive, send_with_id)
+            await (v2 or posted or self.api)(scope, receive, send_with_id)
         except HungUp:
             pass
         except Exception as error:
             if status != HUNG_UP:
                 raise  # half an answer is out: all that is left is to break the connection
             # KServe's client shows what an error says only if it is called JSON.
-            kind = MEDIA_TYPE if endpoint is not self._v2 else "application/json"
+            kind = MEDIA_TYPE if v2 is None else "application/json"
             await response_of(noted(error, scope, self.metrics), kind)(scope, receive, send_with_id)
         finally:
             self.end_request(request, status)
-
-    def _shortcut(self, scope: Scope) -> App | None:
-        """The endpoint of a prediction; of a model that is named, its name is put into the scope."""
-        path = scope["path"]
-        endpoint = self._shortcuts.get(path)
-        if endpoint is None and (found := OF_A_MODEL.fullmatch(path)) is not None:
-            scope["path_params"] = found.groupdict(default=None)
-            return self._shortcuts[f"/predict{scope['path_params'].pop('batch') or ''}"]
-        return endpoint
 
     def begin_request(self, request: RequestRecord) -> None:
         """Count the request as in flight, then check its key and the limit on requests in flight.
@@ -141,11 +132,11 @@ class Front:
         """
         request.in_flight = True
         self.in_flight += 1
-        path = request.scope["path"]
+        access = request.route.access
         if self._access is not None:
-            self._access.allowed(request.scope["headers"], path)
-        # What is too much may be an admin's to end.
-        if self.in_flight > self._max_concurrency and path not in OPEN and not path.startswith(ADMIN):
+            self._access.check(request.scope["headers"], access)
+        # Health checks are always answered, and an admin may be the one to end the overload.
+        if self.in_flight > self._max_concurrency and access is Access.CALLER:
             raise TooManyRequests(
                 f"{self._max_concurrency} requests are being answered; try again soon", retry_after_s=1
             )
@@ -157,9 +148,9 @@ class Front:
         request.in_flight = False
         self.in_flight -= 1
         scope, seconds = request.scope, time.perf_counter() - request.begun
-        self.metrics.observe_request(scope["path"], status, seconds)
+        self.metrics.observe_request(request.route.label, status, seconds)
         if self._tracing is not None:
-            self._tracing.record(scope, status, seconds)
+            self._tracing.record(scope, request.route.label, status, seconds)
         if self._log_requests:
             log_request(scope, status, seconds)
 

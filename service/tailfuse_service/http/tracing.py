@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from tailfuse_service.errors import clipped
 from tailfuse_service.http.asgi import Scope, header
-from tailfuse_service.metrics import route_of
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
@@ -38,14 +37,14 @@ class Tracing:
         self._tracer = self._provider.get_tracer("tailfuse")
         self._propagator = TraceContextTextMapPropagator()
 
-    def record(self, scope: Scope, status: int, seconds: float) -> None:
+    def record(self, scope: Scope, route: str, status: int, seconds: float) -> None:
         """A span that ends now; sent later, by a thread."""
         from opentelemetry.trace import SpanKind, StatusCode
 
         ended_ns = time.time_ns()
         carrier = {name: header(scope, name.encode()) or "" for name in ("traceparent", "tracestate")}
         span = self._tracer.start_span(
-            f"{scope['method']} {route_of(scope['path'])}",
+            f"{scope['method']} {route}",
             context=self._propagator.extract(carrier),
             kind=SpanKind.SERVER,
             start_time=ended_ns - int(seconds * 1e9),

@@ -2,7 +2,7 @@
 
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.metrics.cells import Block, Cells
-from tailfuse_service.metrics.histogram import block_of
+from tailfuse_service.metrics.histogram import find_series
 from tailfuse_service.metrics.series import MOST_SUBSETS, OTHER, shown_labels
 
 MOST_PAIRS = 256  # of labels, with series of their own
@@ -14,7 +14,7 @@ class Comparison:
     def __init__(self, cells: Cells, shadow: Bundle) -> None:
         manifest = shadow.manifest
         self._cells = cells
-        self._of = manifest.name, manifest.version
+        self._bundle_labels = {"model": manifest.name, "version": manifest.version}
         self._shown = dict(zip(manifest.class_names, shown_labels(manifest.classes), strict=True))
         self._samples: dict[tuple[str, str], Block] = {}  # by subset and outcome
         self._pairs: dict[tuple[str, str], Block] = {}  # by both labels
@@ -29,16 +29,22 @@ class Comparison:
         pair = self._shown.get(label, OTHER), self._shown[shadow_label]
         if pair not in self._pairs and len(self._pairs) >= MOST_PAIRS:
             pair = OTHER, OTHER
-        self._add(self._pairs, "shadow_disagreements", pair)
+        if pair not in self._pairs:
+            self._pairs[pair] = self._find("shadow_disagreements", label=pair[0], shadow_label=pair[1])
+        self._add(self._pairs[pair])
 
     def count_outcome(self, subset: str, outcome: str) -> None:
         """agree, disagree, failed (the shadow has no answer) or dropped (it was not asked)."""
         if (subset, outcome) not in self._samples and len(self._samples) >= 4 * MOST_SUBSETS:
             subset = OTHER
-        self._add(self._samples, "shadow_samples", (subset, outcome))
+        if (subset, outcome) not in self._samples:
+            block = self._find("shadow_samples", subset=subset, outcome=outcome)
+            self._samples[subset, outcome] = block
+        self._add(self._samples[subset, outcome])
 
-    def _add(self, blocks: dict[tuple[str, str], Block], family: str, labels: tuple[str, str]) -> None:
+    def _find(self, family: str, **labels: str) -> Block:
+        return find_series(self._cells, family, **self._bundle_labels, **labels)
+
+    def _add(self, count: Block) -> None:
         with self._cells.lock:  # the event loop counts what was dropped, the shadow's thread all else
-            if labels not in blocks:
-                blocks[labels] = block_of(self._cells, family, *self._of, *labels)
-            blocks[labels][0] += 1
+            count[0] += 1

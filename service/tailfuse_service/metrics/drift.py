@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailfuse_service.bundle import Batch, Bundle, Output
-from tailfuse_service.bundle.manifest import Histogram, Modality, Reference
-from tailfuse_service.bundle.summary import bins_for, summary_of
-from tailfuse_service.metrics.cells import Cells, Key
+from tailfuse_service.bundle.manifest import Histogram, Reference
+from tailfuse_service.bundle.summary import bins_for
+from tailfuse_service.metrics.cells import Cells
+from tailfuse_service.metrics.families import GaugeValue
+from tailfuse_service.modalities import Modality
 
 DRIFT = "drift"  # of the keys
 SLICES = 15  # that the window slides by
@@ -25,13 +27,12 @@ MOST_ROWS = 64  # of one batch that are looked at
 REST = 100
 
 Counts = NDArray[np.float64]
-Gauge = tuple[str, tuple[str, ...], float]
 
 
 class Window:
     """Counts of a bundle's inputs and weights over the last `seconds`."""
 
-    def __init__(self, cells: Cells, of: Key, bundle: Bundle, seconds: float) -> None:
+    def __init__(self, cells: Cells, bundle: Bundle, seconds: float) -> None:
         manifest = bundle.manifest
         self._cells = cells
         self._watched = [
@@ -40,7 +41,7 @@ class Window:
             if name in manifest.reference
         ]
         # Windows of workers are added up: their bins must be the same.
-        self.key = (DRIFT, *of, f"{zlib.crc32(repr(manifest.reference).encode()):08x}")
+        self.key = (DRIFT, *manifest.of, f"{zlib.crc32(repr(manifest.reference).encode()):08x}")
         self._size = sum(each.size for each in self._watched)
         self._slice_s = seconds / SLICES
         self._slices: dict[int, Counts] = {}  # by number, the oldest first
@@ -70,7 +71,7 @@ class Window:
         """Nobody asks any more."""
         self._cells.forget(self.key)
 
-    def gauges(self, sums: Sequence[float]) -> Iterator[Gauge]:
+    def gauges(self, sums: Sequence[float]) -> Iterator[GaugeValue]:
         """What the sums of all workers' windows say."""
         start = 0
         for each in self._watched:
@@ -90,7 +91,7 @@ class Watched:
 
     def __init__(self, name: str, at: int, modality: Modality, reference: Reference) -> None:
         self.name, self._at = name, at
-        names, self._values_of = summary_of(modality)
+        names, self._compute = modality.summary()
         inputs = {each.name: each for each in reference.inputs}
         self._inputs = [name for name in names if name in inputs]
         self._taken = [names.index(name) for name in self._inputs]
@@ -114,15 +115,15 @@ class Watched:
             return np.zeros(self.size)
         values = output.weights[samples, self._at, None]
         if self._taken:
-            values = np.concatenate([self._values_of(rows[::step])[:, self._taken], values], axis=1)
+            values = np.concatenate([self._compute(rows[::step])[:, self._taken], values], axis=1)
         bins = (values[:, :, None] > self._edges).sum(2)
         bins = np.where(np.isnan(values), self._missing, bins) + self._starts
         counts = np.bincount(bins.ravel(), minlength=self.size).astype(np.float64)
         counts[0] = len(samples)
         return counts
 
-    def gauges(self, sums: Counts) -> Iterator[Gauge]:
-        yield "drift_rows", (self.name,), float(sums[0])
+    def gauges(self, sums: Counts) -> Iterator[GaugeValue]:
+        yield GaugeValue("drift_rows", float(sums[0]), {"modality": self.name})
         if sums[0] < FEWEST_ROWS or not self._reference[-1].any():
             return
         each = [
@@ -130,8 +131,8 @@ class Watched:
             for start, reference in zip(self._starts.tolist(), self._reference, strict=True)
         ]
         for name, drift in zip(self._inputs, each[:-1], strict=True):
-            yield "input_drift", (self.name, name), drift
-        yield "weight_drift", (self.name,), each[-1]
+            yield GaugeValue("input_drift", drift, {"modality": self.name, "input": name})
+        yield GaugeValue("weight_drift", each[-1], {"modality": self.name})
 
 
 def bins_of(histogram: Histogram) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

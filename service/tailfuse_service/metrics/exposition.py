@@ -1,8 +1,7 @@
 """The numbers as Prometheus' own families."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 from prometheus_client import ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -11,21 +10,18 @@ from prometheus_client.utils import floatToGoString
 
 from tailfuse_service.metrics.families import FAMILIES, Family
 
-if TYPE_CHECKING:
-    from tailfuse_service.metrics.metrics import Metrics
-
 INFINITE = "+Inf"
 Totals = Mapping[str, Mapping[tuple[str, ...], list[float]]]  # by family, then by the values of its labels
 
 
 class Exposition(Collector):
-    """What Prometheus is told."""
+    """Calls `read_totals` at each scrape."""
 
-    def __init__(self, metrics: "Metrics") -> None:
-        self._metrics = metrics
+    def __init__(self, read_totals: Callable[[], Totals]) -> None:
+        self._read_totals = read_totals
 
     def collect(self) -> Iterator[Metric]:
-        totals = self._metrics.totals()
+        totals = self._read_totals()
         for metric in ProcessCollector(registry=None).collect():
             if metric.name in totals:
                 metric.samples = [metric.samples[0]._replace(value=totals[metric.name][()][0])]

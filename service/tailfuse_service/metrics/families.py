@@ -1,14 +1,14 @@
 """Every name of the service's metrics: its kind, what it tells, its labels and its buckets."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 STAGE_SECONDS = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, *SECONDS)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 BITS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.5, 2.0)
-STAGES = ("decode", "queue", "run", "encode")
 OF_A_BUNDLE = ("model", "version")  # the first labels of all that belongs to one bundle
 
 
@@ -25,6 +25,14 @@ class Family:
     def size(self) -> int:
         """Numbers that one series takes; a histogram's are its buckets, not cumulated, and the sum."""
         return len(self.edges) + 2 if self.kind == "histogram" else 1
+
+
+class GaugeValue(NamedTuple):
+    """One series of a gauge. Of a bundle's, `labels` are those that follow model and version."""
+
+    family: str
+    value: float
+    labels: Mapping[str, str] = {}
 
 
 def by_modality(kind: Literal["counter", "gauge"], tells: str, *labels: str) -> Family:
@@ -101,3 +109,20 @@ FAMILIES = {
     "worker_restarts": Family("counter", "Workers that died and were replaced."),
     "reloads": Family("counter", "Bundles opened again, by each worker: ok or failed.", ("outcome",)),
 }
+
+
+def make_key(family: str, labels: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the key of one series: the family's name, then its labels' values in the family's order.
+
+    Raises ValueError if these are not the labels of the family.
+    """
+    names = FAMILIES[family].labels
+    if labels.keys() != set(names):
+        raise ValueError(f"tailfuse_{family} has the labels {names}, not {tuple(labels)}")
+    return (family, *(labels[name] for name in names))
+
+
+def read_labels(key: tuple[str, ...]) -> dict[str, str]:
+    """Return the labels of a series by name; of a key that is no family's, none."""
+    family = FAMILIES.get(key[0])
+    return {} if family is None else dict(zip(family.labels, key[1:], strict=True))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tailfuse_service.logs import LOG
+from tailfuse_service.metrics.families import GaugeValue
 
 
 class Gpu:
@@ -28,7 +29,7 @@ class Gpu:
         except pynvml.NVMLError as error:
             LOG.warning("no GPU memory in the metrics", extra={"reason": str(error)})
 
-    def memory(self) -> Iterator[tuple[str, float]]:
+    def memory(self) -> Iterator[GaugeValue]:
         """The families and their numbers; nothing where it cannot be asked."""
         if self._nvml is None:
             return
@@ -38,8 +39,8 @@ class Gpu:
             LOG.warning("no GPU memory in the metrics any more", extra={"reason": str(error)})
             self._nvml = None
             return
-        yield "gpu_memory_used_bytes", memory.used
-        yield "gpu_memory_total_bytes", memory.total
+        yield GaugeValue("gpu_memory_used_bytes", memory.used)
+        yield GaugeValue("gpu_memory_total_bytes", memory.total)
 
 
 def handle_of(nvml: Any, number: int) -> Any:

@@ -10,26 +10,26 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tailfuse_service.metrics.cells import Block, Cells
-from tailfuse_service.metrics.families import FAMILIES
+from tailfuse_service.metrics.families import FAMILIES, make_key
 
 FULL = 512  # values that are put down, at which they are counted
 
 
-def histogram_block(cells: Cells, family: str, *labels: str) -> NDArray[np.float64]:
-    """The numbers of one histogram: its buckets, not cumulated, and the sum."""
-    return np.asarray(cells.block(family, *labels, size=FAMILIES[family].size))
+def find_series(cells: Cells, family: str, **labels: str) -> Block:
+    """Return the numbers of one series: one for a counter or a gauge, Family.size for a histogram."""
+    return cells.block(*make_key(family, labels), size=FAMILIES[family].size)
 
 
-def block_of(cells: Cells, family: str, *labels: str) -> Block:
-    """The numbers of one series; of a counter or a gauge it is one."""
-    return cells.block(family, *labels, size=FAMILIES[family].size)
+def find_histogram(cells: Cells, family: str, **labels: str) -> NDArray[np.float64]:
+    """Return the numbers of one histogram: its buckets, not cumulated, and the sum."""
+    return np.asarray(find_series(cells, family, **labels))
 
 
 class Histogram:
     """`add(value)` and `extend(values)` may be called by any thread."""
 
-    def __init__(self, cells: Cells, family: str, *labels: str) -> None:
-        self._numbers = histogram_block(cells, family, *labels)
+    def __init__(self, cells: Cells, family: str, **labels: str) -> None:
+        self._numbers = find_histogram(cells, family, **labels)
         self._edges = FAMILIES[family].edges
         self._values: list[float] = []
         self._lock = cells.lock

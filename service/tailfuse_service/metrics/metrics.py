@@ -16,16 +16,15 @@ from collections.abc import Callable, Sequence
 from prometheus_client import CollectorRegistry, generate_latest
 
 from tailfuse_service.bundle import Bundle
-from tailfuse_service.metrics.cells import Block, Cells, Key
+from tailfuse_service.metrics.cells import Block, Cells
 from tailfuse_service.metrics.comparison import Comparison
 from tailfuse_service.metrics.drift import DRIFT
 from tailfuse_service.metrics.exposition import Exposition
-from tailfuse_service.metrics.families import FAMILIES, OF_A_BUNDLE, SECONDS, STAGES
+from tailfuse_service.metrics.families import SECONDS, make_key, read_labels
 from tailfuse_service.metrics.gauges import gauges_of
 from tailfuse_service.metrics.gpu import Gpu, is_gpu
-from tailfuse_service.metrics.histogram import FULL, Histogram, block_of
+from tailfuse_service.metrics.histogram import FULL, Histogram, find_series
 from tailfuse_service.metrics.process import ProcessFigures
-from tailfuse_service.metrics.routes import route_of
 from tailfuse_service.metrics.series import Series
 
 PUBLISH_S = 0.25
@@ -47,42 +46,45 @@ class Metrics:
         self._drift_window_s = drift_window_s
         self._process = ProcessFigures(self._cells, is_worker=bool(others))
         self._gpu: Gpu | None = None
-        self._levels = {name: Level() for name in ("requests_in_flight", "queue_depth", "ready")}
-        self.in_flight, self.queue_depth, self.ready = self._levels.values()
-        stages = {stage: Histogram(self._cells, "stage_seconds", stage) for stage in STAGES}
-        self.decode, self.queue, self.run, self.encode = stages.values()
+        self.in_flight, self.queue_depth, self.ready = Level(), Level(), Level()
+        self._levels = {
+            "requests_in_flight": self.in_flight, "queue_depth": self.queue_depth, "ready": self.ready
+        }  # fmt: skip
+        self.decode = Histogram(self._cells, "stage_seconds", stage="decode")
+        self.queue = Histogram(self._cells, "stage_seconds", stage="queue")
+        self.run = Histogram(self._cells, "stage_seconds", stage="run")
+        self.encode = Histogram(self._cells, "stage_seconds", stage="encode")
         self._batch_size = Histogram(self._cells, "batch_size")
-        self._histograms = [*stages.values(), self._batch_size]
+        self._histograms = [self.decode, self.queue, self.run, self.encode, self._batch_size]
         if not others:
             self._cells.block("workers")[0] = 1
             self._cells.block("worker_restarts")
         self._seen: dict[tuple[str, int], tuple[Block, Block]] = {}
-        self._reloads = {outcome: self._cells.block("reloads", outcome) for outcome in ("ok", "failed")}
+        self._reloads = {
+            outcome: find_series(self._cells, "reloads", outcome=outcome) for outcome in ("ok", "failed")
+        }
         self._served: list[Series] = []
         self._counting: list[Series] = []  # these, and those that still answer what they have taken
-        self._versions = dict.fromkeys(key[1:3] for key in self._cells.known() if is_of_a_bundle(key))
+        known = [read_labels(key) for key in self._cells.known()]
+        self._versions = dict.fromkeys(
+            (labels["model"], labels["version"]) for labels in known if "model" in labels
+        )
         self.registry = CollectorRegistry()
-        self.registry.register(Exposition(self))
+        self.registry.register(Exposition(self.totals))
 
     # --- requests ---
 
-    def observe_request(self, path: str, status: int, seconds: float) -> None:
-        """A request and its answer's status. Only from the event loop's thread."""
+    def observe_request(self, route: str, status: int, seconds: float) -> None:
+        """Count an answered request by its route's label. Only from the event loop's thread."""
         try:
-            count, took = self._seen[path, status]
+            count, took = self._seen[route, status]
         except KeyError:
-            count, took = self._counts(path, status)
+            count = find_series(self._cells, "requests", route=route, status=str(status))
+            took = find_series(self._cells, "request_seconds", route=route)
+            self._seen[route, status] = count, took
         count[0] += 1
         took[bisect_left(SECONDS, seconds)] += 1
         took[-1] += seconds
-
-    def _counts(self, path: str, status: int) -> tuple[Block, Block]:
-        route = route_of(path)
-        counts = self._seen.get((route, status))
-        if counts is None:
-            count = block_of(self._cells, "requests", route, str(status))
-            counts = self._seen[route, status] = count, block_of(self._cells, "request_seconds", route)
-        return counts
 
     def observe_queue(self, seconds: Sequence[float]) -> None:
         """How long each sample of a run waited for it."""
@@ -92,7 +94,7 @@ class Metrics:
 
     def count_problem(self, slug: str) -> None:
         """A problem that was answered. Only from the event loop's thread."""
-        self._cells.block("rejected", slug)[0] += 1
+        find_series(self._cells, "rejected", reason=slug)[0] += 1
 
     def count_reload(self, *, ok: bool) -> None:
         """A bundle that was opened again, or could not be. Only from the event loop's thread."""
@@ -108,7 +110,8 @@ class Metrics:
         )  # fmt: skip
         self._served.append(series)
         self._counting.append(series)
-        self._versions[series.of] = self._versions.pop(series.of, None)  # the last one
+        version = bundle.manifest.of
+        self._versions[version] = self._versions.pop(version, None)  # the last one
         self._forget_versions()
         if self._gpu is None and is_gpu(bundle.runtime.device):
             self._gpu = Gpu(bundle.runtime.device)
@@ -131,12 +134,13 @@ class Metrics:
 
     def _forget_versions(self) -> None:
         """Give up the counts of those that were served long ago."""
-        answering = {series.of for series in self._counting}
-        old = [of for of in self._versions if of not in answering]
-        for of in old[: max(len(self._versions) - MOST_VERSIONS, 0)]:
-            del self._versions[of]
+        answering = {series.bundle.manifest.of for series in self._counting}
+        old = [version for version in self._versions if version not in answering]
+        for model, version in old[: max(len(self._versions) - MOST_VERSIONS, 0)]:
+            del self._versions[model, version]
             for key in self._cells.known():
-                if key[1:3] == of and is_of_a_bundle(key):
+                labels = read_labels(key)
+                if labels.get("model") == model and labels.get("version") == version:
                     self._cells.forget(key)
 
     # --- what is told ---
@@ -170,24 +174,16 @@ class Metrics:
         totals["ready"][()] = [min(totals["ready"][()][0], 1.0)]  # one that answers is enough
         for served in self._served:
             window = totals.get(DRIFT, {}).get(served.window.key[1:], [])
-            for family, last_labels, value in (
-                *gauges_of(served.bundle, served.role),
-                *served.window.gauges(window),
-            ):
-                totals.setdefault(family, {})[(*served.of, *last_labels)] = [value]
-        for family, value in self._gpu.memory() if self._gpu else ():
-            totals[family] = {(): [value]}
+            for gauge in (*gauges_of(served.bundle, served.role), *served.window.gauges(window)):
+                family, *values = make_key(gauge.family, {**served.labels, **gauge.labels})
+                totals.setdefault(family, {})[tuple(values)] = [gauge.value]
+        for gauge in self._gpu.memory() if self._gpu else ():
+            totals[gauge.family] = {(): [gauge.value]}
         return totals
 
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""
         return generate_latest(self.registry)
-
-
-def is_of_a_bundle(key: Key) -> bool:
-    """Does the number belong to one model and version?"""
-    family = FAMILIES.get(key[0])
-    return family is not None and family.labels[:2] == OF_A_BUNDLE
 
 
 class Level:

@@ -14,8 +14,8 @@ from tailfuse_service.bundle import Batch, Bundle, Output
 from tailfuse_service.bundle.manifest import ClassInfo
 from tailfuse_service.metrics.cells import Block, Cells
 from tailfuse_service.metrics.drift import Window
-from tailfuse_service.metrics.families import BITS, SHARES
-from tailfuse_service.metrics.histogram import FULL, Histogram, block_of, count_into, histogram_block
+from tailfuse_service.metrics.families import BITS, SHARES, read_labels
+from tailfuse_service.metrics.histogram import FULL, Histogram, count_into, find_histogram, find_series
 
 MOST_CLASSES, MOST_SUBSETS = 200, 64  # with series of their own
 OTHER = "other"
@@ -34,7 +34,7 @@ class Series:
     ) -> None:
         manifest = bundle.manifest
         self.bundle = bundle
-        self.of = manifest.name, manifest.version  # the first two labels
+        self.labels = {"model": manifest.name, "version": manifest.version}
         self.role = "stable"
         self._run_seconds, self._batch_size = run_seconds, batch_size
         self._cells = cells
@@ -42,18 +42,23 @@ class Series:
         shown = shown_labels(manifest.classes)
         labels = list(dict.fromkeys(shown))
         self._label_of = np.array([labels.index(label) for label in shown])  # (C,)
-        self._predictions = [self._block("predictions", label) for label in labels]
-        self._probability = [self._block("probability", label) for label in labels]
-        self._present = {name: self._block("modality_present", name) for name in self._names}
-        self._failures = {name: self._block("decode_failures", name) for name in self._names}
-        self._weights = [histogram_block(cells, "fusion_weight", *self.of, name) for name in self._names]
-        self._confidences = [histogram_block(cells, "confidence", *self.of, name) for name in self._names]
-        self._entropy = histogram_block(cells, "entropy", *self.of)
+        self._predictions = [self._find("predictions", label=label) for label in labels]
+        self._probability = [self._find("probability", label=label) for label in labels]
+        self._present = {name: self._find("modality_present", modality=name) for name in self._names}
+        self._failures = {name: self._find("decode_failures", modality=name) for name in self._names}
+        self._weights = [
+            find_histogram(cells, "fusion_weight", **self.labels, modality=name) for name in self._names
+        ]
+        self._confidences = [
+            find_histogram(cells, "confidence", **self.labels, modality=name) for name in self._names
+        ]
+        self._entropy = find_histogram(cells, "entropy", **self.labels)
         self._subsets: dict[bytes, Block] = {}
         # Also those of before, where this takes a dead worker's place.
-        self._named = {key[3] for key in cells.known() if key[:3] == ("samples", *self.of)} - {OTHER}
+        known = [read_labels(key) for key in cells.known() if key[0] == "samples"]
+        self._named = {each["subset"] for each in known if self.labels.items() <= each.items()} - {OTHER}
         self._outputs: list[tuple[Output, Booleans]] = []
-        self.window = Window(cells, self.of, bundle, window_s)
+        self.window = Window(cells, bundle, window_s)
         self._n_samples = 0  # in them
 
     def observe_batch(self, batch: Batch, output: Output, seconds: float) -> None:
@@ -95,7 +100,7 @@ class Series:
         self._count_classes(probabilities)
         count_into(self._entropy, SHARES, entropy(probabilities))
         if outputs[0].disagreement is not None:
-            numbers = histogram_block(self._cells, "expert_disagreement", *self.of)
+            numbers = find_histogram(self._cells, "expert_disagreement", **self.labels)
             count_into(numbers, BITS, np.concatenate([output.disagreement for output in outputs]))
         self._count_presence(presence)
         weights = np.concatenate([output.weights for output in outputs])
@@ -126,13 +131,13 @@ class Series:
             flags = np.unpackbits(np.frombuffer(bits, np.uint8), count=len(self._names))
             name = "+".join(name for name, flag in zip(self._names, flags, strict=True) if flag)
             if name not in self._named and len(self._named) >= MOST_SUBSETS:
-                return self._block("samples", OTHER)
+                return self._find("samples", subset=OTHER)
             self._named.add(name)
-            block = self._subsets[bits] = self._block("samples", name)
+            block = self._subsets[bits] = self._find("samples", subset=name)
         return block
 
-    def _block(self, family: str, *labels: str) -> Block:
-        return block_of(self._cells, family, *self.of, *labels)
+    def _find(self, family: str, **labels: str) -> Block:
+        return find_series(self._cells, family, **self.labels, **labels)
 
 
 def shown_labels(classes: Sequence[ClassInfo]) -> list[str]:

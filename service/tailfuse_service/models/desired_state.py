@@ -10,14 +10,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import orjson
-from pydantic import TypeAdapter, ValidationError
-
-from tailfuse_service.bundle.atomic import write_atomically
 from tailfuse_service.logs import LOG
-from tailfuse_service.models.roles import Frozen, Roles
-
-ROLES: TypeAdapter[dict[str, Roles]] = TypeAdapter(dict[str, Roles])
+from tailfuse_service.settings.roles_file import Frozen, Roles, read_roles, write_roles
 
 
 class Desired(Frozen):
@@ -100,28 +94,3 @@ class DesiredState:
             self._own = line
         else:
             os.pwrite(self._file, line, 0)
-
-
-def read_roles(path: Path, absent: Mapping[str, Roles] | None = None) -> dict[str, Roles]:
-    """The roles by model of a JSON file. One that is not there yet names none; one that has gone is an error.
-
-    `absent` are the roles that were read before. Raises ValueError.
-    """
-    try:
-        return ROLES.validate_json(path.read_bytes())
-    except FileNotFoundError:
-        if absent:
-            raise ValueError(f"{path} has gone") from None
-        return {}
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = "".join(f"{part}: " for part in first["loc"])
-        raise ValueError(f"{path}: {where}{first['msg'].removeprefix('Value error, ')}") from None
-
-
-def write_roles(path: Path, roles: Mapping[str, Roles]) -> None:
-    """Replace the file. Raises OSError."""
-    text = orjson.dumps({name: each.model_dump() for name, each in roles.items()}, option=orjson.OPT_INDENT_2)
-    write_atomically(path, text + b"\n")

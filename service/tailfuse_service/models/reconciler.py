@@ -87,3 +87,4 @@ class Reload:
             if desired.roles != self._serving.roles:
                 self._serving.assign(desired.roles)
             self._serving.replace(self.repository.bundles)
+            done.log_changes()

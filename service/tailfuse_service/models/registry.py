@@ -10,9 +10,9 @@ from tailfuse_service.errors import NotReady, UnknownModel
 from tailfuse_service.inference.engine import Engine
 from tailfuse_service.inference.shadow import Shadowing
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.models.roles import Roles
 from tailfuse_service.models.versions import Headers, Versions
 from tailfuse_service.settings import Settings
+from tailfuse_service.settings.roles_file import Roles
 
 
 class Serving:

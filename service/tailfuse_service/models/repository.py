@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
@@ -20,12 +21,20 @@ class Entry(NamedTuple):
     taken: tuple[str, str] | None = None  # it is a model and version that another entry is already
 
 
-class Refreshed(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Refreshed:
     """What a look at everything has brought."""
 
     is_changed: bool  # are the bundles other ones?
     n_opened: int = 0
     n_refused: int = 0
+    # Messages for the log and their members, see log_changes.
+    changes: tuple[tuple[str, dict[str, str]], ...] = field(default=(), compare=False)
+
+    def log_changes(self) -> None:
+        """Log which bundles were loaded and unloaded; call it once the new ones answer, and not before."""
+        for message, members in self.changes:
+            LOG.info(message, extra=members)
 
 
 class Repository:
@@ -53,7 +62,7 @@ class Repository:
         if not self.is_folder:
             self.entries = {self.path.name: Entry("", self._open(self.path))}
             return self.bundles
-        self.refresh(unloaded, again=True)
+        self.refresh(unloaded, again=True).log_changes()
         if not self.bundles and not unloaded:
             found = next((f"; {name}: {entry.problem}" for name, entry in self.entries.items()), "")
             raise BundleError(f"{self.path} has no {MANIFEST}, and no bundle in it can be used{found}")
@@ -76,8 +85,9 @@ class Repository:
         gone = [
             name for name, entry in self.entries.items() if name not in wanted and entry.bundle is not None
         ]
-        for name in gone:
-            LOG.info("bundle unloaded", extra={"path": name, **told(self.entries[name].bundle)})
+        unloaded_now = tuple(
+            ("bundle unloaded", {"path": name, **told(self.entries[name].bundle)}) for name in gone
+        )
         self.entries = {name: entry for name, entry in self.entries.items() if name in wanted}
         held = {bundle.manifest.of for bundle in self.bundles}
         to_try = [
@@ -86,7 +96,7 @@ class Repository:
             if (again or before.get(name) == stamp) and self._is_new(name, stamp, held, again=again)
         ]
         done = self._tried(to_try, wanted)
-        return done._replace(is_changed=done.is_changed or bool(gone))
+        return replace(done, is_changed=done.is_changed or bool(gone), changes=unloaded_now + done.changes)
 
     def stamp_of(self, name: str) -> str | None:
         """How an entry looks; None if there is none of that name."""
@@ -99,17 +109,21 @@ class Repository:
         return entry.taken is not None and entry.taken not in held
 
     def _tried(self, names: list[str], stamps: Mapping[str, str]) -> Refreshed:
-        n_opened = n_refused = 0
+        changes: list[tuple[str, dict[str, str]]] = []
+        n_refused = 0
         for name in names:
             old = self.entries[name].bundle if name in self.entries else None
             entry = self._entry(name, stamps[name], old)
             self.entries = {**self.entries, name: entry}
-            n_opened += entry.problem is None
-            n_refused += entry.problem is not None
-        return Refreshed(n_opened > 0, n_opened, n_refused)
+            if entry.problem is None:
+                members = {"path": name, **told(entry.bundle), **told(old, "old_")}
+                changes.append(("bundle loaded", members))
+            else:
+                n_refused += 1
+        return Refreshed(bool(changes), len(changes), n_refused, tuple(changes))
 
     def _entry(self, name: str, stamp: str, old: Bundle | None) -> Entry:
-        """Open it, and say so; of one that cannot be used the old bundle stays."""
+        """Open it. Of one that cannot be used the old bundle stays, which is logged."""
         unforeseen = taken = None
         try:
             bundle = self._open(self.path / name if self.is_folder else self.path)
@@ -120,7 +134,6 @@ class Repository:
             taken = bundle.manifest.of
             holder = next((each for each, of in self._others(name) if of == taken), None)
             if holder is None:
-                LOG.info("bundle loaded", extra={"path": name, **told(bundle), **told(old, "old_")})
                 return Entry(stamp, bundle)
             problem = f"{name} is model '{taken[0]}', version '{taken[1]}', and so is {holder}"
         LOG.error(

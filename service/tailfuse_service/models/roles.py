@@ -4,54 +4,8 @@ import random
 import re
 from collections.abc import Iterable
 from hashlib import blake2b
-from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-
-class Frozen(BaseModel):
-    """Not to be changed; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Canary(Frozen):
-    """A version that answers a share of the requests."""
-
-    version: str
-    share: float = Field(gt=0, lt=1)
-
-
-class Shadow(Frozen):
-    """A version that is asked a share of what the stable one is asked, and answers nobody."""
-
-    version: str
-    share: float = Field(default=1.0, gt=0, le=1)
-
-
-class Roles(Frozen):
-    """`stable` answers what the canary does not; null is the latest version that has no other role."""
-
-    stable: str | None = None
-    canary: Canary | None = None
-    shadow: Shadow | None = None
-
-    @property
-    def others(self) -> set[str]:
-        """The versions that are canary or shadow."""
-        return {each.version for each in (self.canary, self.shadow) if each is not None}
-
-    @property
-    def versions(self) -> set[str]:
-        """All that are named."""
-        return self.others if self.stable is None else {*self.others, self.stable}
-
-    @model_validator(mode="after")
-    def _one_role_each(self) -> Self:
-        named = [self.stable, self.canary and self.canary.version, self.shadow and self.shadow.version]
-        if len(self.versions) < len([each for each in named if each is not None]):
-            raise ValueError("a version has one role: stable, canary or shadow")
-        return self
+from tailfuse_service.settings.roles_file import Roles
 
 
 def promoted(roles: Roles, version: str) -> Roles:

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from tailfuse_service.errors import NotReady, UnknownModel
 from tailfuse_service.inference.engine import Engine
-from tailfuse_service.models.roles import Roles, falls_into, latest
+from tailfuse_service.models.roles import falls_into, latest
+from tailfuse_service.settings.roles_file import Roles
 
 ROUTING_KEY = b"x-routing-key"  # requests with the same value get the same version
 LATEST = "latest"

@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 
 from tailfuse_service.errors import BadRequest, UnknownModel
 from tailfuse_service.http.asgi import Scope
+from tailfuse_service.http.paths import GRPC_ROUTES, PROTOCOL_METHODS, Endpoint
 from tailfuse_service.http.problems import noted
 from tailfuse_service.http.router import HUNG_UP, Front, RequestRecord, request_id_of
 from tailfuse_service.inference.engine import Engine
@@ -27,7 +28,6 @@ from tailfuse_service.oip.grpc_infer import response_of, tensors_of, wanted_of
 from tailfuse_service.oip.inputs import rows_of
 from tailfuse_service.oip.messages import SERVICE, message
 from tailfuse_service.oip.metadata import model_metadata, server_metadata
-from tailfuse_service.oip.paths import GRPC, METHODS
 from tailfuse_service.oip.predict import predict_rows
 from tailfuse_service.settings import Settings
 
@@ -45,8 +45,8 @@ CODES = {
 PROBLEM = "problem-bin"  # trailing metadata: the problem details, as JSON
 
 Context = Any  # grpc.aio.ServicerContext, which has no types
-requests = {method: message(f"{method}Request") for method in METHODS}
-responses = {method: message(f"{method}Response") for method in METHODS}
+requests: dict[str, Any] = {method: message(f"{method}Request") for method in PROTOCOL_METHODS}
+responses: dict[str, Any] = {method: message(f"{method}Response") for method in PROTOCOL_METHODS}
 Answer = Callable[[Any, Scope], Awaitable[Any]]
 
 
@@ -74,7 +74,7 @@ class GrpcServer:
         }
         handlers = {
             method: grpc.unary_unary_rpc_method_handler(self._handler(method, answers[method]))
-            for method in METHODS
+            for method in PROTOCOL_METHODS
         }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
@@ -93,17 +93,19 @@ class GrpcServer:
         """Take no more calls; answer those that have come, for at most this long."""
         await self._server.stop(grace_s)
 
-    def _handler(self, method: str, answer: Answer) -> Callable[[Any, Context], Awaitable[Any]]:
+    def _handler(self, method: Endpoint, answer: Answer) -> Callable[[Any, Context], Awaitable[Any]]:
         """What every call passes, as every request over REST passes the front."""
-        front, path, parse = self._front, GRPC + method, requests[method].FromString
+        front, route, parse = self._front, GRPC_ROUTES[method], requests[method].FromString
 
         async def handle(body: bytes, context: Context) -> bytes | None:
             headers = [(key.encode(), as_bytes(value)) for key, value in context.invocation_metadata() or ()]
             given = next((value for key, value in headers if key == b"x-request-id"), None)
             request_id = request_id_of(None if given is None else given.decode("latin-1"))
-            scope = {"method": "POST", "path": path, "headers": headers, "request_id": request_id}
+            scope = {
+                "method": "POST", "path": route.label, "headers": headers, "request_id": request_id
+            }  # fmt: skip
             status = HUNG_UP
-            call = RequestRecord(scope)
+            call = RequestRecord(scope, route)
             try:
                 front.begin_request(call)
                 response: bytes = (await answer(parsed(parse, body), scope)).SerializeToString()

@@ -5,18 +5,19 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from tailfuse_service.bundle.limits import Limits
 from tailfuse_service.errors import BadRequest, InvalidInput, MethodNotAllowed, NotFound, NotReady
 from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header, read_body
-from tailfuse_service.http.request_body import json_of
+from tailfuse_service.http.paths import Endpoint, RouteMatch, find_route
+from tailfuse_service.modalities.json_text import parse_json
+from tailfuse_service.modalities.limits import Limits
+from tailfuse_service.modalities.tensor import Tensor
 from tailfuse_service.models.registry import Serving
 from tailfuse_service.oip.encodings import packed, unpacked
 from tailfuse_service.oip.inputs import Rows, rows_of
 from tailfuse_service.oip.metadata import model_metadata, server_metadata
 from tailfuse_service.oip.outputs import OUTPUTS, check_output, outputs_of
-from tailfuse_service.oip.paths import Place, place_of
 from tailfuse_service.oip.predict import predict_rows
-from tailfuse_service.oip.tensors import Tensor, described, of_bytes, of_json
+from tailfuse_service.oip.tensors import described, of_bytes, of_json
 from tailfuse_service.settings import Settings
 
 HEAD_LENGTH = b"inference-header-content-length"  # of the JSON, where bytes follow it
@@ -31,7 +32,7 @@ class InferRequest(NamedTuple):
 
 
 class Rest:
-    """An ASGI application for the paths that begin with /v2."""
+    """An ASGI application for /v2 and the paths below it."""
 
     def __init__(self, serving: Serving, settings: Settings, stopping: threading.Event) -> None:
         self._serving = serving
@@ -40,37 +41,38 @@ class Rest:
         self._stopping = stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        place = place_of(scope["path"])
-        if place is None:
+        route = find_route(scope)
+        if route.endpoint is Endpoint.NO_METHOD:
             raise NotFound(f"there is no {scope['path']:.80}")
-        methods = ("POST",) if place.verb == "infer" else ("GET", "HEAD")
+        is_infer = route.endpoint is Endpoint.MODEL_INFER
+        methods = ("POST",) if is_infer else ("GET", "HEAD")
         if scope["method"] not in methods:
             raise MethodNotAllowed(
-                f"{place.route} takes {' or '.join(methods)}, not {scope['method']}", allow=list(methods)
+                f"{route.label} takes {' or '.join(methods)}, not {scope['method']}", allow=list(methods)
             )
-        if place.verb == "infer":
-            await self._infer(place, scope, receive, send)
+        if is_infer:
+            await self._infer(route, scope, receive, send)
         else:
-            await answer(send, orjson.dumps(self._told(place)))
+            await answer(send, orjson.dumps(self._describe(route)))
 
-    def _told(self, place: Place) -> Any:
-        """What a GET asks. Raises NotReady, UnknownModel."""
-        if place.route == "/v2":
+    def _describe(self, route: RouteMatch) -> Any:
+        """Return the answer to a GET. Raises NotReady, UnknownModel."""
+        if route.endpoint is Endpoint.SERVER_METADATA:
             return server_metadata()
-        if place.route == "/v2/health/live":
+        if route.endpoint is Endpoint.SERVER_LIVE:
             return {"live": True}
-        engine = self._serving.find(place.model, place.version)
-        if place.model is not None and place.verb is None:
-            return model_metadata(self._serving, engine, place.version, self._settings)
+        engine = self._serving.find(route.model, route.version)
+        if route.endpoint is Endpoint.MODEL_METADATA:
+            return model_metadata(self._serving, engine, route.version, self._settings)
         if self._stopping.is_set():
             raise NotReady("the service is stopping")
-        return {"ready": True} if place.model is None else {"name": place.model, "ready": True}
+        return {"ready": True} if route.model is None else {"name": route.model, "ready": True}
 
-    async def _infer(self, place: Place, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _infer(self, route: RouteMatch, scope: Scope, receive: Receive, send: Send) -> None:
         longest = self._settings.max_body_bytes
         body = await read_body(scope, receive, longest)
         body = await unpacked(body, header(scope, b"content-encoding"), longest)
-        engine = self._serving.find(place.model, place.version, scope["headers"])
+        engine = self._serving.find(route.model, route.version, scope["headers"])
         asked = request_of(body, header(scope, HEAD_LENGTH), self._limits)
         rows: Rows = rows_of(asked.tensors, engine.manifest, self._limits, self._settings.max_items)
         async with WhileConnected(receive):
@@ -105,7 +107,7 @@ def request_of(body: bytes, head_length: str | None, limits: Limits) -> InferReq
             )  # fmt: skip
         length = int(head_length[:19])
         head, binary = body[:length], memoryview(body)[length:]
-    document = json_of(head, limits=limits)
+    document = parse_json(head, limits=limits)
     if not isinstance(document, dict) or not isinstance(document.get("inputs"), list):
         raise InvalidInput("the body must be an object with an array 'inputs'", expected="inputs")
     asked_id = document.get("id")

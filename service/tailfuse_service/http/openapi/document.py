@@ -1,18 +1,12 @@
-"""The OpenAPI document.
+"""The OpenAPI document: FastAPI's, with the inputs of the bundle that is served, and what routes share."""
 
-POST /predict does not pass through FastAPI, so its part is written here; the rest is FastAPI's.
-"""
-
-from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
 
 from tailfuse_service.bundle import Bundle
-from tailfuse_service.bundle.manifest import Modality
 from tailfuse_service.errors import ServiceError
 from tailfuse_service.http.openapi.example_errors import (
     BATCH_TOO_LARGE,
@@ -26,8 +20,9 @@ from tailfuse_service.http.openapi.examples import (
     example_inputs,
     example_requests,
 )
-from tailfuse_service.http.openapi.schemas import Answer, BatchAnswer, Problem
+from tailfuse_service.http.paths import MODEL_PREFIXES, PREDICT, PREDICT_BATCH
 from tailfuse_service.http.problems import MEDIA_TYPE, problem_of
+from tailfuse_service.modalities import KINDS
 
 DESCRIPTION = """Classifies samples that are described in several ways at once, any of which may be missing.
 Every answer says how sure the model is, class by class, and how much each modality counted.
@@ -55,42 +50,6 @@ HEADERS = {
     429: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}},
 }
 
-# Where a model is named, and by what.
-OF_A_MODEL = {"/models/{name}": ["name"], "/models/{name}/versions/{version}": ["name", "version"]}
-NAMES = {
-    "name": "The model's name.",
-    "version": "Its version; `latest` is the last that is neither canary nor shadow.",
-}
-
-PARAMETERS = [
-    {
-        "name": "top_k",
-        "in": "query",
-        "description": "Answer only this many of the most probable classes.",
-        "schema": {"type": "integer", "minimum": 1},
-    },
-    {
-        "name": "explain",
-        "in": "query",
-        "description": "Say also what each present modality contributes to the answer, and what it would be "
-        "without it. Of M modalities that are present the model runs 2^M - 1 rows.",
-        "schema": {"type": "boolean", "default": False},
-    },
-    {
-        "name": "X-Routing-Key",
-        "in": "header",
-        "description": "Requests with the same key are all answered by a model's canary, or none of them.",
-        "schema": {"type": "string"},
-    },
-    {
-        "name": "X-Request-Id",
-        "in": "header",
-        "description": "Comes back in the answer and is in the log; made up if it is not given, or is not "
-        "1 to 128 of the characters A-Za-z0-9._:/+=@-",
-        "schema": {"type": "string"},
-    },
-]
-
 
 def document(api: FastAPI, bundle: Bundle | None) -> dict[str, Any]:
     """The document with the input schema and examples of `bundle`, or a general one."""
@@ -106,23 +65,9 @@ def document(api: FastAPI, bundle: Bundle | None) -> dict[str, Any]:
         description=f"{DESCRIPTION}\n\n| status | `urn:tailfuse:problem:` | |\n|---|---|---|\n{table}",
         routes=api.routes,
     )
-    described["paths"] = {
-        "/predict": {"post": predict_operation(bundle)},
-        "/predict/batch": {"post": batch_operation(bundle)},
-        **{
-            f"{path}{route}": {"post": of_a_model(operation, parameters)}
-            for path, parameters in OF_A_MODEL.items()
-            for route, operation in (
-                ("/predict", predict_operation(None)),
-                ("/predict/batch", batch_operation(None)),
-            )
-        },
-        **described["paths"],
-    }
+    for prefix in MODEL_PREFIXES:
+        show_bundle(described["paths"], prefix, None if prefix else bundle)
     without_fastapis_own_errors(described)
-    shapes = [(shape, "serialization") for shape in (Answer, BatchAnswer, Problem)]
-    _, own = models_json_schema(shapes, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
-    described["components"]["schemas"].update(own["$defs"])
     described["components"]["securitySchemes"] = SECURITY
     described["security"] = [{}, *({name: []} for name in SECURITY)]
     return described
@@ -138,87 +83,61 @@ def without_fastapis_own_errors(described: dict[str, Any]) -> None:
                 del operation["responses"]["422"]
 
 
-def predict_operation(bundle: Bundle | None) -> dict[str, Any]:
-    schema = {
-        "type": "object",
-        "properties": {"inputs": bundle.manifest.input_schema if bundle else ANY_INPUTS},
-        "required": ["inputs"],
-        "additionalProperties": False,
-    }
-    as_json = {"schema": schema, "examples": example_requests(bundle)}
+def show_bundle(described_paths: dict[str, Any], prefix: str, bundle: Bundle | None) -> None:
+    """Describe the inputs and answers of the routes below `prefix`; without a bundle, in general.
+
+    Not where the routes are declared: the bundle may change, and FastAPI drops all nulls of an example.
+    """
+    answer = example_answer(bundle)
+    for path, body, example in (
+        (PREDICT, sample_body(bundle), answer),
+        (PREDICT_BATCH, batch_body(bundle), {"results": [answer]}),
+    ):
+        operation = described_paths[prefix + path]["post"]
+        operation["requestBody"] = body
+        operation["responses"]["200"]["content"]["application/json"]["example"] = example
+
+
+def sample_schema(bundle: Bundle | None) -> dict[str, Any]:
+    """Return the schema of one sample; without a bundle its inputs may be anything."""
     return {
-        "tags": ["prediction"],
-        "summary": "Classify one sample",
-        "description": "Send JSON, or a form with one part per modality. Leave out what is not known.",
-        "operationId": "predict",
-        "parameters": PARAMETERS,
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": as_json, "multipart/form-data": form(bundle)},
-        },
-        "responses": {
-            "200": success("Answer", "The prediction", example_answer(bundle)),
-            **problem_responses("/predict", *PREDICT_ERRORS),
-        },
-    }
-
-
-def batch_operation(bundle: Bundle | None) -> dict[str, Any]:
-    item = {
         "type": "object",
         "properties": {"inputs": bundle.manifest.input_schema if bundle else ANY_INPUTS},
         "required": ["inputs"],
         "additionalProperties": False,
     }
+
+
+def sample_body(bundle: Bundle | None) -> dict[str, Any]:
+    """Return the body of POST /predict."""
+    as_json = {"schema": sample_schema(bundle), "examples": example_requests(bundle)}
+    return {
+        "required": True,
+        "content": {"application/json": as_json, "multipart/form-data": form(bundle)},
+    }
+
+
+def batch_body(bundle: Bundle | None) -> dict[str, Any]:
+    """Return the body of POST /predict/batch."""
     schema = {
         "type": "object",
-        "properties": {"items": {"type": "array", "minItems": 1, "items": item}},
+        "properties": {"items": {"type": "array", "minItems": 1, "items": sample_schema(bundle)}},
         "required": ["items"],
         "additionalProperties": False,
     }
-    inputs = example_inputs(bundle)
-    items = [{"inputs": {name: raw}} for name, raw in inputs.items()]
-    return {
-        "tags": ["prediction"],
-        "summary": "Classify many samples",
-        "description": "Answers come in the order of the items. An item that is wrong has a problem in its "
-        "place and harms no other.",
-        "operationId": "predict_batch",
-        "parameters": PARAMETERS,
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": schema, "example": {"items": items}}},
-        },
-        "responses": {
-            "200": success("BatchAnswer", "The predictions", {"results": [example_answer(bundle)]}),
-            **problem_responses("/predict/batch", *PREDICT_ERRORS, BATCH_TOO_LARGE),
-        },
-    }
+    items = [{"inputs": {name: raw}} for name, raw in example_inputs(bundle).items()]
+    as_json = {"schema": schema, "example": {"items": items}}
+    return {"required": True, "content": {"application/json": as_json}}
 
 
-def of_a_model(operation: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """The same, of a model that the path names, and maybe a version."""
-    parameters = [
-        {"name": name, "in": "path", "required": True, "description": tells, "schema": {"type": "string"}}
-        for name, tells in NAMES.items()
-        if name in names
-    ]
+def make_named_errors() -> dict[int | str, dict[str, Any]]:
+    """Return the errors of a route that names its model: those of /predict, and an unknown model."""
     errors = {
         "description": "As of /predict",
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
-    return {
-        **operation,
-        "summary": f"{operation['summary']} with a {names[-1] if len(names) > 1 else 'model'} that is named",
-        "operationId": "_".join((operation["operationId"], *names)),
-        "parameters": [*parameters, *operation["parameters"]],
-        "responses": {
-            "200": operation["responses"]["200"],
-            **problem_responses("/models/digit/predict", UNKNOWN_MODEL),
-            "4XX": errors,
-            "5XX": errors,
-        },
-    }
+    unknown = problem_responses("/models/digit/predict", UNKNOWN_MODEL)
+    return {**unknown, "4XX": errors, "5XX": errors}
 
 
 def json_body(shape: type[BaseModel], *examples: Any, required: bool = True) -> dict[str, Any]:
@@ -234,49 +153,18 @@ def json_body(shape: type[BaseModel], *examples: Any, required: bool = True) -> 
 def form(bundle: Bundle | None) -> dict[str, Any]:
     """The multipart form: the kind of a modality says what its part is."""
     if bundle is None:
-        anything = {
-            "description": "A file for an image, a file or JSON for a series, JSON for a tabular "
-            "modality, plain text for a text."
-        }
+        parts = " ".join(f"{name}: {kind.part_description}" for name, kind in KINDS.items())
+        anything = {"description": f"By the modality's kind. {parts}"}
         return {"schema": {"type": "object", "minProperties": 1, "additionalProperties": anything}}
     modalities = bundle.manifest.modalities
-    properties = {
-        name: part(modality, bundle.manifest.input_schema["properties"][name])
-        for name, modality in modalities.items()
-    }
-    media_types = {
-        "image": "image/*",
-        "series": "application/json, text/csv, audio/wav, application/octet-stream",
-        "tabular": "application/json",
-        "text": "text/plain",
-    }
     return {
         "schema": {
-            "type": "object", "properties": properties, "minProperties": 1, "additionalProperties": False,
+            "type": "object",
+            "properties": {name: modality.part_schema() for name, modality in modalities.items()},
+            "minProperties": 1,
+            "additionalProperties": False,
         },
-        "encoding": {
-            name: {"contentType": media_types[modality.kind]} for name, modality in modalities.items()
-        },
-    }  # fmt: skip
-
-
-def part(modality: Modality, schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of one part."""
-    if modality.kind == "image":
-        return {"type": "string", "format": "binary", "description": "The picture's file (JPEG, PNG, …)."}
-    if modality.kind == "series":
-        return {"type": "string", "format": "binary", "description": "A .npy, .wav, .csv or JSON file."}
-    if modality.kind == "text":
-        return {"type": "string", "description": "Plain text, in UTF-8."}
-    return schema
-
-
-def success(shape: str, description: str, example: dict[str, Any]) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{shape}"}
-    return {
-        "description": description,
-        "headers": {"X-Request-Id": {"schema": {"type": "string"}}},
-        "content": {"application/json": {"schema": schema, "example": example}},
+        "encoding": {name: {"contentType": modality.media_type} for name, modality in modalities.items()},
     }
 
 

@@ -27,7 +27,7 @@ from tailfuse_service.http.openapi.example_errors import (
     UNKNOWN_MODEL,
     UNUSABLE,
 )
-from tailfuse_service.http.request_body import json_of
+from tailfuse_service.http.paths import ADMIN, MODEL
 from tailfuse_service.http.routes.status import (
     BundleStatus,
     Load,
@@ -37,11 +37,13 @@ from tailfuse_service.http.routes.status import (
     Status,
     Unload,
 )
+from tailfuse_service.modalities.json_text import parse_json
 from tailfuse_service.models.desired_state import Desired
 from tailfuse_service.models.reconciler import Reload
 from tailfuse_service.models.registry import Serving
-from tailfuse_service.models.roles import Roles, promoted
+from tailfuse_service.models.roles import promoted
 from tailfuse_service.settings import Settings
+from tailfuse_service.settings.roles_file import Roles
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -58,7 +60,7 @@ def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRou
                 "(TAILFUSE_ADMIN_KEYS)", expected="an admin's key",
             )  # fmt: skip
 
-    router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(only_with_keys)])
+    router = APIRouter(prefix=ADMIN, tags=["admin"], dependencies=[Depends(only_with_keys)])
     status = Status(serving, reload)
 
     async def write(change: Callable[[Desired], Desired]) -> None:
@@ -92,7 +94,7 @@ def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRou
         return status.of_service()
 
     @router.put(
-        "/models/{name}/roles",
+        f"{MODEL}/roles",
         summary="Say who answers for a model",
         responses=responses("/models/digits/roles", UNKNOWN_MODEL, CONFLICT, INVALID_ROLES),
         openapi_extra=json_body(
@@ -110,7 +112,7 @@ def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRou
         return await change_roles(name, lambda _: roles)
 
     @router.post(
-        "/models/{name}/promote",
+        f"{MODEL}/promote",
         summary="Make a version the stable one",
         responses=responses("/models/digits/promote", UNKNOWN_MODEL, CONFLICT, INVALID_ROLES),
         openapi_extra=json_body(Promote, {}, {"version": "2"}, required=False),
@@ -183,7 +185,7 @@ def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRou
 
 
 def responses(path: str, *examples: Any) -> dict[int | str, dict[str, Any]]:
-    return problem_responses(f"/admin{path}", *ADMIN_ERRORS, *examples)
+    return problem_responses(ADMIN + path, *ADMIN_ERRORS, *examples)
 
 
 def check_folder(reload: Reload) -> None:
@@ -213,7 +215,7 @@ async def body_of(request: Request, kind: type[T]) -> T:
     except HungUp:
         raise BadRequest("the body did not arrive") from None
     try:
-        return kind.model_validate(json_of(body or b"{}"))
+        return kind.model_validate(parse_json(body or b"{}"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])[:80]

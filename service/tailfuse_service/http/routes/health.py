@@ -10,6 +10,7 @@ from tailfuse_service.errors import NotReady
 from tailfuse_service.http.openapi.document import problem_responses
 from tailfuse_service.http.openapi.example_errors import NOT_READY
 from tailfuse_service.http.openapi.schemas import Status
+from tailfuse_service.http.paths import HEALTHZ, METRICS, READYZ
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.models.registry import Serving
 
@@ -20,16 +21,16 @@ def health_routes(serving: Serving, metrics: Metrics, stopping: threading.Event)
     """The routes of what is served."""
     router = APIRouter(tags=["operation"])
 
-    @router.head("/healthz", include_in_schema=False)
-    @router.get("/healthz", summary="Is the process alive?", openapi_extra=OPEN)
+    @router.head(HEALTHZ, include_in_schema=False)
+    @router.get(HEALTHZ, summary="Is the process alive?", openapi_extra=OPEN)
     async def healthz() -> Status:
         return Status(status="alive")
 
-    @router.head("/readyz", include_in_schema=False)
+    @router.head(READYZ, include_in_schema=False)
     @router.get(
-        "/readyz",
+        READYZ,
         summary="Can it answer?",
-        responses=problem_responses("/readyz", NOT_READY),
+        responses=problem_responses(READYZ, NOT_READY),
         openapi_extra=OPEN,
     )
     async def readyz() -> Status:
@@ -39,8 +40,8 @@ def health_routes(serving: Serving, metrics: Metrics, stopping: threading.Event)
             raise NotReady("the service is stopping")
         return Status(status="ready")
 
-    @router.head("/metrics", include_in_schema=False)
-    @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response, openapi_extra=OPEN)
+    @router.head(METRICS, include_in_schema=False)
+    @router.get(METRICS, summary="Metrics for Prometheus", response_class=Response, openapi_extra=OPEN)
     async def prometheus() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 

@@ -11,6 +11,7 @@ from tailfuse_service.http.openapi.example_errors import (
     UNKNOWN_MODEL,
 )
 from tailfuse_service.http.openapi.schemas import ModelInfo, Models, ModelSummary, ModelVersion
+from tailfuse_service.http.paths import MODEL, MODEL_VERSION
 from tailfuse_service.models.registry import Serving
 from tailfuse_service.settings import Settings
 
@@ -45,9 +46,9 @@ def model_routes(serving: Serving, settings: Settings) -> APIRouter:
             ],
         )
 
-    @router.head("/models/{name}", include_in_schema=False)
+    @router.head(MODEL, include_in_schema=False)
     @router.get(
-        "/models/{name}",
+        MODEL,
         summary="A model's stable version",
         responses=problem_responses("/models/digits", UNKNOWN_MODEL, *ERRORS),
     )
@@ -55,9 +56,9 @@ def model_routes(serving: Serving, settings: Settings) -> APIRouter:
         """As /model."""
         return told(serving.stable(name).bundle, settings)
 
-    @router.head("/models/{name}/versions/{version}", include_in_schema=False)
+    @router.head(MODEL_VERSION, include_in_schema=False)
     @router.get(
-        "/models/{name}/versions/{version}",
+        MODEL_VERSION,
         summary="A version of a model",
         responses=problem_responses("/models/digits/versions/2", UNKNOWN_MODEL, *ERRORS),
     )

@@ -11,11 +11,13 @@ from tailfuse_service.bundle import Manifest
 from tailfuse_service.bundle.answer import Prediction, answer_of
 from tailfuse_service.errors import ClientError, InvalidInput, UnsupportedMediaType
 from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header, read_body, send_json
+from tailfuse_service.http.paths import find_route
 from tailfuse_service.http.problems import noted
-from tailfuse_service.http.request_body import boundary_of, form_inputs, inputs_of, items_of, json_of
+from tailfuse_service.http.request_body import boundary_of, form_inputs, inputs_of, items_of
 from tailfuse_service.inference.engine import Engine, Inputs
 from tailfuse_service.inference.explanations import Explained
 from tailfuse_service.metrics import Metrics
+from tailfuse_service.modalities.json_text import parse_json
 from tailfuse_service.models.registry import Serving
 from tailfuse_service.settings import Settings
 
@@ -58,7 +60,7 @@ class Predict:
         top_k, explain = options_of(query) if query else DEFAULT
         boundary = boundary_of(content_type)
         if boundary is None:
-            inputs = inputs_of(json_of(body, limits=self._limits))
+            inputs = inputs_of(parse_json(body, limits=self._limits))
         else:
             inputs = form_inputs(body, boundary, engine.manifest.modalities, self._limits)
         prediction = engine.explain(inputs) if explain else engine.submit(inputs, len(body))
@@ -67,7 +69,8 @@ class Predict:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         content_type = content_type_of(scope)
         body = await read_body(scope, receive, self.max_body_bytes)
-        engine = self._serving.find(*named(scope), scope["headers"])
+        route = find_route(scope)
+        engine = self._serving.find(route.model, route.version, scope["headers"])
         asked = self.submit(engine, content_type, scope["query_string"], body)
         try:
             async with WhileConnected(receive):
@@ -117,8 +120,9 @@ class PredictBatch:
             )
         body = await read_body(scope, receive, self._max_body_bytes)
         # Not before the body: by then it may be another one.
-        engine = self._serving.find(*named(scope), scope["headers"])
-        items = items_of(json_of(body, limits=self._limits), self._max_items)
+        route = find_route(scope)
+        engine = self._serving.find(route.model, route.version, scope["headers"])
+        items = items_of(parse_json(body, limits=self._limits), self._max_items)
         async with WhileConnected(receive):
             answer_all = engine.explain_all if explain else engine.predict_all
             predictions = await answer_all([inputs_or_error(item) for item in items])
@@ -132,12 +136,6 @@ class PredictBatch:
         answer = orjson.dumps({"results": results})
         engine.encoded(time.perf_counter() - start)
         await send_json(send, answer)
-
-
-def named(scope: Scope) -> tuple[str | None, str | None]:
-    """The model and the version that the path names; without any it is the default model."""
-    names = scope.get("path_params", {})
-    return names.get("model"), names.get("version")
 
 
 def inputs_or_error(item: Any) -> Inputs | ClientError:

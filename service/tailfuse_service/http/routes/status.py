@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from tailfuse_service.inference.engine import Engine
 from tailfuse_service.models.reconciler import Reload
 from tailfuse_service.models.registry import Serving
-from tailfuse_service.models.roles import Frozen, Roles
+from tailfuse_service.settings.roles_file import Frozen, Roles
 
 
 class Promote(Frozen):

@@ -1,0 +1,124 @@
+"""POST /predict, POST /predict/batch and the same below /models, as FastAPI documents them.
+
+FastAPI does not answer them: the router sends a POST straight to its ASGI application. A POST that comes
+through FastAPI reaches the same application, by a route class that leaves reading the request to it.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Depends, Header, Path, Query
+from fastapi.routing import APIRoute
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tailfuse_service.http.asgi import App
+from tailfuse_service.http.openapi.document import (
+    make_named_errors,
+    problem_responses,
+)
+from tailfuse_service.http.openapi.example_errors import BATCH_TOO_LARGE, PREDICT_ERRORS
+from tailfuse_service.http.openapi.schemas import Answer, BatchAnswer
+from tailfuse_service.http.paths import MODEL, MODEL_VERSION, PREDICT, PREDICT_BATCH
+
+TopK = Annotated[
+    Annotated[int, Field(ge=1)] | SkipJsonSchema[None],
+    Query(description="Answer only this many of the most probable classes."),
+]
+Explain = Annotated[
+    bool,
+    Query(
+        description="Say also what each present modality contributes to the answer, and what it would be "
+        "without it. Of M modalities that are present the model runs 2^M - 1 rows."
+    ),
+]
+RoutingKey = Annotated[
+    str | SkipJsonSchema[None],
+    Header(
+        alias="X-Routing-Key",
+        description="Requests with the same key are all answered by a model's canary, or none of them.",
+    ),
+]
+RequestId = Annotated[
+    str | SkipJsonSchema[None],
+    Header(
+        alias="X-Request-Id",
+        description="Comes back in the answer and is in the log; made up if it is not given, or is not "
+        "1 to 128 of the characters A-Za-z0-9._:/+=@-",
+    ),
+]
+Name = Annotated[str, Path(description="The model's name.")]
+Version = Annotated[
+    str, Path(description="Its version; `latest` is the last that is neither canary nor shadow.")
+]
+
+
+class HandOverRoute(APIRoute):
+    """A route whose endpoint returns an ASGI application, which reads and answers the request itself."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        async def hand_over(_: Request) -> Response:
+            return cast(Response, await self.endpoint())
+
+        return hand_over
+
+
+def name_model(name: Name) -> None:
+    """The path's parameters below /models/{name}."""
+
+
+def name_version(name: Name, version: Version) -> None:
+    """The path's parameters below /models/{name}/versions/{version}."""
+
+
+def prediction_routes(predict: App, predict_batch: App) -> APIRouter:
+    """Return the routes whose requests these two applications answer."""
+    router = APIRouter(tags=["prediction"], route_class=HandOverRoute)
+
+    async def predict_sample(
+        top_k: TopK = None,
+        explain: Explain = False,
+        routing_key: RoutingKey = None,
+        request_id: RequestId = None,
+    ) -> App:
+        """Send JSON, or a form with one part per modality. Leave out what is not known."""
+        return predict
+
+    async def predict_samples(
+        top_k: TopK = None,
+        explain: Explain = False,
+        routing_key: RoutingKey = None,
+        request_id: RequestId = None,
+    ) -> App:
+        """Answers come in the order of the items. A wrong item has a problem in its place."""
+        return predict_batch
+
+    answer = {"headers": {"X-Request-Id": {"schema": {"type": "string"}}}}
+    for prefix, names, named, suffix in (
+        ("", [], "", ""),
+        (MODEL, [Depends(name_model)], " with a model that is named", "_name"),
+        (MODEL_VERSION, [Depends(name_version)], " with a version that is named", "_name_version"),
+    ):
+        errors = problem_responses(PREDICT, *PREDICT_ERRORS)
+        router.post(
+            prefix + PREDICT,
+            summary=f"Classify one sample{named}",
+            operation_id=f"predict{suffix}",
+            dependencies=names,
+            response_model=Answer,
+            response_description="The prediction",
+            responses={200: answer, **(make_named_errors() if prefix else errors)},
+        )(predict_sample)
+        errors = problem_responses(PREDICT_BATCH, *PREDICT_ERRORS, BATCH_TOO_LARGE)
+        router.post(
+            prefix + PREDICT_BATCH,
+            summary=f"Classify many samples{named}",
+            operation_id=f"predict_batch{suffix}",
+            dependencies=names,
+            response_model=BatchAnswer,
+            response_description="The predictions",
+            responses={200: answer, **(make_named_errors() if prefix else errors)},
+        )(predict_samples)
+    return router

@@ -1,0 +1,256 @@
+"""Honest callers, who know the answer to each of their questions, and hostile ones, who know what is said to
+theirs. Each is a coroutine on one connection at a time; what they meet is written into one tally.
+"""
+
+import asyncio
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from tailfuse_service.bundle import Bundle
+
+from tests.support.asking import as_json
+from tests.support.hostile.corpus import corpus
+from tests.support.hostile.pictures import art, file_of
+from tests.support.hostile.request import Inputs
+from tests.support.hostile.wire import head, post
+
+TOLERANCE = 1e-5
+OVERLOADED = 429
+Address = tuple[str, int]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What all callers have met."""
+
+    statuses: Counter[str] = field(default_factory=Counter)  # "honest 200"
+    compared: int = 0  # answers to single samples
+    worst: float = 0.0  # greatest difference from the runtime's own
+    wrong: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The runtime's own answer to one sample."""
+
+    probabilities: dict[str, float]
+    modalities: dict[str, tuple[float, float]]  # weight and confidence of those present
+
+    def difference(self, answer: dict[str, Any]) -> float:
+        """The greatest one; infinite if the answer is of another shape."""
+        present = {name: each for name, each in answer["modalities"].items() if each["present"]}
+        if (
+            answer["probabilities"].keys() != self.probabilities.keys()
+            or present.keys() != self.modalities.keys()
+        ):
+            return float("inf")
+        found = [
+            *answer["probabilities"].items(),
+            *((n, (m["weight"], m["confidence"])) for n, m in present.items()),
+        ]
+        known = {**self.probabilities, **self.modalities}
+        return max(float(np.abs(np.subtract(value, known[name])).max()) for name, value in found)
+
+
+def expected_of(bundle: Bundle, inputs: Inputs) -> Expected:
+    output = bundle.run([bundle.sample(inputs)])
+    present = bundle.collate([bundle.sample(inputs)]).presence[0]
+    shares = zip(
+        bundle.features, output.weights[0].tolist(), output.confidences[0].tolist(), present, strict=True
+    )
+    return Expected(
+        dict(zip(bundle.manifest.class_names, output.probabilities[0].tolist(), strict=True)),
+        {name: (weight, confidence) for name, weight, confidence, there in shares if there},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request, and for each of its samples the answer, or the slugs of the problem it may be."""
+
+    data: bytes
+    expected: Sequence[Expected | None]
+    slugs: tuple[str, ...] = ()
+
+    def check(self, status: int, body: bytes, tally: Tally) -> None:
+        document = json.loads(body)
+        if status != 200:
+            slug = document["type"].rpartition(":")[2]
+            if slug not in self.slugs and status != OVERLOADED:
+                tally.wrong.append(f"{status} {slug} for {self.data[-80:]!r}")
+            return
+        results = document.get("results", [document])
+        for result, expected in zip(results, self.expected, strict=True):
+            if expected is None:
+                if "type" not in result:
+                    tally.wrong.append(f"an answer to what deserves none: {self.data[-80:]!r}")
+                continue
+            difference = expected.difference(result)
+            tally.compared += 1
+            tally.worst = max(tally.worst, difference)
+            if difference > TOLERANCE:
+                tally.wrong.append(f"off by {difference:.3g}: {self.data[-80:]!r}")
+
+
+def honest_questions(bundle: Bundle, seed: int) -> list[Question]:
+    """A caller's own: no two callers share an input, so that a swapped answer is noticed."""
+    random = np.random.default_rng(seed)
+    row = {"age": float(random.normal(50, 20)), "pulse": seed, "smoker": bool(seed % 2), "site": "back"}
+    small = file_of(art(seed))
+    large = file_of(art(seed).resize((160, 120)))  # long enough to be decoded in a thread
+    asked: list[Inputs] = [
+        {"clinical": row},
+        {"image": small, "clinical": row},
+        {"image": large, "notes": f"number {seed}"},
+        {"image": small, "clinical": row, "notes": f"spot {seed}"},
+    ]
+    answers = [expected_of(bundle, inputs) for inputs in asked]
+    single = [
+        Question(post(body_of(as_json(each))), [answer]) for each, answer in zip(asked, answers, strict=True)
+    ]
+    items = [as_json(asked[1]), {"inputs": {"smell": seed}}, as_json(asked[3])]
+    batch = Question(post(body_of({"items": items}), "/predict/batch"), [answers[1], None, answers[3]])
+    return [*single, batch]
+
+
+def hostile_questions(bundle: Bundle) -> list[Question]:
+    """The corpus."""
+    return [
+        Question(
+            post(request.body, content_type=request.content_type, **request.headers),
+            [None if request.same_as is None else expected_of(bundle, request.same_as)],
+            request.slugs,
+        )
+        for request in corpus().values()
+    ]
+
+
+def body_of(document: Any) -> bytes:
+    return json.dumps(document).encode()
+
+
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> tuple[int, bytes]:
+    """Status and body of the answer. Raises ConnectionError or IncompleteReadError if there is none."""
+    writer.write(data)
+    await writer.drain()
+    lines = (await reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
+    length = next(int(line.partition(b":")[2]) for line in lines if line.startswith(b"content-length:"))
+    return int(lines[0].split()[1]), await reader.readexactly(length)
+
+
+async def be_honest(address: Address, questions: Sequence[Question], tally: Tally, end: float) -> None:
+    """One connection, kept open to the end: a break of it is a fault of the service."""
+    reader, writer = await asyncio.open_connection(*address)
+    at = 0
+    try:
+        while time.monotonic() < end:
+            question = questions[at % len(questions)]
+            status, body = await ask(reader, writer, question.data)
+            tally.statuses[f"honest {status}"] += 1
+            question.check(status, body, tally)
+            at += status != OVERLOADED
+            if status == OVERLOADED:
+                await asyncio.sleep(0.1)
+    except (ConnectionError, asyncio.IncompleteReadError) as error:
+        tally.wrong.append(f"an honest caller's connection broke: {error!r}")
+    finally:
+        writer.close()
+
+
+async def be_hostile(
+    address: Address, questions: Sequence[Question], tally: Tally, end: float, seed: int
+) -> None:
+    """A new connection for each deed."""
+    chance = random.Random(seed)
+    while time.monotonic() < end:
+        question = chance.choice(questions)
+        deed = chance.choice(DEEDS) if chance.random() < 0.5 else ask_well
+        try:
+            reader, writer = await asyncio.open_connection(*address)
+        except ConnectionError:
+            tally.wrong.append("a connection was refused")
+            return
+        try:
+            answer = await deed(reader, writer, question.data)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            answer = None
+        finally:
+            writer.close()
+        kind = f"hostile {answer[0] if answer else 'left'}"
+        tally.statuses[kind] += 1
+        if answer and deed is ask_well:
+            question.check(*answer, tally)
+
+
+Answer = tuple[int, bytes] | None
+Deed = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable[Answer]]
+
+
+async def ask_well(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> Answer:
+    return await ask(reader, writer, data)
+
+
+async def leave_half_way(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> Answer:
+    writer.write(data[: len(data) // 2])
+    await asyncio.sleep(0)
+    return None
+
+
+async def reset_half_way(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> Answer:
+    writer.write(data[: len(data) // 2])
+    await asyncio.sleep(0.01)
+    writer.transport.abort()
+    return None
+
+
+async def leave_before_the_answer(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes
+) -> Answer:
+    writer.write(data)
+    await asyncio.sleep(0)
+    writer.transport.abort()
+    return None
+
+
+async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> Answer:
+    for at in range(20):
+        writer.write(data[at : at + 1])
+        await asyncio.sleep(0.05)
+    return None
+
+
+async def talk_nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> Answer:
+    writer.write(b"\x16\x03\x01\x02\x00" + data[:500] + b"\r\n\r\n")
+    await reader.read(1000)
+    return None
+
+
+async def break_chunks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> Answer:
+    writer.write(head(transfer_encoding="chunked") + b"zz\r\n" + data[:500])
+    await reader.read(1000)
+    return None
+
+
+async def pipeline_and_leave(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes
+) -> Answer:
+    writer.write((head("GET", "/model") + post(b"{") + head("GET", "/nope")) * 5)
+    await reader.read(1000)
+    return None
+
+
+async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> Answer:
+    await asyncio.sleep(0.05)
+    return None
+
+
+DEEDS: list[Deed] = [
+    leave_half_way, reset_half_way, leave_before_the_answer, drip, talk_nonsense, break_chunks,
+    pipeline_and_leave, say_nothing,
+]  # fmt: skip

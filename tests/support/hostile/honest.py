@@ -1,0 +1,11 @@
+"""What an honest caller asks."""
+
+from typing import Any
+
+from tests.support.hostile.pictures import art, file_of
+
+HONEST: dict[str, Any] = {
+    "image": file_of(art(7)),
+    "clinical": {"age": 61.5, "pulse": 80, "smoker": False, "site": "face"},
+    "notes": "a spot of brown",
+}

@@ -1,0 +1,3 @@
+"""Keys."""
+
+KEY = "a-key-for-the-tests-of-the-client"

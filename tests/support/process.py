@@ -1,0 +1,89 @@
+"""A real `python -m tailfuse_service`, from its start to its end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TIMEOUT_S = 120  # nothing takes that long: a test that waits for it fails
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service and the file that it logs to."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, port = self.url.removeprefix("http://").split(":")
+        return host, int(port)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Tell it to stop; its exit code."""
+        self.process.send_signal(how)
+        return self.process.wait(TIMEOUT_S)
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        return whole_lines(self.log)
+
+
+def start_service(
+    bundle: Path, *flags: str, log: Path, program: Sequence[str] = ("-m", "tailfuse_service"),
+    stdin: int = subprocess.DEVNULL,
+) -> Service:  # fmt: skip
+    """Start a service on a free port, and wait until it says that it has started."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, *program, str(bundle), "--port", "0", *flags],
+            stdin=stdin, stdout=file, stderr=file, env=environment(),
+        )  # fmt: skip
+    deadline = time.monotonic() + TIMEOUT_S
+    while process.poll() is None and time.monotonic() < deadline:
+        for line in whole_lines(log):
+            if line["message"] == "started":
+                return Service(process, line["url"], log)
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    raise AssertionError(f"the service did not start: {log.read_text()}")
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's own, without what would configure the service."""
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("TAILFUSE_") or key == "TAILFUSE_CACHE"  # that of training
+    }
+    return {**kept, **more}
+
+
+def whole_lines(log: Path) -> list[dict[str, Any]]:
+    """The log's JSON lines; the last may be written to at this moment, and is left out then."""
+    written = log.read_bytes().rpartition(b"\n")[0]
+    return [json.loads(line) for line in written.splitlines() if line.startswith(b"{")]
+
+
+def ran(*command: str, timeout: float = TIMEOUT_S, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A command that ends by itself."""
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout,
+        **{"env": environment(), "stdin": subprocess.DEVNULL, **options},
+    )  # fmt: skip
+
+
+def until(met: Any, what: str) -> None:
+    """Wait until `met()` is true."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not met():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.02)
