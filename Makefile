@@ -10,7 +10,7 @@ DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help demo test test-all test-system test-base check openapi files proto dashboards dashboard-pictures fuzz soak bench-serve clients bench-models images images-gpu images-check clean
+.PHONY: help demo test test-all test-system test-base check openapi files proto dashboards dashboard-pictures fuzz soak bench-serve clients bench-models images images-gpu images-check release-check test-lowest clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,17 +32,23 @@ test-system:  ## As root on Debian: install the programs that some tests run, th
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
 	.venv-base/bin/python -m pytest tests/service tests/client tests/contract/test_imports.py
 
-check: .venv/dev  ## Format, lint, types, and who may import whom.
+test-lowest: .venv-lowest/test  ## The service's tests on the lowest versions that pyproject.toml allows.
+	.venv-lowest/bin/python -m pytest tests/service tests/client tests/contract/test_imports.py \
+	    tests/contract/test_uvicorn.py tests/hostile --ignore tests/hostile/test_schemathesis.py
+
+check: .venv/dev  ## Format, lint, spelling, types, and who may import whom.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/typos
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
 	$(BIN)/python -m openapi.write
 
-files: .venv/dev  ## Write docs/FILES.md anew.
+files: .venv/dev  ## Write docs/FILES.md and the tables in docs/SERVICE.md anew.
 	$(BIN)/python docs/files.py
+	$(BIN)/python docs/tables.py
 
 proto: .venv/dev  ## Compile the gRPC protocol anew: service/tailfuse_service/oip/open_inference.binpb.
 	$(BIN)/python -m grpc_tools.protoc -I service/tailfuse_service/oip --descriptor_set_out service/tailfuse_service/oip/open_inference.binpb open_inference.proto
@@ -51,13 +57,13 @@ dashboards: .venv/dev  ## Write Grafana's dashboards anew: monitoring/grafana/da
 	$(BIN)/python -m monitoring.dashboards
 
 dashboard-pictures: .venv/dev  ## Draw them from a live run of nine minutes: docs/monitoring/.
-	$(BIN)/python -m tests.support.monitoring.pictures
+	$(BIN)/python -m tests.support.monitoring.charts
 
-bench-serve: .venv/train .venv-bench/peers  ## Measure the service beside other servers; see benchmarks/README.md.
-	@$(BIN)/python -m benchmarks.serve $(ARGS)
+bench-serve: .venv/train .venv-bench/peers  ## Measure the service beside other servers; see benchmarks/serving_bench/README.md.
+	@PYTHONPATH=benchmarks $(BIN)/python -m serving_bench.serve $(ARGS)
 
 bench-models: .venv/train  ## Measure swaps under load, a canary and a shadow on the bundle of bench-serve.
-	@$(BIN)/python -m benchmarks.models $(ARGS)
+	@PYTHONPATH=benchmarks $(BIN)/python -m serving_bench.models $(ARGS)
 
 fuzz: .venv/fuzz  ## Send FUZZ_SECONDS (60) of noise to the decoder and the parsers.
 	$(BIN)/python -m tests.fuzz.decoder -max_total_time=$(FUZZ_SECONDS)
@@ -68,9 +74,9 @@ soak: .venv/dev  ## SECONDS (180) of honest and hostile callers at once on 256 c
 clients: .venv/dev .venv-kserve/kserve  ## Real clients of the Open Inference Protocol, KServe's too, ask a service.
 	@$(BIN)/python -m tests.support.oip.transcript .venv-kserve/bin/python
 
-images:  ## Build the images tailfuse and tailfuse-train; BASE_IMAGE and NETWORK as in docs/DEPLOY.md.
+images:  ## Build the images tailfuse and tailfuse-train; BASE_IMAGE, NETWORK and TORCH_INDEX as in docs/DEPLOY.md.
 	$(BUILD) -f docker/Dockerfile -t tailfuse .
-	$(BUILD) -f docker/Dockerfile.train -t tailfuse-train .
+	$(BUILD) $(if $(TORCH_INDEX),--build-arg TORCH_INDEX=$(TORCH_INDEX)) -f docker/Dockerfile.train -t tailfuse-train .
 
 images-gpu:  ## Build the image tailfuse-gpu, 2.8 GB.
 	$(BUILD) -f docker/Dockerfile.gpu -t tailfuse-gpu .
@@ -79,18 +85,30 @@ images-check: .venv/dev  ## Build the service's image, run it confined, ask it, 
 	@$(BIN)/tailfuse demo --no-serve
 	@COMPOSE=$(BIN)/docker-compose $(BIN)/python docker/images_check.py quickstart
 
-clean:  ## Remove the environments and the quick-start.
-	rm -rf .venv .venv-base .venv-bench .venv-kserve quickstart bench-serve
+release-check: .venv/dev  ## Build the distributions into dist/, and try them in an empty environment elsewhere.
+	@$(BIN)/python -m release.check
+
+clean:  ## Remove the environments, the distributions and the quick-start.
+	rm -rf .venv .venv-base .venv-bench .venv-kserve .venv-lowest dist quickstart bench-serve
 
 # One stamp per set of extras: an environment is made once, and again when what it holds has changed.
 .venv/train: EXTRA = train
 .venv/dev: EXTRA = dev
+.venv/dev: BENCH = -e benchmarks
 .venv/fuzz: EXTRA = fuzz
 .venv-base/test: EXTRA = test
-.venv/train .venv/dev .venv/fuzz .venv-base/test: pyproject.toml client/pyproject.toml constraints.txt
+.venv/train .venv/dev .venv/fuzz .venv-base/test: pyproject.toml client/pyproject.toml benchmarks/pyproject.toml constraints.txt
 	@echo "Installing the extra '$(EXTRA)' into $(@D): minutes the first time" >&2
 	@$(PYTHON) -m venv $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e client -e '.[$(EXTRA)]'
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e client -e '.[$(EXTRA)]' $(BENCH)
+	@touch $@
+
+# The newest of everything but what stands in pyproject.toml: that at its floor. An older environment is not built upon.
+.venv-lowest/test: pyproject.toml client/pyproject.toml constraints.txt release/lowest.py
+	@echo "Installing the lowest versions into $(@D): a minute" >&2
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(PYTHON) -m release.lowest > $(@D)/lowest.txt
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c $(@D)/lowest.txt -e client -e '.[test]'
 	@touch $@
 
 # KServe alone: it wants an older pandas than `dev` has, and brings 500 MB.
@@ -100,7 +118,7 @@ clean:  ## Remove the environments and the quick-start.
 	@touch $@
 
 # The base install, and the peers one by one: one that cannot be installed is left out, and the bench says so.
-.venv-bench/peers: benchmarks/requirements.txt pyproject.toml constraints.txt
+.venv-bench/peers: benchmarks/serving_bench/requirements.txt pyproject.toml constraints.txt
 	@echo "Installing the other servers into $(@D)" >&2
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .

@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
-# A base image for where Docker's registry cannot be reached: Debian from its mirror, this machine's Python 3.11.
+# A base image for where Docker's registry cannot be reached: Debian, and this machine's Python 3.11.
 #
 #   sudo docker/stand_in_base.sh                         # makes tailfuse-base:stand-in
 #   make images-check BASE_IMAGE=tailfuse-base:stand-in
 #
 # It is for checking the Dockerfiles, not for serving: larger than python:3.11-slim-bookworm, and of another Python.
 # Root and debootstrap are needed; the Python must run on Debian bookworm's glibc (PYTHON_PREFIX names another one).
+# Debian comes from where this machine's apt gets bookworm; on another release, DEBIAN_MIRROR says where.
 # CA_BUNDLE is a file of certificates to trust inside, where a proxy opens TLS.
 set -euo pipefail
 
 tag=${1:-tailfuse-base:stand-in}
 prefix=${PYTHON_PREFIX:-$(python3.11 -c 'import sys; print(sys.base_prefix)')}
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' \
+    'Created-By: Packages' 'Release: bookworm' 'Component: main' | head -n 1)}
+: "${mirror:?apt has no source for bookworm here; say where Debian is with DEBIAN_MIRROR}"
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 

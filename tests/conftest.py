@@ -9,11 +9,9 @@ from tailfuse_service.bundle import (
     Bundle,
     open_bundle,
 )
-from tailfuse_service.bundle.manifest import (
-    ClassInfo,
-    NumberColumn,
-    TabularModality,
-)
+from tailfuse_service.bundle.manifest import ClassInfo
+from tailfuse_service.modalities import TabularModality
+from tailfuse_service.modalities.tabular import NumberColumn
 
 from tests.support.bundles import MODALITIES, FakeRuntime, tiny_graph, tiny_manifest, write_tiny_bundle
 from tests.support.programs import leave_out, summarise

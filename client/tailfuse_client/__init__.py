@@ -1,4 +1,4 @@
-"""Ask a tailfuse service: `Client`, or `AsyncClient` with the same methods."""
+"""Client of a tailfuse service: `Client`, or `AsyncClient` with the same methods."""
 
 from tailfuse_client.answers import (
     Answer,

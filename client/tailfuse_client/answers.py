@@ -1,4 +1,4 @@
-"""What the service answers, as frozen dataclasses. Members that they do not know are left out."""
+"""Answers of the service as frozen dataclasses. Unknown JSON members are ignored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ModelName:
-    """Which bundle has answered."""
+    """Name and version of the bundle that answered."""
 
     name: str
     version: str
@@ -15,7 +15,7 @@ class ModelName:
 
 @dataclass(frozen=True, slots=True)
 class Modality:
-    """How much a modality counted: fusion weights sum to 1; confidence (0..1) is None if it is absent."""
+    """Contribution of a modality. Fusion weights sum to 1; confidence (0..1) is None if it is absent."""
 
     present: bool
     weight: float
@@ -24,7 +24,7 @@ class Modality:
 
 @dataclass(frozen=True, slots=True)
 class PartAnswer:
-    """The answer to some of the modalities; `probability` is of this label."""
+    """The prediction from some of the modalities; `probability` is that of `label`."""
 
     label: str
     probability: float
@@ -33,8 +33,11 @@ class PartAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why the answer is what it is, by present modality: `prior` and all `contributions` sum to the answer's
-    probability. `without` is None for the only modality, `standard_errors` unless they are sampled."""
+    """Explanation of an answer by present modality.
+
+    `prior` and all `contributions` sum to the answer's probability. `without` is None for the only modality,
+    `standard_errors` is None unless contributions are sampled.
+    """
 
     prior: float
     contributions: Mapping[str, float]
@@ -47,7 +50,7 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A prediction; `probabilities` by class, the most probable first. Explained only if that was asked."""
+    """A prediction; `probabilities` are sorted, highest to lowest. `explanation` is None unless requested."""
 
     request_id: str
     model: ModelName
@@ -60,7 +63,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ClassInfo:
-    """A class, its training rows, and its third of the classes by them: many, medium or few."""
+    """A class, its number of training rows, and its group by that number: many, medium or few."""
 
     name: str
     train_count: int
@@ -69,11 +72,11 @@ class ClassInfo:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """The loaded model. `modalities` and `metrics` are as GET /model says them."""
+    """The loaded model. `modalities` and `metrics` are those of GET /model."""
 
     name: str
     version: str
-    label: str  # what is predicted
+    label: str  # column that is predicted
     classes: tuple[ClassInfo, ...]
     modalities: Mapping[str, Mapping[str, Any]]
     input_schema: Mapping[str, Any]
@@ -82,8 +85,8 @@ class ModelInfo:
     device: str
 
 
-def answer_of(document: Any) -> Answer:
-    """Raises KeyError or TypeError if it is none."""
+def parse_answer(document: Any) -> Answer:
+    """Parse an answer. Raises KeyError or TypeError if it is not one."""
     return Answer(
         request_id=document["request_id"],
         model=ModelName(document["model"]["name"], document["model"]["version"]),
@@ -94,27 +97,27 @@ def answer_of(document: Any) -> Answer:
             name: Modality(each["present"], each["weight"], each["confidence"])
             for name, each in document["modalities"].items()
         },
-        explanation=explanation_of(document["explanation"]) if "explanation" in document else None,
+        explanation=parse_explanation(document["explanation"]) if "explanation" in document else None,
     )
 
 
-def explanation_of(document: Any) -> Explanation:
-    """Raises KeyError or TypeError if it is none."""
+def parse_explanation(document: Any) -> Explanation:
+    """Parse an explanation. Raises KeyError or TypeError if it is not one."""
     members = {name: document[name] for name in Explanation.__slots__}
     parts = {
-        member: {name: part and part_of(part) for name, part in document[member].items()}
+        member: {name: part and parse_part_answer(part) for name, part in document[member].items()}
         for member in ("without", "alone")
     }
     return Explanation(**members | parts)
 
 
-def part_of(document: Any) -> PartAnswer:
-    """The answer to some of the modalities. Raises as explanation_of."""
+def parse_part_answer(document: Any) -> PartAnswer:
+    """Parse a partial answer. Raises KeyError or TypeError if it is not one."""
     return PartAnswer(document["label"], document["probability"], document["probability_of_winner"])
 
 
-def model_of(document: Any) -> ModelInfo:
-    """Raises KeyError or TypeError if it is none."""
+def parse_model(document: Any) -> ModelInfo:
+    """Parse a model's description. Raises KeyError or TypeError if it is not one."""
     classes = tuple(
         ClassInfo(each["name"], each["train_count"], each["shot"]) for each in document["classes"]
     )

@@ -1,4 +1,4 @@
-"""The asynchronous client, for asyncio. Files are read, and pictures and batches encoded, in a thread."""
+"""The asynchronous client, for asyncio. A thread reads files, and encodes images and batches."""
 
 from asyncio import Task, create_task, gather, sleep, to_thread
 from collections import deque
@@ -8,69 +8,71 @@ from typing import Any, Self
 
 import httpx2
 
-from tailfuse_client.answers import Answer, ModelInfo, answer_of, model_of
-from tailfuse_client.connection import connection
-from tailfuse_client.patience import DEADLINE_S, RETRIES, TIMEOUT_S, Broken, Outcome, Patience
-from tailfuse_client.replies import Result, is_ready, read, read_results
+from tailfuse_client.answers import Answer, ModelInfo, parse_answer, parse_model
+from tailfuse_client.connection import make_arguments
+from tailfuse_client.replies import Result, is_ready, parse_reply, parse_results
 from tailfuse_client.requests import (
     MAX_ITEMS,
     MODEL,
     READY,
     Inputs,
     Request,
-    batch_requests,
-    params_of,
-    path_of,
-    predict_request,
+    make_batch_requests,
+    make_params,
+    make_path,
+    make_predict_request,
 )
+from tailfuse_client.retries import DEADLINE_S, RETRIES, TIMEOUT_S, Outcome, RetryPolicy, TransportFailure
 
 
 class AsyncClient:
-    """As Client, whose arguments and methods have the same meaning here."""
+    """Asynchronous client with the arguments and methods of Client."""
 
     def __init__(
         self, url: str, *, model: str | None = None, version: str | None = None,
         key: str | None = None, headers: Mapping[str, str] | None = None,
         timeout_s: float = TIMEOUT_S, deadline_s: float = DEADLINE_S, retries: int = RETRIES,
     ) -> None:  # fmt: skip
-        self._path = path_of(model, version)
-        self._patience = Patience(timeout_s, deadline_s, retries)
-        self._http = httpx2.AsyncClient(**connection(url, key, headers))
+        self._path = make_path(model, version)
+        self._policy = RetryPolicy(timeout_s, deadline_s, retries)
+        self._http = httpx2.AsyncClient(**make_arguments(url, key, headers))
 
     async def predict(
         self, inputs: Inputs | None = None, /, *, top_k: int | None = None, explain: bool = False, **more: Any
     ) -> Answer:
-        """As Client.predict."""
-        request = await to_thread(predict_request, {**(inputs or {}), **more}, params_of(top_k, explain))
-        return read(await self._exchange(request), answer_of)
+        """Predict one sample, as Client.predict."""
+        request = await to_thread(
+            make_predict_request, {**(inputs or {}), **more}, make_params(top_k, explain)
+        )
+        return parse_reply(await self._exchange(request), parse_answer)
 
     async def predict_batch(
         self, items: Iterable[Inputs], *, top_k: int | None = None, explain: bool = False,
         max_items: int = MAX_ITEMS, concurrency: int = 4,
     ) -> AsyncIterator[Result]:  # fmt: skip
-        """As Client.predict_batch, with up to `concurrency` requests under way. A thread iterates `items`."""
-        requests = batch_requests(items, params_of(top_k, explain), max_items)
-        underway: deque[Task[list[Result]]] = deque()
+        """As Client.predict_batch, with up to `concurrency` requests at once. A thread iterates `items`."""
+        requests = make_batch_requests(items, make_params(top_k, explain), max_items)
+        pending: deque[Task[list[Result]]] = deque()
         try:
             while True:
-                while len(underway) < concurrency and (request := await to_thread(next, requests, None)):
-                    underway.append(create_task(self._results(request)))
-                if not underway:
+                while len(pending) < concurrency and (request := await to_thread(next, requests, None)):
+                    pending.append(create_task(self._results(request)))
+                if not pending:
                     return
-                for result in await underway.popleft():
+                for result in await pending.popleft():
                     yield result
         finally:
-            for task in underway:
+            for task in pending:
                 task.cancel()
-            await gather(*underway, return_exceptions=True)
+            await gather(*pending, return_exceptions=True)
 
     async def model(self) -> ModelInfo:
-        """As Client.model."""
-        return read(await self._exchange(MODEL), model_of)
+        """Return the loaded model, as Client.model."""
+        return parse_reply(await self._exchange(MODEL), parse_model)
 
     async def ready(self) -> bool:
-        """As Client.ready."""
-        return is_ready(await self._try(READY, self._patience.timeout_s))
+        """Return whether the service is ready, as Client.ready."""
+        return is_ready(await self._try(READY, self._policy.timeout_s))
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -82,15 +84,15 @@ class AsyncClient:
         await self.close()
 
     async def _results(self, request: Request) -> list[Result]:
-        return read_results(await self._exchange(request), request.n_items)
+        return parse_results(await self._exchange(request), request.n_items)
 
     async def _exchange(self, request: Request) -> Outcome:
         begun, tries = monotonic(), 0
-        request = request.under(self._path)
+        request = request.with_path(self._path)
         while True:
-            outcome = await self._try(request, self._patience.timeout_after(monotonic() - begun))
+            outcome = await self._try(request, self._policy.timeout_after(monotonic() - begun))
             tries += 1
-            pause = self._patience.pause(outcome, tries, monotonic() - begun)
+            pause = self._policy.pause(outcome, tries, monotonic() - begun)
             if pause is None:
                 return outcome
             await sleep(pause)
@@ -103,4 +105,4 @@ class AsyncClient:
                 await response.aread()
                 return response
         except httpx2.RequestError as error:
-            return Broken(error, begun)
+            return TransportFailure(error, begun)

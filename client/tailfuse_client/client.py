@@ -6,31 +6,30 @@ from typing import Any, Self
 
 import httpx2
 
-from tailfuse_client.answers import Answer, ModelInfo, answer_of, model_of
-from tailfuse_client.connection import connection
-from tailfuse_client.patience import DEADLINE_S, RETRIES, TIMEOUT_S, Broken, Outcome, Patience
-from tailfuse_client.replies import Result, is_ready, read, read_results
+from tailfuse_client.answers import Answer, ModelInfo, parse_answer, parse_model
+from tailfuse_client.connection import make_arguments
+from tailfuse_client.replies import Result, is_ready, parse_reply, parse_results
 from tailfuse_client.requests import (
     MAX_ITEMS,
     MODEL,
     READY,
     Inputs,
     Request,
-    batch_requests,
-    params_of,
-    path_of,
-    predict_request,
+    make_batch_requests,
+    make_params,
+    make_path,
+    make_predict_request,
 )
+from tailfuse_client.retries import DEADLINE_S, RETRIES, TIMEOUT_S, Outcome, RetryPolicy, TransportFailure
 
 
 class Client:
-    """Asks the service at `url`, on connections that it keeps; any number of threads may use it.
+    """Client of the service at `url`. It keeps connections open; threads may share it.
 
-    It asks the default model, or `model`, in the version that the service chooses or in `version`.
-    `key` is sent as `Authorization: Bearer`. A request that was refused as too much (429) or too early (503),
-    or whose connection failed before an answer began, is sent again: at most `retries` times, after what
-    Retry-After says, and never after `deadline_s`. Raises ValueError if `url` is none, or for a version of no
-    model.
+    Requests go to `model` and `version`; the default is the service's model and version. `key` is sent as
+    `Authorization: Bearer`. The client retries a request that the service refused for now (429 or 503), or
+    whose connection failed before an answer began: at most `retries` times, after the pause in Retry-After,
+    and never after `deadline_s`. Raises ValueError for an invalid `url`, or a version without a model.
     """
 
     def __init__(
@@ -38,40 +37,41 @@ class Client:
         key: str | None = None, headers: Mapping[str, str] | None = None,
         timeout_s: float = TIMEOUT_S, deadline_s: float = DEADLINE_S, retries: int = RETRIES,
     ) -> None:  # fmt: skip
-        self._path = path_of(model, version)
-        self._patience = Patience(timeout_s, deadline_s, retries)
-        self._http = httpx2.Client(**connection(url, key, headers))
+        self._path = make_path(model, version)
+        self._policy = RetryPolicy(timeout_s, deadline_s, retries)
+        self._http = httpx2.Client(**make_arguments(url, key, headers))
 
     def predict(
         self, inputs: Inputs | None = None, /, *, top_k: int | None = None, explain: bool = False, **more: Any
     ) -> Answer:
-        """The answer for one sample, given as a mapping by modality, as keywords, or both; None is absent.
+        """Predict one sample, given as a mapping by modality, as keywords, or both; None is absent.
 
-        `top_k` keeps that many of the most probable classes, `explain` says what each modality contributes.
-        Raises Problem, NoAnswer, and as value_of does.
+        `top_k` keeps only the most probable classes; `explain` adds the contribution of each modality.
+        Raises Problem, NoAnswer, and the errors of encode_value.
         """
-        return read(
-            self._exchange(predict_request({**(inputs or {}), **more}, params_of(top_k, explain))), answer_of
+        return parse_reply(
+            self._exchange(make_predict_request({**(inputs or {}), **more}, make_params(top_k, explain))),
+            parse_answer,
         )
 
     def predict_batch(
         self, items: Iterable[Inputs], *, top_k: int | None = None, explain: bool = False,
         max_items: int = MAX_ITEMS,
     ) -> Iterator[Result]:  # fmt: skip
-        """An answer or a Problem for each item, in their order, as they come; `max_items` in one request.
+        """Yield an answer or a Problem for each item, in order; one request holds at most `max_items`.
 
-        Raises Problem or NoAnswer if a whole request fails, and what value_of raises.
+        Raises Problem or NoAnswer if a whole request fails, and the errors of encode_value.
         """
-        for request in batch_requests(items, params_of(top_k, explain), max_items):
-            yield from read_results(self._exchange(request), request.n_items)
+        for request in make_batch_requests(items, make_params(top_k, explain), max_items):
+            yield from parse_results(self._exchange(request), request.n_items)
 
     def model(self) -> ModelInfo:
-        """Classes, modalities, input schema and metrics of the loaded model. Raises Problem or NoAnswer."""
-        return read(self._exchange(MODEL), model_of)
+        """Return classes, modalities, input schema and metrics of the model. Raises Problem or NoAnswer."""
+        return parse_reply(self._exchange(MODEL), parse_model)
 
     def ready(self) -> bool:
-        """Whether the service can be reached and says that it can answer; asked once."""
-        return is_ready(self._try(READY, self._patience.timeout_s))
+        """Return whether the service is reachable and ready. The request is not retried."""
+        return is_ready(self._try(READY, self._policy.timeout_s))
 
     def close(self) -> None:
         self._http.close()
@@ -84,11 +84,11 @@ class Client:
 
     def _exchange(self, request: Request) -> Outcome:
         begun, tries = monotonic(), 0
-        request = request.under(self._path)
+        request = request.with_path(self._path)
         while True:
-            outcome = self._try(request, self._patience.timeout_after(monotonic() - begun))
+            outcome = self._try(request, self._policy.timeout_after(monotonic() - begun))
             tries += 1
-            pause = self._patience.pause(outcome, tries, monotonic() - begun)
+            pause = self._policy.pause(outcome, tries, monotonic() - begun)
             if pause is None:
                 return outcome
             sleep(pause)
@@ -101,4 +101,4 @@ class Client:
                 response.read()
                 return response
         except httpx2.RequestError as error:
-            return Broken(error, begun)
+            return TransportFailure(error, begun)

@@ -1,4 +1,4 @@
-"""What can go wrong: the service says what (`Problem`), or nothing usable comes back (`NoAnswer`)."""
+"""Errors: the service reports a `Problem`, or there is no usable answer (`NoAnswer`)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,9 +7,9 @@ URN = "urn:tailfuse:problem:"
 
 
 class Problem(Exception):
-    """What the service answers instead (RFC 9457). In a batch it is returned in its item's place.
+    """Problem details from the service (RFC 9457). In a batch it is returned in place of its item's answer.
 
-    `document` is all of it; what a problem does not say is None.
+    `document` is the whole JSON object; missing members are None.
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
@@ -37,4 +37,4 @@ class Problem(Exception):
 
 
 class NoAnswer(Exception):
-    """The service cannot be reached, does not answer in time, breaks off, or is no tailfuse."""
+    """The service is unreachable, times out, breaks the connection, or is not a tailfuse service."""

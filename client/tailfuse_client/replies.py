@@ -1,55 +1,55 @@
-"""What has come back becomes what was asked for, or is raised."""
+"""Parse replies of the service into results or errors."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import httpx2
 
-from tailfuse_client.answers import Answer, answer_of
-from tailfuse_client.patience import Broken, Outcome
+from tailfuse_client.answers import Answer, parse_answer
 from tailfuse_client.problems import NoAnswer, Problem
+from tailfuse_client.retries import Outcome, TransportFailure
 
 T = TypeVar("T")
 
 Result = Answer | Problem
 
 
-def read(outcome: Outcome, reader: Callable[[Any], T]) -> T:
-    """The document of a 200 as `reader` reads it. Raises Problem or NoAnswer."""
-    if isinstance(outcome, Broken):
-        raise NoAnswer(sentence(outcome)) from outcome.error
+def parse_reply(outcome: Outcome, reader: Callable[[Any], T]) -> T:
+    """Parse the document of a 200 with `reader`. Raises Problem or NoAnswer."""
+    if isinstance(outcome, TransportFailure):
+        raise NoAnswer(describe_failure(outcome)) from outcome.error
     if outcome.status_code != 200:
-        raise problem_of(outcome)
+        raise make_problem(outcome)
     try:
         return reader(outcome.json())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NoAnswer(f"{outcome.url}: what answers there is no tailfuse service") from error
+        raise NoAnswer(f"{outcome.url}: the server there is not a tailfuse service") from error
 
 
-def read_results(outcome: Outcome, n_items: int) -> list[Result]:
-    """An answer or a problem for each item. Raises Problem or NoAnswer if there are none at all.
+def parse_results(outcome: Outcome, n_items: int) -> list[Result]:
+    """Parse an answer or a problem for each item. Raises Problem or NoAnswer if the whole request failed.
 
-    A single item that is too long for any request is that item's problem.
+    If a single item exceeds the maximum request size, the Problem is that of the item.
     """
     if n_items == 1 and isinstance(outcome, httpx2.Response) and outcome.status_code == 413:
-        return [problem_of(outcome)]
+        return [make_problem(outcome)]
 
     def results(document: Any) -> list[Result]:
-        found = [answer_of(each) if "label" in each else Problem(each) for each in document["results"]]
+        found = [parse_answer(each) if "label" in each else Problem(each) for each in document["results"]]
         if len(found) != n_items:
-            raise ValueError(f"{len(found)} results, {n_items} expected")
+            raise ValueError(f"got {len(found)} results, expected {n_items}")
         return found
 
-    return read(outcome, results)
+    return parse_reply(outcome, results)
 
 
 def is_ready(outcome: Outcome) -> bool:
-    """Whether that was 200; anything else, and no answer, is no."""
+    """Return whether the outcome is a 200."""
     return isinstance(outcome, httpx2.Response) and outcome.status_code == 200
 
 
-def problem_of(response: httpx2.Response) -> Problem:
-    """The service's own, or one made of what a proxy in between has answered."""
+def make_problem(response: httpx2.Response) -> Problem:
+    """Parse the service's problem, or make one from the answer of a proxy."""
     try:
         document = response.json()
         return Problem({"status": response.status_code, **document})
@@ -58,11 +58,15 @@ def problem_of(response: httpx2.Response) -> Problem:
         return Problem({"status": response.status_code, "title": title, "detail": response.text[:500]})
 
 
-def sentence(broken: Broken) -> str:
-    """What has happened, in words."""
-    error = broken.error
+def describe_failure(failure: TransportFailure) -> str:
+    """Describe the failure in one sentence."""
+    error = failure.error
     if isinstance(error, httpx2.TimeoutException):
         what = "no answer in time"
     else:
-        what = "the answer broke off" if broken.begun else str(error) or "the connection broke"
+        what = (
+            "the connection broke during the answer"
+            if failure.begun
+            else str(error) or "the connection broke"
+        )
     return f"{error.request.url}: {what}"

@@ -1,6 +1,6 @@
-"""What applications hold (paths, pictures, arrays, rows of tables) becomes plain JSON, or a file's bytes.
+"""Encode values of applications (paths, images, arrays, table rows) as JSON, or as the bytes of a file.
 
-Nothing is imported for it: a value can be of a library only where somebody has imported that already.
+No library is imported for this: a value of a library exists only if the application imported it.
 """
 
 import io
@@ -12,56 +12,56 @@ from pathlib import Path
 from typing import Any
 
 
-def value_of(value: Any) -> Any:
-    """A modality's raw value as plain JSON, or as the bytes of a file; None is absent.
+def encode_value(value: Any) -> Any:
+    """Encode a modality's raw value as JSON or as the bytes of a file; None is absent.
 
-    A path is its file's bytes, but a .txt is its text and a .json its value; a picture, or an array of uint8
-    of shape (height, width[, channels]), is a PNG; any other array of two dimensions is a series' .npy.
-    Raises OSError for a file that cannot be read, TypeError and ValueError for what cannot be sent.
+    A path becomes its file's bytes, a .txt its text, a .json its value. An image, or a uint8 array of shape
+    (height, width[, channels]), becomes a PNG; another two-dimensional array becomes the .npy of a time
+    series. Raises OSError for an unreadable file, TypeError and ValueError for other invalid values.
     """
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     if isinstance(value, os.PathLike):
-        return file_value(Path(value))
-    if is_of(value, "PIL.Image", "Image"):
-        return png(value)
-    if is_of(value, "pandas", "DataFrame"):
+        return read_file_value(Path(value))
+    if is_library_type(value, "PIL.Image", "Image"):
+        return encode_png(value)
+    if is_library_type(value, "pandas", "DataFrame"):
         value = value.iloc[0] if len(value) == 1 else value.to_numpy("float64", na_value=float("nan"))
-    if is_of(value, "numpy", "ndarray") and value.ndim > 1:
-        return array_file(value)
-    return plain(value)
+    if is_library_type(value, "numpy", "ndarray") and value.ndim > 1:
+        return encode_array(value)
+    return convert_to_json(value)
 
 
-def file_value(path: Path) -> Any:
-    """What the file says: a text, JSON, or its bytes. Raises OSError, ValueError."""
+def read_file_value(path: Path) -> Any:
+    """Read a file as text, JSON, or bytes. Raises OSError, ValueError."""
     data = path.read_bytes()
     if path.suffix.lower() == ".txt":
         return data.decode("utf-8-sig")
-    return plain(loads(data)) if path.suffix.lower() == ".json" else data
+    return convert_to_json(loads(data)) if path.suffix.lower() == ".json" else data
 
 
-def plain(value: Any) -> Any:
-    """JSON's own types. NaN, NaT and NA are missing, and so null. Raises TypeError."""
+def convert_to_json(value: Any) -> Any:
+    """Convert to JSON types; NaN, NaT and NA become null. Raises TypeError."""
     if isinstance(value, float):
         return None if value != value else float(value)
     if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, Mapping):
-        return {str(name): plain(each) for name, each in value.items()}
+        return {str(name): convert_to_json(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    if is_of(value, "pandas", "Series"):
+        return [convert_to_json(each) for each in value]
+    if is_library_type(value, "pandas", "Series"):
         by_name = all(isinstance(name, str) for name in value.index)
-        return plain(value.to_dict() if by_name else value.tolist())
-    if is_of(value, "numpy", "ndarray") or is_of(value, "numpy", "generic"):
-        return plain(value.tolist())
-    if is_of(value, "pandas", "NaT", "NA"):
+        return convert_to_json(value.to_dict() if by_name else value.tolist())
+    if is_library_type(value, "numpy", "ndarray") or is_library_type(value, "numpy", "generic"):
+        return convert_to_json(value.tolist())
+    if is_library_type(value, "pandas", "NaT", "NA"):
         return None
     raise TypeError(f"a value of type {type(value).__name__} cannot be sent")
 
 
-def is_of(value: Any, module: str, *names: str) -> bool:
-    """Whether a value is of a library's type, or is one of its constants; False where it is not imported."""
+def is_library_type(value: Any, module: str, *names: str) -> bool:
+    """Return whether a value is of a library's type or is its constant; False if it is not imported."""
     library = sys.modules.get(module)
     if library is None:
         return False
@@ -69,14 +69,14 @@ def is_of(value: Any, module: str, *names: str) -> bool:
     return any(isinstance(value, each) if isinstance(each, type) else value is each for each in known)
 
 
-def array_file(array: Any) -> bytes:
-    """A PNG of uint8, a .npy of other numbers."""
+def encode_array(array: Any) -> bytes:
+    """Encode uint8 as PNG, other numbers as .npy."""
     if array.dtype == "uint8":
-        return png(picture_of(array))
+        return encode_png(make_image(array))
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise TypeError(
-            f"an array of {array.dtype} of shape {array.shape} is neither a picture, which is uint8 of "
-            "(height, width[, channels]), nor a series of (time, channels)"
+            f"an array of {array.dtype} of shape {array.shape} is neither an image, uint8 of shape "
+            "(height, width[, channels]), nor a time series of shape (time, channels)"
         )
     import numpy as np
 
@@ -85,27 +85,25 @@ def array_file(array: Any) -> bytes:
     return file.getvalue()
 
 
-def picture_of(array: Any) -> Any:
-    """(height, width), or with 1, 3 or 4 channels."""
+def make_image(array: Any) -> Any:
+    """Make an image of an array: (height, width), or with 1, 3 or 4 channels."""
     try:
         from PIL import Image
     except ModuleNotFoundError:
-        raise TypeError("a picture given as an array needs Pillow: pip install pillow") from None
+        raise TypeError("an image given as an array needs Pillow; pip install pillow") from None
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.ndim == 3 and array.shape[2] not in (3, 4):
-        raise TypeError(
-            f"a picture is (height, width[, channels]) with 1, 3 or 4 channels, not {array.shape}"
-        )
+        raise TypeError(f"an image is (height, width[, channels]) with 1, 3 or 4 channels, got {array.shape}")
     return Image.fromarray(array)
 
 
-def png(picture: Any) -> bytes:
-    """Upright, as the service sees a file: its EXIF orientation would be lost."""
+def encode_png(image: Any) -> bytes:
+    """Encode as PNG, with the EXIF orientation applied, as PNG would lose it."""
     from PIL import ImageOps
 
-    upright = ImageOps.exif_transpose(picture)
-    if upright.mode in ("CMYK", "YCbCr", "HSV", "LAB"):  # PNG has none of these
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in ("CMYK", "YCbCr", "HSV", "LAB"):  # PNG does not support these
         upright = upright.convert("RGB")
     file = io.BytesIO()
     upright.save(file, "PNG", compress_level=1)

@@ -36,6 +36,7 @@ ServiceError                     status  slug
    └─ BundleError                500     bundle-error            a bundle cannot be opened
 """
 
+from importlib.metadata import version
 from typing import Any, ClassVar
 
 LONGEST = 500  # characters: an error shows what was sent, but does not send all of it back
@@ -44,6 +45,12 @@ LONGEST = 500  # characters: an error shows what was sent, but does not send all
 def clipped(text: str) -> str:
     """The beginning of a text."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def install_hint(extra: str) -> str:
+    """Say how to install an extra. tailfuse is on no package index: it comes as a checkout or as a wheel."""
+    wheel = f"tailfuse-{version('tailfuse')}-py3-none-any.whl"
+    return f"pip install '.[{extra}]' in a checkout, or pip install '{wheel}[{extra}]' beside the wheel"
 
 
 class ServiceError(Exception):

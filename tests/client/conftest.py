@@ -64,7 +64,7 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         monkeypatch.setattr(f"tailfuse_client.{module}.monotonic", lambda: sum(pauses))
     monkeypatch.setattr("tailfuse_client.client.sleep", pauses.append)
     monkeypatch.setattr("tailfuse_client.async_client.sleep", pause)
-    monkeypatch.setattr("tailfuse_client.patience.random.random", lambda: 0.5)
+    monkeypatch.setattr("tailfuse_client.retries.random.random", lambda: 0.5)
     return pauses
 
 

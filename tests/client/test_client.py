@@ -68,7 +68,7 @@ def test_a_model_is_asked_by_its_name_and_version(ask: Ask, service: Service, bu
         with pytest.raises(Problem) as refused:
             ask(service.url, "predict", clinical=ROW, options={"key": KEY, **wrong})
         assert refused.value.slug == "unknown-model"
-    with pytest.raises(ValueError, match="name it too"):
+    with pytest.raises(ValueError, match="version requires model"):
         ask(service.url, "ready", options={"version": "3"})
 
 

@@ -10,8 +10,8 @@ import sys
 for name in "numpy PIL pandas torch onnxruntime orjson pydantic click service model".split():
     sys.modules[name] = None
 from tailfuse_client import Client
-from tailfuse_client.requests import predict_request
-print(predict_request({"image": b"1", "clinical": {"age": 1.5}, "notes": "spot"}, {}).files.keys())
+from tailfuse_client.requests import make_predict_request
+print(make_predict_request({"image": b"1", "clinical": {"age": 1.5}, "notes": "spot"}, {}).files.keys())
 """
 
 
@@ -25,11 +25,11 @@ def test_it_asks_without_what_the_service_needs() -> None:
 def test_a_picture_given_as_an_array_asks_for_pillow() -> None:
     script = (
         "import sys; sys.modules['PIL'] = None\n"
-        "import numpy\nfrom tailfuse_client.values import value_of\n"
-        "value_of(numpy.zeros((2, 2), numpy.uint8))"
+        "import numpy\nfrom tailfuse_client.values import encode_value\n"
+        "encode_value(numpy.zeros((2, 2), numpy.uint8))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
-    assert done.stderr.strip().endswith("needs Pillow: pip install pillow")
+    assert done.stderr.strip().endswith("needs Pillow; pip install pillow")
 
 
 def test_its_types_are_told() -> None:

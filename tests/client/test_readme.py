@@ -34,12 +34,12 @@ def test_its_code_runs_and_says_what_it_says(
 
 
 def test_its_defaults_are_those_of_the_code() -> None:
-    from tailfuse_client.patience import DEADLINE_S, FIRST_PAUSE_S, LONGEST_PAUSE_S, RETRIES, TIMEOUT_S
     from tailfuse_client.requests import MAX_BYTES, MAX_ITEMS
+    from tailfuse_client.retries import DEADLINE_S, MAX_PAUSE_S, MIN_PAUSE_S, RETRIES, TIMEOUT_S
 
     for name, value in {"retries": RETRIES, "timeout_s": TIMEOUT_S, "deadline_s": DEADLINE_S}.items():
         assert f"`{name}` ({value:g})" in README
-    assert f"a random part of {FIRST_PAUSE_S:g}, 0.2, 0.4 … at most {LONGEST_PAUSE_S:g} s" in " ".join(
+    assert f"a random part of {MIN_PAUSE_S:g}, 0.2, 0.4 … at most {MAX_PAUSE_S:g} s" in " ".join(
         README.split()
     )
     assert f"requests of {MAX_ITEMS} and {MAX_BYTES >> 20} MiB at most" in README

@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 from tailfuse_client import requests
-from tailfuse_client.requests import batch_requests, params_of, predict_request
+from tailfuse_client.requests import make_batch_requests, make_params, make_predict_request
 
 ROW = {"age": 61, "site": "back"}
 
 
 def test_without_a_file_it_is_json_without_what_is_absent() -> None:
-    request = predict_request({"clinical": ROW, "notes": "dünn", "image": None}, {})
+    request = make_predict_request({"clinical": ROW, "notes": "dünn", "image": None}, {})
     assert json.loads(request.content or b"") == {"inputs": {"clinical": ROW, "notes": "dünn"}}
     assert request.params == {}
 
 
 def test_with_a_file_it_is_a_form() -> None:
-    request = predict_request({"image": b"\xff", "clinical": ROW, "notes": "dünn"}, params_of(2, True))
+    request = make_predict_request({"image": b"\xff", "clinical": ROW, "notes": "dünn"}, make_params(2, True))
     assert request.content is None
     assert request.params == {"top_k": "2", "explain": "true"}
     assert request.files == {
@@ -30,8 +30,8 @@ def test_with_a_file_it_is_a_form() -> None:
 
 
 def test_a_text_in_columns_is_never_put_into_a_form() -> None:
-    request = predict_request(
-        {"image": b"\xff", "notes": {"title": "spot", "review": None}}, params_of(None, False)
+    request = make_predict_request(
+        {"image": b"\xff", "notes": {"title": "spot", "review": None}}, make_params(None, False)
     )
     assert json.loads(request.content or b"")["inputs"] == {
         "image": b64encode(b"\xff").decode(),
@@ -40,7 +40,7 @@ def test_a_text_in_columns_is_never_put_into_a_form() -> None:
 
 
 def sizes(items: list[dict[str, Any]], max_items: int) -> list[int]:
-    found = list(batch_requests(items, {}, max_items))
+    found = list(make_batch_requests(items, {}, max_items))
     sent = [json.loads(request.content or b"")["items"] for request in found]
     assert [item["inputs"] for each in sent for item in each] == items
     assert [len(each) for each in sent] == [request.n_items for request in found]
@@ -64,16 +64,16 @@ def test_a_request_is_made_as_soon_as_it_is_full() -> None:
         yield {"notes": "2"}
         raise AssertionError("nobody has asked for more")
 
-    assert next(batch_requests(items(), {}, 2)).n_items == 2
+    assert next(make_batch_requests(items(), {}, 2)).n_items == 2
 
 
 def test_a_mistake_names_the_modality(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "bad.txt").write_bytes(b"\xff")
     with pytest.raises(TypeError, match=r"modality 'notes': a value of type object cannot be sent"):
-        predict_request({"notes": object()}, {})
+        make_predict_request({"notes": object()}, {})
     for name in ("bad.json", "bad.txt"):
         with pytest.raises(ValueError, match=r"modality 'notes': "):
-            predict_request({"notes": tmp_path / name}, {})
+            make_predict_request({"notes": tmp_path / name}, {})
     with pytest.raises(ValueError, match="max_items"):
-        list(batch_requests([], {}, 0))
+        list(make_batch_requests([], {}, 0))

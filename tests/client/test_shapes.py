@@ -17,7 +17,7 @@ from tailfuse_client import (
     PartAnswer,
     Problem,
 )
-from tailfuse_client.answers import answer_of
+from tailfuse_client.answers import parse_answer
 from tailfuse_client.problems import URN
 
 DOCUMENT = yaml.safe_load((Path(__file__).parents[2] / "openapi" / "openapi.yaml").read_text())
@@ -58,7 +58,7 @@ def test_every_example_of_an_answer_is_read_whole() -> None:
     answers = [each for each in objects(DOCUMENT["paths"]) if {"label", "probabilities"} <= each.keys()]
     assert len(answers) >= 2
     for each in answers:
-        assert asdict(answer_of(each)) == {"explanation": None, **each}
+        assert asdict(parse_answer(each)) == {"explanation": None, **each}
 
 
 def test_every_example_of_a_problem_is_read_whole() -> None:

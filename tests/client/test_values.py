@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tailfuse_client.values import value_of
+from tailfuse_client.values import encode_value
 
 
-def pixels(png: bytes) -> Any:
-    return np.asarray(Image.open(io.BytesIO(png)))
+def pixels(encode_png: bytes) -> Any:
+    return np.asarray(Image.open(io.BytesIO(encode_png)))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def pixels(png: bytes) -> Any:
     ],
 )  # fmt: skip
 def test_values_are_plain_json_with_null_for_missing(value: Any, sent: Any) -> None:
-    found = value_of(value)
+    found = encode_value(value)
     assert found == sent
     assert type(found) is type(sent)
     if not isinstance(found, bytes):
@@ -50,14 +50,14 @@ def test_values_are_plain_json_with_null_for_missing(value: Any, sent: Any) -> N
 @pytest.mark.parametrize("shape", [(4, 6), (4, 6, 1), (4, 6, 3), (4, 6, 4)])
 def test_an_array_of_uint8_is_a_picture(shape: tuple[int, ...]) -> None:
     array = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    assert np.array_equal(pixels(value_of(array)), array.squeeze())
+    assert np.array_equal(pixels(encode_value(array)), array.squeeze())
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK", "YCbCr", "HSV", "LAB"])
 def test_a_picture_of_any_mode_is_a_png(mode: str) -> None:
-    png = value_of(Image.new(mode, (6, 4)))
-    assert png.startswith(b"\x89PNG")
-    assert Image.open(io.BytesIO(png)).size == (6, 4)
+    encode_png = encode_value(Image.new(mode, (6, 4)))
+    assert encode_png.startswith(b"\x89PNG")
+    assert Image.open(io.BytesIO(encode_png)).size == (6, 4)
 
 
 def test_a_picture_is_sent_upright_as_its_file_would_be_seen(tmp_path: Path) -> None:
@@ -65,30 +65,30 @@ def test_a_picture_is_sent_upright_as_its_file_would_be_seen(tmp_path: Path) -> 
     exif[0x0112] = 6  # a quarter turn
     Image.new("RGB", (6, 4)).save(tmp_path / "turned.jpg", exif=exif)
     with Image.open(tmp_path / "turned.jpg") as opened:
-        assert Image.open(io.BytesIO(value_of(opened))).size == (4, 6)
-        assert Image.open(io.BytesIO(value_of(opened.convert("L")))).size == (4, 6)
+        assert Image.open(io.BytesIO(encode_value(opened))).size == (4, 6)
+        assert Image.open(io.BytesIO(encode_value(opened.convert("L")))).size == (4, 6)
 
 
 @pytest.mark.parametrize(
     "steps", [np.arange(6.0).reshape(3, 2), np.ones((3, 2), np.float32), np.ones((4, 1), np.int16)]
 )
 def test_an_array_of_two_dimensions_is_a_series(steps: Any) -> None:
-    assert np.array_equal(np.load(io.BytesIO(value_of(steps))), steps)
+    assert np.array_equal(np.load(io.BytesIO(encode_value(steps))), steps)
 
 
 def test_a_data_frame_of_several_rows_is_a_series() -> None:
     frame = pd.DataFrame({"x": pd.array([1, None], "Int64"), "y": [0.5, 2]})
-    assert np.array_equal(np.load(io.BytesIO(value_of(frame))), [[1, 0.5], [np.nan, 2]], equal_nan=True)
+    assert np.array_equal(np.load(io.BytesIO(encode_value(frame))), [[1, 0.5], [np.nan, 2]], equal_nan=True)
 
 
 def test_a_path_is_its_file(tmp_path: Path) -> None:
     for name, content in {"a.jpg": b"\xff\xd8", "a.txt": "dünn".encode(), "a.json": b'{"age": NaN}'}.items():
         (tmp_path / name).write_bytes(content)
-    assert value_of(tmp_path / "a.jpg") == b"\xff\xd8"
-    assert value_of(tmp_path / "a.txt") == "dünn"
-    assert value_of(tmp_path / "a.json") == {"age": None}
+    assert encode_value(tmp_path / "a.jpg") == b"\xff\xd8"
+    assert encode_value(tmp_path / "a.txt") == "dünn"
+    assert encode_value(tmp_path / "a.json") == {"age": None}
     with pytest.raises(FileNotFoundError, match=r"none\.jpg"):
-        value_of(tmp_path / "none.jpg")
+        encode_value(tmp_path / "none.jpg")
 
 
 @pytest.mark.parametrize(
@@ -104,4 +104,4 @@ def test_a_path_is_its_file(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_sent_is_told_so(value: Any, why: str) -> None:
     with pytest.raises(TypeError, match=why):
-        value_of(value)
+        encode_value(value)

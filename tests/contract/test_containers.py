@@ -102,7 +102,7 @@ def test_what_the_gpu_s_image_adds_is_pinned() -> None:
 
 
 def test_the_service_s_images_hold_the_service_alone_and_builds_see_what_they_take() -> None:
-    assert sources(CPU) == {"pyproject.toml", "constraints.txt", "service"}
+    assert sources(CPU) == {"LICENSE", "NOTICE", "pyproject.toml", "constraints.txt", "service"}
     assert sources(GPU) == sources(CPU) | {"docker/requirements-gpu.txt"}
     assert sources(TRAIN) == sources(CPU) | {"model"}
     ignored, *let_through = (

@@ -33,6 +33,7 @@ print(len(names))
     [
         ("tailfuse_service", "torch,tailfuse,onnx,polars,sklearn", 25),
         ("tailfuse_service.bundle", "torch,tailfuse,fastapi,starlette,uvicorn,prometheus_client", 8),
+        ("tailfuse_service.modalities", "torch,tailfuse,fastapi,starlette,uvicorn,prometheus_client", 15),
     ],
 )
 def test_every_module_is_imported_without(package: str, blocked: str, at_least: int) -> None:

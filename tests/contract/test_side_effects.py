@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tailfuse_service.bundle.limits import PILLOW_MAX_PIXELS
+from tailfuse_service.modalities.limits import PILLOW_MAX_PIXELS
 
 STATE = """
 import csv, os, sys, warnings
@@ -67,7 +67,7 @@ def test_torch_is_left_as_it_was() -> None:
 
 
 def test_the_limit_of_a_csv_cell_is_lifted_for_a_block_only() -> None:
-    from tailfuse.data.long_cells import long_cells
+    from tailfuse.files.long_cells import long_cells
 
     before = csv.field_size_limit()
     with long_cells():

@@ -12,7 +12,7 @@ from tailfuse_service.bundle import open_bundle
 
 from tests.support.asking import as_json, assert_answers
 from tests.support.command import refused, tailfuse
-from tests.support.process import PATIENCE_S, Service
+from tests.support.process import TIMEOUT_S, Service
 
 pytestmark = pytest.mark.e2e
 
@@ -43,7 +43,7 @@ def test_the_service_answers_with_the_new_prior(
 ) -> None:  # fmt: skip
     service = start("--runtime", runtime, bundle=new_bundle)
     new, old = open_bundle(new_bundle), open_bundle(bundle_folder)
-    with httpx2.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
+    with httpx2.Client(base_url=service.url, timeout=TIMEOUT_S, trust_env=False) as client:
         assert client.get("/model").json()["version"] == "1+adapted"
         for sample in samples:
             answer = client.post("/predict", json=as_json(sample)).json()

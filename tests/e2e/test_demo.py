@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.process import PATIENCE_S, environment, ran
+from tests.support.process import TIMEOUT_S, environment, ran
 
 pytestmark = pytest.mark.e2e
 
@@ -54,7 +54,7 @@ def curl_lines(process: subprocess.Popen[str]) -> list[str]:
 
 def answer_to(command: str, folder: Path) -> Any:
     done = subprocess.run(
-        ["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S
+        ["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -76,9 +76,9 @@ def test_its_curl_lines_are_answered_and_nothing_is_left_behind(
     ]
     assert present == [{"image"}, {"fourier", "shape"}, {"image", "fourier", "shape"}]
     stop(demo)
-    assert demo.wait(PATIENCE_S) == 0
+    assert demo.wait(TIMEOUT_S) == 0
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", int(re.findall(r":(\d+)/predict", lines[0])[0])), PATIENCE_S)
+        socket.create_connection(("127.0.0.1", int(re.findall(r":(\d+)/predict", lines[0])[0])), TIMEOUT_S)
 
 
 def test_a_port_in_use_is_named_before_anything_is_trained(tmp_path: Path) -> None:

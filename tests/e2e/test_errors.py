@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from tests.support.asking import as_json, assert_problem
-from tests.support.process import PATIENCE_S, Service, start_service
+from tests.support.process import TIMEOUT_S, Service, start_service
 
 pytestmark = pytest.mark.e2e
 
@@ -126,7 +126,7 @@ def test_the_rest_of_a_body_that_is_too_large_is_not_waited_for(small: Service, 
         sent = b"%x\r\n%b\r\n" % (LIMIT + 1, b" " * (LIMIT + 1))
     else:
         size, sent = b"content-length: 1000000000000", b""
-    with socket.create_connection(small.address, timeout=PATIENCE_S) as connection:
+    with socket.create_connection(small.address, timeout=TIMEOUT_S) as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n%b" % (size, sent))
         response = HTTPResponse(connection)
         response.begin()

@@ -9,7 +9,7 @@ import pytest
 from tailfuse_service.bundle import Bundle
 
 from tests.support.asking import MODALITIES, SUBSETS, as_form, as_json, some
-from tests.support.process import PATIENCE_S, Service
+from tests.support.process import TIMEOUT_S, Service
 
 pytestmark = pytest.mark.e2e
 
@@ -23,7 +23,7 @@ def test_explanations_are_made_of_the_answers_to_every_subset(
     tolerance: float,
 ) -> None:
     service = start("--runtime", runtime)
-    with httpx2.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
+    with httpx2.Client(base_url=service.url, timeout=TIMEOUT_S, trust_env=False) as client:
         body = {"items": [as_json(sample) for sample in samples]}
         results = client.post("/predict/batch?explain=true", json=body).json()["results"]
         alone = client.post("/predict?explain=true", files=as_form(samples[0])).json()

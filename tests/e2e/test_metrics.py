@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tailfuse_service.bundle import Bundle
 
 from tests.support.asking import as_form, as_json, some
-from tests.support.process import PATIENCE_S, start_service
+from tests.support.process import TIMEOUT_S, start_service
 
 pytestmark = pytest.mark.e2e
 
@@ -24,7 +24,7 @@ def answers_and_metrics(
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """All answers of a new service, and its metrics after them, by name and labels."""
     service = start_service(bundle_folder, log=tmp_path_factory.mktemp("log") / "metrics.log")
-    with httpx2.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
+    with httpx2.Client(base_url=service.url, timeout=TIMEOUT_S, trust_env=False) as client:
         every = [some(samples[i], subset) for subset, n in ASKED.items() for i in range(n)]
         answers = [client.post("/predict", files=as_form(inputs)).json() for inputs in every[::2]]
         answers += [client.post("/predict", json=as_json(inputs)).json() for inputs in every[1::2]]

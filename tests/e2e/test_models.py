@@ -13,10 +13,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from serving_bench.process import read_memory
 
-from benchmarks.process import memory_of
 from tests.support.bundles import tiny_graph, write_tiny_bundle
-from tests.support.process import PATIENCE_S, Service, start_service, until
+from tests.support.process import TIMEOUT_S, Service, start_service, until
 
 pytestmark = pytest.mark.e2e
 
@@ -63,7 +63,7 @@ def put(folder: Path, name: str, version: str, graph: bytes | None = None) -> No
 
 def call(service: Service, method: str, path: str, body: Any = None, **headers: str) -> Any:
     """On a connection of its own, which any worker may get."""
-    connection = HTTPConnection(*service.address, timeout=PATIENCE_S)
+    connection = HTTPConnection(*service.address, timeout=TIMEOUT_S)
     named = {"x-api-key": KEY, **{name.replace("_", "-"): value for name, value in headers.items()}}
     connection.request(method, path, None if body is None else json.dumps(body), named)
     response = connection.getresponse()
@@ -97,7 +97,7 @@ def test_twenty_swaps_under_load_lose_no_request(folder: Path, start: Callable[.
 
     def load(mine: list[str]) -> None:
         try:
-            connection = HTTPConnection(*service.address, timeout=PATIENCE_S)
+            connection = HTTPConnection(*service.address, timeout=TIMEOUT_S)
             while not enough.is_set():
                 connection.request("POST", "/predict", BODY, {"content-type": "application/json"})
                 response = connection.getresponse()
@@ -117,7 +117,7 @@ def test_twenty_swaps_under_load_lose_no_request(folder: Path, start: Callable[.
         until(lambda version=version: failures or all(mine[-1:] == [version] for mine in seen), "it answers")
     enough.set()
     for thread in threads:
-        thread.join(PATIENCE_S)
+        thread.join(TIMEOUT_S)
     assert not failures
     for mine in seen:
         assert mine == sorted(mine, key=int)  # never back to an older one
@@ -190,7 +190,7 @@ def test_the_memory_of_an_unloaded_bundle_comes_back(
     service = start()
 
     def rss_mib() -> float:
-        return memory_of(service.process.pid).rss / 2**20
+        return read_memory(service.process.pid).rss / 2**20
 
     before = rss_mib()
     put(folder, "large", "1", large_graph())

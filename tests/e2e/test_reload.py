@@ -20,7 +20,7 @@ from tailfuse_service.bundle import Bundle, open_bundle
 
 from tests.support.asking import as_json, assert_answers
 from tests.support.bundles import tiny_graph, write_tiny_bundle
-from tests.support.process import PATIENCE_S, Service, start_service, until
+from tests.support.process import TIMEOUT_S, Service, start_service, until
 
 pytestmark = [
     pytest.mark.e2e,
@@ -50,7 +50,7 @@ class Deployment:
         self.service.process.send_signal(signal.SIGHUP)
 
     def connection(self) -> HTTPConnection:
-        return HTTPConnection(*self.service.address, timeout=PATIENCE_S)
+        return HTTPConnection(*self.service.address, timeout=TIMEOUT_S)
 
     def lines(self, message: str) -> list[dict[str, Any]]:
         return [line for line in self.service.log_lines() if line["message"] == message]
@@ -149,7 +149,7 @@ def test_a_new_version_takes_over_under_load_and_nobody_fails(
     all_ask(50)
     enough.set()
     for thread in threads:
-        thread.join(PATIENCE_S)
+        thread.join(TIMEOUT_S)
     assert not failures
     for mine, n in zip(answers, before, strict=True):
         assert mine[0]["model"]["version"] == "3"

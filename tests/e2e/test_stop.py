@@ -15,7 +15,7 @@ import pytest
 from tailfuse_service.bundle import Bundle
 
 from tests.support.asking import as_json, assert_answers
-from tests.support.process import PATIENCE_S, Service, start_service, until
+from tests.support.process import TIMEOUT_S, Service, start_service, until
 
 pytestmark = pytest.mark.e2e
 
@@ -25,7 +25,7 @@ class Pending:
 
     def __init__(self, service: Service, body: bytes) -> None:
         self._rest = body[len(body) // 2 :]
-        self._connection = socket.create_connection(service.address, timeout=PATIENCE_S)
+        self._connection = socket.create_connection(service.address, timeout=TIMEOUT_S)
         head = f"POST /predict HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {len(body)}"
         self._connection.sendall(f"{head}\r\n\r\n".encode())
         # The service says so when it asks for the body: from here on the request is accepted.
@@ -43,7 +43,7 @@ class Pending:
 
 def ask_until_the_end(url: str, body: dict[str, Any], statuses: list[int]) -> None:
     """Keep asking until there is nobody to ask any more."""
-    with httpx2.Client(timeout=PATIENCE_S, trust_env=False) as client:
+    with httpx2.Client(timeout=TIMEOUT_S, trust_env=False) as client:
         while True:
             try:
                 statuses.append(client.post(f"{url}/predict", json=body).status_code)
@@ -53,7 +53,7 @@ def ask_until_the_end(url: str, body: dict[str, Any], statuses: list[int]) -> No
 
 def refuses(service: Service) -> bool:
     try:
-        socket.create_connection(service.address, timeout=PATIENCE_S).close()
+        socket.create_connection(service.address, timeout=TIMEOUT_S).close()
     except ConnectionError:
         return True
     return False
@@ -79,9 +79,9 @@ def test_a_stop_under_load_answers_what_was_accepted(
         assert status == 200, answer
         assert_answers(answer, digits, sample)
     for thread in load:
-        thread.join(PATIENCE_S)
+        thread.join(TIMEOUT_S)
     assert set(statuses) == {200}
-    assert service.process.wait(PATIENCE_S) == 0
+    assert service.process.wait(TIMEOUT_S) == 0
     assert [line["message"] for line in service.log_lines()] == ["started", "stopped"]
 
 
@@ -124,7 +124,7 @@ def test_what_runs_and_what_waits_is_answered_and_then_connections_are_closed(
     closed, begun = gate
     flags = "--workers", workers, "--max-batch-size", "2"
     service = start_service(tiny_bundle, *flags, log=tmp_path / "service.log")
-    connections = [socket.create_connection(service.address, timeout=PATIENCE_S) for _ in range(12)]
+    connections = [socket.create_connection(service.address, timeout=TIMEOUT_S) for _ in range(12)]
     for connection in connections:  # each is known to be accepted, and is kept alive
         connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
         assert response_of(connection)[0] == 200
@@ -140,7 +140,7 @@ def test_what_runs_and_what_waits_is_answered_and_then_connections_are_closed(
         assert json.loads(answer)["modalities"]["notes"]["present"]
         assert connection.recv(1) == b""
         connection.close()
-    assert service.process.wait(PATIENCE_S) == 0
+    assert service.process.wait(TIMEOUT_S) == 0
     assert b"Traceback" not in service.log.read_bytes()
 
 
@@ -150,7 +150,7 @@ def test_a_second_signal_ends_the_workers_at_once(
     closed, begun = gate
     service = start_service(tiny_bundle, "--workers", "2", log=tmp_path / "service.log")
     closed.touch()  # and so it stays
-    with socket.create_connection(service.address, timeout=PATIENCE_S) as connection:
+    with socket.create_connection(service.address, timeout=TIMEOUT_S) as connection:
         connection.sendall(REQUEST)
         until(begun.exists, "a run has begun")
         service.process.send_signal(signal.SIGTERM)

@@ -8,7 +8,7 @@ import pytest
 from tailfuse_service.bundle import Bundle
 
 from tests.support.asking import SUBSETS, as_json, assert_answers, some
-from tests.support.process import PATIENCE_S, Service
+from tests.support.process import TIMEOUT_S, Service
 
 pytestmark = pytest.mark.e2e
 
@@ -18,7 +18,7 @@ def test_torchscript_answers_as_onnx(
 ) -> None:
     service = start("--runtime", "torchscript")
     items = [some(sample, subset) for sample in samples for subset in SUBSETS]
-    with httpx2.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
+    with httpx2.Client(base_url=service.url, timeout=TIMEOUT_S, trust_env=False) as client:
         assert client.get("/model").json()["runtime"] == "torchscript"
         body = {"items": [as_json(inputs) for inputs in items]}
         results = client.post("/predict/batch", json=body).json()["results"]

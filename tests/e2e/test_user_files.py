@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.support.process import PATIENCE_S, Service, environment, ran, until, whole_lines
+from tests.support.process import TIMEOUT_S, Service, environment, ran, until, whole_lines
 
 pytestmark = pytest.mark.e2e
 
@@ -71,4 +71,4 @@ def test_two_workers_serve(folder: Path, tiny_bundle: Path, program: tuple[str, 
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait(PATIENCE_S)
+            process.wait(TIMEOUT_S)

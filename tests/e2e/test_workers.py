@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tailfuse_service.bundle import Bundle
 
 from tests.support.asking import as_json, assert_answers
-from tests.support.process import PATIENCE_S, Service, environment, ran, start_service, until
+from tests.support.process import TIMEOUT_S, Service, environment, ran, start_service, until
 
 pytestmark = pytest.mark.e2e
 
@@ -44,7 +44,7 @@ def start(tmp_path: Path, tiny_bundle: Path) -> Iterator[Callable[..., Service]]
 
 
 def connected(service: Service) -> HTTPConnection:
-    return HTTPConnection(*service.address, timeout=PATIENCE_S)
+    return HTTPConnection(*service.address, timeout=TIMEOUT_S)
 
 
 def ask(connection: HTTPConnection) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def test_a_killed_worker_breaks_its_own_connections_only_and_comes_back(
     assert answered(service) >= before
     enough.set()
     for thread in threads:
-        thread.join(PATIENCE_S)
+        thread.join(TIMEOUT_S)
     assert not failures
     assert set(broken) <= its_own
     assert len(broken) == len(set(broken))
@@ -182,7 +182,7 @@ def test_workers_stop_when_their_supervisor_is_killed(start: Callable[..., Servi
     service.process.kill()
     until(lambda: not any(alive(pid) for pid in pids(service).values()), "the workers have ended")
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(service.address, timeout=PATIENCE_S)
+        socket.create_connection(service.address, timeout=TIMEOUT_S)
 
 
 def test_a_worker_that_cannot_start_again_keeps_nobody_waiting(

@@ -10,7 +10,7 @@ from tailfuse_service.bundle import Bundle
 from tests.support.asking import as_json, assert_answers
 from tests.support.hostile.honest import HONEST
 from tests.support.hostile.wire import Wire
-from tests.support.process import PATIENCE_S, Service, start_service
+from tests.support.process import TIMEOUT_S, Service, start_service
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def service(tiny_bundle: Any, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="session")
 def client(service: Service) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
+    with httpx2.Client(base_url=service.url, timeout=TIMEOUT_S, trust_env=False) as client:
         yield client
 
 

@@ -17,7 +17,7 @@ from tests.support.asking import as_json, assert_answers, assert_problem
 from tests.support.hostile.gated_service import GUILTY
 from tests.support.hostile.pictures import art, file_of
 from tests.support.hostile.wire import Wire, post
-from tests.support.process import PATIENCE_S, Service, start_service, until
+from tests.support.process import TIMEOUT_S, Service, start_service, until
 
 pytestmark = pytest.mark.e2e
 
@@ -28,7 +28,7 @@ class Gate:
     def __init__(self, service: Service, folder: Path) -> None:
         self.service = service
         self._folder = folder
-        self._client = httpx2.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False)
+        self._client = httpx2.Client(base_url=service.url, timeout=TIMEOUT_S, trust_env=False)
         self._earlier = len(self._runs())
         self._wires: list[Wire] = []
 

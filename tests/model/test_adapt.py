@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,7 +21,7 @@ RUNTIMES = ("onnx", "torchscript")
 SHARES = np.array([0.7, 0.2, 0.1])
 
 
-def rows_of(trained, folder: Path, kind: str | None = None, *, labels: bool = True) -> Path:
+def rows_of(trained: Any, folder: Path, kind: str | None = None, *, labels: bool = True) -> Path:
     """The leaves of one kind, or all of them, as another table beside the first one's pictures."""
     table = pl.read_csv(trained.spec.table)
     if kind:
@@ -30,7 +31,7 @@ def rows_of(trained, folder: Path, kind: str | None = None, *, labels: bool = Tr
     return path
 
 
-def adapted(trained, folder: Path, table: Path, source: Path | None = None) -> Manifest:
+def adapted(trained: Any, folder: Path, table: Path, source: Path | None = None) -> Manifest:
     rows = unlabelled_rows(read_manifest(trained.bundle), table)
     return adapt_bundle(source or trained.bundle, rows, folder / "adapted")
 
@@ -43,7 +44,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("known")
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_both_graphs_answer_times_the_prior(trained, tmp_path, runtime: str) -> None:
+def test_both_graphs_answer_times_the_prior(trained: Any, tmp_path: Path, runtime: str) -> None:
     manifest = adapted(trained, tmp_path, rows_of(trained, tmp_path))
     assert manifest.version == "1+adapted"
     before, after = (
@@ -57,7 +58,7 @@ def test_both_graphs_answer_times_the_prior(trained, tmp_path, runtime: str) -> 
 
 
 @pytest.mark.usefixtures("known")
-def test_what_is_adapted_twice_starts_anew(trained, tmp_path) -> None:
+def test_what_is_adapted_twice_starts_anew(trained: Any, tmp_path: Path) -> None:
     table = rows_of(trained, tmp_path)
     first = adapted(trained, tmp_path, table)
     second = adapted(trained, tmp_path / "again", table, source=tmp_path / "adapted")
@@ -77,7 +78,7 @@ def test_what_is_adapted_twice_starts_anew(trained, tmp_path) -> None:
     assert card.count("Adapted.") == 1
 
 
-def test_rows_of_one_kind_are_recognised_without_their_labels(trained, tmp_path) -> None:
+def test_rows_of_one_kind_are_recognised_without_their_labels(trained: Any, tmp_path: Path) -> None:
     manifest = adapted(trained, tmp_path, rows_of(trained, tmp_path, "oak", labels=False))
     found = manifest.adaptation
     assert found is not None
@@ -89,7 +90,7 @@ def test_rows_of_one_kind_are_recognised_without_their_labels(trained, tmp_path)
     assert found.rows == 80
 
 
-def test_labels_judge_the_result(trained, tmp_path) -> None:
+def test_labels_judge_the_result(trained: Any, tmp_path: Path) -> None:
     found = adapted(trained, tmp_path, rows_of(trained, tmp_path, "oak")).adaptation
     assert found is not None
     assert found.before is not None
@@ -99,7 +100,7 @@ def test_labels_judge_the_result(trained, tmp_path) -> None:
 
 
 @pytest.mark.usefixtures("known")
-def test_labels_of_another_kind_are_left_aside(trained, tmp_path) -> None:
+def test_labels_of_another_kind_are_left_aside(trained: Any, tmp_path: Path) -> None:
     path = rows_of(trained, tmp_path)
     pl.read_csv(path).with_columns(label=pl.lit("birch")).write_csv(path)
     found = adapted(trained, tmp_path, path).adaptation
@@ -107,7 +108,9 @@ def test_labels_of_another_kind_are_left_aside(trained, tmp_path) -> None:
     assert found.after is None
 
 
-def test_without_a_shift_the_answers_stay_and_that_is_said(trained, tmp_path, monkeypatch) -> None:
+def test_without_a_shift_the_answers_stay_and_that_is_said(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     uniform = Prior(np.full(3, 1 / 3), 0.4)
     monkeypatch.setattr(module, "estimate_prior", lambda *_: uniform)
     manifest = adapted(trained, tmp_path, rows_of(trained, tmp_path))
@@ -122,7 +125,7 @@ def test_without_a_shift_the_answers_stay_and_that_is_said(trained, tmp_path, mo
 
 
 @pytest.mark.usefixtures("known")
-def test_the_pages_and_the_manifest_say_what_was_done(trained, tmp_path) -> None:
+def test_the_pages_and_the_manifest_say_what_was_done(trained: Any, tmp_path: Path) -> None:
     table = rows_of(trained, tmp_path)
     manifest = adapted(trained, tmp_path, table)
     old = read_manifest(trained.bundle)
@@ -144,7 +147,7 @@ def test_the_pages_and_the_manifest_say_what_was_done(trained, tmp_path) -> None
     assert str(Path(module.__file__).parent).encode() not in content
 
 
-def test_the_first_rows_are_enough(trained, tmp_path) -> None:
+def test_the_first_rows_are_enough(trained: Any, tmp_path: Path) -> None:
     table = rows_of(trained, tmp_path)
     rows = unlabelled_rows(read_manifest(trained.bundle), table, 7)
     assert len(rows.part) == 7
@@ -154,7 +157,7 @@ def test_the_first_rows_are_enough(trained, tmp_path) -> None:
         unlabelled_rows(read_manifest(trained.bundle), path)
 
 
-def older(trained, folder: Path, lacking: str) -> Path:
+def older(trained: Any, folder: Path, lacking: str) -> Path:
     """The trained bundle as it would be without one of the things that adapting needs."""
     bundle = folder / "older"
     shutil.copytree(trained.bundle, bundle)
@@ -174,7 +177,7 @@ def older(trained, folder: Path, lacking: str) -> Path:
 
 
 @pytest.mark.parametrize("lacking", ["held_out", "log_prior"])
-def test_an_older_bundle_opens_and_is_refused(trained, tmp_path, lacking: str) -> None:
+def test_an_older_bundle_opens_and_is_refused(trained: Any, tmp_path: Path, lacking: str) -> None:
     source = older(trained, tmp_path, lacking)
     open_bundle(source)
     with pytest.raises(UserError, match="train"):
@@ -184,7 +187,9 @@ def test_an_older_bundle_opens_and_is_refused(trained, tmp_path, lacking: str) -
 
 @pytest.mark.usefixtures("known")
 @pytest.mark.parametrize("setter", ["set_in_onnx", "set_in_torchscript"])
-def test_a_graph_that_was_set_wrongly_is_found_out(trained, tmp_path, monkeypatch, setter: str) -> None:
+def test_a_graph_that_was_set_wrongly_is_found_out(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setter: str
+) -> None:
     right = getattr(module, setter)
     monkeypatch.setattr(module, setter, lambda path, log_prior: right(path, log_prior[::-1].copy()))
     with pytest.raises(ExportError, match="what was to be expected in probabilities"):

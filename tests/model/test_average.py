@@ -55,7 +55,7 @@ def test_what_does_not_learn_is_left_alone_and_the_average_never_learns() -> Non
 
 @pytest.mark.parametrize("p", [0.0, 0.2, 0.9])
 def test_dropout_keeps_the_mean_and_its_share(p: float) -> None:
-    from tailfuse.network.dropout import Dropout
+    from tailfuse.modalities.dropout import Dropout
 
     torch.manual_seed(0)
     values, dropout = torch.ones(200, 500), Dropout(p)

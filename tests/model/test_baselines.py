@@ -1,6 +1,7 @@
 """The fusions that ours is compared with: each against its formula, and served like ours."""
 
-from typing import get_args
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def embeddings() -> Tensor:
     return torch.randn(B, M, W) * PRESENCE[:, :, None]
 
 
-def built(name: str, n_modalities: int = M):
+def built(name: str, n_modalities: int = M) -> Any:
     torch.manual_seed(0)
     return FUSIONS[name](n_modalities, W, TAIL, C, 0.5)
 
@@ -49,7 +50,7 @@ def test_the_spec_knows_every_fusion() -> None:
 
 
 @pytest.mark.parametrize("name", FUSIONS)
-def test_what_stands_in_an_absent_slot_does_not_count(name: str, embeddings) -> None:
+def test_what_stands_in_an_absent_slot_does_not_count(name: str, embeddings: Any) -> None:
     fusion = built(name).eval()
     other = torch.where(PRESENCE[:, :, None], embeddings, torch.randn(B, M, W))
     expected, answered = fusion(embeddings, PRESENCE), fusion(other, PRESENCE)
@@ -60,14 +61,14 @@ def test_what_stands_in_an_absent_slot_does_not_count(name: str, embeddings) -> 
 
 
 @pytest.mark.parametrize("name", FUSIONS)
-def test_all_of_a_fusion_learns(name: str, embeddings) -> None:
+def test_all_of_a_fusion_learns(name: str, embeddings: Any) -> None:
     fusion = built(name).train()
     fusion.loss(embeddings, PRESENCE, PRESENCE.float(), targets(), 0.0).backward()
     assert all(each.grad is not None and each.grad.isfinite().all() for each in fusion.parameters())
 
 
 @pytest.mark.parametrize("name", ["concat", "tensor", "dynamics"])
-def test_in_training_a_modality_left_out_is_absent_and_none_is_scaled(name: str, embeddings) -> None:
+def test_in_training_a_modality_left_out_is_absent_and_none_is_scaled(name: str, embeddings: Any) -> None:
     fusion = built(name, 2).train()
     fusion.layers = torch.nn.Identity()
     if isinstance(fusion, Concat):
@@ -94,7 +95,7 @@ def test_late_is_the_mean_of_the_probabilities_by_hand() -> None:
     torch.testing.assert_close(fused.confidences[0], alone.max(1).values)
 
 
-def test_a_modality_alone_answers_with_its_head_and_its_loss_is_its_own(embeddings) -> None:
+def test_a_modality_alone_answers_with_its_head_and_its_loss_is_its_own(embeddings: Any) -> None:
     fusion = built("late").train()
     assert isinstance(fusion, Late)
     alone = [
@@ -117,7 +118,7 @@ def test_the_best_modality_present_answers_alone() -> None:
         torch.testing.assert_close(fused.log_p[row], alone[row, m])
 
 
-def test_concatenation_is_the_joint_branch_with_what_is_present(embeddings) -> None:
+def test_concatenation_is_the_joint_branch_with_what_is_present(embeddings: Any) -> None:
     fusion = built("concat").eval()
     assert isinstance(fusion, Concat)
     assert isinstance(fusion.joint, JointBranch)
@@ -132,7 +133,7 @@ def test_an_outer_product_by_hand() -> None:
     assert outer_product(factors)[0].tolist() == [1, 5, 3, 15, 2, 10, 6, 30]
 
 
-def test_the_tensor_of_what_is_present_is_the_product_of_its_projections(embeddings) -> None:
+def test_the_tensor_of_what_is_present_is_the_product_of_its_projections(embeddings: Any) -> None:
     fusion = built("tensor", 2).eval()
     assert isinstance(fusion, TensorFusion)
     fusion.layers = torch.nn.Identity()
@@ -200,7 +201,7 @@ def test_the_confidence_of_dynamics_does_not_pull_at_what_it_predicts(by_hand: D
     assert grad[0].item() == pytest.approx(torch.sigmoid(gated).item() - 1)
 
 
-def test_the_weights_of_dynamics_are_shares_of_the_confidences(embeddings) -> None:
+def test_the_weights_of_dynamics_are_shares_of_the_confidences(embeddings: Any) -> None:
     fusion = built("dynamics").eval()
     fused = fusion(embeddings, PRESENCE)
     assert fused.confidences is not None
@@ -210,7 +211,9 @@ def test_the_weights_of_dynamics_are_shares_of_the_confidences(embeddings) -> No
 
 
 @pytest.mark.parametrize("fusion", ["uniform", *FUSIONS])
-def test_every_fusion_is_trained_exported_and_served(fusion: str, leaves_in, trained_by, tmp_path) -> None:
+def test_every_fusion_is_trained_exported_and_served(
+    fusion: str, leaves_in: Any, trained_by: Any, tmp_path: Path
+) -> None:
     overrides = (f"network.fusion={fusion}", "training.epochs=2", "network.width=8")
     done = trained_by(leaves_in(tmp_path), tmp_path / "run", *overrides)
     assert max(read_manifest(done.bundle).parity.values()) <= TOLERANCE  # of every subset

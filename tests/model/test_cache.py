@@ -4,17 +4,19 @@ import logging
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from tailfuse.data.cache import cache_folder, cached, key_of
+from tailfuse.files.cache import cache_folder, cached, key_of
 
 NUMBERS = np.arange(12, dtype=np.float32).reshape(4, 3)
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TAILFUSE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -24,17 +26,17 @@ class Maker:
 
     times = 0
 
-    def __call__(self):
+    def __call__(self) -> Iterator[Any]:
         self.times += 1
         yield NUMBERS[:1]
         yield NUMBERS[1:]
 
 
-def numbers(make) -> np.ndarray:
+def numbers(make: Any) -> np.ndarray:
     return cached("numbers", NUMBERS.shape, np.float32, make)
 
 
-def test_an_array_is_made_once(folder) -> None:
+def test_an_array_is_made_once(folder: Any) -> None:
     make = Maker()
     for _ in range(3):
         np.testing.assert_array_equal(numbers(make), NUMBERS)
@@ -43,7 +45,7 @@ def test_an_array_is_made_once(folder) -> None:
     np.testing.assert_array_equal(np.load(folder / "numbers.npy"), NUMBERS)
 
 
-def test_what_is_done_to_the_array_is_not_done_to_the_file(folder) -> None:
+def test_what_is_done_to_the_array_is_not_done_to_the_file(folder: Any) -> None:
     numbers(Maker())[:] = 7
     np.testing.assert_array_equal(numbers(Maker()), NUMBERS)
 
@@ -59,7 +61,7 @@ def test_what_is_done_to_the_array_is_not_done_to_the_file(folder) -> None:
     ],
     ids=["cut off", "empty", "another file", "one bit of a number", "one bit of the sum"],
 )
-def test_a_damaged_file_is_made_anew(folder, damage) -> None:
+def test_a_damaged_file_is_made_anew(folder: Any, damage: Any) -> None:
     make = Maker()
     numbers(make)
     file = folder / "numbers.npy"
@@ -69,14 +71,14 @@ def test_a_damaged_file_is_made_anew(folder, damage) -> None:
     assert make.times == 2
 
 
-def test_an_array_of_another_shape_or_type_is_not_taken_for_it(folder) -> None:
+def test_an_array_of_another_shape_or_type_is_not_taken_for_it(folder: Any) -> None:
     numbers(Maker())
     other = cached("numbers", (2,), np.uint8, lambda: [np.array([1, 2], np.uint8)])
     assert (other.dtype, other.tolist()) == (np.uint8, [1, 2])
 
 
-def test_an_error_while_making_leaves_no_file(folder) -> None:
-    def broken():
+def test_an_error_while_making_leaves_no_file(folder: Any) -> None:
+    def broken() -> Iterator[Any]:
         yield NUMBERS[:1]
         raise ValueError("row 2")
 
@@ -85,7 +87,7 @@ def test_an_error_while_making_leaves_no_file(folder) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_what_a_killed_process_began_is_removed_a_day_later(folder) -> None:
+def test_what_a_killed_process_began_is_removed_a_day_later(folder: Any) -> None:
     folder.mkdir()
     (folder / ".old.npy.1.2.part").touch()
     (folder / ".new.npy.1.2.part").touch()
@@ -94,7 +96,9 @@ def test_what_a_killed_process_began_is_removed_a_day_later(folder) -> None:
     assert {file.name for file in folder.iterdir()} == {".new.npy.1.2.part", "numbers.npy"}
 
 
-def test_a_full_disk_is_said_once_and_the_array_kept_in_memory(folder, monkeypatch, caplog) -> None:
+def test_a_full_disk_is_said_once_and_the_array_kept_in_memory(
+    folder: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     usage = shutil.disk_usage(folder.parent)._replace(free=10)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with caplog.at_level(logging.WARNING):
@@ -106,7 +110,9 @@ def test_a_full_disk_is_said_once_and_the_array_kept_in_memory(folder, monkeypat
     assert list(folder.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_is_said_too(tmp_path, monkeypatch, caplog) -> None:
+def test_a_folder_that_cannot_be_is_said_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("TAILFUSE_CACHE", str(tmp_path / "file" / "cache"))
     with caplog.at_level(logging.WARNING):
@@ -114,12 +120,14 @@ def test_a_folder_that_cannot_be_is_said_too(tmp_path, monkeypatch, caplog) -> N
     assert "not a directory" in caplog.text
 
 
-def test_nothing_is_an_array_too(folder) -> None:
+def test_nothing_is_an_array_too(folder: Any) -> None:
     for _ in range(2):
         assert cached("nothing", (0, 3), np.float32, lambda: []).shape == (0, 3)
 
 
-def test_the_cache_is_in_the_home_folder_unless_a_variable_names_another(folder, monkeypatch) -> None:
+def test_the_cache_is_in_the_home_folder_unless_a_variable_names_another(
+    folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert cache_folder() == folder
     monkeypatch.delenv("TAILFUSE_CACHE")
     assert cache_folder() == Path.home() / ".cache" / "tailfuse"

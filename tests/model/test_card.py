@@ -9,15 +9,9 @@ from tailfuse.data.part import Part
 from tailfuse.evaluation.card import model_card
 from tailfuse.evaluation.evaluate import Evaluation, evaluate
 from tailfuse_service.bundle import Batch, Output
-from tailfuse_service.bundle.manifest import (
-    BooleanColumn,
-    CategoryColumn,
-    ClassInfo,
-    ImageModality,
-    Manifest,
-    NumberColumn,
-    TabularModality,
-)
+from tailfuse_service.bundle.manifest import ClassInfo, Manifest
+from tailfuse_service.modalities import ImageModality, TabularModality
+from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn
 
 CLASSES = (
     ClassInfo(name="common", train_count=1500, shot="many"),

@@ -1,5 +1,7 @@
 """Classes: their order, their shots, and labels that do not fit."""
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -49,7 +51,7 @@ def test_class_infos_count_training_rows() -> None:
         (["x", None], ["x", None]),
     ],
 )
-def test_labels_of_any_type_are_strings(given: list, labels: list) -> None:
+def test_labels_of_any_type_are_strings(given: list[Any], labels: list) -> None:
     assert labels_of(pl.DataFrame({"y": given}), "y").to_list() == labels
 
 

@@ -2,6 +2,7 @@
 
 import io
 import logging
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,7 @@ from tailfuse.errors import TableError
 
 
 @pytest.mark.parametrize("table", ["table.csv", "table.parquet"])
-def test_a_table_becomes_arrays(lesions, table: str) -> None:
+def test_a_table_becomes_arrays(lesions: Any, table: str) -> None:
     lesions.table = table
     dataset = lesions.load()
     assert [(info.name, info.train_count, info.shot) for info in dataset.classes] == [
@@ -36,7 +37,7 @@ def test_a_table_becomes_arrays(lesions, table: str) -> None:
     assert batch.inputs["clinical"][:, 0].mean() == pytest.approx(0, abs=1e-6)
 
 
-def test_rows_may_lack_modalities_and_values(lesions) -> None:
+def test_rows_may_lack_modalities_and_values(lesions: Any) -> None:
     lesions.rows[0]["image"] = None
     lesions.rows[1]["note"] = "?!"
     lesions.rows[2] |= {"age": None, "sex": None, "smoker": None}
@@ -48,7 +49,9 @@ def test_rows_may_lack_modalities_and_values(lesions) -> None:
     assert dataset.val.presence()[0].tolist() == [True, True, True]
 
 
-def test_rows_without_any_modality_are_left_out_with_a_warning(lesions, caplog) -> None:
+def test_rows_without_any_modality_are_left_out_with_a_warning(
+    lesions: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     for row in (lesions.rows[0], lesions.rows[5]):
         row |= dict.fromkeys(("image", "age", "sex", "smoker", "note"))
     with caplog.at_level(logging.WARNING, "tailfuse"):
@@ -58,7 +61,7 @@ def test_rows_without_any_modality_are_left_out_with_a_warning(lesions, caplog) 
     assert caplog.messages == ["2 rows have no modality and are left out; the first is row 1"]
 
 
-def test_if_nothing_is_left_of_a_part_or_a_class_it_is_named(lesions) -> None:
+def test_if_nothing_is_left_of_a_part_or_a_class_it_is_named(lesions: Any) -> None:
     nothing = dict.fromkeys(("image", "age", "sex", "smoker", "note"))
     for row in lesions.rows:
         if row["split"] == "val":
@@ -74,7 +77,7 @@ def test_if_nothing_is_left_of_a_part_or_a_class_it_is_named(lesions) -> None:
         lesions.load()
 
 
-def test_val_and_test_do_not_change_what_is_fitted(lesions) -> None:
+def test_val_and_test_do_not_change_what_is_fitted(lesions: Any) -> None:
     before = lesions.load().modalities
     for row in lesions.rows:
         if row["split"] != "train":
@@ -82,33 +85,33 @@ def test_val_and_test_do_not_change_what_is_fitted(lesions) -> None:
     assert lesions.load().modalities == before
 
 
-def test_fractions_keep_groups_together_and_repeat_with_the_seed(lesions) -> None:
+def test_fractions_keep_groups_together_and_repeat_with_the_seed(lesions: Any) -> None:
     override = "split={val: 0.25, test: 0.25, group: lesion_id}"
     one, two = lesions.load(override), lesions.load(override)
     assert one.test.labels.tolist() == two.test.labels.tolist()
     assert {len(part) % 2 for part in (one.train, one.val, one.test)} == {0}
 
 
-def test_progress_is_told_for_every_modality(lesions) -> None:
+def test_progress_is_told_for_every_modality(lesions: Any) -> None:
     told = []
     lesions.load(on_progress=lambda *each: told.append(each))
     assert told == [("image", 24, 24), ("clinical", 24, 24), ("notes", 24, 24)]
 
 
-def no_table(lesions):
+def no_table(lesions: Any) -> Any:
     return "table=missing.csv"
 
 
-def no_column(lesions):
+def no_column(lesions: Any) -> Any:
     return "modalities.clinical.columns=[age, sexx]"
 
 
-def one_row(lesions):
+def one_row(lesions: Any) -> Any:
     lesions.rows[23]["label"] = "vasc"
     return "seed=0"
 
 
-def only_in_test(lesions):
+def only_in_test(lesions: Any) -> Any:
     for row in lesions.rows:
         if row["split"] == "test" and row["label"] == "df":
             row["label"] = "vasc"
@@ -116,40 +119,40 @@ def only_in_test(lesions):
     return "seed=0"
 
 
-def no_label(lesions):
+def no_label(lesions: Any) -> Any:
     lesions.rows[16]["label"] = None
     return "seed=0"
 
 
-def no_picture(lesions):
+def no_picture(lesions: Any) -> Any:
     lesions.rows[16]["image"] = "images/none.png"
     return "seed=0"
 
 
-def broken_picture(lesions):
+def broken_picture(lesions: Any) -> Any:
     (lesions.folder / "images/16.png").write_bytes(b"\x89PNG broken")
     return "seed=0"
 
 
-def all_missing(lesions):
+def all_missing(lesions: Any) -> Any:
     lesions.column("age", [None if row["split"] == "train" else 3 for row in lesions.rows])
     return "seed=0"
 
 
-def infinite(lesions):
+def infinite(lesions: Any) -> Any:
     lesions.column("age", [1.5] * 16 + [float("inf")] + [2.5] * 7)
     return "seed=0"
 
 
-def label_leak(lesions):
+def label_leak(lesions: Any) -> Any:
     return "modalities.clinical.columns=[age, label]"
 
 
-def split_leak(lesions):
+def split_leak(lesions: Any) -> Any:
     return "modalities.clinical.columns=s*"
 
 
-def group_leak(lesions):
+def group_leak(lesions: Any) -> Any:
     return "modalities.notes.columns=lesion_id"
 
 
@@ -161,7 +164,7 @@ CASES = {
     no_label: "row 17: label, column 'label': the label is missing",
     no_picture: "row 17: modality 'image', column 'image': images/none.png: no such file or directory",
     broken_picture: "row 17, column 'image' (images/16.png): modality 'image': "
-    "the bytes are not a picture that can be read",
+    "the bytes are not an image that can be read",
     all_missing: "modality 'clinical', column 'age': missing in every training row",
     infinite: "row 17: modality 'clinical', column 'age': expected a finite number, not inf",
     label_leak: "modalities.clinical: column 'label' is the spec's label; leave it out",
@@ -171,7 +174,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("break_it", CASES, ids=lambda case: case.__name__)
-def test_a_wrong_table_is_named_by_key_column_and_row(lesions, break_it) -> None:
+def test_a_wrong_table_is_named_by_key_column_and_row(lesions: Any, break_it: Any) -> None:
     override = break_it(lesions)
     lesions.spec = lesions.spec.replace(", smoker]", "]")
     if break_it is group_leak:
@@ -182,7 +185,7 @@ def test_a_wrong_table_is_named_by_key_column_and_row(lesions, break_it) -> None
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_pictures_may_lie_in_the_table_itself(lesions, kind: str) -> None:
+def test_pictures_may_lie_in_the_table_itself(lesions: Any, kind: str) -> None:
     for number, row in enumerate(lesions.rows):
         file = io.BytesIO()
         Image.new("L", (16, 12), number * 10).save(file, kind)
@@ -193,12 +196,12 @@ def test_pictures_may_lie_in_the_table_itself(lesions, kind: str) -> None:
     assert dataset.train.batch().inputs["image"][1].tolist() == np.full((1, 12, 16), 20).tolist()
 
 
-def test_a_broken_picture_in_a_row_that_is_not_used_does_not_matter(lesions) -> None:
+def test_a_broken_picture_in_a_row_that_is_not_used_does_not_matter(lesions: Any) -> None:
     lesions.rows[16] |= {"split": None, "image": "images/none.png", "label": None}
     assert sum(map(len, (lesions.load().train, lesions.load().val, lesions.load().test))) == 23
 
 
-def test_another_table_is_read_with_the_fitted_modalities(lesions) -> None:
+def test_another_table_is_read_with_the_fitted_modalities(lesions: Any) -> None:
     modalities = lesions.load().modalities
     table = pl.DataFrame({"age": [50, None], "sex": ["other", None], "smoker": [None, "true"]})
     part = part_of(table, modalities, lesions.folder)
@@ -208,14 +211,14 @@ def test_another_table_is_read_with_the_fitted_modalities(lesions) -> None:
     assert part.inputs["clinical"][:, 1:].tolist() == [[0, 0, 0], [0, 0, 1]]
 
 
-def test_another_table_that_has_half_of_a_modality_is_refused(lesions) -> None:
+def test_another_table_that_has_half_of_a_modality_is_refused(lesions: Any) -> None:
     modalities = lesions.load().modalities
     table = pl.DataFrame({"age": [50], "gender": ["male"], "smoker": [True]})
     with pytest.raises(TableError, match="modality 'clinical': the table has no column 'sex'"):
         part_of(table, modalities, lesions.folder)
 
 
-def test_parts_of_some_rows_say_the_tables_row_numbers(lesions) -> None:
+def test_parts_of_some_rows_say_the_tables_row_numbers(lesions: Any) -> None:
     modalities = lesions.load().modalities
     table = pl.DataFrame({"image": ["images/0.png", "images/none.png", "images/2.png"]})
     assert len(part_of(table, modalities, lesions.folder, rows=np.array([0, 2]))) == 2

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tailfuse.training.state import read_log
@@ -45,7 +46,7 @@ def sums(bundle: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def ended(leaves_in, tmp_path_factory):
+def ended(leaves_in: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The spec, the run's folder, and what the command said."""
     folder = tmp_path_factory.mktemp("devices")
     spec = leaves_in(folder, SPEC)
@@ -55,7 +56,7 @@ def ended(leaves_in, tmp_path_factory):
     return spec, folder / "run", tailfuse(str(spec), "--out", str(folder / "run"))
 
 
-def test_two_processes_train_one_network_and_write_one_bundle(ended) -> None:
+def test_two_processes_train_one_network_and_write_one_bundle(ended: Any) -> None:
     _, run, process = ended
     assert process.returncode == 0, process.stderr
     assert sorted(file.name for file in run.iterdir()) == [
@@ -69,7 +70,7 @@ def test_two_processes_train_one_network_and_write_one_bundle(ended) -> None:
     assert log[-1]["loss"] < log[0]["loss"]
 
 
-def test_one_of_them_speaks(ended) -> None:
+def test_one_of_them_speaks(ended: Any) -> None:
     said = ended[2]
     assert said.stderr.count("training final 8/8") == 1
     assert said.stderr.count("reading the table") == 1
@@ -77,7 +78,7 @@ def test_one_of_them_speaks(ended) -> None:
     assert "Traceback" not in said.stderr
 
 
-def test_a_run_of_two_processes_is_gone_on_with(ended) -> None:
+def test_a_run_of_two_processes_is_gone_on_with(ended: Any) -> None:
     spec, run, _ = ended
     before = sums(run / "bundle")
     (run / "trained.pt").unlink()
@@ -87,7 +88,7 @@ def test_a_run_of_two_processes_is_gone_on_with(ended) -> None:
     assert sums(run / "bundle") == before
 
 
-def test_a_mistake_is_told_once(ended) -> None:
+def test_a_mistake_is_told_once(ended: Any) -> None:
     spec, run, _ = ended
     again = tailfuse(str(spec), "--out", str(run))
     assert again.returncode == 1

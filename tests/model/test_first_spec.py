@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,7 @@ from tailfuse.errors import TableError
 from tailfuse.spec.schema import Spec, SplitSpec, load_spec
 
 
-def init(folder: Path, columns: dict, name: str = "table.parquet") -> tuple[str, Spec, Dataset]:
+def init(folder: Path, columns: dict[str, Any], name: str = "table.parquet") -> tuple[str, Spec, Dataset]:
     """The first spec of a table, and what it loads as."""
     table = pl.DataFrame(columns)
     path = folder / name
@@ -28,20 +29,20 @@ def init(folder: Path, columns: dict, name: str = "table.parquet") -> tuple[str,
     return text, spec, load_dataset(spec)
 
 
-def columns_by_modality(spec: Spec) -> dict:
+def columns_by_modality(spec: Spec) -> dict[str, Any]:
     return {
         name: each.column if each.kind == "image" else each.columns for name, each in spec.modalities.items()
     }
 
 
 @pytest.fixture
-def numbers() -> dict:
+def numbers() -> dict[str, Any]:
     """60 rows: a label with a tail, and two columns."""
     return {"y": ["a"] * 40 + ["b"] * 20, "age": list(range(20, 80))[::-1], "sex": ["m", "f", "f"] * 20}
 
 
 @pytest.mark.parametrize("table", ["table.csv", "table.parquet"])
-def test_a_table_of_lesions_is_understood(lesions, table: str) -> None:
+def test_a_table_of_lesions_is_understood(lesions: Any, table: str) -> None:
     lesions.table = table
     lesions.write()
     text = first_spec(lesions.folder / table, lesions.folder)
@@ -61,7 +62,7 @@ def test_a_table_of_lesions_is_understood(lesions, table: str) -> None:
     assert "lesion_id: it looks like an identifier" in text
 
 
-def test_numbered_columns_become_modalities_of_their_own(tmp_path: Path, numbers: dict) -> None:
+def test_numbered_columns_become_modalities_of_their_own(tmp_path: Path, numbers: dict[str, Any]) -> None:
     for stem, count in (("fou_", 12), ("mor", 3), ("image_", 4), ("few_", 2)):
         numbers |= {f"{stem}{number}": np.random.default_rng(number).random(60) for number in range(count)}
     numbers["mortal"] = [True, False] * 30
@@ -75,13 +76,13 @@ def test_numbered_columns_become_modalities_of_their_own(tmp_path: Path, numbers
     assert dataset.modalities["fou"].width == 12
 
 
-def test_a_family_with_a_stranger_is_listed_by_name(tmp_path: Path, numbers: dict) -> None:
+def test_a_family_with_a_stranger_is_listed_by_name(tmp_path: Path, numbers: dict[str, Any]) -> None:
     numbers |= {"q1": [1, 2, 3] * 20, "q2": [1, 2, 3] * 20, "q3": [1, 2, 3] * 20, "q4": [None] * 60}
     _, spec, _ = init(tmp_path, numbers)
     assert columns_by_modality(spec)["q"] == ("q1", "q2", "q3")
 
 
-def test_pictures_in_the_table_are_found(tmp_path: Path, numbers: dict) -> None:
+def test_pictures_in_the_table_are_found(tmp_path: Path, numbers: dict[str, Any]) -> None:
     file = io.BytesIO()
     Image.new("L", (15, 16), 7).save(file, "PNG")
     _, spec, dataset = init(tmp_path, {**numbers, "my picture": [file.getvalue()] * 60})
@@ -89,7 +90,7 @@ def test_pictures_in_the_table_are_found(tmp_path: Path, numbers: dict) -> None:
     assert dataset.train.inputs["my_picture"].shape[1:] == (1, 16, 15)
 
 
-def test_series_are_found_in_lists_and_in_files(tmp_path: Path, numbers: dict) -> None:
+def test_series_are_found_in_lists_and_in_files(tmp_path: Path, numbers: dict[str, Any]) -> None:
     np.save(tmp_path / "a.npy", np.zeros((300, 2)))
     more = {
         "heart beat": [[1.0, 2.0, 3.0]] * 60,
@@ -112,26 +113,28 @@ def test_series_are_found_in_lists_and_in_files(tmp_path: Path, numbers: dict) -
     assert spec.modalities["heart_beat"].columns == ("heart beat",)
 
 
-def test_lists_of_the_same_lengths_are_the_channels_of_one_series(tmp_path: Path, numbers: dict) -> None:
+def test_lists_of_the_same_lengths_are_the_channels_of_one_series(
+    tmp_path: Path, numbers: dict[str, Any]
+) -> None:
     lists = [[0.5] * (3 + number % 4) for number in range(60)]
     text, _, dataset = init(tmp_path, {**numbers, "ax": lists, "ay": lists, "az": lists})
     assert "  series: {kind: series, columns: [ax, ay, az], length: 256}  # the first: 3 steps\n" in text
     assert dataset.train.inputs["series"].shape[1:] == (6, 4)
 
 
-def test_lists_in_a_csv_are_found(tmp_path: Path, numbers: dict) -> None:
+def test_lists_in_a_csv_are_found(tmp_path: Path, numbers: dict[str, Any]) -> None:
     _, spec, dataset = init(tmp_path, {**numbers, "trace": ["[1, 2.5]"] * 60}, "table.csv")
     assert spec.modalities["trace"].columns == ("trace",)
     assert dataset.train.inputs["trace"].shape[1:] == (2, 2)
 
 
-def test_a_group_is_used_where_there_is_no_split(tmp_path: Path, numbers: dict) -> None:
+def test_a_group_is_used_where_there_is_no_split(tmp_path: Path, numbers: dict[str, Any]) -> None:
     text, spec, _ = init(tmp_path, {**numbers, "patient_id": [number // 2 for number in range(60)]})
     assert spec.split == SplitSpec(group="patient_id")
     assert "patient_id repeats: its rows stay together" in text
 
 
-def test_what_cannot_be_learnt_from_is_left_out_and_said(tmp_path: Path, numbers: dict) -> None:
+def test_what_cannot_be_learnt_from_is_left_out_and_said(tmp_path: Path, numbers: dict[str, Any]) -> None:
     left_out = {
         "id": list(range(60)),
         "": [3, 4] * 30,
@@ -151,20 +154,22 @@ def test_what_cannot_be_learnt_from_is_left_out_and_said(tmp_path: Path, numbers
     assert "photo: it looks like pictures, but the first one cannot be opened" in tail
 
 
-def test_numbers_with_an_odd_string_are_not_taken_for_an_identifier(tmp_path: Path, numbers: dict) -> None:
+def test_numbers_with_an_odd_string_are_not_taken_for_an_identifier(
+    tmp_path: Path, numbers: dict[str, Any]
+) -> None:
     numbers["v1"] = [f"{number}.5" for number in range(59)] + ["<0.5"]
     text, _, _ = init(tmp_path, numbers, "table.csv")
     assert "#   v1: 59 of 60 values are numbers, but row 60 is '<0.5'\n" in text
 
 
-def test_a_guessed_label_says_so(tmp_path: Path, numbers: dict) -> None:
+def test_a_guessed_label_says_so(tmp_path: Path, numbers: dict[str, Any]) -> None:
     numbers["verdict"] = numbers.pop("y")
     text, spec, _ = init(tmp_path, {**numbers, "sex": [number % 3 for number in range(60)]})
     assert spec.label == "verdict"
     assert "label: verdict  # a guess: check it" in text
 
 
-def test_names_that_yaml_would_misread_are_quoted(tmp_path: Path, numbers: dict) -> None:
+def test_names_that_yaml_would_misread_are_quoted(tmp_path: Path, numbers: dict[str, Any]) -> None:
     numbers |= {
         "null": [1, 2] * 30,
         "a: b, c #": [3, 4] * 30,
@@ -176,7 +181,7 @@ def test_names_that_yaml_would_misread_are_quoted(tmp_path: Path, numbers: dict)
     assert columns_by_modality(spec) == {"tabular": ("age", "sex", "null", "a: b, c #", "Größe [cm]", "no")}
 
 
-def test_the_table_is_named_from_where_the_spec_will_lie(tmp_path: Path, numbers: dict) -> None:
+def test_the_table_is_named_from_where_the_spec_will_lie(tmp_path: Path, numbers: dict[str, Any]) -> None:
     (tmp_path / "data").mkdir()
     pl.DataFrame(numbers).write_parquet(tmp_path / "data" / "table.parquet")
     text = first_spec(tmp_path / "data" / "table.parquet", tmp_path)
@@ -190,7 +195,9 @@ def test_the_table_is_named_from_where_the_spec_will_lie(tmp_path: Path, numbers
         ({"y": ["a", "b"] * 6}, "no column is left to learn from beside 'y'"),
     ],
 )
-def test_a_table_that_cannot_be_learnt_from_is_named(tmp_path: Path, columns: dict, said: str) -> None:
+def test_a_table_that_cannot_be_learnt_from_is_named(
+    tmp_path: Path, columns: dict[str, Any], said: str
+) -> None:
     pl.DataFrame(columns).write_csv(tmp_path / "t.csv")
     with pytest.raises(TableError, match=rf"t\.csv: {said}"):
         first_spec(tmp_path / "t.csv")

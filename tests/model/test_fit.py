@@ -3,22 +3,23 @@
 import datetime
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
-from tailfuse.data.fit import fit_modality
 from tailfuse.errors import TableError
-from tailfuse.spec.schema import ImageSpec, TabularSpec, TextSpec
-from tailfuse_service.bundle.manifest import BooleanColumn, CategoryColumn, NumberColumn, TextModality
+from tailfuse.modalities import KINDS, ImageSpec, TabularSpec, TextSpec
+from tailfuse_service.modalities import TextModality
+from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn
 
 
-def fit_columns(data: dict, rows: list[int] | None = None, **spec):
+def fit_columns(data: dict[str, Any], rows: list[int] | None = None, **spec: Any) -> Any:
     table = pl.DataFrame(data, strict=False)
     at = np.arange(len(table)) if rows is None else np.array(rows)
     tabular = TabularSpec(kind="tabular", columns=tuple(data), **spec)
-    return fit_modality("m", tabular, table, at, Path())
+    return KINDS["tabular"].fit("m", tabular, table, at, Path())
 
 
 def test_types_are_inferred() -> None:
@@ -27,7 +28,7 @@ def test_types_are_inferred() -> None:
     assert modality.width == 1 + 1 + 2
 
 
-def test_a_few_strings_among_numbers_are_warned_of(caplog) -> None:
+def test_a_few_strings_among_numbers_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     odd = {"v1": ["1.5", None, "3", "<0.5"], "code": ["001", "2", "3", "x"], "grade": ["1", "2", "x", "y"]}
     with caplog.at_level(logging.WARNING, "tailfuse"):
         fit_columns(odd)
@@ -90,7 +91,7 @@ def test_categories_come_most_frequent_first_and_at_most_255_of_them() -> None:
     ],
     ids=["missing in train", "missing everywhere", "infinite", "too large", "lists", "dates"],
 )  # fmt: skip
-def test_a_column_that_cannot_be_fitted_is_named(data: dict, said: str) -> None:
+def test_a_column_that_cannot_be_fitted_is_named(data: dict[str, Any], said: str) -> None:
     with pytest.raises(TableError) as caught:
         fit_columns(data, rows=[1, 2])
     assert str(caught.value) == said
@@ -108,20 +109,22 @@ def test_a_type_for_a_column_that_is_not_there_is_named() -> None:
     ("modes", "channels"),
     [(["L", "L"], 1), (["1", "I;16", "LA"], 1), (["L", "RGB"], 3), (["RGB"], 3), (["L", None], 1)],
 )
-def test_pictures_are_grey_if_all_of_train_are(tmp_path: Path, modes: list, channels: int) -> None:
+def test_pictures_are_grey_if_all_of_train_are(tmp_path: Path, modes: list[Any], channels: int) -> None:
     for number, mode in enumerate([*modes, "RGB"]):
         if mode:
             Image.new(mode, (9, 7)).save(tmp_path / f"{number}.png")
     names = [mode and f"{number}.png" for number, mode in enumerate([*modes, "RGB"])]
     spec = ImageSpec(kind="image", column="picture", size=(12, 10))
-    modality = fit_modality("m", spec, pl.DataFrame({"picture": names}), np.arange(len(modes)), tmp_path)
+    modality = KINDS["image"].fit(
+        "m", spec, pl.DataFrame({"picture": names}), np.arange(len(modes)), tmp_path
+    )
     assert (modality.height, modality.width, modality.channels) == (12, 10, channels)
 
 
 def test_a_picture_column_that_is_not_there_is_named() -> None:
     spec = ImageSpec(kind="image", column="imago")
     with pytest.raises(TableError) as caught:
-        fit_modality("m", spec, pl.DataFrame({"image": ["a"]}), np.arange(1), Path())
+        KINDS["image"].fit("m", spec, pl.DataFrame({"image": ["a"]}), np.arange(1), Path())
     assert str(caught.value) == (
         "modalities.m.column: the table has no column 'imago'; did you mean 'image'?"
     )
@@ -130,13 +133,13 @@ def test_a_picture_column_that_is_not_there_is_named() -> None:
 def test_no_picture_in_train_is_an_error() -> None:
     table = pl.DataFrame({"image": [None, "a.png"]})
     with pytest.raises(TableError, match="column 'image': missing in every training row"):
-        fit_modality("m", ImageSpec(kind="image", column="image"), table, np.array([0]), Path())
+        KINDS["image"].fit("m", ImageSpec(kind="image", column="image"), table, np.array([0]), Path())
 
 
 def test_a_text_keeps_the_specs_settings() -> None:
     spec = TextSpec(kind="text", columns=("t*",), ngrams=3, buckets=64, max_tokens=9)
     table = pl.DataFrame({"text": ["a", "b"], "title": ["c", None]})
     expected = TextModality(columns=("text", "title"), ngrams=3, buckets=64, max_tokens=9)
-    assert fit_modality("m", spec, table, np.arange(2), Path()) == expected
+    assert KINDS["text"].fit("m", spec, table, np.arange(2), Path()) == expected
     with pytest.raises(TableError, match="modality 'm', column 'title': missing in every training row"):
-        fit_modality("m", spec, table, np.array([1]), Path())
+        KINDS["text"].fit("m", spec, table, np.array([1]), Path())

@@ -13,12 +13,12 @@ from tailfuse.data.dataset import load_dataset
 from tailfuse.data.part import Dataset, Part
 from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.export.graphs import eager
+from tailfuse.modalities import KINDS
 from tailfuse.network.confidence import N_STATISTICS, ConfidenceNetwork
 from tailfuse.network.fusion import Vote
 from tailfuse.network.network import Network, Seen
 from tailfuse.quickstart.quickstart import write_quickstart
 from tailfuse.spec.schema import Spec, load_spec
-from tailfuse.training.damage import damage
 from tailfuse.training.fit import Stages, fit_held_out, train_stages
 from tailfuse.training.fit_confidence import fit_confidence, fit_doubts, fit_vote
 from tailfuse.training.held_out import Evidence, HeldOut, balanced, look, own_class
@@ -136,18 +136,20 @@ def test_right_is_learnt_from_what_the_vote_makes_of_the_true_class(damaged: boo
     assert fitted[sure].mean() > fitted[~sure].mean() + 0.1
 
 
-def held_out(trained) -> list[HeldOut]:
+def held_out(trained: Any) -> list[HeldOut]:
     return [HeldOut(trained.network, trained.dataset.val)]
 
 
-def fit(trained, network: Network, seed: int = 0, held: list[HeldOut] | None = None, **options: bool) -> None:
+def fit(
+    trained: Any, network: Network, seed: int = 0, held: list[HeldOut] | None = None, **options: bool
+) -> None:
     fit_confidence(
         network, held or held_out(trained), trained.dataset.modalities, {}, seed=seed, device=CPU,
         **{"generative": True, "damaged": True, **options},
     )  # fmt: skip
 
 
-def test_fitting_touches_votes_and_confidences_and_nothing_else(trained) -> None:
+def test_fitting_touches_votes_and_confidences_and_nothing_else(trained: Any) -> None:
     network = copy.deepcopy(trained.network)
     before = copy.deepcopy(network.state_dict())
     fit(trained, network, seed=9)
@@ -158,7 +160,7 @@ def test_fitting_touches_votes_and_confidences_and_nothing_else(trained) -> None
     assert not any(p.requires_grad for p in network.confidences.parameters())
 
 
-def test_fitting_twice_gives_the_same_whatever_was_drawn_in_between(trained) -> None:
+def test_fitting_twice_gives_the_same_whatever_was_drawn_in_between(trained: Any) -> None:
     first, again = copy.deepcopy(trained.network), copy.deepcopy(trained.network)
     fit(trained, first, seed=1)
     state = torch.get_rng_state()
@@ -168,7 +170,7 @@ def test_fitting_twice_gives_the_same_whatever_was_drawn_in_between(trained) -> 
     torch.set_rng_state(state)
 
 
-def test_a_modality_that_no_held_out_row_has_is_trusted_like_any_other(trained) -> None:
+def test_a_modality_that_no_held_out_row_has_is_trusted_like_any_other(trained: Any) -> None:
     network = copy.deepcopy(trained.network)
     for vote, confidence in zip(network.votes, network.confidences, strict=True):
         vote.load_state_dict(Vote().state_dict())
@@ -186,10 +188,11 @@ def test_a_modality_that_no_held_out_row_has_is_trusted_like_any_other(trained) 
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["picture", "veins"])
-def test_damaged_pictures_and_numbers_are_trusted_less_than_clean_ones(trained, name: str) -> None:
+def test_damaged_pictures_and_numbers_are_trusted_less_than_clean_ones(trained: Any, name: str) -> None:
     part = trained.dataset.test.only([name])
     rows = torch.from_numpy(part.inputs[name][part.position[name]])
-    broken = damage(rows, trained.dataset.modalities[name], torch.Generator().manual_seed(0))
+    modality = trained.dataset.modalities[name]
+    broken = KINDS[modality.kind].corrupt(rows, modality, torch.Generator().manual_seed(0))
 
     def confidence_of(rows: Tensor) -> float:
         real, right = trained.network.confidence(name)(look(trained.network, name, rows).statistics)
@@ -211,7 +214,7 @@ def noise_like(rows: NDArray[Any], scale: float) -> NDArray[Any]:
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory) -> tuple[Spec, Dataset, Stages]:
+def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Spec, Dataset, Stages]:
     """The quick-start, trained for a moment: what is to be told from noise are real measurements."""
     path = write_quickstart(tmp_path_factory.mktemp("digits") / "quickstart")
     spec = load_spec(path, ["training.epochs=15", "training.folds=2"])
@@ -219,7 +222,7 @@ def digits(tmp_path_factory) -> tuple[Spec, Dataset, Stages]:
     return spec, dataset, train_stages(spec, dataset)
 
 
-def test_noise_of_the_datas_own_scale_loses_its_weight_and_clean_rows_keep_theirs(digits) -> None:
+def test_noise_of_the_data_s_own_scale_loses_its_weight_and_clean_rows_keep_theirs(digits: Any) -> None:
     spec, dataset, stages = digits
     network = fit_held_out(stages, spec)
     test = dataset.test
@@ -237,7 +240,7 @@ def test_noise_of_the_datas_own_scale_loses_its_weight_and_clean_rows_keep_their
             assert (output.probabilities.argmax(1) == test.labels).mean() > rest - 0.02
 
 
-def test_without_damaged_rows_to_learn_from_noise_keeps_its_weight(digits) -> None:
+def test_without_damaged_rows_to_learn_from_noise_keeps_its_weight(digits: Any) -> None:
     spec, dataset, stages = digits
     training = spec.training.model_copy(update={"damage": False})
     network = fit_held_out(stages, spec.model_copy(update={"training": training}))
@@ -246,7 +249,7 @@ def test_without_damaged_rows_to_learn_from_noise_keeps_its_weight(digits) -> No
     assert output.weights[:, 2].mean() > 0.1
 
 
-def test_the_spec_says_whether_the_generative_experts_vote(digits) -> None:
+def test_the_spec_says_whether_the_generative_experts_vote(digits: Any) -> None:
     spec, _, stages = digits
     without = spec.network.model_copy(update={"generative": False})
     for options, voting in ((spec.network, True), (without, False)):

@@ -1,6 +1,7 @@
 """The fusion as it is fitted on held-out rows and random subsets of their modalities."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ def generator(seed: int = 0) -> torch.Generator:
     rows=st.lists(st.lists(st.booleans(), min_size=4, max_size=4).filter(any), min_size=1, max_size=20),
     seed=st.integers(0, 9),
 )
-def test_thinned_rows_keep_a_part_of_what_they_had(rows, seed: int) -> None:
+def test_thinned_rows_keep_a_part_of_what_they_had(rows: Any, seed: int) -> None:
     presence = torch.tensor(rows)
     kept = thin(presence, generator(seed))
     assert (kept <= presence).all()
@@ -39,14 +40,14 @@ def test_every_number_of_modalities_is_kept_equally_often() -> None:
 
 
 @pytest.fixture(scope="module")
-def held_out(trained) -> list[HeldOut]:
+def held_out(trained: Any) -> list[HeldOut]:
     """The validation rows, and some that make do as another network's."""
     other = copy.deepcopy(trained.network)
     return [HeldOut(trained.network, trained.dataset.val), HeldOut(other, trained.dataset.test)]
 
 
 @torch.no_grad()
-def test_what_the_fusion_is_given_makes_the_networks_own_answer(trained, held_out) -> None:
+def test_what_the_fusion_is_given_makes_the_networks_own_answer(trained: Any, held_out: Any) -> None:
     network, part = held_out[0]
     seen = answers(network, held_out[0], CPU)
     trust = network.fusion.trust(seen.real, seen.right, seen.presence)
@@ -57,7 +58,7 @@ def test_what_the_fusion_is_given_makes_the_networks_own_answer(trained, held_ou
     assert torch.equal(seen.labels, torch.from_numpy(part.labels))
 
 
-def test_every_row_comes_whole_and_with_some_subsets(trained, held_out) -> None:
+def test_every_row_comes_whole_and_with_some_subsets(trained: Any, held_out: Any) -> None:
     whole = answers(trained.network, held_out[0], CPU)
     seen = thinned(whole, generator())
     n = len(whole.labels)
@@ -80,7 +81,7 @@ def loss_of(network: Network, seen: Answers) -> float:
     return float(-(own_class(log_p, seen.labels) * seen.weight).sum() / seen.weight.sum())
 
 
-def unfitted(trained) -> Network:
+def unfitted(trained: Any) -> Network:
     """The network with a fusion that hardly listens to the votes: there is much to fit."""
     network = copy.deepcopy(trained.network)
     network.fusion = Fusion(3).requires_grad_(False)
@@ -88,7 +89,9 @@ def unfitted(trained) -> Network:
     return network
 
 
-def test_fitting_lowers_the_loss_of_held_out_rows_and_touches_nothing_else(trained, held_out) -> None:
+def test_fitting_lowers_the_loss_of_held_out_rows_and_touches_nothing_else(
+    trained: Any, held_out: Any
+) -> None:
     network = unfitted(trained)
     before = copy.deepcopy(network.state_dict())
     seen = [thinned(answers(network, each, CPU), generator(7)) for each in held_out]
@@ -104,7 +107,7 @@ def test_fitting_lowers_the_loss_of_held_out_rows_and_touches_nothing_else(train
         )
 
 
-def test_fitting_twice_gives_the_same_bytes(trained, held_out) -> None:
+def test_fitting_twice_gives_the_same_bytes(trained: Any, held_out: Any) -> None:
     def fitted() -> dict[str, bytes]:
         network = unfitted(trained)
         fit_confidence(
@@ -117,7 +120,7 @@ def test_fitting_twice_gives_the_same_bytes(trained, held_out) -> None:
     assert fitted() == fitted()
 
 
-def test_the_global_random_numbers_are_left_alone(trained, held_out) -> None:
+def test_the_global_random_numbers_are_left_alone(trained: Any, held_out: Any) -> None:
     network, state = unfitted(trained), torch.get_rng_state()
     fit_confidence(
         network, held_out, trained.dataset.modalities, {}, generative=True, damaged=True, seed=1, device=CPU
@@ -126,7 +129,7 @@ def test_the_global_random_numbers_are_left_alone(trained, held_out) -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_subsets_that_no_held_out_row_can_have_stay_as_they_were(trained, held_out) -> None:
+def test_subsets_that_no_held_out_row_can_have_stay_as_they_were(trained: Any, held_out: Any) -> None:
     network = unfitted(trained)
     note = network.modalities.index("note")
     before = network.fusion.fitted()["kappa"].clone()
@@ -139,7 +142,7 @@ def test_subsets_that_no_held_out_row_can_have_stay_as_they_were(trained, held_o
     assert all(p.isfinite().all() for p in network.fusion.parameters())
 
 
-def test_uniform_weights_stay_uniform_and_are_calibrated_too(trained, held_out) -> None:
+def test_uniform_weights_stay_uniform_and_are_calibrated_too(trained: Any, held_out: Any) -> None:
     network = unfitted(trained)
     network.fusion = Fusion(3, uniform=True).requires_grad_(False)
     fit_fusion(network, held_out, seed=0, device=CPU)

@@ -3,6 +3,8 @@
 import copy
 import warnings
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,11 +25,11 @@ SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)
 
 
 @pytest.fixture(scope="module")
-def leaves(leaves_in, tmp_path_factory):
+def leaves(leaves_in: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """`leaves(*overrides)` is a spec and its dataset."""
     path = leaves_in(tmp_path_factory.mktemp("leaves"))
 
-    def load(*overrides: str):
+    def load(*overrides: str) -> Any:
         spec = load_spec(path, [*QUICK, *overrides])
         return spec, load_dataset(spec)
 
@@ -39,13 +41,15 @@ def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def with_keys(spec: Spec, section: str, **keys) -> Spec:
+def with_keys(spec: Spec, section: str, **keys: Any) -> Spec:
     changed = getattr(spec, section).model_copy(update=keys)
     return spec.model_copy(update={section: changed})
 
 
 @pytest.mark.parametrize("fusion", ["confidence", "concat"])
-def test_in_memory_and_with_files_the_network_is_the_same(leaves, tmp_path, monkeypatch, fusion: str) -> None:
+def test_in_memory_and_with_files_the_network_is_the_same(
+    leaves: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fusion: str
+) -> None:
     spec, dataset = leaves(f"network.fusion={fusion}")
     monkeypatch.setattr(training, "export_run", lambda run, spec, dataset, target: target)
     train(spec, tmp_path / "run", Hardware("cpu"), SILENT)
@@ -56,8 +60,8 @@ def test_in_memory_and_with_files_the_network_is_the_same(leaves, tmp_path, monk
     assert same(network, written)
 
 
-def test_nothing_is_written(leaves, monkeypatch) -> None:
-    def refuse(*_) -> None:
+def test_nothing_is_written(leaves: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
         raise AssertionError("a checkpoint")
 
     monkeypatch.setattr("tailfuse.training.checkpoint.atomic_file", refuse)
@@ -67,7 +71,7 @@ def test_nothing_is_written(leaves, monkeypatch) -> None:
     assert set(heard) == {("final", 3), ("fold-0", 3), ("fold-1", 3)}
 
 
-def test_stages_are_trained_once_and_fitted_in_several_ways(leaves) -> None:
+def test_stages_are_trained_once_and_fitted_in_several_ways(leaves: Any) -> None:
     spec, dataset = leaves()
     stages = train_stages(spec, dataset)
     before = copy.deepcopy(stages.network.state_dict())
@@ -84,7 +88,7 @@ def test_stages_are_trained_once_and_fitted_in_several_ways(leaves) -> None:
     assert same(fitted[1], fit(variants[1], dataset))
 
 
-def test_uniform_weights_are_equal_and_ours_are_not(leaves) -> None:
+def test_uniform_weights_are_equal_and_ours_are_not(leaves: Any) -> None:
     spec, dataset = leaves()
     stages = train_stages(spec, dataset)
     part = dataset.test.only(["veins", "note"])
@@ -95,7 +99,7 @@ def test_uniform_weights_are_equal_and_ours_are_not(leaves) -> None:
 
 
 @pytest.mark.parametrize("fusion", ["concat", "late"])
-def test_a_baseline_needs_no_folds_and_may_keep_its_temperature(leaves, fusion: str) -> None:
+def test_a_baseline_needs_no_folds_and_may_keep_its_temperature(leaves: Any, fusion: str) -> None:
     spec, dataset = leaves(f"network.fusion={fusion}")
     stages = train_stages(spec, dataset)
     assert stages.folds == []
@@ -104,19 +108,19 @@ def test_a_baseline_needs_no_folds_and_may_keep_its_temperature(leaves, fusion: 
 
 
 @pytest.mark.parametrize("fusion", ["confidence", "concat"])
-def test_every_loss_trains_any_fusion(leaves, fusion: str) -> None:
+def test_every_loss_trains_any_fusion(leaves: Any, fusion: str) -> None:
     for loss in ("cross_entropy", "focal", "ldam_drw", "logit_adjustment", "abc", "reslt", "ace"):
         spec, dataset = leaves(f"network.fusion={fusion}", f"network.loss={loss}")
         output = predict_part(partial(eager, fit(spec, dataset)), dataset.test)
         assert np.isfinite(output.probabilities).all(), loss
 
 
-def test_the_loss_hears_how_far_training_is(leaves, monkeypatch) -> None:
+def test_the_loss_hears_how_far_training_is(leaves: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     heard = []
     spec, dataset = leaves("network.fusion=concat", "training.epochs=4")
     objective = module.fit_network.__globals__["Objective"]
 
-    def spy(self, inputs, rows, presence, labels, drawn, progress):
+    def spy(self, inputs: Any, rows: Any, presence: Any, labels: Any, drawn: Any, progress: Any) -> Any:
         heard.append(progress)
         return forward(self, inputs, rows, presence, labels, drawn, progress)
 
@@ -127,7 +131,7 @@ def test_the_loss_hears_how_far_training_is(leaves, monkeypatch) -> None:
 
 
 def test_smote_makes_the_classes_of_every_stage_alike_and_not_those_of_its_held_out_rows(
-    leaves, monkeypatch
+    leaves: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec, dataset = leaves("training.smote=true")
     only = {name: each for name, each in spec.modalities.items() if name == "veins"}
@@ -135,7 +139,7 @@ def test_smote_makes_the_classes_of_every_stage_alike_and_not_those_of_its_held_
     dataset = load_dataset(spec)
     seen, trained = {}, module.fit_network
 
-    def spy(fabric, network, stage, *rest):
+    def spy(fabric: Any, network: Any, stage: Any, *rest: Any) -> Any:
         seen[stage.name] = np.bincount(stage.train.labels)
         return trained(fabric, network, stage, *rest)
 
@@ -147,7 +151,9 @@ def test_smote_makes_the_classes_of_every_stage_alike_and_not_those_of_its_held_
     np.testing.assert_array_equal(held, np.sort(dataset.train.position["veins"]))
 
 
-def test_a_frozen_encoder_learns_from_features_and_answers_pictures(leaves, tmp_path, monkeypatch) -> None:
+def test_a_frozen_encoder_learns_from_features_and_answers_pictures(
+    leaves: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TAILFUSE_CACHE", str(tmp_path / "cache"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -157,13 +163,13 @@ def test_a_frozen_encoder_learns_from_features_and_answers_pictures(leaves, tmp_
         )  # fmt: skip
         seen, trained = [], module.fit_network
 
-        def spy(fabric, network, stage, *rest):
-            seen.append((stage.train.inputs["picture"].ndim, stage.augmented))
+        def spy(fabric: Any, network: Any, stage: Any, *rest: Any) -> Any:
+            seen.append((stage.train.inputs["picture"].ndim, stage.augmentations))
             return trained(fabric, network, stage, *rest)
 
         monkeypatch.setattr(module, "fit_network", spy)
         network = fit(spec, dataset)
-    assert seen == [(2, frozenset())]
+    assert seen == [(2, {})]
     part = dataset.test.only(["picture"])
     featured = with_features(dataset, dict(zip(network.modalities, network.encoders, strict=True)))
     expected = predict_part(partial(eager, network), featured.test.only(["picture"]))

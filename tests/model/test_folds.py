@@ -1,5 +1,7 @@
 """Folds: no group on both sides, every class spread."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,9 @@ ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), min_size=1, max
 
 
 @given(rows=ROWS, n_folds=st.integers(2, 5), seed=st.integers(0, 3))
-def test_rows_of_one_group_are_in_one_fold_and_every_row_is_held_out_once(rows, n_folds, seed) -> None:
+def test_rows_of_one_group_are_in_one_fold_and_every_row_is_held_out_once(
+    rows: Any, n_folds: Any, seed: Any
+) -> None:
     labels, groups = np.array(rows).T
     pairs = folds(labels, groups, n_folds, seed)
     for others, own in pairs:
@@ -25,7 +29,7 @@ def test_rows_of_one_group_are_in_one_fold_and_every_row_is_held_out_once(rows, 
 
 
 @given(labels=st.lists(st.integers(0, 3), min_size=1, max_size=60), n_folds=st.integers(2, 5))
-def test_without_groups_every_class_is_spread_as_evenly_as_can_be(labels, n_folds: int) -> None:
+def test_without_groups_every_class_is_spread_as_evenly_as_can_be(labels: Any, n_folds: int) -> None:
     codes = np.array(labels)
     fold = fold_of_rows(codes, np.arange(len(codes)), n_folds, seed=0)
     for each in np.unique(codes):
@@ -50,7 +54,7 @@ def test_no_folds_are_no_folds() -> None:
 
 
 @pytest.mark.parametrize("split", ["{group: lesion_id}", "{column: split, group: lesion_id}"])
-def test_the_groups_of_the_spec_reach_the_folds(lesions, split: str) -> None:
+def test_the_groups_of_the_spec_reach_the_folds(lesions: Any, split: str) -> None:
     for number, row in enumerate(lesions.rows):
         row["lesion_id"] = f"L{number // 3}"
         if number % 7 == 0:
@@ -67,12 +71,14 @@ def test_the_groups_of_the_spec_reach_the_folds(lesions, split: str) -> None:
     assert all(not set(dataset.groups[a]) & set(dataset.groups[b]) for a, b in pairs)
 
 
-def test_without_groups_every_row_is_one_of_its_own(lesions) -> None:
+def test_without_groups_every_row_is_one_of_its_own(lesions: Any) -> None:
     dataset = lesions.load()
     assert len(set(dataset.groups.tolist())) == len(dataset.train)
 
 
-def test_a_split_column_can_have_groups_and_test_rows_that_share_one_are_told(lesions, caplog) -> None:
+def test_a_split_column_can_have_groups_and_test_rows_that_share_one_are_told(
+    lesions: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     lesions.spec = lesions.spec.replace("split: split", "split: {column: split, group: lesion_id}")
     spec = load_spec(lesions.write())
     assert spec.split.column == "split"

@@ -3,18 +3,20 @@
 import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
 from tailfuse.errors import SpecError
+from tailfuse.modalities import KINDS, ImageSpec
+from tailfuse.modalities.image.pretrained import Backbone, add_layers
+from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.network.build import build_network
-from tailfuse.network.encoders import build_encoder
-from tailfuse.network.encoders.pretrained import Backbone, Pretrained
 from tailfuse.network.frozen import backbone_features, with_features
 from tailfuse.spec.schema import load_spec
-from tailfuse_service.bundle.manifest import ImageModality
+from tailfuse_service.modalities import ImageModality
 from torch import Tensor, nn
 
 TRAINED = ("none", "last", "all")
@@ -22,7 +24,7 @@ MODALITY = ImageModality(column="p", height=12, width=16, channels=3)
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch) -> Path:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TAILFUSE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -34,7 +36,7 @@ def encoder_of(trained: str, seed: int = 0, flips: bool = False) -> Pretrained:
         nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 3, 2), nn.BatchNorm2d(6)
     )
     backbone = Backbone(network, mean=(0.5,) * 3, std=(0.2,) * 3, last=("3.", "4."), flips=flips)
-    return Pretrained(backbone, MODALITY, width=5, dropout=0.5, trained=trained)
+    return add_layers(backbone, MODALITY, width=5, dropout=0.5, trained=trained)
 
 
 def pictures(n: int) -> Tensor:
@@ -68,10 +70,9 @@ def test_batch_norm_keeps_its_statistics_unless_all_is_trained(trained: str, sam
 
 
 def test_the_last_block_of_efficientnet_lite0_is_its_last_stage_and_head() -> None:
-    encoder = build_encoder(
-        "efficientnet_lite0", MODALITY.model_copy(update={"height": 64, "width": 64}),
-        width=5, dropout=0.5, input_dropout=0.2, trained="last",
-    )  # fmt: skip
+    spec = ImageSpec(kind="image", column="p", encoder="efficientnet_lite0", trained="last")
+    modality = MODALITY.model_copy(update={"height": 64, "width": 64})
+    encoder = KINDS["image"].build_encoder(spec, modality, width=5, dropout=0.5, input_dropout=0.2)
     learning = {
         ".".join(name.split(".")[3:5])
         for name, each in encoder.backbone.named_parameters("backbone")
@@ -105,7 +106,7 @@ def test_scaled_features_have_mean_0_and_scale_1_and_a_constant_one_is_harmless(
     torch.testing.assert_close(scaled.std(0, correction=0), expected, atol=1e-5, rtol=0)
 
 
-def test_features_are_those_that_the_encoder_computes_and_are_computed_once(lesions, cache) -> None:
+def test_features_are_those_that_the_encoder_computes_and_are_computed_once(lesions: Any, cache: Any) -> None:
     lesions.column("image", [None if i in (0, 9) else row["image"] for i, row in enumerate(lesions.rows)])
     dataset, encoder, reports = lesions.load(), encoder_of("none"), []
     for _ in range(2):
@@ -123,13 +124,13 @@ def test_features_are_those_that_the_encoder_computes_and_are_computed_once(lesi
     np.testing.assert_allclose(train.mean(0), 0, atol=1e-5)  # scaled by the training rows
 
 
-def test_pictures_of_an_encoder_that_learns_stay_pictures(lesions) -> None:
+def test_pictures_of_an_encoder_that_learns_stay_pictures(lesions: Any) -> None:
     dataset = lesions.load()
     changed = with_features(dataset, {"image": encoder_of("last"), "clinical": nn.Identity()})
     assert changed.train.inputs["image"] is dataset.train.inputs["image"]
 
 
-def test_other_weights_other_layers_and_other_pictures_have_other_features(cache) -> None:
+def test_other_weights_other_layers_and_other_pictures_have_other_features(cache: Any) -> None:
     rows = pictures(4).numpy()
     backbone_features(encoder_of("none").backbone, rows)
     backbone_features(encoder_of("none", seed=1).backbone, rows)
@@ -196,7 +197,7 @@ def test_a_graph_of_a_frozen_encoder_takes_pictures(runtime: str, flips: bool) -
         ("efficientnet_lite0", "first", "Input should be 'none', 'last' or 'all'"),
     ],
 )
-def test_what_cannot_be_trained_so_is_named(lesions, encoder: str, trained: str, said: str) -> None:
+def test_what_cannot_be_trained_so_is_named(lesions: Any, encoder: str, trained: str, said: str) -> None:
     image = "modalities.image"
     with pytest.raises(SpecError, match=f"{image}.trained: {said}, not '{trained}'"):
         load_spec(lesions.write(), [f"{image}.encoder={encoder}", f"{image}.trained={trained}"])
@@ -206,13 +207,13 @@ def test_what_cannot_be_trained_so_is_named(lesions, encoder: str, trained: str,
     ("encoder", "trained"),
     [("small_cnn", "none"), ("timm/resnet10t", "all"), *(("efficientnet_lite0", each) for each in TRAINED)],
 )
-def test_what_can_be_trained_so_is_taken(lesions, encoder: str, trained: str) -> None:
+def test_what_can_be_trained_so_is_taken(lesions: Any, encoder: str, trained: str) -> None:
     image = "modalities.image"
     spec = load_spec(lesions.write(), [f"{image}.encoder={encoder}", f"{image}.trained={trained}"])
     assert spec.modalities["image"].trained == trained
 
 
-def test_a_small_cnn_is_not_flipped_and_a_pretrained_encoder_is_built_as_the_spec_says(lesions) -> None:
+def test_a_small_cnn_is_not_flipped_and_a_pretrained_encoder_is_built_as_the_spec_says(lesions: Any) -> None:
     image = "modalities.image"
     with pytest.raises(SpecError, match=f"{image}.flips: is for pretrained encoders, not for small_cnn"):
         load_spec(lesions.write(), [f"{image}.flips=true"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import log, sqrt
+from typing import Any
 
 import pytest
 import torch
@@ -64,7 +65,7 @@ def test_weights_by_hand(a: float, expected: list[float]) -> None:
     ),
     uniform=st.booleans(),
 )  # fmt: skip
-def test_weights_sum_to_one_over_what_is_present(rows: list, uniform: bool) -> None:
+def test_weights_sum_to_one_over_what_is_present(rows: list[Any], uniform: bool) -> None:
     values = torch.tensor([[each[1:] for each in row] for row in rows])
     presence = torch.tensor([[each[0] for each in row] for row in rows])
     trust = fusion_of([0.3, -1.0, 2.0], uniform=uniform).trust(values[..., 0], values[..., 1], presence)
@@ -232,13 +233,13 @@ def test_an_unfitted_vote_is_that_of_the_softmax_experts() -> None:
         ([[0.9, 0.1], [0.5, 0.5]], [0.5, 0.5], 0.146793),  # H(0.7) - (H(0.9) + H(0.5)) / 2
     ],
 )
-def test_disagreement_in_bits_by_hand(own: list, weights: list, bits: float) -> None:
+def test_disagreement_in_bits_by_hand(own: list[Any], weights: list, bits: float) -> None:
     answers = torch.tensor([own]).clamp(min=1e-30).log()
     assert float(disagreement(answers, torch.tensor([weights]))) == pytest.approx(bits, abs=1e-5)
 
 
 @given(rows=st.lists(st.lists(st.floats(-30, 30), min_size=6, max_size=6), min_size=1, max_size=5))
-def test_disagreement_lies_between_none_and_the_bits_that_name_a_modality(rows: list) -> None:
+def test_disagreement_lies_between_none_and_the_bits_that_name_a_modality(rows: list[Any]) -> None:
     answers = torch.tensor(rows).view(-1, 3, 2).log_softmax(-1)
     bits = disagreement(answers, torch.full((len(rows), 3), 1 / 3))
     assert ((bits >= 0) & (bits <= log(3) / log(2) + 1e-5)).all()

@@ -112,7 +112,7 @@ def test_rows_that_are_all_the_same_tell_nothing_apart() -> None:
     assert strangeness.isfinite().all()
 
 
-def test_noise_of_the_datas_own_scale_is_strange() -> None:
+def test_noise_of_the_data_s_own_scale_is_strange() -> None:
     # Eight numbers that say the same three things: noise does not.
     random = np.random.default_rng(0)
     three = torch.tensor(random.standard_normal((300, 3))).float()

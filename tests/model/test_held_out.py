@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from tailfuse.data.part import Part
-from tailfuse.network.encoders.mlp import Mlp
-from tailfuse.network.encoders.small_cnn import SmallCnn
+from tailfuse.modalities.image.small_cnn import SmallCnn
+from tailfuse.modalities.tabular.encoder import Mlp
 from tailfuse.network.generative import Generative
 from tailfuse.network.long_tail import experts
 from tailfuse.network.network import Network
@@ -23,7 +23,8 @@ from tailfuse.training.held_out import (
     own_class,
     some_of,
 )
-from tailfuse_service.bundle.manifest import BooleanColumn, ImageModality, TabularModality
+from tailfuse_service.modalities import ImageModality, TabularModality
+from tailfuse_service.modalities.tabular import BooleanColumn
 
 CPU = torch.device("cpu")
 TWO_NUMBERS = TabularModality(columns=(BooleanColumn(name="a"), BooleanColumn(name="b")), width=2)
@@ -54,7 +55,9 @@ def test_every_prefix_holds_the_classes_as_evenly_as_can_be() -> None:
     assert len(part.first(4)) == 4
 
 
-def test_of_too_many_rows_all_networks_have_as_many_and_rare_classes_keep_theirs(monkeypatch) -> None:
+def test_of_too_many_rows_all_networks_have_as_many_and_rare_classes_keep_theirs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, "HELD_OUT_ROWS", 12)
     network = network_of()
     some = some_of([HeldOut(network, part_of([0] * 20 + [1])), HeldOut(network, part_of([1, 0]))])

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -10,20 +11,23 @@ from tailfuse.cli import main
 from tailfuse.data.labelled import labelled_part, text_columns
 from tailfuse.errors import TableError
 from tailfuse_service.bundle import read_manifest
-from tailfuse_service.bundle.manifest import CategoryColumn, ClassInfo, Manifest
+from tailfuse_service.bundle.manifest import ClassInfo, Manifest
+from tailfuse_service.modalities.tabular import CategoryColumn
 
 
 @pytest.fixture(scope="module")
-def manifest(trained) -> Manifest:
+def manifest(trained: Any) -> Manifest:
     return read_manifest(trained.bundle)
 
 
-def test_a_part_is_the_rows_that_were_held_out(trained, manifest: Manifest) -> None:
+def test_a_part_is_the_rows_that_were_held_out(trained: Any, manifest: Manifest) -> None:
     part = labelled_part(manifest, trained.spec.table, "test")
     assert part.labels.tolist() == trained.dataset.test.labels.tolist()
 
 
-def test_a_part_by_fractions_is_drawn_again_as_it_was(trained, manifest: Manifest, tmp_path: Path) -> None:
+def test_a_part_by_fractions_is_drawn_again_as_it_was(
+    trained: Any, manifest: Manifest, tmp_path: Path
+) -> None:
     by_fractions = manifest.model_copy(
         update={"spec": {**manifest.spec, "split": {"column": None, "val": 0.2, "test": 0.3, "group": None}}}
     )
@@ -61,7 +65,7 @@ def test_names_that_are_no_plain_numbers_are_read_as_text(manifest: Manifest) ->
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict", "init"])
-def test_a_file_that_cannot_be_written_is_named(command: str, trained, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_named(command: str, trained: Any, tmp_path: Path) -> None:
     table, nowhere = str(trained.spec.table), str(tmp_path / "none" / "out")
     arguments = [table] if command == "init" else [str(trained.bundle), table]
     done = CliRunner().invoke(main, [command, *arguments, "--out", nowhere])
@@ -69,14 +73,16 @@ def test_a_file_that_cannot_be_written_is_named(command: str, trained, tmp_path:
     assert f"Error: {nowhere}: cannot be written: No such file or directory" in done.output
 
 
-def test_an_input_given_twice_is_refused(trained) -> None:
+def test_an_input_given_twice_is_refused(trained: Any) -> None:
     given = ["--input", "note=round leaf", "--input", "note=long leaf"]
     done = CliRunner().invoke(main, ["predict", str(trained.bundle), *given])
     assert done.exit_code == 1
     assert "--input note: given twice" in done.output
 
 
-def test_export_refuses_a_table_that_has_changed(trained, tmp_path: Path, monkeypatch) -> None:
+def test_export_refuses_a_table_that_has_changed(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)  # a run can be exported from anywhere
     run = tmp_path / "run"
     shutil.copytree(trained.run, run)

@@ -3,12 +3,14 @@
 import copy
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
 from tailfuse.errors import RunError
+from tailfuse.modalities.image.augmentation import augment
 from tailfuse.network.build import build_network
 from tailfuse.network.network import Answer
 from tailfuse.spec.schema import TrainingSpec
@@ -53,11 +55,11 @@ class Says(nn.Module):
         super().__init__()
         self.probabilities = torch.tensor(probabilities)
 
-    def forward(self, inputs, rows, presence) -> Answer:
+    def forward(self, inputs: Any, rows: Any, presence: Any) -> Answer:
         return Answer(self.probabilities.expand(len(presence), -1), presence.float(), presence.float())
 
 
-def test_validation_counts_classes_alike(lesions) -> None:
+def test_validation_counts_classes_alike(lesions: Any) -> None:
     val = lesions.load().val  # 3 nv, 2 mel, 1 df; the classes are df, mel, nv
     assert np.bincount(val.labels).tolist() == [1, 2, 3]
     even, accuracy = validate(Says(1 / 3, 1 / 3, 1 / 3), val, torch.device("cpu"))
@@ -65,31 +67,37 @@ def test_validation_counts_classes_alike(lesions) -> None:
     assert validate(Says(0.2, 0.2, 0.6), val, torch.device("cpu"))[1] == accuracy == pytest.approx(1 / 3)
 
 
-def test_validation_does_not_mind_how_sure_a_network_is(lesions) -> None:
+def test_validation_does_not_mind_how_sure_a_network_is(lesions: Any) -> None:
     val = lesions.load().val.take(np.array([0, 1, 2]))
     loss, _ = validate(Says(0.2, 0.2, 0.6), val, torch.device("cpu"))
     surer, _ = validate(Says(1 / 29, 1 / 29, 27 / 29), val, torch.device("cpu"))
     assert surer == pytest.approx(loss, abs=0.01)
 
 
-def test_a_class_ruled_out_costs_something_finite(lesions) -> None:
+def test_a_class_ruled_out_costs_something_finite(lesions: Any) -> None:
     loss, _ = validate(Says(0.5, 0.5, 0.0), lesions.load().val, torch.device("cpu"))
     assert math.log(3) < loss < 20
 
 
 @pytest.fixture
-def fit(lesions, tmp_path, monkeypatch):
+def fit(lesions: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Trains a small network in `tmp_path`; `heard` gets every epoch."""
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", -1.0)
     spec = load(lesions)
     dataset = lesions.load()
 
-    def run(path: Path, heard=lambda stage, epoch: None, val=dataset.val, settled=0.0, **training):
+    def run(
+        path: Path,
+        heard: Any = lambda stage, epoch: None,
+        val: Any = dataset.val,
+        settled: Any = 0.0,
+        **training: Any,
+    ) -> Any:
         settings = spec.training.model_copy(update=training)
         torch.manual_seed(0)
         network = build_network(spec, dataset)
         network.tail = network.tail._replace(settled=settled)
-        stage = Stage("final", 5, dataset.train, val, settings.epochs, frozenset({"image"}))
+        stage = Stage("final", 5, dataset.train, val, settings.epochs, {"image": augment})
         fabric = Fabric(accelerator="cpu", devices=1)
         fabric.launch()
         return network, fit_network(fabric, network, stage, settings, path, heard)
@@ -97,7 +105,7 @@ def fit(lesions, tmp_path, monkeypatch):
     return run
 
 
-def load(lesions):
+def load(lesions: Any) -> Any:
     from tailfuse.spec.schema import load_spec
 
     return load_spec(lesions.write(), ["network.width=8", "training.epochs=6", "training.batch_size=5"])
@@ -107,11 +115,13 @@ def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:
     return copy.deepcopy(network.state_dict())
 
 
-def test_training_stops_when_validation_has_not_improved_for_long_enough(fit, tmp_path, monkeypatch) -> None:
+def test_training_stops_when_validation_has_not_improved_for_long_enough(
+    fit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     losses = iter([3.0, 2.0, 2.5, 2.0, 2.4, 2.3, 2.2, 1.0])
     seen = []
 
-    def canned(network, val, device):
+    def canned(network: Any, val: Any, device: Any) -> Any:
         seen.append(weights_of(network))
         return next(losses), 0.5
 
@@ -123,14 +133,16 @@ def test_training_stops_when_validation_has_not_improved_for_long_enough(fit, tm
     assert not network.training
 
 
-def test_a_loss_that_changes_late_is_waited_for(fit, tmp_path, monkeypatch) -> None:
+def test_a_loss_that_changes_late_is_waited_for(
+    fit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     losses = iter([1.0] + [2.0] * 9)
     monkeypatch.setattr(loop, "validate", lambda network, val, device: (next(losses), 0.5))
     _, log = fit(tmp_path / "a.pt", epochs=10, patience=2, settled=0.5)
     assert len(log) == 7
 
 
-def test_without_validation_rows_the_last_average_is_kept(fit, tmp_path) -> None:
+def test_without_validation_rows_the_last_average_is_kept(fit: Any, tmp_path: Path) -> None:
     network, log = fit(tmp_path / "a.pt", val=None)
     assert len(log) == 6
     assert all(math.isnan(line.val_loss) for line in log)
@@ -138,7 +150,7 @@ def test_without_validation_rows_the_last_average_is_kept(fit, tmp_path) -> None
     assert all(torch.equal(value, state["averaged"][name]) for name, value in network.state_dict().items())
 
 
-def test_the_loss_falls(fit, tmp_path) -> None:
+def test_the_loss_falls(fit: Any, tmp_path: Path) -> None:
     _, log = fit(tmp_path / "a.pt", epochs=60, patience=60, mixup=0.0, modality_dropout=0.0)
     # A dozen rows under dropout: one epoch alone is noisy.
     first, last = (np.mean([line.loss for line in some]) for some in (log[:10], log[-10:]))
@@ -146,7 +158,9 @@ def test_the_loss_falls(fit, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("stopped_after", [0, 1, 4])
-def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(fit, tmp_path, stopped_after: int) -> None:
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
+    fit: Any, tmp_path: Path, stopped_after: int
+) -> None:
     def stop(stage: Stage, epoch: Epoch) -> None:
         if epoch.epoch == stopped_after:
             raise KeyboardInterrupt
@@ -164,7 +178,9 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(fit, tmp_path, sto
     )
 
 
-def test_a_stage_that_has_finished_is_not_trained_again(fit, tmp_path, monkeypatch) -> None:
+def test_a_stage_that_has_finished_is_not_trained_again(
+    fit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole, log = fit(tmp_path / "a.pt")
     monkeypatch.setattr(loop, "run_epoch", None)
     again, same_log = fit(tmp_path / "a.pt")
@@ -175,7 +191,7 @@ def test_a_stage_that_has_finished_is_not_trained_again(fit, tmp_path, monkeypat
     )
 
 
-def test_a_loss_that_is_not_finite_ends_the_run(fit, tmp_path) -> None:
+def test_a_loss_that_is_not_finite_ends_the_run(fit: Any, tmp_path: Path) -> None:
     with pytest.raises(
         RunError, match=r"^the loss of final is (nan|inf) in epoch \d; try a smaller training"
     ):
@@ -183,7 +199,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(fit, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no more", b"nothing of torch"])
-def test_a_damaged_checkpoint_is_named(tmp_path, damage: bytes) -> None:
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "final.pt"
     path.write_bytes(damage)
     with pytest.raises(
@@ -192,7 +208,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path, damage: bytes) -> None:
         checkpoint.load(path)
 
 
-def test_half_a_checkpoint_is_damaged(tmp_path) -> None:
+def test_half_a_checkpoint_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "final.pt"
     checkpoint.save(path, {"network": torch.zeros(1000)})
     path.write_bytes(path.read_bytes()[:2000])
@@ -200,14 +216,14 @@ def test_half_a_checkpoint_is_damaged(tmp_path) -> None:
         checkpoint.load(path)
 
 
-def test_a_checkpoint_with_code_in_it_is_not_run(tmp_path) -> None:
+def test_a_checkpoint_with_code_in_it_is_not_run(tmp_path: Path) -> None:
     path = tmp_path / "final.pt"
     torch.save({"network": Says(0.5, 0.5)}, path)
     with pytest.raises(RunError, match="is damaged"):
         checkpoint.load(path)
 
 
-def test_a_failed_save_leaves_the_old_checkpoint(tmp_path, monkeypatch) -> None:
+def test_a_failed_save_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "final.pt"
     checkpoint.save(path, {"epoch": 1})
 
@@ -220,5 +236,5 @@ def test_a_failed_save_leaves_the_old_checkpoint(tmp_path, monkeypatch) -> None:
     assert checkpoint.load(path) == {"epoch": 1}
 
 
-def test_there_is_nothing_to_load_where_nothing_was_saved(tmp_path) -> None:
+def test_there_is_nothing_to_load_where_nothing_was_saved(tmp_path: Path) -> None:
     assert checkpoint.load(tmp_path / "final.pt") is None

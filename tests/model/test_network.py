@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tailfuse.data.part import Part
 from tailfuse.export.graphs import eager, example_of
-from tailfuse.network.encoders.mlp import Mlp
+from tailfuse.modalities.tabular.encoder import Mlp
 from tailfuse.network.long_tail import experts
 from tailfuse.network.network import Network
 from tailfuse_service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Output, open_graph, read_manifest
-from tailfuse_service.bundle.manifest import BooleanColumn, TabularModality
+from tailfuse_service.modalities import TabularModality
+from tailfuse_service.modalities.tabular import BooleanColumn
 
 N_ROWS = 12
 # Which rows are in a batch, and the modalities each has of the three (1..7, as bits).
@@ -25,7 +27,7 @@ some_examples = settings(
 
 
 @pytest.fixture(scope="module", params=["eager", "onnx", "torchscript"])
-def answer(request: pytest.FixtureRequest, trained) -> Callable[[Batch], Output]:
+def answer(request: pytest.FixtureRequest, trained: Any) -> Callable[[Batch], Output]:
     """Answers a batch with the trained network, in one of the ways there are."""
     if request.param == "eager":
         return partial(eager, trained.network)
@@ -35,7 +37,7 @@ def answer(request: pytest.FixtureRequest, trained) -> Callable[[Batch], Output]
 
 
 @pytest.fixture(scope="module")
-def rows(trained) -> Part:
+def rows(trained: Any) -> Part:
     """Test rows that have every modality."""
     return example_of(trained.dataset.test, N_ROWS)
 
@@ -61,7 +63,9 @@ def row_of(output: Output, at: int) -> Output:
 
 @some_examples
 @given(chosen=BATCHES)
-def test_weights_sum_to_one_over_what_is_present_and_are_zero_elsewhere(answer, rows, chosen) -> None:
+def test_weights_sum_to_one_over_what_is_present_and_are_zero_elsewhere(
+    answer: Any, rows: Any, chosen: Any
+) -> None:
     batch = batch_of(rows, chosen)
     output, presence = answer(batch), batch.presence
     np.testing.assert_allclose(output.weights.sum(1), 1.0, atol=1e-5)
@@ -74,7 +78,9 @@ def test_weights_sum_to_one_over_what_is_present_and_are_zero_elsewhere(answer, 
 
 @some_examples
 @given(chosen=BATCHES)
-def test_a_row_has_the_same_answer_alone_and_beside_any_neighbours(answer, rows, chosen) -> None:
+def test_a_row_has_the_same_answer_alone_and_beside_any_neighbours(
+    answer: Any, rows: Any, chosen: Any
+) -> None:
     together = answer(batch_of(rows, chosen))
     for at, each in enumerate(chosen):
         assert_alike(row_of(together, at), answer(batch_of(rows, [each])))
@@ -82,7 +88,7 @@ def test_a_row_has_the_same_answer_alone_and_beside_any_neighbours(answer, rows,
 
 @some_examples
 @given(chosen=BATCHES, seed=st.integers(0, 100))
-def test_answers_follow_their_rows_in_any_order(answer, rows, chosen, seed: int) -> None:
+def test_answers_follow_their_rows_in_any_order(answer: Any, rows: Any, chosen: Any, seed: int) -> None:
     order = np.random.default_rng(seed).permutation(len(chosen))
     shuffled = answer(batch_of(rows, [chosen[at] for at in order]))
     together = answer(batch_of(rows, chosen))
@@ -91,7 +97,7 @@ def test_answers_follow_their_rows_in_any_order(answer, rows, chosen, seed: int)
 
 @some_examples
 @given(chosen=BATCHES)
-def test_an_absent_modality_is_one_left_out(answer, rows, chosen) -> None:
+def test_an_absent_modality_is_one_left_out(answer: Any, rows: Any, chosen: Any) -> None:
     """Rows of a batch without a modality, and a batch in which nobody has it."""
     alike = [(row, bits & 0b011 or 0b001) for row, bits in chosen]
     with_others = answer(batch_of(rows, [*alike, (0, 0b111)]))
@@ -100,7 +106,7 @@ def test_an_absent_modality_is_one_left_out(answer, rows, chosen) -> None:
         assert_alike(row_of(with_others, at), row_of(without, at))
 
 
-def test_all_ways_answer_alike(trained, rows) -> None:
+def test_all_ways_answer_alike(trained: Any, rows: Any) -> None:
     batch = batch_of(rows, [(row, 1 + row % 7) for row in range(N_ROWS)])
     expected = eager(trained.network, batch)
     for runtime in ("onnx", "torchscript"):
@@ -108,14 +114,14 @@ def test_all_ways_answer_alike(trained, rows) -> None:
         assert_alike(graph.run(batch), expected)
 
 
-def test_the_answer_depends_on_every_modality(trained, rows) -> None:
+def test_the_answer_depends_on_every_modality(trained: Any, rows: Any) -> None:
     whole = eager(trained.network, rows.batch()).probabilities
     for m in range(3):
         others = batch_of(rows, [(row, 7 - (1 << m)) for row in range(N_ROWS)])
         assert np.abs(eager(trained.network, others).probabilities - whole).max() > 1e-3
 
 
-def test_padding_of_a_neighbours_longer_text_changes_nothing(answer, rows) -> None:
+def test_padding_of_a_neighbours_longer_text_changes_nothing(answer: Any, rows: Any) -> None:
     batch = rows.first(3).batch()
     padded = np.pad(batch.inputs["note"], ((0, 0), (0, 11)))
     longer = Batch({**batch.inputs, "note": padded}, batch.rows, batch.presence)

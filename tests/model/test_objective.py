@@ -1,16 +1,18 @@
 """The training loss, and the random choices behind it."""
 
 from math import log
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tailfuse.network.encoders.mlp import Mlp
+from tailfuse.modalities.tabular.encoder import Mlp
 from tailfuse.network.long_tail import experts
 from tailfuse.network.network import Network
 from tailfuse.training.objective import Draw, Objective, blend, draw
-from tailfuse_service.bundle.manifest import BooleanColumn, TabularModality
+from tailfuse_service.modalities import TabularModality
+from tailfuse_service.modalities.tabular import BooleanColumn
 
 PRESENCES = st.lists(
     st.lists(st.booleans(), min_size=3, max_size=3).filter(any), min_size=1, max_size=20
@@ -23,7 +25,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 @settings(deadline=None)
 @given(presence=PRESENCES, seed=st.integers(0, 20))
-def test_a_draw_is_in_bounds_and_leaves_every_sample_something(presence, seed: int) -> None:
+def test_a_draw_is_in_bounds_and_leaves_every_sample_something(presence: Any, seed: int) -> None:
     u, partner, share = draw(presence, dropout=0.7, mixup=0.5, generator=generator(seed))
     assert ((u >= 0) & (u <= 1)).all()
     assert (u[~presence] == 0).all()

@@ -11,27 +11,20 @@ import torch
 from numpy.typing import NDArray
 from tailfuse.data.part import Part
 from tailfuse.export.graphs import TOLERANCE, check_parity, eager, export_graphs, mixed
-from tailfuse.network.encoders import build_encoder
+from tailfuse.modalities import KINDS
 from tailfuse.network.long_tail import experts
 from tailfuse.network.network import Network
 from tailfuse.training.fit_confidence import fit_confidence
 from tailfuse.training.fit_fusion import fit_fusion
 from tailfuse.training.held_out import HeldOut, fit_generative
 from tailfuse_service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Manifest, Output, open_graph
-from tailfuse_service.bundle.manifest import (
-    BooleanColumn,
-    Channel,
-    ClassInfo,
-    ImageModality,
-    Modality,
-    SeriesModality,
-    TabularModality,
-    TextModality,
-)
+from tailfuse_service.bundle.manifest import ClassInfo
+from tailfuse_service.modalities import ImageModality, Modality, SeriesModality, TabularModality, TextModality
+from tailfuse_service.modalities.series import Channel
+from tailfuse_service.modalities.tabular import BooleanColumn
 
 CPU = torch.device("cpu")
 WIDTH, N_ROWS = 16, 64
-ENCODERS = {"image": "small_cnn", "tabular": "mlp", "text": "bag", "series": "conv"}
 PICTURE = ImageModality(column="p", height=12, width=9, channels=3)
 TEXT = TextModality(columns=("t",), buckets=50, ngrams=2, max_tokens=9)
 SERIES = SeriesModality(columns=("s",), channels=(Channel(mean=0, scale=1),) * 2, length=40)
@@ -97,12 +90,14 @@ class Exported(NamedTuple):
 
 
 @pytest.fixture(scope="module", params=CASES)
-def exported(request: pytest.FixtureRequest, tmp_path_factory) -> Exported:
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """A network whose encoders are not trained, with all else fitted, and its graphs."""
     modalities, n_classes = CASES[request.param]
     torch.manual_seed(0)
     encoders = {
-        name: build_encoder(ENCODERS[each.kind], each, width=WIDTH, dropout=0.0, input_dropout=0.0)
+        name: KINDS[each.kind].build_encoder(
+            KINDS[each.kind].spec.model_construct(), each, width=WIDTH, dropout=0.0, input_dropout=0.0
+        )
         for name, each in modalities.items()
     }
     network = Network(

@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,19 +20,21 @@ from tailfuse.export.graphs import LOG_PRIOR, example_of, mixed
 from tailfuse.export.precision import encoder_weights
 from tailfuse.export.reduce import Comparison, reduce_bundle
 from tailfuse_service.bundle import BundleError, Manifest, open_bundle, read_manifest
-from tailfuse_service.bundle.manifest import TabularModality
+from tailfuse_service.modalities import TabularModality
 
 PRECISIONS = ("float16", "int8")
 
 
 @pytest.fixture(scope="module", params=PRECISIONS)
-def reduced(request: pytest.FixtureRequest, trained, tmp_path_factory) -> tuple[Path, Comparison]:
+def reduced(
+    request: pytest.FixtureRequest, trained: Any, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Comparison]:
     """A bundle of less precision, and what was said of it."""
     folder = tmp_path_factory.mktemp("reduced") / request.param
     return folder, reduce_bundle(trained.bundle, trained.spec.table, request.param, folder)
 
 
-def test_its_answers_are_near_those_of_float32_on_every_subset_and_size(trained, reduced) -> None:
+def test_its_answers_are_near_those_of_float32_on_every_subset_and_size(trained: Any, reduced: Any) -> None:
     old, new = open_bundle(trained.bundle).runtime, open_bundle(reduced[0]).runtime
     part = mixed(example_of(trained.dataset.test, 21))
     for size in (1, 2, 21):
@@ -39,7 +42,7 @@ def test_its_answers_are_near_those_of_float32_on_every_subset_and_size(trained,
         assert 0 < np.abs(after - before).max() < 0.1
 
 
-def test_the_encoders_layers_are_reduced_and_nothing_else(trained, reduced) -> None:
+def test_the_encoders_layers_are_reduced_and_nothing_else(trained: Any, reduced: Any) -> None:
     graphs = (onnx.load(folder / "model.onnx").graph for folder in (trained.bundle, reduced[0]))
     old, new = ({each.name: each for each in graph.initializer} for graph in graphs)
     kind = TensorProto.FLOAT16 if "float16" in reduced[0].name else TensorProto.INT8
@@ -51,7 +54,7 @@ def test_the_encoders_layers_are_reduced_and_nothing_else(trained, reduced) -> N
     assert LOG_PRIOR in new
 
 
-def test_the_manifest_has_the_new_graphs_figures_beside_those_of_float32(trained, reduced) -> None:
+def test_the_manifest_has_the_new_graphs_figures_beside_those_of_float32(trained: Any, reduced: Any) -> None:
     folder, said = reduced
     old, new = read_manifest(trained.bundle), read_manifest(folder)
     assert (old.precision, new.precision) == ("float32", folder.name)
@@ -65,18 +68,18 @@ def test_the_manifest_has_the_new_graphs_figures_beside_those_of_float32(trained
     assert all(set(each.microseconds) == {1, 32} for each in (said.float32, said.reduced))
 
 
-def test_both_pages_say_so(reduced) -> None:
+def test_both_pages_say_so(reduced: Any) -> None:
     for name in ("MODEL_CARD.md", "report.html"):
         text = (reduced[0] / name).read_text("utf-8")
         assert text.count(f"<strong>{reduced[0].name}.</strong>") == 1
 
 
-def test_there_is_no_torchscript_that_would_answer_otherwise(reduced) -> None:
+def test_there_is_no_torchscript_that_would_answer_otherwise(reduced: Any) -> None:
     with pytest.raises(BundleError, match="cannot be served with runtime 'torchscript'"):
         open_bundle(reduced[0], runtime="torchscript")
 
 
-def test_what_one_caller_sends_does_not_change_the_answers_to_others(trained, reduced) -> None:
+def test_what_one_caller_sends_does_not_change_the_answers_to_others(trained: Any, reduced: Any) -> None:
     part = example_of(trained.dataset.test, 6)
     odd = {name: rows[part.position[name]].copy() for name, rows in part.inputs.items()}
     odd["picture"][-1] = 255 * (np.indices(odd["picture"][-1].shape).sum(0) % 2)
@@ -88,7 +91,7 @@ def test_what_one_caller_sends_does_not_change_the_answers_to_others(trained, re
     assert np.isfinite(among.probabilities).all()
 
 
-def test_it_can_be_adapted(trained, reduced, tmp_path) -> None:
+def test_it_can_be_adapted(trained: Any, reduced: Any, tmp_path: Path) -> None:
     rows = unlabelled_rows(read_manifest(reduced[0]), trained.spec.table)
     manifest = adapt_bundle(reduced[0], rows, tmp_path / "adapted")
     assert manifest.precision == reduced[0].name
@@ -103,12 +106,12 @@ def as_float32(folder: Path) -> Path:
     return folder
 
 
-def test_a_reduced_bundle_is_not_reduced_again(trained, reduced, tmp_path) -> None:
+def test_a_reduced_bundle_is_not_reduced_again(trained: Any, reduced: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"is {reduced[0].name} already"):
         reduce_bundle(reduced[0], trained.spec.table, "int8", tmp_path / "again")
 
 
-def test_another_table_than_that_of_the_training_is_refused(trained, tmp_path) -> None:
+def test_another_table_than_that_of_the_training_is_refused(trained: Any, tmp_path: Path) -> None:
     other = tmp_path / "other.csv"
     other.write_text(trained.spec.table.read_text() + "\n")
     for path, said in ((other, "is not the table that"), (tmp_path / "none.csv", "no such file")):
@@ -117,14 +120,16 @@ def test_another_table_than_that_of_the_training_is_refused(trained, tmp_path) -
     assert not (tmp_path / "bundle").exists()
 
 
-def test_numbers_alone_are_not_reduced(trained) -> None:
+def test_numbers_alone_are_not_reduced(trained: Any) -> None:
     numbers = {"age": TabularModality(columns=(), width=1)}
     manifest: Manifest = read_manifest(trained.bundle).model_copy(update={"modalities": numbers})
     with pytest.raises(UserError, match="no modality of kind image or text or series: int8 would change"):
         encoder_weights(manifest, "int8")
 
 
-def test_nothing_is_left_where_the_new_graph_fails(trained, tmp_path, monkeypatch) -> None:
+def test_nothing_is_left_where_the_new_graph_fails(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def half_a_graph(path: Path, target: Path, weights: tuple[str, ...]) -> None:
         target.write_bytes(path.read_bytes()[:1000])
 
@@ -141,7 +146,7 @@ def asked(*arguments: object) -> tuple[int, str, str]:
     return done.exit_code, done.stdout, done.stderr
 
 
-def test_the_command_shows_both_side_by_side_and_packs_a_zip(trained, tmp_path) -> None:
+def test_the_command_shows_both_side_by_side_and_packs_a_zip(trained: Any, tmp_path: Path) -> None:
     status, text, _ = asked(trained.run, "--precision", "int8", "--out", tmp_path / "a.zip")
     assert status == 0
     for line in ("balanced accuracy", "few-shot classes", "calibration error", "µs a sample, batch 32"):
@@ -149,11 +154,13 @@ def test_the_command_shows_both_side_by_side_and_packs_a_zip(trained, tmp_path) 
     assert open_bundle(tmp_path / "a.zip").manifest.precision == "int8"
 
 
-def test_the_command_speaks_json_and_warns_of_a_fall(trained, tmp_path, monkeypatch) -> None:
+def test_the_command_speaks_json_and_warns_of_a_fall(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(trained.bundle, tmp_path / "bundle")
     right = module.predict_part
 
-    def wrong_at_last(run, part):
+    def wrong_at_last(run: Any, part: Any) -> Any:
         """The second graph to be asked gives its answers to other rows."""
         answers = right(run, part)
         wrong_at_last.asked += 1
@@ -172,7 +179,7 @@ def test_the_command_speaks_json_and_warns_of_a_fall(trained, tmp_path, monkeypa
     assert set(told["float16"]["microseconds"]) == {"1", "32"}
 
 
-def test_the_command_says_what_is_missing(trained, tmp_path) -> None:
+def test_the_command_says_what_is_missing(trained: Any, tmp_path: Path) -> None:
     refusals = {
         (trained.run, "--precision", "int8"): "needs --out",
         (trained.bundle, "--precision", "int8", "--out", tmp_path / "a"): "needs --table",

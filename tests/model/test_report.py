@@ -10,16 +10,9 @@ from tailfuse.data.part import Part
 from tailfuse.evaluation.evaluate import Evaluation, evaluate
 from tailfuse.evaluation.report import curve, line_charts, report_html, ticks, write_report
 from tailfuse_service.bundle import Batch, Output
-from tailfuse_service.bundle.manifest import (
-    ClassInfo,
-    ImageModality,
-    Manifest,
-    Modality,
-    NumberColumn,
-    Shot,
-    TabularModality,
-    TextModality,
-)
+from tailfuse_service.bundle.manifest import ClassInfo, Manifest, Shot
+from tailfuse_service.modalities import ImageModality, Modality, TabularModality, TextModality
+from tailfuse_service.modalities.tabular import NumberColumn
 
 EVIL = "<script>alert('1')</script> & \"more\""
 HISTORY = [
@@ -154,7 +147,7 @@ def test_every_subset_class_and_modality_is_there(manifest: Manifest, evaluation
     headings = re.findall(r'<th scope="row">(.*?)</th>', html)
     for name in ("image + shape", "as given", "image", "shape", "six", "nine"):
         assert name in headings
-    assert "grey picture, 16 × 15 (height × width)" in html
+    assert "grey image, 16 × 15 (height × width)" in html
     assert "row of 1 number" in html
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tailfuse_service.bundle import read_manifest, sha256
@@ -28,12 +29,12 @@ def environment(hash_seed: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def spec(leaves_in, tmp_path_factory) -> Path:
+def spec(leaves_in: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return leaves_in(tmp_path_factory.mktemp("resume"), SPEC)
 
 
 @pytest.fixture(scope="module")
-def killed(spec: Path):
+def killed(spec: Path) -> Any:
     """What became of the runs of killed_runs.py; another process trains beside it."""
     command = [sys.executable, str(DRIVER), str(spec.parent), str(spec)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment("1")) as process:
@@ -44,7 +45,7 @@ def killed(spec: Path):
     return json.loads(said)
 
 
-def test_every_moment_was_reached_and_every_run_was_gone_on_with(killed) -> None:
+def test_every_moment_was_reached_and_every_run_was_gone_on_with(killed: Any) -> None:
     statuses = {moment: told["statuses"] for moment, told in killed.items()}
     assert statuses.pop("never") == [0]
     assert statuses.pop("exporting") == [-9, -9, 0]
@@ -52,7 +53,7 @@ def test_every_moment_was_reached_and_every_run_was_gone_on_with(killed) -> None
     assert set(map(tuple, statuses.values())) == {(-9, 0)}
 
 
-def test_a_killed_run_ends_with_the_very_same_files(killed) -> None:
+def test_a_killed_run_ends_with_the_very_same_files(killed: Any) -> None:
     whole = killed["never"]["files"]
     stages = ("final", "fold-0", "fold-1")
     assert set(whole) == {
@@ -70,13 +71,13 @@ def test_a_killed_run_ends_with_the_very_same_files(killed) -> None:
     assert differing == set()
 
 
-def test_a_killed_export_leaves_nothing_behind_once_gone_on_with(killed) -> None:
+def test_a_killed_export_leaves_nothing_behind_once_gone_on_with(killed: Any) -> None:
     before, after = killed["never"]["files"], killed["exporting"]["files"]
     bundle = {"manifest.json", "model.onnx", "model.ts", "report.html", "MODEL_CARD.md"}
     assert after.keys() - before.keys() == {f"bundle/{name}" for name in bundle}
 
 
-def test_the_same_seed_gives_the_same_bundle_in_another_process(killed, spec) -> None:
+def test_the_same_seed_gives_the_same_bundle_in_another_process(killed: Any, spec: Any) -> None:
     """One was trained at a stretch, from the command line; the other's export was killed twice."""
     bundle = spec.parent / "other" / "bundle"
     read_manifest(bundle)

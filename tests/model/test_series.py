@@ -14,13 +14,13 @@ from starlette.testclient import TestClient
 from tailfuse.cli.inputs import parse_inputs
 from tailfuse.cli.predict import predict_sample, predict_table
 from tailfuse.data.dataset import load_dataset
-from tailfuse.data.fit_series import moments
 from tailfuse.data.part import Dataset, Part
 from tailfuse.errors import TableError
 from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.export.graphs import TOLERANCE, eager, example_of
-from tailfuse.spec.schema import SeriesSpec, load_spec
-from tailfuse.training.damage import damage
+from tailfuse.modalities import KINDS, SeriesSpec
+from tailfuse.modalities.series.fit import measure_moments
+from tailfuse.spec.schema import load_spec
 from tailfuse_service.app import create_app
 from tailfuse_service.bundle import GRAPHS, OUTPUT_NAMES, open_bundle, open_graph, read_manifest
 from tailfuse_service.settings import Settings
@@ -159,7 +159,7 @@ def test_moments_keep_their_digits_far_from_zero_and_skip_what_is_missing() -> N
     random = np.random.default_rng(0)
     every = [random.normal([1.6e9, 0.1, 5], [1, 0, 2], (n, 3)) for n in (5, 1, 40)]
     every[2][3:9, 2] = np.nan
-    mean, scale = moments(every)
+    mean, scale = measure_moments(every)
     together = np.concatenate(every)
     np.testing.assert_allclose(mean, np.nanmean(together, axis=0), rtol=1e-12)
     np.testing.assert_allclose(scale[[0, 2]], np.nanstd(together, axis=0)[[0, 2]], rtol=1e-6)
@@ -231,7 +231,8 @@ def test_damaged_series_are_trusted_less_than_clean_ones(waves: Any) -> None:
         {**part.position, "trace": np.arange(len(part))},
         part.labels,
     )
-    broken = damage(torch.from_numpy(own.inputs["trace"]), modality, torch.Generator().manual_seed(0)).numpy()
+    rows, generator = torch.from_numpy(own.inputs["trace"]), torch.Generator().manual_seed(0)
+    broken = KINDS["series"].corrupt(rows, modality, generator).numpy()
     clean, damaged = (
         predict_part(
             partial(eager, waves.network), Part({**own.inputs, "trace": rows}, own.position, own.labels)

@@ -1,5 +1,7 @@
 """Reductions whose shape is said, so that older onnxruntimes run them over no rows."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -46,7 +48,9 @@ def test_other_reductions_stay_as_they_are(axes: list[int]) -> None:
     assert [node.op_type for node in graph] == ["ReduceSum", "Neg"]
 
 
-def test_in_an_exported_graph_every_reduction_over_the_last_axis_is_followed_by_its_shape(trained) -> None:
+def test_in_an_exported_graph_every_reduction_over_the_last_axis_is_followed_by_its_shape(
+    trained: Any,
+) -> None:
     graph = ir.serde.deserialize_model(onnx.load(trained.bundle / GRAPHS["onnx"])).graph
     over_the_last = [
         node

@@ -1,10 +1,12 @@
 """Specs: what they may say, and how each mistake is named."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tailfuse.errors import SpecError
-from tailfuse.spec.schema import ImageSpec, SeriesSpec, Spec, SplitSpec, TabularSpec, TextSpec, load_spec
+from tailfuse.modalities import ImageSpec, SeriesSpec, TabularSpec, TextSpec
+from tailfuse.spec.schema import Spec, SplitSpec, load_spec
 
 SPEC = """\
 name: skin-lesions
@@ -23,7 +25,7 @@ training:
 
 
 @pytest.fixture
-def load(tmp_path: Path):
+def load(tmp_path: Path) -> Any:
     """Load a spec's text, and return it or the mistakes without the folder."""
 
     def load(text: str, *overrides: str) -> Spec:
@@ -37,13 +39,13 @@ def load(tmp_path: Path):
     return load
 
 
-def mistakes(load, text: str, *overrides: str) -> list[str]:
+def mistakes(load: Any, text: str, *overrides: str) -> list[str]:
     with pytest.raises(SpecError) as caught:
         load(text, *overrides)
     return str(caught.value).splitlines()
 
 
-def test_a_whole_spec_is_read(load, tmp_path: Path) -> None:
+def test_a_whole_spec_is_read(load: Any, tmp_path: Path) -> None:
     spec = load(SPEC)
     assert spec.table == tmp_path / "data/table.csv"
     assert spec.split == SplitSpec(val=0.1, test=0.2, group="lesion_id")
@@ -56,19 +58,19 @@ def test_a_whole_spec_is_read(load, tmp_path: Path) -> None:
     assert list(spec.modalities) == ["image", "rna", "notes"]
 
 
-def test_what_is_left_out_has_a_default(load) -> None:
+def test_what_is_left_out_has_a_default(load: Any) -> None:
     spec = load("name: x\ntable: t.csv\nlabel: y\nmodalities: {a: {kind: image, column: a}}\n")
     assert spec.split == SplitSpec(val=0.1, test=0.2)
     assert spec.version == "1"
     assert spec.modalities["a"] == ImageSpec(kind="image", column="a", size=(64, 64), encoder="small_cnn")
 
 
-def test_a_spec_survives_json(load) -> None:
+def test_a_spec_survives_json(load: Any) -> None:
     spec = load(SPEC)
     assert Spec.model_validate_json(spec.model_dump_json()) == spec
 
 
-def test_scalars_mean_what_the_spec_says_and_not_what_yaml_guesses(load) -> None:
+def test_scalars_mean_what_the_spec_says_and_not_what_yaml_guesses(load: Any) -> None:
     text = SPEC.replace("label: label", "label: no\nversion: 1.10") + "  learning_rate: 1e-3\n"
     spec = load(text)
     assert (spec.label, spec.version, spec.training.learning_rate) == ("no", "1.10", 0.001)
@@ -120,12 +122,12 @@ def test_scalars_mean_what_the_spec_says_and_not_what_yaml_guesses(load) -> None
         ("label: label", "label: a: b", "3: not valid YAML: mapping values are not allowed here"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_named_with_its_line_and_key(load, old: str, new: str, said: str) -> None:
+def test_a_mistake_is_named_with_its_line_and_key(load: Any, old: str, new: str, said: str) -> None:
     assert old in SPEC
     assert mistakes(load, SPEC.replace(old, new, 1)) == [f"spec.yaml:{said}"]
 
 
-def test_every_mistake_is_named(load) -> None:
+def test_every_mistake_is_named(load: Any) -> None:
     text = SPEC.replace("size: 96", "size: big").replace("epochs: 7", "epochs: few")
     assert mistakes(load, text) == [
         "spec.yaml:6: modalities.image.size: Input should be a valid integer, not 'big'",
@@ -144,7 +146,7 @@ def test_every_mistake_is_named(load) -> None:
         ("a: " + "[" * 5000, "spec.yaml: not valid YAML"),
     ],
 )
-def test_what_is_no_spec_at_all_is_said_in_one_sentence(load, text: str, said: str) -> None:
+def test_what_is_no_spec_at_all_is_said_in_one_sentence(load: Any, text: str, said: str) -> None:
     (line,) = mistakes(load, text)
     assert line.startswith(said)
 
@@ -160,7 +162,7 @@ def test_a_spec_that_is_not_text_is_named(tmp_path: Path) -> None:
         load_spec(tmp_path / "spec.yaml")
 
 
-def test_overrides_win_over_the_file(load) -> None:
+def test_overrides_win_over_the_file(load: Any) -> None:
     spec = load(SPEC, "training.epochs=5", "modalities.image.size=[32, 16]", "network.width=8", "version=3")
     assert spec.training.epochs == 5
     assert spec.modalities["image"].size == (32, 16)
@@ -168,7 +170,7 @@ def test_overrides_win_over_the_file(load) -> None:
 
 
 @pytest.mark.parametrize("key", ["column", "columns"])
-def test_a_series_is_in_one_column_or_in_several(load, key: str) -> None:
+def test_a_series_is_in_one_column_or_in_several(load: Any, key: str) -> None:
     line = f"  trace: {{kind: series, {key}: trace}}\n"
     spec = load(SPEC.replace("training:", f"{line}training:"))
     assert spec.modalities["trace"] == SeriesSpec(
@@ -193,7 +195,7 @@ def test_a_series_is_in_one_column_or_in_several(load, key: str) -> None:
          "11: modalities.trace.column: unknown key; did you mean 'columns'?"),
     ],
 )  # fmt: skip
-def test_a_mistake_in_a_series_is_named(load, line: str, said: str) -> None:
+def test_a_mistake_in_a_series_is_named(load: Any, line: str, said: str) -> None:
     text = SPEC.replace("training:", f"  trace: {line}\ntraining:")
     assert mistakes(load, text) == [f"spec.yaml:{said}"]
 
@@ -208,5 +210,5 @@ def test_a_mistake_in_a_series_is_named(load, line: str, said: str) -> None:
         ("seed=[", "--set seed=[: the value is not valid YAML"),
     ],
 )
-def test_a_wrong_override_is_named_as_one(load, override: str, said: str) -> None:
+def test_a_wrong_override_is_named_as_one(load: Any, override: str, said: str) -> None:
     assert mistakes(load, SPEC, override) == [said]

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,12 +19,12 @@ LABELS = ["a"] * 100 + ["b"] * 30 + ["c"] * 4 + ["d"] * 2
 FRACTIONS = SplitSpec(val=0.1, test=0.2)
 
 
-def split(labels: list, split: str | SplitSpec = FRACTIONS, seed: int = 0, **columns) -> Split:
+def split(labels: list[Any], split: str | SplitSpec = FRACTIONS, seed: int = 0, **columns: Any) -> Split:
     table = pl.DataFrame({"y": labels, **columns}, strict=False)
     return split_rows(table, table["y"], split, seed)
 
 
-def counts(rows, labels: list[str]) -> dict[str, int]:
+def counts(rows: Any, labels: list[str]) -> dict[str, int]:
     return {label: sum(labels[row] == label for row in rows) for label in sorted(set(labels))}
 
 
@@ -45,7 +46,7 @@ def test_the_same_seed_gives_the_same_split() -> None:
     rows=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 12)), min_size=12, max_size=80),
     seed=st.integers(0, 5),
 )
-def test_no_group_is_in_two_parts_and_no_row_is_lost(rows: list, seed: int) -> None:
+def test_no_group_is_in_two_parts_and_no_row_is_lost(rows: list[Any], seed: int) -> None:
     labels = [label for label, _ in rows]
     groups = [group or None for _, group in rows]
     try:
@@ -116,7 +117,9 @@ def test_without_val_some_of_train_become_val() -> None:
     ],
     ids=["null", "1 class", "one row", "few", "val only", "no test", "lists", "no train", "split", "group"],
 )  # fmt: skip
-def test_a_table_that_cannot_be_split_is_named(labels: list, columns: dict, how, said: str) -> None:
+def test_a_table_that_cannot_be_split_is_named(
+    labels: list[Any], columns: dict[str, Any], how: Any, said: str
+) -> None:
     with pytest.raises(TableError) as caught:
         split(labels, how, **columns)
     assert str(caught.value) == said

@@ -1,32 +1,29 @@
 """Tables: what is read, what is missing, and how a wrong one is named."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-from tailfuse.data.raw import raw_values
-from tailfuse.data.table import columns_of, read_table, typed
 from tailfuse.errors import TableError
-from tailfuse_service.bundle.manifest import (
-    BooleanColumn,
-    CategoryColumn,
-    ImageModality,
-    NumberColumn,
-    TabularModality,
-    TextModality,
-)
+from tailfuse.files.table import match_columns, read_table, typed
+from tailfuse.modalities import KINDS
+from tailfuse_service.modalities import ImageModality, TabularModality, TextModality
+from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn
 
 PICTURE = ImageModality(column="picture", height=8, width=8, channels=3)
 
 
-def values(table: pl.DataFrame, modality, folder: Path = Path(), rows: list[int] | None = None) -> list:
+def values(
+    table: pl.DataFrame, modality: Any, folder: Path = Path(), rows: list[int] | None = None
+) -> list[Any]:
     at = np.arange(len(table)) if rows is None else np.array(rows)
-    return list(raw_values(table, "m", modality, folder, at))
+    return list(KINDS[modality.kind].raw_values("m", modality, table, at, folder))
 
 
 @pytest.fixture
-def csv(tmp_path: Path):
+def csv(tmp_path: Path) -> Any:
     def write(text: str | bytes) -> Path:
         path = tmp_path / "table.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -35,33 +32,33 @@ def csv(tmp_path: Path):
     return write
 
 
-def test_the_usual_spellings_of_missing_are_missing(csv) -> None:
+def test_the_usual_spellings_of_missing_are_missing(csv: Any) -> None:
     table = read_table(csv('a,b,c\n1,x,\n,"",1.5\nNA,null,NaN\nnan,NaN,2\n'))
     assert table.rows() == [(1, "x", None), (None, None, 1.5), (None, None, None), (None, None, 2.0)]
 
 
-def test_types_are_inferred_from_all_rows(csv) -> None:
+def test_types_are_inferred_from_all_rows(csv: Any) -> None:
     table = read_table(csv("a,b\n" + "1,true\n" * 5000 + "x,false\n"))
     assert table.schema == {"a": pl.String, "b": pl.Boolean}
 
 
-def test_codes_with_leading_zeros_stay_strings(csv) -> None:
+def test_codes_with_leading_zeros_stay_strings(csv: Any) -> None:
     table = read_table(csv("code,half,delta\n001,0.5,-01\n12,0,3\n,-0.5,\n"))
     assert table.rows() == [("001", 0.5, "-01"), ("12", 0.0, "3"), (None, -0.5, None)]
 
 
-def test_the_columns_that_should_be_strings_are(csv) -> None:
+def test_the_columns_that_should_be_strings_are(csv: Any) -> None:
     table = read_table(csv("code,age\n1.0,2\n12,3\n"), strings=["code", "not there"])
     assert table.rows() == [("1.0", 2), ("12", 3)]
 
 
-def test_quotes_in_a_columns_name_are_read_once(csv) -> None:
+def test_quotes_in_a_columns_name_are_read_once(csv: Any) -> None:
     table = read_table(csv('"note ""free""",b\n01,2\n'))
     assert table.to_dict(as_series=False) == {'note "free"': ["01"], "b": [2]}
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_blank_lines_are_no_rows(csv, end: str) -> None:
+def test_blank_lines_are_no_rows(csv: Any, end: str) -> None:
     lines = ["", "a,b", "", "1,2", "", '"x\n\ny",', "3,4", "", ""]
     assert read_table(csv(end.join(lines))).rows() == [("1", 2), ("x\n\ny", None), ("3", 4)]
 
@@ -108,7 +105,7 @@ def test_categoricals_and_decimals_are_read_as_strings_and_numbers(tmp_path: Pat
         "empty",
     ],
 )
-def test_a_bad_csv_is_named_with_its_line(csv, text: str | bytes, said: str) -> None:
+def test_a_bad_csv_is_named_with_its_line(csv: Any, text: str | bytes, said: str) -> None:
     path = csv(text)
     with pytest.raises(TableError) as caught:
         read_table(path)
@@ -129,8 +126,8 @@ def test_a_file_that_is_no_table_is_named(tmp_path: Path) -> None:
 
 def test_patterns_mean_columns_in_the_tables_order() -> None:
     table = pl.DataFrame({name: [1] for name in ("rna_2", "age", "rna_1", "a[b]", "sex")})
-    assert columns_of(table, ["sex", "rna_*", "rna_1"], "k") == ["rna_2", "rna_1", "sex"]
-    assert columns_of(table, ["a[b]"], "k") == ["a[b]"]
+    assert match_columns(table, ["sex", "rna_*", "rna_1"], "k") == ["rna_2", "rna_1", "sex"]
+    assert match_columns(table, ["a[b]"], "k") == ["a[b]"]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +139,7 @@ def test_patterns_mean_columns_in_the_tables_order() -> None:
 )
 def test_a_column_that_is_not_there_is_named_with_the_specs_key(pattern: str, said: str) -> None:
     with pytest.raises(TableError) as caught:
-        columns_of(pl.DataFrame({"age": [1], "x": [2]}), [pattern], "modalities.m.columns")
+        match_columns(pl.DataFrame({"age": [1], "x": [2]}), [pattern], "modalities.m.columns")
     assert str(caught.value) == said
 
 
@@ -181,7 +178,7 @@ def test_tabular_rows_are_what_the_features_take() -> None:
         (pl.Series([None, None]), "category", [None, None]),
     ],
 )
-def test_values_are_read_as_the_type_they_should_have(given: pl.Series, to, expected) -> None:
+def test_values_are_read_as_the_type_they_should_have(given: pl.Series, to: Any, expected: Any) -> None:
     rows = np.arange(len(given))
     if expected is None:
         with pytest.raises(TableError, match=r"row [23]: here: expected"):

@@ -1,5 +1,7 @@
 """A long tail imposed on balanced rows."""
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -22,7 +24,7 @@ def split() -> Split:
     return Split(np.arange(ends[0]), np.arange(ends[0], ends[1]), np.arange(ends[1], ends[2]))
 
 
-def counts(labels: pl.Series, rows) -> list[int]:
+def counts(labels: pl.Series, rows: Any) -> list[int]:
     """By class, most first."""
     return sorted((int((labels[rows] == name).sum()) for name in "abcde"), reverse=True)
 
@@ -36,7 +38,9 @@ def counts(labels: pl.Series, rows) -> list[int]:
         (100, [100, 32, 10, 3, 2], [12, 4, 1, 1, 1]),  # the last would be 1; two are kept at least
     ],
 )
-def test_the_tail_is_the_protocols(labels, split, imbalance_ratio: int, train: list, val: list) -> None:
+def test_the_tail_is_the_protocols(
+    labels: Any, split: Any, imbalance_ratio: int, train: list[Any], val: list
+) -> None:
     for seed in range(3):
         tail = thinned(split, labels, imbalance_ratio, seed)
         assert counts(labels, tail.train) == train
@@ -44,13 +48,13 @@ def test_the_tail_is_the_protocols(labels, split, imbalance_ratio: int, train: l
         assert tail.test is split.test
 
 
-def test_train_and_val_have_the_same_order_of_classes(labels, split) -> None:
+def test_train_and_val_have_the_same_order_of_classes(labels: Any, split: Any) -> None:
     tail = thinned(split, labels, 10, seed=4)
     by_class = [[int((labels[rows] == name).sum()) for name in "abcde"] for rows in (tail.train, tail.val)]
     assert np.argsort(by_class[0]).tolist() == np.argsort(by_class[1]).tolist()
 
 
-def test_the_seed_shuffles_the_classes_and_chooses_the_rows(labels, split) -> None:
+def test_the_seed_shuffles_the_classes_and_chooses_the_rows(labels: Any, split: Any) -> None:
     first, again, other = (thinned(split, labels, 50, seed).train.tolist() for seed in (0, 0, 1))
     assert first == again
     assert first != other
@@ -58,13 +62,13 @@ def test_the_seed_shuffles_the_classes_and_chooses_the_rows(labels, split) -> No
     assert commonest == set("abcde")
 
 
-def test_a_steeper_tail_keeps_rows_of_the_flatter_one(labels, split) -> None:
+def test_a_steeper_tail_keeps_rows_of_the_flatter_one(labels: Any, split: Any) -> None:
     flat, steep = (thinned(split, labels, ratio, seed=2) for ratio in (10, 50))
     assert set(steep.train) < set(flat.train)
     assert set(steep.val) < set(flat.val)
 
 
-def test_a_class_without_validation_rows_stays_without(labels) -> None:
+def test_a_class_without_validation_rows_stays_without(labels: Any) -> None:
     rows = np.flatnonzero((labels != "c").to_numpy())
     kept = thin(labels, rows, list("abcde"), 1, least=1, random=np.random.default_rng(0))
     assert not (labels[kept] == "c").any()

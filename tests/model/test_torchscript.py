@@ -1,6 +1,7 @@
 """Devices of the torchscript runtime: refused in one sentence where torch does not have them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from tailfuse_service.bundle.runtime_torchscript import check_device, move_const
 
 
 @pytest.fixture
-def graph(trained) -> tuple[Path, Manifest]:
+def graph(trained: Any) -> tuple[Path, Manifest]:
     return trained.bundle / GRAPHS["torchscript"], read_manifest(trained.bundle)
 
 
@@ -22,18 +23,20 @@ def refusal(graph: tuple[Path, Manifest], device: str) -> str:
 
 
 @pytest.mark.parametrize("device", ["gpu", "mps", "tensorrt", "cuda:", "cuda:x", "cpu:0"])
-def test_an_unknown_device_is_refused_by_the_names_of_the_known_ones(graph, device: str) -> None:
+def test_an_unknown_device_is_refused_by_the_names_of_the_known_ones(graph: Any, device: str) -> None:
     expected = f"device '{device}' is none of the torchscript runtime's: cpu, cuda, cuda:1, …"
     assert refusal(graph, device) == expected
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
-def test_a_device_that_torch_does_not_find_is_refused(graph, device: str, monkeypatch) -> None:
+def test_a_device_that_torch_does_not_find_is_refused(
+    graph: Any, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert refusal(graph, device).startswith(f"device '{device}': torch {torch.__version__} finds none")
 
 
-def test_as_many_gpus_as_there_are_may_be_chosen_from(monkeypatch) -> None:
+def test_as_many_gpus_as_there_are_may_be_chosen_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     for device in ("cpu", "cuda", "cuda:0", "cuda:1"):
         check_device(torch, device)
@@ -41,7 +44,7 @@ def test_as_many_gpus_as_there_are_may_be_chosen_from(monkeypatch) -> None:
         check_device(torch, "cuda:2")
 
 
-def test_what_the_graph_makes_itself_is_made_on_the_device_that_it_runs_on(graph) -> None:
+def test_what_the_graph_makes_itself_is_made_on_the_device_that_it_runs_on(graph: Any) -> None:
     module = torch.jit.load(graph[0]).eval()
     before = module.code
     move_constants(module, "cuda:1")

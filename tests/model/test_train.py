@@ -3,6 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -23,18 +24,18 @@ SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)
 
 
 @pytest.fixture
-def no_export(monkeypatch) -> None:
+def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs end with the trained network: exporting takes longer than training on a handful of rows."""
     monkeypatch.setattr(module, "export_run", lambda run, spec, dataset, target: target)
 
 
-def begin(lesions, *overrides: str, resume: bool = False, run: Path | None = None) -> Path:
+def begin(lesions: Any, *overrides: str, resume: bool = False, run: Path | None = None) -> Path:
     run = run or lesions.folder / "run"
     train(load_spec(lesions.write(), [*QUICK, *overrides]), run, Hardware("cpu"), SILENT, resume=resume)
     return run
 
 
-def said(kind: type[Exception], lesions, *overrides: str, resume: bool = False) -> str:
+def said(kind: type[Exception], lesions: Any, *overrides: str, resume: bool = False) -> str:
     """What the error says, with the folder's name cut out."""
     with pytest.raises(kind) as raised:
         begin(lesions, *overrides, resume=resume)
@@ -42,7 +43,7 @@ def said(kind: type[Exception], lesions, *overrides: str, resume: bool = False) 
 
 
 @pytest.mark.usefixtures("no_export")
-def test_a_run_is_not_begun_twice(lesions) -> None:
+def test_a_run_is_not_begun_twice(lesions: Any) -> None:
     begin(lesions)
     assert (
         said(RunError, lesions)
@@ -52,7 +53,7 @@ def test_a_run_is_not_begun_twice(lesions) -> None:
 
 @pytest.mark.usefixtures("no_export")
 @pytest.mark.filterwarnings("ignore")
-def test_a_frozen_encoder_is_heard_of_while_it_looks_at_pictures(lesions) -> None:
+def test_a_frozen_encoder_is_heard_of_while_it_looks_at_pictures(lesions: Any) -> None:
     heard: list[tuple[str, int, int]] = []
     overrides = (
         "modalities.image.encoder=efficientnet_lite0", "modalities.image.size=32", "network.fusion=concat"
@@ -66,7 +67,7 @@ def test_a_frozen_encoder_is_heard_of_while_it_looks_at_pictures(lesions) -> Non
 
 
 @pytest.mark.usefixtures("no_export")
-def test_a_run_is_resumed_with_the_same_spec_only(lesions) -> None:
+def test_a_run_is_resumed_with_the_same_spec_only(lesions: Any) -> None:
     begin(lesions)
     begin(lesions, resume=True)
     assert said(RunError, lesions, "training.mixup=0.1", resume=True) == (
@@ -79,7 +80,7 @@ def test_a_run_is_resumed_with_the_same_spec_only(lesions) -> None:
 
 
 @pytest.mark.usefixtures("no_export")
-def test_a_run_is_resumed_with_the_same_table_only(lesions) -> None:
+def test_a_run_is_resumed_with_the_same_table_only(lesions: Any) -> None:
     begin(lesions)
     lesions.rows[0]["age"] = 99
     assert (
@@ -88,13 +89,13 @@ def test_a_run_is_resumed_with_the_same_table_only(lesions) -> None:
 
 
 @pytest.mark.usefixtures("no_export")
-def test_a_run_and_its_table_may_be_moved(lesions, tmp_path) -> None:
+def test_a_run_and_its_table_may_be_moved(lesions: Any, tmp_path: Path) -> None:
     run = begin(lesions)
     lesions.folder = lesions.folder.rename(tmp_path.parent / f"{tmp_path.name} moved")
     assert begin(lesions, resume=True, run=lesions.folder / run.name)
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(lesions) -> None:
+def test_a_folder_that_holds_something_else_is_left_alone(lesions: Any) -> None:
     run = lesions.folder / "run"
     run.mkdir()
     (run / "thesis.tex").write_text("years of work")
@@ -107,7 +108,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(lesions) -> None:
     assert said(RunError, lesions) == message
 
 
-def test_a_damaged_record_of_a_run_is_named(lesions) -> None:
+def test_a_damaged_record_of_a_run_is_named(lesions: Any) -> None:
     run = lesions.folder / "run"
     run.mkdir()
     for damaged in ("", "{}", "[]", '{"spec": 3}'):
@@ -115,7 +116,7 @@ def test_a_damaged_record_of_a_run_is_named(lesions) -> None:
         assert said(RunError, lesions, resume=True) == "run/run.json is damaged; choose another --out"
 
 
-def test_what_is_wrong_with_spec_or_table_is_found_before_a_run_is_begun(lesions) -> None:
+def test_what_is_wrong_with_spec_or_table_is_found_before_a_run_is_begun(lesions: Any) -> None:
     assert said(TableError, lesions, "table=none.csv") == "table: none.csv: no such file or directory"
     assert "the table has no column 'kind'" in said(TableError, lesions, "label=kind")
     assert "'vit' is no encoder" in said(SpecError, lesions, "modalities.image.encoder=vit")
@@ -131,14 +132,14 @@ def test_what_is_wrong_with_spec_or_table_is_found_before_a_run_is_begun(lesions
         (Hardware("tpu"), "cannot train on this hardware: "),
     ],
 )  # fmt: skip
-def test_hardware_that_is_not_there_is_named(lesions, hardware: Hardware, said: str) -> None:
+def test_hardware_that_is_not_there_is_named(lesions: Any, hardware: Hardware, said: str) -> None:
     with pytest.raises(RunError) as raised:
         train(load_spec(lesions.write()), lesions.folder / "run", hardware, SILENT)
     assert str(raised.value).startswith(said)
     assert not (lesions.folder / "run").exists()
 
 
-def test_a_run_that_was_not_trained_cannot_be_exported(lesions) -> None:
+def test_a_run_that_was_not_trained_cannot_be_exported(lesions: Any) -> None:
     spec = load_spec(lesions.write())
     with pytest.raises(
         RunError, match="holds no trained network yet; finish it with: tailfuse train --resume"
@@ -153,8 +154,8 @@ def test_differing_keys_are_dotted_paths() -> None:
 
 
 @pytest.mark.usefixtures("no_export")
-def test_the_listener_hears_of_everything_and_the_log_is_kept(lesions) -> None:
-    heard: list[tuple] = []
+def test_the_listener_hears_of_everything_and_the_log_is_kept(lesions: Any) -> None:
+    heard: list[tuple[Any, ...]] = []
     listener = Listener(
         lambda modality, done, total: heard.append((modality, done, total)),
         lambda stage, epoch, stages: heard.append((stage.name, epoch.epoch, stages)),
@@ -173,7 +174,7 @@ def test_the_listener_hears_of_everything_and_the_log_is_kept(lesions) -> None:
 
 
 @pytest.mark.usefixtures("no_export")
-def test_mixed_precision_trains_about_the_same(lesions) -> None:
+def test_mixed_precision_trains_about_the_same(lesions: Any) -> None:
     spec, losses = load_spec(lesions.write(), QUICK), []
     for precision in ("32-true", "bf16-mixed"):
         run = lesions.folder / precision
@@ -185,10 +186,10 @@ def test_mixed_precision_trains_about_the_same(lesions) -> None:
     assert losses[0] != losses[1]
 
 
-def without(name: str, *parts: str):
+def without(name: str, *parts: str) -> Any:
     """Takes the column away from all rows of these parts."""
 
-    def change(lesions) -> None:
+    def change(lesions: Any) -> None:
         for row in lesions.rows:
             if row["split"] in parts:
                 row[name] = None
@@ -196,24 +197,24 @@ def without(name: str, *parts: str):
     return change
 
 
-def few(label: str, keep: int):
+def few(label: str, keep: int) -> Any:
     """Leaves so many training rows of a class."""
 
-    def change(lesions) -> None:
+    def change(lesions: Any) -> None:
         rows = [row for row in lesions.rows if row["label"] == label and row["split"] == "train"]
         lesions.rows = [row for row in lesions.rows if row not in rows[keep:]]
 
     return change
 
 
-def rarely_a_note(lesions) -> None:
+def rarely_a_note(lesions: Any) -> None:
     """One training row has the modality, so that the rows of one fold, and most batches, lack it."""
     rows = [row for row in lesions.rows if row["split"] == "train"]
     for row in rows[1:]:
         row["note"] = None
 
 
-def two_classes(lesions) -> None:
+def two_classes(lesions: Any) -> None:
     lesions.rows = [row for row in lesions.rows if row["label"] != "df"]
 
 
@@ -241,7 +242,7 @@ def two_classes(lesions) -> None:
         "more folds than rows", "groups", "one expert, nothing random", "one epoch",
     ],
 )  # fmt: skip
-def test_unusual_tables_and_specs_train(lesions, change, overrides) -> None:
+def test_unusual_tables_and_specs_train(lesions: Any, change: Any, overrides: Any) -> None:
     change(lesions)
     run = begin(lesions, *overrides)
     state = torch.load(run / TRAINED)
@@ -249,10 +250,10 @@ def test_unusual_tables_and_specs_train(lesions, change, overrides) -> None:
 
 
 @pytest.mark.usefixtures("no_export")
-def test_what_is_held_out_was_not_trained_on(lesions, monkeypatch) -> None:
+def test_what_is_held_out_was_not_trained_on(lesions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     trained, held_out = [], []
 
-    def spy_on(fabric, network, stage, *rest):
+    def spy_on(fabric: Any, network: Any, stage: Any, *rest: Any) -> Any:
         trained.append((network, rows_of(stage.train)))
         return fitted(fabric, network, stage, *rest)
 
@@ -286,7 +287,7 @@ training: {epochs: 120, folds: 2}
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory):
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A network trained where one modality tells the class and the other is noise."""
     folder = tmp_path_factory.mktemp("two")
     random = np.random.default_rng(0)
@@ -306,11 +307,11 @@ def judged(tmp_path_factory):
     return network.eval(), dataset
 
 
-def answered(network, part: Part):
+def answered(network: Any, part: Part) -> Any:
     return predict_part(partial(eager, network), part)
 
 
-def test_the_modality_that_tells_the_class_gets_the_weight(judged) -> None:
+def test_the_modality_that_tells_the_class_gets_the_weight(judged: Any) -> None:
     network, dataset = judged
     output = answered(network, dataset.test)
     assert output.weights[:, 0].mean() > 0.6
@@ -319,7 +320,7 @@ def test_the_modality_that_tells_the_class_gets_the_weight(judged) -> None:
     assert right.mean() > 0.8
 
 
-def test_noise_in_place_of_it_costs_it_weight_and_confidence(judged) -> None:
+def test_noise_in_place_of_it_costs_it_weight_and_confidence(judged: Any) -> None:
     network, dataset = judged
     noise = np.random.default_rng(1).normal(0, 3, dataset.test.inputs["told"].shape).astype(np.float32)
     damaged = Part({**dataset.test.inputs, "told": noise}, dataset.test.position, dataset.test.labels)
@@ -328,7 +329,7 @@ def test_noise_in_place_of_it_costs_it_weight_and_confidence(judged) -> None:
     assert clean.confidences[:, 0].mean() > output.confidences[:, 0].mean() + 0.06
 
 
-def test_leaving_the_noise_out_costs_nothing(judged) -> None:
+def test_leaving_the_noise_out_costs_nothing(judged: Any) -> None:
     network, dataset = judged
     alone = answered(network, dataset.test.only(["told"]))
     both = answered(network, dataset.test)
@@ -336,7 +337,7 @@ def test_leaving_the_noise_out_costs_nothing(judged) -> None:
     assert right[1] > right[0] - 0.05
 
 
-def test_the_record_of_a_run_is_plain_json(lesions, monkeypatch) -> None:
+def test_the_record_of_a_run_is_plain_json(lesions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "export_run", lambda run, spec, dataset, target: target)
     record = json.loads((begin(lesions) / RUN).read_text())
     assert record["spec"]["name"] == "lesions"

@@ -18,18 +18,18 @@ from typing import Any
 import pytest
 from tailfuse_service.bundle import MANIFEST
 
+from monitoring.charts.panels import Panel, Values, expand_panels, replace_variables
 from monitoring.dashboards.__main__ import FOLDER
-from monitoring.pictures.panels import Panel, Query, Values, panels_of, replaced
 from tests.support.asking import Inputs
 from tests.support.monitoring.prometheus import Answer, Prometheus, start_prometheus
 from tests.support.monitoring.traffic import (
     Traffic,
-    as_ever,
-    noisy_pictures,
-    undecodable_pictures,
-    without_pictures,
+    add_noise,
+    draw_subset,
+    drop_images,
+    truncate_images,
 )
-from tests.support.monitoring.versions import Versions, version_of
+from tests.support.monitoring.versions import Versions, copy_version
 from tests.support.process import Service, start_service, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("prometheus")]
@@ -52,11 +52,11 @@ class Scraped:
     values: Values
     since: float
 
-    def answer(self, query: Query) -> Answer:
-        """What Grafana would get."""
-        if query.instant:
-            return self.prometheus.query(query.expr)
-        return self.prometheus.query_range(query.expr, self.since, time.time(), 1)
+    def answer(self, target: Panel) -> Answer:
+        """Return the answer that Grafana would receive."""
+        if target.get("instant"):
+            return self.prometheus.query(target["expr"])
+        return self.prometheus.query_range(target["expr"], self.since, time.time(), 1)
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +78,11 @@ def scraped(
         running.callback(prometheus.stop)
         since = time.time()
         with Traffic(service.url, *rows, per_second=150) as callers:
-            for mood in (as_ever, noisy_pictures, undecodable_pictures, without_pictures):
+            for mood in (draw_subset, add_noise, truncate_images, drop_images):
                 callers.mood = mood
                 enough = callers.sent + 300
                 until(lambda enough=enough: callers.sent > enough, "they have asked")
-            callers.mood = as_ever
+            callers.mood = draw_subset
             roll_out(versions, bundle_folder, next_version)
             service.process.send_signal(signal.SIGHUP)
             answered = 'increase(tailfuse_samples_total{version=~"[23]"}[5s]) > 50'
@@ -95,7 +95,7 @@ def roll_out(versions: Versions, first: Path, second: Path) -> None:
     """The second version becomes a canary; a third one, whose classes have other names, the shadow."""
     classes = json.loads((first / MANIFEST).read_text())["classes"]
     turned = [each | {"name": other["name"]} for each, other in zip(classes, classes[::-1], strict=True)]
-    third = version_of(first, "3", versions.folder.parent / "third", classes=turned)
+    third = copy_version(first, "3", versions.folder.parent / "third", classes=turned)
     canary, shadow = {"version": "2", "share": 0.4}, {"version": "3", "share": 1.0}
     versions.give("digits", stable="1", canary=canary, shadow=shadow)
     versions.put(second, "second")
@@ -115,26 +115,28 @@ def values_for(service: Service, since: float) -> Values:
     }
 
 
-def queries(scraped: Scraped, name: str, title: str, ref: str) -> Iterator[tuple[Panel, Query]]:
-    """The query, once for each time that its row is repeated."""
-    wanted = {replaced(title, {**scraped.values, "modality": each}) for each in scraped.values["modality"]}
-    for panel in panels_of(DASHBOARDS[name], scraped.values):
-        for query in panel.queries:
-            if panel.title in wanted and query.ref == ref:
-                yield panel, query
+def find_targets(scraped: Scraped, name: str, title: str, ref: str) -> Iterator[tuple[Panel, Panel]]:
+    """Yield the panel and its target, once for each repetition of its row."""
+    titles = {
+        replace_variables(title, {**scraped.values, "modality": each}) for each in scraped.values["modality"]
+    }
+    for panel in expand_panels(DASHBOARDS[name], scraped.values):
+        for target in panel.get("targets", []):
+            if panel["title"] in titles and target["refId"] == ref:
+                yield panel, target
 
 
 @pytest.mark.parametrize(("name", "title", "ref"), NAMES, ids=[": ".join(each) for each in NAMES])
 def test_a_panel_has_something_to_show(scraped: Scraped, name: str, title: str, ref: str) -> None:
-    asked = list(queries(scraped, name, title, ref))
+    asked = list(find_targets(scraped, name, title, ref))
     assert asked
     for _, query in asked:
-        numbers = [number for series in scraped.answer(query) for number in numbers_of(series)]
+        numbers = [number for series in scraped.answer(query) for number in list_numbers(series)]
         told = [number for number in numbers if math.isfinite(number)]
-        assert bool(told) != (title in MAY_BE_EMPTY), query.expr
+        assert bool(told) != (title in MAY_BE_EMPTY), query["expr"]
 
 
-def numbers_of(series: dict[str, Any]) -> list[float]:
+def list_numbers(series: dict[str, Any]) -> list[float]:
     return [float(number) for _, number in series.get("values", [series.get("value")])]
 
 
@@ -147,7 +149,8 @@ def test_every_variable_has_values_to_choose_from(scraped: Scraped, dashboard: d
     for name, query in asked.items():
         found = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
         assert found, query
-        series = scraped.prometheus.query(f"count by ({found[2]}) ({replaced(found[1], scraped.values)})")
+        chosen = replace_variables(found[1], scraped.values)
+        series = scraped.prometheus.query(f"count by ({found[2]}) ({chosen})")
         values = {each["metric"][found[2]] for each in series}
         assert values >= set(scraped.values[name]), query
 
@@ -155,5 +158,5 @@ def test_every_variable_has_values_to_choose_from(scraped: Scraped, dashboard: d
 @pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
 def test_a_new_version_is_marked(scraped: Scraped, dashboard: dict[str, Any]) -> None:
     (marks,) = dashboard["annotations"]["list"]
-    query = Query("", replaced(marks["expr"], scraped.values), "", instant=False)
+    query = {"expr": replace_variables(marks["expr"], scraped.values)}
     assert {series["metric"]["version"] for series in scraped.answer(query)} >= {"2", "3"}

@@ -5,11 +5,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from tailfuse_service.bundle import InvalidInput
-from tailfuse_service.bundle.limits import DEFAULT_LIMITS
-from tailfuse_service.bundle.manifest import Channel, NumberColumn, SeriesModality, TabularModality
 from tailfuse_service.errors import UnknownColumn
+from tailfuse_service.modalities import SeriesModality, TabularModality
+from tailfuse_service.modalities.limits import DEFAULT_LIMITS
+from tailfuse_service.modalities.series import Channel
+from tailfuse_service.modalities.tabular import NumberColumn
+from tailfuse_service.modalities.tensor import Tensor
 from tailfuse_service.oip.inputs import rows_of
-from tailfuse_service.oip.tensors import Tensor
 
 NAN = float("nan")
 

@@ -122,7 +122,7 @@ def test_of_a_batch_that_fails_only_the_guilty_fails_and_the_worker_lives_on() -
     asyncio.run(scenario())
 
 
-def test_a_run_that_loses_an_answer_gives_nobody_anothers() -> None:
+def test_a_run_that_loses_an_answer_gives_nobody_another_s() -> None:
     async def scenario() -> None:
         batcher = batcher_of(lambda items: [*items][:1])
         assert await asyncio.gather(*batcher.submit_all([1, 2, 3])) == [1, 2, 3]

@@ -6,7 +6,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tailfuse_service.http.json_depth import deeper_than, depth_of
+from tailfuse_service.modalities.json_text import is_deeper, measure_depth
 
 nested = st.recursive(
     st.none() | st.integers(-9, 9) | st.text('[]{}"\\a', max_size=6),
@@ -26,13 +26,13 @@ def depth(value: Any) -> int:
 @given(nested, st.integers(0, 10))
 def test_the_depth_is_that_of_the_value(value: Any, limit: int) -> None:
     for text in (orjson.dumps(value), orjson.dumps(value, option=orjson.OPT_INDENT_2)):
-        assert depth_of(text) == depth(value)
-        assert deeper_than(text, limit) == (depth(value) > limit)
+        assert measure_depth(text) == depth(value)
+        assert is_deeper(text, limit) == (depth(value) > limit)
 
 
 @given(st.binary(max_size=200) | st.text('[]{}"\\,', max_size=50).map(str.encode))
 def test_what_is_no_json_has_a_depth_too(data: bytes) -> None:
-    assert 0 <= depth_of(data) <= data.count(b"[") + data.count(b"{")
+    assert 0 <= measure_depth(data) <= data.count(b"[") + data.count(b"{")
 
 
 @pytest.mark.parametrize(
@@ -43,10 +43,10 @@ def test_what_is_no_json_has_a_depth_too(data: bytes) -> None:
     ],
 )  # fmt: skip
 def test_brackets_in_strings_are_text(text: bytes, expected: int) -> None:
-    assert depth_of(text) == expected
+    assert measure_depth(text) == expected
 
 
 def test_a_million_quotes_that_never_close_take_no_second_look() -> None:
     """A pattern that went back would take hours."""
-    assert depth_of(b'"' + b'\\"' * 1_000_000 + b"[") == 0
-    assert depth_of(b'\\"' * 1_000_000) == 0
+    assert measure_depth(b'"' + b'\\"' * 1_000_000 + b"[") == 0
+    assert measure_depth(b'\\"' * 1_000_000) == 0

@@ -2,6 +2,7 @@
 
 import io
 import json
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -147,6 +148,13 @@ def test_the_log_does_not_have_what_the_caller_sent(
     (record,) = [record for record in caplog.records if record.name == "tailfuse"]
     assert vars(record)["column"] == "age"
     assert "confidential" not in str(vars(record))
+
+
+def test_the_hint_names_what_works_without_an_index() -> None:
+    wheel = f"tailfuse-{version('tailfuse')}-py3-none-any.whl"
+    assert errors.install_hint("grpc") == (
+        f"pip install '.[grpc]' in a checkout, or pip install '{wheel}[grpc]' beside the wheel"
+    )
 
 
 def test_every_error_has_its_own_slug() -> None:

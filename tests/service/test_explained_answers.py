@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 from tailfuse_service.bundle import Batch, Bundle, Output, features_by_modality, input_schema
-from tailfuse_service.bundle.manifest import Modality, NumberColumn, TabularModality
+from tailfuse_service.modalities import Modality, TabularModality
+from tailfuse_service.modalities.tabular import NumberColumn
 
 from tests.support.bundles import FakeRuntime
 from tests.support.clients import ClientOf, without_id
@@ -164,7 +165,7 @@ def wide(bundle: Bundle, runtime: FakeRuntime) -> Bundle:
     modalities: dict[str, Modality] = {name: TabularModality(columns=(column,), width=1) for name in names}
     features = features_by_modality(modalities)
     manifest = bundle.manifest.model_copy(
-        update={"modalities": modalities, "input_schema": input_schema(features)}
+        update={"modalities": modalities, "input_schema": input_schema(modalities)}
     )
 
     def output_of(batch: Batch) -> Output:

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 from tailfuse_service.bundle import Batch, Bundle, Output
-from tailfuse_service.bundle.features.image import to_mode
 from tailfuse_service.errors import InferenceFailed, Overloaded
 from tailfuse_service.inference.engine import Engine, run
 from tailfuse_service.inference.explanations import Explained, plan_of
 from tailfuse_service.metrics import Metrics
+from tailfuse_service.modalities.image.features import convert_mode
 from tailfuse_service.settings import Settings
 
 from tests.support.bundles import FakeRuntime
@@ -35,9 +35,9 @@ def test_a_picture_is_decoded_once(
 
     def noting(picture: Image.Image, mode: str) -> Image.Image:
         decoded.append(mode)
-        return to_mode(picture, mode)
+        return convert_mode(picture, mode)
 
-    monkeypatch.setattr("tailfuse_service.bundle.features.image.to_mode", noting)
+    monkeypatch.setattr("tailfuse_service.modalities.image.features.convert_mode", noting)
     ask(client, inputs)
     assert len(decoded) == 1
 

@@ -1,6 +1,7 @@
 """One connection harms no other: its requests are counted in and out, one answer per turn of the loop."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tailfuse_service.app import create_app
 from tailfuse_service.bundle import Bundle
+from tailfuse_service.errors import BadRequest
 from tailfuse_service.http import fast_path
-from tailfuse_service.http.fast_path import CHUNKED_SLICE, Protocol
+from tailfuse_service.http.fast_path import Protocol
 from tailfuse_service.http.router import Front
+from tailfuse_service.logs import LOG
 from tailfuse_service.settings import Settings
 from uvicorn import Config
 from uvicorn.server import ServerState
@@ -176,15 +179,92 @@ def test_no_more_than_one_request_of_a_pipeline_is_parsed(
     drive(play)
 
 
-def test_chunked_requests_in_one_read_are_few_at_a_time(drive: Any) -> None:
-    """Where a chunked body ends is not known beforehand; what is parsed too far is bounded by a slice."""
+def test_chunked_requests_in_one_read_are_parsed_one_by_one(drive: Any) -> None:
+    """Where a chunked body ends is not known beforehand, and yet nothing behind it is parsed."""
     one = b"POST /predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
 
     async def play(connection: Connection) -> None:
         connection.send(one * 500)
         while connection.wire.answers < 500:
-            assert len(connection.protocol.pipeline) <= CHUNKED_SLICE // len(one) + 1
+            assert not connection.protocol.pipeline
             await asyncio.sleep(0)
+
+    drive(play)
+
+
+ENDLESS = {
+    "chunks of a byte": (b"POST /predict HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "empty lines in chunks": (
+        b"POST /nope HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", b"8\r\n\r\n\r\n\r\n\r\n\r\n",
+    ),
+    "empty lines": (b"", b"\r\n\r\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("begin", "piece"), ENDLESS.values(), ids=ENDLESS)
+def test_a_request_without_end_gives_way(drive: Any, begin: bytes, piece: bytes) -> None:
+    """Of one connection, one turn of the loop parses a few kilobytes, unless they are one body."""
+    data = (begin + piece * 50_000)[:200_000]
+
+    async def play(connection: Connection) -> None:
+        connection.send(data)
+        turns = 0
+        while not connection.wire.reads:  # which it does once all is parsed
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns >= 10
+
+    drive(play)
+
+
+def test_answered_refusals_are_forgotten(drive: Any) -> None:
+    """Each holds its traceback; if that held the one before, a pipeline would keep all of them."""
+
+    async def play(connection: Connection) -> None:
+        connection.send(REFUSED * 300)
+        while connection.wire.answers < 200:
+            await asyncio.sleep(0)
+        assert sum(isinstance(each, BadRequest) for each in gc.get_objects()) <= 2
+        await connection.idle()
+
+    drive(play)
+
+
+def test_a_head_is_remembered_for_its_own_request_only(drive: Any, keys: Path) -> None:
+    """The end of a pipeline, and a request that uvicorn answers, with the same body: two requests."""
+    with_key = request(BODY, b"x-api-key: " + KEY.encode())
+    stranger = request(BODY, b"origin: https://example.org")
+
+    async def play(connection: Connection) -> None:
+        connection.send(with_key + with_key)
+        await connection.idle()
+        for _ in range(2):
+            connection.send(stranger)
+            await connection.idle()
+        answers = connection.wire.written.split(b"HTTP/1.1 ")[1:]
+        assert [answer[:3] for answer in answers] == [b"200", b"200", b"401", b"401"]
+
+    drive(play, api_keys=keys)
+
+
+def test_nothing_is_parsed_once_a_connection_is_closing(drive: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A close waits for what is written, perhaps for long; nothing must be tried over and over meanwhile."""
+    fed = 0
+    feed = Protocol._feed
+
+    def count(protocol: Protocol) -> None:
+        nonlocal fed
+        fed += 1
+        feed(protocol)
+
+    monkeypatch.setattr(Protocol, "_feed", count)
+
+    async def play(connection: Connection) -> None:
+        connection.send(request(BODY, b"connection: close") + GOOD * 20)
+        await connection.idle()
+        assert connection.wire.closed
+        assert connection.wire.answers == 1
+        assert fed <= 2
 
     drive(play)
 
@@ -256,7 +336,7 @@ def fail(*_: Any, **__: Any) -> Any:
     raise Failure
 
 
-STEPS = {
+STEPS: dict[str, Callable[[Front], tuple[Any, str]]] = {
     "admission": lambda app: (app, "begin_request"),
     "the registry": lambda app: (app.serving, "find"),
     "submission": lambda app: (app.predict, "submit"),
@@ -301,6 +381,38 @@ def test_a_failure_of_the_transport_is_that_connection_s_alone(
     with caplog.at_level("ERROR"):
         drive(play)
     assert [record.message for record in caplog.records] == ["connection broken"]
+
+
+def test_a_failure_that_cannot_be_logged_breaks_the_connection_too(
+    drive: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(connection: Connection) -> None:
+        failures: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+        monkeypatch.setattr(fast_path, "answer", fail)
+        monkeypatch.setattr(LOG, "error", fail)
+        connection.send(GOOD)
+        await connection.idle()
+        assert connection.wire.aborted
+        assert connection.app.in_flight == 0
+        assert len(failures) == 1
+
+    drive(play)
+
+
+def test_a_time_out_that_cannot_be_answered_breaks_the_connection(
+    drive: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(connection: Connection) -> None:
+        monkeypatch.setattr(fast_path, "noted", fail)
+        connection.send(GOOD[:-1])
+        for _ in range(1000):
+            await asyncio.sleep(0.001)
+            if connection.wire.aborted:
+                return
+        raise AssertionError("the connection stays open")
+
+    drive(play, receive_timeout_s=0.01)
 
 
 PIECES = [

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tailfuse_service.bundle.features.image import FORMATS, ImageFeatures
-from tailfuse_service.bundle.manifest import ImageModality
 from tailfuse_service.errors import InvalidInput, UndecodableImage
+from tailfuse_service.modalities import ImageModality
+from tailfuse_service.modalities.image.features import FORMATS, ImageFeatures
 
-COLOUR = ImageFeatures("image", ImageModality(column="image", height=8, width=6, channels=3))
-GREY = ImageFeatures("image", ImageModality(column="image", height=8, width=6, channels=1))
+COLOUR = ImageModality(column="image", height=8, width=6, channels=3).features("image")
+GREY = ImageModality(column="image", height=8, width=6, channels=1).features("image")
 RED = Image.new("RGB", (30, 40), (200, 0, 0))
 
 

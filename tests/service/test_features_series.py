@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tailfuse_service.bundle.features.series import SeriesFeatures, example_series, shortened
-from tailfuse_service.bundle.manifest import Channel, SeriesModality
 from tailfuse_service.errors import InvalidInput, NotFinite, UnknownColumn
+from tailfuse_service.modalities import SeriesModality
+from tailfuse_service.modalities.series import Channel
+from tailfuse_service.modalities.series.features import SeriesFeatures, shorten
 
 PLAIN = Channel(mean=0.0, scale=1.0)
-TWO = SeriesFeatures(
-    "trace", SeriesModality(columns=("trace",), channels=(PLAIN, Channel(mean=10.0, scale=2.0)), length=6)
-)
-ONE = SeriesFeatures("sound", SeriesModality(columns=("sound",), channels=(PLAIN,), length=100))
-AXES = SeriesFeatures("motion", SeriesModality(columns=("x", "y"), channels=(PLAIN, PLAIN), length=8))
+TRACE = SeriesModality(columns=("trace",), channels=(PLAIN, Channel(mean=10.0, scale=2.0)), length=6)
+SOUND = SeriesModality(columns=("sound",), channels=(PLAIN,), length=100)
+MOTION = SeriesModality(columns=("x", "y"), channels=(PLAIN, PLAIN), length=8)
+TWO, ONE, AXES = TRACE.features("trace"), SOUND.features("sound"), MOTION.features("motion")
 
 STEPS = [[1.0, 10.0], [2.0, 12.0], [-3.0, 6.0]]
 ARRAY = [[1, 0, 1], [2, 1, 1], [-3, -2, 1]]  # of STEPS, standardised, with the mask
@@ -150,9 +150,7 @@ SAMPLES = np.array([[0.0, 0.5], [-1.0, 0.25], [0.75, -0.5]])
 @pytest.mark.parametrize("n_bytes", [1, 2, 3, 4])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_pcm_of_every_width_is_read(n_bytes: int, channels: int) -> None:
-    features = SeriesFeatures(
-        "sound", SeriesModality(columns=("sound",), channels=(PLAIN,) * channels, length=9)
-    )
+    features = SeriesModality(columns=("sound",), channels=(PLAIN,) * channels, length=9).features("sound")
     array = applied(features, wav(SAMPLES[:, :channels], n_bytes))
     np.testing.assert_array_equal(array[:, :-1], SAMPLES[:, :channels])
 
@@ -188,7 +186,7 @@ def test_a_long_series_is_averaged_down_and_nothing_is_left_out() -> None:
 
 def test_averaging_leaves_out_what_is_missing() -> None:
     steps = np.array([[1, np.nan], [np.nan, np.nan], [5, 6], [7, np.nan]])
-    np.testing.assert_array_equal(shortened(steps, 2), [[1, np.nan], [6, 6]])
+    np.testing.assert_array_equal(shorten(steps, 2), [[1, np.nan], [6, 6]])
 
 
 def test_stacking_pads_with_zeros_that_the_mask_tells_from_steps() -> None:
@@ -213,7 +211,7 @@ WRONG: dict[str, tuple[SeriesFeatures, Any, str]] = {
         TWO, [[1, 2], [3]], ", step 2: expected 2 channels as in the first, not 1",
     ),
     "numbers among lists": (
-        TWO, [[1, 2], 3], ", step 2: expected a list of channels as the others are, not a number",
+        TWO, [[1, 2], 3], ", step 2: expected a list of channels like the others, not a number",
     ),
     "lists among numbers": (ONE, [1, [2]], "expected numbers or null, not an array"),
     "a string": (ONE, [1, "2"], "expected numbers or null, not \"2\""),
@@ -289,9 +287,9 @@ def test_an_unknown_column_is_named() -> None:
         AXES.apply({"z": [1]})
 
 
-@pytest.mark.parametrize("features", [ONE, TWO, AXES], ids=["one", "two", "by column"])
-def test_the_example_is_one(features: SeriesFeatures) -> None:
-    assert features.apply(example_series(features.modality)) is not None
+@pytest.mark.parametrize("modality", [SOUND, TRACE, MOTION], ids=["one", "two", "by column"])
+def test_the_example_is_one(modality: SeriesModality) -> None:
+    assert modality.features("m").apply(modality.example()) is not None
 
 
 values = st.recursive(

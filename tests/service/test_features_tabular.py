@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tailfuse_service.bundle.features.tabular import TabularFeatures
-from tailfuse_service.bundle.manifest import BooleanColumn, CategoryColumn, NumberColumn, TabularModality
 from tailfuse_service.errors import InvalidInput, NotFinite, UnknownColumn
+from tailfuse_service.modalities import TabularModality
+from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn
+from tailfuse_service.modalities.tabular.features import TabularFeatures
 
 COLUMNS = (
     NumberColumn(name="age", mean=50.0, scale=10.0, indicator=True),
@@ -16,7 +17,7 @@ COLUMNS = (
     BooleanColumn(name="smoker"),
     CategoryColumn(name="site", categories=("back", "1")),
 )
-FEATURES = TabularFeatures("clinical", TabularModality(columns=COLUMNS, width=6))
+FEATURES = TabularModality(columns=COLUMNS, width=6).features("clinical")
 
 
 @pytest.mark.parametrize(

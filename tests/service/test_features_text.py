@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tailfuse_service.bundle.features.text import TextFeatures
-from tailfuse_service.bundle.manifest import TextModality
 from tailfuse_service.errors import InvalidInput
+from tailfuse_service.modalities import TextModality
+from tailfuse_service.modalities.text.features import TextFeatures
 
-ONE = TextFeatures("notes", TextModality(columns=("notes",), buckets=64, ngrams=2, max_tokens=8))
-TWO = TextFeatures("notes", TextModality(columns=("title", "review"), buckets=64, ngrams=2, max_tokens=8))
+ONE = TextModality(columns=("notes",), buckets=64, ngrams=2, max_tokens=8).features("notes")
+TWO = TextModality(columns=("title", "review"), buckets=64, ngrams=2, max_tokens=8).features("notes")
 
 
 def tokens(features: TextFeatures, raw: Any) -> list[int]:

@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 from tailfuse_service.app import create_app
 from tailfuse_service.bundle import Bundle, Limits, open_bundle
-from tailfuse_service.bundle.features.image import MAX_SCANS, SMALL, ImageFeatures, Share
-from tailfuse_service.bundle.manifest import ImageModality
 from tailfuse_service.errors import TooManyPixels, UndecodableImage
+from tailfuse_service.modalities import ImageModality
+from tailfuse_service.modalities.image.features import MAX_SCANS, MIN_SHARED_PIXELS, Share
 from tailfuse_service.settings import Settings
 
 from tests.support.calls import Call
 from tests.support.sized import encoded
 
-COLOUR = ImageFeatures("image", ImageModality(column="image", height=8, width=6, channels=3))
+COLOUR = ImageModality(column="image", height=8, width=6, channels=3)
+FEATURES = COLOUR.features("image")
 
 
 def slug_of(response: Any) -> str:
@@ -95,7 +96,7 @@ def test_a_limit_that_one_item_breaks_spares_the_others(client_of: Any, tiny_bun
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM"])
 def test_a_picture_may_have_as_many_pixels_as_the_limit(kind: str) -> None:
-    features = ImageFeatures("image", COLOUR.modality, Limits(max_pixels=30 * 40))
+    features = COLOUR.features("image", Limits(max_pixels=30 * 40))
     assert features.apply(encoded((30, 40), kind)) is not None
     with pytest.raises(TooManyPixels, match="30 x 41 pixels, at most 1,200") as refusal:
         features.apply(encoded((30, 41), kind))
@@ -122,7 +123,7 @@ def with_size(kind: str) -> bytes:
 )
 def test_the_header_is_enough_to_refuse_a_bomb(kind: str, said: str) -> None:
     with pytest.raises(TooManyPixels, match=f"{said} pixels, at most 50,000,000"):
-        COLOUR.apply(with_size(kind))
+        FEATURES.apply(with_size(kind))
 
 
 def test_the_settings_reach_the_decoder(tiny_bundle: Path) -> None:
@@ -137,41 +138,41 @@ def test_the_settings_reach_the_decoder(tiny_bundle: Path) -> None:
 def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded() -> None:
     """A hundred bytes more are a pass over all pixels more."""
     data = encoded((2000, 2000), "JPEG", progressive=True)
-    assert COLOUR.apply(data) is not None
+    assert FEATURES.apply(data) is not None
     last = data[data.rindex(b"\xff\xda") : -2]
     bomb = data[:-2] + last * 2_000 + b"\xff\xd9"
     with pytest.raises(UndecodableImage, match=f"scans, at most {MAX_SCANS}"):
-        COLOUR.apply(bomb)
+        FEATURES.apply(bomb)
 
 
 def test_pictures_of_floats_are_refused_by_name() -> None:
     with pytest.raises(UndecodableImage, match="its pixels are floats"):
-        COLOUR.apply(encoded((9, 9), "TIFF", "F"))
+        FEATURES.apply(encoded((9, 9), "TIFF", "F"))
 
 
 def test_large_pictures_wait_for_one_another_and_small_ones_do_not() -> None:
-    share = Share(2 * SMALL + 2)
+    share = Share(2 * MIN_SHARED_PIXELS + 2)
     begun, done = threading.Event(), threading.Event()
 
     def second() -> None:
         begun.set()
-        with share.taken(SMALL + 2):
+        with share.reserve(MIN_SHARED_PIXELS + 2):
             done.set()
 
-    with share.taken(SMALL + 1):
+    with share.reserve(MIN_SHARED_PIXELS + 1):
         thread = threading.Thread(target=second)
         thread.start()
         assert begun.wait(30)
-        with share.taken(SMALL):
+        with share.reserve(MIN_SHARED_PIXELS):
             assert not done.is_set()
     thread.join(30)
     assert done.is_set()
 
 
 def test_a_picture_that_fails_gives_its_share_back() -> None:
-    share = Share(SMALL + 1)
+    share = Share(MIN_SHARED_PIXELS + 1)
     for _ in range(2):
-        with pytest.raises(KeyError), share.taken(SMALL + 1):
+        with pytest.raises(KeyError), share.reserve(MIN_SHARED_PIXELS + 1):
             raise KeyError
 
 

@@ -78,7 +78,7 @@ def test_the_model_is_named(client: TestClient) -> None:
     )
 
 
-def test_every_name_is_ours_or_the_processs(client: TestClient) -> None:
+def test_every_name_is_ours_or_the_process_s(client: TestClient) -> None:
     assert all(key[0].startswith(("tailfuse_", "process_")) for key in samples(client))
 
 

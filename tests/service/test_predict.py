@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 from tailfuse_service.bundle import Bundle
-from tailfuse_service.bundle.features.image import to_mode
+from tailfuse_service.modalities.image.features import convert_mode
 
 from tests.support.clients import encoded
 
@@ -142,9 +142,9 @@ def test_a_picture_of_few_bytes_and_many_pixels_holds_nobody_up(
 
     def noting(picture: Image.Image, mode: str) -> Image.Image:
         decoded_in.append(threading.current_thread().name)
-        return to_mode(picture, mode)
+        return convert_mode(picture, mode)
 
-    monkeypatch.setattr("tailfuse_service.bundle.features.image.to_mode", noting)
+    monkeypatch.setattr("tailfuse_service.modalities.image.features.convert_mode", noting)
     data = encoded(Image.new("L", (side, side)))
     assert len(data) < 4096
     assert client.post("/predict", files={"image": data}).status_code == 200

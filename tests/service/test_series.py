@@ -17,12 +17,13 @@ from tailfuse_service.bundle import (
     OUTPUT_NAMES,
     Bundle,
     Manifest,
-    features_by_modality,
     input_schema,
     open_bundle,
     sha256,
 )
-from tailfuse_service.bundle.manifest import Channel, ClassInfo, Modality, SeriesModality
+from tailfuse_service.bundle.manifest import ClassInfo
+from tailfuse_service.modalities import Modality, SeriesModality
+from tailfuse_service.modalities.series import Channel
 
 MODALITIES: dict[str, Modality] = {
     "motion": SeriesModality(
@@ -84,7 +85,7 @@ def moving(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     manifest = Manifest(
         name="moving", version="1", label="way",
         classes=tuple(ClassInfo(name=name, train_count=9, shot="many") for name in ("left", "right")),
-        modalities=MODALITIES, input_schema=input_schema(features_by_modality(MODALITIES)),
+        modalities=MODALITIES, input_schema=input_schema(MODALITIES),
         metrics={}, calibration={}, reference={}, parity={}, spec={}, built_with={},
         files={"model.onnx": sha256(folder / "model.onnx")},
     )  # fmt: skip

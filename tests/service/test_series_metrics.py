@@ -13,10 +13,11 @@ import pytest
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
 from tailfuse_service.bundle import Batch, Bundle, Output, features_by_modality
-from tailfuse_service.bundle.manifest import ClassInfo, Histogram, Reference, Shot, TextModality
+from tailfuse_service.bundle.manifest import ClassInfo, Histogram, Reference, Shot
 from tailfuse_service.metrics import Cells, Metrics, cells, new_file
 from tailfuse_service.metrics.metrics import MOST_VERSIONS
 from tailfuse_service.metrics.series import MOST_CLASSES, MOST_SUBSETS
+from tailfuse_service.modalities import TextModality
 
 from tests.support.bundles import FakeRuntime
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 from tailfuse_service.bundle import Batch, Bundle, Output, features_by_modality
-from tailfuse_service.bundle.manifest import TabularModality
 from tailfuse_service.inference import shadow
 from tailfuse_service.inference.shadow import MOST_SAMPLES, size_of
 from tailfuse_service.metrics import Metrics
+from tailfuse_service.modalities import TabularModality
 from tailfuse_service.models.registry import Serving
 from tailfuse_service.settings import Settings
 from tailfuse_service.settings.roles_file import Canary, Roles, Shadow

@@ -6,25 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 from tailfuse_service.bundle import features_by_modality
-from tailfuse_service.bundle.manifest import (
-    BooleanColumn,
-    CategoryColumn,
-    Channel,
-    ImageModality,
-    Modality,
-    NumberColumn,
-    SeriesModality,
-    TabularModality,
-    TextModality,
-)
 from tailfuse_service.bundle.summary import (
-    MOST_INPUTS,
     bins_for,
-    counts_of,
-    edges_of,
+    choose_edges,
+    count_bins,
     input_references,
-    summary_of,
 )
+from tailfuse_service.modalities import ImageModality, Modality, SeriesModality, TabularModality, TextModality
+from tailfuse_service.modalities.modality import MAX_INPUTS
+from tailfuse_service.modalities.series import Channel
+from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn
 
 TABULAR = TabularModality(
     columns=(
@@ -50,8 +41,8 @@ class Summarised:
     def __call__(self, *raw: Any) -> dict[str, list[float]]:
         features = features_by_modality({"m": self.modality})["m"]
         rows = features.stack([array for each in raw if (array := features.apply(each)) is not None])
-        names, values_of = summary_of(self.modality)
-        values = values_of(rows)
+        names, compute = self.modality.summary()
+        values = compute(rows)
         assert values.shape == (len(raw), len(names))
         assert values.dtype == np.float32
         return dict(zip(names, values.T.tolist(), strict=True))
@@ -74,18 +65,18 @@ def test_of_a_row_each_column_is_an_input_and_missing_is_missing() -> None:
 
 def test_of_many_columns_the_first_are_watched() -> None:
     columns = tuple(NumberColumn(name=f"c{at}", mean=0, scale=1) for at in range(100))
-    names, values_of = summary_of(TabularModality(columns=columns, width=100))
-    assert names == [*(f"c{at}" for at in range(MOST_INPUTS)), "all numbers"]
-    assert values_of(np.ones((3, 100), np.float32)).shape == (3, MOST_INPUTS + 1)
+    names, compute = TabularModality(columns=columns, width=100).summary()
+    assert names == [*(f"c{at}" for at in range(MAX_INPUTS)), "all numbers"]
+    assert compute(np.ones((3, 100), np.float32)).shape == (3, MAX_INPUTS + 1)
 
 
 def test_of_a_picture_brightness_contrast_and_detail() -> None:
-    names, values_of = summary_of(IMAGE)
+    names, compute = IMAGE.summary()
     black = np.zeros((3, 64, 96), np.uint8)
     halves = black.copy()
     halves[:, :, 48:] = 255
     noise = np.random.default_rng(0).integers(0, 256, black.shape, np.uint8)
-    values = dict(zip(names, values_of(np.stack([black, halves, noise])).T, strict=True))
+    values = dict(zip(names, compute(np.stack([black, halves, noise])).T, strict=True))
     assert values["brightness"] == pytest.approx([0, 0.5, 0.5], abs=0.02)
     assert values["contrast"] == pytest.approx([0, 0.5, 0.29], abs=0.02)
     assert values["detail"] == pytest.approx([0, 0, 1 / 3], abs=0.02)
@@ -95,7 +86,7 @@ def test_of_a_picture_brightness_contrast_and_detail() -> None:
 def test_pictures_of_any_shape_have_a_summary(height: int, width: int) -> None:
     modality = ImageModality(column="image", height=height, width=width, channels=1)
     grey = np.full((2, 1, height, width), 51, np.uint8)
-    assert summary_of(modality).values_of(grey) == pytest.approx(np.array([[0.2, 0, 0]] * 2), abs=1e-6)
+    assert modality.summary().compute(grey) == pytest.approx(np.array([[0.2, 0, 0]] * 2), abs=1e-6)
 
 
 def test_of_a_text_its_words_those_said_before_and_which_they_are() -> None:
@@ -139,9 +130,9 @@ def test_values_as_large_as_features_let_through_do_not_overflow() -> None:
 @pytest.mark.parametrize("n_rows", [1, 3, 30, 1000])
 def test_many_different_values_are_in_bins_that_hold_about_as_many(n_rows: int) -> None:
     values = np.random.default_rng(0).normal(size=n_rows).astype(np.float32)
-    edges = edges_of(values)
+    edges = choose_edges(values)
     assert list(edges) == sorted(set(edges))
-    *counts, missing = counts_of(values, edges)
+    *counts, missing = count_bins(values, edges)
     assert missing == 0
     assert sum(counts) == n_rows
     if n_rows > 10:
@@ -151,23 +142,23 @@ def test_many_different_values_are_in_bins_that_hold_about_as_many(n_rows: int) 
 
 def test_few_different_values_have_a_bin_each_and_what_was_never_seen_another() -> None:
     values = np.array([0, 0, 1, 5, np.nan] * 80, np.float32)
-    edges = edges_of(values)
-    assert counts_of(values, edges) == [0, 160, 80, 80, 0, 80]
-    assert counts_of(np.array([-3, 9], np.float32), edges) == [1, 0, 0, 0, 1, 0]
+    edges = choose_edges(values)
+    assert count_bins(values, edges) == [0, 160, 80, 80, 0, 80]
+    assert count_bins(np.array([-3, 9], np.float32), edges) == [1, 0, 0, 0, 1, 0]
 
 
 @pytest.mark.parametrize("value", [0.0, 5.0, -1e6])
 def test_another_value_than_the_only_one_is_seen(value: float) -> None:
     values = np.full(300, value, np.float32)
-    edges = edges_of(values)
-    assert counts_of(values, edges) == [0, 300, 0, 0]
-    assert counts_of(values * np.float32(1.01) + np.float32(0.01), edges)[1] == 0
+    edges = choose_edges(values)
+    assert count_bins(values, edges) == [0, 300, 0, 0]
+    assert count_bins(values * np.float32(1.01) + np.float32(0.01), edges)[1] == 0
 
 
 def test_what_was_never_there_has_bins_too() -> None:
-    edges = edges_of(np.full(50, np.nan, np.float32))
+    edges = choose_edges(np.full(50, np.nan, np.float32))
     assert edges == ()
-    assert counts_of(np.array([1, np.nan], np.float32), edges) == [1, 1]
+    assert count_bins(np.array([1, np.nan], np.float32), edges) == [1, 1]
 
 
 def test_small_references_have_fewer_bins() -> None:

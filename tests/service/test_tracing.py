@@ -64,8 +64,8 @@ def test_a_span_is_the_callers_child() -> None:
     tracing = Tracing(SimpleSpanProcessor(spans))
     headers = [(b"traceparent", TRACEPARENT.encode()), (b"tracestate", b"vendor=1")]
     scope = {"method": "POST", "path": "/predict", "headers": headers, "request_id": "mine"}
-    tracing.record(scope, 500, 0.25)
-    tracing.record({**scope, "path": "/x" * 9, "headers": []}, 404, 0.0)
+    tracing.record(scope, "/predict", 500, 0.25)
+    tracing.record({**scope, "path": "/x" * 9, "headers": []}, "other", 404, 0.0)
     child, orphan = spans.get_finished_spans()
     assert child.name == "POST /predict"
     assert f"{child.context.trace_id:032x}" == TRACE
@@ -118,5 +118,5 @@ def test_tracing_without_opentelemetry_says_what_to_install(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tailfuse_service.settings.settings.find_spec", lambda name: None)
-    with pytest.raises(ValidationError, match=r"pip install 'tailfuse\[otel\]'"):
+    with pytest.raises(ValidationError, match=r"pip install '\.\[otel\]' in a checkout"):
         Settings(bundle=tiny_bundle, tracing=True)

@@ -14,22 +14,13 @@ from tailfuse_service.bundle import (
     Batch,
     Manifest,
     Output,
-    features_by_modality,
     input_names,
     input_schema,
     sha256,
 )
-from tailfuse_service.bundle.manifest import (
-    BooleanColumn,
-    CategoryColumn,
-    ClassInfo,
-    ImageModality,
-    Modality,
-    NumberColumn,
-    SubsetMetrics,
-    TabularModality,
-    TextModality,
-)
+from tailfuse_service.bundle.manifest import ClassInfo, SubsetMetrics
+from tailfuse_service.modalities import ImageModality, Modality, TabularModality, TextModality
+from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn
 
 CLASSES = ("nv", "mel", "bkl")
 
@@ -151,7 +142,7 @@ def tiny_manifest(files: dict[str, str]) -> Manifest:
             ClassInfo(name=name, train_count=count, shot=shot)
             for name, count, shot in zip(CLASSES, (90, 40, 3), ("many", "medium", "few"), strict=True)
         ),
-        modalities=MODALITIES, input_schema=input_schema(features_by_modality(MODALITIES)),
+        modalities=MODALITIES, input_schema=input_schema(MODALITIES),
         metrics={"image+clinical+notes": metrics},
         calibration={}, reference={}, parity={}, spec={}, built_with={}, files=files,
     )  # fmt: skip

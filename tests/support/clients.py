@@ -8,7 +8,7 @@ import httpx2
 from PIL import Image
 from starlette.testclient import TestClient
 
-from tests.support.process import PATIENCE_S, Service
+from tests.support.process import TIMEOUT_S, Service
 
 ClientOf = Callable[..., TestClient]
 
@@ -26,4 +26,4 @@ def without_id(answer: dict[str, Any]) -> dict[str, Any]:
 
 def http_client(service: Service) -> httpx2.Client:
     limits = httpx2.Limits(max_connections=64)
-    return httpx2.Client(base_url=service.url, timeout=PATIENCE_S, limits=limits, trust_env=False)
+    return httpx2.Client(base_url=service.url, timeout=TIMEOUT_S, limits=limits, trust_env=False)

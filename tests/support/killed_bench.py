@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from tailfuse.bench import run
 from tailfuse.cli import main
+from tailfuse_bench import run
 
 
 def interrupt(signal_name: str, after: int) -> None:

@@ -3,12 +3,12 @@
 from itertools import combinations
 
 import numpy as np
-from tailfuse.bench.methods import ADAPTED, CONCAT, METHODS, OURS, SPECIALIST
-from tailfuse.bench.records import Bin, Result
-from tailfuse.bench.sections.headline import SINGLE
-from tailfuse.bench.sections.weights import UNIFORM
+from tailfuse_bench.methods import ADAPTED, CONCAT, METHODS, OURS, SPECIALIST
+from tailfuse_bench.records import Bin, Result
+from tailfuse_bench.sections.headline import SINGLE
+from tailfuse_bench.sections.weights import UNIFORM
 
-SETS = {
+DATASETS = {
     "cub": ("image", "text"),
     "ham10000": ("clinical", "image"),
     "handwritten": ("fac", "fou", "pix"),
@@ -34,7 +34,7 @@ def bench(seeds: int = 5, seed: int = 0) -> tuple[list[Result], list[Bin]]:
         ADAPTED: 0.0,
         SPECIALIST: 0.001,
     }
-    for at, (name, modalities) in enumerate(SETS.items()):
+    for at, (name, modalities) in enumerate(DATASETS.items()):
         full = "+".join(modalities)
         subsets = [
             "+".join(each)

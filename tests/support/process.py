@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PATIENCE_S = 120  # nothing takes that long: a test that waits for it fails
+TIMEOUT_S = 120  # nothing takes that long: a test that waits for it fails
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Service:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Tell it to stop; its exit code."""
         self.process.send_signal(how)
-        return self.process.wait(PATIENCE_S)
+        return self.process.wait(TIMEOUT_S)
 
     def log_lines(self) -> list[dict[str, Any]]:
         return whole_lines(self.log)
@@ -46,7 +46,7 @@ def start_service(
             [sys.executable, *program, str(bundle), "--port", "0", *flags],
             stdin=stdin, stdout=file, stderr=file, env=environment(),
         )  # fmt: skip
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline:
         for line in whole_lines(log):
             if line["message"] == "started":
@@ -73,7 +73,7 @@ def whole_lines(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in written.splitlines() if line.startswith(b"{")]
 
 
-def ran(*command: str, timeout: float = PATIENCE_S, **options: Any) -> subprocess.CompletedProcess[str]:
+def ran(*command: str, timeout: float = TIMEOUT_S, **options: Any) -> subprocess.CompletedProcess[str]:
     """A command that ends by itself."""
     return subprocess.run(
         command, capture_output=True, text=True, timeout=timeout,
@@ -83,7 +83,7 @@ def ran(*command: str, timeout: float = PATIENCE_S, **options: Any) -> subproces
 
 def until(met: Any, what: str) -> None:
     """Wait until `met()` is true."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while not met():
         assert time.monotonic() < deadline, f"waited in vain until {what}"
         time.sleep(0.02)

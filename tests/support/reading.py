@@ -7,10 +7,11 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from tailfuse_service.bundle import features_of
-from tailfuse_service.bundle.manifest import Channel, ImageModality, SeriesModality
 from tailfuse_service.errors import ClientError
-from tailfuse_service.http.request_body import boundary_of, form_inputs, inputs_of, json_of
+from tailfuse_service.http.request_body import boundary_of, form_inputs, inputs_of
+from tailfuse_service.modalities import ImageModality, SeriesModality
+from tailfuse_service.modalities.json_text import parse_json
+from tailfuse_service.modalities.series import Channel
 
 from tests.support.bundles import MODALITIES
 from tests.support.hostile.corpus import corpus
@@ -23,7 +24,7 @@ KINDS = {
     "grey": ImageModality(column="grey", height=32, width=32, channels=1),
     "trace": TRACE,
 }
-FEATURES = {name: features_of(name, modality) for name, modality in KINDS.items()}
+FEATURES = {name: modality.features(name) for name, modality in KINDS.items()}
 
 
 def feature(name: str) -> Callable[[bytes], Any]:
@@ -42,7 +43,7 @@ READERS: list[Callable[[bytes], Any]] = [
     feature("image"),
     feature("grey"),
     feature("trace"),
-    lambda data: each(inputs_of(json_of(data))),
+    lambda data: each(inputs_of(parse_json(data))),
     lambda data: each(form_inputs(data, b"x", KINDS)),
     lambda data: boundary_of(data.decode("latin-1")),
 ]

@@ -20,7 +20,7 @@ from tailfuse_service.bundle import Bundle, open_bundle
 
 from tests.support.bundles import write_tiny_bundle
 from tests.support.callers import Tally, be_honest, be_hostile, honest_questions, hostile_questions
-from tests.support.process import PATIENCE_S, Service, start_service
+from tests.support.process import TIMEOUT_S, Service, start_service
 
 HOSTILE_SHARE = 0.25
 WARM_UP_S = 20.0
@@ -64,14 +64,14 @@ def footprint(pid: int) -> Footprint:
 
 
 def gauges(service: Service) -> dict[str, float]:
-    text = httpx2.get(f"{service.url}/metrics", timeout=PATIENCE_S, trust_env=False).text
+    text = httpx2.get(f"{service.url}/metrics", timeout=TIMEOUT_S, trust_env=False).text
     families = text_string_to_metric_families(text)
     return {each.name: each.samples[0].value for each in families if each.name in GAUGES}
 
 
 def settled(service: Service, idle: Footprint) -> tuple[dict[str, float], Footprint]:
     """The gauges and the footprint once all callers have gone: as before, or as they are after a while."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while True:
         found, left = gauges(service), footprint(service.process.pid)
         if (found == GAUGES and left.files <= idle.files) or time.monotonic() > deadline:
@@ -96,7 +96,7 @@ async def load(
             await asyncio.sleep(1)
             seen.append((time.monotonic() - start, footprint(service.process.pid)))
 
-    async with asyncio.timeout(seconds + PATIENCE_S), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(seconds + TIMEOUT_S), asyncio.TaskGroup() as group:
         group.create_task(watch())
         for questions in own:
             group.create_task(be_honest(service.address, questions, tally, end))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 from click.shell_completion import get_completion_class
-from tailfuse_service.bundle import ServiceError
-from tailfuse_service.bundle.features.image import suppress_pillow_warnings
+from tailfuse_service.bundle import ServiceError, install_hint
+from tailfuse_service.modalities.image.features import suppress_pillow_warnings
 
 from tailfuse.errors import UserError
 
@@ -64,8 +64,7 @@ class Commands(click.Group):
             if extra is None:
                 raise
             raise click.ClickException(
-                f"this command needs {error.name}, which the base install leaves out; "
-                f"pip install 'tailfuse[{extra}]'"
+                f"this command needs {error.name}, which the base install leaves out: {install_hint(extra)}"
             ) from None
 
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
+from tailfuse import __version__
 from tailfuse.cli.inputs import INPUT_HELP, parse_inputs
 from tailfuse.cli.output import write_output
-from tailfuse.data.long_cells import long_cells
 from tailfuse.errors import UserError
+from tailfuse.files.long_cells import long_cells
 
 if TYPE_CHECKING:
     from tailfuse_client import Answer, Explanation, ModelInfo, Problem
@@ -61,7 +62,10 @@ def command(
     except ModuleNotFoundError as error:
         if error.name != "tailfuse_client":
             raise
-        raise UserError("this command needs the client; in a checkout: pip install ./client") from None
+        raise UserError(
+            "this command needs the client: pip install ./client in a checkout, or "
+            f"pip install tailfuse_client-{__version__}-py3-none-any.whl beside the wheel"
+        ) from None
 
     results: list[Answer | Problem] = []
     try:
@@ -113,7 +117,7 @@ def row_of(table: Path, row: int) -> Mapping[str, Any]:
 def rows_of(table: Path) -> Sequence[Mapping[str, Any]]:
     """The rows of a .csv, for which the base install is enough, or of another table. Raises UserError."""
     if table.suffix.lower() != ".csv":
-        from tailfuse.data.table import read_table
+        from tailfuse.files.table import read_table
 
         return read_table(table).rows(named=True)
     try:

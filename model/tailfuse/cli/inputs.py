@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from tailfuse_service.modalities import KINDS
 
 from tailfuse.errors import UserError
 
 INPUT_HELP = (
-    "One modality of one sample: a picture's or series' path, JSON or @file.json for numbers, a text or "
+    "One modality of one sample: the path of a file (an image, a series), JSON or @file.json, a text or "
     "@file.txt; @- is stdin."
 )
 
@@ -35,10 +36,11 @@ def parse_input(kinds: Mapping[str, str], text: str) -> tuple[str, Any]:
             f"--input {text}: expected MODALITY=VALUE, where MODALITY is one of {', '.join(kinds)}"
         )
     try:
-        if kind == "image" or kind == "series":
+        part = KINDS[kind].part if kind in KINDS else "text"
+        if part == "file":
             return name, content(value.removeprefix("@"))
-        told = content(value[1:]).decode() if value.startswith("@") else value
-        return name, orjson.loads(told) if kind == "tabular" else told
+        text = content(value[1:]).decode() if value.startswith("@") else value
+        return name, orjson.loads(text) if part == "JSON" else text
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise UserError(f"--input {name}: {value.removeprefix('@')}: {reason}") from None

@@ -60,8 +60,8 @@ def predict_table(bundle: Bundle, path: Path) -> str:
 
     from tailfuse.data.dataset import part_of
     from tailfuse.data.labelled import text_columns
-    from tailfuse.data.table import read_table
     from tailfuse.evaluation.evaluate import predict_part
+    from tailfuse.files.table import read_table
 
     manifest = bundle.manifest
     part = part_of(read_table(path, strings=text_columns(manifest)), manifest.modalities, path.parent)

@@ -8,9 +8,9 @@ import polars as pl
 from numpy.typing import NDArray
 from tailfuse_service.bundle.manifest import ClassInfo, Shot
 
-from tailfuse.data.table import Rows, typed
 from tailfuse.errors import TableError
-from tailfuse.spec.spelling import did_you_mean
+from tailfuse.files.table import Rows, typed
+from tailfuse.spelling import did_you_mean
 
 NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 DIGITS = re.compile(r"(\d+)", re.ASCII)

@@ -12,21 +12,20 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from tailfuse_service.bundle import Features, InvalidInput, features_of
-from tailfuse_service.bundle.manifest import Modality
+from tailfuse_service.bundle import Features, InvalidInput
+from tailfuse_service.modalities import Modality
 
 from tailfuse.data.classes import class_codes, class_infos, in_order, labels_of
-from tailfuse.data.fit import fit_modality
 from tailfuse.data.part import Dataset, Part
-from tailfuse.data.pictures import kept_pictures
-from tailfuse.data.raw import origin, raw_values
 from tailfuse.data.split import Split, groups_of, split_rows
-from tailfuse.data.table import Rows, read_table
 from tailfuse.errors import TableError
+from tailfuse.files.table import Rows, read_table
+from tailfuse.modalities import KINDS
+from tailfuse.modalities.files import name_source
 from tailfuse.spec.schema import Spec, SplitSpec
-from tailfuse.spec.spelling import did_you_mean
+from tailfuse.spelling import did_you_mean
 
-CHUNK = 256  # rows between two reports of progress; as many undecoded pictures are in memory
+CHUNK = 256  # rows between two reports of progress; as many undecoded images are in memory
 
 OnProgress = Callable[[str, int, int], None]  # modality, rows done, rows in all
 
@@ -50,13 +49,14 @@ def dataset_of(
     folder = spec.table.parent
     labels = labels_of(table, spec.label)
     modalities = {
-        name: fit_modality(name, each, table, split.train, folder) for name, each in spec.modalities.items()
+        name: KINDS[each.kind].fit(name, each, table, split.train, folder)
+        for name, each in spec.modalities.items()
     }
     check_leaks(spec, modalities)
     rows = np.sort(np.concatenate([split.train, split.val, split.test]))
     names = in_order(labels[split.train].unique().to_list())
     whole = part_of(
-        table, modalities, folder, labels=class_codes(labels, names, rows), rows=rows, keep_pictures=True,
+        table, modalities, folder, labels=class_codes(labels, names, rows), rows=rows, use_cache=True,
         on_progress=on_progress,
     )  # fmt: skip
     present = whole.presence().any(axis=1)
@@ -83,15 +83,6 @@ def load_table(spec: Spec) -> pl.DataFrame:
         raise TableError(f"table: {error}") from None
 
 
-def column_names(modality: Modality) -> list[str]:
-    """The table's columns that a fitted modality reads."""
-    if modality.kind == "image":
-        return [modality.column]
-    if modality.kind == "tabular":
-        return [column.name for column in modality.columns]
-    return list(modality.columns)
-
-
 def check_leaks(spec: Spec, modalities: dict[str, Modality]) -> None:
     """No modality may read what is to be predicted, or how the rows were split. Raises TableError."""
     roles = {"label": spec.label}
@@ -102,7 +93,7 @@ def check_leaks(spec: Spec, modalities: dict[str, Modality]) -> None:
         roles["split"] = spec.split
     for name, modality in modalities.items():
         for role, column in roles.items():
-            if column in column_names(modality):
+            if column in modality.column_names:
                 raise TableError(f"modalities.{name}: column '{column}' is the spec's {role}; leave it out")
 
 
@@ -113,28 +104,27 @@ def part_of(
     *,
     labels: NDArray[np.int64] | None = None,
     rows: Rows | None = None,
-    keep_pictures: bool = False,
+    use_cache: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Part:
     """The `rows` of a table (all of them, if not given) as arrays; without `labels` (n,), those are -1.
 
-    A modality none of whose columns the table has is absent. With `keep_pictures` decoded pictures are
-    kept on disk. Raises TableError.
+    A modality none of whose columns the table has is absent. With `use_cache` decoded images are kept on
+    disk. Raises TableError.
     """
     rows = np.arange(len(table)) if rows is None else rows
     inputs, position = {}, {}
     for name, modality in modalities.items():
-        each = features_of(name, modality)
+        each = modality.features(name)
         arrays: list[NDArray[Any]] = []
         position[name] = np.full(len(rows), -1, np.int64)
         if has_columns(table, name, modality):
             report = partial(on_progress, name) if on_progress else None
             decode = partial(arrays_of, table, name, modality, each, folder, rows, report)
-            if keep_pictures and modality.kind == "image":
-                kept = kept_pictures(modality, table[modality.column][rows], folder, decode)
-                if kept:
-                    inputs[name], position[name] = kept
-                    continue
+            kind = KINDS[modality.kind]
+            if use_cache and (kept := kind.load_cached(modality, table, rows, folder, decode)):
+                inputs[name], position[name] = kept
+                continue
             for at, array in enumerate(decode()):
                 if array is not None:
                     position[name][at] = len(arrays)
@@ -145,7 +135,7 @@ def part_of(
 
 def has_columns(table: pl.DataFrame, name: str, modality: Modality) -> bool:
     """Whether the table has the modality's columns: all or none. Raises TableError."""
-    wanted = column_names(modality)
+    wanted = modality.column_names
     lacking = [column for column in wanted if column not in table.columns]
     if len(lacking) == len(wanted):
         log.warning("the table has no column of modality '%s': it is absent", name)
@@ -165,28 +155,31 @@ def arrays_of(
     rows: Rows,
     report: Callable[[int, int], None] | None,
 ) -> Iterator[NDArray[Any] | None]:
-    """One modality's array of each row, or None; pictures are decoded by all cores."""
+    """One modality's array of each row, or None; images are decoded by all cores."""
+    kind = KINDS[modality.kind]
 
     def apply(row: int, raw: Any) -> NDArray[Any] | None:
         try:
             return None if raw is None else features.apply(raw)
         except InvalidInput as error:
-            raise TableError(f"row {row + 1}{source(table, modality, row)}: {error.detail}") from None
+            raise TableError(f"row {row + 1}{name_file(table, modality, row)}: {error.detail}") from None
 
-    pairs = zip(rows.tolist(), raw_values(table, name, modality, folder, rows), strict=True)
+    pairs = zip(rows.tolist(), kind.raw_values(name, modality, table, rows, folder), strict=True)
     done = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while chunk := list(itertools.islice(pairs, CHUNK)):
-            # Only decoding pictures lets go of the interpreter's lock.
-            results = pool.map(apply, *zip(*chunk, strict=True)) if modality.kind == "image" else None
-            yield from results or itertools.starmap(apply, chunk)
+            yield from (
+                pool.map(apply, *zip(*chunk, strict=True))
+                if kind.decodes_in_threads
+                else itertools.starmap(apply, chunk)
+            )
             done += len(chunk)
             if report:
                 report(done, len(rows))
 
 
-def source(table: pl.DataFrame, modality: Modality, row: int) -> str:
-    """The file that a value comes from, for a message; the other kinds' own messages say it."""
-    columns = column_names(modality)
-    is_file = modality.kind in ("image", "series") and len(columns) == 1
-    return origin(table, columns[0], row) if is_file else ""
+def name_file(table: pl.DataFrame, modality: Modality, row: int) -> str:
+    """Name the file that a value comes from, for a message; the other kinds' own messages name the column."""
+    columns = modality.column_names
+    is_file = KINDS[modality.kind].reads_files and len(columns) == 1
+    return name_source(table, columns[0], row) if is_file else ""

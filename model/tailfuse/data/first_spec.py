@@ -7,11 +7,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import polars as pl
-from tailfuse_service.bundle.features.series import counted
+from tailfuse_service.modalities.series.features import with_noun
 
 from tailfuse.data.guess import Guess, guess_columns
-from tailfuse.data.table import read_table
 from tailfuse.errors import TableError
+from tailfuse.files.table import read_table
 
 PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./-]*")
 DEFAULT_SIZE = 64
@@ -88,7 +88,7 @@ def modality_lines(guess: Guess, everything: list[str]) -> list[str]:
         )
     for column, (steps, n_channels) in guess.series.items():
         if column not in guess.channels:
-            what = f"the first: {counted(steps, 'step')}, {counted(n_channels, 'channel')}"
+            what = f"the first: {with_noun(steps, 'step')}, {with_noun(n_channels, 'channel')}"
             lines.append(
                 f"  {unique(column, taken)}: {{kind: series, column: {scalar(column)}, "
                 f"length: {DEFAULT_LENGTH}}}  # {what}"
@@ -97,7 +97,7 @@ def modality_lines(guess: Guess, everything: list[str]) -> list[str]:
         steps, _ = guess.series[guess.channels[0]]
         lines.append(
             f"  {unique('series', taken)}: {{kind: series, columns: {listing(guess.channels)}, "
-            f"length: {DEFAULT_LENGTH}}}  # the first: {counted(steps, 'step')}"
+            f"length: {DEFAULT_LENGTH}}}  # the first: {with_noun(steps, 'step')}"
         )
     for stem, members in guess.families.items():
         exact = (

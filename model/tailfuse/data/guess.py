@@ -9,13 +9,13 @@ import numpy as np
 import polars as pl
 from PIL import Image
 from tailfuse_service.bundle import InvalidInput
-from tailfuse_service.bundle.features.series import steps_of
+from tailfuse_service.modalities.series.features import read_steps
 
-from tailfuse.data.fit import MAX_CATEGORIES, odd_value
-from tailfuse.data.raw import depth, series_values
 from tailfuse.data.split import PARTS
-from tailfuse.data.table import type_name
 from tailfuse.errors import TableError
+from tailfuse.files.table import type_name
+from tailfuse.modalities.series.raw import list_depth, read_series
+from tailfuse.modalities.tabular.fit import MAX_CATEGORIES, describe_odd_value
 
 LABELS = ("label", "labels", "class", "target", "y", "diagnosis", "dx", "category", "species", "outcome")
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -120,7 +120,9 @@ def place_column(guess: Guess, series: pl.Series, values: pl.Series, folder: Pat
     elif counts_rows(series):
         guess.left_out[name] = "it counts the rows"
     elif series.dtype == pl.String and (distinct > MAX_CATEGORIES or distinct > len(values) / 2):
-        guess.left_out[name] = odd_value(series) or f"it has {distinct:,} different strings: an identifier?"
+        guess.left_out[name] = (
+            describe_odd_value(series) or f"it has {distinct:,} different strings: an identifier?"
+        )
     elif series.dtype.is_float() and values.is_infinite().any():
         guess.left_out[name] = "it holds infinite numbers"
     else:
@@ -160,15 +162,15 @@ def looks_like_series(values: pl.Series) -> bool:
         return len(values) > 0 and all(
             value.lower().endswith(RECORDINGS) or value.startswith("[") for value in values.head(SAMPLE)
         )
-    return depth(values.dtype) in (1, 2) and len(values) > 0
+    return list_depth(values.dtype) in (1, 2) and len(values) > 0
 
 
 def series_shape(values: pl.Series, folder: Path) -> tuple[int, int] | None:
     """Steps and channels of the first series, or None if it cannot be read or has no value."""
     first = values.head(1).to_frame()
     try:
-        (raw,) = series_values(first, "", [values.name], folder, np.array([0]))
-        steps = None if raw is None else steps_of("", raw, [values.name])
+        (raw,) = read_series(first, "", [values.name], folder, np.array([0]))
+        steps = None if raw is None else read_steps("", raw, [values.name])
     except (InvalidInput, TableError):
         return None
     return None if steps is None else (len(steps), steps.shape[1])
@@ -178,7 +180,7 @@ def channels_of_one(shapes: dict[str, tuple[int, int]], train: pl.DataFrame) -> 
     """The columns of lists that are as long as each other in every row, if there are several."""
     columns = [
         column for column in shapes
-        if isinstance(train[column].dtype, pl.List) and depth(train[column].dtype) == 1
+        if isinstance(train[column].dtype, pl.List) and list_depth(train[column].dtype) == 1
     ]  # fmt: skip
     lengths = [train[column].list.len() for column in columns]
     alike = len(columns) > 1 and all(length.equals(lengths[0]) for length in lengths)

@@ -2,19 +2,20 @@
 
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from tailfuse_service.bundle import Manifest, sha256
-from tailfuse_service.bundle.manifest import CategoryColumn, TabularModality
 
 from tailfuse.data.classes import class_codes, labels_of
 from tailfuse.data.dataset import part_of
 from tailfuse.data.part import Part
 from tailfuse.data.split import split_rows
-from tailfuse.data.table import Rows, read_table
 from tailfuse.errors import TableError
+from tailfuse.files.table import Rows, read_table
+from tailfuse.modalities import KINDS
 from tailfuse.spec.schema import SplitSpec
 
 NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d*[1-9])?")
@@ -65,12 +66,7 @@ def rows_of_part(manifest: Manifest, path: Path, table: pl.DataFrame, labels: pl
 
 def text_columns(manifest: Manifest) -> set[str]:
     """The columns to read as text even where they look like numbers: names such as 001, or A1 beside 2."""
-    names = {manifest.label: manifest.class_names}
+    names: dict[str, Sequence[str]] = {manifest.label: manifest.class_names}
     for modality in manifest.modalities.values():
-        if isinstance(modality, TabularModality):
-            names |= {
-                column.name: list(column.categories)
-                for column in modality.columns
-                if isinstance(column, CategoryColumn)
-            }
+        names |= KINDS[modality.kind].known_values(modality)
     return {column for column, known in names.items() if not all(map(NUMBER.fullmatch, known))}

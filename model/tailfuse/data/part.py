@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from tailfuse_service.bundle import Batch
-from tailfuse_service.bundle.manifest import ClassInfo, Modality
+from tailfuse_service.bundle.manifest import ClassInfo
+from tailfuse_service.modalities import Modality
 
 
 @dataclass(frozen=True, slots=True)

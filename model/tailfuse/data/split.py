@@ -8,10 +8,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tailfuse.data.classes import check_in_train, check_labels
-from tailfuse.data.table import Rows, typed
 from tailfuse.errors import TableError
+from tailfuse.files.table import Rows, typed
 from tailfuse.spec.schema import SplitSpec
-from tailfuse.spec.spelling import did_you_mean
+from tailfuse.spelling import did_you_mean
 
 PARTS = ("train", "val", "test")
 

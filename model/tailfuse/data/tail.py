@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from tailfuse.data.split import Split
-from tailfuse.data.table import Rows
+from tailfuse.files.table import Rows
 
 
 def thinned(split: Split, labels: pl.Series, imbalance_ratio: float, seed: int) -> Split:

@@ -4,18 +4,17 @@ import json
 from typing import Any
 
 from tailfuse_service.bundle import Manifest
-from tailfuse_service.bundle.features.series import example_series
-from tailfuse_service.bundle.features.tabular import example_cell
-from tailfuse_service.bundle.manifest import ImageModality, Modality, SeriesModality, TabularModality
 
 from tailfuse.evaluation.evaluate import Evaluation, as_given
 from tailfuse.evaluation.metrics import wilson_interval
 from tailfuse.evaluation.pages import facts, page
+from tailfuse.modalities import KINDS
 
 
 def model_card(manifest: Manifest, evaluation: Evaluation) -> str:
     """The card as Markdown. It has no date: the same seed gives the same bundle."""
-    inputs = {name: example(modality) for name, modality in manifest.modalities.items()}
+    modalities = [(name, KINDS[each.kind], each) for name, each in manifest.modalities.items()]
+    inputs = {name: kind.card_example(each) for name, kind, each in modalities}
     return page(
         "card.md.jinja",
         {
@@ -28,6 +27,7 @@ def model_card(manifest: Manifest, evaluation: Evaluation) -> str:
             "rows": dict(zip(manifest.class_names, evaluation.confusion.sum(axis=1).tolist(), strict=True)),
             "recall": dict(zip(manifest.class_names, evaluation.recall.tolist(), strict=True)),
             "example": json.dumps({"inputs": inputs}, ensure_ascii=False),
+            "notes": list(dict.fromkeys(kind.card_note for _, kind, _ in modalities if kind.card_note)),
         },
     )
 
@@ -44,14 +44,3 @@ def rare_classes(evaluation: Evaluation) -> dict[str, Any]:
         "fewest_rows": int(rows.min(initial=total)),
         "interval": wilson_interval(right, total) if total else None,
     }
-
-
-def example(modality: Modality) -> Any:
-    """A value to send; of a row the first three columns, of a series three steps."""
-    if isinstance(modality, ImageModality):
-        return "<base64>"
-    if isinstance(modality, TabularModality):
-        return {column.name: example_cell(column) for column in modality.columns[:3]}
-    if isinstance(modality, SeriesModality):
-        return example_series(modality)[:3]
-    return "some words"

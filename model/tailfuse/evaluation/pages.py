@@ -1,17 +1,16 @@
 """Templates become text: the report and the model card. Names are escaped, missing ones are errors."""
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from tailfuse_service.bundle import Manifest
-from tailfuse_service.bundle.features.series import counted
-from tailfuse_service.bundle.manifest import ImageModality, Modality, SeriesModality, TabularModality
+from tailfuse_service.modalities import Modality
 
 from tailfuse.evaluation.evaluate import decimal, percent
+from tailfuse.modalities import KINDS
 
 
 def page(template: str, context: Mapping[str, Any]) -> str:
@@ -42,21 +41,8 @@ def facts(manifest: Manifest) -> dict[str, Any]:
 
 
 def describe(modality: Modality) -> str:
-    """What a modality is made of, in one line."""
-    if isinstance(modality, ImageModality):
-        colours = "grey" if modality.channels == 1 else "colour"
-        return f"{colours} picture, {modality.height} × {modality.width} (height × width)"
-    if isinstance(modality, TabularModality):
-        types = Counter(column.type for column in modality.columns)
-        plural = {"number": "numbers", "boolean": "booleans", "category": "categories"}
-        parts = [f"{count} {plural[kind] if count > 1 else kind}" for kind, count in types.items()]
-        return f"row of {' and '.join(parts)}" if len(parts) < 3 else f"row of {', '.join(parts)}"
-    if isinstance(modality, SeriesModality):
-        channels = counted(len(modality.channels), "channel")
-        return f"series of {channels}, at most {modality.length:,} steps"
-    columns = "column" if len(modality.columns) == 1 else "columns"
-    grams = "words" if modality.ngrams == 1 else f"word n-grams up to {modality.ngrams}"
-    return f"text of {len(modality.columns)} {columns}, {grams}, {modality.buckets:,} buckets"
+    """Describe what a modality is made of, in one line."""
+    return KINDS[modality.kind].describe(modality)
 
 
 def thousands(value: int) -> str:

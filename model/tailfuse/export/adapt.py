@@ -20,13 +20,13 @@ from tailfuse.data.classes import class_codes, labels_of
 from tailfuse.data.dataset import OnProgress, part_of
 from tailfuse.data.labelled import text_columns
 from tailfuse.data.part import Part
-from tailfuse.data.table import read_table
 from tailfuse.errors import ExportError, TableError, UserError
 from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.evaluation.metrics import FloatArray, subset_metrics
 from tailfuse.evaluation.pages import page
 from tailfuse.evaluation.prior import Floats, estimate_prior, reweighted
 from tailfuse.export.graphs import LOG_PRIOR, TOLERANCE, save_torchscript
+from tailfuse.files.table import read_table
 
 ADAPTED = "+adapted"
 CHECKED_ROWS = 64

@@ -10,14 +10,14 @@ from tailfuse_service.bundle import (
     MANIFEST,
     Manifest,
     atomic_folder,
-    features_by_modality,
     input_schema,
     open_bundle,
     open_graph,
     sha256,
 )
-from tailfuse_service.bundle.manifest import Modality, Reference
+from tailfuse_service.bundle.manifest import Reference
 from tailfuse_service.bundle.summary import input_references
+from tailfuse_service.modalities import Modality
 
 from tailfuse.data.part import Dataset, Part
 from tailfuse.evaluation.card import model_card
@@ -73,7 +73,6 @@ def with_inputs(
 
 def first_manifest(network: AnyNetwork, spec: Spec, dataset: Dataset) -> Manifest:
     """All that is known before anything has been measured."""
-    features = features_by_modality(dataset.modalities)
     fusion = {name: value.flatten().tolist() for name, value in network.fitted().items()}
     written = json.loads(spec.model_dump_json())
     written["table"] = spec.table.name  # where it lay on one machine is nobody's business
@@ -84,7 +83,7 @@ def first_manifest(network: AnyNetwork, spec: Spec, dataset: Dataset) -> Manifes
         label=spec.label,
         classes=dataset.classes,
         modalities=dataset.modalities,
-        input_schema=input_schema(features),
+        input_schema=input_schema(dataset.modalities),
         calibration=fusion,
         metrics={},
         reference={},

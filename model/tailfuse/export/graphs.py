@@ -69,9 +69,8 @@ def export_onnx(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> None:
     """model.onnx, one file."""
     batch = torch.export.Dim.DYNAMIC
     shapes: list[dict[int, object]] = [{0: batch}]
-    for rows in flat[1::2]:
-        # Hashed words are as many as the longest text of a batch has, and steps as the longest series.
-        ragged = rows.dtype == torch.int64 or rows.dim() == 3
+    for encoder in graph.network.encoders:
+        ragged = getattr(encoder, "ragged", False)  # padded to the longest row of a batch
         shapes.append({0: batch, 1: batch} if ragged else {0: batch})
         shapes.append({0: batch})
     # The exporter reports its progress as warnings and log lines; what counts is checked below.

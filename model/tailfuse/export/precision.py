@@ -17,11 +17,9 @@ from tailfuse_service.bundle import Manifest
 
 from tailfuse.data.part import Part
 from tailfuse.errors import UserError
+from tailfuse.modalities import KINDS
 
 Reduced = Literal["float16", "int8"]
-# Numbers of different columns have no scale in common, and of a row (or a series) any may be a million:
-# int8 has one scale for all of a table's, and float16 ends at 65,504.
-KINDS: dict[Reduced, tuple[str, ...]] = {"float16": ("image", "text"), "int8": ("image", "text", "series")}
 LAYERS = ("Conv", "Gemm", "MatMul")
 # What may stand between two layers without leaving float16.
 BETWEEN = (
@@ -33,7 +31,7 @@ CALIBRATED_ROWS, BATCH = 256, 64
 
 def encoder_weights(manifest: Manifest, precision: Reduced) -> tuple[str, ...]:
     """How the names begin of the weights that shall have this precision. Raises UserError."""
-    kinds = KINDS[precision]
+    kinds = [name for name, kind in KINDS.items() if precision in kind.precisions]
     at = [m for m, modality in enumerate(manifest.modalities.values()) if modality.kind in kinds]
     if not at:
         raise UserError(

@@ -5,13 +5,13 @@ from torch import nn
 
 from tailfuse.data.part import Dataset
 from tailfuse.errors import SpecError
+from tailfuse.modalities import KINDS
 from tailfuse.network.baselines import FUSIONS
 from tailfuse.network.baselines.fused import Baseline
-from tailfuse.network.encoders import build_encoder, check_encoder
 from tailfuse.network.fusion import Fusion
 from tailfuse.network.long_tail import long_tail
 from tailfuse.network.network import Network
-from tailfuse.spec.schema import ImageSpec, Spec
+from tailfuse.spec.schema import Spec
 
 AnyNetwork = Network | Baseline
 
@@ -48,12 +48,12 @@ def build_encoders(spec: Spec, dataset: Dataset) -> dict[str, nn.Module]:
     encoders = {}
     for name, modality in dataset.modalities.items():
         each = spec.modalities[name]
+        kind = KINDS[each.kind]
         try:
-            encoders[name] = build_encoder(
-                each.encoder, modality, width=spec.network.width, dropout=spec.network.dropout,
+            kind.check_encoder(each.encoder)
+            encoders[name] = kind.build_encoder(
+                each, modality, width=spec.network.width, dropout=spec.network.dropout,
                 input_dropout=spec.network.input_dropout,
-                trained=each.trained if isinstance(each, ImageSpec) else "none",
-                flips=isinstance(each, ImageSpec) and each.flips,
             )  # fmt: skip
         except SpecError as error:
             raise SpecError(f"modalities.{name}.{error}") from None
@@ -64,6 +64,6 @@ def check_encoders(spec: Spec) -> None:
     """Every encoder's name is known; said before any row is read. Raises SpecError."""
     for name, each in spec.modalities.items():
         try:
-            check_encoder(each.encoder, each.kind)
+            KINDS[each.kind].check_encoder(each.encoder)
         except SpecError as error:
             raise SpecError(f"modalities.{name}.{error}") from None

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tailfuse.data.cache import cached, key_of
 from tailfuse.data.dataset import OnProgress
 from tailfuse.data.part import Dataset
-from tailfuse.network.encoders.pretrained import Backbone, Pretrained
+from tailfuse.files.cache import cached, key_of
+from tailfuse.modalities.pretrained import Pretrained
 
 BATCH = 8  # pictures; the feature maps of many more do not stay near a processor
 
@@ -48,7 +48,7 @@ def with_features(
 
 @torch.inference_mode()
 def backbone_features(
-    backbone: Backbone,
+    backbone: nn.Module,
     pictures: NDArray[np.uint8],
     *,
     device: torch.device | str = "cpu",

@@ -6,7 +6,7 @@ Letters: B samples, M modalities, W width, E experts, C classes.
 import torch
 from torch import Tensor, nn
 
-from tailfuse.network.dropout import Dropout
+from tailfuse.modalities.dropout import Dropout
 from tailfuse.network.head import Head
 from tailfuse.network.long_tail import LongTail
 

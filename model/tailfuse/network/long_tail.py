@@ -18,7 +18,7 @@ from torch import Tensor
 from tailfuse.data.classes import shots_of
 from tailfuse.errors import SpecError
 from tailfuse.network.experts import adjustments, aggregate
-from tailfuse.spec.spelling import did_you_mean
+from tailfuse.spelling import did_you_mean
 
 BETA = 0.9999  # for fewer than a thousand rows of a class all but the inverse of their number
 FOCUS = 2.0  # gamma of the focal loss

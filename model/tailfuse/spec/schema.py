@@ -3,46 +3,25 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
     ValidationError,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
 from tailfuse_service.bundle import DISAGREEMENT, OUTPUT_NAMES
+from tailfuse_service.modalities.by_kind import ByKind
 
 from tailfuse.errors import SpecError
+from tailfuse.modalities import KINDS, ModalitySpec
+from tailfuse.modalities.spec import Frozen, Name
 from tailfuse.spec.document import Key, read_document
-from tailfuse.spec.spelling import did_you_mean
-
-
-class Frozen(BaseModel):
-    """Not to be changed; unknown keys and numbers that are not finite are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def _size(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        if len(value) != 2:
-            raise ValueError("takes one number, or [height, width]")
-        return value
-    return value, value
-
-
-def _columns(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+from tailfuse.spelling import did_you_mean
 
 
 def _modality_name(name: str) -> str:
@@ -63,83 +42,6 @@ def _folds(folds: int) -> int:
     if folds == 1:
         raise ValueError("takes 0 (none), or at least 2")
     return folds
-
-
-Name = Annotated[str, Field(min_length=1)]
-# One pattern may be written without brackets; either way it is read as a tuple.
-Columns = Annotated[tuple[Name, ...], BeforeValidator(_columns), Field(min_length=1)]
-
-Trained = Literal["none", "last", "all"]
-
-
-class ImageSpec(Frozen):
-    """Pictures: paths relative to the table, or bytes. `size` is (height, width), or one number for both.
-
-    `trained` is how much of a pretrained encoder is: none, its last block, or all of it. `flips`: a mirror
-    image is of the same class, and the encoder takes the mean over all four, at four times the cost.
-    """
-
-    kind: Literal["image"]
-    column: Name
-    size: Annotated[
-        tuple[Annotated[int, Field(ge=4, le=2048)], Annotated[int, Field(ge=4, le=2048)]],
-        BeforeValidator(_size),
-    ] = (64, 64)
-    encoder: Name = "small_cnn"
-    trained: Trained = "none"
-    flips: bool = False
-    augment: bool = True
-
-    @field_validator("trained")
-    @classmethod
-    def _can_be_trained_so(cls, trained: Trained, info: ValidationInfo) -> Trained:
-        encoder = str(info.data.get("encoder"))
-        if encoder == "small_cnn" and trained != "none":
-            raise ValueError(
-                "is to be left out with small_cnn, which has no pretrained weights and is always trained"
-            )
-        if encoder.startswith("timm/") and trained == "last":
-            raise ValueError("a model of timm is trained as a whole or not at all: all, or none")
-        return trained
-
-    @field_validator("flips")
-    @classmethod
-    def _can_be_flipped(cls, flips: bool, info: ValidationInfo) -> bool:
-        if flips and info.data.get("encoder") == "small_cnn":
-            raise ValueError("is for pretrained encoders, not for small_cnn")
-        return flips
-
-
-class TabularSpec(Frozen):
-    """Numbers, booleans, categories. `columns` are names or patterns; `types` overrules what is inferred."""
-
-    kind: Literal["tabular"]
-    columns: Columns
-    types: dict[str, Literal["number", "boolean", "category"]] = {}
-    encoder: Name = "mlp"
-
-
-class TextSpec(Frozen):
-    """Texts as hashed word n-grams."""
-
-    kind: Literal["text"]
-    columns: Columns
-    ngrams: int = Field(default=2, ge=1, le=5)
-    buckets: int = Field(default=16384, ge=2, le=2**24)
-    max_tokens: int = Field(default=512, ge=1)
-    encoder: Name = "bag"
-
-
-class SeriesSpec(Frozen):
-    """Channels over time. `column` holds whole series; or several `columns` are a channel each.
-
-    Series of more than `length` steps are averaged down to that many.
-    """
-
-    kind: Literal["series"]
-    columns: Columns = Field(validation_alias=AliasChoices("columns", "column"))
-    length: int = Field(default=256, ge=1, le=2**20)
-    encoder: Name = "conv"
 
 
 class SplitSpec(Frozen):
@@ -203,7 +105,11 @@ class TrainingSpec(Frozen):
     smote: bool = False
 
 
-ModalitySpec = Annotated[ImageSpec | TabularSpec | TextSpec | SeriesSpec, Field(discriminator="kind")]
+# The type of a field; mypy shall know it as the base class.
+if TYPE_CHECKING:
+    AnySpec = ModalitySpec
+else:
+    AnySpec = Annotated[Any, ByKind(lambda: [kind.spec for kind in KINDS.values()])]
 Split = Annotated[
     Annotated[Name, Tag("a column")] | Annotated[SplitSpec, Tag("fractions")],
     Discriminator(lambda value: "fractions" if isinstance(value, dict | SplitSpec) else "a column"),
@@ -218,18 +124,12 @@ class Spec(Frozen):
     table: Path
     label: Name
     split: Split = SplitSpec()
-    modalities: dict[Annotated[str, AfterValidator(_modality_name)], ModalitySpec] = Field(min_length=1)
+    modalities: dict[Annotated[str, AfterValidator(_modality_name)], AnySpec] = Field(min_length=1)
     network: NetworkSpec = NetworkSpec()
     training: TrainingSpec = TrainingSpec()
     seed: int = Field(default=0, ge=0)
 
 
-KINDS: dict[str, type[Frozen]] = {
-    "image": ImageSpec,
-    "tabular": TabularSpec,
-    "text": TextSpec,
-    "series": SeriesSpec,
-}
 SECTIONS: dict[str, type[Frozen]] = {"split": SplitSpec, "network": NetworkSpec, "training": TrainingSpec}
 
 
@@ -293,5 +193,5 @@ def locate(loc: tuple[int | str, ...], data: dict[str, Any]) -> tuple[Key, Any]:
 def model_at(loc: tuple[int | str, ...]) -> type[Frozen]:
     """The model that refused the key at the end of `loc`."""
     if loc[0] == "modalities":
-        return KINDS[str(loc[2])]
+        return KINDS[str(loc[2])].spec
     return Spec if len(loc) == 1 else SECTIONS[str(loc[0])]

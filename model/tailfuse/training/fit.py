@@ -6,7 +6,6 @@ Fold networks serve to fit on rows that a network has not seen; only the final o
 import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,9 +16,10 @@ from torch import Tensor
 from tailfuse.data.dataset import OnProgress
 from tailfuse.data.folds import folds
 from tailfuse.data.part import Dataset, Part
+from tailfuse.modalities import KINDS
+from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.network.baselines.fused import Baseline
 from tailfuse.network.build import AnyNetwork, build_network, guided_fusion
-from tailfuse.network.encoders.pretrained import Pretrained
 from tailfuse.network.frozen import with_features
 from tailfuse.network.network import Network
 from tailfuse.network.torch_state import torch_state
@@ -78,21 +78,22 @@ def run_stages(
     """The stages of `train_stages`, one after the other."""
     first = build_network(spec, dataset)
     encoders = dict(zip(first.modalities, first.encoders, strict=True))
-    pictures = dataset
+    decoded = dataset
     dataset = with_features(dataset, encoders, device=fabric.device, on_progress=on_features)
     n_stages = 1 + (spec.training.folds if isinstance(first, Network) else 0)
-    # Features of pictures are not augmented.
-    augmented = frozenset(
-        name
+    augmentations = {
+        name: augment
         for name, each in spec.modalities.items()
-        if each.kind == "image" and each.augment and dataset.train.inputs[name].ndim == 4
-    )
+        if (augment := KINDS[each.kind].augmentation(each))
+        # The features of a frozen encoder are not augmented.
+        and dataset.train.inputs[name] is decoded.train.inputs[name]
+    }
 
     def trained(
         name: str, seed: int, train: Part, val: Part | None, epochs: int
     ) -> tuple[AnyNetwork, list[Epoch]]:
         rows = oversampled(train, seed) if spec.training.smote else train
-        stage = Stage(name, seed, rows, val, epochs, augmented)
+        stage = Stage(name, seed, rows, val, epochs, augmentations)
         torch.manual_seed(generator_of(seed).initial_seed())
         network = build_network(spec, dataset)
         copy_scales(first, network)
@@ -116,7 +117,7 @@ def run_stages(
             )
             assert isinstance(fold, Network)
             held_out.append(HeldOut(fold, dataset.train.take(own)))
-    damaged = damaged_features(pictures, encoders, fabric.device) if isinstance(network, Network) else {}
+    damaged = damaged_features(decoded, encoders, fabric.device) if isinstance(network, Network) else {}
     return Stages(network, held_out, dataset, damaged)
 
 
@@ -156,7 +157,7 @@ def reproducible(spec: Spec, dataset: Dataset) -> AbstractContextManager[None]:
     """Have a block compute the same numbers every time, on no more threads than its work is worth."""
     numbers = 0  # of a row, that the encoders' first layers go through
     for name, modality in dataset.modalities.items():
-        size = prod(dataset.train.inputs[name].shape[1:])
-        numbers += size * spec.network.width if modality.kind == "text" else size
+        shape = dataset.train.inputs[name].shape[1:]
+        numbers += KINDS[modality.kind].count_inputs(shape, spec.network.width)
     small = numbers * spec.training.batch_size < SMALL_BATCH
     return torch_state(deterministic=True, threads=1 if small else None)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
-from tailfuse_service.bundle.manifest import Modality
+from tailfuse_service.modalities import Modality
 from torch import Tensor
 
 from tailfuse.network.confidence import PER_DEVIATION, ConfidenceNetwork

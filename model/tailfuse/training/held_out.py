@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-from tailfuse_service.bundle.manifest import ImageModality, Modality
+from tailfuse_service.modalities import Modality
 from torch import Tensor, nn
 
 from tailfuse.data.part import Dataset, Part
-from tailfuse.network.encoders.pretrained import Pretrained
+from tailfuse.modalities import KINDS
+from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.network.frozen import backbone_features
 from tailfuse.network.network import Network, Seen
 from tailfuse.network.tensors import tensors_of
-from tailfuse.training.damage import damage
 
 HELD_OUT_ROWS, GENERATIVE_ROWS = 4000, 2000  # more tell no more
 DAMAGED_COPIES, DAMAGED_PICTURES, FEW_PICTURES = 4, 1000, 50
@@ -92,8 +92,10 @@ def damaged_features(
         part = class_by_class(dataset.train.only([name])).first(DAMAGED_PICTURES)
         pictures = torch.from_numpy(part.inputs[name][part.position[name]])
         generator = torch.Generator().manual_seed(0)
+        modality = dataset.modalities[name]
+        kind = KINDS[modality.kind]
         copies = torch.cat(
-            [damage(piece, dataset.modalities[name], generator) for piece in pictures.split(FEW_PICTURES)]
+            [kind.corrupt(piece, modality, generator) for piece in pictures.split(FEW_PICTURES)]
         )
         made = backbone_features(encoder.backbone, copies.numpy(), device=device)
         features[name] = encoder.scale.cpu()(torch.from_numpy(made))
@@ -112,6 +114,7 @@ def evidence_of(
     are many points, they tell enough; to see twice as many cost 0.2 points of accuracy.)
     """
     generator = torch.Generator().manual_seed(seed)
+    kind = KINDS[modality.kind]
     final = held_out[0].network
     copies = 0 if name in features else DAMAGED_COPIES
     clean, damaged, labels = [], [], []
@@ -121,9 +124,9 @@ def evidence_of(
             clean.append(look(network, name, rows.to(device)))
             labels.append(torch.from_numpy(piece.labels))
             for _ in range(copies):
-                broken = damage(rows, modality, generator).to(device)
+                broken = kind.corrupt(rows, modality, generator).to(device)
                 damaged.append(look(network, name, broken))
-                if isinstance(modality, ImageModality) and network is not final:
+                if kind.final_scores_corrupted and network is not final:
                     damaged.append(look(final, name, broken))
         if name in features:
             damaged.append(look(network, name, features[name][at :: len(held_out)].to(device)))

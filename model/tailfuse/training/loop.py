@@ -1,6 +1,7 @@
 """The training loop of one network: epochs, validation, early stopping, a checkpoint to go on from."""
 
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -14,7 +15,6 @@ from tailfuse.errors import RunError
 from tailfuse.network.build import AnyNetwork
 from tailfuse.network.tensors import tensors_of
 from tailfuse.spec.schema import TrainingSpec
-from tailfuse.training.augment import augment
 from tailfuse.training.average import Average
 from tailfuse.training.objective import Objective, draw
 from tailfuse.training.state import Epoch, State
@@ -37,7 +37,7 @@ class Stage(NamedTuple):
     train: Part
     val: Part | None  # None: no early stopping; the network of the last epoch is kept
     epochs: int
-    augmented: frozenset[str]  # modalities whose pictures are augmented
+    augmentations: Mapping[str, Callable[[Tensor], Tensor]]  # by modality
 
 
 class Progress(Protocol):
@@ -134,7 +134,7 @@ def run_epoch(
             generator=own,
         )  # fmt: skip
         inputs, rows, presence = tensors_of(part.batch(), fabric.device)
-        for name in stage.augmented:
+        for name, augment in stage.augmentations.items():
             inputs[name] = augment(inputs[name])
         labels = torch.from_numpy(part.labels).to(fabric.device)
         optimizer.zero_grad()

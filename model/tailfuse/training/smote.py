@@ -52,7 +52,7 @@ def synthetic(
     try:
         from imblearn.over_sampling import SMOTE
     except ImportError:
-        raise SpecError("training.smote needs imbalanced-learn: pip install 'tailfuse[bench]'") from None
+        raise SpecError("training.smote needs imbalanced-learn; pip install imbalanced-learn") from None
     counts = np.bincount(labels, minlength=len(wanted))
     if np.count_nonzero(counts) < 2:
         raise SpecError("training.smote: fewer than two classes have rows with all modalities")

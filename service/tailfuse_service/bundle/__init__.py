@@ -11,13 +11,19 @@ from tailfuse_service.bundle.batch import (
     collate,
     input_names,
 )
-from tailfuse_service.bundle.bundle import Bundle, features_by_modality, open_bundle, open_graph
-from tailfuse_service.bundle.features import Features, features_of, input_schema
+from tailfuse_service.bundle.bundle import (
+    Bundle,
+    features_by_modality,
+    input_schema,
+    open_bundle,
+    open_graph,
+)
 from tailfuse_service.bundle.files import GRAPHS, MANIFEST, pack, read_manifest, sha256
-from tailfuse_service.bundle.limits import Limits
 from tailfuse_service.bundle.manifest import Manifest
 from tailfuse_service.bundle.runtime import Runtime, RuntimeName
-from tailfuse_service.errors import BundleError, InvalidInput, ServiceError
+from tailfuse_service.errors import BundleError, InvalidInput, ServiceError, install_hint
+from tailfuse_service.modalities import Features
+from tailfuse_service.modalities.limits import Limits
 
 __all__ = [
     "DISAGREEMENT",
@@ -42,9 +48,9 @@ __all__ = [
     "atomic_folder",
     "collate",
     "features_by_modality",
-    "features_of",
     "input_names",
     "input_schema",
+    "install_hint",
     "open_bundle",
     "open_graph",
     "pack",

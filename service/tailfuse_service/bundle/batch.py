@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tailfuse_service.bundle.features import Features
+from tailfuse_service.modalities import Features
 
 Sample = Mapping[str, NDArray[Any]]  # by modality, present ones only; never empty
 

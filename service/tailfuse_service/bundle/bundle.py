@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from tailfuse_service.bundle.batch import Batch, Output, Sample, collate
-from tailfuse_service.bundle.features import Features, features_of
 from tailfuse_service.bundle.files import GRAPHS, read_manifest, unpacked
-from tailfuse_service.bundle.limits import DEFAULT_LIMITS, Limits
-from tailfuse_service.bundle.manifest import Manifest, Modality
+from tailfuse_service.bundle.manifest import Manifest
 from tailfuse_service.bundle.runtime import Runtime, RuntimeName
 from tailfuse_service.bundle.runtime_onnx import OnnxRuntime
 from tailfuse_service.bundle.runtime_torchscript import TorchScriptRuntime
 from tailfuse_service.errors import BundleError, MissingModality, UnknownModality
+from tailfuse_service.modalities import Features, Modality
+from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,18 @@ def open_bundle(
 def features_by_modality(
     modalities: Mapping[str, Modality], limits: Limits = DEFAULT_LIMITS
 ) -> dict[str, Features]:
-    """The features of every modality, in the manifest's order."""
-    return {name: features_of(name, modality, limits) for name, modality in modalities.items()}
+    """Make the features of every modality, in the manifest's order."""
+    return {name: modality.features(name, limits) for name, modality in modalities.items()}
+
+
+def input_schema(modalities: Mapping[str, Modality]) -> dict[str, Any]:
+    """Return the JSON Schema of `inputs`: any non-empty subset of the modalities."""
+    return {
+        "type": "object",
+        "properties": {name: modality.input_schema() for name, modality in modalities.items()},
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
 
 
 def open_graph(

@@ -1,99 +1,15 @@
 """What `manifest.json` says: one frozen model per thing, unknown keys refused."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from tailfuse_service.modalities import AnyModality
+from tailfuse_service.modalities.modality import Frozen
 
 FORMAT_VERSION: Literal[1] = 1
 
 Shot = Literal["many", "medium", "few"]
-
-
-class Frozen(BaseModel):
-    """Not to be changed; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class NumberColumn(Frozen):
-    """A number, standardised as (value - mean) / scale; `indicator` adds a 0/1 slot for a missing value."""
-
-    type: Literal["number"] = "number"
-    name: str
-    mean: float
-    scale: float = Field(gt=0)
-    indicator: bool = False
-
-
-class BooleanColumn(Frozen):
-    """true is 1, false is -1, missing is 0."""
-
-    type: Literal["boolean"] = "boolean"
-    name: str
-
-
-class CategoryColumn(Frozen):
-    """One slot per category; an unseen or missing category leaves all of them 0."""
-
-    type: Literal["category"] = "category"
-    name: str
-    categories: tuple[str, ...]
-
-
-Column = Annotated[NumberColumn | BooleanColumn | CategoryColumn, Field(discriminator="type")]
-
-
-class TabularModality(Frozen):
-    """float32 rows of `width`: the slots of each column, in order."""
-
-    kind: Literal["tabular"] = "tabular"
-    columns: tuple[Column, ...]
-    width: int
-
-
-class ImageModality(Frozen):
-    """uint8 rows of (channels, height, width); the graph scales them itself."""
-
-    kind: Literal["image"] = "image"
-    column: str
-    height: int
-    width: int
-    channels: Literal[1, 3]
-
-
-class TextModality(Frozen):
-    """int64 rows of hashed word n-grams (1..`buckets`), padded with 0."""
-
-    kind: Literal["text"] = "text"
-    columns: tuple[str, ...]
-    buckets: int
-    ngrams: int
-    max_tokens: int
-
-
-class Channel(Frozen):
-    """One channel of a series, standardised as (value - mean) / scale."""
-
-    mean: float
-    scale: float = Field(gt=0)
-
-
-class SeriesModality(Frozen):
-    """float32 rows of (time, channels + 1), at most `length` steps, padded with 0.
-
-    The last channel is the mask: 1 at a time step, 0 in padding. `columns` are one with the whole series,
-    or one for each channel.
-    """
-
-    kind: Literal["series"] = "series"
-    columns: tuple[str, ...]
-    channels: tuple[Channel, ...]
-    length: int
-
-
-Modality = Annotated[
-    TabularModality | ImageModality | TextModality | SeriesModality, Field(discriminator="kind")
-]
 
 
 class ClassInfo(Frozen):
@@ -198,7 +114,7 @@ class Manifest(Frozen):
     version: str
     label: str
     classes: tuple[ClassInfo, ...]
-    modalities: dict[str, Modality]
+    modalities: dict[str, AnyModality]
     input_schema: dict[str, Any]
     calibration: dict[str, list[float]]
     metrics: dict[str, SubsetMetrics]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tailfuse_service.bundle.batch import Batch, Output, input_names
-from tailfuse_service.errors import BundleError
+from tailfuse_service.errors import BundleError, install_hint
 
 
 class TorchScriptRuntime:
@@ -20,7 +20,7 @@ class TorchScriptRuntime:
         try:
             import torch
         except ImportError:
-            raise BundleError("the torchscript runtime needs torch: pip install 'tailfuse[train]'") from None
+            raise BundleError(f"the torchscript runtime needs torch: {install_hint('train')}") from None
         check_device(torch, device)
         if threads:
             torch.set_num_threads(threads)

@@ -5,25 +5,28 @@ Origin header.
 
 One caller must not harm the others. The parser is fed one request at a time, and the next one only when the
 answer to the last is out and the caller reads. Until then the bytes are held back and the socket is not read,
-so that a pipeline costs one answer per turn of the event loop and no more memory than one read.
+so that a pipeline costs one answer per turn of the event loop and no more memory than one read. An exception
+that nothing else catches breaks its connection only.
 """
 
 import asyncio
 from asyncio import Future
-from functools import partial
-from typing import Any, cast
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any, TypeVarTuple, cast
 
 import httptools
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tailfuse_service.errors import BadRequest, HeadTooLarge, ReceiveTimeout, ServiceError
-from tailfuse_service.http.cycle import Exchange, Headers, Known
+from tailfuse_service.http.cycle import Exchange, Known
 from tailfuse_service.http.flow import ReadControl
 from tailfuse_service.http.paths import PREDICT
 from tailfuse_service.http.problems import noted, response_of
 from tailfuse_service.http.router import HUNG_UP, Front, request_id_of
 from tailfuse_service.http.routes.predict import answer
+from tailfuse_service.http.slices import END_OF_HEAD, Slices, find_length, get_length
 from tailfuse_service.logs import LOG
 
 TARGET, TARGET_WITH_QUERY = PREDICT.encode(), f"{PREDICT}?".encode()
@@ -34,15 +37,29 @@ SPECIAL = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"ori
 PLAIN_BYTES = 256 * 1024
 MAX_OVERHEAD = 64 * 1024  # bytes of a head; or of a body's chunks and trailers, where each
 BODY_BYTE = 8  # byte of the body makes up for some
-END_OF_HEAD = b"\r\n\r\n"
-# Bytes fed to the parser at once where the end of a request is not known beforehand: of a head, of chunks.
-HEAD_SLICE, CHUNKED_SLICE = 4096, 512
-CHUNKED = -1  # in the place of a body's length
-MOST_HEADS, MOST_OF_A_HEAD = 512, 4096  # that are remembered, and their bytes
+# Of one connection in one turn of the loop. A request has two, its head and its body; blank lines before it
+# and an offer of an upgrade are one more each.
+MAX_SLICES_PER_TURN = 4
+MOST_HEADS, MOST_OF_A_HEAD = 512, 4096  # that are remembered, and their bytes; longer ones come in slices
 ONCE = frozenset((b"x-request-id", b"traceparent", b"tracestate"))  # these are never the same twice
 JSON = b"content-type: application/json\r\n"
 # What uvicorn's callbacks raise for a request that is malformed.
 MALFORMED = (httptools.HttpParserError, UnicodeError)
+
+Ts = TypeVarTuple("Ts")
+
+
+def breaks_connection(method: Callable[["Protocol", *Ts], None]) -> Callable[["Protocol", *Ts], None]:
+    """Have what escapes from a method that the event loop calls break this connection, and nothing else."""
+
+    @wraps(method)
+    def guarded(protocol: "Protocol", *args: *Ts) -> None:
+        try:
+            method(protocol, *args)
+        except Exception as error:
+            protocol._break(error)
+
+    return guarded
 
 
 class Protocol(HttpToolsProtocol):
@@ -55,13 +72,11 @@ class Protocol(HttpToolsProtocol):
         self._now = self.loop.time
         self._exchange: Exchange | None = None  # the one that is being answered here
         self._arriving: Exchange | None = None  # the same, while its body arrives
-        self._data, self._at = b"", 0  # received, and how much of it the parser has had
-        self._body_left = 0  # bytes of the arriving body that are still to come; CHUNKED if nobody knows
+        self._slices = Slices()  # received, and not parsed
+        self._turn: asyncio.Handle | None = None  # in which the parser gets more of them
         self._asked: float | None = None  # since when a request has been arriving
-        self._head_complete = False
         self._overhead = 0  # bytes of it that are no body
-        self._whole: Exchange | None = None  # one that the present piece of data has completed
-        self._task: RequestResponseCycle | None = None  # the last one that uvicorn has answered
+        self._whole: Exchange | None = None  # one that the present read has completed
         self._quiet = self._now()  # since when there has been nothing to do
         first = min(self.timeout_keep_alive, self._front.receive_timeout_s)
         self._watch = self.loop.call_later(first, self._look)
@@ -72,65 +87,83 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(cast(asyncio.Transport, transport))
         self.flow = self._reading = ReadControl(self.transport)
 
+    @breaks_connection
     def data_received(self, data: bytes) -> None:
-        if self._at < len(self._data):  # held back: one more read was under way
-            self._data = self._data[self._at :] + data
-            self._at = 0
+        slices = self._slices
+        if slices.data:  # held back: one more read was under way
+            slices.add(data)
             return
-        starts = self._asked is None and not self.flow.write_paused
-        try:
-            if starts and self._ask_known(data):
-                return
-        except Exception as error:
-            self._break(error)
-            return
-        self._data, self._at = data, 0
-        self._feed()
-        if starts and self._whole is not None:
-            self._remember(data, self._whole)
+        idle = self._asked is None and (self.cycle is None or self.cycle.response_complete)
+        if not (idle and not self.flow.write_paused and self._take_whole(data)):
+            slices.add(data)
+            self._feed()
+
+    def _take_whole(self, data: bytes) -> bool:
+        """Take a read that is one whole request, as most are; it need not be cut.
+
+        If its head has been seen before, to the byte, it need not even be parsed.
+        """
+        head, _, body = data.partition(END_OF_HEAD)
+        known = self._front.heads.get(head)
+        if known is not None and len(body) == known.length:
+            exchange = Exchange(known.headers, known.query, known.content_type)
+            exchange.body.append(body)
+            self.cycle = self._exchange = exchange  # type: ignore[assignment]
+            self._ask(exchange)
+            return True
+        if len(head) > MOST_OF_A_HEAD or find_length(head) != len(body):
+            return False
         self._whole = None
+        self._parse(data)
+        if self._slices.data:
+            self._feed()  # it offered an upgrade
+        if self._whole is not None:
+            self._remember(head, body, self._whole)
+        return True
 
     def _feed(self) -> None:
-        """Feed the parser what has been received, up to the end of the first request that must be waited for.
-
-        Whatever escapes from here breaks this connection, and nothing else.
-        """
-        try:
-            while self._at < len(self._data) and not self.transport.is_closing():
-                if not self._may_feed():
-                    self._reading.hold()
-                    return
-                self._feed_slice()
-            self._data, self._at = b"", 0
+        """Feed the parser as much of the request whose turn it is as one turn of the loop allows."""
+        slices = self._slices
+        for _ in range(MAX_SLICES_PER_TURN):
+            if not slices.data or not self._may_feed():
+                break
+            self._parse(slices.take())
+        if self.transport.is_closing():
+            slices.clear()
+        elif not slices.data:
             self._reading.release()
-        except Exception as error:
-            self._break(error)
+        else:
+            self._reading.hold()
+            if self._may_feed():
+                self._feed_later()
 
     def _may_feed(self) -> bool:
         """Whether the next bytes belong to the request whose turn it is.
 
         A new one's turn comes when the last one is answered and the caller reads.
         """
-        if self._asked is not None and self._head_complete:
-            return not self.pipeline
+        if self.transport.is_closing():
+            return False
+        if self._asked is not None:
+            return True
         return (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
 
-    def _feed_slice(self) -> None:
-        """Feed the parser at most one head, or the rest of one body."""
-        data, start, before = self._data, self._at, self._asked
-        if self._body_left > 0:
-            end = start + self._body_left
-        elif self._body_left == CHUNKED:
-            end = start + CHUNKED_SLICE
-        else:
-            found = data.find(END_OF_HEAD, start, start + HEAD_SLICE)
-            end = start + HEAD_SLICE if found < 0 else found + len(END_OF_HEAD)
-        piece = data if start == 0 and end >= len(data) else data[start:end]
-        self._at = start + len(piece)
+    def _feed_later(self) -> None:
+        """Feed the parser in the next turn of the loop; the other connections come first."""
+        if self._turn is None:
+            self._turn = self.loop.call_soon(self._next_turn)
+
+    @breaks_connection
+    def _next_turn(self) -> None:
+        self._turn = None
+        self._feed()
+
+    def _parse(self, piece: bytes) -> None:
+        before = self._asked
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
-            self._drop_upgrade(piece[upgrade.args[0] :] + data[self._at :])
+            self._drop_upgrade(piece[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             cause = error.__context__
             if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(cause, MALFORMED):
@@ -144,37 +177,21 @@ class Protocol(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._feed()
+        if self._slices.data:
+            self._feed_later()
 
-    def _ask_known(self, data: bytes) -> bool:
-        """A whole request whose head has been seen before, to the byte, need not be parsed again."""
-        head, _, body = data.partition(END_OF_HEAD)
-        known = self._front.heads.get(head)
-        if known is None or len(body) != known.length:
-            return False
-        if self.cycle is not None and not self.cycle.response_complete:
-            return False  # its turn comes
-        exchange = Exchange(known.headers, known.query, known.content_type)
-        exchange.body.append(body)
-        self.cycle = self._exchange = exchange  # type: ignore[assignment]
-        self._ask(exchange)
-        return True
-
-    def _remember(self, data: bytes, exchange: Exchange) -> None:
-        """The head of a whole request that came in one piece; callers send the same one over and over."""
-        head, _, body = data.partition(END_OF_HEAD)
+    def _remember(self, head: bytes, body: bytes, exchange: Exchange) -> None:
+        """Keep the head of a whole request that came in one read; callers send the same one over and over."""
         headers = exchange.scope["headers"]
         known = Known(headers, exchange.query, exchange.content_type, len(body))
         once = any(name in ONCE for name, _ in headers)
-        if exchange.keep_alive and not once and exchange.body == [body] and len(head) <= MOST_OF_A_HEAD:
+        if exchange.keep_alive and not once and exchange.body == [body]:
             heads = self._front.heads
             if len(heads) >= MOST_HEADS:
                 heads.clear()
             heads[head] = known
 
     def on_message_begin(self) -> None:
-        self._head_complete = False
-        self._body_left = 0
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -196,14 +213,13 @@ class Protocol(HttpToolsProtocol):
             lines.append(b"connection: close\r\n")
         self.parser = httptools.HttpRequestParser(self)
         self._asked = None
-        self._data = b"%s %s HTTP/1.1\r\n%s\r\n%s" % (method, self.url, b"".join(lines), rest)
-        self._at = 0
+        self._slices.put_back(b"%s %s HTTP/1.1\r\n%s\r\n%s" % (method, self.url, b"".join(lines), rest))
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             return  # see _drop_upgrade
-        self._head_complete = True
-        self._body_left = body_length(self.headers)
+        assert self.cycle is None or self.cycle.response_complete, "a slice holds two requests"
+        self._slices.body_left = get_length(self.headers)
         exchange = self._plain()
         if exchange is not None:
             self.cycle = self._exchange = self._arriving = exchange  # type: ignore[assignment]
@@ -216,13 +232,11 @@ class Protocol(HttpToolsProtocol):
 
     def _plain(self) -> Exchange | None:
         """The request, if it is answered here."""
-        url, parser, before = self.url, self.parser, cast(Exchange | None, self.cycle)
+        url, parser = self.url, self.parser
         if not (url == TARGET or url.startswith(TARGET_WITH_QUERY)) or parser.get_method() != b"POST":
             return None
         if parser.get_http_version() != "1.1":
             return None
-        if before is not None and not before.response_complete:
-            return None  # its turn comes
         headers = dict(self.headers)
         if len(headers) != len(self.headers) or not SPECIAL.isdisjoint(headers):
             return None
@@ -240,8 +254,6 @@ class Protocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._overhead -= BODY_BYTE * len(body)
-        if self._body_left > 0:
-            self._body_left -= len(body)
         if self._arriving is not None:
             self._arriving.body.append(body)
         else:
@@ -251,7 +263,7 @@ class Protocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         self._asked = None
-        self._body_left = 0
+        self._slices.body_left = 0
         exchange, self._arriving = self._arriving, None
         if exchange is not None:
             self._whole = exchange
@@ -274,26 +286,21 @@ class Protocol(HttpToolsProtocol):
         else:
             exchange.asked.prediction.add_done_callback(partial(self._answered, exchange))
 
+    @breaks_connection
     def _answered(self, exchange: Exchange, pending: Future[Any]) -> None:
         if self._exchange is not exchange:
             return
-        try:
-            error = asyncio.CancelledError() if pending.cancelled() else pending.exception()
-            if error is not None:
-                self._answer_problem(exchange, error)
-                return
-            assert exchange.asked is not None
-            self._send(exchange, 200, JSON, answer(exchange.asked, exchange.scope["request_id"]))
-        except Exception as failure:
-            self._break(failure)
-
-    def _answer_refusal(self, exchange: Exchange, error: BaseException) -> None:
-        if self._exchange is not exchange:
-            return  # the connection is gone
-        try:
+        error = asyncio.CancelledError() if pending.cancelled() else pending.exception()
+        if error is not None:
             self._answer_problem(exchange, error)
-        except Exception as failure:
-            self._break(failure)
+            return
+        assert exchange.asked is not None
+        self._send(exchange, 200, JSON, answer(exchange.asked, exchange.scope["request_id"]))
+
+    @breaks_connection
+    def _answer_refusal(self, exchange: Exchange, error: BaseException) -> None:
+        if self._exchange is exchange:  # the connection is still there
+            self._answer_problem(exchange, error)
 
     def _answer_problem(self, exchange: Exchange, error: BaseException) -> None:
         response = response_of(noted(error, exchange.scope, self._front.metrics))
@@ -326,13 +333,13 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._watch.cancel()
-        self._data, self._at = b"", 0
-        if self._task is not None:
-            # Uvicorn tells the last request that has come, not the one that is being answered.
-            self._task.disconnected = True
-            self._task.message_event.set()
-        super().connection_lost(exc)
-        self._abandon()
+        if self._turn is not None:
+            self._turn.cancel()
+        self._slices.clear()
+        try:
+            super().connection_lost(exc)
+        finally:
+            self._abandon()
 
     def _abandon(self) -> None:
         """Give up the request that is being answered here: nobody waits for it."""
@@ -347,13 +354,11 @@ class Protocol(HttpToolsProtocol):
 
     def _break(self, error: Exception) -> None:
         """Close the connection at once: something failed that no answer can tell of. Nobody else notices."""
-        LOG.error("connection broken", exc_info=error)
         self.transport.abort()
-        self._abandon()
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._task = cycle
-        super()._start_asgi_task(cycle, app)
+        try:
+            self._abandon()
+        finally:  # last, since logging may be what fails
+            LOG.error("connection broken", exc_info=error)
 
     # --- connections that wait ---
 
@@ -363,18 +368,17 @@ class Protocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         self._quiet = self._now()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
-        if self._data:
-            self._feed()
+        if self._slices.data:
+            self._feed_later()
 
     def _unset_keepalive_if_required(self) -> None:
         """Uvicorn sets a timer after each answer and takes it back with the next request; here one looks."""
 
+    @breaks_connection
     def _look(self) -> None:
         """Close a connection that has been quiet, or a request that has been arriving, for too long."""
         now, limit = self._now(), self._front.receive_timeout_s
-        if self._asked is not None and not self._data and now - self._asked > limit:
+        if self._asked is not None and not self._slices.data and now - self._asked > limit:
             self._refuse(ReceiveTimeout(f"the request has not arrived within {limit:g} s", expected=limit))
             return
         waits = self._asked is None and (self.cycle is None or self.cycle.response_complete)
@@ -402,16 +406,6 @@ class Protocol(HttpToolsProtocol):
                 + lines_of(response) + b"content-length: %d\r\n\r\n" % len(response.body) + response.body
             )  # fmt: skip
         self.transport.close()
-
-
-def body_length(headers: Headers) -> int:
-    """The length of a body by its request's headers: 0 if it has none, CHUNKED if it is not known."""
-    for name, value in headers:
-        if name == b"content-length":
-            return int(value) if value.isdigit() and len(value) <= 18 else 0  # or the parser refuses it
-        if name == b"transfer-encoding":
-            return CHUNKED
-    return 0
 
 
 def lines_of(response: Response) -> bytes:

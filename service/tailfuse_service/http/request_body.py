@@ -1,27 +1,22 @@
 """The bytes of a request become raw values by modality. What the values may be is the bundle's business."""
 
-import math
 import re
 from collections.abc import Mapping
-from json import loads as lenient_loads
 from typing import Any
 
-import orjson
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import File, FormParser, MultipartParser, MultipartState, parse_options_header
 
-from tailfuse_service.bundle.features.tabular import json_type
-from tailfuse_service.bundle.limits import DEFAULT_LIMITS, Limits
-from tailfuse_service.bundle.manifest import Modality
 from tailfuse_service.errors import (
     BadRequest,
     BatchTooLarge,
     InvalidInput,
-    TooDeep,
     TooManyParts,
     UnsupportedMediaType,
 )
-from tailfuse_service.http.json_depth import deeper_than
+from tailfuse_service.modalities import Modality
+from tailfuse_service.modalities.json_text import json_type
+from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
 
 MAX_BOUNDARY = 256
 # The head of a part with nothing in it that needs decoding.
@@ -30,41 +25,6 @@ PLAIN_HEAD = re.compile(
     rb"(?:\r\nContent-(?:Type|Length): [^\r\n]*)*",
     re.IGNORECASE | re.ASCII,
 )
-NOT_FINITE = re.compile(r"NaN|Infinity")
-
-
-def json_of(data: bytes, what: str = "the body", limits: Limits = DEFAULT_LIMITS) -> Any:
-    """The value of a JSON text. Raises TooDeep, or BadRequest, which says where the mistake is.
-
-    NaN and infinities are no JSON, but let through: so they are refused by the column they are in,
-    by name, and spoil nobody else's item.
-    """
-    if not data:
-        raise BadRequest(f"{what} is empty; JSON was expected")
-    if deeper_than(data, limits.max_json_depth):
-        raise TooDeep(
-            f"{what} has arrays and objects more than {limits.max_json_depth} deep",
-            expected=limits.max_json_depth,
-        )
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        mistake = error
-    too_large = "infinity" in mistake.msg  # 1e999, or four hundred digits
-    if too_large or NOT_FINITE.search(mistake.doc, max(mistake.pos - 1, 0), mistake.pos + 20):
-        try:
-            value = lenient_loads(mistake.doc, parse_int=integer)
-            orjson.dumps(value)  # refuses what else the lenient reader let through
-            return value
-        except (ValueError, TypeError, RecursionError):
-            pass
-    raise BadRequest(f"{what} is not JSON: {mistake}")
-
-
-def integer(digits: str) -> int | float:
-    """As orjson reads it: what does not fit into 64 bits is a float."""
-    number = int(digits) if len(digits) <= 20 else math.inf
-    return int(number) if -(2**63) <= number < 2**64 else float(digits)
 
 
 def inputs_of(document: Any, what: str = "the body") -> dict[str, Any]:
@@ -133,7 +93,7 @@ def form_inputs(
 ) -> dict[str, Any]:
     """The raw values of a form, one part per modality; the modality's kind says how to read its part."""
     return {
-        name: part_value(name, part, modalities[name].kind if name in modalities else None, limits)
+        name: modalities[name].read_part(name, part, limits) if name in modalities else part
         for name, part in parts_of(body, boundary, limits.max_parts).items()
     }
 
@@ -196,22 +156,3 @@ def parsed_parts(body: bytes, boundary: bytes, max_parts: int) -> dict[str, byte
     if not isinstance(form.parser, MultipartParser) or form.parser.state != MultipartState.END:
         raise BadRequest("the body is not a multipart form: it ends before its last boundary")
     return parts
-
-
-def part_value(name: str, part: bytes, kind: str | None, limits: Limits) -> Any:
-    """A file's bytes for an image or a series, JSON for a tabular modality, a string for a text."""
-    if not part:
-        return None
-    if kind == "tabular":
-        try:
-            return json_of(part, f"modality '{name}'", limits)
-        except BadRequest as error:
-            raise InvalidInput(error.detail, modality=name, expected="JSON") from None
-    if kind == "text":
-        try:
-            return part.decode()
-        except UnicodeDecodeError:
-            raise InvalidInput(
-                f"modality '{name}': the part is not UTF-8 text", modality=name, expected="UTF-8 text"
-            ) from None
-    return part

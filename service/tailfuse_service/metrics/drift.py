@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailfuse_service.bundle import Batch, Bundle, Output
-from tailfuse_service.bundle.manifest import Histogram, Modality, Reference
-from tailfuse_service.bundle.summary import bins_for, summary_of
+from tailfuse_service.bundle.manifest import Histogram, Reference
+from tailfuse_service.bundle.summary import bins_for
 from tailfuse_service.metrics.cells import Cells
 from tailfuse_service.metrics.families import GaugeValue
+from tailfuse_service.modalities import Modality
 
 DRIFT = "drift"  # of the keys
 SLICES = 15  # that the window slides by
@@ -90,7 +91,7 @@ class Watched:
 
     def __init__(self, name: str, at: int, modality: Modality, reference: Reference) -> None:
         self.name, self._at = name, at
-        names, self._values_of = summary_of(modality)
+        names, self._compute = modality.summary()
         inputs = {each.name: each for each in reference.inputs}
         self._inputs = [name for name in names if name in inputs]
         self._taken = [names.index(name) for name in self._inputs]
@@ -114,7 +115,7 @@ class Watched:
             return np.zeros(self.size)
         values = output.weights[samples, self._at, None]
         if self._taken:
-            values = np.concatenate([self._values_of(rows[::step])[:, self._taken], values], axis=1)
+            values = np.concatenate([self._compute(rows[::step])[:, self._taken], values], axis=1)
         bins = (values[:, :, None] > self._edges).sum(2)
         bins = np.where(np.isnan(values), self._missing, bins) + self._starts
         counts = np.bincount(bins.ravel(), minlength=self.size).astype(np.float64)

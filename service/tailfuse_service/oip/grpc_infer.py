@@ -5,9 +5,10 @@ from typing import Any
 
 from tailfuse_service.bundle import Manifest, Prediction
 from tailfuse_service.errors import BadRequest
+from tailfuse_service.modalities.tensor import BYTES, Tensor
 from tailfuse_service.oip.messages import message
 from tailfuse_service.oip.outputs import OUTPUTS, check_output, outputs_of
-from tailfuse_service.oip.tensors import BYTES, Described, Tensor, described, numbers_of, of_bytes
+from tailfuse_service.oip.tensors import Described, described, numbers_of, of_bytes
 
 ModelInferResponse = message("ModelInferResponse")
 # Where `contents` has the values of each datatype; FP16 has no place there.

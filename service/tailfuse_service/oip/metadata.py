@@ -1,24 +1,15 @@
 """What the protocol tells of a server and of a model: the tensors that go in and come out."""
 
-from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from typing import Any, TypedDict
 
-from tailfuse_service.bundle.manifest import (
-    Modality,
-    NumberColumn,
-    SeriesModality,
-    TabularModality,
-    TextModality,
-)
 from tailfuse_service.inference.engine import Engine
+from tailfuse_service.modalities import Modality
+from tailfuse_service.modalities.tensor import ANY, BYTES
 from tailfuse_service.models.registry import Serving
 from tailfuse_service.oip.inputs import PRESENCE
-from tailfuse_service.oip.tensors import BYTES
 from tailfuse_service.settings import Settings
-
-ANY = -1  # a dimension that the caller chooses
 
 
 class TensorMetadata(TypedDict):
@@ -69,16 +60,9 @@ def model_metadata(
 
 def input_of(name: str, modality: Modality) -> TensorMetadata:
     """The tensor of a whole modality; every input may be left out."""
-    about: Mapping[str, Any] = {"kind": modality.kind, "optional": True}
-    if isinstance(modality, TabularModality):
-        columns = [column.name for column in modality.columns]
-        numbers = all(isinstance(column, NumberColumn) for column in modality.columns)
-        return tensor(name, "FP32" if numbers else BYTES, len(columns), columns=columns, **about)
-    if isinstance(modality, SeriesModality):
-        return tensor(name, "FP32", ANY, len(modality.channels), columns=list(modality.columns), **about)
-    if isinstance(modality, TextModality):
-        return tensor(name, BYTES, columns=list(modality.columns), **about)
-    return tensor(name, BYTES, **about)
+    form = modality.tensor_form()
+    columns = {} if form.columns is None else {"columns": list(form.columns)}
+    return tensor(name, form.datatype, *form.shape, **columns, kind=modality.kind, optional=True)
 
 
 def tensor(name: str, datatype: str, *shape: int, **parameters: Any) -> TensorMetadata:

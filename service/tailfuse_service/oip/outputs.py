@@ -8,7 +8,8 @@ import numpy as np
 
 from tailfuse_service.bundle import Manifest, Prediction
 from tailfuse_service.errors import InvalidInput
-from tailfuse_service.oip.tensors import BYTES, bytes_of
+from tailfuse_service.modalities.tensor import BYTES
+from tailfuse_service.oip.tensors import bytes_of
 
 OUTPUTS = ("probabilities", "label", "weights", "confidences")
 

@@ -5,18 +5,19 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from tailfuse_service.bundle.limits import Limits
 from tailfuse_service.errors import BadRequest, InvalidInput, MethodNotAllowed, NotFound, NotReady
 from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header, read_body
 from tailfuse_service.http.paths import Endpoint, RouteMatch, find_route
-from tailfuse_service.http.request_body import json_of
+from tailfuse_service.modalities.json_text import parse_json
+from tailfuse_service.modalities.limits import Limits
+from tailfuse_service.modalities.tensor import Tensor
 from tailfuse_service.models.registry import Serving
 from tailfuse_service.oip.encodings import packed, unpacked
 from tailfuse_service.oip.inputs import Rows, rows_of
 from tailfuse_service.oip.metadata import model_metadata, server_metadata
 from tailfuse_service.oip.outputs import OUTPUTS, check_output, outputs_of
 from tailfuse_service.oip.predict import predict_rows
-from tailfuse_service.oip.tensors import Tensor, described, of_bytes, of_json
+from tailfuse_service.oip.tensors import described, of_bytes, of_json
 from tailfuse_service.settings import Settings
 
 HEAD_LENGTH = b"inference-header-content-length"  # of the JSON, where bytes follow it
@@ -106,7 +107,7 @@ def request_of(body: bytes, head_length: str | None, limits: Limits) -> InferReq
             )  # fmt: skip
         length = int(head_length[:19])
         head, binary = body[:length], memoryview(body)[length:]
-    document = json_of(head, limits=limits)
+    document = parse_json(head, limits=limits)
     if not isinstance(document, dict) or not isinstance(document.get("inputs"), list):
         raise InvalidInput("the body must be an object with an array 'inputs'", expected="inputs")
     asked_id = document.get("id")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailfuse_service.errors import ClientError, InvalidInput
+from tailfuse_service.modalities.tensor import BYTES, Tensor
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
@@ -17,7 +18,6 @@ DTYPES: dict[str, np.dtype[Any]] = {
        for sign, kind in (("", "i"), ("U", "u")) for bits in (8, 16, 32, 64)},
     **{f"FP{bits}": np.dtype(f"<f{bits // 8}") for bits in (16, 32, 64)},
 }  # fmt: skip
-BYTES = "BYTES"
 # What JSON's values may be; the types of Python that it has for them. null is a missing number.
 IN_JSON: dict[str, frozenset[type]] = {
     "b": frozenset((bool,)),
@@ -28,18 +28,6 @@ IN_JSON: dict[str, frozenset[type]] = {
 LENGTH = struct.Struct("<I")  # before each of the BYTES
 MOST_DIMENSIONS = 8
 MOST_ELEMENTS = 2**40  # whatever the limit of a body is
-
-
-class Tensor(NamedTuple):
-    """One input. `values` has the shape, or is a list of the elements in row-major order if they are BYTES.
-
-    Elements are `str` where they came as JSON, `bytes` where not.
-    """
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-    values: NDArray[Any] | list[Any]
 
 
 class Described(NamedTuple):

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from tailfuse_service.app import create_app
-from tailfuse_service.bundle.features.image import suppress_pillow_warnings
 from tailfuse_service.http.fast_path import Protocol
 from tailfuse_service.http.router import Front
 from tailfuse_service.metrics import Metrics
+from tailfuse_service.modalities.image.features import suppress_pillow_warnings
 from tailfuse_service.models.desired_state import DesiredState
 from tailfuse_service.models.repository import Repository
 from tailfuse_service.settings import Settings

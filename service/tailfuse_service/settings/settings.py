@@ -9,8 +9,8 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tailfuse_service.bundle import Limits, RuntimeName
-from tailfuse_service.bundle.limits import PILLOW_MAX_PIXELS
+from tailfuse_service.bundle import Limits, RuntimeName, install_hint
+from tailfuse_service.modalities.limits import PILLOW_MAX_PIXELS
 from tailfuse_service.settings.key_file import read_keys
 from tailfuse_service.settings.roles_file import read_roles
 
@@ -103,14 +103,14 @@ class Settings(BaseSettings):
     @classmethod
     def _open_telemetry_is_there(cls, wanted: bool) -> bool:
         if wanted and not is_installed(EXPORTER):
-            raise ValueError("OpenTelemetry is not installed: pip install 'tailfuse[otel]'")
+            raise ValueError(f"OpenTelemetry is not installed: {install_hint('otel')}")
         return wanted
 
     @field_validator("grpc_port")
     @classmethod
     def _grpcio_is_there(cls, port: int | None) -> int | None:
         if port is not None and not (is_installed("grpc") and is_installed("google.protobuf")):
-            raise ValueError("grpcio is not installed: pip install 'tailfuse[grpc]'")
+            raise ValueError(f"grpcio is not installed: {install_hint('grpc')}")
         return port
 
     @field_validator("api_keys", "admin_keys")

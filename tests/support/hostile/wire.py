@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
-from tests.support.process import PATIENCE_S, Service
+from tests.support.process import TIMEOUT_S, Service
 
 NO_BODY = (204, 304)
 
@@ -26,7 +26,7 @@ class Wire:
     """A connection to the service."""
 
     def __init__(self, service: Service) -> None:
-        self.socket = socket.create_connection(service.address, timeout=PATIENCE_S)
+        self.socket = socket.create_connection(service.address, timeout=TIMEOUT_S)
         self._read = b""
 
     def __enter__(self) -> Self:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 
 from tests.support.monitoring.prometheus import address_in
-from tests.support.process import PATIENCE_S
+from tests.support.process import TIMEOUT_S
 from tests.support.programs import locate
 
 
@@ -28,7 +28,7 @@ class Alertmanager:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(PATIENCE_S)
+        self.process.wait(TIMEOUT_S)
 
 
 def start_alertmanager(config: Path, folder: Path) -> Alertmanager:
@@ -44,7 +44,7 @@ def start_alertmanager(config: Path, folder: Path) -> Alertmanager:
             ],
             stdin=subprocess.DEVNULL, stdout=file, stderr=file,
         )  # fmt: skip
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline:
         if address := address_in(log):
             return Alertmanager(process, address)

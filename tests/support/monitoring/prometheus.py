@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import yaml
 
-from tests.support.process import PATIENCE_S
+from tests.support.process import TIMEOUT_S
 from tests.support.programs import locate
 
 Answer = list[dict[str, Any]]  # series as Prometheus' API tells them: metric, and value or values
@@ -48,7 +48,7 @@ class Prometheus:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(PATIENCE_S)
+        self.process.wait(TIMEOUT_S)
 
 
 def start_prometheus(
@@ -80,7 +80,7 @@ def start_prometheus(
             ],
             stdin=subprocess.DEVNULL, stdout=file, stderr=file,
         )  # fmt: skip
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline:
         if address := address_in(log):
             prometheus = Prometheus(process, f"http://{address}")

@@ -7,7 +7,6 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from tailfuse_service.bundle import Bundle
-from tailfuse_service.bundle.manifest import Modality
 from tailfuse_service.errors import ServiceError
 from tailfuse_service.http.openapi.example_errors import (
     BATCH_TOO_LARGE,
@@ -23,6 +22,7 @@ from tailfuse_service.http.openapi.examples import (
 )
 from tailfuse_service.http.paths import MODEL_PREFIXES, PREDICT, PREDICT_BATCH
 from tailfuse_service.http.problems import MEDIA_TYPE, problem_of
+from tailfuse_service.modalities import KINDS
 
 DESCRIPTION = """Classifies samples that are described in several ways at once, any of which may be missing.
 Every answer says how sure the model is, class by class, and how much each modality counted.
@@ -153,41 +153,19 @@ def json_body(shape: type[BaseModel], *examples: Any, required: bool = True) -> 
 def form(bundle: Bundle | None) -> dict[str, Any]:
     """The multipart form: the kind of a modality says what its part is."""
     if bundle is None:
-        anything = {
-            "description": "A file for an image, a file or JSON for a series, JSON for a tabular "
-            "modality, plain text for a text."
-        }
+        parts = " ".join(f"{name}: {kind.part_description}" for name, kind in KINDS.items())
+        anything = {"description": f"By the modality's kind. {parts}"}
         return {"schema": {"type": "object", "minProperties": 1, "additionalProperties": anything}}
     modalities = bundle.manifest.modalities
-    properties = {
-        name: part(modality, bundle.manifest.input_schema["properties"][name])
-        for name, modality in modalities.items()
-    }
-    media_types = {
-        "image": "image/*",
-        "series": "application/json, text/csv, audio/wav, application/octet-stream",
-        "tabular": "application/json",
-        "text": "text/plain",
-    }
     return {
         "schema": {
-            "type": "object", "properties": properties, "minProperties": 1, "additionalProperties": False,
+            "type": "object",
+            "properties": {name: modality.part_schema() for name, modality in modalities.items()},
+            "minProperties": 1,
+            "additionalProperties": False,
         },
-        "encoding": {
-            name: {"contentType": media_types[modality.kind]} for name, modality in modalities.items()
-        },
-    }  # fmt: skip
-
-
-def part(modality: Modality, schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of one part."""
-    if modality.kind == "image":
-        return {"type": "string", "format": "binary", "description": "The picture's file (JPEG, PNG, …)."}
-    if modality.kind == "series":
-        return {"type": "string", "format": "binary", "description": "A .npy, .wav, .csv or JSON file."}
-    if modality.kind == "text":
-        return {"type": "string", "description": "Plain text, in UTF-8."}
-    return schema
+        "encoding": {name: {"contentType": modality.media_type} for name, modality in modalities.items()},
+    }
 
 
 def problem_responses(path: str, *examples: ServiceError) -> dict[int | str, dict[str, Any]]:

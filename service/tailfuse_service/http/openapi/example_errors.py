@@ -36,8 +36,8 @@ PREDICT_ERRORS: list[ServiceError] = [
         modality="clinical", column="age", expected="a finite number or null", received="NaN",
     ),
     errors.UndecodableImage(
-        "modality 'image': the bytes are not a picture that can be read",
-        modality="image", expected="a picture",
+        "modality 'image': the bytes are not an image that can be read",
+        modality="image", expected="an image",
     ),
     errors.TooManyPixels(
         "modality 'image': 50000 x 50000 pixels, at most 50,000,000 are taken",

@@ -1,16 +1,9 @@
 """The examples of the document: of the quick-start's digits, or of whatever bundle is loaded."""
 
-import base64
-import io
 from typing import Any
-
-from PIL import Image
 
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.bundle.answer import answer_of, predictions_of
-from tailfuse_service.bundle.features.series import example_series
-from tailfuse_service.bundle.features.tabular import example_cell
-from tailfuse_service.bundle.manifest import ImageModality, Modality, SeriesModality, TabularModality
 
 REQUEST_ID = "5f1c1d7ce2a04f6b"
 
@@ -92,7 +85,7 @@ def example_inputs(bundle: Bundle | None) -> dict[str, Any]:
     """A plausible raw value for each modality."""
     if bundle is None:
         return DIGIT
-    return {name: example_value(modality) for name, modality in bundle.manifest.modalities.items()}
+    return {name: modality.example() for name, modality in bundle.manifest.modalities.items()}
 
 
 def example_requests(bundle: Bundle | None) -> dict[str, Any]:
@@ -110,23 +103,3 @@ def example_answer(bundle: Bundle | None) -> dict[str, Any]:
     output = bundle.runtime.run(batch)
     (prediction,) = predictions_of(output, batch.presence, bundle.manifest.class_names)
     return answer_of(prediction, bundle.manifest, request_id=REQUEST_ID)
-
-
-def example_value(modality: Modality) -> Any:
-    """A plausible raw value of a modality."""
-    if isinstance(modality, ImageModality):
-        return example_picture(modality)
-    if isinstance(modality, TabularModality):
-        return {column.name: example_cell(column) for column in modality.columns}
-    if isinstance(modality, SeriesModality):
-        return example_series(modality)
-    return "A few words about the sample."
-
-
-def example_picture(modality: ImageModality) -> str:
-    """A small grey ramp, as a PNG in base64."""
-    mode = "L" if modality.channels == 1 else "RGB"
-    picture = Image.linear_gradient("L").resize((16, 16)).convert(mode)
-    file = io.BytesIO()
-    picture.save(file, "PNG", optimize=True)
-    return base64.b64encode(file.getvalue()).decode()

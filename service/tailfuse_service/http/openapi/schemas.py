@@ -6,8 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from tailfuse_service.bundle import RuntimeName
-from tailfuse_service.bundle.manifest import ClassInfo, Modality, SubsetMetrics
+from tailfuse_service.bundle.manifest import ClassInfo, SubsetMetrics
 from tailfuse_service.inference.explanations import MOST_EXACT, PAIRS
+from tailfuse_service.modalities import AnyModality
 
 
 def without_default(schema: dict[str, Any]) -> None:
@@ -103,7 +104,7 @@ class ModelInfo(BaseModel):
     version: str
     label: str = Field(description="What is predicted.")
     classes: tuple[ClassInfo, ...]
-    modalities: dict[str, Modality]
+    modalities: dict[str, AnyModality]
     input_schema: dict[str, Any] = Field(description="JSON Schema of `inputs`.")
     metrics: dict[str, SubsetMetrics] = Field(description="On the test rows, by subset of modalities.")
     runtime: RuntimeName

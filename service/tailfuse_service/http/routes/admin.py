@@ -28,7 +28,6 @@ from tailfuse_service.http.openapi.example_errors import (
     UNUSABLE,
 )
 from tailfuse_service.http.paths import ADMIN, MODEL
-from tailfuse_service.http.request_body import json_of
 from tailfuse_service.http.routes.status import (
     BundleStatus,
     Load,
@@ -38,6 +37,7 @@ from tailfuse_service.http.routes.status import (
     Status,
     Unload,
 )
+from tailfuse_service.modalities.json_text import parse_json
 from tailfuse_service.models.desired_state import Desired
 from tailfuse_service.models.reconciler import Reload
 from tailfuse_service.models.registry import Serving
@@ -215,7 +215,7 @@ async def body_of(request: Request, kind: type[T]) -> T:
     except HungUp:
         raise BadRequest("the body did not arrive") from None
     try:
-        return kind.model_validate(json_of(body or b"{}"))
+        return kind.model_validate(parse_json(body or b"{}"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])[:80]

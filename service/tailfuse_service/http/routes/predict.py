@@ -13,10 +13,11 @@ from tailfuse_service.errors import ClientError, InvalidInput, UnsupportedMediaT
 from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header, read_body, send_json
 from tailfuse_service.http.paths import find_route
 from tailfuse_service.http.problems import noted
-from tailfuse_service.http.request_body import boundary_of, form_inputs, inputs_of, items_of, json_of
+from tailfuse_service.http.request_body import boundary_of, form_inputs, inputs_of, items_of
 from tailfuse_service.inference.engine import Engine, Inputs
 from tailfuse_service.inference.explanations import Explained
 from tailfuse_service.metrics import Metrics
+from tailfuse_service.modalities.json_text import parse_json
 from tailfuse_service.models.registry import Serving
 from tailfuse_service.settings import Settings
 
@@ -59,7 +60,7 @@ class Predict:
         top_k, explain = options_of(query) if query else DEFAULT
         boundary = boundary_of(content_type)
         if boundary is None:
-            inputs = inputs_of(json_of(body, limits=self._limits))
+            inputs = inputs_of(parse_json(body, limits=self._limits))
         else:
             inputs = form_inputs(body, boundary, engine.manifest.modalities, self._limits)
         prediction = engine.explain(inputs) if explain else engine.submit(inputs, len(body))
@@ -121,7 +122,7 @@ class PredictBatch:
         # Not before the body: by then it may be another one.
         route = find_route(scope)
         engine = self._serving.find(route.model, route.version, scope["headers"])
-        items = items_of(json_of(body, limits=self._limits), self._max_items)
+        items = items_of(parse_json(body, limits=self._limits), self._max_items)
         async with WhileConnected(receive):
             answer_all = engine.explain_all if explain else engine.predict_all
             predictions = await answer_all([inputs_or_error(item) for item in items])

@@ -1,0 +1,97 @@
+"""The data sets of the benchmark as documents of a spec; each table is in a folder of its name."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Document = dict[str, Any]
+
+HEADLINE_IR = 50  # a data set that cannot be thinned this far keeps its class frequencies
+ORIGINAL_IR = 0  # stands for the imbalance ratio of a data set that is not thinned
+
+
+@dataclass(frozen=True, slots=True)
+class BenchDataset:
+    """A table with a `label` and a `split`, its modalities, and the largest imbalance ratio it supports."""
+
+    name: str
+    modalities: Document
+    max_ir: int = 1000
+    training: Document = field(default_factory=dict)
+
+    def document(self, folder: Path) -> Document:
+        """Return the spec for a table in `folder`."""
+        return {
+            "name": self.name,
+            "table": str(table_path(folder)),
+            "label": "label",
+            "split": "split",
+            "modalities": self.modalities,
+            "training": self.training,
+        }
+
+    def select_ratios(self, ratios: list[int]) -> list[int]:
+        """Return the ratios that the data set supports; ORIGINAL_IR replaces a headline ratio too large."""
+        supported = (ir if ir <= self.max_ir else ORIGINAL_IR for ir in ratios if self.supports(ir))
+        return sorted(set(supported))
+
+    def supports(self, ir: int) -> bool:
+        return ir <= self.max_ir or ir == HEADLINE_IR
+
+
+def table_path(folder: Path) -> Path:
+    """Return the path of a data set's table in its folder."""
+    return folder / "table.parquet"
+
+
+def tabular_modality(columns: str | list[str]) -> Document:
+    return {"kind": "tabular", "columns": columns}
+
+
+def image_modality(size: int | list[int], *, flips: bool = False) -> Document:
+    """Return an image modality with a frozen pretrained encoder: its features are computed once."""
+    return {
+        "kind": "image",
+        "column": "image",
+        "size": size,
+        "encoder": "efficientnet_lite0",
+        "trained": "none",
+        "flips": flips,
+    }
+
+
+ALL_DATASETS = (
+    BenchDataset("cub", {"image": tabular_modality("image_*"), "text": tabular_modality("text_*")}),
+    BenchDataset(
+        "ham10000",
+        {"image": image_modality([150, 200]), "clinical": tabular_modality(["age", "sex", "localization"])},
+        max_ir=ORIGINAL_IR,
+        training={"epochs": 12},  # of 55 steps each; more do not improve validation loss
+    ),
+    BenchDataset(
+        "handwritten",
+        {name: tabular_modality(f"{name}_*") for name in ("pix", "fou", "fac", "zer", "kar", "mor")},
+    ),
+    BenchDataset(
+        "leaf99",
+        {"image": image_modality(160, flips=True)}
+        | {name: tabular_modality(f"{name}[0-9]*") for name in ("margin", "shape", "texture")},
+    ),
+    BenchDataset("pie", {name: tabular_modality(f"{name}_*") for name in ("v1", "v2", "v3")}),
+    BenchDataset(
+        "rosmap", {name: tabular_modality(f"{name}_*") for name in ("mrna", "meth", "mirna")}, max_ir=10
+    ),
+    BenchDataset("scene15", {name: tabular_modality(f"{name}_*") for name in ("gist", "phog", "lbp")}),
+    BenchDataset("wiki", {"image": tabular_modality("image_*"), "text": tabular_modality("text_*")}),
+)
+# The digits of the quick-start are shipped: few rows and few epochs, to try the command.
+DIGITS = BenchDataset(
+    "digits",
+    {
+        "image": {"kind": "image", "column": "image", "size": [16, 15]},
+        "fourier": tabular_modality("fou_*"),
+        "shape": tabular_modality(["zer_*", "mor_*"]),
+    },
+    training={"epochs": 60, "folds": 2},
+)
+DATASETS = {each.name: each for each in (*ALL_DATASETS, DIGITS)}

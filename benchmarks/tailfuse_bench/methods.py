@@ -1,0 +1,94 @@
+"""The methods: names, citations, and what each changes in the spec.
+
+Fusion baselines use logit adjustment, the best of the losses; losses use concatenation. `concat` is
+therefore also the row of logit adjustment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Group = Literal["ours", "fusion", "long tail", "not neural", "ablation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """`overrides` are dotted keys of the spec with their values."""
+
+    name: str
+    group: Group
+    citation: str = ""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def training_key(self) -> str:
+        """Key of the training; methods with the same key differ only in what the calibration set fits."""
+        if self.group == "not neural" or self.name == SPECIALIST:
+            return self.name
+        return repr(
+            [
+                (key, value)
+                for key, value in sorted(self.overrides.items())
+                if (key, value) not in CALIBRATION_OVERRIDES
+            ]
+        )
+
+    @property
+    def headline_only(self) -> bool:
+        """Whether the method is left out at other imbalance ratios than the headline's."""
+        return self.group == "ablation" or self.name == SPECIALIST
+
+
+OURS, ADAPTED, SPECIALIST = "tailfuse", "tailfuse + adapt", "trained for the subset"
+CONCAT = "concat"
+LOGISTIC, TREES = "logistic regression", "boosted trees"
+CALIBRATION_OVERRIDES = (
+    ("network.fusion", "uniform"),
+    ("training.damage", False),
+    ("training.calibrate", False),
+    ("network.generative", False),
+)
+
+
+def make_fusion(name: str, citation: str, key: str) -> Method:
+    """Return a fusion of the spec, with logit adjustment."""
+    return Method(name, "fusion", citation, {"network.fusion": key, "network.loss": "logit_adjustment"})
+
+
+def make_long_tail(name: str, citation: str, loss: str, **more: Any) -> Method:
+    """Return a loss of the spec, with concatenation."""
+    return Method(name, "long tail", citation, {"network.fusion": "concat", "network.loss": loss} | more)
+
+
+def make_ablation(name: str, overrides: Mapping[str, Any]) -> Method:
+    """Return our method without one of its parts."""
+    return Method(name, "ablation", "", overrides)
+
+
+ALL_METHODS = (
+    Method(OURS, "ours", "after Yoon and Kim 2026, arXiv 2605.10498"),
+    Method(SPECIALIST, "ours", "a model for each subset of modalities"),
+    make_fusion("single", "best modality alone, chosen on validation", "single"),
+    make_fusion(CONCAT, "with logit adjustment (Menon 2021, arXiv 2007.07314)", "concat"),
+    make_fusion("late", "mean of each modality's probabilities", "late"),
+    make_fusion("tensor", "Zadeh 2017, arXiv 1707.07250", "tensor"),
+    make_fusion("dynamics", "Multimodal Dynamics, Han 2022", "dynamics"),
+    Method("uniform", "fusion", "ours, its weights replaced by uniform ones", {"network.fusion": "uniform"}),
+    make_long_tail("cross-entropy", "", "cross_entropy"),
+    make_long_tail("class-balanced", "Cui 2019, arXiv 1901.05555", "class_balanced"),
+    make_long_tail("focal", "Lin 2017, arXiv 1708.02002", "focal"),
+    make_long_tail("LDAM-DRW", "Cao 2019, arXiv 1906.07413", "ldam_drw"),
+    make_long_tail("balanced softmax", "Ren 2020, arXiv 2007.10740", "balanced_softmax"),
+    make_long_tail("SMOTE", "Chawla 2002, arXiv 1106.1813", "cross_entropy", **{"training.smote": True}),
+    make_long_tail("ABC", "Lee 2021, arXiv 2110.10368", "abc"),
+    make_long_tail("ResLT", "Cui 2022, arXiv 2101.10633", "reslt"),
+    make_long_tail("ACE", "Cai 2021, arXiv 2108.02385", "ace"),
+    Method(LOGISTIC, "not neural", "class-weighted, on the concatenated columns"),
+    Method(TREES, "not neural", "class-weighted, on the concatenated columns; Ke 2017"),
+    make_ablation("three experts", {"network.experts": [0.0, 1.0, 2.0]}),
+    make_ablation("no modality dropout", {"training.modality_dropout": 0.0}),
+    make_ablation("no damage in training", {"training.damage": False}),
+    make_ablation("no calibration", {"training.calibrate": False}),
+    make_ablation("no generative expert", {"network.generative": False}),
+)
+METHODS = {each.name: each for each in ALL_METHODS}

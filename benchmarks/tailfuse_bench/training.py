@@ -1,0 +1,90 @@
+"""Train methods of any kind; all of them become a TrainedMethod."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from tailfuse.data.part import Dataset, Part
+from tailfuse.modalities.pretrained import Pretrained
+from tailfuse.network.build import AnyNetwork, build_encoders
+from tailfuse.network.frozen import backbone_features, with_features
+from tailfuse.network.tensors import output_of, tensors_of
+from tailfuse.spec.schema import Spec
+from tailfuse.training.fit import fit_held_out, train_stages
+from tailfuse_service.bundle import Batch, Output
+from torch import nn
+
+from tailfuse_bench.classifiers import fit_classifiers
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedMethod:
+    """`run` predicts a batch; `prepare` replaces images by the features of frozen encoders before it.
+
+    `seconds` is the CPU time of training without the features of frozen encoders.
+    """
+
+    run: Callable[[Batch], Output]
+    prepare: Callable[[Part], Part]
+    parameters: int | None
+    seconds: float
+
+
+def train_networks(specs: Mapping[str, Spec], dataset: Dataset) -> Iterator[tuple[str, TrainedMethod]]:
+    """Train one network per spec, by name. The specs differ only in what the calibration set fits."""
+    shared_spec = next(iter(specs.values()))
+    with_features(dataset, build_encoders(shared_spec, dataset))  # fills the cache of features
+    begun = time.process_time()
+    stages = train_stages(shared_spec, dataset)
+    shared = time.process_time() - begun
+    for name, spec in specs.items():
+        begun = time.process_time()
+        network = fit_held_out(stages, spec)
+        seconds = shared + time.process_time() - begun
+        parameters = sum(each.numel() for each in network.parameters())
+        yield (
+            name,
+            TrainedMethod(
+                partial(predict_batch, network), make_preparation(map_encoders(network)), parameters, seconds
+            ),
+        )
+
+
+def train_columns(method: str, spec: Spec, dataset: Dataset) -> TrainedMethod:
+    """Train a baseline without a network, on the features of frozen encoders."""
+    encoders = build_encoders(spec, dataset)
+    dataset = with_features(dataset, encoders)
+    begun = time.process_time()
+    fitted = fit_classifiers(method, dataset)
+    return TrainedMethod(fitted, make_preparation(encoders), fitted.parameters, time.process_time() - begun)
+
+
+@torch.inference_mode()
+def predict_batch(network: AnyNetwork, batch: Batch) -> Output:
+    """Predict with the network, without an exported graph."""
+    return output_of(network(*tensors_of(batch)))
+
+
+def map_encoders(network: AnyNetwork) -> dict[str, nn.Module]:
+    return dict(zip(network.modalities, network.encoders, strict=True))
+
+
+def make_preparation(encoders: Mapping[str, nn.Module]) -> Callable[[Part], Part]:
+    """Return a function that replaces images by features where the encoder is frozen."""
+    frozen = {
+        name: each
+        for name, each in encoders.items()
+        if isinstance(each, Pretrained) and each.trained == "none"
+    }
+    return partial(replace_images, frozen)
+
+
+def replace_images(encoders: Mapping[str, Pretrained], part: Part) -> Part:
+    """Return a copy with the encoders' features in place of images, computed or from the cache."""
+    features = {
+        name: encoder.scale(torch.from_numpy(backbone_features(encoder.backbone, part.inputs[name]))).numpy()
+        for name, encoder in encoders.items()
+    }
+    return replace(part, inputs=part.inputs | features)

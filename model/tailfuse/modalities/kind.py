@@ -1,0 +1,123 @@
+"""What a kind of modality defines for training: one class with all that training needs of it.
+
+Torch is imported only where an encoder is built or rows are corrupted: reading a table does not need it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from tailfuse_service.modalities import Modality
+
+from tailfuse.errors import SpecError
+from tailfuse.files.table import Rows
+from tailfuse.modalities.spec import ModalitySpec
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+
+S = TypeVar("S", bound=ModalitySpec)
+M = TypeVar("M", bound=Modality)
+
+Decode = Callable[[], Iterable[NDArray[Any] | None]]  # the array of each row, None where it is absent
+Arrays = tuple[NDArray[Any], NDArray[np.int64]]  # (n, ...), and the position of each row in it, -1 if absent
+
+
+class Kind(ABC, Generic[S, M]):
+    """One kind of modality in training. `S` are its keys in a spec, `M` is what is fitted and served."""
+
+    name: ClassVar[str]  # the `kind` of its specs and of its modalities
+    spec: ClassVar[type[ModalitySpec]]
+    encoder_names: ClassVar[tuple[str, ...]]  # for `encoder:`
+
+    reads_files: ClassVar[bool] = False  # a cell may be a path: errors name it
+    decodes_in_threads: ClassVar[bool] = False  # decoding releases the interpreter's lock
+    # Precisions that its encoder can be exported with.
+    precisions: ClassVar[tuple[str, ...]] = ()
+    # Whether the final network also scores the corrupted rows of the folds. Some corruptions have a single
+    # result, such as a black image. Where the final network places that point, the fold networks cannot tell.
+    final_scores_corrupted: ClassVar[bool] = False
+    card_note: ClassVar[str] = ""  # a sentence in the model card about `card_example`
+
+    @abstractmethod
+    def fit(self, name: str, spec: S, table: pl.DataFrame, rows: Rows, folder: Path) -> M:
+        """Fit the modality called `name` on the training `rows` of a table whose files lie in `folder`.
+
+        Raises TableError.
+        """
+
+    @abstractmethod
+    def raw_values(
+        self, name: str, modality: M, table: pl.DataFrame, rows: Rows, folder: Path
+    ) -> Iterator[Any]:
+        """Yield the raw value of each row as `Features.apply` takes it, None where it is missing.
+
+        Paths are relative to `folder`. Raises TableError that names modality, column and row.
+        """
+
+    def load_cached(
+        self, modality: M, table: pl.DataFrame, rows: Rows, folder: Path, decode: Decode
+    ) -> Arrays | None:
+        """Return the rows' arrays from a cache on disk, filled by `decode`; None if there is no cache."""
+        return None
+
+    def known_values(self, modality: M) -> dict[str, Sequence[str]]:
+        """Return, for each column of strings, the values it was fitted on.
+
+        If they are not all plain numbers, the column is read as strings from a .csv, even if its cells there
+        look like numbers.
+        """
+        return {}
+
+    def check_encoder(self, name: str) -> None:
+        """Raises SpecError if the kind has no encoder of this name."""
+        if name not in self.encoder_names:
+            known = ", ".join(self.encoder_names)
+            raise SpecError(f"encoder: '{name}' is no encoder for kind '{self.name}'; known: {known}")
+
+    @abstractmethod
+    def build_encoder(
+        self, spec: S, modality: M, *, width: int, dropout: float, input_dropout: float
+    ) -> "nn.Module":
+        """Build the encoder that the spec names: rows (n, ...) -> (n, width). Raises SpecError.
+
+        It has `view(rows) -> (n, D)` and `layers`, which make the embedding of a view. With `ragged = True`
+        the second axis of its rows has another length in every batch.
+        """
+
+    def count_inputs(self, shape: tuple[int, ...], width: int) -> int:
+        """Return how many numbers of a row of this shape enter the encoder's first layer."""
+        return prod(shape)
+
+    def augmentation(self, spec: S) -> "Callable[[Tensor], Tensor] | None":
+        """Return what changes training rows at random in every epoch, if anything does."""
+        return None
+
+    @abstractmethod
+    def corrupt(self, rows: "Tensor", modality: M, generator: "Generator") -> "Tensor":
+        """Return a corrupted copy of every row, of the same shape and type.
+
+        It looks like what a broken sensor, a dark camera or a garbled text sends. The confidences learn from
+        such copies which inputs are unlike all training rows.
+        """
+
+    @abstractmethod
+    def describe(self, modality: M) -> str:
+        """Describe a modality in one line of the report and the model card."""
+
+    def card_example(self, modality: M) -> Any:
+        """Return a short raw value for the model card."""
+        return modality.example()
+
+
+KINDS: dict[str, Kind[Any, Any]] = {}  # by name
+
+
+def register(kind: Kind[Any, Any]) -> None:
+    """Make a kind known to specs and training. The service's side is registered on its own."""
+    KINDS[kind.name] = kind

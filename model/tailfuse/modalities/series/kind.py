@@ -1,0 +1,74 @@
+"""The time-series kind in training: fitted, read from a table, encoded, corrupted and described."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+from pydantic import AliasChoices, Field
+from tailfuse_service.modalities import SeriesModality
+from tailfuse_service.modalities.series import with_noun
+
+from tailfuse.files.table import Rows, match_columns
+from tailfuse.modalities.kind import Kind
+from tailfuse.modalities.series.fit import fit_series
+from tailfuse.modalities.series.raw import read_series
+from tailfuse.modalities.spec import Columns, ModalitySpec, Name
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+
+CARD_STEPS = 3
+
+
+class SeriesSpec(ModalitySpec):
+    """Channels over time. `column` holds whole series; or several `columns` are a channel each.
+
+    Series of more than `length` steps are averaged down to that many.
+    """
+
+    kind: Literal["series"]
+    columns: Columns = Field(validation_alias=AliasChoices("columns", "column"))
+    length: int = Field(default=256, ge=1, le=2**20)
+    encoder: Name = "conv"
+
+
+class SeriesKind(Kind[SeriesSpec, SeriesModality]):
+    """Lists of numbers, or the paths or bytes of files, in one column; or a channel in each of several."""
+
+    name = "series"
+    spec = SeriesSpec
+    encoder_names = ("conv",)
+    reads_files = True
+    # Any step of a series may be a million, and float16 ends at 65,504.
+    precisions = ("int8",)
+
+    def fit(
+        self, name: str, spec: SeriesSpec, table: pl.DataFrame, rows: Rows, folder: Path
+    ) -> SeriesModality:
+        columns = match_columns(table, spec.columns, f"modalities.{name}.columns")
+        return fit_series(name, columns, spec.length, table, rows, folder)
+
+    def raw_values(
+        self, name: str, modality: SeriesModality, table: pl.DataFrame, rows: Rows, folder: Path
+    ) -> Iterator[Any]:
+        return read_series(table, name, modality.columns, folder, rows)
+
+    def build_encoder(
+        self, spec: SeriesSpec, modality: SeriesModality, *, width: int, dropout: float, input_dropout: float
+    ) -> "nn.Module":
+        from tailfuse.modalities.series.encoder import Conv
+
+        return Conv(modality, width=width, dropout=dropout, input_dropout=input_dropout)
+
+    def corrupt(self, rows: "Tensor", modality: SeriesModality, generator: "Generator") -> "Tensor":
+        from tailfuse.modalities.series.corruption import corrupt_series
+
+        return corrupt_series(rows, generator)
+
+    def describe(self, modality: SeriesModality) -> str:
+        channels = with_noun(len(modality.channels), "channel")
+        return f"series of {channels}, at most {modality.length:,} steps"
+
+    def card_example(self, modality: SeriesModality) -> list[list[float]]:
+        return modality.example()[:CARD_STEPS]

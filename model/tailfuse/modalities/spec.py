@@ -1,0 +1,31 @@
+"""What the specs of all kinds share: frozen models, names and patterns of columns."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+class Frozen(BaseModel):
+    """Immutable; unknown keys and numbers that are not finite are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _columns(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Name = Annotated[str, Field(min_length=1)]
+# One pattern may be written without brackets; either way it is read as a tuple.
+Columns = Annotated[tuple[Name, ...], BeforeValidator(_columns), Field(min_length=1)]
+Trained = Literal["none", "last", "all"]  # how much of a pretrained encoder is trained
+
+
+class ModalitySpec(Frozen):
+    """The keys of one modality in a spec. Each kind is a subclass with its own keys and a default encoder.
+
+    `kind` is a Literal without a default.
+    """
+
+    kind: str
+    encoder: Name

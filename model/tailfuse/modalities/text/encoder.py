@@ -1,0 +1,37 @@
+"""The encoder of text modalities: a bag of hashed n-grams."""
+
+from tailfuse_service.modalities import TextModality
+from torch import Tensor, nn
+
+
+class Bag(nn.Module):
+    """The mean embedding of a text's n-grams; word order counts only within an n-gram."""
+
+    ragged = True
+
+    def __init__(self, modality: TextModality, *, width: int, dropout: float, input_dropout: float) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(modality.buckets + 1, width, padding_idx=0)
+        nn.init.normal_(self.embed.weight, std=0.05)
+        nn.init.zeros_(self.embed.weight[0])
+        self.input_dropout = nn.Dropout(input_dropout)
+        self.layers = nn.Sequential(
+            nn.LayerNorm(width, elementwise_affine=False),
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.LayerNorm(width, elementwise_affine=False),
+            nn.Dropout(dropout),
+        )
+
+    def view(self, rows: Tensor) -> Tensor:
+        """(n, tokens) hashed n-grams, 0 is padding -> (n, width), their mean embedding"""
+        # The padding is masked by hand: a row's answer must not depend on how far it was padded.
+        kept = self.input_dropout((rows > 0).float())
+        total = (self.embed(rows) * kept[:, :, None]).sum(1)
+        mean: Tensor = total / kept.sum(1).clamp(min=1.0)[:, None]
+        return mean
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(n, tokens) -> (n, width)"""
+        embedding: Tensor = self.layers(self.view(rows))
+        return embedding

@@ -1,0 +1,81 @@
+"""The text kind in training: fitted, read from a table, encoded, corrupted and described."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+from pydantic import Field
+from tailfuse_service.modalities import TextModality
+
+from tailfuse.files.table import Rows, check_some_value, match_columns, place, typed
+from tailfuse.modalities.kind import Kind
+from tailfuse.modalities.spec import Columns, ModalitySpec, Name
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+
+
+class TextSpec(ModalitySpec):
+    """Texts as hashed word n-grams."""
+
+    kind: Literal["text"]
+    columns: Columns
+    ngrams: int = Field(default=2, ge=1, le=5)
+    buckets: int = Field(default=16384, ge=2, le=2**24)
+    max_tokens: int = Field(default=512, ge=1)
+    encoder: Name = "bag"
+
+
+class TextKind(Kind[TextSpec, TextModality]):
+    """Plain text in one column or several."""
+
+    name = "text"
+    spec = TextSpec
+    encoder_names = ("bag",)
+    precisions = ("float16", "int8")
+
+    def fit(self, name: str, spec: TextSpec, table: pl.DataFrame, rows: Rows, folder: Path) -> TextModality:
+        """Nothing is learnt from the rows but that each column has a text."""
+        columns = match_columns(table, spec.columns, f"modalities.{name}.columns")
+        for column in columns:
+            check_some_value(typed(table[column], "category", place(name, column), rows), name)
+        return TextModality(
+            columns=tuple(columns), buckets=spec.buckets, ngrams=spec.ngrams, max_tokens=spec.max_tokens
+        )
+
+    def raw_values(
+        self, name: str, modality: TextModality, table: pl.DataFrame, rows: Rows, folder: Path
+    ) -> Iterator[Any]:
+        texts = pl.DataFrame(
+            [typed(table[column], "category", place(name, column), rows) for column in modality.columns]
+        )
+        if len(modality.columns) == 1:
+            yield from texts.to_series()
+        else:
+            yield from (row if any(row.values()) else None for row in texts.iter_rows(named=True))
+
+    def build_encoder(
+        self, spec: TextSpec, modality: TextModality, *, width: int, dropout: float, input_dropout: float
+    ) -> "nn.Module":
+        from tailfuse.modalities.text.encoder import Bag
+
+        return Bag(modality, width=width, dropout=dropout, input_dropout=input_dropout)
+
+    def count_inputs(self, shape: tuple[int, ...], width: int) -> int:
+        return super().count_inputs(shape, width) * width  # an embedding for each token
+
+    def corrupt(self, rows: "Tensor", modality: TextModality, generator: "Generator") -> "Tensor":
+        """Replace every word by one that nobody has used."""
+        import torch
+
+        other = torch.randint(1, modality.buckets + 1, rows.shape, generator=generator)
+        return torch.where(rows > 0, other, rows)
+
+    def describe(self, modality: TextModality) -> str:
+        columns = "column" if len(modality.columns) == 1 else "columns"
+        grams = "words" if modality.ngrams == 1 else f"word n-grams up to {modality.ngrams}"
+        return f"text of {len(modality.columns)} {columns}, {grams}, {modality.buckets:,} buckets"
+
+    def card_example(self, modality: TextModality) -> str:
+        return "some words"

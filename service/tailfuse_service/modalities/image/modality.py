@@ -1,0 +1,74 @@
+"""The image kind: files such as JPEG and PNG."""
+
+import io
+import math
+from base64 import b64encode
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tailfuse_service.modalities.image.features import ImageFeatures
+from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
+from tailfuse_service.modalities.modality import MAX_POINTS, Modality, Summary, SummaryValues
+from tailfuse_service.modalities.tensor import BYTES, Tensor, TensorForm, read_elements
+
+
+class ImageModality(Modality):
+    """uint8 rows of (channels, height, width); the graph scales them itself."""
+
+    part: ClassVar[Literal["file"]] = "file"
+    part_description: ClassVar[str] = "The image file (JPEG, PNG, …)."
+    media_type: ClassVar[str] = "image/*"
+
+    kind: Literal["image"] = "image"
+    column: str
+    height: int
+    width: int
+    channels: Literal[1, 3]
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    def features(self, name: str, limits: Limits = DEFAULT_LIMITS) -> ImageFeatures:
+        return ImageFeatures(
+            name, height=self.height, width=self.width, channels=self.channels, limits=limits
+        )
+
+    def input_schema(self) -> dict[str, Any]:
+        return {
+            "description": "The image file (JPEG, PNG, …) in base64; "
+            f"scaled to {self.width} x {self.height}.",
+            "type": ["string", "null"],
+            "contentEncoding": "base64",
+        }
+
+    def example(self) -> str:
+        """Return a small grey gradient, as a PNG in base64."""
+        mode = "L" if self.channels == 1 else "RGB"
+        file = io.BytesIO()
+        Image.linear_gradient("L").resize((16, 16)).convert(mode).save(file, "PNG", optimize=True)
+        return b64encode(file.getvalue()).decode()
+
+    def tensor_form(self) -> TensorForm:
+        return TensorForm(BYTES)
+
+    def read_tensor(self, tensor: Tensor, limits: Limits = DEFAULT_LIMITS) -> list[Any]:
+        return [element or None for element in read_elements(tensor, tensor.name)]
+
+    def summary(self) -> Summary:
+        """Mean and standard deviation of the pixels, and mean difference of neighbours, all 0..1."""
+        step = math.ceil(math.sqrt(self.height * self.width / MAX_POINTS))
+        columns = np.arange(0, self.width, step)
+        neighbours = np.minimum(columns + 1, self.width - 1)
+
+        def compute(rows: NDArray[Any]) -> SummaryValues:
+            lines = rows[:, :, ::step].astype(np.float32) / np.float32(255)
+            pixels = lines[..., columns]
+            steps = np.abs(lines[..., neighbours] - pixels)
+            axes = (1, 2, 3)
+            return np.stack([pixels.mean(axes), pixels.std(axes), steps.mean(axes)], axis=1)
+
+        return Summary(["brightness", "contrast", "detail"], compute)

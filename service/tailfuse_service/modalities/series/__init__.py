@@ -1,0 +1,6 @@
+"""The time-series kind."""
+
+from tailfuse_service.modalities.series.features import Steps, read_steps, shorten, with_noun
+from tailfuse_service.modalities.series.modality import Channel, SeriesModality
+
+__all__ = ["Channel", "SeriesModality", "Steps", "read_steps", "shorten", "with_noun"]

@@ -1,0 +1,79 @@
+"""Text features: words and their n-grams, hashed into buckets."""
+
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailfuse_service.errors import InvalidInput, UnknownColumn
+from tailfuse_service.modalities.json_text import json_type
+from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits, make_text_too_long
+
+WORD = re.compile(r"\w+")
+
+
+class TextFeatures:
+    """A text as int64 of shape (tokens,): hashed n-grams in 1..buckets; stacking pads with 0."""
+
+    def __init__(
+        self, name: str, *, columns: Sequence[str], buckets: int, ngrams: int, max_tokens: int,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.columns = columns
+        self.buckets, self.ngrams, self.max_tokens = buckets, ngrams, max_tokens
+        self._max_chars = limits.max_text_chars
+
+    def apply(self, raw: Any) -> NDArray[np.int64] | None:
+        """Return the hashed n-grams of one text, at most max_tokens; None if it has no word."""
+        text = self._join(raw)
+        if len(text) > self._max_chars:
+            raise make_text_too_long(
+                f"modality '{self.name}'", len(text), self._max_chars, modality=self.name
+            )
+        # Single words come first, so no word after the first max_tokens matters.
+        found = islice(WORD.finditer(text.lower()), self.max_tokens)
+        words = [match.group() for match in found]
+        grams = [
+            " ".join(words[start : start + size])
+            for size in range(1, self.ngrams + 1)
+            for start in range(len(words) - size + 1)
+        ]
+        if not grams:
+            return None
+        hashes = [1 + zlib.crc32(gram.encode()) % self.buckets for gram in grams[: self.max_tokens]]
+        return np.array(hashes, np.int64)
+
+    def stack(self, rows: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+        longest = max((len(row) for row in rows), default=1)
+        padded = np.zeros((len(rows), longest), np.int64)
+        for i, row in enumerate(rows):
+            padded[i, : len(row)] = row
+        return padded
+
+    def _join(self, raw: Any) -> str:
+        """Return a text, or the texts of all columns as one. Raises InvalidInput, UnknownColumn."""
+        if isinstance(raw, str):
+            return raw
+        if not isinstance(raw, Mapping):
+            raise InvalidInput(
+                f"modality '{self.name}': expected a string, not {json_type(raw)}",
+                modality=self.name, expected="string", received=json_type(raw),
+            )  # fmt: skip
+        for column, value in raw.items():
+            if column not in self.columns:
+                raise UnknownColumn(
+                    f"modality '{self.name}' has no column '{column}'",
+                    modality=self.name, column=column, expected=list(self.columns),
+                )  # fmt: skip
+            if value is not None and not isinstance(value, str):
+                raise InvalidInput(
+                    f"modality '{self.name}', column '{column}': expected a string, not {json_type(value)}",
+                    modality=self.name, column=column, expected="string", received=json_type(value),
+                )  # fmt: skip
+        # In the manifest's order, so that the order of a client's keys does not matter.
+        return "\n".join(raw[column] for column in self.columns if raw.get(column))

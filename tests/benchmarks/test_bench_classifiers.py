@@ -1,0 +1,66 @@
+"""Classifiers that are no networks."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tailfuse.data.part import Dataset, Part
+from tailfuse_bench.classifiers import fit_classifiers, stack_columns
+from tailfuse_bench.methods import LOGISTIC, TREES
+from tailfuse_service.bundle.manifest import ClassInfo
+
+SIZES = (80, 40, 20)
+
+
+def make_part(random: np.random.Generator, sizes: tuple[int, ...]) -> Part:
+    """Three classes; `far` tells them apart well, `near` hardly. Every tenth row has only one of the two."""
+    labels = np.repeat(np.arange(3), sizes)
+    far = random.normal(size=(len(labels), 2)) + 4 * np.stack([labels == 1, labels == 2], axis=1)
+    near = random.normal(size=(len(labels), 3, 1)) + labels[:, None, None]
+    at = np.arange(len(labels))
+    inputs = {"far": far.astype(np.float32), "near": near.astype(np.float32)}
+    return Part(inputs, {"far": np.where(at % 20, at, -1), "near": np.where(at % 20 == 10, -1, at)}, labels)
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    random = np.random.default_rng(0)
+    train, val, test = (make_part(random, sizes) for sizes in (SIZES, (8, 4, 2), (30, 30, 30)))
+    classes = tuple(
+        ClassInfo(name=name, train_count=count, shot=shot)
+        for name, count, shot in zip("abc", SIZES, ("many", "medium", "few"), strict=True)
+    )
+    return Dataset(classes, {}, train, val, test, np.arange(sum(SIZES)))
+
+
+@pytest.mark.parametrize("method", [LOGISTIC, TREES])
+def test_all_modalities_and_each_alone_are_answered(dataset: Any, method: str) -> None:
+    run = fit_classifiers(method, dataset)
+    test = dataset.test
+    right = {}
+    for subset in (("far", "near"), ("far",), ("near",)):
+        rows = test.only(subset)
+        output = run(rows.batch())
+        np.testing.assert_allclose(output.probabilities.sum(axis=1), 1, rtol=1e-5)
+        assert np.isnan(output.weights).all()
+        right[subset] = (output.probabilities.argmax(axis=1) == rows.labels).mean()
+    assert right["far", "near"] > 0.9
+    assert right["far",] > 0.9 > right["near",] > 0.4
+
+
+def test_rows_with_some_modalities_are_answered_as_when_asked_alone(dataset: Any) -> None:
+    run = fit_classifiers(LOGISTIC, dataset)
+    mixed, alone = run(dataset.test.batch()), run(dataset.test.take(np.array([20])).batch())
+    np.testing.assert_allclose(mixed.probabilities[20], alone.probabilities[0], rtol=1e-6)
+
+
+def test_an_absent_modality_is_its_mean(dataset: Any) -> None:
+    wide = stack_columns(dataset.test.batch(), ("far", "near"))
+    assert wide.shape == (90, 5)
+    assert wide[0].tolist()[:2] == [0, 0]
+    assert wide[10].tolist()[2:] == [0, 0, 0]
+
+
+def test_a_linear_model_has_a_weight_for_each_column_and_class(dataset: Any) -> None:
+    assert fit_classifiers(LOGISTIC, dataset).parameters == 3 * (5 + 1)
+    assert fit_classifiers(TREES, dataset).parameters is None

@@ -1,0 +1,364 @@
+"""The bench as a command: what it does, leaves behind, refuses, and goes on with."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from tailfuse.cli import main
+from tailfuse.errors import SpecError, UserError
+from tailfuse_bench.datasets import DATASETS, DIGITS
+from tailfuse_bench.digits import write_digits
+from tailfuse_bench.experiment import evaluate_task
+from tailfuse_bench.methods import (
+    ADAPTED,
+    CALIBRATION_OVERRIDES,
+    CONCAT,
+    LOGISTIC,
+    METHODS,
+    OURS,
+    SPECIALIST,
+    TREES,
+)
+from tailfuse_bench.records import Bin, Result
+from tailfuse_bench.run import find_remaining, group_by_training, merge_results, plan_tasks
+from tailfuse_bench.selection import QUICK_METHODS, select_datasets, select_methods
+from tailfuse_bench.tasks import Experiment, Record, Task, read_record
+
+DRIVER = Path(__file__).parents[1] / "support" / "killed_bench.py"
+WHOLE = "image+fourier+shape"
+LINEAR = ["--sets", DIGITS.name, "--ir", "10", "--seeds", "0-4", "--methods", LOGISTIC, "--jobs", "1"]
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=300)
+
+
+def bench(out: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return command(sys.executable, "-m", "tailfuse", "bench", "--out", str(out), *options)
+
+
+def table(out: Path, name: str = "results.csv") -> list[dict[str, str]]:
+    with (out / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def lasting(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Without what took how long."""
+    return [row for row in rows if row["condition"] != "cost"]
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sets") / DIGITS.name
+    write_digits(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def linear(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bench of five quick cells that was not stopped."""
+    out = tmp_path_factory.mktemp("linear")
+    done = bench(out, *LINEAR)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def task(folder: Path, out: Path, *methods: str, ir: int = 50) -> Task:
+    return Task(Experiment(DIGITS.name, ir, 0), methods, folder, out)
+
+
+# What is measured
+
+
+@pytest.fixture(scope="module")
+def results(
+    digits: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[list[Result], list[Bin]]]:
+    """All kinds of method, networks trained for two epochs."""
+    out = tmp_path_factory.mktemp("out")
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(DATASETS, DIGITS.name, replace(DIGITS, training={"epochs": 2, "folds": 2}))
+        for methods in ((OURS, "uniform"), (CONCAT,), (LOGISTIC,), (SPECIALIST,)):
+            for method, rows, bins in evaluate_task(task(digits, out, *methods)):
+                found[method] = rows, bins
+    return found
+
+
+def of(results: Any, method: str, condition: str, modality: str = "") -> list[Result]:
+    return [each for each in results[method][0] if (each.condition, each.modality) == (condition, modality)]
+
+
+def test_a_network_is_judged_on_every_subset_all_modalities_first(results: Any) -> None:
+    for method in (OURS, "uniform", CONCAT):
+        clean = of(results, method, "clean")
+        assert [each.subset for each in clean] == [
+            WHOLE, "image+fourier", "image+shape", "fourier+shape", "image", "fourier", "shape",
+        ]  # fmt: skip
+        assert {each.rows for each in clean} == {400}
+        assert all(None not in each[8:17] for each in clean)
+
+
+def test_columns_answer_for_all_modalities_and_each_alone(results: Any) -> None:
+    clean = of(results, LOGISTIC, "clean")
+    assert [each.subset for each in clean] == [WHOLE, "image", "fourier", "shape"]
+    assert clean[0].balanced_accuracy > 0.8
+
+
+def test_a_model_is_trained_for_each_smaller_subset(results: Any) -> None:
+    rows, _ = results[SPECIALIST]
+    assert [each.subset for each in rows] == [
+        "image+fourier", "image+shape", "fourier+shape", "image", "fourier", "shape",
+    ]  # fmt: skip
+    assert {each.method for each in rows} == {SPECIALIST}
+
+
+def test_weights_sum_to_one_and_confidences_are_scored(results: Any) -> None:
+    for method in (OURS, "uniform", CONCAT):
+        each = [of(results, method, "clean", name)[0] for name in DIGITS.modalities]
+        assert sum(one.weight for one in each) == pytest.approx(1, abs=1e-5)
+        assert {(one.subset, one.rows, one.balanced_accuracy) for one in each} == {(WHOLE, 400, None)}
+    for name in DIGITS.modalities:
+        assert of(results, "uniform", "clean", name)[0].weight == pytest.approx(1 / 3, abs=1e-5)
+        assert 0 < of(results, OURS, "clean", name)[0].auroc < 1
+        assert not of(results, LOGISTIC, "clean", name)
+
+
+def test_every_damage_has_its_row(results: Any) -> None:
+    for method in (OURS, CONCAT):
+        rows = [each for each in results[method][0] if each.condition not in ("clean", "cost")]
+        damage = [each for each in rows if each.modality]
+        assert len(damage) == 3 * (4 + 6) + 2
+        assert {each.subset for each in damage} == {WHOLE}
+        assert all(each.balanced_accuracy is not None for each in damage)
+        assert all(each.weight is not None for each in damage)
+        levels = [each.level for each in damage if each.condition == "noise_added"]
+        assert levels == [0, 0.25, 0.5, 1, 2, 4] * 3
+    assert not [each for each in results[LOGISTIC][0] if each.modality]
+    nothing_added = of(results, OURS, "noise_added", "shape")[0]
+    assert nothing_added.balanced_accuracy == of(results, OURS, "clean")[0].balanced_accuracy
+
+
+def test_ours_is_adapted_to_shifted_classes(results: Any) -> None:
+    for condition in ("shift_long", "shift_uniform", "shift_inverse"):
+        assert [each.method for each in of(results, OURS, condition)] == [OURS, ADAPTED]
+    assert not [each for each in results[CONCAT][0] if each.condition.startswith("shift")]
+
+
+def test_reliability_is_told_of_two_methods(results: Any) -> None:
+    assert {method for method, (_, bins) in results.items() if bins} == {OURS, CONCAT}
+    _, bins = results[OURS]
+    assert sum(each.bin_rows for each in bins) == 400
+    assert {(each.set, each.ir, each.seed, each.method, each.subset) for each in bins} == {
+        (DIGITS.name, 50, 0, OURS, WHOLE)
+    }
+
+
+def test_cost_is_told_of_every_method(results: Any) -> None:
+    for method in (OURS, "uniform", CONCAT, LOGISTIC):
+        [cost] = of(results, method, "cost")
+        assert cost.parameters > 100
+        assert cost.train_seconds > 0
+        assert cost.predict_microseconds > 0
+    assert of(results, OURS, "cost")[0].train_seconds > of(results, CONCAT, "cost")[0].train_seconds
+
+
+# What there is to do
+
+
+def test_sets_stand_for_themselves_where_they_cannot_be_thinned() -> None:
+    ratios = [1, 10, 50, 100]
+    assert DATASETS["pie"].select_ratios(ratios) == [1, 10, 50, 100]
+    assert DATASETS["rosmap"].select_ratios(ratios) == [0, 1, 10]
+    assert DATASETS["ham10000"].select_ratios(ratios) == [0]
+    assert DATASETS["ham10000"].select_ratios([1, 10]) == []
+    assert DATASETS["pie"].select_ratios([0]) == [0]
+
+
+def test_methods_that_differ_in_what_is_fitted_are_trained_together() -> None:
+    groups = group_by_training(METHODS)
+    assert groups[0] == (SPECIALIST,)
+    assert {OURS, "uniform", "no damage in training", "no calibration"} <= set(groups[1])
+    assert all(set(METHODS[name].overrides.items()) <= set(CALIBRATION_OVERRIDES) for name in groups[1])
+    assert {len(group) for group in groups[2:]} == {1}
+    assert sorted(name for group in groups for name in group) == sorted(METHODS)
+
+
+def test_what_explains_the_headline_is_run_there_alone(digits: Path, tmp_path: Path) -> None:
+    tasks = plan_tasks({DIGITS.name: digits}, [1, 50], [0, 1], list(METHODS), tmp_path)
+    by_ratio = {
+        ir: {method for task in tasks if task.experiment.ir == ir for method in task.methods}
+        for ir in (1, 50)
+    }
+    assert by_ratio[50] == set(METHODS)
+    ablations = {name for name, method in METHODS.items() if method.group == "ablation"}
+    assert by_ratio[50] - by_ratio[1] == ablations | {SPECIALIST}
+
+
+def test_every_method_is_a_valid_spec_of_every_set(tmp_path: Path) -> None:
+    for name in DATASETS:
+        for method in METHODS:
+            spec = Task(Experiment(name, 50, 3), (method,), tmp_path, tmp_path).spec(method)
+            assert spec.seed == 3
+
+
+def test_a_wrong_override_is_named(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = replace(METHODS[CONCAT], overrides={"network.fussion": "concat"})
+    monkeypatch.setitem(METHODS, CONCAT, wrong)
+    with pytest.raises(SpecError, match=r"digits, method 'concat': network.fussion: unknown key"):
+        plan_tasks({DIGITS.name: digits}, [50], [0], [CONCAT], tmp_path)
+
+
+def test_results_of_another_spec_or_table_are_made_anew(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    todo = task(digits, tmp_path, LOGISTIC, ir=10)
+    fingerprint = todo.fingerprint(LOGISTIC)
+    Record(fingerprint, "code", 1.0, [Result(*todo.experiment, LOGISTIC)], []).write(todo.file(LOGISTIC))
+    left, there = find_remaining([todo])
+    assert (left, list(there)) == ([], [(todo.experiment, LOGISTIC)])
+
+    other = replace(DIGITS, training={"epochs": 3})
+    monkeypatch.setitem(DATASETS, DIGITS.name, other)
+    assert todo.fingerprint(LOGISTIC) != fingerprint
+    assert find_remaining([todo]) == ([todo], {})
+    monkeypatch.undo()
+
+    elsewhere = tmp_path / DIGITS.name
+    elsewhere.mkdir()
+    (elsewhere / "table.parquet").write_bytes((digits / "table.parquet").read_bytes() + b" ")
+    assert replace(todo, folder=elsewhere).fingerprint(LOGISTIC) != fingerprint
+
+
+def test_of_methods_trained_together_only_the_missing_are_left(digits: Path, tmp_path: Path) -> None:
+    todo = task(digits, tmp_path, OURS, "uniform")
+    Record(todo.fingerprint(OURS), "code", 1.0, [Result(*todo.experiment, OURS)], []).write(todo.file(OURS))
+    [left], _ = find_remaining([todo])
+    assert left.methods == ("uniform",)
+
+
+def test_a_damaged_result_counts_as_none(digits: Path, tmp_path: Path) -> None:
+    todo = task(digits, tmp_path, LOGISTIC)
+    todo.file(LOGISTIC).parent.mkdir(parents=True)
+    for text in ("", "{}", "[]", '{"fingerprint": "x", "results": [], "bins": []}'):
+        todo.file(LOGISTIC).write_text(text)
+        assert read_record(todo.file(LOGISTIC)) is None
+        assert find_remaining([todo]) == ([todo], {})
+    merge_results(tmp_path)
+    assert table(tmp_path) == []
+
+
+# The command
+
+
+def test_the_whole_command_on_what_is_shipped(tmp_path: Path) -> None:
+    options = ("--quick", "--seeds", "3", "--methods", f"{OURS},{TREES}")
+    done = bench(tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    assert "2/2 digits, IR 50, seed 3: " in done.stderr
+    rows = table(tmp_path)
+    assert tuple(rows[0]) == Result._fields
+    assert tuple(table(tmp_path, "reliability.csv")[0]) == Bin._fields
+    assert {(row["set"], row["ir"], row["seed"]) for row in rows} == {(DIGITS.name, "50", "3")}
+    assert {row["method"] for row in rows} == {OURS, ADAPTED, TREES}
+    best = {row["method"]: float(row["balanced_accuracy"]) for row in reversed(rows) if row["subset"] == WHOLE
+            and row["condition"] == "clean" and not row["modality"]}  # fmt: skip
+    assert best[OURS] > best[TREES] > 0.5
+    assert "tailfuse" in (tmp_path / "report.md").read_text()
+    log = json.loads((tmp_path / "bench.json").read_text())
+    assert [session["jobs"] for session in log["sessions"]] == [os.cpu_count()]
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGKILL", -9), ("SIGINT", 130)])
+def test_a_stopped_bench_goes_on_where_it_was(linear: Path, tmp_path: Path, name: str, status: int) -> None:
+    stopped = command(
+        sys.executable, str(DRIVER), name, "2", "bench", "--out", str(tmp_path), "--no-report", *LINEAR
+    )
+    assert stopped.returncode == status, stopped.stderr
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.glob("cells/*/*.json")}
+    assert 2 <= len(before) <= 3  # the third was under way
+    if name == "SIGINT":
+        assert {row["seed"] for row in table(tmp_path)} == {"0", "1"}
+        assert "the same command continues" in stopped.stderr
+    again = bench(tmp_path, *LINEAR)
+    assert again.returncode == 0, again.stderr
+    assert lasting(table(tmp_path)) == lasting(table(linear))
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    assert not list(tmp_path.glob("cells/*/.*"))
+
+
+def test_what_is_done_is_not_done_again(linear: Path) -> None:
+    tables = [(linear / name).read_bytes() for name in ("results.csv", "reliability.csv", "report.html")]
+    log = (linear / "bench.json").read_bytes()
+    again = bench(linear, *LINEAR)
+    assert again.returncode == 0
+    assert "logistic regression:" not in again.stderr
+    assert tables == [
+        (linear / name).read_bytes() for name in ("results.csv", "reliability.csv", "report.html")
+    ]
+    assert (linear / "bench.json").read_bytes() == log
+
+
+def test_a_run_that_fails_is_named_and_stops_no_other(tmp_path: Path) -> None:
+    """SMOTE cannot interpolate pictures."""
+    failed = bench(tmp_path, "--quick", "--seeds", "0", "--methods", f"SMOTE,{LOGISTIC}")
+    assert failed.returncode == 1
+    assert "failed: digits, IR 50, seed 0: SMOTE: SpecError: training.smote: modality 'image'" in " ".join(
+        failed.stderr.split()
+    )
+    assert "1 of the runs failed" in failed.stderr
+    assert {row["method"] for row in table(tmp_path)} == {LOGISTIC}
+    assert "Traceback" in (tmp_path / "cells" / "digits-50-0" / "SMOTE.failed.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--sets", "digit"], "--sets: there is no data set 'digit'; did you mean 'digits'?"),
+        (["--sets", "digits", "--methods", "conkat"], "there is no method or group 'conkat'; did you mean"),
+        (["--methods", "x"], "--methods: there is no method or group 'x'; expected one of tailfuse, "),
+        ([], "--data: needed; it is the folder of the data sets (--quick"),
+        (["--sets", "pie"], "--data: needed; it is the folder that contains 'pie'"),
+        (["--data", "."], "--data: . contains no data set; expected a folder named cub, "),
+        (["--data", ".", "--sets", "pie"], "--sets: pie/table.parquet: no such file"),
+        (["--data", "nowhere"], "Directory 'nowhere' does not exist"),
+        (["--ir", "ten"], "'ten' is neither an integer nor a range such as 0-4"),
+        (["--seeds", "4-0"], "'4-0' is neither"),
+        (["--seeds", ","], "at least one number is required"),
+        (["--jobs", "0"], "0 is not in the range"),
+        (["--quick", "--ir", "1", "--methods", SPECIALIST], "nothing to do: "),
+    ],
+)
+def test_a_wrong_argument_is_told_at_once(
+    options: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = CliRunner().invoke(main, ["bench", *options])
+    assert told.exit_code != 0
+    assert said in told.output
+    assert not list(tmp_path.glob("**/results.csv"))
+
+
+def test_methods_are_chosen_by_name_or_group_in_their_own_order() -> None:
+    assert select_methods([]) == list(METHODS)
+    assert select_methods([TREES, OURS]) == [OURS, TREES]
+    assert select_methods(["not neural"]) == [LOGISTIC, TREES]
+    assert set(QUICK_METHODS) <= set(METHODS)
+
+
+def test_without_names_all_sets_of_the_folder_are_meant(tmp_path: Path) -> None:
+    for name in ("wiki", "pie", "notes"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "table.parquet").touch()
+    assert select_datasets([], tmp_path, tmp_path / "out") == {
+        name: tmp_path / name for name in ("pie", "wiki")
+    }
+    with pytest.raises(UserError, match="no such file"):
+        select_datasets(["cub"], tmp_path, tmp_path / "out")
