@@ -14,10 +14,10 @@ from starlette.responses import Response
 
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.errors import ServiceError
-from tailfuse_service.http.auth import access_of
+from tailfuse_service.http.auth import make_key_check
 from tailfuse_service.http.openapi.document import document
-from tailfuse_service.http.problems import noted, response_of
-from tailfuse_service.http.router import Front
+from tailfuse_service.http.problems import log_and_make_problem, make_response
+from tailfuse_service.http.router import Router
 from tailfuse_service.http.routes.admin import admin_routes
 from tailfuse_service.http.routes.health import health_routes
 from tailfuse_service.http.routes.model import model_routes
@@ -40,7 +40,7 @@ def create_app(
     stopping: threading.Event | None = None,
     repository: Repository | None = None,
     desired: DesiredState | None = None,
-) -> Front:
+) -> Router:
     """The ASGI application that answers with these bundles; without one it is alive, but not ready.
 
     Once `stopping` is set, it answers but says that it is not ready.
@@ -63,7 +63,7 @@ def create_app(
             tracing.close()
 
     async def answer_problem(request: Request, error: Exception) -> Response:
-        return response_of(noted(error, request.scope, metrics))
+        return make_response(log_and_make_problem(error, request.scope, metrics))
 
     api = FastAPI(
         title="tailfuse",
@@ -81,15 +81,15 @@ def create_app(
     api.include_router(model_routes(serving, settings))
     api.include_router(admin_routes(serving, reload, settings))
     api.include_router(health_routes(serving, metrics, stopping))
-    return Front(
-        with_document(api, serving),
+    return Router(
+        add_document(api, serving),
         serving=serving,
         reload=reload,
         predict=predict,
         predict_batch=predict_batch,
         v2=Rest(serving, settings, stopping),
         metrics=metrics,
-        access=access_of(settings.api_keys, settings.admin_keys),
+        access=make_key_check(settings.api_keys, settings.admin_keys),
         max_concurrency=settings.max_concurrency,
         receive_timeout_s=settings.receive_timeout_s,
         origins=settings.origins,
@@ -98,16 +98,16 @@ def create_app(
     )
 
 
-def with_document(api: FastAPI, serving: Serving) -> FastAPI:
+def add_document(api: FastAPI, serving: Serving) -> FastAPI:
     """Have /docs and /openapi.json show the inputs of the bundle that is served."""
-    shown: Bundle | None = None
+    described_bundle: Bundle | None = None
 
-    def described() -> dict[str, Any]:
-        nonlocal shown
-        if api.openapi_schema is None or shown is not serving.bundle:
-            shown = serving.bundle
-            api.openapi_schema = document(api, shown)
+    def describe() -> dict[str, Any]:
+        nonlocal described_bundle
+        if api.openapi_schema is None or described_bundle is not serving.bundle:
+            described_bundle = serving.bundle
+            api.openapi_schema = document(api, described_bundle)
         return api.openapi_schema
 
-    api.openapi = described  # type: ignore[method-assign]
+    api.openapi = describe  # type: ignore[method-assign]
     return api

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tailfuse_service import __main__ as main
 from tailfuse_service.errors import Forbidden, Unauthorized
 from tailfuse_service.http import auth as keys
-from tailfuse_service.http.auth import KeyCheck, Keys, access_of, key_of
+from tailfuse_service.http.auth import KeyCheck, Keys, find_key, make_key_check
 from tailfuse_service.http.paths import Access
 from tailfuse_service.settings import Settings
 from tailfuse_service.settings.key_file import read_keys
@@ -98,7 +98,7 @@ def test_any_of_the_keys_opens(locked: Any, headers: dict[str, str]) -> None:
 
 
 def test_without_a_file_nobody_is_asked(client: Any) -> None:
-    assert access_of(None, None) is None
+    assert make_key_check(None, None) is None
     assert client.post("/predict", json={"inputs": {"notes": "x"}}).status_code == 200
 
 
@@ -110,7 +110,7 @@ def test_admin_paths_take_an_admins_key_only(locked: Any) -> None:
 
 
 def test_admin_keys_alone_leave_the_rest_open(files: dict[str, Path]) -> None:
-    access = access_of(None, files["admin_keys"])
+    access = make_key_check(None, files["admin_keys"])
     assert access is not None
     access.check([], Access.CALLER)
     with pytest.raises(Unauthorized):
@@ -142,9 +142,9 @@ def test_every_key_is_compared_whichever_is_right(
 
 
 def test_names_of_headers_may_be_written_in_any_way() -> None:
-    assert key_of([(b"X-API-KEY", b" k ")]) == b"k"
-    assert key_of([(b"AUTHORIZATION", b"BEARER k")]) == b"k"
-    assert key_of([(b"host", b"x"), (b"authorization", b"k")]) is None
+    assert find_key([(b"X-API-KEY", b" k ")]) == b"k"
+    assert find_key([(b"AUTHORIZATION", b"BEARER k")]) == b"k"
+    assert find_key([(b"host", b"x"), (b"authorization", b"k")]) is None
 
 
 @pytest.mark.usefixtures("hurried")

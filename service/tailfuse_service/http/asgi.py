@@ -14,10 +14,10 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Watching for a hang-up costs a task, so that only requests that wait for long are watched.
-PATIENCE_S = 0.05
+WATCH_AFTER_S = 0.05
 
 
-class HungUp(Exception):
+class ClientDisconnected(Exception):
     """The caller has gone; there is nobody to answer."""
 
 
@@ -33,23 +33,23 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
     """The whole body. Raises PayloadTooLarge as soon as it is known to be, and HungUp."""
     declared = header(scope, b"content-length")
     if declared is not None and declared.isdecimal() and int(declared) > max_bytes:
-        raise too_large(max_bytes)
+        raise make_too_large(max_bytes)
     chunks: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise HungUp
+            raise ClientDisconnected
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > max_bytes:
-            raise too_large(max_bytes)
+            raise make_too_large(max_bytes)
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def too_large(max_bytes: int) -> PayloadTooLarge:
+def make_too_large(max_bytes: int) -> PayloadTooLarge:
     """The error of a body beyond the limit."""
     return PayloadTooLarge(f"the body is longer than {max_bytes} bytes", expected=max_bytes)
 
@@ -67,20 +67,20 @@ class WhileConnected:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._watcher: asyncio.Task[None] | None = None
-        self._hung_up = False
+        self._disconnected = False
 
     async def __aenter__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._start)
+        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._start)
 
     def _start(self) -> None:
         self._watcher = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
         if (await self._receive())["type"] == "http.disconnect":
-            self._hung_up = True
+            self._disconnected = True
             self._task.cancel()
 
     async def __aexit__(
@@ -89,6 +89,6 @@ class WhileConnected:
         self._timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
-        if self._hung_up and kind is asyncio.CancelledError:
+        if self._disconnected and kind is asyncio.CancelledError:
             self._task.uncancel()
-            raise HungUp from error
+            raise ClientDisconnected from error

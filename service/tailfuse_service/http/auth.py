@@ -24,7 +24,7 @@ class Keys:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen = stamp(path)
+        self._fingerprint = read_fingerprint(path)
         self._digests = read_keys(path)
         self._next_check = time.monotonic() + CHECK_S
 
@@ -43,10 +43,10 @@ class Keys:
         if now < self._next_check:
             return
         self._next_check = now + CHECK_S
-        seen = stamp(self._path)
-        if seen == self._seen:
+        fingerprint = read_fingerprint(self._path)
+        if fingerprint == self._fingerprint:
             return
-        self._seen = seen
+        self._fingerprint = fingerprint
         try:
             self._digests = read_keys(self._path)
         except ValueError as error:
@@ -55,7 +55,7 @@ class Keys:
             LOG.info("keys read", extra={"path": str(self._path), "keys": len(self._digests)})
 
 
-def stamp(path: Path) -> tuple[int, int, int] | None:
+def read_fingerprint(path: Path) -> tuple[int, int, int] | None:
     """What changes when the file does; None if there is none."""
     try:
         found = os.stat(path)
@@ -76,7 +76,7 @@ class KeyCheck:
         admin = access is paths.Access.ADMIN
         if access is paths.Access.OPEN or (self._keys is None and not admin):
             return
-        key = key_of(headers)
+        key = find_key(headers)
         if key is None:
             raise Unauthorized(
                 "a key is needed, as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'", expected="a key"
@@ -90,7 +90,7 @@ class KeyCheck:
             raise Forbidden("the key is not an admin's", expected="an admin's key")
 
 
-def key_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+def find_key(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     """The key that was sent; X-API-Key if there are two."""
     bearer = None
     for name, value in headers:
@@ -104,7 +104,7 @@ def key_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     return bearer
 
 
-def access_of(api_keys: Path | None, admin_keys: Path | None) -> KeyCheck | None:
+def make_key_check(api_keys: Path | None, admin_keys: Path | None) -> KeyCheck | None:
     """None asks for no keys, and costs nothing. Raises ValueError."""
     if api_keys is None and admin_keys is None:
         return None

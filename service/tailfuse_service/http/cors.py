@@ -7,7 +7,7 @@ from starlette.middleware.cors import CORSMiddleware
 from tailfuse_service.http.asgi import App
 
 
-def with_cors(app: App, origins: Sequence[str]) -> App:
+def add_cors(app: App, origins: Sequence[str]) -> App:
     """Answers preflights itself, without a key: browsers send none with them. Cookies stay out of it."""
     return CORSMiddleware(
         app,

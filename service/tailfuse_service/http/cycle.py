@@ -3,15 +3,15 @@
 from typing import NamedTuple
 
 from tailfuse_service.http.paths import PREDICT, match_path
-from tailfuse_service.http.router import RequestRecord, request_id_of
-from tailfuse_service.http.routes.predict import Asked
+from tailfuse_service.http.router import RequestRecord, choose_request_id
+from tailfuse_service.http.routes.predict import PendingPrediction
 
 ROUTE = match_path(PREDICT)
 
 Headers = list[tuple[bytes, bytes]]
 
 
-class Known(NamedTuple):
+class CachedHead(NamedTuple):
     """What a head says."""
 
     headers: Headers
@@ -26,11 +26,17 @@ class NoEvent:
     def set(self) -> None: ...
 
 
-class Exchange(RequestRecord):
+class RequestCycle(RequestRecord):
     """One request and its answer, with what uvicorn asks of the present one."""
 
     __slots__ = (
-        "asked", "body", "content_type", "disconnected", "keep_alive", "query", "response_complete",
+        "body",
+        "content_type",
+        "disconnected",
+        "keep_alive",
+        "pending",
+        "query",
+        "response_complete",
     )  # fmt: skip
     message_event = NoEvent()
 
@@ -38,13 +44,13 @@ class Exchange(RequestRecord):
         self, headers: Headers, query: bytes, content_type: str | None, request_id: str | None = None
     ) -> None:
         scope = {
-            "method": "POST", "path": PREDICT, "headers": headers, "request_id": request_id_of(request_id)
+            "method": "POST", "path": PREDICT, "headers": headers, "request_id": choose_request_id(request_id)
         }  # fmt: skip
         super().__init__(scope, ROUTE)
         self.query = query
         self.content_type = content_type
         self.body: list[bytes] = []
-        self.asked: Asked | None = None
+        self.pending: PendingPrediction | None = None
         self.keep_alive = True
         self.disconnected = False
         self.response_complete = False

@@ -16,7 +16,7 @@ from tailfuse_service.errors import (
     clipped,
 )
 from tailfuse_service.http.asgi import Scope, header
-from tailfuse_service.http.tracing import trace_id_of
+from tailfuse_service.http.tracing import parse_trace_id
 from tailfuse_service.logs import LOG
 from tailfuse_service.metrics import Metrics
 
@@ -24,7 +24,7 @@ MEDIA_TYPE = "application/problem+json"
 URN = "urn:tailfuse:problem:"
 
 
-def problem_of(error: ServiceError, *, instance: str, request_id: str) -> dict[str, Any]:
+def make_problem(error: ServiceError, *, instance: str, request_id: str) -> dict[str, Any]:
     """The body of an error's answer."""
     return {
         "type": URN + error.slug,
@@ -47,7 +47,7 @@ def as_service_error(error: BaseException) -> ServiceError:
     return unforeseen
 
 
-def of_router(error: HTTPException, scope: Scope) -> ServiceError:
+def convert_router_error(error: HTTPException, scope: Scope) -> ServiceError:
     """The router's own errors, as members of the tree."""
     if error.status_code == 404:
         return NotFound(f"there is no {scope['path']}")
@@ -59,31 +59,35 @@ def of_router(error: HTTPException, scope: Scope) -> ServiceError:
     return BadRequest(error.detail)
 
 
-def noted(error: BaseException, scope: Scope, metrics: Metrics, fragment: str = "") -> dict[str, Any]:
+def log_and_make_problem(
+    error: BaseException, scope: Scope, metrics: Metrics, fragment: str = ""
+) -> dict[str, Any]:
     """The problem of an error, counted and logged. What the caller sent stays out of the log."""
-    known = of_router(error, scope) if isinstance(error, HTTPException) else as_service_error(error)
+    known = (
+        convert_router_error(error, scope) if isinstance(error, HTTPException) else as_service_error(error)
+    )
     metrics.count_problem(known.slug)
     LOG.log(
-        level_of(known),
+        choose_log_level(known),
         known.title,
         extra={
-            **told_of(scope, known.status),
+            **describe_request(scope, known.status),
             "slug": known.slug,
             **{key: known.members[key] for key in ("modality", "column") if key in known.members},
         },
         exc_info=known if known.status == 500 else None,
     )
-    return problem_of(known, instance=clipped(scope["path"]) + fragment, request_id=scope["request_id"])
+    return make_problem(known, instance=clipped(scope["path"]) + fragment, request_id=scope["request_id"])
 
 
 def log_request(scope: Scope, status: int, seconds: float) -> None:
     """One line of a request that has ended."""
-    LOG.info("Request", extra={**told_of(scope, status), "seconds": round(seconds, 6)})
+    LOG.info("Request", extra={**describe_request(scope, status), "seconds": round(seconds, 6)})
 
 
-def told_of(scope: Scope, status: int) -> dict[str, Any]:
+def describe_request(scope: Scope, status: int) -> dict[str, Any]:
     """What every line of a request says of it."""
-    trace_id = trace_id_of(header(scope, b"traceparent"))
+    trace_id = parse_trace_id(header(scope, b"traceparent"))
     return {
         "request_id": scope["request_id"],
         **({} if trace_id is None else {"trace_id": trace_id}),
@@ -93,13 +97,13 @@ def told_of(scope: Scope, status: int) -> dict[str, Any]:
     }
 
 
-def level_of(error: ServiceError) -> int:
+def choose_log_level(error: ServiceError) -> int:
     if error.status == 429:
         return logging.DEBUG  # a line for each would add to the load
     return logging.ERROR if error.status == 500 else logging.INFO
 
 
-def response_of(problem: dict[str, Any], media_type: str = MEDIA_TYPE) -> Response:
+def make_response(problem: dict[str, Any], media_type: str = MEDIA_TYPE) -> Response:
     """The answer; what HTTP wants said in a header is said there as well."""
     headers = {}
     if "retry_after_s" in problem:

@@ -14,11 +14,11 @@ from typing import Any
 from fastapi import FastAPI
 
 from tailfuse_service.errors import TooManyRequests
-from tailfuse_service.http.asgi import App, HungUp, Message, Receive, Scope, Send, header
+from tailfuse_service.http.asgi import App, ClientDisconnected, Message, Receive, Scope, Send, header
 from tailfuse_service.http.auth import KeyCheck
-from tailfuse_service.http.cors import with_cors
+from tailfuse_service.http.cors import add_cors
 from tailfuse_service.http.paths import PROTOCOL_METHODS, Access, Endpoint, RouteMatch, find_route
-from tailfuse_service.http.problems import MEDIA_TYPE, log_request, noted, response_of
+from tailfuse_service.http.problems import MEDIA_TYPE, log_and_make_problem, log_request, make_response
 from tailfuse_service.http.routes.predict import Predict
 from tailfuse_service.http.tracing import Tracing
 from tailfuse_service.metrics import Metrics
@@ -27,8 +27,8 @@ from tailfuse_service.models.registry import Serving
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 # New ids: one of this process, and a number. Random ones are 0.5 us each.
-PROCESS, COUNT = secrets.token_hex(4), itertools.count()
-HUNG_UP = 499  # nginx's status for it
+ID_PREFIX, ID_NUMBERS = secrets.token_hex(4), itertools.count()
+CLIENT_CLOSED = 499  # nginx's status for it
 
 
 class RequestRecord:
@@ -46,7 +46,7 @@ class RequestRecord:
         self.in_flight = False  # counted by the router
 
 
-class Front:
+class Router:
     """The ASGI application: predictions are answered by their endpoints, all the rest by `api`.
 
     `access` None asks for no keys; pages of `origins` may ask.
@@ -82,10 +82,10 @@ class Front:
         self._max_concurrency = max_concurrency
         self._tracing = tracing
         self._log_requests = log_requests
-        self._app: App = with_cors(self._answer, origins) if origins else self._answer
+        self._app: App = add_cors(self._answer, origins) if origins else self._answer
         self.receive_timeout_s = receive_timeout_s
         self.default_lines: tuple[object, bytes] = None, b""  # headers of every answer, kept by the protocol
-        self.heads: dict[bytes, Any] = {}  # what the protocol remembers of heads, for all connections
+        self.cached_heads: dict[bytes, Any] = {}  # what the protocol remembers of heads, for all connections
         self.in_flight = 0
         metrics.in_flight.set_function(lambda: self.in_flight)
 
@@ -96,8 +96,8 @@ class Front:
         if scope["type"] != "http":
             await self.api(scope, receive, send)
             return
-        request_id = scope["request_id"] = request_id_of(header(scope, b"x-request-id"))
-        status = HUNG_UP
+        request_id = scope["request_id"] = choose_request_id(header(scope, b"x-request-id"))
+        status = CLIENT_CLOSED
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -113,14 +113,16 @@ class Front:
         try:
             self.begin_request(request)
             await (v2 or posted or self.api)(scope, receive, send_with_id)
-        except HungUp:
+        except ClientDisconnected:
             pass
         except Exception as error:
-            if status != HUNG_UP:
+            if status != CLIENT_CLOSED:
                 raise  # half an answer is out: all that is left is to break the connection
             # KServe's client shows what an error says only if it is called JSON.
             kind = MEDIA_TYPE if v2 is None else "application/json"
-            await response_of(noted(error, scope, self.metrics), kind)(scope, receive, send_with_id)
+            await make_response(log_and_make_problem(error, scope, self.metrics), kind)(
+                scope, receive, send_with_id
+            )
         finally:
             self.end_request(request, status)
 
@@ -155,8 +157,8 @@ class Front:
             log_request(scope, status, seconds)
 
 
-def request_id_of(given: str | None) -> str:
+def choose_request_id(given: str | None) -> str:
     """The caller's X-Request-Id if it is a sane one, a new one otherwise."""
     if given is not None and REQUEST_ID.fullmatch(given):
         return given
-    return f"{PROCESS}{next(COUNT):08x}"
+    return f"{ID_PREFIX}{next(ID_NUMBERS):08x}"

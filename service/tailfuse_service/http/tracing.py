@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 
-def trace_id_of(traceparent: str | None) -> str | None:
+def parse_trace_id(traceparent: str | None) -> str | None:
     """The caller's trace, if the header is a sane one (W3C Trace Context, 3.2)."""
     found = None if traceparent is None else TRACEPARENT.fullmatch(traceparent)
     return found and found[1]
@@ -31,9 +31,9 @@ class Tracing:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        named = Resource({"service.name": "tailfuse"}).merge(OTELResourceDetector().detect())
-        self._provider = TracerProvider(resource=named)
-        self._provider.add_span_processor(processor or over_http())
+        resource = Resource({"service.name": "tailfuse"}).merge(OTELResourceDetector().detect())
+        self._provider = TracerProvider(resource=resource)
+        self._provider.add_span_processor(processor or make_exporter())
         self._tracer = self._provider.get_tracer("tailfuse")
         self._propagator = TraceContextTextMapPropagator()
 
@@ -64,7 +64,7 @@ class Tracing:
         self._provider.shutdown()
 
 
-def over_http() -> "SpanProcessor":
+def make_exporter() -> "SpanProcessor":
     """Many spans at a time, by OTLP."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace.export import BatchSpanProcessor

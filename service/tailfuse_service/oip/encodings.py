@@ -4,7 +4,7 @@ import asyncio
 import zlib
 
 from tailfuse_service.errors import BadRequest, UnsupportedMediaType
-from tailfuse_service.http.asgi import too_large
+from tailfuse_service.http.asgi import make_too_large
 
 GZIP, DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS
 ENCODINGS = {"gzip": GZIP, "deflate": DEFLATE}
@@ -33,7 +33,7 @@ async def unpacked(body: bytes, encoding: str | None, max_bytes: int) -> bytes:
     except zlib.error as error:
         raise BadRequest(f"the body is not {encoding}: {error}") from None
     if len(begun) > max_bytes:
-        raise too_large(max_bytes)
+        raise make_too_large(max_bytes)
     if not unpacker.eof or unpacker.unused_data:
         raise BadRequest(f"the body is not {encoding}: it ends too early, or goes on after its end")
     return begun

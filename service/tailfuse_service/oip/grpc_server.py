@@ -18,8 +18,8 @@ from google.protobuf.message import DecodeError
 from tailfuse_service.errors import BadRequest, UnknownModel
 from tailfuse_service.http.asgi import Scope
 from tailfuse_service.http.paths import GRPC_ROUTES, PROTOCOL_METHODS, Endpoint
-from tailfuse_service.http.problems import noted
-from tailfuse_service.http.router import HUNG_UP, Front, RequestRecord, request_id_of
+from tailfuse_service.http.problems import log_and_make_problem
+from tailfuse_service.http.router import CLIENT_CLOSED, RequestRecord, Router, choose_request_id
 from tailfuse_service.inference.engine import Engine
 from tailfuse_service.logs import LOG
 from tailfuse_service.models.versions import Headers
@@ -53,7 +53,7 @@ Answer = Callable[[Any, Scope], Awaitable[Any]]
 class GrpcServer:
     """A server on the settings' gRPC port. Made on the event loop."""
 
-    def __init__(self, front: Front, settings: Settings, stopping: threading.Event) -> None:
+    def __init__(self, front: Router, settings: Settings, stopping: threading.Event) -> None:
         self._front = front
         self._serving = front.serving
         self._settings = settings
@@ -100,11 +100,11 @@ class GrpcServer:
         async def handle(body: bytes, context: Context) -> bytes | None:
             headers = [(key.encode(), as_bytes(value)) for key, value in context.invocation_metadata() or ()]
             given = next((value for key, value in headers if key == b"x-request-id"), None)
-            request_id = request_id_of(None if given is None else given.decode("latin-1"))
+            request_id = choose_request_id(None if given is None else given.decode("latin-1"))
             scope = {
                 "method": "POST", "path": route.label, "headers": headers, "request_id": request_id
             }  # fmt: skip
-            status = HUNG_UP
+            status = CLIENT_CLOSED
             call = RequestRecord(scope, route)
             try:
                 front.begin_request(call)
@@ -112,7 +112,7 @@ class GrpcServer:
                 status = 200
                 return response
             except Exception as error:
-                problem = noted(error, scope, front.metrics)
+                problem = log_and_make_problem(error, scope, front.metrics)
                 status = problem["status"]
                 trailing = [(PROBLEM, orjson.dumps(problem)), ("x-request-id", request_id)]
                 if "retry_after_s" in problem:

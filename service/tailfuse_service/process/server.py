@@ -18,7 +18,7 @@ import uvicorn
 
 from tailfuse_service.app import create_app
 from tailfuse_service.http.fast_path import Protocol
-from tailfuse_service.http.router import Front
+from tailfuse_service.http.router import Router
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities.image.features import suppress_pillow_warnings
 from tailfuse_service.models.desired_state import DesiredState
@@ -71,14 +71,14 @@ def run(
     ).run(sockets=[listener])
 
 
-def grpc_of(app: Front, settings: Settings, stopping: threading.Event) -> "GrpcServer":
+def grpc_of(app: Router, settings: Settings, stopping: threading.Event) -> "GrpcServer":
     """Made on the event loop. Whoever wants none needs no grpcio."""
     from tailfuse_service.oip.grpc_server import GrpcServer
 
     return GrpcServer(app, settings, stopping)
 
 
-def config_of(app: Front, settings: Settings) -> uvicorn.Config:
+def config_of(app: Router, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Protocol,

@@ -21,7 +21,7 @@ from tailfuse_service.http.openapi.examples import (
     example_requests,
 )
 from tailfuse_service.http.paths import MODEL_PREFIXES, PREDICT, PREDICT_BATCH
-from tailfuse_service.http.problems import MEDIA_TYPE, problem_of
+from tailfuse_service.http.problems import MEDIA_TYPE, make_problem
 from tailfuse_service.modalities import KINDS
 
 DESCRIPTION = """Classifies samples that are described in several ways at once, any of which may be missing.
@@ -67,13 +67,13 @@ def document(api: FastAPI, bundle: Bundle | None) -> dict[str, Any]:
     )
     for prefix in MODEL_PREFIXES:
         show_bundle(described["paths"], prefix, None if prefix else bundle)
-    without_fastapis_own_errors(described)
+    remove_fastapi_errors(described)
     described["components"]["securitySchemes"] = SECURITY
     described["security"] = [{}, *({name: []} for name in SECURITY)]
     return described
 
 
-def without_fastapis_own_errors(described: dict[str, Any]) -> None:
+def remove_fastapi_errors(described: dict[str, Any]) -> None:
     """Names in a path may be any text; FastAPI thinks that they could be refused."""
     for name in ("HTTPValidationError", "ValidationError"):
         described["components"]["schemas"].pop(name, None)
@@ -183,6 +183,6 @@ def problem_responses(path: str, *examples: ServiceError) -> dict[int | str, dic
         )
         response["description"] += (", or " if response["description"] else "") + error.title
         response["content"][MEDIA_TYPE]["examples"][error.slug] = {
-            "value": problem_of(error, instance=path, request_id=REQUEST_ID)
+            "value": make_problem(error, instance=path, request_id=REQUEST_ID)
         }
     return responses

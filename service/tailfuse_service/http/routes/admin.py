@@ -17,7 +17,7 @@ from tailfuse_service.errors import (
     UnknownModel,
     UnusableBundle,
 )
-from tailfuse_service.http.asgi import HungUp, read_body
+from tailfuse_service.http.asgi import ClientDisconnected, read_body
 from tailfuse_service.http.openapi.document import json_body, problem_responses
 from tailfuse_service.http.openapi.example_errors import (
     ADMIN_ERRORS,
@@ -76,7 +76,7 @@ def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRou
     async def change_roles(name: str, change: Callable[[Roles], Roles]) -> ModelStatus:
         model = serving.model(name)
 
-        def changed(desired: Desired) -> Desired:
+        def change_desired(desired: Desired) -> Desired:
             roles = change(desired.roles.get(name, Roles()))
             if roles.stable is not None and roles.stable not in model:
                 raise Conflict(
@@ -85,7 +85,7 @@ def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRou
                 )  # fmt: skip
             return desired.model_copy(update={"roles": {**desired.roles, name: roles}})
 
-        await write(changed)
+        await write(change_desired)
         return status.of_model(name)
 
     @router.get("/models", summary="All that is loaded", responses=responses("/models"))
@@ -108,7 +108,7 @@ def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRou
 
         All workers follow within a second.
         """
-        roles = await body_of(request, Roles)
+        roles = await read_request(request, Roles)
         return await change_roles(name, lambda _: roles)
 
     @router.post(
@@ -119,7 +119,7 @@ def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRou
     )
     async def promote(name: str, request: Request) -> ModelStatus:
         """The canary, or the version that is named, becomes stable; what it was before ends."""
-        version = (await body_of(request, Promote)).version
+        version = (await read_request(request, Promote)).version
 
         def change(roles: Roles) -> Roles:
             if version is not None:
@@ -138,7 +138,7 @@ def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRou
     )
     async def load(request: Request) -> BundleStatus:
         """One that was unloaded, or could not be used before. New ones are opened without being asked for."""
-        name = (await body_of(request, Load)).path
+        name = (await read_request(request, Load)).path
         check_folder(reload)
         if await asyncio.to_thread(reload.repository.stamp_of, name) is None:
             raise UnknownBundle(f"there is no bundle '{name:.80}' in the folder", received=f"{name:.80}")
@@ -162,10 +162,10 @@ def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRou
     )
     async def unload(request: Request) -> ServiceStatus:
         """It answers what it has taken, then frees its memory. It stays out until it changes or is loaded."""
-        asked = await body_of(request, Unload)
+        target = await read_request(request, Unload)
         check_folder(reload)
-        check_unloadable(serving, asked)
-        path = status.path_of((asked.name, asked.version))
+        check_unloadable(serving, target)
+        path = status.path_of((target.name, target.version))
         stamp = None if path is None else await asyncio.to_thread(reload.repository.stamp_of, path)
         if path is not None and stamp is not None:  # else it has gone by itself
             await write(
@@ -194,30 +194,32 @@ def check_folder(reload: Reload) -> None:
         raise Conflict("the service was started with a single bundle; only those of a folder come and go")
 
 
-def check_unloadable(serving: Serving, asked: Unload) -> None:
+def check_unloadable(serving: Serving, target: Unload) -> None:
     """Raises UnknownModel; Conflict for a version that others count on."""
-    model = serving.model(asked.name)
-    if asked.version not in model:
+    model = serving.model(target.name)
+    if target.version not in model:
         versions = [engine.manifest.version for engine in model]
         raise UnknownModel(
-            f"there is no version '{asked.version:.80}' of it; there is {', '.join(versions)}",
-            expected=versions, received=f"{asked.version:.80}",
+            f"there is no version '{target.version:.80}' of it; there is {', '.join(versions)}",
+            expected=versions, received=f"{target.version:.80}",
         )  # fmt: skip
-    role = model.role_of(model.pinned(asked.version))
-    if asked.version in model.roles.versions or (role == "stable" and model.roles.others):
-        raise Conflict(f"version '{asked.version:.80}' is the {role} one; give its role to another first")
+    role = model.role_of(model.pinned(target.version))
+    if target.version in model.roles.versions or (role == "stable" and model.roles.others):
+        raise Conflict(f"version '{target.version:.80}' is the {role} one; give its role to another first")
 
 
-async def body_of(request: Request, kind: type[T]) -> T:
+async def read_request(request: Request, kind: type[T]) -> T:
     """The body; nothing is an empty object. Raises BadRequest, TooDeep, PayloadTooLarge, InvalidInput."""
     try:
         body = await read_body(request.scope, request.receive, MAX_BODY_BYTES)
-    except HungUp:
+    except ClientDisconnected:
         raise BadRequest("the body did not arrive") from None
     try:
         return kind.model_validate(parse_json(body or b"{}"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])[:80]
-        told = first["msg"].removeprefix("Value error, ")
-        raise InvalidInput(f"{where}: {told}" if where else told, expected=told, received=where) from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise InvalidInput(
+            f"{where}: {message}" if where else message, expected=message, received=where
+        ) from None

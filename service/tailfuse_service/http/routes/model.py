@@ -26,7 +26,7 @@ def model_routes(serving: Serving, settings: Settings) -> APIRouter:
     @router.get("/model", summary="The loaded model", responses=problem_responses("/model", *ERRORS))
     async def model() -> ModelInfo:
         """Classes, modalities, input schema, and the metrics on the test rows by subset of modalities."""
-        return told(serving.engine.bundle, settings)
+        return describe_model(serving.engine.bundle, settings)
 
     @router.head("/models", include_in_schema=False)
     @router.get("/models", summary="All loaded models", responses=problem_responses("/models", *ERRORS[:-1]))
@@ -54,7 +54,7 @@ def model_routes(serving: Serving, settings: Settings) -> APIRouter:
     )
     async def named_model(name: str) -> ModelInfo:
         """As /model."""
-        return told(serving.stable(name).bundle, settings)
+        return describe_model(serving.stable(name).bundle, settings)
 
     @router.head(MODEL_VERSION, include_in_schema=False)
     @router.get(
@@ -64,12 +64,12 @@ def model_routes(serving: Serving, settings: Settings) -> APIRouter:
     )
     async def model_version(name: str, version: str) -> ModelInfo:
         """As /model; `latest` is the last version that is neither canary nor shadow."""
-        return told(serving.find(name, version).bundle, settings)
+        return describe_model(serving.find(name, version).bundle, settings)
 
     return router
 
 
-def told(bundle: Bundle, settings: Settings) -> ModelInfo:
+def describe_model(bundle: Bundle, settings: Settings) -> ModelInfo:
     manifest = bundle.manifest
     return ModelInfo(
         name=manifest.name,

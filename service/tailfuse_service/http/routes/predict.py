@@ -12,8 +12,8 @@ from tailfuse_service.bundle.answer import Prediction, answer_of
 from tailfuse_service.errors import ClientError, InvalidInput, UnsupportedMediaType
 from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header, read_body, send_json
 from tailfuse_service.http.paths import find_route
-from tailfuse_service.http.problems import noted
-from tailfuse_service.http.request_body import boundary_of, form_inputs, inputs_of, items_of
+from tailfuse_service.http.problems import log_and_make_problem
+from tailfuse_service.http.request_body import parse_boundary, read_form, read_inputs, read_items
 from tailfuse_service.inference.engine import Engine, Inputs
 from tailfuse_service.inference.explanations import Explained
 from tailfuse_service.metrics import Metrics
@@ -32,7 +32,7 @@ class Options(NamedTuple):
 DEFAULT = Options()
 
 
-class Asked(NamedTuple):
+class PendingPrediction(NamedTuple):
     """A prediction to come, what makes it, and how many classes the answer shall have."""
 
     prediction: Future[Prediction] | Future[Explained]
@@ -52,52 +52,54 @@ class Predict:
         self._limits = settings.limits
         self.max_body_bytes = settings.max_body_bytes
 
-    def submit(self, engine: Engine, content_type: str | None, query: bytes, body: bytes) -> Asked:
+    def submit(
+        self, engine: Engine, content_type: str | None, query: bytes, body: bytes
+    ) -> PendingPrediction:
         """What a whole request asks of an engine; whoever no longer waits for it withdraws it.
 
         Raises BadRequest, UnsupportedMediaType, InvalidInput, and what Engine.submit raises.
         """
-        top_k, explain = options_of(query) if query else DEFAULT
-        boundary = boundary_of(content_type)
+        top_k, explain = parse_options(query) if query else DEFAULT
+        boundary = parse_boundary(content_type)
         if boundary is None:
-            inputs = inputs_of(parse_json(body, limits=self._limits))
+            inputs = read_inputs(parse_json(body, limits=self._limits))
         else:
-            inputs = form_inputs(body, boundary, engine.manifest.modalities, self._limits)
+            inputs = read_form(body, boundary, engine.manifest.modalities, self._limits)
         prediction = engine.explain(inputs) if explain else engine.submit(inputs, len(body))
-        return Asked(prediction, engine, top_k)
+        return PendingPrediction(prediction, engine, top_k)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        content_type = content_type_of(scope)
+        content_type = read_content_type(scope)
         body = await read_body(scope, receive, self.max_body_bytes)
         route = find_route(scope)
         engine = self._serving.find(route.model, route.version, scope["headers"])
-        asked = self.submit(engine, content_type, scope["query_string"], body)
+        pending = self.submit(engine, content_type, scope["query_string"], body)
         try:
             async with WhileConnected(receive):
-                await asked.prediction
+                await pending.prediction
         finally:
-            asked.withdraw()
-        await send_json(send, answer(asked, scope["request_id"]))
+            pending.withdraw()
+        await send_json(send, encode_answer(pending, scope["request_id"]))
 
 
-def answer(asked: Asked, request_id: str) -> bytes:
+def encode_answer(pending: PendingPrediction, request_id: str) -> bytes:
     """The body of an answer, once its prediction is there."""
     start = time.perf_counter()
-    engine = asked.engine
-    given = document_of(asked.prediction.result(), engine.manifest, request_id, asked.top_k)
-    body = orjson.dumps(given)
+    engine = pending.engine
+    result = make_answer(pending.prediction.result(), engine.manifest, request_id, pending.top_k)
+    body = orjson.dumps(result)
     engine.encoded(time.perf_counter() - start)
     return body
 
 
-def document_of(
-    given: Prediction | Explained, manifest: Manifest, request_id: str, top_k: int | None
+def make_answer(
+    result: Prediction | Explained, manifest: Manifest, request_id: str, top_k: int | None
 ) -> dict[str, Any]:
     """The answer as JSON; if it is explained, with its explanation."""
-    if isinstance(given, Explained):
-        document = answer_of(given.prediction, manifest, request_id=request_id, top_k=top_k)
-        return {**document, "explanation": given.explanation}
-    return answer_of(given, manifest, request_id=request_id, top_k=top_k)
+    if isinstance(result, Explained):
+        document = answer_of(result.prediction, manifest, request_id=request_id, top_k=top_k)
+        return {**document, "explanation": result.explanation}
+    return answer_of(result, manifest, request_id=request_id, top_k=top_k)
 
 
 class PredictBatch:
@@ -111,8 +113,8 @@ class PredictBatch:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        top_k, explain = options_of(scope["query_string"])
-        if boundary_of(content_type_of(scope)) is not None:
+        top_k, explain = parse_options(scope["query_string"])
+        if parse_boundary(read_content_type(scope)) is not None:
             raise UnsupportedMediaType(
                 "a batch is sent as application/json",
                 expected=["application/json"],
@@ -122,15 +124,15 @@ class PredictBatch:
         # Not before the body: by then it may be another one.
         route = find_route(scope)
         engine = self._serving.find(route.model, route.version, scope["headers"])
-        items = items_of(parse_json(body, limits=self._limits), self._max_items)
+        items = read_items(parse_json(body, limits=self._limits), self._max_items)
         async with WhileConnected(receive):
             answer_all = engine.explain_all if explain else engine.predict_all
-            predictions = await answer_all([inputs_or_error(item) for item in items])
+            predictions = await answer_all([read_item(item) for item in items])
         start = time.perf_counter()
         results = [
-            noted(prediction, scope, self._metrics, fragment=f"#/items/{at}")
+            log_and_make_problem(prediction, scope, self._metrics, fragment=f"#/items/{at}")
             if isinstance(prediction, BaseException)
-            else document_of(prediction, engine.manifest, scope["request_id"], top_k)
+            else make_answer(prediction, engine.manifest, scope["request_id"], top_k)
             for at, prediction in enumerate(predictions)
         ]
         encoded = orjson.dumps({"results": results})
@@ -138,15 +140,15 @@ class PredictBatch:
         await send_json(send, encoded)
 
 
-def inputs_or_error(item: Any) -> Inputs | ClientError:
+def read_item(item: Any) -> Inputs | ClientError:
     """The raw values of one item, or what is wrong with it."""
     try:
-        return inputs_of(item, "the item")
+        return read_inputs(item, "the item")
     except ClientError as error:
         return error
 
 
-def content_type_of(scope: Scope) -> str | None:
+def read_content_type(scope: Scope) -> str | None:
     """Raises UnsupportedMediaType for a compressed body."""
     encoding = header(scope, b"content-encoding")
     if encoding is not None and encoding != "identity":
@@ -158,7 +160,7 @@ def content_type_of(scope: Scope) -> str | None:
     return header(scope, b"content-type")
 
 
-def options_of(query: bytes) -> Options:
+def parse_options(query: bytes) -> Options:
     """What a query asks for. Raises InvalidInput."""
     parameters = parse_qs(query.decode("latin-1"), keep_blank_values=True)
     for name in parameters:
@@ -170,18 +172,18 @@ def options_of(query: bytes) -> Options:
     top_k = parameters.get("top_k", [None])[-1]
     explain = parameters.get("explain", ["false"])[-1]
     if explain not in ("true", "false"):
-        raise wrong("explain", "true or false", explain)
-    return Options(None if top_k is None else whole_number(top_k), explain == "true")
+        raise make_parameter_error("explain", "true or false", explain)
+    return Options(None if top_k is None else parse_top_k(top_k), explain == "true")
 
 
-def whole_number(text: str) -> int:
+def parse_top_k(text: str) -> int:
     """The value of top_k. Raises InvalidInput."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text) >= 1):
-        raise wrong("top_k", "a whole number from 1", text)
+        raise make_parameter_error("top_k", "a whole number from 1", text)
     return int(text)
 
 
-def wrong(parameter: str, expected: str, received: str) -> InvalidInput:
+def make_parameter_error(parameter: str, expected: str, received: str) -> InvalidInput:
     """The error of a parameter's value."""
     return InvalidInput(
         f"{parameter} must be {expected}, not '{received:.40}'",
