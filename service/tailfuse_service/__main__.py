@@ -24,14 +24,14 @@ def serve(settings: Settings) -> None:
         from tailfuse_service.process.workers import supervise
 
         sys.exit(supervise(settings))
-    from tailfuse_service.models.desired_state import DesiredState
+    from tailfuse_service.models.desired_state import DesiredStateStore
     from tailfuse_service.models.repository import Repository
     from tailfuse_service.process.server import listen, run, url_of
 
     repository = Repository(settings)
     try:
-        desired = DesiredState(settings.roles)
-        bundles = repository.open(desired.read().unloaded)
+        desired_state = DesiredStateStore(settings.roles)
+        bundles = repository.open(desired_state.read().unloaded)
         listener = listen(settings.host, settings.port)
     except (BundleError, OSError, ValueError) as error:
         sys.exit(f"tailfuse: {error}")
@@ -39,7 +39,13 @@ def serve(settings: Settings) -> None:
     model = {"model": manifest.name, "version": manifest.version} if len(bundles) == 1 else {}
     where = {"url": url_of(listener), "runtime": settings.runtime, "device": device, "bundles": len(bundles)}
     try:
-        run(settings, repository, desired, listener, started=lambda: LOG.info("started", extra=where | model))
+        run(
+            settings,
+            repository,
+            desired_state,
+            listener,
+            started=lambda: LOG.info("started", extra=where | model),
+        )
     except OSError as error:  # the gRPC port
         sys.exit(f"tailfuse: {error}")
     finally:

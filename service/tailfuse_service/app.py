@@ -25,9 +25,9 @@ from tailfuse_service.http.routes.predict import Predict, PredictBatch
 from tailfuse_service.http.routes.prediction import prediction_routes
 from tailfuse_service.http.tracing import Tracing
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.models.desired_state import DesiredState
-from tailfuse_service.models.reconciler import Reload
-from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.desired_state import DesiredStateStore
+from tailfuse_service.models.reconciler import Reconciler
+from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.models.repository import Repository
 from tailfuse_service.oip.rest import Rest
 from tailfuse_service.settings import Settings
@@ -39,7 +39,7 @@ def create_app(
     metrics: Metrics | None = None,
     stopping: threading.Event | None = None,
     repository: Repository | None = None,
-    desired: DesiredState | None = None,
+    desired_state: DesiredStateStore | None = None,
 ) -> Router:
     """The ASGI application that answers with these bundles; without one it is alive, but not ready.
 
@@ -47,18 +47,18 @@ def create_app(
     """
     metrics = metrics or Metrics(drift_window_s=settings.drift_window_s)
     stopping = stopping or threading.Event()
-    desired = desired or DesiredState(settings.roles)
-    serving = Serving(bundles, settings, metrics, desired.read().roles)
-    reload = Reload(serving, metrics, repository or Repository(settings), desired)
-    metrics.ready.set_function(lambda: serving.is_ready and not stopping.is_set())
+    desired_state = desired_state or DesiredStateStore(settings.roles)
+    registry = ModelRegistry(bundles, settings, metrics, desired_state.read().roles)
+    reconciler = Reconciler(registry, metrics, repository or Repository(settings), desired_state)
+    metrics.ready.set_function(lambda: registry.is_ready and not stopping.is_set())
     tracing = Tracing() if settings.tracing else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        watch = asyncio.create_task(reload.watch())
+        watch = asyncio.create_task(reconciler.watch())
         yield
         watch.cancel()
-        await serving.close()
+        await registry.close()
         if tracing is not None:
             tracing.close()
 
@@ -76,18 +76,18 @@ def create_app(
     patch_fastapi(api, docs_url="/docs")
     for kind in (HTTPException, ServiceError, Exception):
         api.add_exception_handler(kind, answer_problem)
-    predict, predict_batch = Predict(serving, settings), PredictBatch(serving, settings, metrics)
+    predict, predict_batch = Predict(registry, settings), PredictBatch(registry, settings, metrics)
     api.include_router(prediction_routes(predict, predict_batch))
-    api.include_router(model_routes(serving, settings))
-    api.include_router(admin_routes(serving, reload, settings))
-    api.include_router(health_routes(serving, metrics, stopping))
+    api.include_router(model_routes(registry, settings))
+    api.include_router(admin_routes(registry, reconciler, settings))
+    api.include_router(health_routes(registry, metrics, stopping))
     return Router(
-        add_document(api, serving),
-        serving=serving,
-        reload=reload,
+        add_document(api, registry),
+        registry=registry,
+        reconciler=reconciler,
         predict=predict,
         predict_batch=predict_batch,
-        v2=Rest(serving, settings, stopping),
+        v2=Rest(registry, settings, stopping),
         metrics=metrics,
         access=make_key_check(settings.api_keys, settings.admin_keys),
         max_concurrency=settings.max_concurrency,
@@ -98,14 +98,14 @@ def create_app(
     )
 
 
-def add_document(api: FastAPI, serving: Serving) -> FastAPI:
+def add_document(api: FastAPI, registry: ModelRegistry) -> FastAPI:
     """Have /docs and /openapi.json show the inputs of the bundle that is served."""
     described_bundle: Bundle | None = None
 
     def describe() -> dict[str, Any]:
         nonlocal described_bundle
-        if api.openapi_schema is None or described_bundle is not serving.bundle:
-            described_bundle = serving.bundle
+        if api.openapi_schema is None or described_bundle is not registry.bundle:
+            described_bundle = registry.bundle
             api.openapi_schema = document(api, described_bundle)
         return api.openapi_schema
 

@@ -208,7 +208,7 @@ def test_a_shadow_is_asked_the_same_once(held: Bundle) -> None:
 
     async def scenario() -> None:
         engine = engine_of(held)
-        engine.shadowing = Watching()  # type: ignore[assignment]
+        engine.shadow_runner = Watching()  # type: ignore[assignment]
         explained = await engine.explain(INPUTS)
         assert asked == [(INPUTS, explained.prediction)]
         await engine.close()

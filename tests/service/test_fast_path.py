@@ -110,7 +110,7 @@ def drive(bundle: Bundle, tiny_bundle: Path) -> Callable[..., Any]:
                 connection.lose()
                 await asyncio.sleep(0.01)
                 assert app.in_flight == 0
-                await app.serving.close()
+                await app.registry.close()
 
         return asyncio.run(run())
 
@@ -338,7 +338,7 @@ def fail(*_: Any, **__: Any) -> Any:
 
 STEPS: dict[str, Callable[[Router], tuple[Any, str]]] = {
     "admission": lambda app: (app, "begin_request"),
-    "the registry": lambda app: (app.serving, "find"),
+    "the registry": lambda app: (app.registry, "find"),
     "submission": lambda app: (app.predict, "submit"),
     "the answer": lambda _: (fast_path, "encode_answer"),
     "a problem": lambda _: (fast_path, "make_response"),

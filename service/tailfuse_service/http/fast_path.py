@@ -279,7 +279,7 @@ class Protocol(HttpToolsProtocol):
         router = self._router
         try:
             router.begin_request(cycle)
-            engine = router.serving.find(headers=cycle.scope["headers"])
+            engine = router.registry.find(headers=cycle.scope["headers"])
             body = cycle.body[0] if len(cycle.body) == 1 else b"".join(cycle.body)
             cycle.pending = router.predict.submit(engine, cycle.content_type, cycle.query, body)
         except Exception as error:

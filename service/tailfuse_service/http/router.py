@@ -22,8 +22,8 @@ from tailfuse_service.http.problems import MEDIA_TYPE, log_and_make_problem, log
 from tailfuse_service.http.routes.predict import Predict
 from tailfuse_service.http.tracing import Tracing
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.models.reconciler import Reload
-from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.reconciler import Reconciler
+from tailfuse_service.models.registry import ModelRegistry
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 # New ids: one of this process, and a number. Random ones are 0.5 us each.
@@ -56,8 +56,8 @@ class Router:
         self,
         api: FastAPI,
         *,
-        serving: Serving,
-        reload: Reload,
+        registry: ModelRegistry,
+        reconciler: Reconciler,
         predict: Predict,
         predict_batch: App,
         v2: App,
@@ -70,8 +70,8 @@ class Router:
         log_requests: bool,
     ) -> None:
         self.api = api
-        self.serving = serving
-        self.reload = reload
+        self.registry = registry
+        self.reconciler = reconciler
         self.predict = predict
         self._posts: Mapping[Endpoint, App] = {
             Endpoint.PREDICT: predict, Endpoint.PREDICT_BATCH: predict_batch

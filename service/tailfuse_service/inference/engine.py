@@ -54,7 +54,7 @@ class Engine:
             timeout_s=settings.request_timeout_s,
             waited=metrics.observe_queue,
         )
-        self.shadowing: Shadowing | None = None  # what asks a shadow the same
+        self.shadow_runner: Shadowing | None = None  # what asks a shadow the same
         self._readers = ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="reader")
         self._reading = 0  # requests that are with the readers, or being explained
         self._all_read: Future[None] | None = None  # somebody closes
@@ -82,8 +82,8 @@ class Engine:
                 prediction = None  # a few bytes may be a picture of many pixels
         if prediction is None:
             prediction = asyncio.get_running_loop().create_task(self._read_and_submit(inputs))
-        if self.shadowing is not None:
-            self.shadowing.watch(inputs, prediction)
+        if self.shadow_runner is not None:
+            self.shadow_runner.watch(inputs, prediction)
         return prediction
 
     def explain(self, inputs: Inputs) -> Future[Explained]:
@@ -109,8 +109,8 @@ class Engine:
             finally:
                 self._batcher.withdraw(futures)
         predictions = [sample if isinstance(sample, ClientError) else next(answers) for sample in samples]
-        if self.shadowing is not None:
-            self.shadowing.watch_all(items, predictions)
+        if self.shadow_runner is not None:
+            self.shadow_runner.watch_all(items, predictions)
         return predictions
 
     async def explain_all(self, items: Sequence[Inputs | ClientError]) -> list[Explained | BaseException]:
@@ -122,9 +122,9 @@ class Engine:
                 rows = [row for plan in plans if isinstance(plan, Plan) for row in plan.rows()]
                 answers = iter(await self._in_pieces(rows))
                 results = await self._in_thread(self._explained, plans, answers)
-        if self.shadowing is not None:
+        if self.shadow_runner is not None:
             predictions = [each.prediction if isinstance(each, Explained) else each for each in results]
-            self.shadowing.watch_all(items, predictions)
+            self.shadow_runner.watch_all(items, predictions)
         return results
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ from tailfuse_service.settings import Settings
 from tailfuse_service.settings.roles_file import Roles
 
 
-class Serving:
+class ModelRegistry:
     """The engines of the bundles that are served; without the default model the service is not ready.
 
     A request is read, run and answered by the engine that it got when it was whole. All of this happens on
@@ -34,7 +34,7 @@ class Serving:
         self._models: dict[str, Versions] = {}
         self._roles = dict(roles or {})
         self._default = settings.default_model or None
-        self._shadowings: dict[Engine, Shadowing] = {}  # by the stable version's engine
+        self._shadow_runners: dict[Engine, Shadowing] = {}  # by the stable version's engine
         self._draining: dict[Engine, Task[None]] = {}  # those that still answer what they have taken
         self._ending: set[Task[None]] = set()  # shadows that still answer what they have been asked
         self._closed = False
@@ -49,11 +49,11 @@ class Serving:
         Raises NotReady, UnknownModel.
         """
         model = self.model(name)
-        return model.pick(headers) if version is None else model.pinned(version)
+        return model.pick(headers) if version is None else model.find_version(version)
 
     def stable(self, name: str | None = None) -> Engine:
         """The stable version of the default model, or of one by name. Raises NotReady, UnknownModel."""
-        return self.model(name).answering()
+        return self.model(name).require_stable()
 
     def model(self, name: str | None = None) -> Versions:
         """The versions of the default model, or of one by name. Raises NotReady, UnknownModel."""
@@ -118,7 +118,7 @@ class Serving:
     def assign(self, roles: Mapping[str, Roles]) -> None:
         """Who answers for each model; of those that are not named, the latest version does."""
         self._roles = dict(roles)
-        self._settle(
+        self._assign_roles(
             {name: {each.manifest.version: each for each in model} for name, model in self._models.items()}
         )
 
@@ -130,7 +130,7 @@ class Serving:
             if engine is None:
                 engine = Engine(bundle, self._settings, self._metrics)
             engines.setdefault(name, {})[version] = engine
-        self._settle(engines)
+        self._assign_roles(engines)
         for old in before.values():
             self._metrics.retire(old.series)
             # As a task it begins after those that the old one has begun, so that it waits for them.
@@ -140,7 +140,7 @@ class Serving:
     def _drained(self, engine: Engine, _: Task[None]) -> None:
         del self._draining[engine]
 
-    def _settle(self, engines: Mapping[str, Mapping[str, Engine]]) -> None:
+    def _assign_roles(self, engines: Mapping[str, Mapping[str, Engine]]) -> None:
         """Give each its role; a shadow that is asked as before goes on."""
         before, self._models = self._models, {
             name: Versions(versions, self._roles.get(name, Roles()), self._stable_version(name))
@@ -152,35 +152,35 @@ class Serving:
             self._default = next(iter(self._models), None)
         for model in self._models.values():
             for engine in model:
-                engine.series.role = model.role_of(engine)
-        self._shadow()
+                engine.series.role = model.find_role(engine)
+        self._start_shadows()
 
     def _stable_version(self, name: str) -> str | None:
         model = self._models.get(name)
         return None if model is None or model.stable is None else model.stable.manifest.version
 
-    def _shadow(self) -> None:
+    def _start_shadows(self) -> None:
         """Have each model's shadow asked what its stable version is, and no other."""
-        before, self._shadowings = self._shadowings, {}
+        before, self._shadow_runners = self._shadow_runners, {}
         for model in self._models.values():
             stable, shadow, role = model.stable, model.shadow, model.roles.shadow
             if stable is None or shadow is None or role is None:
                 continue
-            at_work = before.get(stable)
-            if at_work is not None and at_work.is_of(shadow.bundle, role.share):
+            runner = before.get(stable)
+            if runner is not None and runner.is_of(shadow.bundle, role.share):
                 del before[stable]
             else:
-                at_work = Shadowing(
+                runner = Shadowing(
                     shadow.bundle,
                     shadow.series,
                     self._metrics.comparison(shadow.bundle),
                     share=role.share,
                     modalities=list(stable.manifest.modalities),
                 )
-            self._shadowings[stable] = stable.shadowing = at_work
+            self._shadow_runners[stable] = stable.shadow_runner = runner
         for stable, old in before.items():
-            if stable.shadowing is old:
-                stable.shadowing = None
+            if stable.shadow_runner is old:
+                stable.shadow_runner = None
             task = asyncio.create_task(old.close())
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
@@ -191,7 +191,7 @@ class Serving:
     async def close(self) -> None:
         """Not ready from now on; what has been taken is still answered."""
         self._closed = True
-        shadows = [each.close() for each in self._shadowings.values()]
+        shadows = [each.close() for each in self._shadow_runners.values()]
         engines = [engine.close() for engine in self._engines()]
         await asyncio.gather(*engines, *shadows, *self._draining.values(), *self._ending)
 

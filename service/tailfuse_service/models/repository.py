@@ -15,14 +15,14 @@ from tailfuse_service.settings import Settings
 class Entry(NamedTuple):
     """What lies in the folder under one name."""
 
-    stamp: str  # how it looked when it was opened last, or tried
+    fingerprint: str  # how it looked when it was opened last, or tried
     bundle: Bundle | None  # the last one that could be used
     problem: str | None = None  # why what lies there now cannot be
-    taken: tuple[str, str] | None = None  # it is a model and version that another entry is already
+    duplicated: tuple[str, str] | None = None  # it is a model and version that another entry is already
 
 
 @dataclass(frozen=True, slots=True)
-class Refreshed:
+class RefreshResult:
     """What a look at everything has brought."""
 
     is_changed: bool  # are the bundles other ones?
@@ -49,7 +49,7 @@ class Repository:
         self._settings = settings
         self.is_folder = self.path.is_dir() and not (self.path / MANIFEST).exists()
         self.entries: Mapping[str, Entry] = {}
-        self._stamps: dict[str, str] = {}  # of the last look
+        self._fingerprints: dict[str, str] = {}  # of the last look
         self._problem = ""  # of the folder itself
 
     @property
@@ -68,7 +68,7 @@ class Repository:
             raise BundleError(f"{self.path} has no {MANIFEST}, and no bundle in it can be used{found}")
         return self.bundles
 
-    def refresh(self, unloaded: Mapping[str, str], *, again: bool = False) -> Refreshed:
+    def refresh(self, unloaded: Mapping[str, str], *, again: bool = False) -> RefreshResult:
         """Open what is new or has changed, and forget what has gone; a bad one leaves the old one in place.
 
         What still changes from look to look is being written, and not opened yet. `again` waits for nothing,
@@ -76,71 +76,78 @@ class Repository:
         it was `unloaded` is not opened.
         """
         if not self.is_folder:
-            return self._tried([self.path.name], {self.path.name: ""}) if again else Refreshed(False)
-        stamps = self._look()
-        if stamps is None:
-            return Refreshed(False, n_refused=int(again))
-        wanted = {name: stamp for name, stamp in stamps.items() if unloaded.get(name) != stamp}
-        before, self._stamps = self._stamps, stamps
+            return self._open_all([self.path.name], {self.path.name: ""}) if again else RefreshResult(False)
+        fingerprints = self._scan()
+        if fingerprints is None:
+            return RefreshResult(False, n_refused=int(again))
+        wanted = {
+            name: fingerprint
+            for name, fingerprint in fingerprints.items()
+            if unloaded.get(name) != fingerprint
+        }
+        before, self._fingerprints = self._fingerprints, fingerprints
         gone = [
             name for name, entry in self.entries.items() if name not in wanted and entry.bundle is not None
         ]
         unloaded_now = tuple(
-            ("bundle unloaded", {"path": name, **told(self.entries[name].bundle)}) for name in gone
+            ("bundle unloaded", {"path": name, **describe_bundle(self.entries[name].bundle)}) for name in gone
         )
         self.entries = {name: entry for name, entry in self.entries.items() if name in wanted}
-        held = {bundle.manifest.of for bundle in self.bundles}
+        open_versions = {bundle.manifest.of for bundle in self.bundles}
         to_try = [
             name
-            for name, stamp in sorted(wanted.items())
-            if (again or before.get(name) == stamp) and self._is_new(name, stamp, held, again=again)
+            for name, fingerprint in sorted(wanted.items())
+            if (again or before.get(name) == fingerprint)
+            and self._is_new(name, fingerprint, open_versions, again=again)
         ]
-        done = self._tried(to_try, wanted)
+        done = self._open_all(to_try, wanted)
         return replace(done, is_changed=done.is_changed or bool(gone), changes=unloaded_now + done.changes)
 
-    def stamp_of(self, name: str) -> str | None:
+    def find_fingerprint(self, name: str) -> str | None:
         """How an entry looks; None if there is none of that name."""
-        return None if (stamps := self._look()) is None else stamps.get(name)
+        return None if (fingerprints := self._scan()) is None else fingerprints.get(name)
 
-    def _is_new(self, name: str, stamp: str, held: set[tuple[str, str]], *, again: bool) -> bool:
+    def _is_new(
+        self, name: str, fingerprint: str, open_versions: set[tuple[str, str]], *, again: bool
+    ) -> bool:
         entry = self.entries.get(name)
-        if entry is None or entry.stamp != stamp or (again and entry.problem is not None):
+        if entry is None or entry.fingerprint != fingerprint or (again and entry.problem is not None):
             return True
-        return entry.taken is not None and entry.taken not in held
+        return entry.duplicated is not None and entry.duplicated not in open_versions
 
-    def _tried(self, names: list[str], stamps: Mapping[str, str]) -> Refreshed:
+    def _open_all(self, names: list[str], fingerprints: Mapping[str, str]) -> RefreshResult:
         changes: list[tuple[str, dict[str, str]]] = []
         n_refused = 0
         for name in names:
             old = self.entries[name].bundle if name in self.entries else None
-            entry = self._entry(name, stamps[name], old)
+            entry = self._entry(name, fingerprints[name], old)
             self.entries = {**self.entries, name: entry}
             if entry.problem is None:
-                members = {"path": name, **told(entry.bundle), **told(old, "old_")}
+                members = {"path": name, **describe_bundle(entry.bundle), **describe_bundle(old, "old_")}
                 changes.append(("bundle loaded", members))
             else:
                 n_refused += 1
-        return Refreshed(bool(changes), len(changes), n_refused, tuple(changes))
+        return RefreshResult(bool(changes), len(changes), n_refused, tuple(changes))
 
-    def _entry(self, name: str, stamp: str, old: Bundle | None) -> Entry:
+    def _entry(self, name: str, fingerprint: str, old: Bundle | None) -> Entry:
         """Open it. Of one that cannot be used the old bundle stays, which is logged."""
-        unforeseen = taken = None
+        unforeseen = duplicated = None
         try:
             bundle = self._open(self.path / name if self.is_folder else self.path)
         except Exception as error:
             problem = str(error).replace(f"{self.path}/", "") if self.is_folder else str(error)
             unforeseen = None if isinstance(error, BundleError) else error
         else:
-            taken = bundle.manifest.of
-            holder = next((each for each, of in self._others(name) if of == taken), None)
+            duplicated = bundle.manifest.of
+            holder = next((each for each, of in self._others(name) if of == duplicated), None)
             if holder is None:
-                return Entry(stamp, bundle)
-            problem = f"{name} is model '{taken[0]}', version '{taken[1]}', and so is {holder}"
+                return Entry(fingerprint, bundle)
+            problem = f"{name} is model '{duplicated[0]}', version '{duplicated[1]}', and so is {holder}"
         LOG.error(
             "bundle not loaded" if old is None else "bundle not loaded; the old one stays",
             exc_info=unforeseen, extra={"path": name, "reason": problem},
         )  # fmt: skip
-        return Entry(stamp, old, problem, taken)
+        return Entry(fingerprint, old, problem, duplicated)
 
     def _others(self, name: str) -> Iterator[tuple[str, tuple[str, str]]]:
         for each, entry in self.entries.items():
@@ -157,20 +164,20 @@ class Repository:
             limits=settings.limits,
         )
 
-    def _look(self) -> dict[str, str] | None:
+    def _scan(self) -> dict[str, str] | None:
         """How each entry of the folder looks now; None, logged once, if it cannot be read."""
         try:
-            stamps = dict(stamps_of(self.path))
+            fingerprints = dict(scan_folder(self.path))
         except OSError as error:
             if str(error) != self._problem:
                 LOG.error("folder not read; its bundles stay", extra={"reason": str(error)})
             self._problem = str(error)
             return None
         self._problem = ""
-        return stamps
+        return fingerprints
 
 
-def stamps_of(folder: Path) -> Iterator[tuple[str, str]]:
+def scan_folder(folder: Path) -> Iterator[tuple[str, str]]:
     """Each entry's name, and a text that is another one when the entry has changed. Raises OSError."""
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -180,21 +187,21 @@ def stamps_of(folder: Path) -> Iterator[tuple[str, str]]:
             try:
                 if entry.is_dir() and os.path.isfile(os.path.join(entry.path, MANIFEST)):
                     with os.scandir(entry.path) as files:
-                        yield entry.name, stamp(files)
+                        yield entry.name, make_fingerprint(files)
                 elif entry.name.endswith(".zip") and entry.is_file():
-                    yield entry.name, stamp([entry])
+                    yield entry.name, make_fingerprint([entry])
             except OSError:
                 continue  # it has gone meanwhile
 
 
-def stamp(files: Iterable["os.DirEntry[str]"]) -> str:
+def make_fingerprint(files: Iterable["os.DirEntry[str]"]) -> str:
     """Of the files' names, times, sizes and inodes. Raises OSError."""
     found = sorted((file.name, file.stat()) for file in files)
-    seen = [(name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in found]
-    return blake2b(repr(seen).encode(), digest_size=8).hexdigest()
+    stats = [(name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in found]
+    return blake2b(repr(stats).encode(), digest_size=8).hexdigest()
 
 
-def told(bundle: Bundle | None, prefix: str = "") -> dict[str, str]:
+def describe_bundle(bundle: Bundle | None, prefix: str = "") -> dict[str, str]:
     """A bundle in the log."""
     if bundle is None:
         return {}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from tailfuse_service.errors import NotReady, UnknownModel
 from tailfuse_service.inference.engine import Engine
-from tailfuse_service.models.roles import falls_into, latest
+from tailfuse_service.models.roles import find_latest, is_in_share
 from tailfuse_service.settings.roles_file import Roles
 
 ROUTING_KEY = b"x-routing-key"  # requests with the same value get the same version
@@ -24,9 +24,9 @@ class Versions:
         self._engines = dict(engines)
         self.roles = roles
         free = [version for version in engines if version not in roles.others]
-        named = latest(free) if roles.stable is None and free else roles.stable
-        answering = named if named in engines else before
-        self.stable = None if answering is None else engines.get(answering)
+        named = find_latest(free) if roles.stable is None and free else roles.stable
+        require_stable = named if named in engines else before
+        self.stable = None if require_stable is None else engines.get(require_stable)
         self.canary = self._other(roles.canary.version) if roles.canary is not None else None
         self.shadow = self._other(roles.shadow.version) if roles.shadow is not None else None
 
@@ -41,12 +41,12 @@ class Versions:
     def __contains__(self, version: str) -> bool:
         return version in self._engines
 
-    def role_of(self, engine: Engine) -> str:
+    def find_role(self, engine: Engine) -> str:
         """stable, canary, shadow or none."""
         roles = {"stable": self.stable, "canary": self.canary, "shadow": self.shadow}
         return next((role for role, each in roles.items() if each is engine), "none")
 
-    def answering(self) -> Engine:
+    def require_stable(self) -> Engine:
         """The stable version's engine. Raises NotReady."""
         if self.stable is None:
             named = self.roles.stable
@@ -56,19 +56,19 @@ class Versions:
 
     def pick(self, headers: Headers) -> Engine:
         """The engine for a request that names no version. Raises NotReady."""
-        stable = self.answering()
+        stable = self.require_stable()
         if self.canary is None or self.roles.canary is None:
             return stable
         key = next((value for name, value in headers if name == ROUTING_KEY), None)
-        return self.canary if falls_into(self.roles.canary.share, key) else stable
+        return self.canary if is_in_share(self.roles.canary.share, key) else stable
 
-    def pinned(self, version: str) -> Engine:
+    def find_version(self, version: str) -> Engine:
         """The engine of a version; of `latest`, the last that is neither canary nor shadow.
 
         Raises UnknownModel.
         """
         if version == LATEST:
-            return self._engines[latest(set(self._engines) - self.roles.others or self._engines)]
+            return self._engines[find_latest(set(self._engines) - self.roles.others or self._engines)]
         found = self._engines.get(version)
         if found is None:
             raise UnknownModel(

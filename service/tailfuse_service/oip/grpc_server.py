@@ -55,7 +55,7 @@ class GrpcServer:
 
     def __init__(self, front: Router, settings: Settings, stopping: threading.Event) -> None:
         self._front = front
-        self._serving = front.serving
+        self._registry = front.registry
         self._settings = settings
         self._stopping = stopping
         self._gather = Gather()
@@ -130,7 +130,7 @@ class GrpcServer:
         return responses["ServerLive"](live=True)
 
     async def _server_ready(self, _: Any, __: Scope) -> Any:
-        return responses["ServerReady"](ready=self._serving.is_ready and not self._stopping.is_set())
+        return responses["ServerReady"](ready=self._registry.is_ready and not self._stopping.is_set())
 
     async def _model_ready(self, request: Any, _: Scope) -> Any:
         self._find(request.name, request.version)
@@ -141,7 +141,7 @@ class GrpcServer:
 
     async def _model_metadata(self, request: Any, _: Scope) -> Any:
         engine = self._find(request.name, request.version)
-        told = model_metadata(self._serving, engine, request.version or None, self._settings)
+        told = model_metadata(self._registry, engine, request.version or None, self._settings)
         properties = {name: as_json(value) for name, value in told["parameters"].items()}
         for each in told["inputs"]:
             if "columns" in each["parameters"]:
@@ -169,8 +169,8 @@ class GrpcServer:
     def _find(self, name: str, version: str, headers: Headers = ()) -> Engine:
         """Raises UnknownModel, NotReady. Strings that are not given are empty."""
         if not name:
-            raise UnknownModel("no model is named", expected=list(self._serving.models))
-        return self._serving.find(name, version or None, headers)
+            raise UnknownModel("no model is named", expected=list(self._registry.models))
+        return self._registry.find(name, version or None, headers)
 
 
 def parsed(parse: Callable[[bytes], Any], body: bytes) -> Any:

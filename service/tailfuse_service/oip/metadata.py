@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 from tailfuse_service.inference.engine import Engine
 from tailfuse_service.modalities import Modality
 from tailfuse_service.modalities.tensor import ANY, BYTES
-from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.oip.inputs import PRESENCE
 from tailfuse_service.settings import Settings
 
@@ -36,10 +36,10 @@ def server_metadata() -> dict[str, Any]:
 
 
 def model_metadata(
-    serving: Serving, engine: Engine, version: str | None, settings: Settings
+    registry: ModelRegistry, engine: Engine, version: str | None, settings: Settings
 ) -> ModelMetadata:
     """That of the engine's version, if it has been named, or of the stable one."""
-    versions = serving.models[engine.manifest.name]
+    versions = registry.models[engine.manifest.name]
     manifest = (engine if version is not None else versions.stable or engine).manifest
     classes, modalities = manifest.class_names, list(manifest.modalities)
     presence = tensor(PRESENCE, "BOOL", len(modalities), columns=modalities, optional=True)

@@ -11,7 +11,7 @@ from tailfuse_service.http.paths import Endpoint, RouteMatch, find_route
 from tailfuse_service.modalities.json_text import parse_json
 from tailfuse_service.modalities.limits import Limits
 from tailfuse_service.modalities.tensor import Tensor
-from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.oip.encodings import packed, unpacked
 from tailfuse_service.oip.inputs import Rows, rows_of
 from tailfuse_service.oip.metadata import model_metadata, server_metadata
@@ -34,8 +34,8 @@ class InferRequest(NamedTuple):
 class Rest:
     """An ASGI application for /v2 and the paths below it."""
 
-    def __init__(self, serving: Serving, settings: Settings, stopping: threading.Event) -> None:
-        self._serving = serving
+    def __init__(self, registry: ModelRegistry, settings: Settings, stopping: threading.Event) -> None:
+        self._registry = registry
         self._settings = settings
         self._limits = settings.limits
         self._stopping = stopping
@@ -61,9 +61,9 @@ class Rest:
             return server_metadata()
         if route.endpoint is Endpoint.SERVER_LIVE:
             return {"live": True}
-        engine = self._serving.find(route.model, route.version)
+        engine = self._registry.find(route.model, route.version)
         if route.endpoint is Endpoint.MODEL_METADATA:
-            return model_metadata(self._serving, engine, route.version, self._settings)
+            return model_metadata(self._registry, engine, route.version, self._settings)
         if self._stopping.is_set():
             raise NotReady("the service is stopping")
         return {"ready": True} if route.model is None else {"name": route.model, "ready": True}
@@ -72,7 +72,7 @@ class Rest:
         longest = self._settings.max_body_bytes
         body = await read_body(scope, receive, longest)
         body = await unpacked(body, header(scope, b"content-encoding"), longest)
-        engine = self._serving.find(route.model, route.version, scope["headers"])
+        engine = self._registry.find(route.model, route.version, scope["headers"])
         asked = request_of(body, header(scope, HEAD_LENGTH), self._limits)
         rows: Rows = rows_of(asked.tensors, engine.manifest, self._limits, self._settings.max_items)
         async with WhileConnected(receive):

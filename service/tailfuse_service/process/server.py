@@ -21,7 +21,7 @@ from tailfuse_service.http.fast_path import Protocol
 from tailfuse_service.http.router import Router
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities.image.features import suppress_pillow_warnings
-from tailfuse_service.models.desired_state import DesiredState
+from tailfuse_service.models.desired_state import DesiredStateStore
 from tailfuse_service.models.repository import Repository
 from tailfuse_service.settings import Settings
 
@@ -38,7 +38,7 @@ LARGE_BYTES = 2 * 1024 * 1024  # the batches of every second are smaller
 def run(
     settings: Settings,
     repository: Repository,
-    desired: DesiredState,
+    desired_state: DesiredStateStore,
     listener: socket.socket,
     *,
     started: Callable[[], None],
@@ -57,7 +57,7 @@ def run(
         metrics=metrics,
         stopping=stopping,
         repository=repository,
-        desired=desired,
+        desired_state=desired_state,
     )
     # Uvicorn raises the signal that stopped it once more at its end; by then all is done.
     signal.signal(signal.SIGTERM, exit_cleanly)
@@ -66,7 +66,7 @@ def run(
         config_of(app, settings),
         started=started,
         stopping=stopping,
-        reload=app.reload,
+        reload=app.reconciler,
         grpc=None if settings.grpc_port is None else partial(grpc_of, app, settings, stopping),
     ).run(sockets=[listener])
 

@@ -26,7 +26,7 @@ from tailfuse_service import logs
 from tailfuse_service.bundle import BundleError
 from tailfuse_service.logs import LOG
 from tailfuse_service.metrics import PUBLISH_S, Cells, Metrics, ProcessFigures, forget_levels, new_file
-from tailfuse_service.models.desired_state import DesiredState
+from tailfuse_service.models.desired_state import DesiredStateStore
 from tailfuse_service.models.repository import Repository
 from tailfuse_service.process.server import drain_s, family_of, listen, on_hangup, run, url_of
 from tailfuse_service.settings import Settings
@@ -45,7 +45,7 @@ class Orders:
     number: int  # from 1
     listener: int
     files: list[int]
-    desired: int  # what admins want
+    desired_state: int  # what admins want
 
 
 def supervise(settings: Settings) -> int | str:
@@ -81,7 +81,7 @@ class Supervisor:
         self._numbers = range(1, settings.workers + 1)
         self._listeners = {number: bound(settings.host, port) for number in self._numbers}
         self._files = [new_file() for _ in (0, *self._numbers)]
-        self._desired = new_file(0)
+        self._desired_state = new_file(0)
         self._cells = Cells(self._files[0])
         self._figures = ProcessFigures(self._cells)
         self._running: set[Process] = set()
@@ -139,11 +139,11 @@ class Supervisor:
         """A worker that is ready, or that ends, and why it does."""
         reloads = self._reloads
         listener = self._listeners[number].fileno()
-        orders = Orders(self._settings, number, listener, self._files, self._desired)
+        orders = Orders(self._settings, number, listener, self._files, self._desired_state)
         worker = await asyncio.create_subprocess_exec(
             # -P: a file in the working folder is not imported in place of a library.
             sys.executable, "-P", "-m", "tailfuse_service.process.workers", stdin=PIPE, stdout=PIPE,
-            pass_fds=[listener, *self._files, self._desired],
+            pass_fds=[listener, *self._files, self._desired_state],
             process_group=0,  # Ctrl-C is for the supervisor
         )  # fmt: skip
         assert worker.stdin is not None
@@ -212,8 +212,8 @@ def work(orders: Orders) -> None:
     logs.configure(settings.log_level, worker=orders.number)
     repository = Repository(settings)
     try:
-        desired = DesiredState(settings.roles, orders.desired)
-        repository.open(desired.read().unloaded)
+        desired_state = DesiredStateStore(settings.roles, orders.desired_state)
+        repository.open(desired_state.read().unloaded)
     except (BundleError, ValueError) as error:
         os.write(1, f"{error}\n".encode())
         sys.exit(1)
@@ -223,7 +223,7 @@ def work(orders: Orders) -> None:
     threading.Thread(target=follow, args=[metrics], daemon=True).start()
     listener = socket.socket(fileno=orders.listener)
     try:
-        run(settings, repository, desired, listener, started=say_ready, metrics=metrics)
+        run(settings, repository, desired_state, listener, started=say_ready, metrics=metrics)
     except OSError as error:  # the gRPC port
         os.write(1, f"{error}\n".encode())
         sys.exit(1)

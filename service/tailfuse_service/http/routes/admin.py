@@ -38,10 +38,10 @@ from tailfuse_service.http.routes.status import (
     Unload,
 )
 from tailfuse_service.modalities.json_text import parse_json
-from tailfuse_service.models.desired_state import Desired
-from tailfuse_service.models.reconciler import Reload
-from tailfuse_service.models.registry import Serving
-from tailfuse_service.models.roles import promoted
+from tailfuse_service.models.desired_state import DesiredState
+from tailfuse_service.models.reconciler import Reconciler
+from tailfuse_service.models.registry import ModelRegistry
+from tailfuse_service.models.roles import promote_version
 from tailfuse_service.settings import Settings
 from tailfuse_service.settings.roles_file import Roles
 
@@ -50,7 +50,7 @@ MAX_BODY_BYTES = 64 * 1024
 T = TypeVar("T", bound=BaseModel)
 
 
-def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRouter:
+def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Settings) -> APIRouter:
     """The routes of what is served."""
 
     def only_with_keys() -> None:
@@ -61,29 +61,29 @@ def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRou
             )  # fmt: skip
 
     router = APIRouter(prefix=ADMIN, tags=["admin"], dependencies=[Depends(only_with_keys)])
-    status = Status(serving, reload)
+    status = Status(registry, reconciler)
 
-    async def write(change: Callable[[Desired], Desired]) -> None:
+    async def write(change: Callable[[DesiredState], DesiredState]) -> None:
         """Raises Conflict, and what `change` raises."""
         try:
-            desired = await asyncio.to_thread(reload.desired.change, change)
+            desired_state = await asyncio.to_thread(reconciler.desired_state.change, change)
         except OSError as error:
             raise Conflict(f"{settings.roles} cannot be written: {error.strerror}") from None
         except ValueError as error:
             raise Conflict(f"the file of roles cannot be used; mend it first: {error}") from None
-        serving.assign(desired.roles)
+        registry.assign(desired_state.roles)
 
     async def change_roles(name: str, change: Callable[[Roles], Roles]) -> ModelStatus:
-        model = serving.model(name)
+        model = registry.model(name)
 
-        def change_desired(desired: Desired) -> Desired:
-            roles = change(desired.roles.get(name, Roles()))
+        def change_desired(desired_state: DesiredState) -> DesiredState:
+            roles = change(desired_state.roles.get(name, Roles()))
             if roles.stable is not None and roles.stable not in model:
                 raise Conflict(
                     f"version '{roles.stable:.80}' is not loaded, so it cannot become the stable one",
                     expected=[engine.manifest.version for engine in model], received=f"{roles.stable:.80}",
                 )  # fmt: skip
-            return desired.model_copy(update={"roles": {**desired.roles, name: roles}})
+            return desired_state.model_copy(update={"roles": {**desired_state.roles, name: roles}})
 
         await write(change_desired)
         return status.of_model(name)
@@ -123,10 +123,10 @@ def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRou
 
         def change(roles: Roles) -> Roles:
             if version is not None:
-                return promoted(roles, version)
+                return promote_version(roles, version)
             if roles.canary is None:
                 raise Conflict("there is no canary; name the version to promote", expected="version")
-            return promoted(roles, roles.canary.version)
+            return promote_version(roles, roles.canary.version)
 
         return await change_roles(name, change)
 
@@ -139,16 +139,20 @@ def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRou
     async def load(request: Request) -> BundleStatus:
         """One that was unloaded, or could not be used before. New ones are opened without being asked for."""
         name = (await read_request(request, Load)).path
-        check_folder(reload)
-        if await asyncio.to_thread(reload.repository.stamp_of, name) is None:
+        check_folder(reconciler)
+        if await asyncio.to_thread(reconciler.repository.find_fingerprint, name) is None:
             raise UnknownBundle(f"there is no bundle '{name:.80}' in the folder", received=f"{name:.80}")
 
-        def without(desired: Desired) -> Desired:
-            unloaded = {each: stamp for each, stamp in desired.unloaded.items() if each != name}
-            return desired.model_copy(update={"unloaded": unloaded, "rounds": desired.rounds + 1})
+        def without(desired_state: DesiredState) -> DesiredState:
+            unloaded = {
+                each: fingerprint for each, fingerprint in desired_state.unloaded.items() if each != name
+            }
+            return desired_state.model_copy(
+                update={"unloaded": unloaded, "generation": desired_state.generation + 1}
+            )
 
         await write(without)
-        await reload.refresh(again=True)
+        await reconciler.refresh(again=True)
         found = status.of_bundle(name)
         if found.problem is not None:
             raise UnusableBundle(found.problem)
@@ -163,22 +167,30 @@ def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRou
     async def unload(request: Request) -> ServiceStatus:
         """It answers what it has taken, then frees its memory. It stays out until it changes or is loaded."""
         target = await read_request(request, Unload)
-        check_folder(reload)
-        check_unloadable(serving, target)
+        check_folder(reconciler)
+        check_unloadable(registry, target)
         path = status.path_of((target.name, target.version))
-        stamp = None if path is None else await asyncio.to_thread(reload.repository.stamp_of, path)
-        if path is not None and stamp is not None:  # else it has gone by itself
+        fingerprint = (
+            None if path is None else await asyncio.to_thread(reconciler.repository.find_fingerprint, path)
+        )
+        if path is not None and fingerprint is not None:  # else it has gone by itself
             await write(
-                lambda desired: desired.model_copy(update={"unloaded": {**desired.unloaded, path: stamp}})
+                lambda desired_state: desired_state.model_copy(
+                    update={"unloaded": {**desired_state.unloaded, path: fingerprint}}
+                )
             )
-        await reload.refresh()
+        await reconciler.refresh()
         return status.of_service()
 
     @router.post("/reload", summary="Look at everything again", responses=responses("/reload"))
     async def look_again() -> ServiceStatus:
         """As SIGHUP does: at once, and also at what could not be used before."""
-        await write(lambda desired: desired.model_copy(update={"rounds": desired.rounds + 1}))
-        await reload.refresh(again=True)
+        await write(
+            lambda desired_state: desired_state.model_copy(
+                update={"generation": desired_state.generation + 1}
+            )
+        )
+        await reconciler.refresh(again=True)
         return status.of_service()
 
     return router
@@ -188,22 +200,22 @@ def responses(path: str, *examples: Any) -> dict[int | str, dict[str, Any]]:
     return problem_responses(ADMIN + path, *ADMIN_ERRORS, *examples)
 
 
-def check_folder(reload: Reload) -> None:
+def check_folder(reconciler: Reconciler) -> None:
     """Raises Conflict."""
-    if not reload.repository.is_folder:
+    if not reconciler.repository.is_folder:
         raise Conflict("the service was started with a single bundle; only those of a folder come and go")
 
 
-def check_unloadable(serving: Serving, target: Unload) -> None:
+def check_unloadable(registry: ModelRegistry, target: Unload) -> None:
     """Raises UnknownModel; Conflict for a version that others count on."""
-    model = serving.model(target.name)
+    model = registry.model(target.name)
     if target.version not in model:
         versions = [engine.manifest.version for engine in model]
         raise UnknownModel(
             f"there is no version '{target.version:.80}' of it; there is {', '.join(versions)}",
             expected=versions, received=f"{target.version:.80}",
         )  # fmt: skip
-    role = model.role_of(model.pinned(target.version))
+    role = model.find_role(model.find_version(target.version))
     if target.version in model.roles.versions or (role == "stable" and model.roles.others):
         raise Conflict(f"version '{target.version:.80}' is the {role} one; give its role to another first")
 

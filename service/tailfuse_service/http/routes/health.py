@@ -12,12 +12,12 @@ from tailfuse_service.http.openapi.example_errors import NOT_READY
 from tailfuse_service.http.openapi.schemas import Status
 from tailfuse_service.http.paths import HEALTHZ, METRICS, READYZ
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.registry import ModelRegistry
 
 OPEN: dict[str, Any] = {"security": []}  # never asked for a key
 
 
-def health_routes(serving: Serving, metrics: Metrics, stopping: threading.Event) -> APIRouter:
+def health_routes(registry: ModelRegistry, metrics: Metrics, stopping: threading.Event) -> APIRouter:
     """The routes of what is served."""
     router = APIRouter(tags=["operation"])
 
@@ -35,7 +35,7 @@ def health_routes(serving: Serving, metrics: Metrics, stopping: threading.Event)
     )
     async def readyz() -> Status:
         """503 before a bundle is loaded and while the service stops."""
-        _ = serving.engine
+        _ = registry.engine
         if stopping.is_set():
             raise NotReady("the service is stopping")
         return Status(status="ready")

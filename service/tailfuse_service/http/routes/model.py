@@ -12,13 +12,13 @@ from tailfuse_service.http.openapi.example_errors import (
 )
 from tailfuse_service.http.openapi.schemas import ModelInfo, Models, ModelSummary, ModelVersion
 from tailfuse_service.http.paths import MODEL, MODEL_VERSION
-from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.settings import Settings
 
 ERRORS = UNAUTHORIZED, TOO_MANY_REQUESTS, NOT_READY
 
 
-def model_routes(serving: Serving, settings: Settings) -> APIRouter:
+def model_routes(registry: ModelRegistry, settings: Settings) -> APIRouter:
     """The routes of what is served."""
     router = APIRouter(tags=["prediction"])
 
@@ -26,23 +26,23 @@ def model_routes(serving: Serving, settings: Settings) -> APIRouter:
     @router.get("/model", summary="The loaded model", responses=problem_responses("/model", *ERRORS))
     async def model() -> ModelInfo:
         """Classes, modalities, input schema, and the metrics on the test rows by subset of modalities."""
-        return describe_model(serving.engine.bundle, settings)
+        return describe_model(registry.engine.bundle, settings)
 
     @router.head("/models", include_in_schema=False)
     @router.get("/models", summary="All loaded models", responses=problem_responses("/models", *ERRORS[:-1]))
     async def models() -> Models:
         """Their versions and roles, and the model that answers who names none."""
         return Models(
-            default=serving.default,
+            default=registry.default,
             models=[
                 ModelSummary(
                     name=name,
                     versions=[
-                        ModelVersion(version=engine.manifest.version, role=versions.role_of(engine))
+                        ModelVersion(version=engine.manifest.version, role=versions.find_role(engine))
                         for engine in versions
                     ],
                 )
-                for name, versions in serving.models.items()
+                for name, versions in registry.models.items()
             ],
         )
 
@@ -54,7 +54,7 @@ def model_routes(serving: Serving, settings: Settings) -> APIRouter:
     )
     async def named_model(name: str) -> ModelInfo:
         """As /model."""
-        return describe_model(serving.stable(name).bundle, settings)
+        return describe_model(registry.stable(name).bundle, settings)
 
     @router.head(MODEL_VERSION, include_in_schema=False)
     @router.get(
@@ -64,7 +64,7 @@ def model_routes(serving: Serving, settings: Settings) -> APIRouter:
     )
     async def model_version(name: str, version: str) -> ModelInfo:
         """As /model; `latest` is the last version that is neither canary nor shadow."""
-        return describe_model(serving.find(name, version).bundle, settings)
+        return describe_model(registry.find(name, version).bundle, settings)
 
     return router
 

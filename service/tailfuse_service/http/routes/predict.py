@@ -18,7 +18,7 @@ from tailfuse_service.inference.engine import Engine, Inputs
 from tailfuse_service.inference.explanations import Explained
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities.json_text import parse_json
-from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.settings import Settings
 
 
@@ -47,8 +47,8 @@ class PendingPrediction(NamedTuple):
 class Predict:
     """Answers one sample, sent as JSON or as a form."""
 
-    def __init__(self, serving: Serving, settings: Settings) -> None:
-        self._serving = serving
+    def __init__(self, registry: ModelRegistry, settings: Settings) -> None:
+        self._registry = registry
         self._limits = settings.limits
         self.max_body_bytes = settings.max_body_bytes
 
@@ -72,7 +72,7 @@ class Predict:
         content_type = read_content_type(scope)
         body = await read_body(scope, receive, self.max_body_bytes)
         route = find_route(scope)
-        engine = self._serving.find(route.model, route.version, scope["headers"])
+        engine = self._registry.find(route.model, route.version, scope["headers"])
         pending = self.submit(engine, content_type, scope["query_string"], body)
         try:
             async with WhileConnected(receive):
@@ -105,8 +105,8 @@ def make_answer(
 class PredictBatch:
     """Answers many samples, sent as JSON; an item that is wrong gets a problem in its place."""
 
-    def __init__(self, serving: Serving, settings: Settings, metrics: Metrics) -> None:
-        self._serving = serving
+    def __init__(self, registry: ModelRegistry, settings: Settings, metrics: Metrics) -> None:
+        self._registry = registry
         self._max_body_bytes = settings.max_body_bytes
         self._limits = settings.limits
         self._max_items = settings.max_items
@@ -123,7 +123,7 @@ class PredictBatch:
         body = await read_body(scope, receive, self._max_body_bytes)
         # Not before the body: by then it may be another one.
         route = find_route(scope)
-        engine = self._serving.find(route.model, route.version, scope["headers"])
+        engine = self._registry.find(route.model, route.version, scope["headers"])
         items = read_items(parse_json(body, limits=self._limits), self._max_items)
         async with WhileConnected(receive):
             answer_all = engine.explain_all if explain else engine.predict_all

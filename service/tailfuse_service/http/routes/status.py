@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, Field
 
 from tailfuse_service.inference.engine import Engine
-from tailfuse_service.models.reconciler import Reload
-from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.reconciler import Reconciler
+from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.settings.roles_file import Frozen, Roles
 
 
@@ -65,29 +65,29 @@ class ServiceStatus(BaseModel):
 class Status:
     """Tells all of this as it is now."""
 
-    def __init__(self, serving: Serving, reload: Reload) -> None:
-        self._serving = serving
-        self._reload = reload
+    def __init__(self, registry: ModelRegistry, reconciler: Reconciler) -> None:
+        self._registry = registry
+        self._reconciler = reconciler
 
     def of_service(self) -> ServiceStatus:
-        serving = self._serving
-        names = sorted({*serving.models, *serving.roles})
-        unloaded = self._reload.desired.read().unloaded
-        paths = sorted({*self._reload.repository.entries, *unloaded})
+        registry = self._registry
+        names = sorted({*registry.models, *registry.roles})
+        unloaded = self._reconciler.desired_state.read().unloaded
+        paths = sorted({*self._reconciler.repository.entries, *unloaded})
         return ServiceStatus(
-            default=serving.default,
+            default=registry.default,
             models=[self.of_model(name) for name in names],
             bundles=[self.of_bundle(path) for path in paths],
-            unloading=serving.n_draining,
+            unloading=registry.n_draining,
         )
 
     def of_model(self, name: str) -> ModelStatus:
         """Also of one that only has roles."""
-        model = self._serving.models.get(name)
-        roles = self._serving.roles.get(name, Roles())
+        model = self._registry.models.get(name)
+        roles = self._registry.roles.get(name, Roles())
         versions = []
         if model is not None:
-            versions = [self._of_version(engine, model.role_of(engine)) for engine in model]
+            versions = [self._of_version(engine, model.find_role(engine)) for engine in model]
         waiting = sorted(roles.versions - {each.version for each in versions})
         return ModelStatus(name=name, roles=roles, waiting=waiting, versions=versions)
 
@@ -103,7 +103,7 @@ class Status:
         )
 
     def of_bundle(self, path: str) -> BundleStatus:
-        entry = self._reload.repository.entries.get(path)
+        entry = self._reconciler.repository.entries.get(path)
         manifest = None if entry is None or entry.bundle is None else entry.bundle.manifest
         return BundleStatus(
             path=path,
@@ -115,7 +115,7 @@ class Status:
 
     def path_of(self, of: tuple[str, str]) -> str | None:
         """Where a model's version lies."""
-        entries = self._reload.repository.entries.items()
+        entries = self._reconciler.repository.entries.items()
         return next(
             (path for path, entry in entries if entry.bundle is not None and entry.bundle.manifest.of == of),
             None,
