@@ -12,7 +12,7 @@ from tailfuse_service.bundle import Batch, Bundle, Output
 from tailfuse_service.bundle.manifest import Histogram, Reference
 from tailfuse_service.bundle.summary import input_references
 from tailfuse_service.metrics import Cells, Metrics, forget_levels, new_file
-from tailfuse_service.metrics.drift import REST, SLICES, Window, psi
+from tailfuse_service.metrics.drift import REST_FACTOR, SLICES, Window, psi
 
 from tests.support.bundles import MODALITIES
 
@@ -25,7 +25,7 @@ Rows = dict[str, NDArray[Any]]
 @pytest.fixture(autouse=True)
 def every_run_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs are left out after one that took long to count; here time is made up, but that duration is not."""
-    monkeypatch.setattr("tailfuse_service.metrics.drift.REST", 0)
+    monkeypatch.setattr("tailfuse_service.metrics.drift.REST_FACTOR", 0)
 
 
 def rows_of(n: int, seed: int = 0) -> Rows:
@@ -179,7 +179,7 @@ def test_what_is_older_than_the_window_is_forgotten(referenced: Bundle) -> None:
 
 
 def test_a_summary_is_followed_by_a_rest(referenced: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tailfuse_service.metrics.drift.REST", REST)
+    monkeypatch.setattr("tailfuse_service.metrics.drift.REST_FACTOR", REST_FACTOR)
     window, cells = watch(referenced)
     run = run_of(rows_of(50), weights_of(50))
     for _ in range(3):

@@ -227,7 +227,7 @@ def test_a_picture_that_is_too_large_here_and_read_elsewhere_is_no_failure(
     client: TestClient, picture: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app: Any = client.app
-    monkeypatch.setattr(app.registry.engine, "_quick", with_few_pixels(app.registry.engine.bundle))
+    monkeypatch.setattr(app.registry.engine, "_inline_bundle", with_few_pixels(app.registry.engine.bundle))
     assert client.post("/predict", files={"image": picture}).status_code == 200
     text = client.get("/metrics").text
     assert 'tailfuse_decode_failures_total{modality="image",model="skin-lesions",version="3"} 0.0' in text

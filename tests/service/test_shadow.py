@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from tailfuse_service.bundle import Batch, Bundle, Output, features_by_modality
 from tailfuse_service.inference import shadow
-from tailfuse_service.inference.shadow import MOST_SAMPLES, size_of
+from tailfuse_service.inference.shadow import MAX_WAITING_SAMPLES, estimate_size
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities import TabularModality
 from tailfuse_service.models.registry import ModelRegistry
@@ -87,7 +87,7 @@ class Pair:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shadow, "PAUSE_S", 0.0)
+    monkeypatch.setattr(shadow, "GATHER_S", 0.0)
 
 
 @pytest.fixture
@@ -146,21 +146,21 @@ def test_what_there_is_no_time_for_is_dropped_and_counted(pair: Pair) -> None:
         pair.asked.hold()
         await pair.predict(BOTH)
         await asyncio.to_thread(pair.asked.begun.wait, 30)
-        for _ in range(0, MOST_SAMPLES, 64):
+        for _ in range(0, MAX_WAITING_SAMPLES, 64):
             await pair.registry.find().predict_all([NOTES] * 64)
         for _ in range(3):
             await pair.predict(BOTH)
         assert pair.outcomes("dropped") == {"clinical+notes": 3}
         pair.asked.release()
-        await pair.compared(MOST_SAMPLES + 4)
-        assert pair.outcomes("agree") == {"clinical+notes": 1, "notes": MOST_SAMPLES}
+        await pair.compared(MAX_WAITING_SAMPLES + 4)
+        assert pair.outcomes("agree") == {"clinical+notes": 1, "notes": MAX_WAITING_SAMPLES}
         await pair.registry.close()
 
     asyncio.run(scenario())
 
 
 def test_a_few_large_samples_fill_its_memory(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shadow, "MOST_BYTES", 1000)
+    monkeypatch.setattr(shadow, "MAX_WAITING_BYTES", 1000)
 
     async def scenario() -> None:
         pair.asked.hold()
@@ -289,6 +289,6 @@ def test_its_thread_gives_way_to_all_others(pair: Pair) -> None:
 
 
 def test_sizes_are_about_those_of_what_is_kept() -> None:
-    assert size_of("x" * 100) == size_of(b"x" * 100) == 100
-    assert size_of({"a": "xx", "b": [1.0, 2.0]}) == 2 + 64
-    assert size_of([]) == 0
+    assert estimate_size("x" * 100) == estimate_size(b"x" * 100) == 100
+    assert estimate_size({"a": "xx", "b": [1.0, 2.0]}) == 2 + 64
+    assert estimate_size([]) == 0

@@ -51,9 +51,9 @@ class Batcher(Generic[T, R]):
         self._waiting: dict[Future[R], Waiting[T]] = {}  # in the order of their arrival
         self._in_run: dict[Future[R], Waiting[T]] = {}
         self._busy = False  # a batch runs, or is about to
-        self._short_s = SHORT_ON_ONE_CORE_S if n_cores() == 1 else SHORT_S
+        self._short_s = SHORT_ON_ONE_CORE_S if count_cores() == 1 else SHORT_S
         self._run_seconds = 1.0  # what a run takes; long until it is known
-        self._alarm: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batcher")
         self._drained: Future[None] | None = None  # somebody closes
 
@@ -86,8 +86,8 @@ class Batcher(Generic[T, R]):
         if not self._busy and items:
             self._busy = True
             loop.call_soon(self._next)
-        if self._alarm is None and items:
-            self._alarm = loop.call_later(self._timeout_s, self._expire)
+        if self._timer is None and items:
+            self._timer = loop.call_later(self._timeout_s, self._expire)
         return futures
 
     def withdraw(self, futures: Iterable[Future[R]]) -> None:
@@ -101,8 +101,8 @@ class Batcher(Generic[T, R]):
         self._drained = asyncio.get_running_loop().create_future()
         if self._busy:
             await self._drained
-        if self._alarm is not None:
-            self._alarm.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._thread.shutdown()
 
     def _next(self) -> None:
@@ -156,22 +156,22 @@ class Batcher(Generic[T, R]):
     def _expire(self) -> None:
         """Tell those who have waited too long, and look again when the next one will have."""
         loop = asyncio.get_running_loop()
-        self._alarm = None
+        self._timer = None
         for future, waiting in list(chain(self._in_run.items(), self._waiting.items())):
             left = waiting.since + self._timeout_s - time.perf_counter()
             if left > 0:
-                self._alarm = loop.call_later(left, self._expire)
+                self._timer = loop.call_later(left, self._expire)
                 return
             self._waiting.pop(future, None)
             if not future.done():
-                future.set_exception(too_late(self._timeout_s))
+                future.set_exception(make_deadline_error(self._timeout_s))
 
 
-def n_cores() -> int:
+def count_cores() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def too_late(timeout_s: float) -> DeadlineExceeded:
+def make_deadline_error(timeout_s: float) -> DeadlineExceeded:
     """The error of a request that has taken longer than it may."""
     return DeadlineExceeded(f"no answer within {timeout_s:g} s", expected=timeout_s)

@@ -18,9 +18,16 @@ from tailfuse_service.bundle import Bundle, Output, Sample
 from tailfuse_service.bundle.answer import Prediction, predictions_of
 from tailfuse_service.bundle.bundle import features_by_modality
 from tailfuse_service.errors import ClientError, InferenceFailed, Overloaded, TooManyPixels
-from tailfuse_service.inference.batcher import Batcher, too_late
-from tailfuse_service.inference.explanations import Explained, Plan, Subset, explained, plan_of, prior_of
-from tailfuse_service.inference.shadow import Shadowing
+from tailfuse_service.inference.batcher import Batcher, make_deadline_error
+from tailfuse_service.inference.explanations import (
+    Explained,
+    Plan,
+    Subset,
+    find_prior,
+    make_explanation,
+    make_plan,
+)
+from tailfuse_service.inference.shadow import ShadowRunner
 from tailfuse_service.metrics import Metrics, Series
 from tailfuse_service.settings import Settings
 
@@ -39,10 +46,10 @@ class Engine:
     def __init__(self, bundle: Bundle, settings: Settings, metrics: Metrics) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
-        self._quick = only_small(bundle)
+        self._inline_bundle = limit_to_small(bundle)
         self._timeout_s = settings.request_timeout_s
         self._max_queue = settings.max_queue
-        self._most_rows = min(settings.max_batch_size, settings.max_queue)  # of explanations, in the queue
+        self._max_rows = min(settings.max_batch_size, settings.max_queue)  # of explanations, in the queue
         # The batcher knows no engine: without a cycle, a bundle's memory is free as soon as nobody needs it.
         self.series = metrics.serve(bundle)
         self._metrics = metrics
@@ -54,9 +61,9 @@ class Engine:
             timeout_s=settings.request_timeout_s,
             waited=metrics.observe_queue,
         )
-        self.shadow_runner: Shadowing | None = None  # what asks a shadow the same
+        self.shadow_runner: ShadowRunner | None = None  # what asks a shadow the same
         self._readers = ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="reader")
-        self._reading = 0  # requests that are with the readers, or being explained
+        self._n_reading = 0  # requests that are with the readers, or being explained
         self._all_read: Future[None] | None = None  # somebody closes
 
     def __len__(self) -> int:
@@ -66,7 +73,7 @@ class Engine:
     @property
     def in_flight(self) -> int:
         """How many have been taken and not answered: samples, and requests that are being read."""
-        return self._reading + self._batcher.in_flight
+        return self._n_reading + self._batcher.in_flight
 
     def submit(self, inputs: Inputs, n_bytes: int) -> Future[Prediction]:
         """The prediction for one sample, to come; `n_bytes` is how long its request was.
@@ -77,7 +84,7 @@ class Engine:
         prediction: Future[Prediction] | None = None
         if n_bytes <= INLINE_BYTES:
             try:  # contextlib.suppress takes 0.2 us
-                prediction = self._batcher.submit(self._sample(self._quick, inputs))
+                prediction = self._batcher.submit(self._sample(self._inline_bundle, inputs))
             except TooManyPixels:
                 prediction = None  # a few bytes may be a picture of many pixels
         if prediction is None:
@@ -99,7 +106,7 @@ class Engine:
 
         Raises Overloaded, NotReady or DeadlineExceeded for all of them.
         """
-        async with self._in_time():
+        async with self._limit_time():
             samples = await self._in_reader(self._samples, items)
             futures = self._batcher.submit_all(
                 [each for each in samples if not isinstance(each, ClientError)]
@@ -116,8 +123,8 @@ class Engine:
     async def explain_all(self, items: Sequence[Inputs | ClientError]) -> list[Explained | BaseException]:
         """As `predict_all`, and why; the values of a sample are read once, whatever is run to explain it."""
         self._check_room()
-        async with self._in_time():
-            with self._kept_open():
+        async with self._limit_time():
+            with self._keep_open():
                 plans = await self._in_thread(self._plans, items)
                 rows = [row for plan in plans if isinstance(plan, Plan) for row in plan.rows()]
                 answers = iter(await self._in_pieces(rows))
@@ -129,7 +136,7 @@ class Engine:
 
     async def close(self) -> None:
         """Answer what has been taken, and refuse whatever comes after."""
-        if self._reading:
+        if self._n_reading:
             self._all_read = asyncio.get_running_loop().create_future()
             await self._all_read
         await self._batcher.close()
@@ -137,7 +144,7 @@ class Engine:
         self._readers.shutdown(wait=False)  # one may still read for somebody who has gone
 
     async def _read_and_submit(self, inputs: Inputs) -> Prediction:
-        async with self._in_time():
+        async with self._limit_time():
             future = self._batcher.submit(await self._in_reader(self._sample, self.bundle, inputs))
             try:
                 return await future
@@ -153,8 +160,8 @@ class Engine:
     async def _in_pieces(self, rows: Sequence[Sample]) -> list[Prediction | BaseException]:
         """An answer for each row. No more than a batch of them wait at once: others come in between."""
         answers: list[Prediction | BaseException] = []
-        for start in range(0, len(rows), self._most_rows):
-            futures = self._batcher.submit_all(rows[start : start + self._most_rows])
+        for start in range(0, len(rows), self._max_rows):
+            futures = self._batcher.submit_all(rows[start : start + self._max_rows])
             try:
                 answers += await asyncio.gather(*futures, return_exceptions=True)
             finally:
@@ -186,7 +193,7 @@ class Engine:
     def _plans(self, items: Sequence[Inputs | ClientError]) -> list[Plan | ClientError]:
         """What is run to explain each item, or its error."""
         return [
-            each if isinstance(each, ClientError) else plan_of(each, self.manifest.modalities)
+            each if isinstance(each, ClientError) else make_plan(each, self.manifest.modalities)
             for each in self._samples(items)
         ]
 
@@ -194,7 +201,7 @@ class Engine:
         self, plans: Sequence[Plan | ClientError], answers: Iterator[Prediction | BaseException]
     ) -> list[Explained | BaseException]:
         """Each item explained by the answers to its rows, or its error; of several the first."""
-        prior = prior_of(self.manifest)
+        prior = find_prior(self.manifest)
         results: list[Explained | BaseException] = []
         for plan in plans:
             if isinstance(plan, ClientError):
@@ -203,22 +210,22 @@ class Engine:
             own = list(islice(answers, len(plan.subsets)))
             failed = [each for each in own if isinstance(each, BaseException)]
             predictions = [each for each in own if isinstance(each, Prediction)]
-            results.append(failed[0] if failed else explained(plan, predictions, prior))
+            results.append(failed[0] if failed else make_explanation(plan, predictions, prior))
         return results
 
     @asynccontextmanager
-    async def _in_time(self) -> AsyncIterator[None]:
+    async def _limit_time(self) -> AsyncIterator[None]:
         """Raises DeadlineExceeded when its block takes too long."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 yield
         except TimeoutError:
-            raise too_late(self._timeout_s) from None
+            raise make_deadline_error(self._timeout_s) from None
 
     async def _in_reader(self, read: Callable[..., T], *arguments: Any) -> T:
         """Call `read` in a thread. Raises Overloaded when too many wait there already."""
         self._check_room()
-        with self._kept_open():
+        with self._keep_open():
             return await self._in_thread(read, *arguments)
 
     def _in_thread(self, call: Callable[..., T], *arguments: Any) -> Future[T]:
@@ -226,18 +233,18 @@ class Engine:
 
     def _check_room(self) -> None:
         """Raises Overloaded."""
-        if self._reading + len(self._batcher) >= self._max_queue:
+        if self._n_reading + len(self._batcher) >= self._max_queue:
             raise Overloaded("too many samples are waiting; try again soon", retry_after_s=1)
 
     @contextmanager
-    def _kept_open(self) -> Iterator[None]:
+    def _keep_open(self) -> Iterator[None]:
         """The engine does not close before the block's end."""
-        self._reading += 1
+        self._n_reading += 1
         try:
             yield
         finally:
-            self._reading -= 1
-            if self._all_read is not None and not self._reading:
+            self._n_reading -= 1
+            if self._all_read is not None and not self._n_reading:
                 self._all_read.set_result(None)
                 self._all_read = None
 
@@ -268,7 +275,7 @@ def observe_whole(bundle: Bundle, series: Series, samples: Sequence[Sample], out
         series.observe_answers(bundle.collate([samples[at] for at in whole]), output.take(whole))
 
 
-def only_small(bundle: Bundle) -> Bundle:
+def limit_to_small(bundle: Bundle) -> Bundle:
     """The same, but for larger pictures, which it refuses."""
     few = replace(bundle.limits, max_pixels=min(bundle.limits.max_pixels, INLINE_PIXELS))
     return replace(bundle, features=features_by_modality(bundle.manifest.modalities, few))

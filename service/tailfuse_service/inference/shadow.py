@@ -24,13 +24,13 @@ from tailfuse_service.logs import LOG
 from tailfuse_service.metrics import Series
 from tailfuse_service.metrics.comparison import Comparison
 
-PAUSE_S = 0.05  # in which samples gather for one run
-REST = 9  # times as long as a run took, until the next: its Python holds up all other Python meanwhile
-MOST_SAMPLES, MOST_BYTES, MOST_IN_A_RUN = 512, 64 * 1024 * 1024, 16
-LEAST_PRIORITY = 19
+GATHER_S = 0.05  # in which samples gather for one run
+REST_FACTOR = 9  # times as long as a run took, until the next: its Python holds up all other Python meanwhile
+MAX_WAITING_SAMPLES, MAX_WAITING_BYTES, MAX_RUN_SAMPLES = 512, 64 * 1024 * 1024, 16
+LOWEST_PRIORITY = 19
 
 
-class Answered(NamedTuple):
+class WaitingSample(NamedTuple):
     """What was asked, and the stable version's answer."""
 
     inputs: dict[str, Any]
@@ -39,7 +39,7 @@ class Answered(NamedTuple):
     n_bytes: int
 
 
-class Shadowing:
+class ShadowRunner:
     """A shadow at work, a share of the stable version's samples; these have some of `modalities`."""
 
     def __init__(
@@ -57,16 +57,16 @@ class Shadowing:
         self._share = share
         self._modalities = tuple(modalities)
         self._subsets: dict[tuple[bool, ...], str] = {}  # names by presence
-        self._waiting: deque[Answered] = deque()
+        self._waiting: deque[WaitingSample] = deque()
         self._n_bytes = 0  # of them
         self._busy = False
         self._running: Future[None] | None = None
         self._closed = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="shadow", initializer=give_way)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="shadow", initializer=lower_priority)
 
     # --- on the event loop ---
 
-    def is_of(self, bundle: Bundle, share: float) -> bool:
+    def matches(self, bundle: Bundle, share: float) -> bool:
         """Does it ask this very bundle, and so much?"""
         return self._bundle is bundle and self._share == share
 
@@ -78,30 +78,30 @@ class Shadowing:
     def _answered(self, inputs: dict[str, Any], prediction: Future[Prediction]) -> None:
         if not prediction.cancelled() and prediction.exception() is None:
             # Behind what sends the answer.
-            asyncio.get_running_loop().call_soon(self._take, inputs, prediction.result())
+            asyncio.get_running_loop().call_soon(self._enqueue, inputs, prediction.result())
 
     def watch_all(self, items: Sequence[Any], predictions: Sequence[Prediction | BaseException]) -> None:
         """The same for a batch that has been answered; what is no prediction is left out."""
         for inputs, prediction in zip(items, predictions, strict=True):
             if isinstance(prediction, Prediction) and random.random() < self._share:
-                self._take(inputs, prediction)
+                self._enqueue(inputs, prediction)
 
-    def _take(self, inputs: dict[str, Any], answer: Prediction) -> None:
+    def _enqueue(self, inputs: dict[str, Any], answer: Prediction) -> None:
         if self._closed:
             return
         subset = self._subset(answer)
-        if len(self._waiting) >= MOST_SAMPLES:
+        if len(self._waiting) >= MAX_WAITING_SAMPLES:
             self._comparison.count_outcome(subset, "dropped")
             return
-        asked = Answered(inputs, subset, answer.labels[0], size_of(inputs))
-        if self._n_bytes + asked.n_bytes > MOST_BYTES:
+        sample = WaitingSample(inputs, subset, answer.labels[0], estimate_size(inputs))
+        if self._n_bytes + sample.n_bytes > MAX_WAITING_BYTES:
             self._comparison.count_outcome(subset, "dropped")
             return
-        self._waiting.append(asked)
-        self._n_bytes += asked.n_bytes
+        self._waiting.append(sample)
+        self._n_bytes += sample.n_bytes
         if not self._busy:
             self._busy = True
-            asyncio.get_running_loop().call_later(PAUSE_S, self._next)
+            asyncio.get_running_loop().call_later(GATHER_S, self._next)
 
     def _subset(self, answer: Prediction) -> str:
         presence = tuple(answer.presence)
@@ -113,7 +113,7 @@ class Shadowing:
 
     def _next(self) -> None:
         """Ask the shadow as much as one run takes, or rest."""
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_IN_A_RUN))]
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_RUN_SAMPLES))]
         self._n_bytes -= sum(each.n_bytes for each in batch)
         if batch:
             self._running = asyncio.get_running_loop().run_in_executor(self._thread, self._compare, batch)
@@ -122,7 +122,7 @@ class Shadowing:
             self._busy = False
 
     def _rest(self, begun: float, _: Future[None]) -> None:
-        asyncio.get_running_loop().call_later(REST * (time.perf_counter() - begun), self._next)
+        asyncio.get_running_loop().call_later(REST_FACTOR * (time.perf_counter() - begun), self._next)
 
     async def close(self) -> None:
         """Nothing more is asked; what has been asked is still compared."""
@@ -137,7 +137,7 @@ class Shadowing:
 
     # --- in the shadow's thread ---
 
-    def _compare(self, batch: Sequence[Answered]) -> None:
+    def _compare(self, batch: Sequence[WaitingSample]) -> None:
         """Answer a batch, and count where the labels are not the same. Never raises."""
         labels: list[str | None] = [None] * len(batch)
         try:
@@ -150,7 +150,7 @@ class Shadowing:
             else:
                 self._comparison.count(each.subset, each.label, label)
 
-    def _labels(self, batch: Sequence[Answered]) -> list[str | None]:
+    def _labels(self, batch: Sequence[WaitingSample]) -> list[str | None]:
         """The shadow's label for each; None if it cannot read one: it has no such column, say."""
         samples = [self._sample(each.inputs) for each in batch]
         readable = [sample for sample in samples if sample is not None]
@@ -172,18 +172,18 @@ class Shadowing:
             return None
 
 
-def give_way() -> None:
+def lower_priority() -> None:
     """Have the present thread run when nothing else wants to."""
     if sys.platform == "linux":  # where a priority may be a single thread's
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LEAST_PRIORITY)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
 
 
-def size_of(value: Any) -> int:
+def estimate_size(value: Any) -> int:
     """About how many bytes a raw value keeps in memory."""
     if isinstance(value, str | bytes | bytearray | memoryview):
         return len(value)
     if isinstance(value, dict):
-        return sum(map(size_of, value.values()))
+        return sum(map(estimate_size, value.values()))
     if isinstance(value, list):
-        return len(value) * (size_of(value[0]) if value else 0)
+        return len(value) * (estimate_size(value[0]) if value else 0)
     return 32

@@ -24,7 +24,7 @@ FEWEST_ROWS = 200  # of fewer nothing is said
 MOST_ROWS = 64  # of one batch that are looked at
 # After a summary that took t seconds there is none for REST * t: all of little traffic is looked at, and of
 # much as much as one hundredth of the time allows.
-REST = 100
+REST_FACTOR = 100
 
 Counts = NDArray[np.float64]
 
@@ -56,7 +56,7 @@ class Window:
         if counts:
             with self._cells.lock:
                 self._slice(now)[:] += np.concatenate(counts)
-        self._next = now + REST * (time.perf_counter() - start)
+        self._next = now + REST_FACTOR * (time.perf_counter() - start)
 
     def publish(self, now: float) -> None:
         """Write the sums of the window down."""

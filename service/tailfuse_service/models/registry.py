@@ -8,7 +8,7 @@ from functools import partial
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.errors import NotReady, UnknownModel
 from tailfuse_service.inference.engine import Engine
-from tailfuse_service.inference.shadow import Shadowing
+from tailfuse_service.inference.shadow import ShadowRunner
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.models.versions import Headers, Versions
 from tailfuse_service.settings import Settings
@@ -34,7 +34,7 @@ class ModelRegistry:
         self._models: dict[str, Versions] = {}
         self._roles = dict(roles or {})
         self._default = settings.default_model or None
-        self._shadow_runners: dict[Engine, Shadowing] = {}  # by the stable version's engine
+        self._shadow_runners: dict[Engine, ShadowRunner] = {}  # by the stable version's engine
         self._draining: dict[Engine, Task[None]] = {}  # those that still answer what they have taken
         self._ending: set[Task[None]] = set()  # shadows that still answer what they have been asked
         self._closed = False
@@ -167,10 +167,10 @@ class ModelRegistry:
             if stable is None or shadow is None or role is None:
                 continue
             runner = before.get(stable)
-            if runner is not None and runner.is_of(shadow.bundle, role.share):
+            if runner is not None and runner.matches(shadow.bundle, role.share):
                 del before[stable]
             else:
-                runner = Shadowing(
+                runner = ShadowRunner(
                     shadow.bundle,
                     shadow.series,
                     self._metrics.comparison(shadow.bundle),

@@ -7,7 +7,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from tailfuse_service.bundle import RuntimeName
 from tailfuse_service.bundle.manifest import ClassInfo, SubsetMetrics
-from tailfuse_service.inference.explanations import MOST_EXACT, PAIRS
+from tailfuse_service.inference.explanations import MAX_EXACT, PAIRS
 from tailfuse_service.modalities import AnyModality
 
 
@@ -67,7 +67,7 @@ class Explanation(BaseModel):
     )
     method: Literal["exact", "sampled"] = Field(
         description=f"From all subsets of the modalities, or from {2 * PAIRS} sampled orders if more than "
-        f"{MOST_EXACT} are present."
+        f"{MAX_EXACT} are present."
     )
     standard_errors: dict[str, float] | None = Field(description="Of the contributions; null if exact.")
     without: dict[str, PartAnswer | None] = Field(
