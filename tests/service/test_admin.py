@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 from tailfuse_service.app import create_app
-from tailfuse_service.metrics import Metrics, new_file
+from tailfuse_service.metrics import Metrics, make_file
 from tailfuse_service.models import reconciler
 from tailfuse_service.models.desired_state import DesiredStateStore
 from tailfuse_service.models.repository import Repository
@@ -235,7 +235,7 @@ def test_all_workers_follow_and_so_do_those_that_start_later(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reconciler, "POLL_S", 0.001)
-    file = new_file(0)
+    file = make_file(0)
     one, other = start(file), start(file)
     one.put(ROLES, json={"stable": "1"})
     other.post("/admin/unload", json={"name": NAME, "version": "10"})

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from tailfuse_service import __main__ as main
-from tailfuse_service.metrics import new_file
+from tailfuse_service.metrics import make_file
 from tailfuse_service.models.desired_state import DesiredState, DesiredStateStore
 from tailfuse_service.settings.roles_file import Canary, Roles
 
 
 @pytest.fixture
 def file() -> int:
-    return new_file(0)
+    return make_file(0)
 
 
 def counted(desired_state: DesiredState) -> DesiredState:

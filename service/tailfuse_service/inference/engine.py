@@ -28,7 +28,7 @@ from tailfuse_service.inference.explanations import (
     make_plan,
 )
 from tailfuse_service.inference.shadow import ShadowRunner
-from tailfuse_service.metrics import Metrics, Series
+from tailfuse_service.metrics import Metrics, ModelMetrics
 from tailfuse_service.settings import Settings
 
 T = TypeVar("T")
@@ -51,11 +51,11 @@ class Engine:
         self._max_queue = settings.max_queue
         self._max_rows = min(settings.max_batch_size, settings.max_queue)  # of explanations, in the queue
         # The batcher knows no engine: without a cycle, a bundle's memory is free as soon as nobody needs it.
-        self.series = metrics.serve(bundle)
+        self.model_metrics = metrics.serve(bundle)
         self._metrics = metrics
         self._decoded, self.encoded = metrics.decode.add, metrics.encode.add
         self._batcher: Batcher[Sample, Prediction] = Batcher(
-            partial(run, bundle, self.series),
+            partial(run, bundle, self.model_metrics),
             max_batch_size=settings.max_batch_size,
             max_queue=settings.max_queue,
             timeout_s=settings.request_timeout_s,
@@ -140,7 +140,7 @@ class Engine:
             self._all_read = asyncio.get_running_loop().create_future()
             await self._all_read
         await self._batcher.close()
-        self._metrics.close(self.series)
+        self._metrics.close(self.model_metrics)
         self._readers.shutdown(wait=False)  # one may still read for somebody who has gone
 
     async def _read_and_submit(self, inputs: Inputs) -> Prediction:
@@ -175,7 +175,7 @@ class Engine:
             sample = bundle.sample(inputs)
         except ClientError as error:
             if bundle is self.bundle or not isinstance(error, TooManyPixels):  # else it is tried again
-                self.series.count_failure(error.members.get("modality"))
+                self.model_metrics.count_failure(error.members.get("modality"))
             raise
         self._decoded(time.perf_counter() - start)
         return sample
@@ -249,7 +249,7 @@ class Engine:
                 self._all_read = None
 
 
-def run(bundle: Bundle, series: Series, samples: Sequence[Sample]) -> list[Prediction]:
+def run(bundle: Bundle, model_metrics: ModelMetrics, samples: Sequence[Sample]) -> list[Prediction]:
     """One run of the model. Raises InferenceFailed."""
     batch = bundle.collate(samples)
     start = time.perf_counter()
@@ -261,18 +261,20 @@ def run(bundle: Bundle, series: Series, samples: Sequence[Sample]) -> list[Predi
         raise InferenceFailed("the model's answer is not a number")
     seconds = time.perf_counter() - start
     if Subset in map(type, samples):
-        series.observe_run(len(samples), seconds)
-        observe_whole(bundle, series, samples, output)
+        model_metrics.observe_run(len(samples), seconds)
+        observe_whole(bundle, model_metrics, samples, output)
     else:
-        series.observe_batch(batch, output, seconds)
+        model_metrics.observe_batch(batch, output, seconds)
     return predictions_of(output, batch.presence, bundle.manifest.class_names)
 
 
-def observe_whole(bundle: Bundle, series: Series, samples: Sequence[Sample], output: Output) -> None:
+def observe_whole(
+    bundle: Bundle, model_metrics: ModelMetrics, samples: Sequence[Sample], output: Output
+) -> None:
     """Of a run with rows that explain others, only what is an answer to a caller's sample is counted."""
     whole = [at for at, sample in enumerate(samples) if type(sample) is not Subset]
     if whole:
-        series.observe_answers(bundle.collate([samples[at] for at in whole]), output.take(whole))
+        model_metrics.observe_answers(bundle.collate([samples[at] for at in whole]), output.take(whole))
 
 
 def limit_to_small(bundle: Bundle) -> Bundle:

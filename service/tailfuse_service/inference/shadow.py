@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from tailfuse_service.bundle import Bundle, Prediction, Sample
 from tailfuse_service.errors import ClientError
 from tailfuse_service.logs import LOG
-from tailfuse_service.metrics import Series
+from tailfuse_service.metrics import ModelMetrics
 from tailfuse_service.metrics.comparison import Comparison
 
 GATHER_S = 0.05  # in which samples gather for one run
@@ -45,14 +45,14 @@ class ShadowRunner:
     def __init__(
         self,
         bundle: Bundle,
-        series: Series,
+        model_metrics: ModelMetrics,
         comparison: Comparison,
         *,
         share: float,
         modalities: Sequence[str],
     ) -> None:
         self._bundle = bundle
-        self._series = series
+        self._model_metrics = model_metrics
         self._comparison = comparison
         self._share = share
         self._modalities = tuple(modalities)
@@ -158,7 +158,7 @@ class ShadowRunner:
             return [None] * len(batch)
         collated = self._bundle.collate(readable)
         output = self._bundle.runtime.run(collated)
-        self._series.observe_answers(collated, output)
+        self._model_metrics.observe_answers(collated, output)
         names = self._bundle.manifest.class_names
         best = output.probabilities.argmax(axis=1).tolist()
         sums = output.probabilities.sum(axis=1).tolist()

@@ -1,21 +1,21 @@
 """Where a shadow's labels differ from the stable version's."""
 
 from tailfuse_service.bundle import Bundle
-from tailfuse_service.metrics.cells import Block, Cells
+from tailfuse_service.metrics.counters import Block, SharedCounters
 from tailfuse_service.metrics.histogram import find_series
-from tailfuse_service.metrics.series import MOST_SUBSETS, OTHER, shown_labels
+from tailfuse_service.metrics.model_metrics import MAX_SUBSETS, OTHER, choose_labels
 
-MOST_PAIRS = 256  # of labels, with series of their own
+MAX_PAIRS = 256  # of labels, with series of their own
 
 
 class Comparison:
     """Counts under the shadow's name and version."""
 
-    def __init__(self, cells: Cells, shadow: Bundle) -> None:
+    def __init__(self, counters: SharedCounters, shadow: Bundle) -> None:
         manifest = shadow.manifest
-        self._cells = cells
+        self._counters = counters
         self._bundle_labels = {"model": manifest.name, "version": manifest.version}
-        self._shown = dict(zip(manifest.class_names, shown_labels(manifest.classes), strict=True))
+        self._shown = dict(zip(manifest.class_names, choose_labels(manifest.classes), strict=True))
         self._samples: dict[tuple[str, str], Block] = {}  # by subset and outcome
         self._pairs: dict[tuple[str, str], Block] = {}  # by both labels
 
@@ -27,7 +27,7 @@ class Comparison:
         self.count_outcome(subset, "disagree")
         # A class that the shadow does not have is one of the others.
         pair = self._shown.get(label, OTHER), self._shown[shadow_label]
-        if pair not in self._pairs and len(self._pairs) >= MOST_PAIRS:
+        if pair not in self._pairs and len(self._pairs) >= MAX_PAIRS:
             pair = OTHER, OTHER
         if pair not in self._pairs:
             self._pairs[pair] = self._find("shadow_disagreements", label=pair[0], shadow_label=pair[1])
@@ -35,7 +35,7 @@ class Comparison:
 
     def count_outcome(self, subset: str, outcome: str) -> None:
         """agree, disagree, failed (the shadow has no answer) or dropped (it was not asked)."""
-        if (subset, outcome) not in self._samples and len(self._samples) >= 4 * MOST_SUBSETS:
+        if (subset, outcome) not in self._samples and len(self._samples) >= 4 * MAX_SUBSETS:
             subset = OTHER
         if (subset, outcome) not in self._samples:
             block = self._find("shadow_samples", subset=subset, outcome=outcome)
@@ -43,8 +43,8 @@ class Comparison:
         self._add(self._samples[subset, outcome])
 
     def _find(self, family: str, **labels: str) -> Block:
-        return find_series(self._cells, family, **self._bundle_labels, **labels)
+        return find_series(self._counters, family, **self._bundle_labels, **labels)
 
     def _add(self, count: Block) -> None:
-        with self._cells.lock:  # the event loop counts what was dropped, the shadow's thread all else
+        with self._counters.lock:  # the event loop counts what was dropped, the shadow's thread all else
             count[0] += 1

@@ -27,10 +27,10 @@ class Exposition(Collector):
                 metric.samples = [metric.samples[0]._replace(value=totals[metric.name][()][0])]
                 yield metric
         for name, family in FAMILIES.items():
-            yield metric_of(f"tailfuse_{name}", family, totals.get(name, {}))
+            yield make_metric(f"tailfuse_{name}", family, totals.get(name, {}))
 
 
-def metric_of(name: str, family: Family, series: Mapping[tuple[str, ...], list[float]]) -> Metric:
+def make_metric(name: str, family: Family, series: Mapping[tuple[str, ...], list[float]]) -> Metric:
     """One family, from its numbers by the values of its labels."""
     labels = list(family.labels)
     if family.kind == "histogram":

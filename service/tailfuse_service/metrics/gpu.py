@@ -24,7 +24,7 @@ class Gpu:
             return
         try:
             pynvml.nvmlInit()
-            self._handle = handle_of(pynvml, int(device.partition(":")[2] or 0))
+            self._handle = find_handle(pynvml, int(device.partition(":")[2] or 0))
             self._nvml = pynvml
         except pynvml.NVMLError as error:
             LOG.warning("no GPU memory in the metrics", extra={"reason": str(error)})
@@ -43,7 +43,7 @@ class Gpu:
         yield GaugeValue("gpu_memory_total_bytes", memory.total)
 
 
-def handle_of(nvml: Any, number: int) -> Any:
+def find_handle(nvml: Any, number: int) -> Any:
     """NVML's handle of a GPU that CUDA counts `number`: it sees those of CUDA_VISIBLE_DEVICES only."""
     visible = [each.strip() for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each.strip()]
     name = visible[number] if number < len(visible) else str(number)

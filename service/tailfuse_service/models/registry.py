@@ -132,7 +132,7 @@ class ModelRegistry:
             engines.setdefault(name, {})[version] = engine
         self._assign_roles(engines)
         for old in before.values():
-            self._metrics.retire(old.series)
+            self._metrics.retire(old.model_metrics)
             # As a task it begins after those that the old one has begun, so that it waits for them.
             task = self._draining[old] = asyncio.create_task(old.close())
             task.add_done_callback(partial(self._drained, old))
@@ -152,7 +152,7 @@ class ModelRegistry:
             self._default = next(iter(self._models), None)
         for model in self._models.values():
             for engine in model:
-                engine.series.role = model.find_role(engine)
+                engine.model_metrics.role = model.find_role(engine)
         self._start_shadows()
 
     def _stable_version(self, name: str) -> str | None:
@@ -172,7 +172,7 @@ class ModelRegistry:
             else:
                 runner = ShadowRunner(
                     shadow.bundle,
-                    shadow.series,
+                    shadow.model_metrics,
                     self._metrics.comparison(shadow.bundle),
                     share=role.share,
                     modalities=list(stable.manifest.modalities),

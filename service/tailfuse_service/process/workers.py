@@ -25,7 +25,14 @@ from dataclasses import dataclass
 from tailfuse_service import logs
 from tailfuse_service.bundle import BundleError
 from tailfuse_service.logs import LOG
-from tailfuse_service.metrics import PUBLISH_S, Cells, Metrics, ProcessFigures, forget_levels, new_file
+from tailfuse_service.metrics import (
+    PUBLISH_S,
+    Metrics,
+    ProcessFigures,
+    SharedCounters,
+    make_file,
+    reset_gauges,
+)
 from tailfuse_service.models.desired_state import DesiredStateStore
 from tailfuse_service.models.repository import Repository
 from tailfuse_service.process.server import drain_s, family_of, listen, on_hangup, run, url_of
@@ -80,10 +87,10 @@ class Supervisor:
         self._port = port
         self._numbers = range(1, settings.workers + 1)
         self._listeners = {number: bound(settings.host, port) for number in self._numbers}
-        self._files = [new_file() for _ in (0, *self._numbers)]
-        self._desired_state = new_file(0)
-        self._cells = Cells(self._files[0])
-        self._figures = ProcessFigures(self._cells)
+        self._files = [make_file() for _ in (0, *self._numbers)]
+        self._desired_state = make_file(0)
+        self._counters = SharedCounters(self._files[0])
+        self._figures = ProcessFigures(self._counters)
         self._running: set[Process] = set()
         self._ready: set[Process] = set()
         self._reloads = 0
@@ -165,13 +172,13 @@ class Supervisor:
     def _ended(self, number: int, worker: Process) -> None:
         self._running.discard(worker)
         self._ready.discard(worker)
-        forget_levels(Cells(self._files[number]))
+        reset_gauges(SharedCounters(self._files[number]))
         self._publish()
 
     def _publish(self) -> None:
         """The supervisor's own share of the metrics."""
-        self._cells.block("workers")[0] = len(self._ready)
-        self._cells.block("worker_restarts")[0] = self._restarts
+        self._counters.block("workers")[0] = len(self._ready)
+        self._counters.block("worker_restarts")[0] = self._restarts
         self._figures.publish()
 
     def _reload(self) -> None:
@@ -217,9 +224,9 @@ def work(orders: Orders) -> None:
     except (BundleError, ValueError) as error:
         os.write(1, f"{error}\n".encode())
         sys.exit(1)
-    own = Cells(files.pop(orders.number))
-    others = [Cells(file) for file in files]
-    metrics = Metrics(cells=own, others=others, drift_window_s=settings.drift_window_s)
+    own = SharedCounters(files.pop(orders.number))
+    others = [SharedCounters(file) for file in files]
+    metrics = Metrics(counters=own, others=others, drift_window_s=settings.drift_window_s)
     threading.Thread(target=follow, args=[metrics], daemon=True).start()
     listener = socket.socket(fileno=orders.listener)
     try:

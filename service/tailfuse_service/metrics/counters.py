@@ -21,7 +21,7 @@ Key = tuple[str, ...]
 Block: TypeAlias = "memoryview[float]"  # of float64, each written whole or not at all
 
 
-class Cells:
+class SharedCounters:
     """Blocks of numbers in one file, or of this process alone. One process writes them.
 
     Behind the numbers comes a line for each change of the blocks: where it begins, how many numbers it has
@@ -108,7 +108,7 @@ class Cells:
         return memoryview(bytearray(8 * size)).cast("d")
 
 
-def new_file(n_bytes: int = N_BYTES) -> int:
+def make_file(n_bytes: int = N_BYTES) -> int:
     """The descriptor of a file, large enough for Cells. It has no name, and goes when nobody has it open."""
     if hasattr(os, "memfd_create"):
         file = os.memfd_create("tailfuse-cells")
