@@ -12,7 +12,7 @@ WORTH_BYTES = 1024  # a shorter answer goes into one packet as it is
 INLINE_BYTES = 64 * 1024  # more is unpacked or packed by a thread
 
 
-async def unpacked(body: bytes, encoding: str | None, max_bytes: int) -> bytes:
+async def unpack(body: bytes, encoding: str | None, max_bytes: int) -> bytes:
     """The body as it was before it was compressed.
 
     Raises UnsupportedMediaType, BadRequest, or PayloadTooLarge: no more than `max_bytes` are ever unpacked.
@@ -39,9 +39,9 @@ async def unpacked(body: bytes, encoding: str | None, max_bytes: int) -> bytes:
     return begun
 
 
-async def packed(body: bytes, accepted: str | None) -> tuple[bytes, str | None]:
+async def pack(body: bytes, accepted: str | None) -> tuple[bytes, str | None]:
     """The body, compressed if its caller takes that and it is worth it, and how."""
-    encoding = None if accepted is None or len(body) < WORTH_BYTES else best_of(accepted)
+    encoding = None if accepted is None or len(body) < WORTH_BYTES else choose_encoding(accepted)
     if encoding is None:
         return body, None
     if len(body) <= INLINE_BYTES:
@@ -49,7 +49,7 @@ async def packed(body: bytes, accepted: str | None) -> tuple[bytes, str | None]:
     return await asyncio.to_thread(compress, body, encoding), encoding
 
 
-def best_of(accepted: str) -> str | None:
+def choose_encoding(accepted: str) -> str | None:
     """An encoding that Accept-Encoding names, and does not rule out by a quality of 0."""
     offers = [part.replace(" ", "").lower().partition(";") for part in accepted.split(",")]
     taken = {name for name, _, quality in offers if not quality.startswith("q=") or quality[2:].strip("0.")}

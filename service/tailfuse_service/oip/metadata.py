@@ -47,7 +47,7 @@ def model_metadata(
         "name": manifest.name,
         "versions": [each.manifest.version for each in versions],
         "platform": f"tailfuse_{settings.runtime}",
-        "inputs": [*(input_of(name, each) for name, each in manifest.modalities.items()), presence],
+        "inputs": [*(describe_input(name, each) for name, each in manifest.modalities.items()), presence],
         "outputs": [
             tensor("probabilities", "FP32", len(classes), columns=classes),
             tensor("label", BYTES),
@@ -58,7 +58,7 @@ def model_metadata(
     }
 
 
-def input_of(name: str, modality: Modality) -> TensorMetadata:
+def describe_input(name: str, modality: Modality) -> TensorMetadata:
     """The tensor of a whole modality; every input may be left out."""
     form = modality.tensor_form()
     columns = {} if form.columns is None else {"columns": list(form.columns)}

@@ -16,7 +16,7 @@ async def predict_rows(engine: Engine, rows: Sequence[Inputs], n_bytes: int) -> 
         answers = await engine.predict_all(rows)
         for number, answer in enumerate(answers):
             if isinstance(answer, BaseException):
-                raise of_row(answer, number)
+                raise name_row(answer, number)
         return answers  # type: ignore[return-value]
     try:
         future = engine.submit(rows[0], n_bytes)
@@ -25,10 +25,10 @@ async def predict_rows(engine: Engine, rows: Sequence[Inputs], n_bytes: int) -> 
         finally:
             engine.withdraw(future)
     except ClientError as error:
-        raise of_row(error, 0) from None
+        raise name_row(error, 0) from None
 
 
-def of_row(error: BaseException, number: int) -> BaseException:
+def name_row(error: BaseException, number: int) -> BaseException:
     """A caller's mistake with the row that it is in."""
     if not isinstance(error, ClientError):
         return error

@@ -7,11 +7,11 @@ would become a batch of its own (measured: 1.1 samples in a batch with 64 calls 
 import asyncio
 import time
 
-NEAR_S = 0.001  # calls that come closer together are many
-WAIT_S = 0.002  # no call waits for longer
+BURST_GAP_S = 0.001  # calls that come closer together are many
+MAX_WAIT_S = 0.002  # no call waits for longer
 
 
-class Gather:
+class Coalescer:
     """To be awaited by every call. One that comes alone goes on at once."""
 
     def __init__(self) -> None:
@@ -21,12 +21,12 @@ class Gather:
     async def wait(self) -> None:
         """Until those that are near have come."""
         now = time.perf_counter()
-        near, self._last = now - self._last < NEAR_S, now
+        near, self._last = now - self._last < BURST_GAP_S, now
         if not (near or self._waiting):
             return
         loop = asyncio.get_running_loop()
         if not self._waiting:
-            loop.call_later(WAIT_S, self._release)
+            loop.call_later(MAX_WAIT_S, self._release)
         future = loop.create_future()
         self._waiting.append(future)
         await future
