@@ -26,7 +26,7 @@ def serve(settings: Settings) -> None:
         sys.exit(supervise(settings))
     from tailfuse_service.models.desired_state import DesiredStateStore
     from tailfuse_service.models.repository import Repository
-    from tailfuse_service.process.server import listen, run, url_of
+    from tailfuse_service.process.server import listen, make_url, run
 
     repository = Repository(settings)
     try:
@@ -37,7 +37,12 @@ def serve(settings: Settings) -> None:
         sys.exit(f"tailfuse: {error}")
     manifest, device = bundles[0].manifest, bundles[0].runtime.device
     model = {"model": manifest.name, "version": manifest.version} if len(bundles) == 1 else {}
-    where = {"url": url_of(listener), "runtime": settings.runtime, "device": device, "bundles": len(bundles)}
+    where = {
+        "url": make_url(listener),
+        "runtime": settings.runtime,
+        "device": device,
+        "bundles": len(bundles),
+    }
     try:
         run(
             settings,
@@ -52,19 +57,19 @@ def serve(settings: Settings) -> None:
         LOG.info("stopped")
 
 
-def option_of(name: str, field: FieldInfo) -> click.Parameter:
+def make_option(name: str, field: FieldInfo) -> click.Parameter:
     """The flag of one setting; what it may be is checked by Settings alone."""
     if name == "bundle":
         return click.Argument(["bundle"], required=False)
     default = "" if field.default in (None, "", False) else f"  [{field.default}]"
-    told = f"{field.description}{default}"
+    help_text = f"{field.description}{default}"
     if field.annotation is bool:
-        return click.Option([f"--{name.replace('_', '-')}"], is_flag=True, default=None, help=told)
+        return click.Option([f"--{name.replace('_', '-')}"], is_flag=True, default=None, help=help_text)
     choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
     return click.Option(
         [f"--{name.replace('_', '-')}"],
         metavar="|".join(choices) or getattr(field.annotation, "__name__", "value").upper(),
-        help=told,
+        help=help_text,
     )
 
 
@@ -89,7 +94,7 @@ def main(**flags: str | bool | None) -> None:
 command = click.Command(
     "serve",
     callback=main,
-    params=[option_of(name, field) for name, field in Settings.model_fields.items()],
+    params=[make_option(name, field) for name, field in Settings.model_fields.items()],
     help=main.__doc__,
 )
 

@@ -48,7 +48,7 @@ def run(
 
     The bundles have been opened. Calls `started` as soon as anybody can connect.
     """
-    give_memory_back()
+    return_freed_memory()
     suppress_pillow_warnings()
     stopping = threading.Event()
     app = create_app(
@@ -63,22 +63,22 @@ def run(
     signal.signal(signal.SIGTERM, exit_cleanly)
     signal.signal(signal.SIGINT, exit_cleanly)
     Server(
-        config_of(app, settings),
+        make_uvicorn_config(app, settings),
         started=started,
         stopping=stopping,
         reload=app.reconciler,
-        grpc=None if settings.grpc_port is None else partial(grpc_of, app, settings, stopping),
+        grpc=None if settings.grpc_port is None else partial(make_grpc_server, app, settings, stopping),
     ).run(sockets=[listener])
 
 
-def grpc_of(app: Router, settings: Settings, stopping: threading.Event) -> "GrpcServer":
+def make_grpc_server(app: Router, settings: Settings, stopping: threading.Event) -> "GrpcServer":
     """Made on the event loop. Whoever wants none needs no grpcio."""
     from tailfuse_service.oip.grpc_server import GrpcServer
 
     return GrpcServer(app, settings, stopping)
 
 
-def config_of(app: Router, settings: Settings) -> uvicorn.Config:
+def make_uvicorn_config(app: Router, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Protocol,
@@ -87,16 +87,16 @@ def config_of(app: Router, settings: Settings) -> uvicorn.Config:
         log_config=None,
         server_header=False,
         timeout_keep_alive=75,  # longer than the proxies in front, or they meet closed connections
-        timeout_graceful_shutdown=drain_s(settings),
+        timeout_graceful_shutdown=compute_drain_s(settings),
     )
 
 
-def drain_s(settings: Settings) -> int:
+def compute_drain_s(settings: Settings) -> int:
     """How long a stop waits for answers."""
     return math.ceil(settings.request_timeout_s) + 1
 
 
-def give_memory_back() -> None:
+def return_freed_memory() -> None:
     """Have large blocks returned to the system as soon as they are free, where memory is glibc's.
 
     Otherwise it learns from the first large picture to keep what such pictures take, for each thread, and a
@@ -146,7 +146,7 @@ class Server(uvicorn.Server):
             await self._grpc.start()
         await super().startup(sockets)
         if hasattr(signal, "SIGHUP"):  # Windows has none
-            hung_up = on_hangup(self._reload, partial(self.handle_exit, signal.SIGHUP, None))
+            hung_up = make_hangup_handler(self._reload, partial(self.handle_exit, signal.SIGHUP, None))
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
         self._tell_started()
 
@@ -157,7 +157,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         state, loop = self.server_state, asyncio.get_running_loop()
         state.default_headers = [*state.default_headers, (b"connection", b"close")]
-        last = [connection for listener in sockets or [] for connection in waiting(listener)]
+        last = [connection for listener in sockets or [] for connection in accept_waiting(listener)]
         for server in self.servers:
             server.close()
         for listener in sockets or []:
@@ -180,13 +180,13 @@ class Server(uvicorn.Server):
         return protocol
 
 
-def on_hangup(reload: Callable[[], None], stop: Callable[[], None]) -> Callable[[], None]:
+def make_hangup_handler(reload: Callable[[], None], stop: Callable[[], None]) -> Callable[[], None]:
     """What SIGHUP does: it reloads, unless it came because the terminal that this runs in has been closed."""
     in_terminal = os.isatty(STDIN)
     return lambda: stop() if in_terminal and not os.isatty(STDIN) else reload()
 
 
-def waiting(listener: socket.socket) -> Iterator[socket.socket]:
+def accept_waiting(listener: socket.socket) -> Iterator[socket.socket]:
     """The connections that nobody has accepted yet."""
     listener.setblocking(False)
     with contextlib.suppress(BlockingIOError):
@@ -197,16 +197,16 @@ def waiting(listener: socket.socket) -> Iterator[socket.socket]:
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises OSError, which names the address."""
     try:
-        return socket.create_server((host, port), family=family_of(host), backlog=2048)
+        return socket.create_server((host, port), family=find_family(host), backlog=2048)
     except OSError as error:
         reason = (error.strerror or str(error)).partition(" (")[0]
         raise OSError(f"cannot listen on {host}:{port}: {reason}") from None
 
 
-def family_of(host: str) -> socket.AddressFamily:
+def find_family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def url_of(listener: socket.socket) -> str:
+def make_url(listener: socket.socket) -> str:
     address, port = listener.getsockname()[:2]
     return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"

@@ -35,17 +35,24 @@ from tailfuse_service.metrics import (
 )
 from tailfuse_service.models.desired_state import DesiredStateStore
 from tailfuse_service.models.repository import Repository
-from tailfuse_service.process.server import drain_s, family_of, listen, on_hangup, run, url_of
+from tailfuse_service.process.server import (
+    compute_drain_s,
+    find_family,
+    listen,
+    make_hangup_handler,
+    make_url,
+    run,
+)
 from tailfuse_service.settings import Settings
 
 READY = b"ready\n"
-STEADY_S = 10.0  # a worker that lived this long did not die of its start
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+MIN_STEADY_S = 10.0  # a worker that lived this long did not die of its start
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 30.0
 GRACE_S = 5  # on top of what a worker allows itself
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class WorkerConfig:
     """What a worker is told. Files are descriptors that it inherits; the first is the supervisor's."""
 
     settings: Settings
@@ -68,9 +75,9 @@ def supervise(settings: Settings) -> int | str:
         return f"tailfuse: {error}"
 
 
-def bound(host: str, port: int) -> socket.socket:
+def bind_shared(host: str, port: int) -> socket.socket:
     """A socket that shares the port. It listens as soon as its worker is ready, and not before."""
-    listener = socket.socket(family_of(host))
+    listener = socket.socket(find_family(host))
     if listener.family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -86,7 +93,7 @@ class Supervisor:
         self._settings = settings
         self._port = port
         self._numbers = range(1, settings.workers + 1)
-        self._listeners = {number: bound(settings.host, port) for number in self._numbers}
+        self._listeners = {number: bind_shared(settings.host, port) for number in self._numbers}
         self._files = [make_file() for _ in (0, *self._numbers)]
         self._desired_state = make_file(0)
         self._counters = SharedCounters(self._files[0])
@@ -103,11 +110,11 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(each, self._stop)
-        loop.add_signal_handler(signal.SIGHUP, on_hangup(self._reload, self._stop))
+        loop.add_signal_handler(signal.SIGHUP, make_hangup_handler(self._reload, self._stop))
         first, problem = await self._start(1)  # one alone, to say only once what is wrong with the bundle
         if problem and not self._stopping.is_set():
             raise BundleError(problem)
-        url = url_of(self._listeners[1])
+        url = make_url(self._listeners[1])
         LOG.info("started", extra={"url": url, "workers": self._settings.workers})
         async with asyncio.TaskGroup() as group:
             for number in self._numbers:
@@ -126,13 +133,13 @@ class Supervisor:
             self._ended(number, worker)
             if self._stopping.is_set():
                 return
-            failures = failures + 1 if time.monotonic() - begun < STEADY_S else 0
+            failures = failures + 1 if time.monotonic() - begun < MIN_STEADY_S else 0
             died = {"worker": number, "pid": worker.pid, "exit_code": code}
             LOG.error("worker died", extra=died | ({"reason": problem} if problem else {}))
             worker = None
             self._restarts += 1
             if failures > 1:
-                await self._pause(number, min(FIRST_PAUSE_S * 2 ** (failures - 2), LONGEST_PAUSE_S))
+                await self._pause(number, min(FIRST_PAUSE_S * 2 ** (failures - 2), MAX_PAUSE_S))
 
     async def _pause(self, number: int, seconds: float) -> None:
         """Wait, and let the kernel send connections to the other workers meanwhile."""
@@ -140,13 +147,13 @@ class Supervisor:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
         if not self._stopping.is_set():
-            self._listeners[number] = bound(self._settings.host, self._port)
+            self._listeners[number] = bind_shared(self._settings.host, self._port)
 
     async def _start(self, number: int) -> tuple[Process, str]:
         """A worker that is ready, or that ends, and why it does."""
         reloads = self._reloads
         listener = self._listeners[number].fileno()
-        orders = Orders(self._settings, number, listener, self._files, self._desired_state)
+        config = WorkerConfig(self._settings, number, listener, self._files, self._desired_state)
         worker = await asyncio.create_subprocess_exec(
             # -P: a file in the working folder is not imported in place of a library.
             sys.executable, "-P", "-m", "tailfuse_service.process.workers", stdin=PIPE, stdout=PIPE,
@@ -158,14 +165,14 @@ class Supervisor:
         self._running.add(worker)
         if self._stopping.is_set():
             worker.terminate()
-        worker.stdin.write(pickle.dumps(orders))
+        worker.stdin.write(pickle.dumps(config))
         said = await worker.stdout.readline()
         if said == READY:
             self._ready.add(worker)
             self._publish()
             LOG.info("worker started", extra={"worker": number, "pid": worker.pid})
             if self._reloads != reloads:  # it may have opened the old bundle
-                open_again(worker)
+                signal_reload(worker)
             return worker, ""
         return worker, said.decode().strip() or "the worker ended before it was ready"
 
@@ -185,7 +192,7 @@ class Supervisor:
         """Have the workers look at everything again."""
         self._reloads += 1
         for worker in self._ready:
-            open_again(worker)
+            signal_reload(worker)
 
     def _stop(self) -> None:
         """Let the workers drain; the second time, kill them."""
@@ -199,7 +206,7 @@ class Supervisor:
         for worker in self._running:
             with contextlib.suppress(ProcessLookupError):
                 worker.terminate()
-        asyncio.get_running_loop().call_later(drain_s(self._settings) + GRACE_S, self._kill)
+        asyncio.get_running_loop().call_later(compute_drain_s(self._settings) + GRACE_S, self._kill)
 
     def _kill(self) -> None:
         self._forced = True
@@ -208,40 +215,40 @@ class Supervisor:
                 worker.kill()
 
 
-def open_again(worker: Process) -> None:
+def signal_reload(worker: Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         worker.send_signal(signal.SIGHUP)
 
 
-def work(orders: Orders) -> None:
+def run_worker(config: WorkerConfig) -> None:
     """Be a worker."""
-    settings, files = orders.settings, list(orders.files)
-    logs.configure(settings.log_level, worker=orders.number)
+    settings, files = config.settings, list(config.files)
+    logs.configure(settings.log_level, worker=config.number)
     repository = Repository(settings)
     try:
-        desired_state = DesiredStateStore(settings.roles, orders.desired_state)
+        desired_state = DesiredStateStore(settings.roles, config.desired_state)
         repository.open(desired_state.read().unloaded)
     except (BundleError, ValueError) as error:
         os.write(1, f"{error}\n".encode())
         sys.exit(1)
-    own = SharedCounters(files.pop(orders.number))
+    own = SharedCounters(files.pop(config.number))
     others = [SharedCounters(file) for file in files]
     metrics = Metrics(counters=own, others=others, drift_window_s=settings.drift_window_s)
-    threading.Thread(target=follow, args=[metrics], daemon=True).start()
-    listener = socket.socket(fileno=orders.listener)
+    threading.Thread(target=publish_forever, args=[metrics], daemon=True).start()
+    listener = socket.socket(fileno=config.listener)
     try:
-        run(settings, repository, desired_state, listener, started=say_ready, metrics=metrics)
+        run(settings, repository, desired_state, listener, started=report_ready, metrics=metrics)
     except OSError as error:  # the gRPC port
         os.write(1, f"{error}\n".encode())
         sys.exit(1)
 
 
-def say_ready() -> None:
+def report_ready() -> None:
     os.write(1, READY)
     os.dup2(2, 1)  # nobody reads the pipe from here on
 
 
-def follow(metrics: Metrics) -> None:
+def publish_forever(metrics: Metrics) -> None:
     """Publish now and then; stop when the supervisor has gone."""
     while not select.select([0], [], [], PUBLISH_S)[0]:
         metrics.publish()
@@ -249,6 +256,8 @@ def follow(metrics: Metrics) -> None:
 
 
 if __name__ == "__main__":
-    from tailfuse_service.process.workers import work as begin  # not this module's: that is called __main__
+    from tailfuse_service.process.workers import (
+        run_worker as start,  # not this module's: that is called __main__
+    )
 
-    begin(pickle.load(sys.stdin.buffer))
+    start(pickle.load(sys.stdin.buffer))
