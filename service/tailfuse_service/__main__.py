@@ -1,4 +1,4 @@
-"""`python -m tailfuse_service BUNDLE`: from the settings to a process that answers, or several."""
+"""`python -m tailfuse_service BUNDLE`: read the settings, then start one process or several workers."""
 
 import sys
 from typing import Literal, get_args, get_origin
@@ -14,10 +14,10 @@ from tailfuse_service.settings import Settings
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then answer what has been asked and return.
+    """Serve until SIGTERM or SIGINT, then answer the accepted requests and return.
 
-    The port opens after the bundle does: whoever can connect gets answers, and a service that cannot
-    answer is never there. Exits with one sentence and code 1 if either cannot be opened.
+    The port opens after the bundle: a client that can connect gets answers. If the bundle or the port cannot
+    be opened, the process prints one sentence and exits with code 1.
     """
     logs.configure(settings.log_level)
     if settings.workers > 1:
@@ -58,7 +58,7 @@ def serve(settings: Settings) -> None:
 
 
 def make_option(name: str, field: FieldInfo) -> click.Parameter:
-    """The flag of one setting; what it may be is checked by Settings alone."""
+    """Return the command-line option of one setting. Settings alone checks its value."""
     if name == "bundle":
         return click.Argument(["bundle"], required=False)
     default = "" if field.default in (None, "", False) else f"  [{field.default}]"
@@ -76,7 +76,7 @@ def make_option(name: str, field: FieldInfo) -> click.Parameter:
 def main(**flags: str | bool | None) -> None:
     """Serve a BUNDLE, a folder or a .zip, over HTTP.
 
-    Every setting may be given as a variable too: TAILFUSE_BUNDLE, TAILFUSE_PORT, …
+    Every setting can also be an environment variable: TAILFUSE_BUNDLE, TAILFUSE_PORT, …
     """
     given = {name: value for name, value in flags.items() if value is not None}
     try:
@@ -85,7 +85,9 @@ def main(**flags: str | bool | None) -> None:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else ""
         if first["type"] == "missing":
-            raise click.UsageError("no bundle: name its folder or .zip, or set TAILFUSE_BUNDLE") from None
+            raise click.UsageError(
+                "no bundle given: pass its folder or .zip file, or set TAILFUSE_BUNDLE"
+            ) from None
         where = f"--{name.replace('_', '-')} (TAILFUSE_{name.upper()}): " if name else ""
         raise click.UsageError(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
     serve(settings)

@@ -1,4 +1,4 @@
-"""The application: its parts made and joined. Opening the bundle and the port is the server's business."""
+"""Create the application from its parts. The server opens the bundle and the port."""
 
 import asyncio
 import threading
@@ -41,7 +41,7 @@ def create_app(
     repository: Repository | None = None,
     desired_state: DesiredStateStore | None = None,
 ) -> Router:
-    """The ASGI application that answers with these bundles; without one it is alive, but not ready.
+    """Return the ASGI application of these bundles. Without a bundle it is alive but not ready.
 
     Once `stopping` is set, it answers but says that it is not ready.
     """
@@ -99,7 +99,7 @@ def create_app(
 
 
 def add_document(api: FastAPI, registry: ModelRegistry) -> FastAPI:
-    """Have /docs and /openapi.json show the inputs of the bundle that is served."""
+    """Make /docs and /openapi.json show the inputs of the served bundle."""
     described_bundle: Bundle | None = None
 
     def describe() -> dict[str, Any]:

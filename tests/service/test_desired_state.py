@@ -74,9 +74,9 @@ def test_a_file_edited_by_hand_is_read_and_a_bad_one_leaves_the_old_roles(
         ("", "EOF"),
         ("[]", "an object"),
         ('{"a": {"stabel": "4"}}', "a: stabel: Extra inputs"),
-        ('{"a": {"stable": "4", "shadow": {"version": "4"}}}', "a version has one role"),
+        ('{"a": {"stable": "4", "shadow": {"version": "4"}}}', "a version can have only one role"),
         ('{"a": {"canary": {"version": "4", "share": 2}}}', "a: canary: share: "),
-        (None, "has gone"),
+        (None, "no longer exists"),
     ):
         path.write_text(bad) if bad is not None else path.unlink()
         for _ in range(3):

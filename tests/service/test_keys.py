@@ -198,8 +198,8 @@ def test_the_file_is_looked_at_once_a_second_at_most(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "has no keys"),
-        ("\n# none\n", "has no keys"),
+        ("", "contains no keys"),
+        ("\n# none\n", "contains no keys"),
         (f"{ALICE}\nname: short\n", "line 2: a key is 16 or more"),
         ("two words of many letters\n", "line 1: a key is 16 or more"),
         ("schlüssel-0123456789abcdef\n", "line 1"),
@@ -229,10 +229,10 @@ def test_a_public_address_wants_keys_or_a_word(host: str, files: dict[str, Path]
     result = CliRunner().invoke(main.command, ["b", "--host", host])
     assert result.exit_code == 2
     (error,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]
-    assert error.startswith(f"Error: {host} can be reached from other machines")
+    assert error.startswith(f"Error: other machines can reach {host}")
     assert Settings(bundle=Path("b"), host=host, allow_anonymous=True).host == host
     assert Settings(bundle=Path("b"), host=host, api_keys=files["api_keys"]).host == host
-    with pytest.raises(ValidationError, match="can be reached"):  # these guard /admin/ alone
+    with pytest.raises(ValidationError, match="can reach"):  # these guard /admin/ alone
         Settings(bundle=Path("b"), host=host, admin_keys=files["admin_keys"])
 
 

@@ -1,4 +1,4 @@
-"""The little of ASGI that the fast path needs: a body in, JSON out, and word of a caller who hangs up."""
+"""Small ASGI helpers: read a body, send JSON, and notice that the client disconnects."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -13,16 +13,16 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# Watching for a hang-up costs a task, so that only requests that wait for long are watched.
+# Watching for a disconnect costs a task, so only requests that wait longer than this are watched.
 WATCH_AFTER_S = 0.05
 
 
 class ClientDisconnected(Exception):
-    """The caller has gone; there is nobody to answer."""
+    """The client has disconnected and gets no answer."""
 
 
 def header(scope: Scope, name: bytes) -> str | None:
-    """The first header of this (lower-case) name."""
+    """Return the first header of this lower-case name."""
     for key, value in scope["headers"]:
         if key == name:
             return bytes(value).decode("latin-1")
@@ -30,7 +30,7 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 
 async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
-    """The whole body. Raises PayloadTooLarge as soon as it is known to be, and HungUp."""
+    """Return the whole body. Raises PayloadTooLarge as early as possible, and ClientDisconnected."""
     declared = header(scope, b"content-length")
     if declared is not None and declared.isdecimal() and int(declared) > max_bytes:
         raise make_too_large(max_bytes)
@@ -50,19 +50,19 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
 
 
 def make_too_large(max_bytes: int) -> PayloadTooLarge:
-    """The error of a body beyond the limit."""
+    """Return the error of a body above the limit."""
     return PayloadTooLarge(f"the body is longer than {max_bytes} bytes", expected=max_bytes)
 
 
 async def send_json(send: Send, body: bytes) -> None:
-    """One whole response, 200."""
+    """Send a complete response with status 200."""
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
 class WhileConnected:
-    """Cancels its block when the caller hangs up, and raises HungUp then."""
+    """A context that cancels its block when the client disconnects, and raises ClientDisconnected."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive

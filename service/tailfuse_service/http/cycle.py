@@ -1,4 +1,4 @@
-"""One request on a connection and its answer, and what is remembered of a request's head."""
+"""One fast-path request and its answer, and the cached head of a request."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class CachedHead(NamedTuple):
-    """What a head says."""
+    """The parsed head of a request that clients send again and again."""
 
     headers: Headers
     query: bytes
@@ -21,13 +21,13 @@ class CachedHead(NamedTuple):
 
 
 class NoEvent:
-    """In the place of the event by which uvicorn wakes a task; here there is none."""
+    """Stands in for the event with which uvicorn wakes a task; the fast path has no task."""
 
     def set(self) -> None: ...
 
 
 class RequestCycle(RequestRecord):
-    """One request and its answer, with what uvicorn asks of the present one."""
+    """One request and its answer, with the attributes that uvicorn reads from the current cycle."""
 
     __slots__ = (
         "body",

@@ -1,4 +1,4 @@
-"""HTTP/1.1 connections. A plain POST /predict is answered right here: no task, no scope, no middleware.
+"""HTTP/1.1 connections. A simple POST /predict is answered here, without a task, scope or middleware.
 
 All other requests are uvicorn's, whose protocol this is: chunked, compressed or long bodies, an Expect or an
 Origin header.
@@ -31,7 +31,7 @@ from tailfuse_service.logs import LOG
 
 TARGET, TARGET_WITH_QUERY = PREDICT.encode(), f"{PREDICT}?".encode()
 UPGRADE = frozenset((b"upgrade", b"connection", b"http2-settings"))
-# With one of these a request is not plain.
+# A request with one of these headers goes through ASGI.
 ASGI_HEADERS = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"origin"))
 # A longer body is uvicorn's to read: bit by bit, and not before its caller has shown a key.
 MAX_FAST_BYTES = 256 * 1024
@@ -65,25 +65,25 @@ def breaks_connection(method: Callable[["Protocol", *Ts], None]) -> Callable[["P
 
 
 class Protocol(HttpToolsProtocol):
-    """A connection. Uvicorn makes one for each, with the front as its app."""
+    """One connection. Uvicorn creates it with the router as its application."""
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._router = cast(Router, config.app)
         self._longest = min(MAX_FAST_BYTES, self._router.predict.max_body_bytes)
         self._now = self.loop.time
-        self._answering: RequestCycle | None = None  # the one that is being answered here
-        self._arriving: RequestCycle | None = None  # the same, while its body arrives
+        self._answering: RequestCycle | None = None  # being answered on the fast path
+        self._arriving: RequestCycle | None = None  # its body is being received
         self._slices = Slices()  # received, and not parsed
         self._turn: asyncio.Handle | None = None  # in which the parser gets more of them
-        self._receiving_since: float | None = None  # since when a request has been arriving
-        self._overhead = 0  # bytes of it that are no body
+        self._receiving_since: float | None = None  # start of the request that is being received
+        self._overhead = 0  # its bytes outside the body
         self._complete: RequestCycle | None = None  # one that the present read has completed
-        self._idle_since = self._now()  # since when there has been nothing to do
+        self._idle_since = self._now()  # start of the present idle time
         first = min(self.timeout_keep_alive, self._router.receive_timeout_s)
         self._timer = self.loop.call_later(first, self._check_timeouts)
 
-    # --- a request arrives ---
+    # --- receiving ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
@@ -233,7 +233,7 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _match_fast_path(self) -> RequestCycle | None:
-        """The request, if it is answered here."""
+        """Return the request if the fast path can answer it."""
         url, parser = self.url, self.parser
         if not (url == TARGET or url.startswith(TARGET_WITH_QUERY)) or parser.get_method() != b"POST":
             return None
@@ -273,7 +273,7 @@ class Protocol(HttpToolsProtocol):
         else:
             super().on_message_complete()
 
-    # --- it is answered ---
+    # --- answers ---
 
     def _submit(self, cycle: RequestCycle) -> None:
         router = self._router
@@ -325,7 +325,7 @@ class Protocol(HttpToolsProtocol):
         self.on_response_complete()
 
     def _defaults(self) -> bytes:
-        """The date, as a line; uvicorn makes it anew every second."""
+        """Return uvicorn's default header lines; it renews the date every second."""
         made, lines = self._router.default_lines
         headers = self.server_state.default_headers
         if made is not headers:
@@ -344,7 +344,7 @@ class Protocol(HttpToolsProtocol):
             self._abandon()
 
     def _abandon(self) -> None:
-        """Give up the request that is being answered here: nobody waits for it."""
+        """Withdraw the request that is being answered here; its client is gone."""
         cycle, self._answering = self._answering, None
         if cycle is None:
             return
@@ -355,14 +355,14 @@ class Protocol(HttpToolsProtocol):
             self._router.end_request(cycle, CLIENT_CLOSED)
 
     def _break(self, error: Exception) -> None:
-        """Close the connection at once: something failed that no answer can tell of. Nobody else notices."""
+        """Abort this connection after an unexpected error; other connections are not affected."""
         self.transport.abort()
         try:
             self._abandon()
         finally:  # last, since logging may be what fails
             LOG.error("connection broken", exc_info=error)
 
-    # --- connections that wait ---
+    # --- idle connections ---
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -374,11 +374,11 @@ class Protocol(HttpToolsProtocol):
             self._feed_later()
 
     def _unset_keepalive_if_required(self) -> None:
-        """Uvicorn sets a timer after each answer and takes it back with the next request; here one looks."""
+        """Do nothing: one timer for each connection replaces uvicorn's timer for each request."""
 
     @breaks_connection
     def _check_timeouts(self) -> None:
-        """Close a connection that has been quiet, or a request that has been arriving, for too long."""
+        """Close a connection that is idle for too long, or whose request is received too slowly."""
         now, limit = self._now(), self._router.receive_timeout_s
         if (
             self._receiving_since is not None
@@ -397,10 +397,10 @@ class Protocol(HttpToolsProtocol):
             return
         self._timer = self.loop.call_later(min(left, limit), self._check_timeouts)
 
-    # --- what is no request ---
+    # --- invalid requests ---
 
     def _refuse(self, error: ServiceError) -> None:
-        """Answer, if it is this one's turn, and break the connection: where the next begins is unknown."""
+        """Answer if it is this request's turn, then close: the start of the next request is unknown."""
         if self.transport.is_closing():
             return
         scope = {"method": "", "path": "", "headers": [], "request_id": choose_request_id(None)}
@@ -416,12 +416,12 @@ class Protocol(HttpToolsProtocol):
 
 
 def format_headers(response: Response) -> bytes:
-    """The headers of a response, but for its length."""
+    """Return the header lines of a response, except its length."""
     return b"".join(
         b"%s: %s\r\n" % (name, value) for name, value in response.raw_headers if name != b"content-length"
     )
 
 
 def decode_header(value: bytes | None) -> str | None:
-    """A header's value."""
+    """Return a header's value as text."""
     return None if value is None else value.decode("latin-1")

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details, which are Open Inference Protocol errors at the same time."""
+"""Errors as RFC 9457 problem details, which are also valid errors of the Open Inference Protocol."""
 
 import logging
 from typing import Any
@@ -25,7 +25,7 @@ URN = "urn:tailfuse:problem:"
 
 
 def make_problem(error: ServiceError, *, instance: str, request_id: str) -> dict[str, Any]:
-    """The body of an error's answer."""
+    """Return the problem document of an error."""
     return {
         "type": URN + error.slug,
         "title": error.title,
@@ -39,7 +39,7 @@ def make_problem(error: ServiceError, *, instance: str, request_id: str) -> dict
 
 
 def as_service_error(error: BaseException) -> ServiceError:
-    """The error itself if it is one of ours. Of any other the caller learns only that there was one."""
+    """Return a ServiceError as it is, and InternalError for any other: clients see no details of it."""
     if isinstance(error, ServiceError):
         return error
     unforeseen = InternalError("the service failed; its log says why")
@@ -48,7 +48,7 @@ def as_service_error(error: BaseException) -> ServiceError:
 
 
 def convert_router_error(error: HTTPException, scope: Scope) -> ServiceError:
-    """The router's own errors, as members of the tree."""
+    """Convert an error of FastAPI's router into a ServiceError."""
     if error.status_code == 404:
         return NotFound(f"there is no {scope['path']}")
     if error.status_code == 405:
@@ -62,7 +62,7 @@ def convert_router_error(error: HTTPException, scope: Scope) -> ServiceError:
 def log_and_make_problem(
     error: BaseException, scope: Scope, metrics: Metrics, fragment: str = ""
 ) -> dict[str, Any]:
-    """The problem of an error, counted and logged. What the caller sent stays out of the log."""
+    """Count and log an error, and return its problem. The log contains nothing that the client sent."""
     known = (
         convert_router_error(error, scope) if isinstance(error, HTTPException) else as_service_error(error)
     )
@@ -81,12 +81,12 @@ def log_and_make_problem(
 
 
 def log_request(scope: Scope, status: int, seconds: float) -> None:
-    """One line of a request that has ended."""
+    """Log one finished request."""
     LOG.info("Request", extra={**describe_request(scope, status), "seconds": round(seconds, 6)})
 
 
 def describe_request(scope: Scope, status: int) -> dict[str, Any]:
-    """What every line of a request says of it."""
+    """Return the fields that every log line about a request has."""
     trace_id = parse_trace_id(header(scope, b"traceparent"))
     return {
         "request_id": scope["request_id"],
@@ -99,12 +99,12 @@ def describe_request(scope: Scope, status: int) -> dict[str, Any]:
 
 def choose_log_level(error: ServiceError) -> int:
     if error.status == 429:
-        return logging.DEBUG  # a line for each would add to the load
+        return logging.DEBUG  # under overload, a line for each request would add to the load
     return logging.ERROR if error.status == 500 else logging.INFO
 
 
 def make_response(problem: dict[str, Any], media_type: str = MEDIA_TYPE) -> Response:
-    """The answer; what HTTP wants said in a header is said there as well."""
+    """Return the HTTP response of a problem, with the headers that its status needs."""
     headers = {}
     if "retry_after_s" in problem:
         headers["Retry-After"] = str(problem["retry_after_s"])

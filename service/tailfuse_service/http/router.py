@@ -1,7 +1,7 @@
-"""What every request passes: it gets its id, its time is taken, and its errors become problems.
+"""The router: gives every request an id, measures its time, and turns its errors into problems.
 
-Predictions then go straight to their endpoint: finding it through FastAPI costs as much again as answering
-(140 us against 58). A plain POST /predict does not even come here, see http/fast_path.py.
+Predictions go straight to their endpoint, because FastAPI's routing costs more than an answer (140 us against
+58). Most POST /predict requests do not come here at all: see http/fast_path.py.
 """
 
 import itertools
@@ -26,15 +26,15 @@ from tailfuse_service.models.reconciler import Reconciler
 from tailfuse_service.models.registry import ModelRegistry
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-# New ids: one of this process, and a number. Random ones are 0.5 us each.
+# A new id is the process's prefix and a number; a random id would take 0.5 us.
 ID_PREFIX, ID_NUMBERS = secrets.token_hex(4), itertools.count()
-CLIENT_CLOSED = 499  # nginx's status for it
+CLIENT_CLOSED = 499  # nginx's status for a client that disconnects
 
 
 class RequestRecord:
     """One request, from its arrival to its answer.
 
-    The scope may be a small one: method, path, headers and request_id.
+    The scope needs only method, path, headers and request_id.
     """
 
     __slots__ = ("begun", "in_flight", "route", "scope")
@@ -43,13 +43,13 @@ class RequestRecord:
         self.scope = scope
         self.route = route
         self.begun = time.perf_counter()
-        self.in_flight = False  # counted by the router
+        self.in_flight = False  # whether the router counts it
 
 
 class Router:
-    """The ASGI application: predictions are answered by their endpoints, all the rest by `api`.
+    """The ASGI application. Prediction endpoints answer predictions; `api` answers everything else.
 
-    `access` None asks for no keys; pages of `origins` may ask.
+    Without `access`, no keys are needed. `origins` are allowed for CORS.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class Router:
         self._log_requests = log_requests
         self._app: App = add_cors(self._answer, origins) if origins else self._answer
         self.receive_timeout_s = receive_timeout_s
-        self.default_lines: tuple[object, bytes] = None, b""  # headers of every answer, kept by the protocol
-        self.cached_heads: dict[bytes, Any] = {}  # what the protocol remembers of heads, for all connections
+        self.default_lines: tuple[object, bytes] = None, b""  # headers of every answer, of the fast path
+        self.cached_heads: dict[bytes, Any] = {}  # of the fast path, shared by all connections
         self.in_flight = 0
         metrics.in_flight.set_function(lambda: self.in_flight)
 
@@ -117,8 +117,8 @@ class Router:
             pass
         except Exception as error:
             if status != CLIENT_CLOSED:
-                raise  # half an answer is out: all that is left is to break the connection
-            # KServe's client shows what an error says only if it is called JSON.
+                raise  # half of the answer is sent: uvicorn can only close the connection
+            # KServe's client shows an error's message only if its media type is JSON.
             kind = MEDIA_TYPE if v2 is None else "application/json"
             await make_response(log_and_make_problem(error, scope, self.metrics), kind)(
                 scope, receive, send_with_id
@@ -158,7 +158,7 @@ class Router:
 
 
 def choose_request_id(given: str | None) -> str:
-    """The caller's X-Request-Id if it is a sane one, a new one otherwise."""
+    """Return the client's X-Request-Id if it is valid, else a new id."""
     if given is not None and REQUEST_ID.fullmatch(given):
         return given
     return f"{ID_PREFIX}{next(ID_NUMBERS):08x}"

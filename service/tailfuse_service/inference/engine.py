@@ -1,4 +1,4 @@
-"""Answers samples with one bundle: raw values in, predictions out. Knows the batcher, not HTTP."""
+"""The engine: answers samples with one bundle, from raw values to predictions. Independent of HTTP."""
 
 import asyncio
 import os
@@ -33,15 +33,15 @@ from tailfuse_service.settings import Settings
 
 T = TypeVar("T")
 
-# Reading a longer request, or decoding a larger picture, would hold up all the others. On one core a thread
-# costs a quarter more, but without it some callers wait ten times as long as others.
+# Parsing a longer request, or decoding a larger image, would delay all other requests on the event loop. On
+# one core a thread costs a quarter more, but without it some requests wait ten times as long as others.
 INLINE_BYTES, INLINE_PIXELS = 16 * 1024, 256 * 1024
 
 Inputs = dict[str, Any]  # raw values by modality
 
 
 class Engine:
-    """A bundle and all that belongs to it alone: what is read for it, waits for it and runs on it."""
+    """A bundle with its own batcher, reader threads and metrics."""
 
     def __init__(self, bundle: Bundle, settings: Settings, metrics: Metrics) -> None:
         self.bundle = bundle
@@ -49,8 +49,9 @@ class Engine:
         self._inline_bundle = limit_to_small(bundle)
         self._timeout_s = settings.request_timeout_s
         self._max_queue = settings.max_queue
-        self._max_rows = min(settings.max_batch_size, settings.max_queue)  # of explanations, in the queue
-        # The batcher knows no engine: without a cycle, a bundle's memory is free as soon as nobody needs it.
+        # Rows of explanations in the queue at once.
+        self._max_rows = min(settings.max_batch_size, settings.max_queue)
+        # The batcher does not refer to the engine: without a cycle, a bundle's memory is freed at once.
         self.model_metrics = metrics.serve(bundle)
         self._metrics = metrics
         self._decoded, self.encoded = metrics.decode.add, metrics.encode.add
@@ -61,22 +62,22 @@ class Engine:
             timeout_s=settings.request_timeout_s,
             waited=metrics.observe_queue,
         )
-        self.shadow_runner: ShadowRunner | None = None  # what asks a shadow the same
+        self.shadow_runner: ShadowRunner | None = None  # sends the same samples to a shadow
         self._readers = ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="reader")
-        self._n_reading = 0  # requests that are with the readers, or being explained
-        self._all_read: Future[None] | None = None  # somebody closes
+        self._n_reading = 0  # requests in reader threads, or being explained
+        self._all_read: Future[None] | None = None  # set by close()
 
     def __len__(self) -> int:
-        """How many samples wait for their run."""
+        """Return the number of samples that wait for a run."""
         return len(self._batcher)
 
     @property
     def in_flight(self) -> int:
-        """How many have been taken and not answered: samples, and requests that are being read."""
+        """Number of accepted samples without an answer, and of requests that are being read."""
         return self._n_reading + self._batcher.in_flight
 
     def submit(self, inputs: Inputs, n_bytes: int) -> Future[Prediction]:
-        """The prediction for one sample, to come; `n_bytes` is how long its request was.
+        """Return the future prediction of one sample; `n_bytes` is the length of its request.
 
         Raises ClientError, Overloaded or NotReady; the future may raise these, DeadlineExceeded or
         InferenceFailed. Whoever no longer waits for it withdraws it.
@@ -86,7 +87,7 @@ class Engine:
             try:  # contextlib.suppress takes 0.2 us
                 prediction = self._batcher.submit(self._sample(self._inline_bundle, inputs))
             except TooManyPixels:
-                prediction = None  # a few bytes may be a picture of many pixels
+                prediction = None  # a few bytes can be an image of many pixels
         if prediction is None:
             prediction = asyncio.get_running_loop().create_task(self._read_and_submit(inputs))
         if self.shadow_runner is not None:
@@ -94,15 +95,15 @@ class Engine:
         return prediction
 
     def explain(self, inputs: Inputs) -> Future[Explained]:
-        """The prediction for one sample and why, to come. The future may raise whatever `submit` may."""
+        """Return the future prediction of one sample with its explanation. Raises as `submit`."""
         return asyncio.get_running_loop().create_task(self._explain(inputs))
 
     def withdraw(self, future: Future[Any]) -> None:
-        """The caller has gone; no more work is done for them."""
+        """Cancel a prediction, because its client is gone."""
         self._batcher.withdraw([future])
 
     async def predict_all(self, items: Sequence[Inputs | ClientError]) -> list[Prediction | BaseException]:
-        """A prediction or an error for each item; errors among the items stay where they are.
+        """Return a prediction or an error for each item; errors among the items are passed through.
 
         Raises Overloaded, NotReady or DeadlineExceeded for all of them.
         """
@@ -121,7 +122,7 @@ class Engine:
         return predictions
 
     async def explain_all(self, items: Sequence[Inputs | ClientError]) -> list[Explained | BaseException]:
-        """As `predict_all`, and why; the values of a sample are read once, whatever is run to explain it."""
+        """As `predict_all`, with explanations. Each sample is decoded only once."""
         self._check_room()
         async with self._limit_time():
             with self._keep_open():
@@ -135,13 +136,13 @@ class Engine:
         return results
 
     async def close(self) -> None:
-        """Answer what has been taken, and refuse whatever comes after."""
+        """Answer the accepted samples, and reject new ones."""
         if self._n_reading:
             self._all_read = asyncio.get_running_loop().create_future()
             await self._all_read
         await self._batcher.close()
         self._metrics.close(self.model_metrics)
-        self._readers.shutdown(wait=False)  # one may still read for somebody who has gone
+        self._readers.shutdown(wait=False)  # one may still read for a client that is gone
 
     async def _read_and_submit(self, inputs: Inputs) -> Prediction:
         async with self._limit_time():
@@ -158,7 +159,7 @@ class Engine:
         return result
 
     async def _in_pieces(self, rows: Sequence[Sample]) -> list[Prediction | BaseException]:
-        """An answer for each row. No more than a batch of them wait at once: others come in between."""
+        """Return an answer for each row. At most one batch waits at once; others come in between."""
         answers: list[Prediction | BaseException] = []
         for start in range(0, len(rows), self._max_rows):
             futures = self._batcher.submit_all(rows[start : start + self._max_rows])
@@ -174,14 +175,14 @@ class Engine:
         try:
             sample = bundle.sample(inputs)
         except ClientError as error:
-            if bundle is self.bundle or not isinstance(error, TooManyPixels):  # else it is tried again
+            if bundle is self.bundle or not isinstance(error, TooManyPixels):  # else a reader tries again
                 self.model_metrics.count_failure(error.members.get("modality"))
             raise
         self._decoded(time.perf_counter() - start)
         return sample
 
     def _samples(self, items: Sequence[Inputs | ClientError]) -> list[Sample | ClientError]:
-        """A sample or an error for each item."""
+        """Return a sample or an error for each item."""
         samples: list[Sample | ClientError] = []
         for item in items:
             try:
@@ -191,7 +192,7 @@ class Engine:
         return samples
 
     def _plans(self, items: Sequence[Inputs | ClientError]) -> list[Plan | ClientError]:
-        """What is run to explain each item, or its error."""
+        """Return the plan of each item's explanation, or its error."""
         return [
             each if isinstance(each, ClientError) else make_plan(each, self.manifest.modalities)
             for each in self._samples(items)
@@ -200,7 +201,7 @@ class Engine:
     def _explained(
         self, plans: Sequence[Plan | ClientError], answers: Iterator[Prediction | BaseException]
     ) -> list[Explained | BaseException]:
-        """Each item explained by the answers to its rows, or its error; of several the first."""
+        """Return each item's explanation, or its first error."""
         prior = find_prior(self.manifest)
         results: list[Explained | BaseException] = []
         for plan in plans:
@@ -215,7 +216,7 @@ class Engine:
 
     @asynccontextmanager
     async def _limit_time(self) -> AsyncIterator[None]:
-        """Raises DeadlineExceeded when its block takes too long."""
+        """Raise DeadlineExceeded if the block takes too long."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 yield
@@ -223,7 +224,7 @@ class Engine:
             raise make_deadline_error(self._timeout_s) from None
 
     async def _in_reader(self, read: Callable[..., T], *arguments: Any) -> T:
-        """Call `read` in a thread. Raises Overloaded when too many wait there already."""
+        """Call `read` in a reader thread. Raises Overloaded if too many requests wait."""
         self._check_room()
         with self._keep_open():
             return await self._in_thread(read, *arguments)
@@ -232,13 +233,13 @@ class Engine:
         return asyncio.get_running_loop().run_in_executor(self._readers, call, *arguments)
 
     def _check_room(self) -> None:
-        """Raises Overloaded."""
+        """Raise Overloaded if too many requests wait."""
         if self._n_reading + len(self._batcher) >= self._max_queue:
             raise Overloaded("too many samples are waiting; try again soon", retry_after_s=1)
 
     @contextmanager
     def _keep_open(self) -> Iterator[None]:
-        """The engine does not close before the block's end."""
+        """Keep the engine from closing until the block ends."""
         self._n_reading += 1
         try:
             yield
@@ -250,7 +251,7 @@ class Engine:
 
 
 def run(bundle: Bundle, model_metrics: ModelMetrics, samples: Sequence[Sample]) -> list[Prediction]:
-    """One run of the model. Raises InferenceFailed."""
+    """Run the model once. Raises InferenceFailed."""
     batch = bundle.collate(samples)
     start = time.perf_counter()
     try:
@@ -271,13 +272,13 @@ def run(bundle: Bundle, model_metrics: ModelMetrics, samples: Sequence[Sample]) 
 def observe_whole(
     bundle: Bundle, model_metrics: ModelMetrics, samples: Sequence[Sample], output: Output
 ) -> None:
-    """Of a run with rows that explain others, only what is an answer to a caller's sample is counted."""
+    """Count only the rows that answer a client's sample, not those that explain another row."""
     whole = [at for at, sample in enumerate(samples) if type(sample) is not Subset]
     if whole:
         model_metrics.observe_answers(bundle.collate([samples[at] for at in whole]), output.take(whole))
 
 
 def limit_to_small(bundle: Bundle) -> Bundle:
-    """The same, but for larger pictures, which it refuses."""
+    """Return the bundle with a limit that rejects larger images."""
     few = replace(bundle.limits, max_pixels=min(bundle.limits.max_pixels, INLINE_PIXELS))
     return replace(bundle, features=features_by_modality(bundle.manifest.modalities, few))

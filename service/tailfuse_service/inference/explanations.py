@@ -1,4 +1,4 @@
-"""Why an answer is what it is: what each present modality contributes to it, and the answers without each.
+"""Explanations: the contribution of each present modality to an answer, and the answers without each.
 
 Letters: M modalities that a sample has, S a subset of them, v(S) the probability of the winning class when
 only S is sent. v of none is the prior's: what the model says when it knows nothing.
@@ -31,18 +31,18 @@ Order = tuple[int, ...]  # of 0..M-1
 
 
 class Subset(dict[str, NDArray[Any]]):
-    """Some of a sample's modalities: run to explain its answer, and not counted as a sample."""
+    """A subset of a sample's modalities. It is run to explain an answer, and not counted as a sample."""
 
 
 class Explained(NamedTuple):
-    """One sample's answer, and why."""
+    """One sample's answer and its explanation."""
 
     prediction: Prediction
     explanation: dict[str, Any]
 
 
 class Plan(NamedTuple):
-    """What is run to explain one sample's answer. Bit m of a subset says that it has the m-th modality."""
+    """The rows that explain one sample's answer. Bit m of a subset stands for the m-th modality."""
 
     sample: Sample
     modalities: tuple[str, ...]  # (M,), those that the sample has
@@ -50,7 +50,7 @@ class Plan(NamedTuple):
     subsets: tuple[int, ...]  # the whole sample first
 
     def rows(self) -> list[Sample]:
-        """A row of the batch for each subset."""
+        """Return one row for each subset."""
         return [self.sample, *map(self._part, self.subsets[1:])]
 
     def _part(self, subset: int) -> Subset:
@@ -58,7 +58,7 @@ class Plan(NamedTuple):
 
 
 def make_plan(sample: Sample, modalities: Iterable[str]) -> Plan:
-    """The subsets of a sample; `modalities` are all that the model has, in its order."""
+    """Return the plan of a sample; `modalities` are those of the model, in its order."""
     present = tuple(name for name in modalities if name in sample)
     n = len(present)
     whole = 2**n - 1
@@ -73,7 +73,7 @@ def make_plan(sample: Sample, modalities: Iterable[str]) -> Plan:
 
 
 def make_explanation(plan: Plan, predictions: Sequence[Prediction], prior: Mapping[str, float]) -> Explained:
-    """`predictions` answer the plan's rows; `prior` are the probabilities of `prior_of`."""
+    """Return the explanation. `predictions` answer the plan's rows; `prior` comes from `find_prior`."""
     answers = dict(zip(plan.subsets, predictions, strict=True))
     label = predictions[0].labels[0]
     values = {0: prior[label]} | {subset: find_probability(label, each) for subset, each in answers.items()}
@@ -104,7 +104,7 @@ def make_explanation(plan: Plan, predictions: Sequence[Prediction], prior: Mappi
 
 
 def find_prior(manifest: Manifest) -> dict[str, float]:
-    """The answer to nothing at all: every class alike, or as frequent as `tailfuse adapt` has found it."""
+    """Return the prior class probabilities: uniform, or as estimated by `tailfuse adapt`."""
     if manifest.adaptation is not None:
         return manifest.adaptation.prior
     return dict.fromkeys(manifest.class_names, 1 / len(manifest.classes))
@@ -143,12 +143,12 @@ def walk_order(order: Order) -> Iterator[int]:
 
 
 def remove_modality(m: int, subset: int) -> int:
-    """The subset less the m-th modality."""
+    """Return the subset without the m-th modality."""
     return subset & ~(1 << m)
 
 
 def describe_part(prediction: Prediction, label: str) -> dict[str, Any]:
-    """The answer to some of the modalities, and what it gives the winning class."""
+    """Return the answer to a subset, and its probability of the winning class."""
     return {
         "label": prediction.labels[0],
         "probability": prediction.probabilities[0],
@@ -157,18 +157,18 @@ def describe_part(prediction: Prediction, label: str) -> dict[str, Any]:
 
 
 def find_probability(label: str, prediction: Prediction) -> float:
-    """That of any class."""
+    """Return the probability of a class."""
     return prediction.probabilities[prediction.labels.index(label)]
 
 
 def round_steps(start: float, steps: Floats) -> list[float]:
-    """The steps from one rounded sum to the next: unlike rounded steps they add up to the last digit."""
+    """Return the differences of the rounded sums. Unlike rounded steps, they add up exactly."""
     sums: Floats = np.cumsum([start, *steps]).round(DIGITS)
     return np.diff(sums).round(DIGITS).tolist()  # type: ignore[no-any-return]
 
 
 def make_seed(sample: Sample, modalities: Iterable[str]) -> int:
-    """The same for the same sample: its explanation is then the same too."""
+    """Return a seed from the sample's values, so that equal samples have equal explanations."""
     digest = hashlib.blake2b(digest_size=8)
     for name in modalities:
         array = sample[name]

@@ -1,4 +1,4 @@
-"""A version that is asked what the stable one has been asked, and answers nobody.
+"""The shadow: a version that gets the stable version's samples, and whose answers are only compared.
 
 Nobody waits for it: it is asked after the answer is out, in a thread that the system runs when nothing else
 wants to. Where that is not often enough, samples are dropped, and counted as dropped.
@@ -24,14 +24,14 @@ from tailfuse_service.logs import LOG
 from tailfuse_service.metrics import ModelMetrics
 from tailfuse_service.metrics.comparison import Comparison
 
-GATHER_S = 0.05  # in which samples gather for one run
-REST_FACTOR = 9  # times as long as a run took, until the next: its Python holds up all other Python meanwhile
+GATHER_S = 0.05  # samples that arrive within this time share a run
+REST_FACTOR = 9  # pause after a run, in run durations: a run holds the interpreter lock
 MAX_WAITING_SAMPLES, MAX_WAITING_BYTES, MAX_RUN_SAMPLES = 512, 64 * 1024 * 1024, 16
 LOWEST_PRIORITY = 19
 
 
 class WaitingSample(NamedTuple):
-    """What was asked, and the stable version's answer."""
+    """A sample with the stable version's answer."""
 
     inputs: dict[str, Any]
     subset: str
@@ -40,7 +40,7 @@ class WaitingSample(NamedTuple):
 
 
 class ShadowRunner:
-    """A shadow at work, a share of the stable version's samples; these have some of `modalities`."""
+    """Runs a shadow on a share of the samples. `modalities` are those of the stable version."""
 
     def __init__(
         self,
@@ -67,21 +67,21 @@ class ShadowRunner:
     # --- on the event loop ---
 
     def matches(self, bundle: Bundle, share: float) -> bool:
-        """Does it ask this very bundle, and so much?"""
+        """Return whether this runner has the same bundle and share."""
         return self._bundle is bundle and self._share == share
 
     def watch(self, inputs: dict[str, Any], prediction: Future[Prediction]) -> None:
-        """Once the answer is there, ask the shadow too; if this is one of the share."""
+        """Queue the sample for the shadow once it is answered, if it is in the share."""
         if random.random() < self._share:
             prediction.add_done_callback(partial(self._answered, inputs))
 
     def _answered(self, inputs: dict[str, Any], prediction: Future[Prediction]) -> None:
         if not prediction.cancelled() and prediction.exception() is None:
-            # Behind what sends the answer.
+            # After the answer is sent.
             asyncio.get_running_loop().call_soon(self._enqueue, inputs, prediction.result())
 
     def watch_all(self, items: Sequence[Any], predictions: Sequence[Prediction | BaseException]) -> None:
-        """The same for a batch that has been answered; what is no prediction is left out."""
+        """Queue the samples of an answered batch; errors are left out."""
         for inputs, prediction in zip(items, predictions, strict=True):
             if isinstance(prediction, Prediction) and random.random() < self._share:
                 self._enqueue(inputs, prediction)
@@ -112,7 +112,7 @@ class ShadowRunner:
         return name
 
     def _next(self) -> None:
-        """Ask the shadow as much as one run takes, or rest."""
+        """Run the shadow on the next batch, if there is one."""
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_RUN_SAMPLES))]
         self._n_bytes -= sum(each.n_bytes for each in batch)
         if batch:
@@ -125,7 +125,7 @@ class ShadowRunner:
         asyncio.get_running_loop().call_later(REST_FACTOR * (time.perf_counter() - begun), self._next)
 
     async def close(self) -> None:
-        """Nothing more is asked; what has been asked is still compared."""
+        """Drop the queue; finish the present run."""
         self._closed = True
         for each in self._waiting:
             self._comparison.count_outcome(each.subset, "dropped")
@@ -138,7 +138,7 @@ class ShadowRunner:
     # --- in the shadow's thread ---
 
     def _compare(self, batch: Sequence[WaitingSample]) -> None:
-        """Answer a batch, and count where the labels are not the same. Never raises."""
+        """Run a batch, and count agreement and disagreement. Never raises."""
         labels: list[str | None] = [None] * len(batch)
         try:
             labels = self._labels(batch)
@@ -151,7 +151,7 @@ class ShadowRunner:
                 self._comparison.count(each.subset, each.label, label)
 
     def _labels(self, batch: Sequence[WaitingSample]) -> list[str | None]:
-        """The shadow's label for each; None if it cannot read one: it has no such column, say."""
+        """Return the shadow's label for each sample; None if it cannot decode it."""
         samples = [self._sample(each.inputs) for each in batch]
         readable = [sample for sample in samples if sample is not None]
         if not readable:
@@ -173,13 +173,13 @@ class ShadowRunner:
 
 
 def lower_priority() -> None:
-    """Have the present thread run when nothing else wants to."""
-    if sys.platform == "linux":  # where a priority may be a single thread's
+    """Give the present thread the lowest priority."""
+    if sys.platform == "linux":  # only there can a single thread have a priority
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
 
 
 def estimate_size(value: Any) -> int:
-    """About how many bytes a raw value keeps in memory."""
+    """Estimate the memory of a raw value in bytes."""
     if isinstance(value, str | bytes | bytearray | memoryview):
         return len(value)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What the service counts, and tells Prometheus."""
+"""The service's metrics, and their exposition to Prometheus."""
 
 from tailfuse_service.metrics.counters import SharedCounters, make_file
 from tailfuse_service.metrics.metrics import PUBLISH_S, Metrics

@@ -1,15 +1,15 @@
-"""Where a shadow's labels differ from the stable version's."""
+"""Count agreement and disagreement between a shadow and the stable version."""
 
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.metrics.counters import Block, SharedCounters
 from tailfuse_service.metrics.histogram import find_series
 from tailfuse_service.metrics.model_metrics import MAX_SUBSETS, OTHER, choose_labels
 
-MAX_PAIRS = 256  # of labels, with series of their own
+MAX_PAIRS = 256  # of labels with their own series
 
 
 class Comparison:
-    """Counts under the shadow's name and version."""
+    """Counters of one shadow, labelled with its name and version."""
 
     def __init__(self, counters: SharedCounters, shadow: Bundle) -> None:
         manifest = shadow.manifest
@@ -20,12 +20,12 @@ class Comparison:
         self._pairs: dict[tuple[str, str], Block] = {}  # by both labels
 
     def count(self, subset: str, label: str, shadow_label: str) -> None:
-        """A sample that both have answered: the stable version's label and the shadow's."""
+        """Count one sample that both versions answered."""
         if label == shadow_label:
             self.count_outcome(subset, "agree")
             return
         self.count_outcome(subset, "disagree")
-        # A class that the shadow does not have is one of the others.
+        # A class that the shadow does not know is counted as OTHER.
         pair = self._shown.get(label, OTHER), self._shown[shadow_label]
         if pair not in self._pairs and len(self._pairs) >= MAX_PAIRS:
             pair = OTHER, OTHER
@@ -34,7 +34,7 @@ class Comparison:
         self._add(self._pairs[pair])
 
     def count_outcome(self, subset: str, outcome: str) -> None:
-        """agree, disagree, failed (the shadow has no answer) or dropped (it was not asked)."""
+        """Count an outcome: agree, disagree, failed (no answer) or dropped (not sent to the shadow)."""
         if (subset, outcome) not in self._samples and len(self._samples) >= 4 * MAX_SUBSETS:
             subset = OTHER
         if (subset, outcome) not in self._samples:
@@ -46,5 +46,5 @@ class Comparison:
         return find_series(self._counters, family, **self._bundle_labels, **labels)
 
     def _add(self, count: Block) -> None:
-        with self._counters.lock:  # the event loop counts what was dropped, the shadow's thread all else
+        with self._counters.lock:  # the event loop counts dropped samples, the shadow's thread all others
             count[0] += 1

@@ -1,4 +1,4 @@
-"""The numbers as Prometheus' own families."""
+"""Convert the counters to Prometheus' own metric families."""
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
@@ -15,7 +15,7 @@ Totals = Mapping[str, Mapping[tuple[str, ...], list[float]]]  # by family, then 
 
 
 class Exposition(Collector):
-    """Calls `read_totals` at each scrape."""
+    """A Prometheus collector that calls `read_totals` at each scrape."""
 
     def __init__(self, read_totals: Callable[[], Totals]) -> None:
         self._read_totals = read_totals
@@ -31,7 +31,7 @@ class Exposition(Collector):
 
 
 def make_metric(name: str, family: Family, series: Mapping[tuple[str, ...], list[float]]) -> Metric:
-    """One family, from its numbers by the values of its labels."""
+    """Return a family as Prometheus' metric, from its numbers by label values."""
     labels = list(family.labels)
     if family.kind == "histogram":
         histogram = HistogramMetricFamily(name, family.tells, labels=labels)

@@ -1,4 +1,4 @@
-"""What is true of a bundle as long as it is served: its name, where it runs, its classes, its references."""
+"""Gauges of a served bundle that come from its manifest."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tailfuse_service.metrics.model_metrics import choose_labels
 
 
 def make_gauges(bundle: Bundle, role: str) -> Iterator[GaugeValue]:
-    """All that does not change while it is served, but for its role."""
+    """Yield the gauges of a bundle. Only its role changes while it is served."""
     manifest = bundle.manifest
     yield GaugeValue("model_info", 1, {
         "runtime": bundle.runtime_name, "device": bundle.runtime.device,
@@ -34,7 +34,7 @@ def make_share_gauges(manifest: Manifest) -> Iterator[GaugeValue]:
 
 
 def make_reference_gauges(manifest: Manifest) -> Iterator[GaugeValue]:
-    """A mean is not there where no row had the modality."""
+    """Yield the reference gauges. A modality that no row had has no means."""
     for modality, reference in manifest.reference.items():
         labels = {"modality": modality}
         yield GaugeValue("reference_presence", reference.presence, labels)
@@ -47,6 +47,6 @@ def make_reference_gauges(manifest: Manifest) -> Iterator[GaugeValue]:
 
 
 def estimate_mean(histogram: Histogram) -> float:
-    """The mean as far as its bins tell: of bundles that were written before the mean was."""
+    """Estimate the mean from the bins; older bundles do not contain the mean."""
     edges = np.array(histogram.edges)
     return float(np.average((edges[1:] + edges[:-1]) / 2, weights=histogram.counts))

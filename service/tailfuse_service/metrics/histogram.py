@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from tailfuse_service.metrics.counters import Block, SharedCounters
 from tailfuse_service.metrics.families import FAMILIES, make_key
 
-MAX_BUFFERED = 512  # values that are put down, at which they are counted
+MAX_BUFFERED = 512  # values; more are flushed at once
 
 
 def find_series(counters: SharedCounters, family: str, **labels: str) -> Block:
@@ -26,7 +26,7 @@ def find_histogram(counters: SharedCounters, family: str, **labels: str) -> NDAr
 
 
 class Histogram:
-    """`add(value)` and `extend(values)` may be called by any thread."""
+    """A buffered histogram. Any thread may call `add(value)` and `extend(values)`."""
 
     def __init__(self, counters: SharedCounters, family: str, **labels: str) -> None:
         self._numbers = find_histogram(counters, family, **labels)
@@ -37,11 +37,11 @@ class Histogram:
         self.extend = self._values.extend
 
     def __len__(self) -> int:
-        """How many values have not been counted yet."""
+        """Return the number of buffered values."""
         return len(self._values)
 
     def flush(self) -> None:
-        """Count what has been put down."""
+        """Add the buffered values to the counters."""
         with self._lock:
             values = self._values[:]
             del self._values[: len(values)]
@@ -50,7 +50,7 @@ class Histogram:
 
 
 def add_to_histogram(numbers: NDArray[np.float64], edges: Sequence[float], values: ArrayLike) -> None:
-    """Add values, (n,), to the numbers of a histogram; one at an edge is in the bucket below it."""
+    """Add values, (n,), to the numbers of a histogram. A value at an edge belongs to the bucket below it."""
     each = np.asarray(values, np.float64)
     numbers[:-1] += np.bincount(np.searchsorted(edges, each), minlength=len(edges) + 1)
     numbers[-1] += each.sum()

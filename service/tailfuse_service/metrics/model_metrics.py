@@ -1,6 +1,6 @@
-"""What is counted of one bundle's answers.
+"""Metrics of one bundle's answers.
 
-Letters: N samples, M modalities, C classes, L labels that are shown.
+Letters: N samples, M modalities, C classes, L labels with their own series.
 """
 
 import time
@@ -23,16 +23,16 @@ from tailfuse_service.metrics.histogram import (
     find_series,
 )
 
-MAX_CLASSES, MAX_SUBSETS = 200, 64  # with series of their own
+MAX_CLASSES, MAX_SUBSETS = 200, 64  # with their own series
 OTHER = "other"
 
 Booleans = NDArray[np.bool_]
 
 
 class ModelMetrics:
-    """The counts of a bundle; with the same name and version they are counted on.
+    """The metrics of a bundle. Bundles with the same name and version share them.
 
-    A run's output is put down at once and counted later, with hundreds of others.
+    A run's output is buffered and counted later, together with hundreds of others.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ModelMetrics:
         ]
         self._entropy = find_histogram(counters, "entropy", **self.labels)
         self._subsets: dict[bytes, Block] = {}
-        # Also those of before, where this takes a dead worker's place.
+        # Including those of a dead worker that this one replaces.
         known = [read_labels(key) for key in counters.known() if key[0] == "samples"]
         self._named = {each["subset"] for each in known if self.labels.items() <= each.items()} - {OTHER}
         self._buffered: list[tuple[Output, Booleans]] = []
@@ -74,17 +74,17 @@ class ModelMetrics:
         self._n_buffered = 0  # in them
 
     def observe_batch(self, batch: Batch, output: Output, seconds: float) -> None:
-        """One run that ended now, its answers, and how long it took."""
+        """Record one run that has just ended: its answers and its duration."""
         self.observe_run(len(output), seconds)
         self.observe_answers(batch, output)
 
     def observe_run(self, size: int, seconds: float) -> None:
-        """A run of this size, but not its answers."""
+        """Record the size and duration of a run, but not its answers."""
         self._run_seconds.add(seconds)
         self._batch_size.add(size)
 
     def observe_answers(self, batch: Batch, output: Output) -> None:
-        """Answers, but not the run that they are from: a shadow's is nobody's waiting."""
+        """Record answers without their run: no request waits for a run of a shadow."""
         self._buffered.append((output, batch.presence))
         self._n_buffered += len(output)
         if self._n_buffered >= MAX_BUFFERED:
@@ -92,13 +92,13 @@ class ModelMetrics:
         self.window.offer(batch, output, time.perf_counter())
 
     def count_failure(self, modality: object) -> None:
-        """A value that could not be read; of a modality that there is not, nothing is counted."""
+        """Count a value that could not be decoded; unknown modalities are not counted."""
         with self._counters.lock:  # readers are threads
             if modality in self._failures:
                 self._failures[modality][0] += 1
 
     def flush(self) -> None:
-        """Count what has been put down."""
+        """Count the buffered outputs."""
         with self._counters.lock:
             taken = self._buffered[:]
             del self._buffered[: len(taken)]
@@ -107,7 +107,7 @@ class ModelMetrics:
                 self._add([output for output, _ in taken], np.concatenate([each for _, each in taken]))
 
     def _add(self, outputs: Sequence[Output], presence: Booleans) -> None:
-        """`presence` is (N, M)."""
+        """Add outputs to the counters; `presence` has shape (N, M)."""
         probabilities = np.concatenate([output.probabilities for output in outputs])
         self._count_classes(probabilities)
         add_to_histogram(self._entropy, SHARES, compute_entropy(probabilities))
@@ -137,7 +137,7 @@ class ModelMetrics:
             self._subset(bits)[0] += count
 
     def _subset(self, bits: bytes) -> Block:
-        """The number of samples with this subset of the modalities, one bit each."""
+        """Return the counter of samples with this subset of modalities, one bit for each."""
         block = self._subsets.get(bits)
         if block is None:
             flags = np.unpackbits(np.frombuffer(bits, np.uint8), count=len(self._names))
@@ -153,14 +153,14 @@ class ModelMetrics:
 
 
 def choose_labels(classes: Sequence[ClassInfo]) -> list[str]:
-    """(C,): the label that each class is counted under; of very many only the rarest have their own."""
+    """Return the label, (C,), that each class is counted under; of many, the rarest have their own."""
     rarest = sorted(classes, key=lambda info: info.train_count)[:MAX_CLASSES]
     own = {info.name for info in rarest}
     return [info.name if info.name in own else f"{OTHER} ({info.shot})" for info in classes]
 
 
 def compute_entropy(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(N, C) -> (N,), 1 where all classes are alike."""
+    """Return the normalised entropy, (N, C) -> (N,); 1 is the uniform distribution."""
     each = np.maximum(probabilities.astype(np.float64), np.finfo(np.float64).tiny)
     whole = np.log(max(probabilities.shape[1], 2))
     share: NDArray[np.float64] = -(each * np.log(each)).sum(1) / whole

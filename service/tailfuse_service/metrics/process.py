@@ -1,4 +1,4 @@
-"""What the system knows of a process."""
+"""CPU seconds, memory and open files of a process."""
 
 from prometheus_client import ProcessCollector
 
@@ -9,13 +9,13 @@ CPU_SECONDS, START = "process_cpu_seconds", "process_start_time_seconds"
 
 
 class ProcessFigures:
-    """Those of this process, in its cells."""
+    """Write the process metrics of this process to its counters."""
 
     def __init__(self, counters: SharedCounters, *, is_worker: bool = False) -> None:
         self._counters = counters
         self._collector = ProcessCollector(registry=None)
         self._is_worker = is_worker
-        self._cpu_before = counters.block(CPU_SECONDS)[0]  # of those whose place this one took
+        self._cpu_before = counters.block(CPU_SECONDS)[0]  # of the dead workers that this one replaces
 
     def publish(self) -> None:
         for family in self._collector.collect():
@@ -27,7 +27,7 @@ class ProcessFigures:
 
 
 def reset_gauges(counters: SharedCounters) -> None:
-    """What is true of a living worker only, for one that died."""
+    """Set a dead worker's gauges to 0; its counters stay."""
     for key, numbers in counters.items():
         family = FAMILIES.get(key[0])
         kept = key[0] == CPU_SECONDS if family is None else family.kind != "gauge"

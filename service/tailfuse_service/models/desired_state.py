@@ -1,4 +1,4 @@
-"""What admins want: who answers for each model, and which bundles of the folder are not to be served.
+"""The desired state: the roles of each model, and the bundles in the folder that must not be served.
 
 All workers of a service follow one document, in memory that they share. The roles may be in a file instead,
 which outlives the service and may be edited by hand.
@@ -15,15 +15,15 @@ from tailfuse_service.settings.roles_file import Frozen, Roles, read_roles, writ
 
 
 class DesiredState(Frozen):
-    """The document."""
+    """The document that all workers follow."""
 
     roles: Mapping[str, Roles] = {}  # by model
-    unloaded: Mapping[str, str] = {}  # by name in the folder, how it looked then
-    generation: int = 0  # how often everything was to be looked at again
+    unloaded: Mapping[str, str] = {}  # fingerprint at the unload, by name in the folder
+    generation: int = 0  # number of requested reloads
 
 
 class DesiredStateStore:
-    """The document, in a file that the workers inherit, or of this process alone. Any thread may use it.
+    """Stores the document in a file that the workers inherit, or in this process. Any thread may use it.
 
     Raises ValueError if the file with the roles is there, but cannot be used.
     """
@@ -37,7 +37,7 @@ class DesiredStateStore:
         self._problem = ""
 
     def read(self) -> DesiredState:
-        """As it is now. A file of roles that cannot be used is logged once; the old ones stay."""
+        """Return the current document. An invalid file of roles is logged once; the old roles stay."""
         with self._lock_document():
             shared = self._shared()
             if self._path is None:
@@ -52,7 +52,7 @@ class DesiredStateStore:
             return shared.model_copy(update={"roles": self._roles})
 
     def change(self, change: Callable[[DesiredState], DesiredState]) -> DesiredState:
-        """Write what `change` makes of it; nobody else writes meanwhile. The document that was written.
+        """Change the document under a lock, and return what was written.
 
         Raises what `change` raises, ValueError if the file of roles cannot be used, and OSError.
         """
@@ -70,7 +70,7 @@ class DesiredStateStore:
 
     @contextlib.contextmanager
     def _lock_document(self) -> Iterator[None]:
-        """One thread of one process at a time: the system's lock is a process's."""
+        """Lock the document for one thread of one process; the system's lock is only between processes."""
         with self._lock:
             if self._file is None:
                 yield
@@ -85,7 +85,7 @@ class DesiredStateStore:
         written = self._document
         if self._file is not None:
             written = os.pread(self._file, os.fstat(self._file).st_size, 0)
-        line = written.partition(b"\n")[0]  # what follows is left of a longer one
+        line = written.partition(b"\n")[0]  # the rest is left of a longer document
         return DesiredState.model_validate_json(line) if line else DesiredState()
 
     def _share(self, desired_state: DesiredState) -> None:

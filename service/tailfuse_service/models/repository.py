@@ -1,4 +1,4 @@
-"""What lies at the path that is served: one bundle, or a folder of bundles. Blocking, knows no event loop."""
+"""The repository: the bundle, or the folder of bundles, on disk. Its calls block."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,19 +13,19 @@ from tailfuse_service.settings import Settings
 
 
 class Entry(NamedTuple):
-    """What lies in the folder under one name."""
+    """One entry of the folder."""
 
-    fingerprint: str  # how it looked when it was opened last, or tried
-    bundle: Bundle | None  # the last one that could be used
-    problem: str | None = None  # why what lies there now cannot be
-    duplicated: tuple[str, str] | None = None  # it is a model and version that another entry is already
+    fingerprint: str  # at the last attempt to open it
+    bundle: Bundle | None  # the last usable one
+    problem: str | None = None  # why the present entry is not usable
+    duplicated: tuple[str, str] | None = None  # model and version that another entry already has
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshResult:
-    """What a look at everything has brought."""
+    """The result of a refresh."""
 
-    is_changed: bool  # are the bundles other ones?
+    is_changed: bool  # whether the set of bundles has changed
     n_opened: int = 0
     n_refused: int = 0
     # Messages for the log and their members, see log_changes.
@@ -38,7 +38,7 @@ class RefreshResult:
 
 
 class Repository:
-    """The bundles that have been opened, by the names under which they lie.
+    """The open bundles, by their names in the folder.
 
     In a folder these are its folders with a manifest and its .zip files; hidden ones are not looked at.
     One thread at a time refreshes; any may read `entries`.
@@ -49,16 +49,16 @@ class Repository:
         self._settings = settings
         self.is_folder = self.path.is_dir() and not (self.path / MANIFEST).exists()
         self.entries: Mapping[str, Entry] = {}
-        self._fingerprints: dict[str, str] = {}  # of the last look
+        self._fingerprints: dict[str, str] = {}  # of the last scan
         self._problem = ""  # of the folder itself
 
     @property
     def bundles(self) -> list[Bundle]:
-        """Those that can be used."""
+        """The usable bundles."""
         return [entry.bundle for entry in self.entries.values() if entry.bundle is not None]
 
     def open(self, unloaded: Mapping[str, str]) -> list[Bundle]:
-        """All that can be used, at the start. Raises BundleError if there is none."""
+        """Open all usable bundles at the start. Raises BundleError if there are none."""
         if not self.is_folder:
             self.entries = {self.path.name: Entry("", self._open(self.path))}
             return self.bundles
@@ -69,7 +69,7 @@ class Repository:
         return self.bundles
 
     def refresh(self, unloaded: Mapping[str, str], *, again: bool = False) -> RefreshResult:
-        """Open what is new or has changed, and forget what has gone; a bad one leaves the old one in place.
+        """Open new and changed bundles, and drop removed ones. If a bundle is unusable, the old one stays.
 
         What still changes from look to look is being written, and not opened yet. `again` waits for nothing,
         and tries once more what could not be used; a single bundle is opened anew. What looks as it did when
@@ -104,7 +104,7 @@ class Repository:
         return replace(done, is_changed=done.is_changed or bool(gone), changes=unloaded_now + done.changes)
 
     def find_fingerprint(self, name: str) -> str | None:
-        """How an entry looks; None if there is none of that name."""
+        """Return an entry's fingerprint; None if it does not exist."""
         return None if (fingerprints := self._scan()) is None else fingerprints.get(name)
 
     def _is_new(
@@ -165,7 +165,7 @@ class Repository:
         )
 
     def _scan(self) -> dict[str, str] | None:
-        """How each entry of the folder looks now; None, logged once, if it cannot be read."""
+        """Return the fingerprints of all entries; None, logged once, if the folder cannot be read."""
         try:
             fingerprints = dict(scan_folder(self.path))
         except OSError as error:
@@ -178,10 +178,10 @@ class Repository:
 
 
 def scan_folder(folder: Path) -> Iterator[tuple[str, str]]:
-    """Each entry's name, and a text that is another one when the entry has changed. Raises OSError."""
+    """Yield each entry's name and fingerprint, which changes when the entry changes. Raises OSError."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            # Names that cannot be shown cannot be asked for either.
+            # A client cannot ask for a name that is not printable.
             if entry.name.startswith(".") or not entry.name.isprintable():
                 continue
             try:
@@ -191,18 +191,18 @@ def scan_folder(folder: Path) -> Iterator[tuple[str, str]]:
                 elif entry.name.endswith(".zip") and entry.is_file():
                     yield entry.name, make_fingerprint([entry])
             except OSError:
-                continue  # it has gone meanwhile
+                continue  # removed in the meantime
 
 
 def make_fingerprint(files: Iterable["os.DirEntry[str]"]) -> str:
-    """Of the files' names, times, sizes and inodes. Raises OSError."""
+    """Hash the files' names, times, sizes and inodes. Raises OSError."""
     found = sorted((file.name, file.stat()) for file in files)
     stats = [(name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in found]
     return blake2b(repr(stats).encode(), digest_size=8).hexdigest()
 
 
 def describe_bundle(bundle: Bundle | None, prefix: str = "") -> dict[str, str]:
-    """A bundle in the log."""
+    """Return the log fields of a bundle."""
     if bundle is None:
         return {}
     return {f"{prefix}model": bundle.manifest.name, f"{prefix}version": bundle.manifest.version}

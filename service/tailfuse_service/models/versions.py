@@ -1,4 +1,4 @@
-"""The versions of one model that are loaded, and which of them answers."""
+"""The loaded versions of one model, and their roles."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -31,7 +31,7 @@ class Versions:
         self.shadow = self._other(roles.shadow.version) if roles.shadow is not None else None
 
     def _other(self, version: str) -> Engine | None:
-        """The version's engine, if it is loaded and does not answer as the stable one meanwhile."""
+        """Return the version's engine, if it is loaded and does not stand in for the stable version."""
         engine = self._engines.get(version)
         return None if engine is self.stable else engine
 
@@ -42,12 +42,12 @@ class Versions:
         return version in self._engines
 
     def find_role(self, engine: Engine) -> str:
-        """stable, canary, shadow or none."""
+        """Return an engine's role: stable, canary, shadow or none."""
         roles = {"stable": self.stable, "canary": self.canary, "shadow": self.shadow}
         return next((role for role, each in roles.items() if each is engine), "none")
 
     def require_stable(self) -> Engine:
-        """The stable version's engine. Raises NotReady."""
+        """Return the stable version's engine. Raises NotReady."""
         if self.stable is None:
             named = self.roles.stable
             why = "it has no stable version" if named is None else f"its version '{named:.80}' is not loaded"
@@ -55,7 +55,7 @@ class Versions:
         return self.stable
 
     def pick(self, headers: Headers) -> Engine:
-        """The engine for a request that names no version. Raises NotReady."""
+        """Return the engine for a request that names no version. Raises NotReady."""
         stable = self.require_stable()
         if self.canary is None or self.roles.canary is None:
             return stable
@@ -63,7 +63,7 @@ class Versions:
         return self.canary if is_in_share(self.roles.canary.share, key) else stable
 
     def find_version(self, version: str) -> Engine:
-        """The engine of a version; of `latest`, the last that is neither canary nor shadow.
+        """Return the engine of a version. `latest` is the last version that is neither canary nor shadow.
 
         Raises UnknownModel.
         """

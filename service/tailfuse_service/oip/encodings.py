@@ -1,4 +1,4 @@
-"""Compressed bodies: gzip, and deflate, which is zlib's format."""
+"""Compressed bodies: gzip and deflate (zlib's format)."""
 
 import asyncio
 import zlib
@@ -8,8 +8,8 @@ from tailfuse_service.http.asgi import make_too_large
 
 GZIP, DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS
 ENCODINGS = {"gzip": GZIP, "deflate": DEFLATE}
-WORTH_BYTES = 1024  # a shorter answer goes into one packet as it is
-INLINE_BYTES = 64 * 1024  # more is unpacked or packed by a thread
+WORTH_BYTES = 1024  # a shorter answer fits one packet without compression
+INLINE_BYTES = 64 * 1024  # larger bodies are compressed in a thread
 
 
 async def unpack(body: bytes, encoding: str | None, max_bytes: int) -> bytes:
@@ -40,7 +40,7 @@ async def unpack(body: bytes, encoding: str | None, max_bytes: int) -> bytes:
 
 
 async def pack(body: bytes, accepted: str | None) -> tuple[bytes, str | None]:
-    """The body, compressed if its caller takes that and it is worth it, and how."""
+    """Return the body and its encoding; compressed if the client accepts it and it is long enough."""
     encoding = None if accepted is None or len(body) < WORTH_BYTES else choose_encoding(accepted)
     if encoding is None:
         return body, None
@@ -50,7 +50,7 @@ async def pack(body: bytes, accepted: str | None) -> tuple[bytes, str | None]:
 
 
 def choose_encoding(accepted: str) -> str | None:
-    """An encoding that Accept-Encoding names, and does not rule out by a quality of 0."""
+    """Return an encoding that Accept-Encoding allows."""
     offers = [part.replace(" ", "").lower().partition(";") for part in accepted.split(",")]
     taken = {name for name, _, quality in offers if not quality.startswith("q=") or quality[2:].strip("0.")}
     return next((name for name in ENCODINGS if name in taken), None)

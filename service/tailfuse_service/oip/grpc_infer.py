@@ -1,4 +1,4 @@
-"""ModelInfer's messages as tensors, and predictions as its answer."""
+"""Convert ModelInfer requests to tensors, and predictions to its response."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ CONTENTS: Mapping[str, str] = {
 
 
 def read_tensors(request: Any) -> list[Tensor]:
-    """The inputs of a ModelInferRequest. Raises BadRequest, InvalidInput."""
+    """Return the inputs of a ModelInferRequest. Raises BadRequest, InvalidInput."""
     inputs, raw = request.inputs, request.raw_input_contents
     if raw and len(raw) != len(inputs):
         raise BadRequest(
@@ -46,7 +46,7 @@ def read_tensors(request: Any) -> list[Tensor]:
 
 
 def parse_contents(tensor: TensorSpec, contents: Any) -> Tensor:
-    """The values of an InferTensorContents. Raises InvalidInput."""
+    """Return the values of an InferTensorContents. Raises InvalidInput."""
     place = CONTENTS.get(tensor.datatype)
     if place is None:
         raise tensor.invalid(
@@ -64,7 +64,7 @@ def parse_contents(tensor: TensorSpec, contents: Any) -> Tensor:
 
 
 def read_outputs(request: Any) -> list[str]:
-    """The outputs that are asked for, by default all. Raises InvalidInput."""
+    """Return the requested outputs, by default all. Raises InvalidInput."""
     wanted: list[str] = []
     for each in request.outputs:
         wanted.append(check_output(each.name, each.parameters, wanted))
@@ -74,7 +74,7 @@ def read_outputs(request: Any) -> list[str]:
 def make_response(
     predictions: Sequence[Prediction], manifest: Manifest, wanted: Sequence[str], *, id_: str, raw: bool
 ) -> Any:
-    """The answer; `raw` has its values in raw_output_contents, as the request had its own."""
+    """Return the response. With `raw`, its values are in raw_output_contents, as in the request."""
     response = ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=id_)
     for output in make_outputs(predictions, manifest, wanted):
         told = response.outputs.add(name=output.name, datatype=output.datatype, shape=output.shape)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what callers do wrong is not for this log
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors of clients do not belong into this log
 
 import grpc
 import grpc.aio
@@ -51,7 +51,7 @@ Answer = Callable[[Any, Scope], Awaitable[Any]]
 
 
 class GrpcServer:
-    """A server on the settings' gRPC port. Made on the event loop."""
+    """A server on the settings' gRPC port. Create it on the event loop."""
 
     def __init__(self, router: Router, settings: Settings, stopping: threading.Event) -> None:
         self._router = router
@@ -62,7 +62,7 @@ class GrpcServer:
         self._limits = settings.limits
         self._server = grpc.aio.server(options=[
             ("grpc.so_reuseport", int(settings.workers > 1)),
-            ("grpc.max_receive_message_length", settings.max_body_bytes),  # packed and unpacked
+            ("grpc.max_receive_message_length", settings.max_body_bytes),  # compressed and uncompressed
         ])  # fmt: skip
         answers: dict[str, Answer] = {
             "ServerLive": self._server_live,
@@ -90,11 +90,11 @@ class GrpcServer:
         LOG.info("gRPC started", extra={"address": f"{where}:{port}"})
 
     async def stop(self, grace_s: float) -> None:
-        """Take no more calls; answer those that have come, for at most this long."""
+        """Accept no new calls; answer the accepted ones within this time."""
         await self._server.stop(grace_s)
 
     def _handler(self, method: Endpoint, answer: Answer) -> Callable[[Any, Context], Awaitable[Any]]:
-        """What every call passes, as every request over REST passes the front."""
+        """Return the handler of a method, which does what the router does for REST."""
         router, route, parse = self._router, GRPC_ROUTES[method], requests[method].FromString
 
         async def handle(body: bytes, context: Context) -> bytes | None:
@@ -169,14 +169,14 @@ class GrpcServer:
         )  # fmt: skip
 
     def _find(self, name: str, version: str, headers: Headers = ()) -> Engine:
-        """Raises UnknownModel, NotReady. Strings that are not given are empty."""
+        """Return the engine. Raises UnknownModel, NotReady. Strings that are not given are empty."""
         if not name:
             raise UnknownModel("no model is named", expected=list(self._registry.models))
         return self._registry.find(name, version or None, headers)
 
 
 def parse_message(parse: Callable[[bytes], Any], body: bytes) -> Any:
-    """Raises BadRequest."""
+    """Parse a message. Raises BadRequest."""
     try:
         return parse(body)
     except DecodeError:

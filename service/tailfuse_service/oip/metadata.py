@@ -1,4 +1,4 @@
-"""What the protocol tells of a server and of a model: the tensors that go in and come out."""
+"""Metadata of the server and of models: their input and output tensors."""
 
 from functools import cache
 from importlib.metadata import version
@@ -38,7 +38,7 @@ def server_metadata() -> dict[str, Any]:
 def model_metadata(
     registry: ModelRegistry, engine: Engine, version: str | None, settings: Settings
 ) -> ModelMetadata:
-    """That of the engine's version, if it has been named, or of the stable one."""
+    """Return the metadata of the named version, or of the stable one."""
     versions = registry.models[engine.manifest.name]
     manifest = (engine if version is not None else versions.stable or engine).manifest
     classes, modalities = manifest.class_names, list(manifest.modalities)

@@ -1,4 +1,4 @@
-"""Predictions become the protocol's output tensors."""
+"""Convert predictions to the protocol's output tensors."""
 
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -30,7 +30,7 @@ class Output(NamedTuple):
 def make_outputs(
     predictions: Sequence[Prediction], manifest: Manifest, wanted: Sequence[str]
 ) -> list[Output]:
-    """The outputs by these names; probabilities in the order of the manifest's classes."""
+    """Return the outputs with these names. Probabilities are in the order of the manifest's classes."""
     make: dict[str, Callable[[], tuple[str, list[int], list[Any]]]] = {
         "probabilities": lambda: make_floats(
             [order_probabilities(each, manifest.class_names) for each in predictions]
@@ -47,13 +47,13 @@ def make_floats(rows: Sequence[list[float]]) -> tuple[str, list[int], list[float
 
 
 def order_probabilities(prediction: Prediction, class_names: Sequence[str]) -> list[float]:
-    """The probabilities by class, not by size."""
+    """Return the probabilities in the order of the classes."""
     by_name = dict(zip(prediction.labels, prediction.probabilities, strict=True))
     return [by_name[name] for name in class_names]
 
 
 def check_output(name: Any, parameters: Any, seen: Sequence[str]) -> str:
-    """The name of a requested output. Raises InvalidInput."""
+    """Return the name of a requested output. Raises InvalidInput."""
     if name not in OUTPUTS:
         raise InvalidInput(
             f"there is no output {name!r:.80}; there is {', '.join(OUTPUTS)}",

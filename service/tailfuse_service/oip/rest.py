@@ -1,4 +1,4 @@
-"""/v2: the protocol over REST. It finds its own way, as FastAPI's costs more than an answer."""
+"""The protocol over REST, below /v2. It does not use FastAPI, whose routing costs more than an answer."""
 
 import threading
 from typing import Any, NamedTuple
@@ -20,11 +20,11 @@ from tailfuse_service.oip.predict import predict_rows
 from tailfuse_service.oip.tensors import make_spec, parse_binary, parse_json_data
 from tailfuse_service.settings import Settings
 
-HEAD_LENGTH = b"inference-header-content-length"  # of the JSON, where bytes follow it
+HEAD_LENGTH = b"inference-header-content-length"  # length of the JSON if binary data follows it
 
 
 class InferRequest(NamedTuple):
-    """What a body asks; `wanted` are its outputs, and whether each shall be bytes."""
+    """A parsed request. `wanted` are its outputs, and whether each is binary."""
 
     id: str | None
     tensors: list[Tensor]
@@ -97,7 +97,7 @@ class Rest:
 
 
 def parse_request(body: bytes, head_length: str | None, limits: Limits) -> InferRequest:
-    """Raises BadRequest, TooDeep, InvalidInput."""
+    """Parse a body. Raises BadRequest, TooDeep, InvalidInput."""
     head, binary = body, memoryview(b"")
     if head_length is not None:
         if not (head_length.isascii() and head_length.isdecimal()) or int(head_length[:19]) > len(body):
@@ -117,7 +117,7 @@ def parse_request(body: bytes, head_length: str | None, limits: Limits) -> Infer
 
 
 def read_tensors(inputs: list[Any], binary: memoryview) -> list[Tensor]:
-    """The inputs; those without `data` take their bytes from `binary`, one after the other."""
+    """Return the inputs. Those without `data` take their bytes from `binary`, in order."""
     tensors, at = [], 0
     for each in inputs:
         if not isinstance(each, dict):
@@ -149,7 +149,7 @@ def read_tensors(inputs: list[Any], binary: memoryview) -> list[Tensor]:
 
 
 def read_outputs(document: dict[str, Any]) -> dict[str, bool]:
-    """The outputs that are asked for, by default all, and whether each shall be bytes."""
+    """Return the requested outputs, by default all, and whether each is binary."""
     as_bytes = read_flag(read_parameters(document, "the body"), "binary_data_output", False)
     outputs = document.get("outputs")
     if outputs is None or outputs == []:
@@ -167,7 +167,7 @@ def read_outputs(document: dict[str, Any]) -> dict[str, bool]:
 
 
 def read_parameters(document: dict[str, Any], what: str) -> dict[str, Any]:
-    """Raises InvalidInput. Those that nobody here knows are passed over, as the protocol has it."""
+    """Return the parameters; unknown ones are ignored, as the protocol demands. Raises InvalidInput."""
     parameters = document.get("parameters")
     if parameters is None:
         return {}
@@ -186,7 +186,7 @@ def read_flag(parameters: dict[str, Any], name: str, default: bool) -> bool:
 async def send_answer(
     send: Send, body: bytes, head_length: int | None = None, encoding: str | None = None
 ) -> None:
-    """One whole response, 200; `head_length` is that of the JSON, if bytes follow it."""
+    """Send a complete response with status 200; `head_length` is that of the JSON if binary data follows."""
     kind = b"application/json" if head_length is None else b"application/octet-stream"
     headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
     if head_length is not None:

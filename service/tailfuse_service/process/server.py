@@ -1,4 +1,4 @@
-"""A process that answers: uvicorn around the application, from its start to the end of its last request."""
+"""One serving process: uvicorn and the application, from the start to the last answer."""
 
 import asyncio
 import contextlib
@@ -28,11 +28,11 @@ from tailfuse_service.settings import Settings
 if TYPE_CHECKING:
     from tailfuse_service.oip.grpc_server import GrpcServer
 
-# A stop waits this long before it closes connections that are doing nothing: their request may be on its way.
+# A stop waits this long before it closes idle connections: a request may be on its way.
 LINGER_S = 0.1
 STDIN = 0
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of malloc.h
-LARGE_BYTES = 2 * 1024 * 1024  # the batches of every second are smaller
+LARGE_BYTES = 2 * 1024 * 1024  # ordinary batches are smaller
 
 
 def run(
@@ -44,7 +44,7 @@ def run(
     started: Callable[[], None],
     metrics: Metrics | None = None,
 ) -> None:
-    """Answer until SIGTERM or SIGINT, then whatever was accepted, and return. SIGHUP reloads.
+    """Serve until SIGTERM or SIGINT, then answer the accepted requests and return. SIGHUP reloads.
 
     The bundles have been opened. Calls `started` as soon as anybody can connect.
     """
@@ -59,7 +59,7 @@ def run(
         repository=repository,
         desired_state=desired_state,
     )
-    # Uvicorn raises the signal that stopped it once more at its end; by then all is done.
+    # At its end uvicorn raises the signal again that stopped it; everything is answered by then.
     signal.signal(signal.SIGTERM, exit_cleanly)
     signal.signal(signal.SIGINT, exit_cleanly)
     Server(
@@ -72,7 +72,7 @@ def run(
 
 
 def make_grpc_server(app: Router, settings: Settings, stopping: threading.Event) -> "GrpcServer":
-    """Made on the event loop. Whoever wants none needs no grpcio."""
+    """Create the gRPC server, on the event loop. grpcio is imported only here."""
     from tailfuse_service.oip.grpc_server import GrpcServer
 
     return GrpcServer(app, settings, stopping)
@@ -86,18 +86,18 @@ def make_uvicorn_config(app: Router, settings: Settings) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
-        timeout_keep_alive=75,  # longer than the proxies in front, or they meet closed connections
+        timeout_keep_alive=75,  # longer than a proxy's, or it would use closed connections
         timeout_graceful_shutdown=compute_drain_s(settings),
     )
 
 
 def compute_drain_s(settings: Settings) -> int:
-    """How long a stop waits for answers."""
+    """Return how long a stop waits for answers."""
     return math.ceil(settings.request_timeout_s) + 1
 
 
 def return_freed_memory() -> None:
-    """Have large blocks returned to the system as soon as they are free, where memory is glibc's.
+    """Make glibc return large blocks to the system as soon as they are freed.
 
     Otherwise it learns from the first large picture to keep what such pictures take, for each thread, and a
     service that has seen many goes on growing.
@@ -110,12 +110,12 @@ def return_freed_memory() -> None:
 
 
 def exit_cleanly(*_: Any) -> None:
-    """What a signal means once uvicorn has stopped."""
+    """Exit with code 0 on a signal after uvicorn has stopped."""
     sys.exit(0)
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's, with a stop that loses nobody.
+    """Uvicorn's server with a stop that loses no request.
 
     It is not ready at once; takes in every connection that the kernel has made for it before it gives up
     the port; tells who is answered from then on to connect anew; and waits a moment before it closes what
@@ -140,7 +140,7 @@ class Server(uvicorn.Server):
         self._reload = reload
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Raises OSError when the gRPC port cannot be opened."""
+        """Start serving. Raises OSError if the gRPC port cannot be opened."""
         if self._make_grpc is not None:
             self._grpc = self._make_grpc()
             await self._grpc.start()
@@ -163,7 +163,7 @@ class Server(uvicorn.Server):
         for listener in sockets or []:
             listener.close()
         for connection in last:
-            with contextlib.suppress(OSError):  # its caller has gone
+            with contextlib.suppress(OSError):  # its client is gone
                 await loop.connect_accepted_socket(self._protocol, connection)
         await asyncio.sleep(LINGER_S)
         if self._grpc is None:
@@ -172,7 +172,7 @@ class Server(uvicorn.Server):
             await asyncio.gather(super().shutdown(sockets), self._grpc.stop(self._grace_s))
 
     def _protocol(self) -> asyncio.Protocol:
-        """One connection's, as uvicorn makes it."""
+        """Return the protocol of a new connection, as uvicorn creates it."""
         make: Any = self.config.http_protocol_class
         protocol: asyncio.Protocol = make(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
@@ -181,13 +181,13 @@ class Server(uvicorn.Server):
 
 
 def make_hangup_handler(reload: Callable[[], None], stop: Callable[[], None]) -> Callable[[], None]:
-    """What SIGHUP does: it reloads, unless it came because the terminal that this runs in has been closed."""
+    """Return the handler of SIGHUP: reload, or stop if the signal means that the terminal was closed."""
     in_terminal = os.isatty(STDIN)
     return lambda: stop() if in_terminal and not os.isatty(STDIN) else reload()
 
 
 def accept_waiting(listener: socket.socket) -> Iterator[socket.socket]:
-    """The connections that nobody has accepted yet."""
+    """Yield the connections that are not accepted yet."""
     listener.setblocking(False)
     with contextlib.suppress(BlockingIOError):
         while True:
@@ -195,7 +195,7 @@ def accept_waiting(listener: socket.socket) -> Iterator[socket.socket]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises OSError, which names the address."""
+    """Return a listening socket. Raises OSError, which names the address."""
     try:
         return socket.create_server((host, port), family=find_family(host), backlog=2048)
     except OSError as error:

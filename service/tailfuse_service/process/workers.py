@@ -1,4 +1,4 @@
-"""Several processes that answer at one port, and the supervisor that keeps them there.
+"""Worker processes that share one port, and the supervisor that keeps them alive.
 
 Each worker has a listening socket of its own at the port (SO_REUSEPORT), so that the kernel deals new
 connections out evenly: of 64 that come at once to a socket that two workers share, one worker may take all
@@ -46,24 +46,24 @@ from tailfuse_service.process.server import (
 from tailfuse_service.settings import Settings
 
 READY = b"ready\n"
-MIN_STEADY_S = 10.0  # a worker that lived this long did not die of its start
+MIN_STEADY_S = 10.0  # a worker that lived this long did not die from its start
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 30.0
-GRACE_S = 5  # on top of what a worker allows itself
+GRACE_S = 5  # in addition to a worker's own time for a stop
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
-    """What a worker is told. Files are descriptors that it inherits; the first is the supervisor's."""
+    """The configuration of a worker. `files` are inherited descriptors; the first is the supervisor's."""
 
     settings: Settings
     number: int  # from 1
     listener: int
     files: list[int]
-    desired_state: int  # what admins want
+    desired_state: int  # descriptor of the shared document
 
 
 def supervise(settings: Settings) -> int | str:
-    """Keep workers answering until SIGTERM or SIGINT; then the exit code, or why it cannot begin."""
+    """Run workers until SIGTERM or SIGINT. Return the exit code, or why they cannot start."""
     try:
         with listen(settings.host, settings.port) as probe:  # fails if another service has the port
             port = probe.getsockname()[1]
@@ -76,7 +76,7 @@ def supervise(settings: Settings) -> int | str:
 
 
 def bind_shared(host: str, port: int) -> socket.socket:
-    """A socket that shares the port. It listens as soon as its worker is ready, and not before."""
+    """Return a socket that shares the port. It listens only when its worker is ready."""
     listener = socket.socket(find_family(host))
     if listener.family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -87,7 +87,7 @@ def bind_shared(host: str, port: int) -> socket.socket:
 
 
 class Supervisor:
-    """Starts `settings.workers` workers, and another one for each that dies."""
+    """Starts `settings.workers` workers, and restarts those that die."""
 
     def __init__(self, settings: Settings, port: int) -> None:
         self._settings = settings
@@ -106,12 +106,12 @@ class Supervisor:
         self._forced = False
 
     async def run(self) -> int:
-        """Until a signal; 1 if workers had to be killed then. Raises BundleError."""
+        """Run until a signal. Return 1 if workers had to be killed, else 0. Raises BundleError."""
         loop = asyncio.get_running_loop()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(each, self._stop)
         loop.add_signal_handler(signal.SIGHUP, make_hangup_handler(self._reload, self._stop))
-        first, problem = await self._start(1)  # one alone, to say only once what is wrong with the bundle
+        first, problem = await self._start(1)  # one first, to report a problem with the bundle only once
         if problem and not self._stopping.is_set():
             raise BundleError(problem)
         url = make_url(self._listeners[1])
@@ -123,7 +123,7 @@ class Supervisor:
         return 1 if self._forced else 0
 
     async def _keep(self, number: int, worker: Process | None) -> None:
-        """Have a worker with this number until the stop."""
+        """Keep a worker with this number running until the stop."""
         failures = 0
         while worker is not None or not self._stopping.is_set():
             begun, problem = time.monotonic(), ""
@@ -142,7 +142,7 @@ class Supervisor:
                 await self._pause(number, min(FIRST_PAUSE_S * 2 ** (failures - 2), MAX_PAUSE_S))
 
     async def _pause(self, number: int, seconds: float) -> None:
-        """Wait, and let the kernel send connections to the other workers meanwhile."""
+        """Wait, while the kernel sends connections to the other workers."""
         self._listeners[number].close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
@@ -150,12 +150,12 @@ class Supervisor:
             self._listeners[number] = bind_shared(self._settings.host, self._port)
 
     async def _start(self, number: int) -> tuple[Process, str]:
-        """A worker that is ready, or that ends, and why it does."""
+        """Start a worker. Return it when it is ready or has failed, with the reason of a failure."""
         reloads = self._reloads
         listener = self._listeners[number].fileno()
         config = WorkerConfig(self._settings, number, listener, self._files, self._desired_state)
         worker = await asyncio.create_subprocess_exec(
-            # -P: a file in the working folder is not imported in place of a library.
+            # -P: a file in the working folder must not replace a library.
             sys.executable, "-P", "-m", "tailfuse_service.process.workers", stdin=PIPE, stdout=PIPE,
             pass_fds=[listener, *self._files, self._desired_state],
             process_group=0,  # Ctrl-C is for the supervisor
@@ -183,19 +183,19 @@ class Supervisor:
         self._publish()
 
     def _publish(self) -> None:
-        """The supervisor's own share of the metrics."""
+        """Write the supervisor's own metrics."""
         self._counters.block("workers")[0] = len(self._ready)
         self._counters.block("worker_restarts")[0] = self._restarts
         self._figures.publish()
 
     def _reload(self) -> None:
-        """Have the workers look at everything again."""
+        """Make all workers reload."""
         self._reloads += 1
         for worker in self._ready:
             signal_reload(worker)
 
     def _stop(self) -> None:
-        """Let the workers drain; the second time, kill them."""
+        """Stop the workers; a second call kills them."""
         if self._stopping.is_set():
             self._kill()
             return
@@ -221,7 +221,7 @@ def signal_reload(worker: Process) -> None:
 
 
 def run_worker(config: WorkerConfig) -> None:
-    """Be a worker."""
+    """Run one worker process."""
     settings, files = config.settings, list(config.files)
     logs.configure(settings.log_level, worker=config.number)
     repository = Repository(settings)
@@ -245,11 +245,11 @@ def run_worker(config: WorkerConfig) -> None:
 
 def report_ready() -> None:
     os.write(1, READY)
-    os.dup2(2, 1)  # nobody reads the pipe from here on
+    os.dup2(2, 1)  # the supervisor no longer reads the pipe
 
 
 def publish_forever(metrics: Metrics) -> None:
-    """Publish now and then; stop when the supervisor has gone."""
+    """Publish metrics regularly; stop the worker when the supervisor is gone."""
     while not select.select([0], [], [], PUBLISH_S)[0]:
         metrics.publish()
     os.kill(os.getpid(), signal.SIGTERM)
@@ -257,7 +257,7 @@ def publish_forever(metrics: Metrics) -> None:
 
 if __name__ == "__main__":
     from tailfuse_service.process.workers import (
-        run_worker as start,  # not this module's: that is called __main__
+        run_worker as start,  # pickle needs the module's real name, not __main__
     )
 
     start(pickle.load(sys.stdin.buffer))

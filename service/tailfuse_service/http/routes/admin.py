@@ -1,4 +1,4 @@
-"""/admin/: which bundles are loaded and who answers for each model, for whoever has an admin's key."""
+"""The routes below /admin/: loaded bundles and the roles of versions. They need an admin key."""
 
 import asyncio
 from collections.abc import Callable
@@ -51,7 +51,7 @@ T = TypeVar("T", bound=BaseModel)
 
 
 def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Settings) -> APIRouter:
-    """The routes of what is served."""
+    """Return the routes."""
 
     def only_with_keys() -> None:
         if settings.admin_keys is None:
@@ -64,7 +64,7 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
     status = Status(registry, reconciler)
 
     async def write(change: Callable[[DesiredState], DesiredState]) -> None:
-        """Raises Conflict, and what `change` raises."""
+        """Write a change of the desired state. Raises Conflict, and what `change` raises."""
         try:
             desired_state = await asyncio.to_thread(reconciler.desired_state.change, change)
         except OSError as error:
@@ -86,12 +86,12 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
             return desired_state.model_copy(update={"roles": {**desired_state.roles, name: roles}})
 
         await write(change_desired)
-        return status.of_model(name)
+        return status.describe_model(name)
 
     @router.get("/models", summary="All that is loaded", responses=responses("/models"))
     async def models() -> ServiceStatus:
         """Models, versions and roles, and what lies in the folder; counts are of the worker that answers."""
-        return status.of_service()
+        return status.describe_service()
 
     @router.put(
         f"{MODEL}/roles",
@@ -153,7 +153,7 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
 
         await write(without)
         await reconciler.refresh(again=True)
-        found = status.of_bundle(name)
+        found = status.describe_bundle(name)
         if found.problem is not None:
             raise UnusableBundle(found.problem)
         return found
@@ -169,18 +169,18 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
         target = await read_request(request, Unload)
         check_folder(reconciler)
         check_unloadable(registry, target)
-        path = status.path_of((target.name, target.version))
+        path = status.find_path((target.name, target.version))
         fingerprint = (
             None if path is None else await asyncio.to_thread(reconciler.repository.find_fingerprint, path)
         )
-        if path is not None and fingerprint is not None:  # else it has gone by itself
+        if path is not None and fingerprint is not None:  # else it was removed from the folder
             await write(
                 lambda desired_state: desired_state.model_copy(
                     update={"unloaded": {**desired_state.unloaded, path: fingerprint}}
                 )
             )
         await reconciler.refresh()
-        return status.of_service()
+        return status.describe_service()
 
     @router.post("/reload", summary="Look at everything again", responses=responses("/reload"))
     async def look_again() -> ServiceStatus:
@@ -191,7 +191,7 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
             )
         )
         await reconciler.refresh(again=True)
-        return status.of_service()
+        return status.describe_service()
 
     return router
 
@@ -201,13 +201,13 @@ def responses(path: str, *examples: Any) -> dict[int | str, dict[str, Any]]:
 
 
 def check_folder(reconciler: Reconciler) -> None:
-    """Raises Conflict."""
+    """Raise Conflict if the service was started with a single bundle."""
     if not reconciler.repository.is_folder:
         raise Conflict("the service was started with a single bundle; only those of a folder come and go")
 
 
 def check_unloadable(registry: ModelRegistry, target: Unload) -> None:
-    """Raises UnknownModel; Conflict for a version that others count on."""
+    """Raise UnknownModel, or Conflict for a version that has a role."""
     model = registry.model(target.name)
     if target.version not in model:
         versions = [engine.manifest.version for engine in model]
@@ -221,7 +221,7 @@ def check_unloadable(registry: ModelRegistry, target: Unload) -> None:
 
 
 async def read_request(request: Request, kind: type[T]) -> T:
-    """The body; nothing is an empty object. Raises BadRequest, TooDeep, PayloadTooLarge, InvalidInput."""
+    """Parse the body; an empty one is an empty object. Raises ClientError."""
     try:
         body = await read_body(request.scope, request.receive, MAX_BODY_BYTES)
     except ClientDisconnected:

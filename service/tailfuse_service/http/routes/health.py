@@ -1,4 +1,4 @@
-"""GET /healthz, /readyz and /metrics: for whatever looks after the service."""
+"""GET /healthz, /readyz and /metrics, for orchestration and monitoring."""
 
 import threading
 from typing import Any
@@ -14,11 +14,11 @@ from tailfuse_service.http.paths import HEALTHZ, METRICS, READYZ
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.models.registry import ModelRegistry
 
-OPEN: dict[str, Any] = {"security": []}  # never asked for a key
+OPEN: dict[str, Any] = {"security": []}  # needs no key
 
 
 def health_routes(registry: ModelRegistry, metrics: Metrics, stopping: threading.Event) -> APIRouter:
-    """The routes of what is served."""
+    """Return the routes."""
     router = APIRouter(tags=["operation"])
 
     @router.head(HEALTHZ, include_in_schema=False)

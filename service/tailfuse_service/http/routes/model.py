@@ -1,4 +1,4 @@
-"""GET /model and /models: what the loaded bundles know, take and are worth."""
+"""GET /model and /models: classes, inputs and test metrics of the loaded bundles."""
 
 from fastapi import APIRouter
 
@@ -19,7 +19,7 @@ ERRORS = UNAUTHORIZED, TOO_MANY_REQUESTS, NOT_READY
 
 
 def model_routes(registry: ModelRegistry, settings: Settings) -> APIRouter:
-    """The routes of what is served."""
+    """Return the routes."""
     router = APIRouter(tags=["prediction"])
 
     @router.head("/model", include_in_schema=False)

@@ -1,4 +1,4 @@
-"""POST /predict and POST /predict/batch: bytes in, bytes out, and nothing between that need not be."""
+"""The endpoints POST /predict and POST /predict/batch, as ASGI applications without FastAPI's overhead."""
 
 import time
 from asyncio import Future
@@ -23,9 +23,9 @@ from tailfuse_service.settings import Settings
 
 
 class Options(NamedTuple):
-    """What the query says."""
+    """The query parameters."""
 
-    top_k: int | None = None  # how many classes the answer shall have; None is all
+    top_k: int | None = None  # classes in the answer; None means all
     explain: bool = False
 
 
@@ -33,14 +33,14 @@ DEFAULT = Options()
 
 
 class PendingPrediction(NamedTuple):
-    """A prediction to come, what makes it, and how many classes the answer shall have."""
+    """A prediction that is not finished, its engine, and the number of classes in the answer."""
 
     prediction: Future[Prediction] | Future[Explained]
     engine: Engine
     top_k: int | None
 
     def withdraw(self) -> None:
-        """Nobody waits for it any longer."""
+        """Cancel the prediction; no client waits for it."""
         self.engine.withdraw(self.prediction)
 
 
@@ -55,7 +55,7 @@ class Predict:
     def submit(
         self, engine: Engine, content_type: str | None, query: bytes, body: bytes
     ) -> PendingPrediction:
-        """What a whole request asks of an engine; whoever no longer waits for it withdraws it.
+        """Submit a complete request to an engine. The caller must withdraw it when no client waits for it.
 
         Raises BadRequest, UnsupportedMediaType, InvalidInput, and what Engine.submit raises.
         """
@@ -83,7 +83,7 @@ class Predict:
 
 
 def encode_answer(pending: PendingPrediction, request_id: str) -> bytes:
-    """The body of an answer, once its prediction is there."""
+    """Return the body of a finished prediction's answer."""
     start = time.perf_counter()
     engine = pending.engine
     result = make_answer(pending.prediction.result(), engine.manifest, request_id, pending.top_k)
@@ -95,7 +95,7 @@ def encode_answer(pending: PendingPrediction, request_id: str) -> bytes:
 def make_answer(
     result: Prediction | Explained, manifest: Manifest, request_id: str, top_k: int | None
 ) -> dict[str, Any]:
-    """The answer as JSON; if it is explained, with its explanation."""
+    """Return the answer as JSON, with its explanation if there is one."""
     if isinstance(result, Explained):
         document = answer_of(result.prediction, manifest, request_id=request_id, top_k=top_k)
         return {**document, "explanation": result.explanation}
@@ -103,7 +103,7 @@ def make_answer(
 
 
 class PredictBatch:
-    """Answers many samples, sent as JSON; an item that is wrong gets a problem in its place."""
+    """Answers many samples, sent as JSON. An invalid item gets a problem in its place."""
 
     def __init__(self, registry: ModelRegistry, settings: Settings, metrics: Metrics) -> None:
         self._registry = registry
@@ -121,7 +121,7 @@ class PredictBatch:
                 received="multipart/form-data",
             )
         body = await read_body(scope, receive, self._max_body_bytes)
-        # Not before the body: by then it may be another one.
+        # After the body: another version may be stable by then.
         route = find_route(scope)
         engine = self._registry.find(route.model, route.version, scope["headers"])
         items = read_items(parse_json(body, limits=self._limits), self._max_items)
@@ -141,7 +141,7 @@ class PredictBatch:
 
 
 def read_item(item: Any) -> Inputs | ClientError:
-    """The raw values of one item, or what is wrong with it."""
+    """Return the raw values of one item, or its error."""
     try:
         return read_inputs(item, "the item")
     except ClientError as error:
@@ -149,7 +149,7 @@ def read_item(item: Any) -> Inputs | ClientError:
 
 
 def read_content_type(scope: Scope) -> str | None:
-    """Raises UnsupportedMediaType for a compressed body."""
+    """Return the content type. Raises UnsupportedMediaType for a compressed body."""
     encoding = header(scope, b"content-encoding")
     if encoding is not None and encoding != "identity":
         raise UnsupportedMediaType(
@@ -161,7 +161,7 @@ def read_content_type(scope: Scope) -> str | None:
 
 
 def parse_options(query: bytes) -> Options:
-    """What a query asks for. Raises InvalidInput."""
+    """Parse the query. Raises InvalidInput."""
     parameters = parse_qs(query.decode("latin-1"), keep_blank_values=True)
     for name in parameters:
         if name not in Options._fields:
@@ -177,14 +177,14 @@ def parse_options(query: bytes) -> Options:
 
 
 def parse_top_k(text: str) -> int:
-    """The value of top_k. Raises InvalidInput."""
+    """Parse the value of top_k. Raises InvalidInput."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text) >= 1):
         raise make_parameter_error("top_k", "a whole number from 1", text)
     return int(text)
 
 
 def make_parameter_error(parameter: str, expected: str, received: str) -> InvalidInput:
-    """The error of a parameter's value."""
+    """Return the error of a parameter's value."""
     return InvalidInput(
         f"{parameter} must be {expected}, not '{received:.40}'",
         parameter=parameter, expected=expected, received=f"{received:.40}",

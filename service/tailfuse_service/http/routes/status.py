@@ -69,40 +69,40 @@ class Status:
         self._registry = registry
         self._reconciler = reconciler
 
-    def of_service(self) -> ServiceStatus:
+    def describe_service(self) -> ServiceStatus:
         registry = self._registry
         names = sorted({*registry.models, *registry.roles})
         unloaded = self._reconciler.desired_state.read().unloaded
         paths = sorted({*self._reconciler.repository.entries, *unloaded})
         return ServiceStatus(
             default=registry.default,
-            models=[self.of_model(name) for name in names],
-            bundles=[self.of_bundle(path) for path in paths],
+            models=[self.describe_model(name) for name in names],
+            bundles=[self.describe_bundle(path) for path in paths],
             unloading=registry.n_draining,
         )
 
-    def of_model(self, name: str) -> ModelStatus:
+    def describe_model(self, name: str) -> ModelStatus:
         """Also of one that only has roles."""
         model = self._registry.models.get(name)
         roles = self._registry.roles.get(name, Roles())
         versions = []
         if model is not None:
-            versions = [self._of_version(engine, model.find_role(engine)) for engine in model]
+            versions = [self._describe_version(engine, model.find_role(engine)) for engine in model]
         waiting = sorted(roles.versions - {each.version for each in versions})
         return ModelStatus(name=name, roles=roles, waiting=waiting, versions=versions)
 
-    def _of_version(self, engine: Engine, role: str) -> VersionStatus:
+    def _describe_version(self, engine: Engine, role: str) -> VersionStatus:
         bundle = engine.bundle
         return VersionStatus(
             version=bundle.manifest.version,
             role=role,
-            path=self.path_of(bundle.manifest.of),
+            path=self.find_path(bundle.manifest.of),
             loaded_at=datetime.fromtimestamp(bundle.loaded_at, UTC),
             load_seconds=round(bundle.load_seconds, 3),
             in_flight=engine.in_flight,
         )
 
-    def of_bundle(self, path: str) -> BundleStatus:
+    def describe_bundle(self, path: str) -> BundleStatus:
         entry = self._reconciler.repository.entries.get(path)
         manifest = None if entry is None or entry.bundle is None else entry.bundle.manifest
         return BundleStatus(
@@ -113,10 +113,14 @@ class Status:
             unloaded=entry is None,
         )
 
-    def path_of(self, of: tuple[str, str]) -> str | None:
+    def find_path(self, model_version: tuple[str, str]) -> str | None:
         """Where a model's version lies."""
         entries = self._reconciler.repository.entries.items()
         return next(
-            (path for path, entry in entries if entry.bundle is not None and entry.bundle.manifest.of == of),
+            (
+                path
+                for path, entry in entries
+                if entry.bundle is not None and entry.bundle.manifest.of == model_version
+            ),
             None,
         )
