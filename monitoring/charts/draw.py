@@ -155,6 +155,7 @@ def draw_bars(axes: Axes, panel: Panel, times: Any, series: Sequence[Series], co
     axes.bar_label(bars, [format_value(each.last, unit) for each in series], fontsize=7)
     axes.set_yticks(range(len(series)), names)
     axes.set_xticks([])
+    axes.margins(x=0.12)  # room for the labels
     axes.invert_yaxis()
 
 
@@ -180,7 +181,7 @@ def draw_table(axes: Axes, panel: Panel, answers: Sequence[Answer]) -> None:
             for row in same or rows[-1:]:
                 row[column] = format_value(value, units.get(titles.get(column, ""), "short"))
     cells = [[row.get(name, "") for name in titles] for row in rows[:10]]
-    axes.table(cells or [[""] * len(titles)], colLabels=[*titles.values()], loc="upper left")
+    axes.table(cells or [[""] * len(titles)], colLabels=[*titles.values()], loc="upper center")
 
 
 DRAW = {
