@@ -83,7 +83,7 @@ def loss_of(network: Network, seen: Answers) -> float:
 
 def unfitted(trained: Any) -> Network:
     """The network with a fusion that hardly listens to the votes: there is much to fit."""
-    network = copy.deepcopy(trained.network)
+    network: Network = copy.deepcopy(trained.network)
     network.fusion = Fusion(3).requires_grad_(False)
     network.fusion.log_kappa.fill_(-4.0)
     return network

@@ -21,14 +21,16 @@ class Rows(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(2, 2, bias=False))
-        nn.init.eye_(self.layers[0].weight)
+        linear = nn.Linear(2, 2, bias=False)
+        nn.init.eye_(linear.weight)
+        self.layers = nn.Sequential(linear)
 
     def view(self, rows: Tensor) -> Tensor:
         return rows
 
     def forward(self, rows: Tensor) -> Tensor:
-        return self.layers(rows)
+        logits: Tensor = self.layers(rows)
+        return logits
 
 
 class First(nn.Module):
@@ -89,20 +91,26 @@ def single() -> Baseline:
     return Baseline({name: Rows() for name in ("a", "b", "c")}, n_classes=2, tail=TAIL, fusion=fusion)
 
 
+def chooser(network: Baseline) -> Single:
+    """Its fusion, which chooses one modality."""
+    assert isinstance(network.fusion, Single)
+    return network.fusion
+
+
 RIGHT, UNSURE = [odds(0.9), odds(0.1)], [odds(0.6), odds(0.5)]
 
 
 def test_the_modality_that_validates_best_alone_comes_first(single: Baseline) -> None:
     part = part_of([0, 1], a=UNSURE, b=RIGHT, c=RIGHT[::-1])
-    rank_modalities(single, single.fusion, part, CPU)
-    assert single.fusion.ranks.tolist() == [1, 0, 2]
+    rank_modalities(single, chooser(single), part, CPU)
+    assert chooser(single).ranks.tolist() == [1, 0, 2]
 
 
 def test_a_modality_without_validation_rows_comes_last(single: Baseline) -> None:
     part = part_of([0, 1], a=RIGHT[::-1], b=RIGHT, c=RIGHT)
     absent = Part(part.inputs, {**part.position, "b": np.array([-1, -1])}, part.labels)
-    rank_modalities(single, single.fusion, absent, CPU)
-    assert single.fusion.ranks.tolist() == [1, 2, 0]
+    rank_modalities(single, chooser(single), absent, CPU)
+    assert chooser(single).ranks.tolist() == [1, 2, 0]
 
 
 def test_while_it_learns_the_best_modality_is_chosen_anew_by_every_validation(single: Baseline) -> None:
@@ -111,6 +119,6 @@ def test_while_it_learns_the_best_modality_is_chosen_anew_by_every_validation(si
         rows[best] = RIGHT
         part = part_of([0, 1], **dict(zip("abc", rows, strict=True)))
         loss, accuracy = validate(single, part, CPU)
-        assert single.fusion.ranks[best] == 0
+        assert chooser(single).ranks[best] == 0
         assert accuracy == 1.0
         assert loss == judged(single, part.only(["abc"[best]]), CPU)[0]
