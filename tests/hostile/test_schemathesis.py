@@ -37,7 +37,10 @@ def document(service: Service) -> schemathesis.BaseSchema:
     return schemathesis.openapi.from_url(f"{service.url}/openapi.json")
 
 
-def read_operation(result: Result[APIOperation[Any], InvalidSchema]) -> APIOperation[Any]:
+Operation = APIOperation[Any, Any, Any, Any]
+
+
+def read_operation(result: Result[Operation, InvalidSchema]) -> Operation:
     assert isinstance(result, Ok)
     return result.ok()
 

@@ -23,6 +23,8 @@ from tailfuse.spec.schema import Fusion
 from tailfuse_service.bundle import open_bundle, read_manifest
 from torch import Tensor
 
+from tests.support.layers import find_linear
+
 B, M, W, C = 6, 3, 8, 4
 COUNTS = torch.tensor([40.0, 20.0, 10.0, 5.0])
 TAIL = long_tail("logit_adjustment", COUNTS, ())
@@ -167,10 +169,11 @@ def by_hand() -> Dynamics:
     fusion = Dynamics(1, 1, long_tail("cross_entropy", torch.tensor([1.0, 1.0]), ()), 2, 0.0)
     fusion.layers = torch.nn.Sequential()
     with torch.no_grad():
-        for layer, weight in (
-            (fusion.gates[0], [[1.0]]), (fusion.confidences[0], [[2.0]]), (fusion.mix, [[3.0]]),
-            (fusion.heads[0].linear, [[1.0], [0.0]]), (fusion.head.linear, [[1.0], [0.0]]),
+        for path, weight in (
+            ("gates.0", [[1.0]]), ("confidences.0", [[2.0]]), ("mix", [[3.0]]),
+            ("heads.0.linear", [[1.0], [0.0]]), ("head.linear", [[1.0], [0.0]]),
         ):  # fmt: skip
+            layer = find_linear(fusion, path)
             layer.weight.copy_(torch.tensor(weight))
             layer.bias.zero_()
     return fusion
@@ -197,7 +200,7 @@ def test_the_confidence_of_dynamics_does_not_pull_at_what_it_predicts(by_hand: D
     row, here, first = torch.tensor([[[2.0]]]), torch.tensor([[True]]), torch.tensor([[1.0, 0.0]])
     by_hand.train().loss(row, here, torch.ones(1, 1), first, 0.0).backward()
     gated = torch.sigmoid(torch.tensor(2.0)) * 2
-    grad = by_hand.heads[0].linear.bias.grad
+    grad = find_linear(by_hand, "heads.0.linear").bias.grad
     assert grad is not None
     assert grad[0].item() == pytest.approx(torch.sigmoid(gated).item() - 1)
 

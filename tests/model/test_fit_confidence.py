@@ -2,7 +2,7 @@
 
 import copy
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -256,4 +256,4 @@ def test_the_spec_says_whether_the_generative_experts_vote(digits: Any) -> None:
     for options, voting in ((spec.network, True), (without, False)):
         network = fit_held_out(stages, spec.model_copy(update={"network": options}))
         assert isinstance(network, Network)
-        assert all((vote.powers[1] > 0) == voting for vote in network.votes)
+        assert all((cast(Vote, vote).powers[1] > 0) == voting for vote in network.votes)

@@ -12,6 +12,8 @@ from tailfuse.network.long_tail import long_tail
 from tailfuse.training.validate import class_weights, fit_temperature, judged, rank_modalities, validate
 from torch import Tensor, nn
 
+from tests.support.layers import find_linear
+
 CPU = torch.device("cpu")
 TAIL = long_tail("cross_entropy", torch.tensor([1.0, 1.0]), ())
 
@@ -85,9 +87,10 @@ def test_the_temperature_is_the_same_whatever_it_was_before() -> None:
 def single() -> Baseline:
     """Three modalities whose rows are logits."""
     fusion = Single(3, 2, TAIL, 2, 0.0)
-    for head in fusion.heads:
-        nn.init.eye_(head.linear.weight)
-        nn.init.zeros_(head.linear.bias)
+    for at in range(len(fusion.heads)):
+        linear = find_linear(fusion, f"heads.{at}.linear")
+        nn.init.eye_(linear.weight)
+        nn.init.zeros_(linear.bias)
     return Baseline({name: Rows() for name in ("a", "b", "c")}, n_classes=2, tail=TAIL, fusion=fusion)
 
 
