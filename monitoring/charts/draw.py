@@ -128,9 +128,8 @@ def draw_states(axes: Axes, panel: Panel, times: Any, series: Sequence[Series], 
 def draw_heat_map(axes: Axes, panel: Panel, times: Any, series: Sequence[Series], colours: Colours) -> None:
     """Draw the counts of a histogram's buckets over time, without the empty buckets at both ends."""
     ordered = sorted(series, key=lambda each: float(each.labels["le"]))
-    counts = np.diff(
-        [np.nan_to_num(each.values) for each in ordered], axis=0, prepend=0.0
-    )  # (buckets, times)
+    cumulative = np.reshape([np.nan_to_num(each.values) for each in ordered], (-1, len(times)))
+    counts = np.diff(cumulative, axis=0, prepend=0.0)  # (buckets, times)
     filled = np.flatnonzero(counts.sum(1) > 0)
     if len(filled):
         shown = slice(filled[0], filled[-1] + 1)

@@ -1,9 +1,9 @@
-"""`python -m monitoring.dashboards`: writes monitoring/grafana/dashboards/*.json anew."""
+"""`python -m monitoring.dashboards`: write monitoring/grafana/dashboards/*.json."""
 
 from pathlib import Path
 
 from monitoring.dashboards.classes import classes
-from monitoring.dashboards.frame import as_json
+from monitoring.dashboards.frame import encode_dashboard
 from monitoring.dashboards.fusion import fusion
 from monitoring.dashboards.model import model
 from monitoring.dashboards.service import service
@@ -13,8 +13,8 @@ DASHBOARDS = {"service": service, "fusion": fusion, "classes": classes, "model":
 
 
 def files() -> dict[str, str]:
-    """What belongs into each file."""
-    return {f"{name}.json": as_json(make()) for name, make in DASHBOARDS.items()}
+    """Return the content of each file."""
+    return {f"{name}.json": encode_dashboard(make()) for name, make in DASHBOARDS.items()}
 
 
 def main() -> None:

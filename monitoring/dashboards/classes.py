@@ -1,8 +1,8 @@
-"""Which classes are answered, and are the rare ones still among them?"""
+"""Dashboard of predicted classes: their frequencies, and whether rare classes are still predicted."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from monitoring.dashboards.frame import Row, framed, row, window_of
+from monitoring.dashboards.frame import Row, make_dashboard, make_window_variable, row
 from monitoring.dashboards.panels import (
     BAD,
     FEW,
@@ -12,15 +12,15 @@ from monitoring.dashboards.panels import (
     PLAIN,
     PSI,
     WARN,
-    at_the_end,
     colour,
     grid,
+    instant_query,
     lines,
     number,
-    over_time,
+    range_query,
     ranking,
-    rows_of,
     step_list,
+    table_query,
     value,
 )
 from monitoring.dashboards.promql import (
@@ -38,17 +38,17 @@ from monitoring.dashboards.promql import (
 
 WINDOW = "$window"
 PREDICTIONS, PROBABILITY = "tailfuse_predictions_total", "tailfuse_probability_total"
-FEW_SHOTS = 'shot="few"'
+FEW_SHOT = 'shot="few"'
 SHOTS = {"many": MANY, "medium": MEDIUM, "few": FEW}
 
 
 def classes() -> Dashboard:
-    return framed(
+    return make_dashboard(
         "tailfuse-classes",
         "Classes",
-        "Answers by class and by how many rows a class was learnt from, against the shares of training.",
+        "Predictions by class and by number of training rows, against the class frequencies of training.",
         [at_a_glance(), groups(), each_class()],
-        [window_of("5m", "15m", "1h", "6h", "1d", current="15m")],
+        [make_window_variable("5m", "15m", "1h", "6h", "1d", current="15m")],
     )
 
 
@@ -58,41 +58,40 @@ def at_a_glance() -> Row:
         "At a glance",
         number(
             "Answers",
-            "Samples answered in the range; the fewer, the less the shares below mean.",
-            at_the_end(increase("tailfuse_samples_total")),
+            "Samples predicted in the time range. With few samples the shares below are noisy.",
+            instant_query(increase("tailfuse_samples_total")),
             span=4,
         ),
         number(
-            "Classes answered",
-            "Classes that were named at least once in the range. Classes that share a name of "
-            "theirs, such as other (few), count as one.",
-            at_the_end(f"count({named} > 0) or vector(0)"),
+            "Classes predicted",
+            "Classes predicted at least once in the time range. Classes grouped under one label, "
+            "such as other (few), count as one.",
+            instant_query(f"count({named} > 0) or vector(0)"),
             span=4,
         ),
         number(
-            "Never answered",
-            "Classes that were not named once in the range. Below, the rarest answers show "
-            "which. A rare class needs patience: at a share of 0.1 % expect one in a thousand "
-            "answers.",
-            at_the_end(f"count({named} == 0) or vector(0)"),
+            "Never predicted",
+            "Classes without a prediction in the time range. The panel of rarest predictions below "
+            "lists them. A class with a share of 0.1 % is expected once in a thousand predictions.",
+            instant_query(f"count({named} == 0) or vector(0)"),
             steps=((None, GOOD), (1, WARN)),
             filled=True,
             span=4,
         ),
         number(
             "Few-shot share",
-            "Share of the answers that named a class of few training rows; its share in "
-            "training is on the panel below. Near 0: the tail is not recognised any more.",
-            over_time(f"max({shot_shares(WINDOW, FEW_SHOTS)})"),
+            "Share of predictions of a few-shot class. The panel below shows the share in training. "
+            "Near 0, the model no longer recognises rare classes.",
+            range_query(f"max({shot_shares(WINDOW, FEW_SHOT)})"),
             unit="percentunit",
             span=6,
         ),
         number(
             "Class drift",
-            "Population stability index of the window's answers against those of the day before "
-            "it. Above 0.25: other things come, or inputs have gone bad; look at Fusion. "
-            "TailfuseClassShareDrift judges an hour.",
-            over_time(f"max({class_drift(WINDOW)})"),
+            "Population stability index of the predictions in the window against the day before. "
+            "Above 0.25, class frequencies or inputs have changed; see the Fusion dashboard. "
+            "TailfuseClassShareDrift tests one hour.",
+            range_query(f"max({class_drift(WINDOW)})"),
             steps=PSI,
             span=6,
         ),
@@ -104,17 +103,17 @@ def groups() -> Row:
     shares = shot_shares(WINDOW)
     groups = lines(
         "Head, medium and tail",
-        "Share of the answers by how many rows their class was learnt from. A sudden change is "
-        "a change of what comes, or a modality gone bad: look at Fusion.",
-        over_time(f"max by (shot) ({shares})", "{{shot}}"),
+        "Share of predictions by number of training rows of their class. A sudden change means other "
+        "class frequencies or a corrupted modality; see the Fusion dashboard.",
+        range_query(f"max by (shot) ({shares})", "{{shot}}"),
         unit="percentunit",
         stacked=True,
     ).max(1)
     against = lines(
         "Share against training",
-        "Share of the answers by share of the training rows: 1 is alike. few near 0: the tail "
-        "is lost; all away from 1: other classes come than were learnt.",
-        over_time(f"max by (shot) (({shares}) / on ({BUNDLE},shot) {training})", "{{shot}}"),
+        "Share of predictions divided by share of training rows; 1 is equal. If few is near 0, rare "
+        "classes are lost. If no group is near 1, class frequencies differ from training.",
+        range_query(f"max by (shot) (({shares}) / on ({BUNDLE},shot) {training})", "{{shot}}"),
         steps=((None, GOOD), (1, PLAIN)),
     )
     for shot, name in SHOTS.items():
@@ -126,11 +125,11 @@ def groups() -> Row:
         against,
         lines(
             "Class drift by version",
-            "Population stability index of the window's answers against the day before, and "
-            "against training (which may have been thinned: only its changes tell). Versions "
-            "that drift alike get other things; one alone has changed its mind.",
-            over_time(class_drift(WINDOW), "{{version}}: day before"),
-            over_time(psi(class_shares(WINDOW), training_shares()), "{{version}}: training"),
+            "Population stability index of the predictions in the window against the day before and "
+            "against training. Training data may be thinned, so only changes of the latter matter. "
+            "If all versions drift, the inputs have changed; if one does, the model has.",
+            range_query(class_drift(WINDOW), "{{version}}: day before"),
+            range_query(psi(class_shares(WINDOW), training_shares()), "{{version}}: training"),
             steps=PSI,
         ),
     )
@@ -144,17 +143,17 @@ def each_class() -> Row:
     return row(
         "Each class",
         lines(
-            "Answers by class",
-            "What is answered. One class that takes over from the others: look at Fusion for a "
-            "modality gone bad.",
-            over_time(rate(PREDICTIONS, "label", window=WINDOW), "{{label}}"),
+            "Predictions by class",
+            "Predictions per second by class. If one class replaces the others, see the Fusion "
+            "dashboard for a corrupted modality.",
+            range_query(rate(PREDICTIONS, "label", window=WINDOW), "{{label}}"),
             unit="cps",
             stacked=True,
         ),
         lines(
             "Mean probability by class",
-            "What the model gives a class on average. It moves before the answers do.",
-            over_time(
+            "Mean probability of each class. It changes before the predictions do.",
+            range_query(
                 f"{rate(PROBABILITY, 'label', window=WINDOW)} / ignoring (label) group_left () "
                 f"{rate('tailfuse_samples_total', window=WINDOW)}",
                 "{{label}}",
@@ -162,22 +161,21 @@ def each_class() -> Row:
             unit="percentunit",
         ),
         ranking(
-            "Rarest answers",
-            "The classes that were named least in the range; red is never. One of few shots "
-            "may just not have come.",
-            at_the_end(f"sort(bottomk(12, round({increase(PREDICTIONS, 'label')})))", "{{label}}"),
+            "Rarest predictions",
+            "Classes with the fewest predictions in the time range; red is none. A few-shot class "
+            "may not have occurred.",
+            instant_query(f"sort(bottomk(12, round({increase(PREDICTIONS, 'label')})))", "{{label}}"),
             ((None, BAD), (0.5, PLAIN)),
         ),
         grid(
-            "Classes of the range",
-            "Choose one model above. Ratio is the share of the answers by the share in "
-            "training; mean probability far above the share: the class is often the second "
-            "choice.",
-            rows_of(f"max by (label, shot) ({select('tailfuse_class_training_share')})"),
-            rows_of(named),
-            rows_of(f"{named} / on (label) {expected}"),
-            rows_of(probability),
-            rows_of(f"round({increase(PREDICTIONS, 'label')})"),
+            "All classes",
+            "Select one model above. Ratio is the share of predictions divided by the share in "
+            "training. A mean probability far above the share means that the class is often second.",
+            table_query(f"max by (label, shot) ({select('tailfuse_class_training_share')})"),
+            table_query(named),
+            table_query(f"{named} / on (label) {expected}"),
+            table_query(probability),
+            table_query(f"round({increase(PREDICTIONS, 'label')})"),
             names={
                 "label": "Class",
                 "shot": "Shots",

@@ -1,4 +1,4 @@
-"""What all dashboards have in common: variables, links, marks of new versions, and the file of each."""
+"""Common parts of all dashboards: variables, links, annotations of new versions, and the JSON file."""
 
 import json
 from collections.abc import Sequence
@@ -30,28 +30,28 @@ def row(title: str, *panels: Panel) -> Row:
 
 
 def row_for_each(variable: str, title: str, *panels: Panel) -> Row:
-    """The row once for each chosen value of a variable."""
+    """Return a row that repeats for each selected value of a variable."""
     return dashboard.Row(title).repeat(variable), panels
 
 
-def values_of(label: str, metric: str) -> dashboard.QueryVariable:
-    """A variable with the values of a label; all of them are chosen at first."""
+def make_label_variable(label: str, metric: str) -> dashboard.QueryVariable:
+    """Return a variable with the values of a label; initially all are selected."""
     variable = dashboard.QueryVariable(label).label(label.capitalize()).datasource(SOURCE)
     variable = variable.query(f"label_values({metric}, {label})").sort(VariableSort.NATURAL_ASC)
     return variable.multi(True).include_all(True).current(ALL).refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
 
 
-def window_of(*choices: str, current: str) -> dashboard.CustomVariable:
-    """A variable with the times to look back at each instant, where a few seconds' classes would be noise."""
+def make_window_variable(*choices: str, current: str) -> dashboard.CustomVariable:
+    """Return a variable with window lengths, for shares that are noisy over a few seconds."""
     variable = dashboard.CustomVariable("window").label("Window").values(",".join(choices))
     return variable.current(VariableOption(selected=True, text=current, value=current))
 
 
-def framed(
-    uid: str, title: str, tells: str, rows: Sequence[Row], variables: Sequence[Variable] = ()
+def make_dashboard(
+    uid: str, title: str, description: str, rows: Sequence[Row], variables: Sequence[Variable] = ()
 ) -> Dashboard:
-    """A dashboard; panels are numbered in their order."""
-    frame = dashboard.Dashboard(f"tailfuse: {title}").uid(uid).description(tells).tags([TAG])
+    """Return a dashboard with consecutive panel ids."""
+    frame = dashboard.Dashboard(f"tailfuse: {title}").uid(uid).description(description).tags([TAG])
     frame = (
         frame.refresh("10s").time("now-1h", "now").timezone("browser").tooltip(DashboardCursorSync.CROSSHAIR)
     )
@@ -62,12 +62,12 @@ def framed(
         .keep_time(True)
         .include_vars(True)
     )
-    frame = frame.annotation(new_versions()).variables(
+    frame = frame.annotation(make_version_annotation()).variables(
         [
             dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"),
-            values_of("model", "tailfuse_model_info"),
-            values_of("version", 'tailfuse_samples_total{model=~"$model"}'),
-            values_of("instance", 'tailfuse_model_info{model=~"$model"}'),
+            make_label_variable("model", "tailfuse_model_info"),
+            make_label_variable("version", 'tailfuse_samples_total{model=~"$model"}'),
+            make_label_variable("instance", 'tailfuse_model_info{model=~"$model"}'),
             *variables,
         ]
     )
@@ -81,21 +81,21 @@ def framed(
     return built
 
 
-def new_versions() -> dashboard.AnnotationQuery:
-    """A mark where a version is served that was not a moment before."""
-    served = select("tailfuse_model_info")
-    begun = f"{total(served, BUNDLE)} unless {total(f'{served} offset $__rate_interval', BUNDLE)}"
+def make_version_annotation() -> dashboard.AnnotationQuery:
+    """Return annotations where a new version is served."""
+    current = select("tailfuse_model_info")
+    appeared = f"{total(current, BUNDLE)} unless {total(f'{current} offset $__rate_interval', BUNDLE)}"
     return (
         dashboard.AnnotationQuery()
         .name("New version")
         .datasource(SOURCE)
         .enable(True)
         .icon_color("purple")
-        .expr(begun)
+        .expr(appeared)
     )
 
 
-def as_json(built: Dashboard) -> str:
-    """The file that Grafana reads."""
+def encode_dashboard(built: Dashboard) -> str:
+    """Return the dashboard as the JSON that Grafana reads."""
     plain: dict[str, Any] = json.loads(json.dumps(built, cls=JSONEncoder))
     return json.dumps(plain, indent=1, ensure_ascii=False, sort_keys=True) + "\n"

@@ -1,9 +1,9 @@
-"""Has a modality gone bad? How much each counts, how sure it is, and whether it looks as it did."""
+"""Dashboard of modalities: fusion weights, confidences, and input drift. Is a modality corrupted?"""
 
 from grafana_foundation_sdk.builders import timeseries
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from monitoring.dashboards.frame import Row, framed, row, row_for_each, values_of
+from monitoring.dashboards.frame import Row, make_dashboard, make_label_variable, row, row_for_each
 from monitoring.dashboards.panels import (
     BAD,
     FAINT,
@@ -11,11 +11,11 @@ from monitoring.dashboards.panels import (
     HEALTH,
     PSI,
     WARN,
-    at_the_end,
     colour,
     heat_map,
+    instant_query,
     lines,
-    over_time,
+    range_query,
     ranking,
     states,
     value,
@@ -38,40 +38,39 @@ NO_FILL = value("custom.fillOpacity", 0)
 
 
 def fusion() -> Dashboard:
-    return framed(
+    return make_dashboard(
         "tailfuse-fusion",
         "Fusion",
-        "Which modality counts how much, against what it did on the bundle's evaluated rows.",
-        [in_five_seconds(), all_modalities(), inputs(), answers(), each_modality()],
-        [values_of("modality", 'tailfuse_modality_present_total{model=~"$model"}')],
+        "Fusion weight of each modality, against its reference on the bundle's evaluated rows.",
+        [at_a_glance(), all_modalities(), inputs(), answers(), each_modality()],
+        [make_label_variable("modality", 'tailfuse_modality_present_total{model=~"$model"}')],
     )
 
 
-def in_five_seconds() -> Row:
+def at_a_glance() -> Row:
     drift = total(select("tailfuse_input_drift"), "modality", "max")
     return row(
-        "Has a modality gone bad?",
+        "Is a modality corrupted?",
         states(
             "Weight against its reference",
-            "Mean fusion weight beside other modalities, by its mean on the bundle's evaluated "
-            "rows. Red is under a quarter: the model has stopped trusting the modality. Look at "
-            "its sensor, and at its row below.",
-            over_time(weight_health(), "{{modality}}"),
+            "Mean fusion weight in samples with several modalities, divided by its mean on the "
+            "bundle's evaluated rows. Red is below a quarter: the model no longer trusts the "
+            "modality. Check its sensor and its row below.",
+            range_query(weight_health(), "{{modality}}"),
             HEALTH,
         ),
         states(
             "Presence against its reference",
-            "Share of the samples that had the modality, by its share on the evaluated rows. "
-            "Red: it hardly arrives any more; ask those who send it.",
-            over_time(presence_health(), "{{modality}}"),
+            "Share of samples with the modality, divided by its share on the evaluated rows. Red: "
+            "the modality is mostly missing; check the clients.",
+            range_query(presence_health(), "{{modality}}"),
             HEALTH,
         ),
         states(
             "Worst input drift",
-            "Population stability index of the modality's worst input over the service's drift "
-            "window; above 0.25 it does not look as on the evaluated rows. Shown from 200 rows "
-            "on.",
-            over_time(drift, "{{modality}}"),
+            "Highest population stability index of the modality's inputs over the service's drift "
+            "window. Above 0.25 the distribution differs from the evaluated rows. Requires 200 rows.",
+            range_query(drift, "{{modality}}"),
             PSI,
             unit="short",
         ),
@@ -83,22 +82,22 @@ def all_modalities() -> Row:
         "All modalities",
         lines(
             "Fusion weight",
-            "Mean weight where present. Weights of one sample sum to 1: one that falls lifts "
-            "the others. Its own row below has the reference.",
-            over_time(mean(WEIGHT, "modality"), "{{modality}}"),
+            "Mean weight where the modality is present. Weights of a sample sum to 1, so a falling "
+            "weight raises the others. Each modality's row below shows the reference.",
+            range_query(mean(WEIGHT, "modality"), "{{modality}}"),
             unit="percentunit",
         ).max(1),
         lines(
             "Confidence",
-            "Mean probability, as estimated by the model, that the modality alone is right. It "
-            "falls before accuracy can be known.",
-            over_time(mean(CONFIDENCE, "modality"), "{{modality}}"),
+            "Mean probability, estimated by the model, that the prediction from this modality alone "
+            "is correct. It falls before accuracy can be measured.",
+            range_query(mean(CONFIDENCE, "modality"), "{{modality}}"),
             unit="percentunit",
         ).max(1),
         lines(
             "Presence",
-            "Share of the samples that had the modality. One that falls: ask those who send it.",
-            over_time(f"max by (modality) ({presence()})", "{{modality}}"),
+            "Share of samples with the modality. If it falls, check the clients.",
+            range_query(f"max by (modality) ({presence()})", "{{modality}}"),
             unit="percentunit",
         ).max(1),
     )
@@ -110,43 +109,43 @@ def inputs() -> Row:
     drift = f"max_over_time({select('tailfuse_input_drift')}[$__range])"
     worst = total(drift, "modality,input", "max")
     return row(
-        "What comes in",
+        "Inputs",
         lines(
             "Samples by subset",
-            "Which modalities come together. A new subset is a caller who has changed, or one "
-            "whose sensor has gone.",
-            over_time(rate("tailfuse_samples_total", "subset"), "{{subset}}"),
+            "Samples per second by subset of modalities. A new subset means a changed client or a "
+            "missing sensor.",
+            range_query(rate("tailfuse_samples_total", "subset"), "{{subset}}"),
             unit="cps",
             stacked=True,
         ),
         lines(
             "Decode failures",
-            "Share of the values sent as the modality that could not be read. "
-            "TailfuseDecodeFailures fires above 5 %; the callers were told why (422).",
-            over_time(f"{failures} / ({failures} + {rate(came, 'modality')})", "{{modality}}"),
+            "Share of the modality's values that could not be decoded. TailfuseDecodeFailures fires "
+            "above 5 %. The 422 answers contain the reason.",
+            range_query(f"{failures} / ({failures} + {rate(came, 'modality')})", "{{modality}}"),
             unit="percentunit",
             steps=((None, GOOD), (0.05, BAD)),
         ).axis_soft_max(0.1),
         ranking(
             "Inputs that drifted most",
-            "Highest population stability index of single inputs in the range: up to 0.1 as "
-            "ever, above 0.25 another distribution. A column names its source; brightness, "
-            "contrast or detail name a camera.",
-            at_the_end(f"sort_desc(topk(10, {worst}))", "{{modality}}: {{input}}"),
+            "Highest population stability index of single inputs in the time range: up to 0.1 is "
+            "unchanged, above 0.25 is another distribution. For images, inputs are brightness, "
+            "contrast and detail.",
+            instant_query(f"sort_desc(topk(10, {worst}))", "{{modality}}: {{input}}"),
             PSI,
         ),
         lines(
             "Weight drift",
-            "Population stability index of the fusion weights against the evaluated rows: the "
-            "whole distribution, where the mean may stay.",
-            over_time(total(select("tailfuse_weight_drift"), "modality", "max"), "{{modality}}"),
+            "Population stability index of the fusion weights against the evaluated rows. It "
+            "compares whole distributions, even if the mean is unchanged.",
+            range_query(total(select("tailfuse_weight_drift"), "modality", "max"), "{{modality}}"),
             steps=PSI,
             span=12,
         ),
         lines(
-            "Rows that drift is judged by",
-            "Rows in the drift window; below 200 nothing is judged.",
-            over_time(total(select("tailfuse_drift_rows"), "modality"), "{{modality}}"),
+            "Rows in the drift window",
+            "Rows in the drift window. Drift is not computed below 200.",
+            range_query(total(select("tailfuse_drift_rows"), "modality"), "{{modality}}"),
             steps=((None, GOOD), (200, WARN)),
             span=12,
         ),
@@ -155,31 +154,30 @@ def inputs() -> Row:
 
 def answers() -> Row:
     return row(
-        "What comes out",
+        "Predictions",
         average_and_p90(
             "Expert disagreement",
             "tailfuse_expert_disagreement",
-            "Bits between the answers that the modalities would give alone. A rise with steady "
-            "weights: a modality is wrong and sure of it, which no weight shows. Empty for "
-            "bundles made before it was measured.",
+            "Divergence in bits between the predictions of the single modalities. If it rises with "
+            "steady weights, a modality is confidently wrong. Older bundles do not report it.",
             "suffix: bit",
         ),
         average_and_p90(
             "Entropy",
             "tailfuse_entropy",
-            "How undecided answers are: 0 is one class for sure, 1 is all alike. A rise means "
-            "inputs that the model has not learnt from.",
+            "Normalised entropy of the predictions: 0 is a certain class, 1 is a uniform "
+            "distribution. A rise means inputs unlike the training data.",
             "percentunit",
         ),
     )
 
 
-def average_and_p90(title: str, histogram: str, tells: str, unit: str) -> timeseries.Panel:
+def average_and_p90(title: str, histogram: str, description: str, unit: str) -> timeseries.Panel:
     return lines(
         title,
-        tells,
-        over_time(mean(histogram), "mean"),
-        over_time(quantile(0.9, histogram), "p90"),
+        description,
+        range_query(mean(histogram), "mean"),
+        range_query(quantile(0.9, histogram), "p90"),
         unit=unit,
         span=12,
     )
@@ -189,27 +187,27 @@ def each_modality() -> Row:
     return row_for_each(
         "modality",
         "Modality: $modality",
-        against("Weight of $modality", WEIGHT, "tailfuse_reference_weight"),
+        compare_with_reference("Weight of $modality", WEIGHT, "tailfuse_reference_weight"),
         heat_map(
             "Weights of $modality",
-            "All weights, not only their mean: a second band low down is a part of the senders "
-            "whose $modality has gone bad.",
+            "Distribution of all weights. A second band at low weights means that $modality is "
+            "corrupted for some clients.",
             rate(f"{WEIGHT}_bucket", "le", THIS),
         ),
-        against("Confidence of $modality", CONFIDENCE, "tailfuse_reference_confidence"),
+        compare_with_reference("Confidence of $modality", CONFIDENCE, "tailfuse_reference_confidence"),
     )
 
 
-def against(title: str, histogram: str, reference: str) -> timeseries.Panel:
-    """Mean and quantiles beside the reference."""
+def compare_with_reference(title: str, histogram: str, reference: str) -> timeseries.Panel:
+    """Return a panel of mean and quantiles with the reference."""
     panel = lines(
         title,
-        "Mean, the band that eight of ten samples lie in, and the mean on the bundle's "
-        "evaluated rows (dashed).",
-        over_time(quantile(0.9, histogram, where=THIS), "p90"),
-        over_time(mean(histogram, where=THIS), "$modality"),
-        over_time(quantile(0.1, histogram, where=THIS), "p10"),
-        over_time(f"max({select(reference, THIS)})", "reference"),
+        "Mean, the band from the 10th to the 90th percentile, and the mean on the bundle's evaluated "
+        "rows (dashed).",
+        range_query(quantile(0.9, histogram, where=THIS), "p90"),
+        range_query(mean(histogram, where=THIS), "$modality"),
+        range_query(quantile(0.1, histogram, where=THIS), "p10"),
+        range_query(f"max({select(reference, THIS)})", "reference"),
         unit="percentunit",
     ).max(1)
     faint = [colour(FAINT), NO_FILL, value("custom.lineWidth", 0)]

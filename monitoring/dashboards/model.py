@@ -1,8 +1,8 @@
-"""Which versions answer, and how do they compare?"""
+"""Dashboard of versions: their roles and traffic, and how their predictions compare."""
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from monitoring.dashboards.frame import Row, framed, row
+from monitoring.dashboards.frame import Row, make_dashboard, row
 from monitoring.dashboards.panels import (
     BAD,
     FAINT,
@@ -11,9 +11,9 @@ from monitoring.dashboards.panels import (
     colour,
     grid,
     lines,
-    over_time,
-    rows_of,
+    range_query,
     states,
+    table_query,
     value,
 )
 from monitoring.dashboards.promql import (
@@ -37,10 +37,10 @@ ROLES = ((None, "green"), (2, "yellow"), (3, "purple"), (4, FAINT))
 
 
 def model() -> Dashboard:
-    return framed(
+    return make_dashboard(
         "tailfuse-model",
         "Model",
-        "Versions that are served, and how a new one compares with the one before.",
+        "Served versions, and how a new version compares with the previous one.",
         [versions(), traffic(), comparison(), shadow()],
     )
 
@@ -51,11 +51,11 @@ def versions() -> Row:
         "Versions",
         grid(
             "Served now",
-            "One row for each instance and bundle. Instances that differ: a rollout, or one "
-            "that has missed its new bundle; its log says why.",
-            rows_of(f"max by ({LOADED},role,runtime,device,precision) ({info})"),
-            rows_of(total(select("tailfuse_model_load_seconds"), LOADED, "max")),
-            rows_of(f"1000 * {total(select('tailfuse_model_loaded_timestamp_seconds'), LOADED, 'max')}"),
+            "One row per instance and bundle. Instances differ during a rollout, or if one failed to "
+            "load a new bundle; see its log.",
+            table_query(f"max by ({LOADED},role,runtime,device,precision) ({info})"),
+            table_query(total(select("tailfuse_model_load_seconds"), LOADED, "max")),
+            table_query(f"1000 * {total(select('tailfuse_model_loaded_timestamp_seconds'), LOADED, 'max')}"),
             names={
                 "model": "Model",
                 "version": "Version",
@@ -75,9 +75,9 @@ def versions() -> Row:
         .override_by_name("Since", [value("unit", "dateTimeAsIso")]),
         states(
             "Roles",
-            "Which version answered (stable), which a share of the requests (canary), and which "
-            "was only asked along (shadow).",
-            over_time(roles(), NAMED),
+            "Role of each version: stable, canary (a share of the requests), or shadow (predictions "
+            "are compared, not returned).",
+            range_query(roles(), NAMED),
             ROLES,
             unit="short",
             span=16,
@@ -86,8 +86,8 @@ def versions() -> Row:
         ),
         lines(
             "Reloads",
-            "Bundles opened again in the window. failed: the old bundle goes on answering; the log says why.",
-            over_time(
+            "Bundle reloads in the window. After a failed reload the previous bundle stays; see the log.",
+            range_query(
                 f"sum by (outcome) (increase({select('tailfuse_reloads_total')}[$__rate_interval]))",
                 "{{outcome}}",
             ),
@@ -106,16 +106,16 @@ def traffic() -> Row:
         "Traffic and time",
         lines(
             "Samples by version",
-            "Who is asked how much; after a rollout the old version's part ends.",
-            over_time(samples, NAMED),
+            "Samples per second by version. After a rollout the previous version receives none.",
+            range_query(samples, NAMED),
             unit="cps",
             span=6,
             stacked=True,
         ),
         lines(
             "Share of the traffic",
-            "Who is asked how much. A shadow's samples are copies of those that the stable version answers.",
-            over_time(
+            "Share of samples by version. A shadow's samples are copies of the stable version's.",
+            range_query(
                 f"{samples} / on (model) group_left () {rate('tailfuse_samples_total', 'model')}", NAMED
             ),
             unit="percentunit",
@@ -123,18 +123,17 @@ def traffic() -> Row:
         ).max(1),
         lines(
             "Run time of the graph, p95",
-            "One run answers a batch. Of an instance with several versions it is that of all of "
-            "them, under the name of the stable one; a canary on an instance of its own shows "
-            "here.",
-            over_time(by_version(0.95, "tailfuse_stage_seconds", 'stage="run"'), NAMED),
+            "Time of one batch. An instance with several versions reports all of them under its "
+            "stable version; a canary on a separate instance is shown separately.",
+            range_query(by_version(0.95, "tailfuse_stage_seconds", 'stage="run"'), NAMED),
             unit="s",
             span=6,
         ),
         lines(
             "Duration of a prediction, p99",
-            "Of single predictions, by instance as beside. A version that is slower for longer "
-            "than its start needs more threads, or is not to be promoted.",
-            over_time(by_version(0.99, "tailfuse_request_seconds", SINGLE), NAMED),
+            "Duration of single predictions, by stable version of the instance. A version that stays "
+            "slower needs more threads, or should not be promoted.",
+            range_query(by_version(0.99, "tailfuse_request_seconds", SINGLE), NAMED),
             unit="s",
             span=6,
         ),
@@ -142,13 +141,13 @@ def traffic() -> Row:
 
 
 def roles() -> str:
-    """1 is stable, 2 canary, 3 shadow, 4 none of them."""
+    """Return the number of each version's role: 1 stable, 2 canary, 3 shadow, 4 none."""
     info = {role: total(select("tailfuse_model_info", f'role="{role}"'), BUNDLE, "max") for role in NUMBERED}
     return " or ".join(f"{number} * {info[role]}" for role, number in NUMBERED.items())
 
 
 def by_version(q: float, histogram: str, where: str) -> str:
-    """A quantile of what an instance measures, by the version that it serves as stable."""
+    """Return a quantile of an instance's measurements by its stable version."""
     serves = total(select("tailfuse_model_info", 'role="stable"'), LOADED, "max")
     measured = quantile(q, histogram, "instance", where)
     return f"max by ({BUNDLE}) ({measured} * on (instance) group_right () {serves})"
@@ -156,42 +155,42 @@ def by_version(q: float, histogram: str, where: str) -> str:
 
 def comparison() -> Row:
     return row(
-        "Answers by version: canary against stable",
+        "Predictions by version: canary against stable",
         bars_by(
             "Classes by version",
-            "Share of the answers in the range, by class. A class that only one version names "
-            "is what to look at before the rollout goes on.",
-            rows_of(f"max by (version,label) ({class_shares('$__range')})"),
+            "Share of predictions by class in the time range. Investigate a class that only one "
+            "version predicts before the rollout continues.",
+            table_query(f"max by (version,label) ({class_shares('$__range')})"),
             rows="label",
             columns="version",
         ),
         lines(
             "Few-shot share by version",
-            "Share of the answers that named a class of few training rows. A canary that loses "
-            "the tail is no progress, however good its mean.",
-            over_time(shot_shares("$__rate_interval", 'shot="few"'), NAMED),
+            "Share of predictions of a few-shot class. Do not promote a canary that loses rare classes.",
+            range_query(shot_shares("$__rate_interval", 'shot="few"'), NAMED),
             unit="percentunit",
             span=12,
         ),
         lines(
             "Mean entropy by version",
-            "How undecided a version's answers are; one that is more so than the other has "
-            "learnt from inputs unlike those it gets.",
-            over_time(mean("tailfuse_entropy", BUNDLE), NAMED),
+            "Mean normalised entropy by version. The higher one was trained on data less like the "
+            "current inputs.",
+            range_query(mean("tailfuse_entropy", BUNDLE), NAMED),
             unit="percentunit",
         ),
         lines(
             "Mean confidence by version",
-            "How sure each modality is of itself. One that is much less so in a new version: "
-            "its encoder, or how its inputs are prepared, has changed.",
-            over_time(mean("tailfuse_confidence", f"{BUNDLE},modality"), "{{modality}}, version {{version}}"),
+            "Mean confidence of each modality. If it is much lower in a new version, the encoder or "
+            "the preprocessing has changed.",
+            range_query(
+                mean("tailfuse_confidence", f"{BUNDLE},modality"), "{{modality}}, version {{version}}"
+            ),
             unit="percentunit",
         ).max(1),
         lines(
             "Mean fusion weight by version",
-            "How much each modality counts. A new version that leans on another modality fails "
-            "with that one.",
-            over_time(
+            "Mean fusion weight of each modality. It shows which modality a version depends on.",
+            range_query(
                 mean("tailfuse_fusion_weight", f"{BUNDLE},modality"), "{{modality}}, version {{version}}"
             ),
             unit="percentunit",
@@ -206,34 +205,34 @@ def shadow() -> Row:
         "Shadow",
         lines(
             "Shadow disagreement",
-            "Share of the compared samples to which the shadow gives another class. Before a "
-            "promotion look at which classes those are: beside and below.",
-            over_time(share_of(disagreed, compared, BUNDLE), NAMED),
+            "Share of compared samples for which the shadow predicts another class. Check these "
+            "classes before a promotion.",
+            range_query(shadow_share(disagreed, compared, BUNDLE), NAMED),
             unit="percentunit",
             span=6,
         ),
         lines(
             "Shadow disagreement by subset",
-            "Which modalities were there where they disagree. One subset alone: the versions "
-            "differ in how they fuse, or in one encoder.",
-            over_time(share_of(disagreed, compared, "subset"), "{{subset}}"),
+            "Shadow disagreement by subset of modalities. If one subset stands out, the versions "
+            "differ in fusion or in one encoder.",
+            range_query(shadow_share(disagreed, compared, "subset"), "{{subset}}"),
             unit="percentunit",
             span=6,
         ),
         lines(
             "Shadow samples by outcome",
-            "What the shadow was asked. dropped: it could not keep up, so less was compared; "
-            "failed: its graph did not answer, and its log says why.",
-            over_time(rate(SHADOWED, "outcome"), "{{outcome}}"),
+            "Samples sent to the shadow. dropped: the shadow was too slow; failed: its graph raised "
+            "an error, see the log.",
+            range_query(rate(SHADOWED, "outcome"), "{{outcome}}"),
             unit="cps",
             stacked=True,
             span=6,
         ),
         grid(
-            "What the shadow says instead",
-            "Pairs of labels in the range, most frequent first. A rare class that the shadow "
-            "finds is a gain, one that it loses a reason to wait.",
-            rows_of(f"sort_desc(topk(20, round({pairs})))"),
+            "Pairs of differing predictions",
+            "Pairs of labels in the time range, sorted by frequency. A rare class that only the "
+            "shadow predicts is a gain; one that it misses is a loss.",
+            table_query(f"sort_desc(topk(20, round({pairs})))"),
             names={
                 "model": "Model",
                 "version": "Version",
@@ -247,7 +246,7 @@ def shadow() -> Row:
     )
 
 
-def share_of(part: str, whole: str, by: str) -> str:
-    """Of what the shadow was asked; 0 where there was nothing of it."""
-    all_of_it = rate(SHADOWED, by, whole)
-    return f"({rate(SHADOWED, by, part)} or 0 * {all_of_it}) / {all_of_it}"
+def shadow_share(part: str, whole: str, by: str) -> str:
+    """Return a share of the shadow's samples; 0 without any."""
+    everything = rate(SHADOWED, by, whole)
+    return f"({rate(SHADOWED, by, part)} or 0 * {everything}) / {everything}"

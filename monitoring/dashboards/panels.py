@@ -1,4 +1,4 @@
-"""The kinds of panel, each drawn the same way everywhere."""
+"""The kinds of panel, with one style for each."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -15,7 +15,7 @@ from grafana_foundation_sdk.builders import (
     table,
     timeseries,
 )
-from grafana_foundation_sdk.models import common as look
+from grafana_foundation_sdk.models import common as enums
 from grafana_foundation_sdk.models.dashboard import (
     DataSourceRef,
     DataTransformerConfig,
@@ -32,11 +32,11 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 GOOD, WARN, BAD, PLAIN, FAINT = "green", "orange", "red", "blue", "#8e8e8e"
 MANY, MEDIUM, FEW = "blue", "yellow", "purple"
-PSI = ((None, GOOD), (0.1, WARN), (0.25, BAD))  # the usual reading of a population stability index
-HEALTH = ((None, BAD), (0.25, WARN), (0.5, GOOD))  # of something by its reference
+PSI = ((None, GOOD), (0.1, WARN), (0.25, BAD))  # the usual thresholds of a population stability index
+HEALTH = ((None, BAD), (0.25, WARN), (0.5, GOOD))  # of a value divided by its reference
 
 Query = prometheus.Dataquery
-Steps = Sequence[tuple[float | None, str]]  # from this value on, this colour; None is from the lowest on
+Steps = Sequence[tuple[float | None, str]]  # lower bound and colour; None is the lowest
 Panel = (
     bargauge.Panel
     | barchart.Panel
@@ -58,23 +58,23 @@ P = TypeVar(
 )
 
 
-def over_time(expr: str, legend: str = "") -> Query:
+def range_query(expr: str, legend: str = "") -> Query:
     return Query().expr(expr).legend_format(legend or "__auto").range()
 
 
-def at_the_end(expr: str, legend: str = "") -> Query:
-    """Only the last value: for what looks back over a window of its own."""
+def instant_query(expr: str, legend: str = "") -> Query:
+    """Return a query of the last value, for expressions with their own window."""
     return Query().expr(expr).legend_format(legend or "__auto").instant()
 
 
-def rows_of(expr: str) -> Query:
-    """A row for each series, its labels as columns."""
+def table_query(expr: str) -> Query:
+    """Return a query of a table: a row per series with its labels as columns."""
     return Query().expr(expr).instant().format(PromQueryFormat.TABLE)
 
 
 def lines(
     title: str,
-    tells: str,
+    description: str,
     *queries: Query,
     unit: str = "short",
     span: int = 8,
@@ -83,26 +83,26 @@ def lines(
     stacked: bool = False,
     legend_calcs: Sequence[str] = ("lastNotNull", "max"),
 ) -> timeseries.Panel:
-    """Series over time; `steps` are drawn as dashed lines."""
-    panel = _panel(timeseries.Panel(), title, tells, queries, span, height).unit(unit).min(0)
+    """Return a panel of series over time; `steps` are dashed lines."""
+    panel = _panel(timeseries.Panel(), title, description, queries, span, height).unit(unit).min(0)
     panel = panel.line_width(1.5 if stacked else 2).fill_opacity(55 if stacked else 5)
-    panel = panel.gradient_mode(look.GraphGradientMode.NONE if stacked else look.GraphGradientMode.OPACITY)
-    panel = panel.show_points(look.VisibilityMode.NEVER).span_nulls(60_000)
+    panel = panel.gradient_mode(enums.GraphGradientMode.NONE if stacked else enums.GraphGradientMode.OPACITY)
+    panel = panel.show_points(enums.VisibilityMode.NEVER).span_nulls(60_000)
     panel = panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
     panel = panel.legend(
         common.VizLegendOptions()
-        .display_mode(look.LegendDisplayMode.TABLE if legend_calcs else look.LegendDisplayMode.LIST)
-        .placement(look.LegendPlacement.BOTTOM)
+        .display_mode(enums.LegendDisplayMode.TABLE if legend_calcs else enums.LegendDisplayMode.LIST)
+        .placement(enums.LegendPlacement.BOTTOM)
         .show_legend(True)
         .calcs(list(legend_calcs))
     )
     panel = panel.tooltip(
-        common.VizTooltipOptions().mode(look.TooltipDisplayMode.MULTI).sort(look.SortOrder.DESCENDING)
+        common.VizTooltipOptions().mode(enums.TooltipDisplayMode.MULTI).sort(enums.SortOrder.DESCENDING)
     )
     if stacked:
-        panel = panel.stacking(common.StackingConfig().mode(look.StackingMode.NORMAL).group("A"))
+        panel = panel.stacking(common.StackingConfig().mode(enums.StackingMode.NORMAL).group("A"))
     if steps:
-        style = common.GraphThresholdsStyleConfig().mode(look.GraphThresholdsStyleMode.DASHED)
+        style = common.GraphThresholdsStyleConfig().mode(enums.GraphThresholdsStyleMode.DASHED)
         panel = panel.thresholds(_thresholds([(steps[0][0], "transparent"), *steps[1:]])).thresholds_style(
             style
         )
@@ -111,7 +111,7 @@ def lines(
 
 def number(
     title: str,
-    tells: str,
+    description: str,
     query: Query,
     unit: str = "short",
     span: int = 3,
@@ -119,19 +119,21 @@ def number(
     steps: Steps = ((None, PLAIN),),
     filled: bool = False,
 ) -> stat.Panel:
-    """The last value, large, in the colour of its step; `filled` is the colour behind it."""
+    """Return a panel of the last value in the colour of its step; `filled` colours the background."""
     panel = (
-        _panel(stat.Panel(), title, tells, [query], span, height).unit(unit).thresholds(_thresholds(steps))
+        _panel(stat.Panel(), title, description, [query], span, height)
+        .unit(unit)
+        .thresholds(_thresholds(steps))
     )
     panel = panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
-    panel = panel.graph_mode(look.BigValueGraphMode.NONE if filled else look.BigValueGraphMode.AREA)
-    panel = panel.color_mode(look.BigValueColorMode.BACKGROUND if filled else look.BigValueColorMode.VALUE)
+    panel = panel.graph_mode(enums.BigValueGraphMode.NONE if filled else enums.BigValueGraphMode.AREA)
+    panel = panel.color_mode(enums.BigValueColorMode.BACKGROUND if filled else enums.BigValueColorMode.VALUE)
     return panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
 
 
 def states(
     title: str,
-    tells: str,
+    description: str,
     query: Query,
     steps: Steps,
     unit: str = "percentunit",
@@ -139,46 +141,46 @@ def states(
     height: int = 5,
     names: Sequence[str] = (),
 ) -> statetimeline.Panel:
-    """A band for each series, in the colour of the step that its value is in; `names` are those of 1, 2, …"""
-    panel = _panel(statetimeline.Panel(), title, tells, [query], span, height).unit(unit)
+    """Return a panel of coloured bands, one per series; `names` are the names of the values 1, 2, …"""
+    panel = _panel(statetimeline.Panel(), title, description, [query], span, height).unit(unit)
     panel = panel.thresholds(_thresholds(steps)).merge_values(True).row_height(0.85).fill_opacity(85)
     panel = panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
     if names:
         texts = {str(number): ValueMappingResult(text=name) for number, name in enumerate(names, start=1)}
         panel = panel.mappings([ValueMap(options=texts)])
-    shown = look.VisibilityMode.AUTO if names else look.VisibilityMode.NEVER
+    shown = enums.VisibilityMode.AUTO if names else enums.VisibilityMode.NEVER
     return panel.show_value(shown).line_width(0)
 
 
 def ranking(
     title: str,
-    tells: str,
+    description: str,
     query: Query,
     steps: Steps,
     unit: str = "short",
     span: int = 8,
     height: int = 8,
 ) -> bargauge.Panel:
-    """A bar for each series, the colour of the step that it reaches."""
-    panel = _panel(bargauge.Panel(), title, tells, [query], span, height).unit(unit).min(0)
-    panel = panel.thresholds(_thresholds(steps)).orientation(look.VizOrientation.HORIZONTAL)
+    """Return a panel with a bar per series in the colour of its step."""
+    panel = _panel(bargauge.Panel(), title, description, [query], span, height).unit(unit).min(0)
+    panel = panel.thresholds(_thresholds(steps)).orientation(enums.VizOrientation.HORIZONTAL)
     panel = panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
-    panel = panel.display_mode(look.BarGaugeDisplayMode.BASIC).show_unfilled(True)
+    panel = panel.display_mode(enums.BarGaugeDisplayMode.BASIC).show_unfilled(True)
     return panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
 
 
 def heat_map(
     title: str,
-    tells: str,
+    description: str,
     buckets: str,
     unit: str = "percentunit",
     scheme: str = "Oranges",
     span: int = 8,
     height: int = 8,
 ) -> heatmap.Panel:
-    """How a histogram's observations lie over time; `buckets` are its rates by `le`."""
+    """Return a heat map of a histogram over time; `buckets` are its rates by `le`."""
     query = Query().expr(buckets).legend_format("{{le}}").range().format(PromQueryFormat.HEATMAP)
-    panel = _panel(heatmap.Panel(), title, tells, [query], span, height)
+    panel = _panel(heatmap.Panel(), title, description, [query], span, height)
     colours = (
         heatmap.HeatmapColorOptions()
         .mode(HeatmapColorMode.SCHEME)
@@ -193,15 +195,15 @@ def heat_map(
 
 def grid(
     title: str,
-    tells: str,
+    description: str,
     *queries: Query,
     names: dict[str, str],
     hidden: Sequence[str] = ("Time",),
     span: int = 24,
     height: int = 9,
 ) -> table.Panel:
-    """Rows of several queries that have the same labels, side by side; `names` are its columns in order."""
-    panel = _panel(table.Panel(), title, tells, queries, span, height)
+    """Return a table that joins queries by their labels; `names` are the columns in order."""
+    panel = _panel(table.Panel(), title, description, queries, span, height)
     organized = {
         "excludeByName": dict.fromkeys(hidden, True),
         "indexByName": {name: place for place, name in enumerate(names)},
@@ -217,7 +219,7 @@ def grid(
 
 def bars_by(
     title: str,
-    tells: str,
+    description: str,
     query: Query,
     rows: str,
     columns: str,
@@ -225,16 +227,16 @@ def bars_by(
     span: int = 12,
     height: int = 8,
 ) -> barchart.Panel:
-    """A group of bars for each value of the label `rows`, in it a bar for each of `columns`."""
-    panel = _panel(barchart.Panel(), title, tells, [query], span, height).unit(unit).min(0)
+    """Return a bar chart: a group per value of the label `rows`, a bar per value of `columns`."""
+    panel = _panel(barchart.Panel(), title, description, [query], span, height).unit(unit).min(0)
     matrix = {"rowField": rows, "columnField": columns, "valueField": "Value", "emptyValue": "zero"}
     panel = panel.transformations([DataTransformerConfig(id_val="groupingToMatrix", options=matrix)])
     panel = panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
-    return panel.x_field(f"{rows}\\{columns}").show_value(look.VisibilityMode.NEVER).fill_opacity(80)
+    return panel.x_field(f"{rows}\\{columns}").show_value(enums.VisibilityMode.NEVER).fill_opacity(80)
 
 
 def value(key: str, of: object) -> DynamicConfigValue:
-    """What an override sets."""
+    """Return a property of an override."""
     return DynamicConfigValue(id_val=key, value=of)
 
 
@@ -243,7 +245,7 @@ def colour(name: str) -> DynamicConfigValue:
 
 
 def step_list(steps: Steps) -> dict[str, object]:
-    """Thresholds as an override wants them."""
+    """Return thresholds in the form of an override."""
     return {"mode": "absolute", "steps": [{"value": start, "color": name} for start, name in steps]}
 
 
@@ -252,11 +254,11 @@ def _thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
     return config.steps([Threshold(value=start, color=name) for start, name in steps])
 
 
-def _panel(panel: P, title: str, tells: str, queries: Sequence[Query], span: int, height: int) -> P:
+def _panel(panel: P, title: str, description: str, queries: Sequence[Query], span: int, height: int) -> P:
     targets = [query.ref_id(chr(ord("A") + place)) for place, query in enumerate(queries)]
     return (
         panel.title(title)
-        .description(tells)
+        .description(description)
         .datasource(SOURCE)
         .span(span)
         .height(height)

@@ -1,8 +1,8 @@
-"""The few shapes of query that the dashboards are made of. Metric names are those of docs/SERVICE.md."""
+"""PromQL expressions of the dashboards. Metric names are those of docs/SERVICE.md."""
 
 WINDOW = "$__rate_interval"
 BUNDLE = "model,version"
-PROCESS_WIDE = (  # families that know an instance, but neither model nor version
+PROCESS_WIDE = (  # families labelled by instance, but not by model and version
     "process_",
     "tailfuse_batch_size",
     "tailfuse_gpu_",
@@ -15,12 +15,12 @@ PROCESS_WIDE = (  # families that know an instance, but neither model nor versio
     "tailfuse_worker",
     "up",
 )
-ANSWERS = 'route=~".*/predict(/batch)?|.*[iI]nfer"'  # of whatever protocol: no probes, no scanners
-SINGLE = 'route=~".*/predict"'  # a batch takes as long as its caller made it
+ANSWERS = 'route=~".*/predict(/batch)?|.*[iI]nfer"'  # predictions in any protocol, without probes
+SINGLE = 'route=~".*/predict"'  # the duration of a batch depends on its size
 
 
 def select(metric: str, where: str = "") -> str:
-    """The series of a metric that the dashboard's variables choose; `where` are further matchers."""
+    """Select the series of a metric by the dashboard's variables; `where` adds matchers."""
     chosen = ['instance=~"$instance"']
     if not metric.startswith(PROCESS_WIDE):
         chosen = ['model=~"$model"', 'version=~"$version"', *chosen]
@@ -28,38 +28,38 @@ def select(metric: str, where: str = "") -> str:
 
 
 def total(expr: str, by: str = "", how: str = "sum") -> str:
-    """One aggregation, by labels or over all."""
+    """Aggregate by labels, or over all series."""
     return f"{how} by ({by}) ({expr})" if by else f"{how}({expr})"
 
 
 def rate(metric: str, by: str = "", where: str = "", window: str = WINDOW) -> str:
-    """Events a second."""
+    """Return events per second."""
     return total(f"rate({select(metric, where)}[{window}])", by)
 
 
 def increase(metric: str, by: str = "", where: str = "", window: str = "$__range", offset: str = "") -> str:
-    """Events in the window (what is looked at, if none is given); `offset` is how long ago it ended."""
+    """Return events in the window (default: the time range); `offset` is the time since its end."""
     ago = f" offset {offset}" if offset else ""
     return total(f"increase({select(metric, where)}[{window}]{ago})", by)
 
 
 def mean(histogram: str, by: str = "", where: str = "", window: str = WINDOW) -> str:
-    """Mean of what a histogram observed."""
+    """Return the mean of a histogram."""
     return f"{rate(f'{histogram}_sum', by, where, window)} / {rate(f'{histogram}_count', by, where, window)}"
 
 
 def quantile(q: float, histogram: str, by: str = "", where: str = "") -> str:
-    """A quantile of what a histogram observed."""
+    """Return a quantile of a histogram."""
     return f"histogram_quantile({q}, {rate(f'{histogram}_bucket', f'{by},le' if by else 'le', where)})"
 
 
 def share(part: str, whole: str, by: str) -> str:
-    """Each series of `part` by the one of `whole` that has the same labels `by`."""
+    """Divide each series of `part` by the series of `whole` with the same labels `by`."""
     return f"({part}) / on ({by}) group_left () ({whole})"
 
 
 def presence() -> str:
-    """Share of the samples that had the modality, by bundle and modality."""
+    """Return the share of samples with a modality, by bundle and modality."""
     return share(
         rate("tailfuse_modality_present_total", f"{BUNDLE},modality"),
         rate("tailfuse_samples_total", BUNDLE),
@@ -68,13 +68,13 @@ def presence() -> str:
 
 
 def against_reference(observed: str, reference: str) -> str:
-    """By modality: observed by what the bundle's evaluated rows had; of several bundles the lowest."""
+    """Divide by the reference on the bundle's evaluated rows; return the minimum over bundles by modality."""
     by = f"{BUNDLE},modality"
     return f"min by (modality) (({observed}) / on ({by}) {total(select(reference), by, 'max')})"
 
 
 def alone(window: str = WINDOW) -> str:
-    """Samples a second of nothing but this modality: its weight is then 1, whatever is wrong with it."""
+    """Return samples per second with this modality only: their weight is 1 even if it is corrupted."""
     single = select("tailfuse_samples_total", 'subset!~".*[+].*"')
     samples = f"rate({single}[{window}])"
     named = f'label_replace({samples}, "modality", "$1", "subset", "(.*)")'
@@ -83,26 +83,26 @@ def alone(window: str = WINDOW) -> str:
 
 
 def weight_health() -> str:
-    """Mean fusion weight beside other modalities, by its reference: 1 is as evaluated."""
+    """Return the mean fusion weight in samples with several modalities, divided by its reference."""
     by = f"{BUNDLE},modality"
     weights, rows = (rate(f"tailfuse_fusion_weight_{part}", by) for part in ("sum", "count"))
     return against_reference(f"({weights} - {alone()}) / ({rows} - {alone()})", "tailfuse_reference_weight")
 
 
 def presence_health() -> str:
-    """Presence by its reference: 1 is as evaluated, 0 is a modality that does not come any more."""
+    """Return presence divided by its reference; 0 means that the modality is missing."""
     return against_reference(presence(), "tailfuse_reference_presence")
 
 
 def modality_health() -> str:
-    """The worse of both, by modality."""
+    """Return the lower of weight and presence, divided by their references, by modality."""
     both = {"weight": weight_health(), "presence": presence_health()}
     named = (f'label_replace({expr}, "of", "{of}", "", "")' for of, expr in both.items())
     return f"min by (modality) ({' or '.join(named)})"
 
 
 def class_shares(window: str, offset: str = "") -> str:
-    """Share of the answers that named a class, by bundle and label."""
+    """Return the share of predictions of a class, by bundle and label."""
     named, answers = (
         increase("tailfuse_predictions_total", by, window=window, offset=offset)
         for by in (f"{BUNDLE},label", BUNDLE)
@@ -111,12 +111,12 @@ def class_shares(window: str, offset: str = "") -> str:
 
 
 def training_shares(by: str = f"{BUNDLE},label", where: str = "") -> str:
-    """Share of the training rows that had a class."""
+    """Return the share of training rows of a class."""
     return total(select("tailfuse_class_training_share", where), by, "max")
 
 
 def shot_shares(window: str, where: str = "") -> str:
-    """Share of the answers that named a class of many, medium or few shots, by bundle and shot."""
+    """Return the share of predictions of many-, medium- or few-shot classes, by bundle and shot."""
     shot = f"({training_shares(f'{BUNDLE},label,shot', where)} >= bool 0)"  # 1, with the class's shot
     named = increase("tailfuse_predictions_total", f"{BUNDLE},label", window=window)
     parts = f"sum by ({BUNDLE},shot) ({named} * on ({BUNDLE},label) group_right () {shot})"
@@ -124,13 +124,13 @@ def shot_shares(window: str, where: str = "") -> str:
 
 
 def psi(now: str, then: str) -> str:
-    """Population stability index of two lots of shares of labels, by bundle; shares are at least 0.0001."""
+    """Return the population stability index of two label distributions; shares are at least 0.0001."""
     now, then, on = f"clamp_min({now}, 0.0001)", f"clamp_min({then}, 0.0001)", f"on ({BUNDLE},label)"
     return f"sum by ({BUNDLE}) (({now} - {on} {then}) * {on} ln({now} / {on} {then}))"
 
 
 def class_drift(window: str) -> str:
-    """The classes of the window against those of the day before it, of 100 answers each at least."""
+    """Return the drift of classes in the window against the day before, if both have 100 predictions."""
     lots = (("1d", window), (window, ""))
     enough = (
         increase("tailfuse_predictions_total", BUNDLE, window=length, offset=ago) for length, ago in lots

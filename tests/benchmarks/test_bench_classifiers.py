@@ -13,7 +13,7 @@ SIZES = (80, 40, 20)
 SHOTS: tuple[Shot, ...] = ("many", "medium", "few")
 
 
-def part_of(random: np.random.Generator, sizes: tuple[int, ...]) -> Part:
+def make_part(random: np.random.Generator, sizes: tuple[int, ...]) -> Part:
     """Three classes; `far` tells them apart well, `near` hardly. Every tenth row has only one of the two."""
     labels = np.repeat(np.arange(3), sizes)
     far = random.normal(size=(len(labels), 2)) + 4 * np.stack([labels == 1, labels == 2], axis=1)
@@ -26,7 +26,7 @@ def part_of(random: np.random.Generator, sizes: tuple[int, ...]) -> Part:
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
     random = np.random.default_rng(0)
-    train, val, test = (part_of(random, sizes) for sizes in (SIZES, (8, 4, 2), (30, 30, 30)))
+    train, val, test = (make_part(random, sizes) for sizes in (SIZES, (8, 4, 2), (30, 30, 30)))
     classes = tuple(
         ClassInfo(name=name, train_count=count, shot=shot)
         for name, count, shot in zip("abc", SIZES, SHOTS, strict=True)

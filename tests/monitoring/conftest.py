@@ -14,21 +14,21 @@ import pytest
 
 from tests.support.asking import Inputs
 from tests.support.monitoring.prometheus import Prometheus, start_prometheus
-from tests.support.monitoring.rows import rows_of
+from tests.support.monitoring.rows import load_rows
 from tests.support.monitoring.traffic import Traffic
-from tests.support.monitoring.versions import version_of
+from tests.support.monitoring.versions import copy_version
 
 
 @pytest.fixture(scope="session")
 def next_version(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same bundle under version 2."""
-    return version_of(bundle_folder, "2", tmp_path_factory.mktemp("bundles") / "next")
+    return copy_version(bundle_folder, "2", tmp_path_factory.mktemp("bundles") / "next")
 
 
 @pytest.fixture(scope="session")
 def rows(quickstart: Path, bundle_folder: Path) -> tuple[list[Inputs], list[float]]:
     """The test rows' raw values, and how often each is sent: classes as frequent as in training."""
-    return rows_of(quickstart, bundle_folder)
+    return load_rows(quickstart, bundle_folder)
 
 
 @pytest.fixture

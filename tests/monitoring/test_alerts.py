@@ -18,7 +18,7 @@ from tailfuse_service.settings import Settings
 from tests.support.asking import Inputs
 from tests.support.monitoring.alertmanager import Alertmanager, start_alertmanager
 from tests.support.monitoring.prometheus import Prometheus
-from tests.support.monitoring.traffic import Traffic, encoded
+from tests.support.monitoring.traffic import Traffic, encode_png
 from tests.support.process import Service, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.needs("prometheus", "prometheus-alertmanager")]
@@ -67,7 +67,7 @@ def healthy(sample: Inputs, chance: random.Random) -> Inputs:
 def snow(sample: Inputs, chance: random.Random) -> Inputs:
     """The camera shows snow."""
     pixels = np.frombuffer(chance.randbytes(16 * 15), np.uint8).reshape(16, 15)
-    return sample | {"image": encoded(Image.fromarray(pixels))}
+    return sample | {"image": encode_png(Image.fromarray(pixels))}
 
 
 def test_times_are_shortened_and_nothing_else() -> None:

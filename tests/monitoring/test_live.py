@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.monitoring.prometheus import InvalidQuery, Prometheus
-from tests.support.monitoring.traffic import Traffic, undecodable_pictures
+from tests.support.monitoring.traffic import Traffic, truncate_images
 from tests.support.process import Service, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("prometheus")]
@@ -19,7 +19,7 @@ def test_prometheus_scrapes_what_callers_cause(
     with traffic(service, per_second=200) as callers:
         answered = 'tailfuse_requests_total{route="/predict",status="200"} > 20'
         until(lambda: prometheus.query(answered), "requests are counted")
-        callers.mood = undecodable_pictures
+        callers.mood = truncate_images
         until(
             lambda: prometheus.query('tailfuse_rejected_total{reason="undecodable-image"}'), "one is refused"
         )

@@ -24,12 +24,12 @@ from tests.support.asking import Inputs
 from tests.support.monitoring.prometheus import Answer, Prometheus, start_prometheus
 from tests.support.monitoring.traffic import (
     Traffic,
-    as_ever,
-    noisy_pictures,
-    undecodable_pictures,
-    without_pictures,
+    add_noise,
+    draw_subset,
+    drop_images,
+    truncate_images,
 )
-from tests.support.monitoring.versions import Versions, version_of
+from tests.support.monitoring.versions import Versions, copy_version
 from tests.support.process import Service, start_service, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("prometheus")]
@@ -78,11 +78,11 @@ def scraped(
         running.callback(prometheus.stop)
         since = time.time()
         with Traffic(service.url, *rows, per_second=150) as callers:
-            for mood in (as_ever, noisy_pictures, undecodable_pictures, without_pictures):
+            for mood in (draw_subset, add_noise, truncate_images, drop_images):
                 callers.mood = mood
                 enough = callers.sent + 300
                 until(lambda enough=enough: callers.sent > enough, "they have asked")
-            callers.mood = as_ever
+            callers.mood = draw_subset
             roll_out(versions, bundle_folder, next_version)
             service.process.send_signal(signal.SIGHUP)
             answered = 'increase(tailfuse_samples_total{version=~"[23]"}[5s]) > 50'
@@ -95,7 +95,7 @@ def roll_out(versions: Versions, first: Path, second: Path) -> None:
     """The second version becomes a canary; a third one, whose classes have other names, the shadow."""
     classes = json.loads((first / MANIFEST).read_text())["classes"]
     turned = [each | {"name": other["name"]} for each, other in zip(classes, classes[::-1], strict=True)]
-    third = version_of(first, "3", versions.folder.parent / "third", classes=turned)
+    third = copy_version(first, "3", versions.folder.parent / "third", classes=turned)
     canary, shadow = {"version": "2", "share": 0.4}, {"version": "3", "share": 1.0}
     versions.give("digits", stable="1", canary=canary, shadow=shadow)
     versions.put(second, "second")
@@ -131,12 +131,12 @@ def test_a_panel_has_something_to_show(scraped: Scraped, name: str, title: str, 
     asked = list(find_targets(scraped, name, title, ref))
     assert asked
     for _, query in asked:
-        numbers = [number for series in scraped.answer(query) for number in numbers_of(series)]
+        numbers = [number for series in scraped.answer(query) for number in list_numbers(series)]
         told = [number for number in numbers if math.isfinite(number)]
         assert bool(told) != (title in MAY_BE_EMPTY), query["expr"]
 
 
-def numbers_of(series: dict[str, Any]) -> list[float]:
+def list_numbers(series: dict[str, Any]) -> list[float]:
     return [float(number) for _, number in series.get("values", [series.get("value")])]
 
 

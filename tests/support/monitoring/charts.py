@@ -24,15 +24,15 @@ from monitoring.charts.draw import Answer, Phase, draw_dashboard
 from monitoring.charts.panels import Panel, Values, expand_panels
 from monitoring.dashboards.__main__ import FOLDER
 from tests.support.monitoring.prometheus import Prometheus, start_prometheus
-from tests.support.monitoring.rows import rows_of
+from tests.support.monitoring.rows import load_rows
 from tests.support.monitoring.traffic import (
     Mood,
     Traffic,
-    as_ever,
-    dark_pictures,
-    noisy_pictures,
-    undecodable_pictures,
-    without_pictures,
+    add_noise,
+    cover_lens,
+    draw_subset,
+    drop_images,
+    truncate_images,
 )
 from tests.support.monitoring.versions import Versions
 from tests.support.process import environment, start_service
@@ -41,29 +41,29 @@ DOCS = Path(__file__).parents[3] / "docs" / "monitoring"
 STEP_S = 2
 Roles = dict[str, Any]
 ROWS = {
-    "service": ("At a glance", "Requests", "Where the time goes", "Batching and refusals", "Processes"),
+    "service": ("At a glance", "Requests", "Time by stage", "Batching and refusals", "Processes"),
     "fusion": (
-        "Has a modality gone bad?",
+        "Is a modality corrupted?",
         "All modalities",
-        "What comes in",
-        "What comes out",
+        "Inputs",
+        "Predictions",
         "Modality: image",
     ),
     "classes": ("At a glance", "Head, medium and tail", "Each class"),
-    "model": ("Versions", "Traffic and time", "Answers by version: canary against stable", "Shadow"),
+    "model": ("Versions", "Traffic and time", "Predictions by version: canary against stable", "Shadow"),
 }
 """The rows to draw of each dashboard."""
 GOOD, BAD, NEW = "tab:green", "tab:red", "tab:purple"
 STORY: tuple[tuple[str, str, float, Mood, Roles], ...] = (
-    ("all is well", GOOD, 75, as_ever, {"stable": "1"}),
-    ("the lens is covered", BAD, 60, dark_pictures, {"stable": "1"}),
-    ("the camera shows snow", BAD, 60, noisy_pictures, {"stable": "1"}),
-    ("half of them are cut off", BAD, 60, undecodable_pictures, {"stable": "1"}),
-    ("no pictures", BAD, 45, without_pictures, {"stable": "1"}),
-    ("all is well again", GOOD, 60, as_ever, {"stable": "1"}),
-    ("version 2 is shadow", NEW, 60, as_ever, {"stable": "1", "shadow": {"version": "2", "share": 1.0}}),
-    ("version 2 is canary", NEW, 60, as_ever, {"stable": "1", "canary": {"version": "2", "share": 0.4}}),
-    ("version 2 is stable", GOOD, 45, as_ever, {"stable": "2"}),
+    ("normal operation", GOOD, 75, draw_subset, {"stable": "1"}),
+    ("lens covered", BAD, 60, cover_lens, {"stable": "1"}),
+    ("image noise", BAD, 60, add_noise, {"stable": "1"}),
+    ("half of the images truncated", BAD, 60, truncate_images, {"stable": "1"}),
+    ("no images", BAD, 45, drop_images, {"stable": "1"}),
+    ("normal operation", GOOD, 60, draw_subset, {"stable": "1"}),
+    ("version 2 is shadow", NEW, 60, draw_subset, {"stable": "1", "shadow": {"version": "2", "share": 1.0}}),
+    ("version 2 is canary", NEW, 60, draw_subset, {"stable": "1", "canary": {"version": "2", "share": 0.4}}),
+    ("version 2 is stable", GOOD, 45, draw_subset, {"stable": "2"}),
 )
 """Phases of the run: description, colour, length (s), traffic, roles of the versions."""
 
@@ -94,7 +94,7 @@ def run_story(folder: Path, first: Path, second: Path) -> None:
     versions = Versions(folder)
     versions.put(first, "first")
     versions.give("digits", stable="1")
-    rows, _ = rows_of(first.parents[1], first)
+    rows, _ = load_rows(first.parents[1], first)
     flags = ("--roles", str(versions.roles_file), "--drift-window-s", "60")
     with ExitStack() as running:
         service = start_service(versions.folder, *flags, log=folder / "service.log")

@@ -10,7 +10,7 @@ from tests.support.asking import Inputs
 from tests.support.quickstart import raw_values
 
 
-def rows_of(quickstart: Path, bundle: Path) -> tuple[list[Inputs], list[float]]:
+def load_rows(quickstart: Path, bundle: Path) -> tuple[list[Inputs], list[float]]:
     classes = json.loads((bundle / MANIFEST).read_text())["classes"]
     share = {each["name"]: each["train_count"] for each in classes}
     with (quickstart / "table.csv").open(newline="") as file:

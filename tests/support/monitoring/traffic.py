@@ -21,41 +21,47 @@ SUBSETS = (("image", "fourier", "shape"), ("image", "fourier"), ("fourier", "sha
 SHARES = (92, 3, 3, 1, 1)
 
 
-def as_ever(sample: Inputs, chance: random.Random) -> Inputs:
+def draw_subset(sample: Inputs, chance: random.Random) -> Inputs:
     """Most samples have all of their modalities."""
     (subset,) = chance.choices(SUBSETS, SHARES)
     return {name: sample[name] for name in subset}
 
 
-def noisy_pictures(sample: Inputs, chance: random.Random) -> Inputs:
+def add_noise(sample: Inputs, chance: random.Random) -> Inputs:
     """The camera shows snow."""
     pixels = np.frombuffer(chance.randbytes(16 * 15), np.uint8).reshape(16, 15)
-    return _replaced(as_ever(sample, chance), encoded(Image.fromarray(pixels)))
+    return _replace_image(draw_subset(sample, chance), encode_png(Image.fromarray(pixels)))
 
 
-def dark_pictures(sample: Inputs, chance: random.Random) -> Inputs:
+def cover_lens(sample: Inputs, chance: random.Random) -> Inputs:
     """The lens is covered."""
-    return _replaced(as_ever(sample, chance), encoded(Image.new("L", (15, 16), chance.randrange(4))))
+    return _replace_image(
+        draw_subset(sample, chance), encode_png(Image.new("L", (15, 16), chance.randrange(4)))
+    )
 
 
-def undecodable_pictures(sample: Inputs, chance: random.Random) -> Inputs:
+def truncate_images(sample: Inputs, chance: random.Random) -> Inputs:
     """Half of the files are cut off."""
-    inputs = as_ever(sample, chance)
-    return _replaced(inputs, b"\x89PNG\r\n\x1a\n" + chance.randbytes(40)) if chance.random() < 0.5 else inputs
+    inputs = draw_subset(sample, chance)
+    return (
+        _replace_image(inputs, b"\x89PNG\r\n\x1a\n" + chance.randbytes(40))
+        if chance.random() < 0.5
+        else inputs
+    )
 
 
-def without_pictures(sample: Inputs, chance: random.Random) -> Inputs:
+def drop_images(sample: Inputs, chance: random.Random) -> Inputs:
     """The camera is gone."""
     return {name: sample[name] for name in ("fourier", "shape")}
 
 
-def _replaced(inputs: Inputs, picture: bytes) -> Inputs:
-    return inputs | {"image": picture} if "image" in inputs else inputs
+def _replace_image(inputs: Inputs, image: bytes) -> Inputs:
+    return inputs | {"image": image} if "image" in inputs else inputs
 
 
-def encoded(picture: Image.Image) -> bytes:
+def encode_png(image: Image.Image) -> bytes:
     file = io.BytesIO()
-    picture.save(file, "PNG")
+    image.save(file, "PNG")
     return file.getvalue()
 
 
@@ -68,7 +74,7 @@ class Traffic:
 
     def __init__(
         self, url: str, rows: Sequence[Inputs], weights: Sequence[float] | None = None, *,
-        per_second: float = 60, mood: Mood = as_ever, seed: int = 0,
+        per_second: float = 60, mood: Mood = draw_subset, seed: int = 0,
     ) -> None:  # fmt: skip
         self.mood = mood
         self.statuses: Counter[int] = Counter()

@@ -8,7 +8,7 @@ from typing import Any
 from tailfuse_service.bundle import MANIFEST
 
 
-def version_of(bundle: Path, version: str, folder: Path, **changes: Any) -> Path:
+def copy_version(bundle: Path, version: str, folder: Path, **changes: Any) -> Path:
     """A copy of a bundle that calls itself another version; `changes` are others of its manifest."""
     shutil.copytree(bundle, folder)
     manifest = json.loads((folder / MANIFEST).read_text())
