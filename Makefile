@@ -46,8 +46,9 @@ check: .venv/dev  ## Format, lint, spelling, types, and who may import whom.
 openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
 	$(BIN)/python -m openapi.write
 
-files: .venv/dev  ## Write docs/FILES.md anew.
+files: .venv/dev  ## Write docs/FILES.md and the tables in docs/SERVICE.md anew.
 	$(BIN)/python docs/files.py
+	$(BIN)/python docs/tables.py
 
 proto: .venv/dev  ## Compile the gRPC protocol anew: service/tailfuse_service/oip/open_inference.binpb.
 	$(BIN)/python -m grpc_tools.protoc -I service/tailfuse_service/oip --descriptor_set_out service/tailfuse_service/oip/open_inference.binpb open_inference.proto

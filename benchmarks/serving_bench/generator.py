@@ -1,6 +1,7 @@
 """Load generator in Python where wrk is not installed: slower, with the same output as load.lua."""
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
@@ -17,15 +18,16 @@ async def send_requests(
     """Send requests over one connection, each as soon as the previous one is answered."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while time.perf_counter() < until:
-            begun = time.perf_counter()
-            writer.write(next(requests))
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n", 1)[0]))
-            latencies_s.append(time.perf_counter() - begun)
-            if not head.split(b" ", 2)[1].startswith(b"2"):
-                errors["refused"] += 1
-        writer.close()
+        with contextlib.closing(writer):
+            while time.perf_counter() < until:
+                begun = time.perf_counter()
+                writer.write(next(requests))
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n", 1)[0]))
+                latencies_s.append(time.perf_counter() - begun)
+                if not head.split(b" ", 2)[1].startswith(b"2"):
+                    errors["refused"] += 1
+        await writer.wait_closed()
     except (OSError, ValueError, EOFError):
         errors["broken"] += 1
 

@@ -1,6 +1,7 @@
 """What a server under load is found to have done and used."""
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -36,17 +37,23 @@ def test_the_python_generator_counts_answers_and_refusals(
         path, [make_request("one", each) for each in workloads["tabular"].requests[:4]], port=1, target="/"
     )
     seen: list[bytes] = []
+    callbacks: list[asyncio.Task[None] | None] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            seen.append(await reader.readexactly(int(head.split(b"Content-Length: ")[1])))
-            status = b"200 OK" if len(seen) % 2 else b"503 Busy"
-            writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\n{}")
+        callbacks.append(asyncio.current_task())
+        with contextlib.suppress(asyncio.IncompleteReadError):  # the client has closed the connection
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                seen.append(await reader.readexactly(int(head.split(b"Content-Length: ")[1])))
+                status = b"200 OK" if len(seen) % 2 else b"503 Busy"
+                writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+        await writer.wait_closed()
 
     async def load() -> None:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        await generator.main(path, server.sockets[0].getsockname()[1], connections=2, seconds=0.2)
-        server.close()
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            await generator.main(path, server.sockets[0].getsockname()[1], connections=2, seconds=0.2)
+        # A loop that ends before it has read the client's FIN leaves the server's sockets open.
+        await asyncio.gather(*filter(None, callbacks))
 
     asyncio.run(load())
     found = json.loads(capsys.readouterr().out)
