@@ -37,7 +37,8 @@ def with_tables(page: str) -> str:
         begin, end = f"<!-- {name}: `make files` -->", f"<!-- {name}: end -->"
         lines = "\n".join(table)
         pattern = rf"{re.escape(begin)}.*?{re.escape(end)}"
-        page, n = re.subn(pattern, lambda _, t=f"{begin}\n{lines}\n{end}": t, page, flags=re.DOTALL)
+        table_text = f"{begin}\n{lines}\n{end}"
+        page, n = re.subn(pattern, lambda _: table_text, page, flags=re.DOTALL)  # noqa: B023
         if n != 1:
             raise ValueError(f"{PAGE} has no table of {name}")
     return page
