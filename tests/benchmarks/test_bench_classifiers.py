@@ -7,9 +7,10 @@ import pytest
 from tailfuse.data.part import Dataset, Part
 from tailfuse_bench.classifiers import fit_classifiers, stack_columns
 from tailfuse_bench.methods import LOGISTIC, TREES
-from tailfuse_service.bundle.manifest import ClassInfo
+from tailfuse_service.bundle.manifest import ClassInfo, Shot
 
 SIZES = (80, 40, 20)
+SHOTS: tuple[Shot, ...] = ("many", "medium", "few")
 
 
 def make_part(random: np.random.Generator, sizes: tuple[int, ...]) -> Part:
@@ -28,7 +29,7 @@ def dataset() -> Dataset:
     train, val, test = (make_part(random, sizes) for sizes in (SIZES, (8, 4, 2), (30, 30, 30)))
     classes = tuple(
         ClassInfo(name=name, train_count=count, shot=shot)
-        for name, count, shot in zip("abc", SIZES, ("many", "medium", "few"), strict=True)
+        for name, count, shot in zip("abc", SIZES, SHOTS, strict=True)
     )
     return Dataset(classes, {}, train, val, test, np.arange(sum(SIZES)))
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tailfuse.data.part import Part
 from tailfuse_bench.corruption import LEVELS, NOISE_ADDED, corrupt_modalities
 from tailfuse_bench.shift import draw_shifted_rows
@@ -17,11 +18,14 @@ def part() -> Part:
     random = np.random.default_rng(0)
     pictures = random.integers(0, 256, (2 * N, 3, 20, 16)).astype(np.uint8)
     at = np.arange(N)
-    inputs = {"numbers": random.normal(size=(2 * N, 4)).astype(np.float32), "picture": pictures}
+    inputs: dict[str, NDArray[Any]] = {
+        "numbers": random.normal(size=(2 * N, 4)).astype(np.float32),
+        "picture": pictures,
+    }
     return Part(inputs, {"numbers": at, "picture": np.where(at % 5, at, -1)}, at % 3)
 
 
-def damaged(part: Part, seed: int = 0) -> dict[str, Any]:
+def damaged(part: Part, seed: int = 0) -> dict[tuple[str, str, float | None], Part]:
     return {each[:3]: each.part for each in corrupt_modalities(part, "a set", seed)}
 
 

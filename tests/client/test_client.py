@@ -3,7 +3,7 @@
 import asyncio
 import io
 import pickle
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -196,6 +196,7 @@ def test_a_batch_that_nobody_reads_on_leaves_nothing_behind(service: Service) ->
         async with AsyncClient(service.url, key=KEY) as client:
             results = client.predict_batch(({"notes": "spot"} for _ in range(100)), max_items=1)
             await anext(results)
+            assert isinstance(results, AsyncGenerator)
             await results.aclose()
             assert asyncio.all_tasks() == {asyncio.current_task()}
 

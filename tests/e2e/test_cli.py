@@ -61,7 +61,7 @@ def test_evaluate_finds_what_the_manifest_says(
 @pytest.fixture
 def small_table(quickstart: Path, samples: list[dict[str, Any]], tmp_path: Path) -> Path:
     """A table of a row for each subset of modalities, the others' cells left empty; and one empty row."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for sample, subset in zip(samples, [*SUBSETS, ()], strict=False):
         picture = tmp_path / f"{len(rows)}.png"
         picture.write_bytes(sample["image"])

@@ -73,7 +73,7 @@ def small(bundle_folder: Any, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def assert_is_problem(response: httpx2.Response, status: int, slug: str) -> dict[str, Any]:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
-    problem = response.json()
+    problem: dict[str, Any] = response.json()
     assert_problem(problem, slug, status)
     assert response.headers["x-request-id"] == problem["request_id"]
     return problem

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 from tailfuse.data.dataset import OnProgress, load_dataset
 from tailfuse.data.part import Dataset
-from tailfuse.network.build import build_network
-from tailfuse.network.network import Network
+from tailfuse.network.build import AnyNetwork, build_network
 from tailfuse.spec.schema import Spec, load_spec
 from tailfuse.training import checkpoint
 from tailfuse.training.train import BUNDLE, TRAINED, Hardware, Listener, train
@@ -138,7 +137,7 @@ class Trained:
     spec: Spec
     run: Path
     dataset: Dataset
-    network: Network
+    network: AnyNetwork
 
     @property
     def bundle(self) -> Path:

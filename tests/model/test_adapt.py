@@ -16,8 +16,9 @@ from tailfuse.export import adapt as module
 from tailfuse.export.adapt import adapt_bundle, unlabelled_rows
 from tailfuse.export.graphs import LOG_PRIOR
 from tailfuse_service.bundle import MANIFEST, Manifest, open_bundle, read_manifest, sha256
+from tailfuse_service.bundle.runtime import RuntimeName
 
-RUNTIMES = ("onnx", "torchscript")
+RUNTIMES: tuple[RuntimeName, ...] = ("onnx", "torchscript")
 SHARES = np.array([0.7, 0.2, 0.1])
 
 
@@ -26,7 +27,7 @@ def rows_of(trained: Any, folder: Path, kind: str | None = None, *, labels: bool
     table = pl.read_csv(trained.spec.table)
     if kind:
         table = table.filter(pl.col("label") == kind)
-    path = trained.spec.table.parent / f"{folder.name}.csv"
+    path: Path = trained.spec.table.parent / f"{folder.name}.csv"
     (table if labels else table.drop("label")).write_csv(path)
     return path
 
@@ -44,7 +45,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("known")
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_both_graphs_answer_times_the_prior(trained: Any, tmp_path: Path, runtime: str) -> None:
+def test_both_graphs_answer_times_the_prior(trained: Any, tmp_path: Path, runtime: RuntimeName) -> None:
     manifest = adapted(trained, tmp_path, rows_of(trained, tmp_path))
     assert manifest.version == "1+adapted"
     before, after = (

@@ -10,6 +10,8 @@ from tailfuse.network.long_tail import experts
 from tailfuse.training.average import Average
 from torch import nn
 
+from tests.support.known import known
+
 
 def network() -> Baseline:
     tail = experts(torch.ones(2), (0.0,))
@@ -17,16 +19,26 @@ def network() -> Baseline:
     return Baseline({"one": encoder}, n_classes=2, tail=tail, fusion=Late(1, 4, tail, 2, 0.0))
 
 
+def layers(network: nn.Module) -> tuple[nn.Linear, nn.BatchNorm1d]:
+    """Those of its encoder."""
+    linear, norm = (network.get_submodule(f"encoders.0.{at}") for at in (0, 1))
+    assert isinstance(linear, nn.Linear)
+    assert isinstance(norm, nn.BatchNorm1d)
+    return linear, norm
+
+
 def test_weights_and_running_statistics_are_averaged_by_hand() -> None:
     source = network()
     average = Average(source, decay=0.75)
+    linear, norm = layers(source)
     with torch.no_grad():
-        before = source.encoders[0][0].weight.clone()
-        source.encoders[0][0].weight.add_(8.0)
-        source.encoders[0][1].running_mean.fill_(4.0)
+        before = linear.weight.clone()
+        linear.weight.add_(8.0)
+        known(norm.running_mean).fill_(4.0)
     average.update()
-    torch.testing.assert_close(average.network.encoders[0][0].weight, before + 2.0)
-    assert average.network.encoders[0][1].running_mean.tolist() == [1.0] * 4
+    linear, norm = layers(average.network)
+    torch.testing.assert_close(linear.weight, before + 2.0)
+    assert known(norm.running_mean).tolist() == [1.0] * 4
 
 
 def test_an_average_goes_on_from_a_state_that_was_loaded() -> None:
@@ -42,13 +54,14 @@ def test_an_average_goes_on_from_a_state_that_was_loaded() -> None:
 
 def test_what_does_not_learn_is_left_alone_and_the_average_never_learns() -> None:
     source = network()
-    source.encoders[0][0].requires_grad_(False)
+    linear, _ = layers(source)
+    linear.requires_grad_(False)
     average = Average(source, decay=0.5)
-    frozen = average.network.encoders[0][0].weight.clone()
+    frozen = layers(average.network)[0].weight.clone()
     with torch.no_grad():
-        source.encoders[0][0].weight.add_(8.0)
+        linear.weight.add_(8.0)
     average.update()
-    assert torch.equal(average.network.encoders[0][0].weight, frozen)
+    assert torch.equal(layers(average.network)[0].weight, frozen)
     assert not average.network.training
     assert not any(each.requires_grad for each in average.network.parameters())
 

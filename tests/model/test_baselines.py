@@ -23,6 +23,8 @@ from tailfuse.spec.schema import Fusion
 from tailfuse_service.bundle import open_bundle, read_manifest
 from torch import Tensor
 
+from tests.support.layers import find_linear
+
 B, M, W, C = 6, 3, 8, 4
 COUNTS = torch.tensor([40.0, 20.0, 10.0, 5.0])
 TAIL = long_tail("logit_adjustment", COUNTS, ())
@@ -70,13 +72,14 @@ def test_all_of_a_fusion_learns(name: str, embeddings: Any) -> None:
 @pytest.mark.parametrize("name", ["concat", "tensor", "dynamics"])
 def test_in_training_a_modality_left_out_is_absent_and_none_is_scaled(name: str, embeddings: Any) -> None:
     fusion = built(name, 2).train()
-    fusion.layers = torch.nn.Identity()
+    fusion.layers = torch.nn.Sequential()
     if isinstance(fusion, Concat):
-        fusion.joint.layers = torch.nn.Identity()
+        fusion.joint.layers = torch.nn.Sequential()
     pair, both = embeddings[:, :2], torch.ones(B, 2, dtype=torch.bool)
 
     def loss(u: list[float]) -> Tensor:
-        return fusion.loss(pair, both, torch.tensor([u] * B), targets(), 0.0)
+        cost: Tensor = fusion.loss(pair, both, torch.tensor([u] * B), targets(), 0.0)
+        return cost
 
     torch.testing.assert_close(loss([1.0, 0.3]), loss([1.0, 1.0]))
     assert not torch.allclose(loss([1.0, 0.0]), loss([1.0, 1.0]))
@@ -136,7 +139,7 @@ def test_an_outer_product_by_hand() -> None:
 def test_the_tensor_of_what_is_present_is_the_product_of_its_projections(embeddings: Any) -> None:
     fusion = built("tensor", 2).eval()
     assert isinstance(fusion, TensorFusion)
-    fusion.layers = torch.nn.Identity()
+    fusion.layers = torch.nn.Sequential()
     a, b = (embeddings[0, m] @ fusion.project[m] for m in (0, 1))
     one = torch.ones(1)
     both = torch.outer(torch.cat([one, a]), torch.cat([one, b])).flatten()
@@ -164,12 +167,13 @@ def test_too_many_modalities_for_a_tensor_are_named() -> None:
 def by_hand() -> Dynamics:
     """One modality of one feature and two classes, one classifier, without hidden layers."""
     fusion = Dynamics(1, 1, long_tail("cross_entropy", torch.tensor([1.0, 1.0]), ()), 2, 0.0)
-    fusion.layers = torch.nn.Identity()
+    fusion.layers = torch.nn.Sequential()
     with torch.no_grad():
-        for layer, weight in (
-            (fusion.gates[0], [[1.0]]), (fusion.confidences[0], [[2.0]]), (fusion.mix, [[3.0]]),
-            (fusion.heads[0].linear, [[1.0], [0.0]]), (fusion.head.linear, [[1.0], [0.0]]),
+        for path, weight in (
+            ("gates.0", [[1.0]]), ("confidences.0", [[2.0]]), ("mix", [[3.0]]),
+            ("heads.0.linear", [[1.0], [0.0]]), ("head.linear", [[1.0], [0.0]]),
         ):  # fmt: skip
+            layer = find_linear(fusion, path)
             layer.weight.copy_(torch.tensor(weight))
             layer.bias.zero_()
     return fusion
@@ -196,7 +200,7 @@ def test_the_confidence_of_dynamics_does_not_pull_at_what_it_predicts(by_hand: D
     row, here, first = torch.tensor([[[2.0]]]), torch.tensor([[True]]), torch.tensor([[1.0, 0.0]])
     by_hand.train().loss(row, here, torch.ones(1, 1), first, 0.0).backward()
     gated = torch.sigmoid(torch.tensor(2.0)) * 2
-    grad = by_hand.heads[0].linear.bias.grad
+    grad = find_linear(by_hand, "heads.0.linear").bias.grad
     assert grad is not None
     assert grad[0].item() == pytest.approx(torch.sigmoid(gated).item() - 1)
 

@@ -51,7 +51,7 @@ def test_class_infos_count_training_rows() -> None:
         (["x", None], ["x", None]),
     ],
 )
-def test_labels_of_any_type_are_strings(given: list[Any], labels: list) -> None:
+def test_labels_of_any_type_are_strings(given: list[Any], labels: list[Any]) -> None:
     assert labels_of(pl.DataFrame({"y": given}), "y").to_list() == labels
 
 

@@ -1,5 +1,7 @@
 """Corrupted copies, and augmentation."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from tailfuse.modalities import KINDS
@@ -20,7 +22,7 @@ def corrupt(rows: torch.Tensor, modality: Modality, seed: int = 0) -> torch.Tens
     return KINDS[modality.kind].corrupt(rows, modality, torch.Generator().manual_seed(seed))
 
 
-CASES = {
+CASES: dict[str, tuple[Modality, Callable[[int], torch.Tensor]]] = {
     "numbers": (
         TabularModality(columns=tuple(BooleanColumn(name=str(i)) for i in range(5)), width=5),
         lambda n: torch.randn(n, 5, generator=torch.Generator().manual_seed(1)),
@@ -73,6 +75,7 @@ def test_a_corrupted_text_keeps_its_length_and_its_vocabulary() -> None:
     rows = make(40)
     copy = corrupt(rows, modality)
     assert torch.equal(copy > 0, rows > 0)
+    assert isinstance(modality, TextModality)
     assert int(copy.max()) <= modality.buckets
 
 

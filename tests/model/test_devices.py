@@ -9,6 +9,8 @@ import pytest
 from tailfuse.training.state import read_log
 from tailfuse_service.bundle import read_manifest, sha256
 
+from tests.support.known import known
+
 pytestmark = pytest.mark.e2e
 
 # A batch of six rows for two processes, and a note in every seventh row: often one of them has none.
@@ -64,7 +66,7 @@ def test_two_processes_train_one_network_and_write_one_bundle(ended: Any) -> Non
         "run.json", "trained.pt",
     ]  # fmt: skip
     manifest = read_manifest(run / "bundle")
-    assert manifest.metrics["as given"].balanced_accuracy > 0.6
+    assert known(manifest.metrics["as given"].balanced_accuracy) > 0.6
     assert max(manifest.parity.values()) <= 1e-4
     log = read_log(run / "final.csv")
     assert log[-1]["loss"] < log[0]["loss"]

@@ -3,7 +3,7 @@
 import sys
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -19,9 +19,11 @@ from tailfuse_service.modalities.tabular import BooleanColumn
 from torch import Tensor, nn
 
 WIDTH = 12
+Channels = Literal[1, 3]
+CHANNELS: tuple[Channels, ...] = (1, 3)
 
 
-def pictures(height: int, width: int, channels: int = 3) -> ImageModality:
+def pictures(height: int, width: int, channels: Channels = 3) -> ImageModality:
     return ImageModality(column="p", height=height, width=width, channels=channels)
 
 
@@ -40,7 +42,7 @@ CASES: dict[str, tuple[str, Modality]] = {
     **{
         f"small_cnn {height}x{width}x{channels}": ("small_cnn", pictures(height, width, channels))
         for height, width in ((16, 15), (28, 28), (64, 64), (96, 96), (33, 70), (4, 9))
-        for channels in (1, 3)
+        for channels in CHANNELS
     },
     "efficientnet_lite0 64": ("efficientnet_lite0", pictures(64, 64)),
     "efficientnet_lite0 96": ("efficientnet_lite0", pictures(96, 96)),
@@ -70,6 +72,7 @@ def rows_of(modality: Modality, n: int) -> Tensor:
             torch.arange(time) == 0
         )
         return rows * rows[:, :, -1:]
+    assert isinstance(modality, TabularModality)
     return torch.randn(n, modality.width, generator=random)
 
 
@@ -196,7 +199,9 @@ def test_the_weights_of_efficientnet_lite0_are_those_learnt_on_imagenet() -> Non
 def test_the_pixels_of_efficientnet_lite0_are_scaled_as_its_weights_expect() -> None:
     encoder = encoder_of("efficientnet_lite0", pictures(64, 64))
     seen = []
-    encoder.backbone.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    encoder.get_submodule("backbone.network").register_forward_pre_hook(
+        lambda _, given: seen.append(given[0])
+    )
     with torch.no_grad():
         encoder.eval()(torch.tensor([0, 127, 255], dtype=torch.uint8).view(3, 1, 1, 1).expand(3, 3, 64, 64))
     assert seen[0][:, 0, 0, 0].tolist() == pytest.approx([-127 / 128, 0, 1.0], abs=1e-6)
@@ -248,7 +253,7 @@ class Backbone(nn.Module):
         self.flat = name == "flat"
 
     def forward(self, pixels: Tensor) -> Tensor:
-        maps = self.layer(pixels)
+        maps: Tensor = self.layer(pixels)
         return maps.mean((2, 3)) if self.flat else maps
 
 

@@ -17,7 +17,8 @@ from tailfuse.export import graphs as export
 from tailfuse.export.bundle import first_manifest, write_bundle
 from tailfuse.export.graphs import TOLERANCE, check_parity, eager, example_of, export_graphs, mixed
 from tailfuse.network.build import build_network
-from tailfuse.network.confidence import PER_DEVIATION
+from tailfuse.network.confidence import PER_DEVIATION, ConfidenceNetwork
+from tailfuse.network.fusion import Vote
 from tailfuse.network.network import Network
 from tailfuse.spec.schema import Spec, load_spec
 from tailfuse.training.held_out import fit_generative
@@ -30,18 +31,22 @@ from tailfuse_service.bundle import (
     open_graph,
     read_manifest,
 )
+from tailfuse_service.bundle.runtime import RuntimeName
 
-RUNTIMES = ("onnx", "torchscript")
+RUNTIMES: tuple[RuntimeName, ...] = ("onnx", "torchscript")
 
 
 def untrained(spec: Spec, dataset: Dataset) -> Network:
     """A network whose answers are as sharp as a trained one's, without the training."""
     torch.manual_seed(0)
     network = build_network(spec, dataset).eval()
+    assert isinstance(network, Network)
     fit_generative(network, dataset.train, torch.device("cpu"))
     for head in (*network.heads, network.joint.head):
         torch.nn.init.normal_(head.linear.weight, std=0.5)
     for vote, confidence in zip(network.votes, network.confidences, strict=True):
+        assert isinstance(vote, Vote)
+        assert isinstance(confidence, ConfidenceNetwork)
         vote.powers.copy_(torch.tensor([0.5, 0.2]))
         torch.nn.init.normal_(confidence.last.weight)
         confidence.per_deviation.fill_(PER_DEVIATION)
@@ -70,7 +75,9 @@ def test_an_example_has_every_modality_and_a_mixed_one_every_subset(trained: Any
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
-def test_batches_may_be_of_any_size_and_lack_any_modality(trained: Any, runtime: str, size: int) -> None:
+def test_batches_may_be_of_any_size_and_lack_any_modality(
+    trained: Any, runtime: RuntimeName, size: int
+) -> None:
     graph = open_graph(trained.bundle / GRAPHS[runtime], read_manifest(trained.bundle), runtime=runtime)
     for subset in (["picture"], ["veins"], ["note"], ["picture", "note"], ["picture", "veins", "note"]):
         batch = example_of(trained.dataset.test, size).only(subset).batch()
@@ -82,7 +89,9 @@ def test_batches_may_be_of_any_size_and_lack_any_modality(trained: Any, runtime:
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("length", [1, 3, 77])
-def test_texts_may_be_of_another_length_than_the_examples(trained: Any, runtime: str, length: int) -> None:
+def test_texts_may_be_of_another_length_than_the_examples(
+    trained: Any, runtime: RuntimeName, length: int
+) -> None:
     graph = open_graph(trained.bundle / GRAPHS[runtime], read_manifest(trained.bundle), runtime=runtime)
     texts = np.random.default_rng(0).integers(1, 65, (4, length))
     part = example_of(trained.dataset.test, 4)

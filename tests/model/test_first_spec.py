@@ -12,7 +12,10 @@ from tailfuse.data.dataset import load_dataset
 from tailfuse.data.first_spec import first_spec
 from tailfuse.data.part import Dataset
 from tailfuse.errors import TableError
+from tailfuse.modalities import ImageSpec, SeriesSpec, TabularSpec, TextSpec
+from tailfuse.modalities.spec import ModalitySpec
 from tailfuse.spec.schema import Spec, SplitSpec, load_spec
+from tailfuse_service.modalities import TabularModality
 
 
 def init(folder: Path, columns: dict[str, Any], name: str = "table.parquet") -> tuple[str, Spec, Dataset]:
@@ -30,9 +33,14 @@ def init(folder: Path, columns: dict[str, Any], name: str = "table.parquet") -> 
 
 
 def columns_by_modality(spec: Spec) -> dict[str, Any]:
-    return {
-        name: each.column if each.kind == "image" else each.columns for name, each in spec.modalities.items()
-    }
+    return {name: named_columns(each) for name, each in spec.modalities.items()}
+
+
+def named_columns(modality: ModalitySpec) -> str | tuple[str, ...]:
+    if isinstance(modality, ImageSpec):
+        return modality.column
+    assert isinstance(modality, SeriesSpec | TabularSpec | TextSpec)
+    return modality.columns
 
 
 @pytest.fixture
@@ -73,7 +81,9 @@ def test_numbered_columns_become_modalities_of_their_own(tmp_path: Path, numbers
         "image": ("image_*",),
         "tabular": ("age", "sex", "few_0", "few_1", "mortal"),
     }
-    assert dataset.modalities["fou"].width == 12
+    fou = dataset.modalities["fou"]
+    assert isinstance(fou, TabularModality)
+    assert fou.width == 12
 
 
 def test_a_family_with_a_stranger_is_listed_by_name(tmp_path: Path, numbers: dict[str, Any]) -> None:
@@ -110,7 +120,7 @@ def test_series_are_found_in_lists_and_in_files(tmp_path: Path, numbers: dict[st
     assert "#   gone: it looks like series, but the first one cannot be read\n" in text
     assert "#   names: it holds list\n" in text
     assert dataset.train.inputs["recording"].shape[1:] == (256, 3)
-    assert spec.modalities["heart_beat"].columns == ("heart beat",)
+    assert columns_by_modality(spec)["heart_beat"] == ("heart beat",)
 
 
 def test_lists_of_the_same_lengths_are_the_channels_of_one_series(
@@ -124,7 +134,7 @@ def test_lists_of_the_same_lengths_are_the_channels_of_one_series(
 
 def test_lists_in_a_csv_are_found(tmp_path: Path, numbers: dict[str, Any]) -> None:
     _, spec, dataset = init(tmp_path, {**numbers, "trace": ["[1, 2.5]"] * 60}, "table.csv")
-    assert spec.modalities["trace"].columns == ("trace",)
+    assert columns_by_modality(spec)["trace"] == ("trace",)
     assert dataset.train.inputs["trace"].shape[1:] == (2, 2)
 
 

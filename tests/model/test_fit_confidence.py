@@ -2,7 +2,7 @@
 
 import copy
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from tailfuse.data.part import Dataset, Part
 from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.export.graphs import eager
 from tailfuse.modalities import KINDS
+from tailfuse.network.build import AnyNetwork
 from tailfuse.network.confidence import N_STATISTICS, ConfidenceNetwork
 from tailfuse.network.fusion import Vote
 from tailfuse.network.network import Network, Seen
@@ -201,7 +202,7 @@ def test_damaged_pictures_and_numbers_are_trusted_less_than_clean_ones(trained: 
     assert confidence_of(rows) > confidence_of(broken) + 0.1
 
 
-def answered(network: Network, part: Part) -> Output:
+def answered(network: AnyNetwork, part: Part) -> Output:
     return predict_part(partial(eager, network), part)
 
 
@@ -254,4 +255,5 @@ def test_the_spec_says_whether_the_generative_experts_vote(digits: Any) -> None:
     without = spec.network.model_copy(update={"generative": False})
     for options, voting in ((spec.network, True), (without, False)):
         network = fit_held_out(stages, spec.model_copy(update={"network": options}))
-        assert all((vote.powers[1] > 0) == voting for vote in network.votes)
+        assert isinstance(network, Network)
+        assert all((cast(Vote, vote).powers[1] > 0) == voting for vote in network.votes)

@@ -1,13 +1,13 @@
 """The fusion as it is fitted on held-out rows and random subsets of their modalities."""
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tailfuse.network.fusion import Fusion
+from tailfuse.network.fusion import Fusion, Vote
 from tailfuse.network.network import Network
 from tailfuse.network.tensors import tensors_of
 from tailfuse.training.fit_confidence import fit_confidence
@@ -83,7 +83,7 @@ def loss_of(network: Network, seen: Answers) -> float:
 
 def unfitted(trained: Any) -> Network:
     """The network with a fusion that hardly listens to the votes: there is much to fit."""
-    network = copy.deepcopy(trained.network)
+    network: Network = copy.deepcopy(trained.network)
     network.fusion = Fusion(3).requires_grad_(False)
     network.fusion.log_kappa.fill_(-4.0)
     return network
@@ -96,7 +96,8 @@ def test_fitting_lowers_the_loss_of_held_out_rows_and_touches_nothing_else(
     before = copy.deepcopy(network.state_dict())
     seen = [thinned(answers(network, each, CPU), generator(7)) for each in held_out]
     with torch.no_grad():  # where the fit starts
-        network.fusion.worth.copy_(torch.stack([vote.unit for vote in network.votes]).log())
+        votes = [cast(Vote, vote) for vote in network.votes]
+        network.fusion.worth.copy_(torch.stack([vote.unit for vote in votes]).log())
     losses = [loss_of(network, each) for each in seen]
     fit_fusion(network, held_out, seed=0, device=CPU)
     assert sum(loss_of(network, each) for each in seen) < sum(losses) - 0.01

@@ -12,12 +12,15 @@ import torch
 from tailfuse.data.dataset import load_dataset
 from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.export.graphs import eager
-from tailfuse.network.build import build_network
+from tailfuse.network.baselines.fused import Baseline
+from tailfuse.network.build import AnyNetwork, build_network
 from tailfuse.network.frozen import with_features
 from tailfuse.spec.schema import Spec, load_spec
 from tailfuse.training import fit as module
 from tailfuse.training import train as training
 from tailfuse.training.fit import fit, fit_held_out, train_stages
+from tailfuse.training.loop import fit_network
+from tailfuse.training.objective import Objective
 from tailfuse.training.train import TRAINED, Hardware, Listener, train
 
 QUICK = ("training.epochs=3", "network.width=8", "training.folds=2")
@@ -98,13 +101,18 @@ def test_uniform_weights_are_equal_and_ours_are_not(leaves: Any) -> None:
         assert np.allclose(weights, [0, 0.5, 0.5], atol=1e-6) == equal
 
 
+def temperature(network: AnyNetwork) -> float:
+    assert isinstance(network, Baseline)
+    return float(network.temperature)
+
+
 @pytest.mark.parametrize("fusion", ["concat", "late"])
 def test_a_baseline_needs_no_folds_and_may_keep_its_temperature(leaves: Any, fusion: str) -> None:
     spec, dataset = leaves(f"network.fusion={fusion}")
     stages = train_stages(spec, dataset)
     assert stages.folds == []
-    assert float(fit_held_out(stages, spec).temperature) != 1.0
-    assert float(fit_held_out(stages, with_keys(spec, "training", calibrate=False)).temperature) == 1.0
+    assert temperature(fit_held_out(stages, spec)) != 1.0
+    assert temperature(fit_held_out(stages, with_keys(spec, "training", calibrate=False))) == 1.0
 
 
 @pytest.mark.parametrize("fusion", ["confidence", "concat"])
@@ -118,14 +126,13 @@ def test_every_loss_trains_any_fusion(leaves: Any, fusion: str) -> None:
 def test_the_loss_hears_how_far_training_is(leaves: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     heard = []
     spec, dataset = leaves("network.fusion=concat", "training.epochs=4")
-    objective = module.fit_network.__globals__["Objective"]
 
-    def spy(self, inputs: Any, rows: Any, presence: Any, labels: Any, drawn: Any, progress: Any) -> Any:
+    def spy(self: Any, inputs: Any, rows: Any, presence: Any, labels: Any, drawn: Any, progress: Any) -> Any:
         heard.append(progress)
         return forward(self, inputs, rows, presence, labels, drawn, progress)
 
-    forward = objective.forward
-    monkeypatch.setattr(objective, "forward", spy)
+    forward = Objective.forward
+    monkeypatch.setattr(Objective, "forward", spy)
     fit(spec, dataset)
     assert sorted(set(heard)) == [0.0, 0.25, 0.5, 0.75]
 
@@ -137,11 +144,11 @@ def test_smote_makes_the_classes_of_every_stage_alike_and_not_those_of_its_held_
     only = {name: each for name, each in spec.modalities.items() if name == "veins"}
     spec = spec.model_copy(update={"modalities": only})
     dataset = load_dataset(spec)
-    seen, trained = {}, module.fit_network
+    seen = {}
 
     def spy(fabric: Any, network: Any, stage: Any, *rest: Any) -> Any:
         seen[stage.name] = np.bincount(stage.train.labels)
-        return trained(fabric, network, stage, *rest)
+        return fit_network(fabric, network, stage, *rest)
 
     monkeypatch.setattr(module, "fit_network", spy)
     stages = train_stages(spec, dataset)
@@ -161,11 +168,11 @@ def test_a_frozen_encoder_learns_from_features_and_answers_pictures(
             "modalities.picture.encoder=efficientnet_lite0", "modalities.picture.size=32",
             "network.fusion=concat",
         )  # fmt: skip
-        seen, trained = [], module.fit_network
+        seen = []
 
         def spy(fabric: Any, network: Any, stage: Any, *rest: Any) -> Any:
             seen.append((stage.train.inputs["picture"].ndim, stage.augmentations))
-            return trained(fabric, network, stage, *rest)
+            return fit_network(fabric, network, stage, *rest)
 
         monkeypatch.setattr(module, "fit_network", spy)
         network = fit(spec, dataset)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tailfuse.data.folds import fold_of_rows, folds
-from tailfuse.spec.schema import load_spec
+from tailfuse.spec.schema import SplitSpec, load_spec
 
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), min_size=1, max_size=60)
 
@@ -81,6 +81,7 @@ def test_a_split_column_can_have_groups_and_test_rows_that_share_one_are_told(
 ) -> None:
     lesions.spec = lesions.spec.replace("split: split", "split: {column: split, group: lesion_id}")
     spec = load_spec(lesions.write())
+    assert isinstance(spec.split, SplitSpec)
     assert spec.split.column == "split"
     lesions.load()
     assert "split.group: 6 test rows have a group that other parts have too, the first 'L0'" in caplog.text

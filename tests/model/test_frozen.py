@@ -1,6 +1,5 @@
 """Pretrained encoders: what of them is trained, and the features of a frozen one, computed once."""
 
-import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,14 @@ from tailfuse.errors import SpecError
 from tailfuse.modalities import KINDS, ImageSpec
 from tailfuse.modalities.image.pretrained import Backbone, add_layers
 from tailfuse.modalities.pretrained import Pretrained
+from tailfuse.modalities.spec import Trained
 from tailfuse.network.build import build_network
 from tailfuse.network.frozen import backbone_features, with_features
 from tailfuse.spec.schema import load_spec
 from tailfuse_service.modalities import ImageModality
 from torch import Tensor, nn
 
-TRAINED = ("none", "last", "all")
+TRAINED: tuple[Trained, ...] = ("none", "last", "all")
 MODALITY = ImageModality(column="p", height=12, width=16, channels=3)
 
 
@@ -29,7 +29,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def encoder_of(trained: str, seed: int = 0, flips: bool = False) -> Pretrained:
+def encoder_of(trained: Trained, seed: int = 0, flips: bool = False) -> Pretrained:
     """A small backbone with batch norm, whose second convolution is its last block."""
     torch.manual_seed(seed)
     network = nn.Sequential(
@@ -49,17 +49,17 @@ def pictures(n: int) -> Tensor:
     ("trained", "learning"),
     [("none", set()), ("last", {"3.weight", "3.bias", "4.weight", "4.bias"}), ("all", None)],
 )
-def test_as_much_of_the_backbone_learns_as_is_said(trained: str, learning: set[str] | None) -> None:
+def test_as_much_of_the_backbone_learns_as_is_said(trained: Trained, learning: set[str] | None) -> None:
     encoder = encoder_of(trained)
     encoder.train()(pictures(8)).square().sum().backward()
-    network = encoder.backbone.network
+    network = encoder.get_submodule("backbone.network")
     moved = {name for name, each in network.named_parameters() if each.grad is not None}
     assert moved == (learning if learning is not None else set(dict(network.named_parameters())))
     assert all(each.grad is not None for each in encoder.layers.parameters())
 
 
 @pytest.mark.parametrize(("trained", "same"), [("none", True), ("last", True), ("all", False)])
-def test_batch_norm_keeps_its_statistics_unless_all_is_trained(trained: str, same: bool) -> None:
+def test_batch_norm_keeps_its_statistics_unless_all_is_trained(trained: Trained, same: bool) -> None:
     encoder = encoder_of(trained).train()
     before = {name: value.clone() for name, value in encoder.backbone.named_buffers()}
     encoder(pictures(8))
@@ -73,6 +73,7 @@ def test_the_last_block_of_efficientnet_lite0_is_its_last_stage_and_head() -> No
     spec = ImageSpec(kind="image", column="p", encoder="efficientnet_lite0", trained="last")
     modality = MODALITY.model_copy(update={"height": 64, "width": 64})
     encoder = KINDS["image"].build_encoder(spec, modality, width=5, dropout=0.5, input_dropout=0.2)
+    assert isinstance(encoder, Pretrained)
     learning = {
         ".".join(name.split(".")[3:5])
         for name, each in encoder.backbone.named_parameters("backbone")
@@ -136,7 +137,9 @@ def test_other_weights_other_layers_and_other_pictures_have_other_features(cache
     backbone_features(encoder_of("none", seed=1).backbone, rows)
     backbone_features(encoder_of("none").backbone, 255 - rows)
     strided = encoder_of("none").backbone
-    strided.network[3].stride = (1, 1)
+    convolution = strided.get_submodule("network.3")
+    assert isinstance(convolution, nn.Conv2d)
+    convolution.stride = (1, 1)
     backbone_features(strided, rows)
     backbone_features(encoder_of("none", flips=True).backbone, rows)
     assert len(list(cache.iterdir())) == 5
@@ -156,7 +159,7 @@ def test_with_flips_all_mirror_images_have_the_same_features() -> None:
 @pytest.mark.parametrize("flips", [False, True], ids=["as it is", "flipped"])
 @pytest.mark.parametrize("runtime", ["onnx", "torchscript"])
 @torch.no_grad()
-def test_a_graph_of_a_frozen_encoder_takes_pictures(runtime: str, flips: bool) -> None:
+def test_a_graph_of_a_frozen_encoder_takes_pictures(tmp_path: Path, runtime: str, flips: bool) -> None:
     encoder = encoder_of("none", flips=flips).eval()
     encoder.scale.fit(encoder.backbone(pictures(30)))
     rows = pictures(7)
@@ -167,10 +170,9 @@ def test_a_graph_of_a_frozen_encoder_takes_pictures(runtime: str, flips: bool) -
             program = torch.onnx.export(
                 encoder, (rows[:3],), dynamo=True, dynamic_shapes=shapes, verbose=False
             )
-            buffer = io.BytesIO()
             assert program is not None
-            program.save(buffer)
-            session = onnxruntime.InferenceSession(buffer.getvalue())
+            program.save(tmp_path / "encoder.onnx")
+            session = onnxruntime.InferenceSession(tmp_path / "encoder.onnx")
             name = session.get_inputs()[0].name
             answers = [session.run(None, {name: each.numpy()})[0] for each in (rows, rows[:0])]
         else:
@@ -210,7 +212,9 @@ def test_what_cannot_be_trained_so_is_named(lesions: Any, encoder: str, trained:
 def test_what_can_be_trained_so_is_taken(lesions: Any, encoder: str, trained: str) -> None:
     image = "modalities.image"
     spec = load_spec(lesions.write(), [f"{image}.encoder={encoder}", f"{image}.trained={trained}"])
-    assert spec.modalities["image"].trained == trained
+    modality = spec.modalities["image"]
+    assert isinstance(modality, ImageSpec)
+    assert modality.trained == trained
 
 
 def test_a_small_cnn_is_not_flipped_and_a_pretrained_encoder_is_built_as_the_spec_says(lesions: Any) -> None:
@@ -223,4 +227,5 @@ def test_a_small_cnn_is_not_flipped_and_a_pretrained_encoder_is_built_as_the_spe
         build_network(spec, lesions.load())
     network = build_network(spec, lesions.load(f"{image}.size=32"))
     (encoder,) = (each for each in network.modules() if isinstance(each, Pretrained))
+    assert isinstance(encoder.backbone, Backbone)
     assert (encoder.trained, encoder.backbone.flips) == ("last", True)

@@ -233,7 +233,7 @@ def test_an_unfitted_vote_is_that_of_the_softmax_experts() -> None:
         ([[0.9, 0.1], [0.5, 0.5]], [0.5, 0.5], 0.146793),  # H(0.7) - (H(0.9) + H(0.5)) / 2
     ],
 )
-def test_disagreement_in_bits_by_hand(own: list[Any], weights: list, bits: float) -> None:
+def test_disagreement_in_bits_by_hand(own: list[Any], weights: list[Any], bits: float) -> None:
     answers = torch.tensor([own]).clamp(min=1e-30).log()
     assert float(disagreement(answers, torch.tensor([weights]))) == pytest.approx(bits, abs=1e-5)
 

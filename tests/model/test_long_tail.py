@@ -24,7 +24,7 @@ def costs(tail: LongTail, logits: Tensor, progress: float = EARLY) -> list[float
     """What one row, (E, C), costs in each class."""
     eye = torch.eye(logits.shape[-1])
     loss = tail.loss(logits.expand(len(eye), *logits.shape), eye, progress)
-    return loss.tolist()  # type: ignore[no-any-return]
+    return loss.tolist()
 
 
 def one(*probabilities: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from tailfuse.training.loop import Stage, best_epochs, fit_network, generator_of
 from tailfuse.training.state import Epoch
 from tailfuse.training.validate import validate
 from torch import nn
+
+from tests.support.known import known
 
 
 def test_the_rate_warms_up_and_falls_to_nearly_nothing() -> None:
@@ -146,7 +149,7 @@ def test_without_validation_rows_the_last_average_is_kept(fit: Any, tmp_path: Pa
     network, log = fit(tmp_path / "a.pt", val=None)
     assert len(log) == 6
     assert all(math.isnan(line.val_loss) for line in log)
-    state = checkpoint.load(tmp_path / "a.pt")
+    state = known(checkpoint.load(tmp_path / "a.pt"))
     assert all(torch.equal(value, state["averaged"][name]) for name, value in network.state_dict().items())
 
 
@@ -230,7 +233,7 @@ def test_a_failed_save_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: py
     def full(_: int) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="no space"):
         checkpoint.save(path, {"epoch": 2})
     assert checkpoint.load(path) == {"epoch": 1}

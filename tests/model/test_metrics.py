@@ -14,8 +14,9 @@ from tailfuse.evaluation.metrics import (
     subset_metrics,
     wilson_interval,
 )
+from tailfuse_service.bundle.manifest import Shot
 
-SHOTS = ("many", "medium", "few")
+SHOTS: tuple[Shot, ...] = ("many", "medium", "few")
 # Six rows: class 0 right, right, wrong (as 1), right; class 1 right; class 2 wrong (as 0).
 PROBABILITIES = np.array(
     [

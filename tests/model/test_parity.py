@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from tailfuse.training.fit_fusion import fit_fusion
 from tailfuse.training.held_out import HeldOut, fit_generative
 from tailfuse_service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Manifest, Output, open_graph
 from tailfuse_service.bundle.manifest import ClassInfo
+from tailfuse_service.bundle.runtime import RuntimeName
 from tailfuse_service.modalities import ImageModality, Modality, SeriesModality, TabularModality, TextModality
 from tailfuse_service.modalities.series import Channel
 from tailfuse_service.modalities.tabular import BooleanColumn
@@ -62,6 +63,7 @@ def rows_of(modality: Modality, labels: NDArray[np.int64], random: np.random.Gen
         rows = random.normal(labels[:, None, None] % 3, 1, (n, modality.length, 3))
         rows[:, :, 2] = np.arange(modality.length) < random.integers(1, modality.length + 1, (n, 1))
         return (rows * rows[:, :, 2:]).astype(np.float32)
+    assert isinstance(modality, TabularModality)
     means = 2 * np.random.default_rng(7).normal(size=(100, modality.width))
     return (means[labels] + random.normal(size=(n, modality.width))).astype(np.float32)
 
@@ -83,8 +85,8 @@ class Exported(NamedTuple):
     def ways(self) -> dict[str, Callable[[Batch], Output]]:
         """Eager torch and both runtimes."""
         opened = {
-            name: open_graph(self.folder / path, self.manifest, runtime=name).run
-            for name, path in GRAPHS.items()
+            name: open_graph(self.folder / GRAPHS[name], self.manifest, runtime=name).run
+            for name in get_args(RuntimeName)
         }
         return {"eager": partial(eager, self.network), **opened}
 

@@ -1,5 +1,6 @@
 """Bundles of less precision: what is reduced, what that costs, and what is refused."""
 
+import itertools
 import json
 import logging
 import shutil
@@ -14,6 +15,7 @@ from onnx import TensorProto
 from tailfuse.cli import main
 from tailfuse.data.part import Part
 from tailfuse.errors import UserError
+from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.export import reduce as module
 from tailfuse.export.adapt import adapt_bundle, unlabelled_rows
 from tailfuse.export.graphs import LOG_PRIOR, example_of, mixed
@@ -158,17 +160,15 @@ def test_the_command_speaks_json_and_warns_of_a_fall(
     trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(trained.bundle, tmp_path / "bundle")
-    right = module.predict_part
+    calls = itertools.count(1)
 
     def wrong_at_last(run: Any, part: Any) -> Any:
         """The second graph to be asked gives its answers to other rows."""
-        answers = right(run, part)
-        wrong_at_last.asked += 1
-        if wrong_at_last.asked == 2:
+        answers = predict_part(run, part)
+        if next(calls) == 2:
             answers.probabilities[:] = np.roll(answers.probabilities, 1, axis=1)
         return answers
 
-    wrong_at_last.asked = 0
     monkeypatch.setattr(module, "predict_part", wrong_at_last)
     out = ("--out", tmp_path / "new", "--table", trained.spec.table, "--json")
     status, text, errors = asked(tmp_path / "bundle", "--precision", "float16", *out)

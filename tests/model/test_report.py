@@ -180,7 +180,7 @@ def test_what_has_no_rows_is_a_dash() -> None:
     )
 
     def run(batch: Batch) -> Output:
-        answers = np.tile(np.float32([1, 0, 0]), (len(batch.presence), 1))
+        answers = np.tile(np.array([1, 0, 0], np.float32), (len(batch.presence), 1))
         return Output(answers, batch.presence.astype(np.float32), batch.presence.astype(np.float32))
 
     evaluation = evaluate(run, part, classes)
@@ -190,7 +190,7 @@ def test_what_has_no_rows_is_a_dash() -> None:
 
 
 def test_curves_leave_out_what_is_missing_and_not_finite() -> None:
-    history = [
+    history: list[dict[str, float | str]] = [
         {"epoch": 1, "val_loss": "0.5"},
         {"epoch": 2, "val_loss": ""},
         {"epoch": 3, "val_loss": float("nan")},

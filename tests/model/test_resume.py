@@ -30,7 +30,8 @@ def environment(hash_seed: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def spec(leaves_in: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return leaves_in(tmp_path_factory.mktemp("resume"), SPEC)
+    path: Path = leaves_in(tmp_path_factory.mktemp("resume"), SPEC)
+    return path
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,8 @@ from tailfuse.modalities.series.fit import measure_moments
 from tailfuse.spec.schema import load_spec
 from tailfuse_service.app import create_app
 from tailfuse_service.bundle import GRAPHS, OUTPUT_NAMES, open_bundle, open_graph, read_manifest
+from tailfuse_service.bundle.runtime import RuntimeName
+from tailfuse_service.modalities import SeriesModality
 from tailfuse_service.settings import Settings
 
 TRACES = [np.array([[i, 10.0 - i], [i + 1.0, 4.0], [2.0 * i, i]])[: 1 + i % 3] for i in range(12)]
@@ -83,9 +85,10 @@ def test_every_form_of_a_column_gives_the_same_arrays(tmp_path: Path) -> None:
     expected = load(tmp_path, *forms["lists"][:2], **forms["lists"][2])
     assert expected.train.inputs["trace"].shape == (12, 3, 3)
     steps = np.concatenate(TRACES[:8])
-    fitted = expected.modalities["trace"].channels
-    np.testing.assert_allclose([channel.mean for channel in fitted], steps.mean(0))
-    np.testing.assert_allclose([channel.scale for channel in fitted], steps.std(0))
+    fitted = expected.modalities["trace"]
+    assert isinstance(fitted, SeriesModality)
+    np.testing.assert_allclose([channel.mean for channel in fitted.channels], steps.mean(0))
+    np.testing.assert_allclose([channel.scale for channel in fitted.channels], steps.std(0))
     for form, (modality, table, columns) in forms.items():
         loaded = load(tmp_path, modality, table, **columns)
         np.testing.assert_allclose(
@@ -109,7 +112,9 @@ def test_a_column_of_one_channel_needs_no_inner_lists(tmp_path: Path) -> None:
         tmp_path, "{kind: series, columns: trace, length: 4}", trace=[list(range(i + 1)) for i in range(12)]
     )
     assert loaded.train.inputs["trace"].shape == (12, 4, 2)
-    assert loaded.modalities["trace"].length == 4
+    fitted = loaded.modalities["trace"]
+    assert isinstance(fitted, SeriesModality)
+    assert fitted.length == 4
 
 
 @pytest.mark.parametrize(
@@ -245,7 +250,7 @@ def test_damaged_series_are_trusted_less_than_clean_ones(waves: Any) -> None:
 @pytest.mark.parametrize("runtime", ["onnx", "torchscript"])
 @pytest.mark.parametrize("time", [1, 2, 3, 31, 40])
 @pytest.mark.parametrize("size", [1, 5])
-def test_a_graph_takes_series_of_any_length(waves: Any, runtime: str, time: int, size: int) -> None:
+def test_a_graph_takes_series_of_any_length(waves: Any, runtime: RuntimeName, time: int, size: int) -> None:
     graph = open_graph(waves.bundle / GRAPHS[runtime], read_manifest(waves.bundle), runtime=runtime)
     part = example_of(waves.dataset.test, size)
     series = np.random.default_rng(0).normal(size=(size, time, 3)).astype(np.float32)

@@ -39,7 +39,7 @@ def counts(labels: pl.Series, rows: Any) -> list[int]:
     ],
 )
 def test_the_tail_is_the_protocols(
-    labels: Any, split: Any, imbalance_ratio: int, train: list[Any], val: list
+    labels: Any, split: Any, imbalance_ratio: int, train: list[Any], val: list[Any]
 ) -> None:
     for seed in range(3):
         tail = thinned(split, labels, imbalance_ratio, seed)

@@ -9,13 +9,16 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from tailfuse.data.dataset import load_dataset
 from tailfuse.data.part import Part
 from tailfuse.errors import RunError, SpecError, TableError
 from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.export.graphs import eager
+from tailfuse.network.build import build_network
 from tailfuse.spec.schema import load_spec
 from tailfuse.training import fit as fitting
 from tailfuse.training import train as module
+from tailfuse.training.loop import fit_network
 from tailfuse.training.state import read_log
 from tailfuse.training.train import RUN, TRAINED, Hardware, Listener, differing, export_run, train
 
@@ -255,12 +258,11 @@ def test_what_is_held_out_was_not_trained_on(lesions: Any, monkeypatch: pytest.M
 
     def spy_on(fabric: Any, network: Any, stage: Any, *rest: Any) -> Any:
         trained.append((network, rows_of(stage.train)))
-        return fitted(fabric, network, stage, *rest)
+        return fit_network(fabric, network, stage, *rest)
 
     def rows_of(part: Part) -> set[int]:
         return set(part.position["clinical"].tolist())
 
-    fitted = fitting.fit_network
     monkeypatch.setattr(fitting, "fit_network", spy_on)
     monkeypatch.setattr(fitting, "fit_confidence", lambda network, given, *_, **__: held_out.extend(given))
     monkeypatch.setattr(fitting, "fit_fusion", lambda *_, **__: None)
@@ -301,8 +303,8 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "export_run", lambda run, spec, dataset, target: target)
         train(spec, folder / "run", Hardware("cpu"), SILENT)
-    dataset = module.load_dataset(spec)
-    network = module.build_network(spec, dataset)
+    dataset = load_dataset(spec)
+    network = build_network(spec, dataset)
     network.load_state_dict(torch.load(folder / "run" / TRAINED))
     return network.eval(), dataset
 

@@ -12,6 +12,8 @@ from tailfuse.network.long_tail import long_tail
 from tailfuse.training.validate import class_weights, fit_temperature, judged, rank_modalities, validate
 from torch import Tensor, nn
 
+from tests.support.layers import find_linear
+
 CPU = torch.device("cpu")
 TAIL = long_tail("cross_entropy", torch.tensor([1.0, 1.0]), ())
 
@@ -21,14 +23,16 @@ class Rows(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(2, 2, bias=False))
-        nn.init.eye_(self.layers[0].weight)
+        linear = nn.Linear(2, 2, bias=False)
+        nn.init.eye_(linear.weight)
+        self.layers = nn.Sequential(linear)
 
     def view(self, rows: Tensor) -> Tensor:
         return rows
 
     def forward(self, rows: Tensor) -> Tensor:
-        return self.layers(rows)
+        logits: Tensor = self.layers(rows)
+        return logits
 
 
 class First(nn.Module):
@@ -83,10 +87,17 @@ def test_the_temperature_is_the_same_whatever_it_was_before() -> None:
 def single() -> Baseline:
     """Three modalities whose rows are logits."""
     fusion = Single(3, 2, TAIL, 2, 0.0)
-    for head in fusion.heads:
-        nn.init.eye_(head.linear.weight)
-        nn.init.zeros_(head.linear.bias)
+    for at in range(len(fusion.heads)):
+        linear = find_linear(fusion, f"heads.{at}.linear")
+        nn.init.eye_(linear.weight)
+        nn.init.zeros_(linear.bias)
     return Baseline({name: Rows() for name in ("a", "b", "c")}, n_classes=2, tail=TAIL, fusion=fusion)
+
+
+def chooser(network: Baseline) -> Single:
+    """Its fusion, which chooses one modality."""
+    assert isinstance(network.fusion, Single)
+    return network.fusion
 
 
 RIGHT, UNSURE = [odds(0.9), odds(0.1)], [odds(0.6), odds(0.5)]
@@ -94,15 +105,15 @@ RIGHT, UNSURE = [odds(0.9), odds(0.1)], [odds(0.6), odds(0.5)]
 
 def test_the_modality_that_validates_best_alone_comes_first(single: Baseline) -> None:
     part = part_of([0, 1], a=UNSURE, b=RIGHT, c=RIGHT[::-1])
-    rank_modalities(single, single.fusion, part, CPU)
-    assert single.fusion.ranks.tolist() == [1, 0, 2]
+    rank_modalities(single, chooser(single), part, CPU)
+    assert chooser(single).ranks.tolist() == [1, 0, 2]
 
 
 def test_a_modality_without_validation_rows_comes_last(single: Baseline) -> None:
     part = part_of([0, 1], a=RIGHT[::-1], b=RIGHT, c=RIGHT)
     absent = Part(part.inputs, {**part.position, "b": np.array([-1, -1])}, part.labels)
-    rank_modalities(single, single.fusion, absent, CPU)
-    assert single.fusion.ranks.tolist() == [1, 2, 0]
+    rank_modalities(single, chooser(single), absent, CPU)
+    assert chooser(single).ranks.tolist() == [1, 2, 0]
 
 
 def test_while_it_learns_the_best_modality_is_chosen_anew_by_every_validation(single: Baseline) -> None:
@@ -111,6 +122,6 @@ def test_while_it_learns_the_best_modality_is_chosen_anew_by_every_validation(si
         rows[best] = RIGHT
         part = part_of([0, 1], **dict(zip("abc", rows, strict=True)))
         loss, accuracy = validate(single, part, CPU)
-        assert single.fusion.ranks[best] == 0
+        assert chooser(single).ranks[best] == 0
         assert accuracy == 1.0
         assert loss == judged(single, part.only(["abc"[best]]), CPU)[0]

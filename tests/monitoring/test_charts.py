@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,8 @@ def test_every_panel_is_drawn_with_and_without_answers(name: str) -> None:
             return [{"metric": labels, "value": [590.0, "3"]}]
         return [{"metric": labels, "values": [[time, "2"] for time in times]}]
 
-    for ask in (answer, lambda _: []):
+    asks: list[Callable[[dict[str, Any]], list[dict[str, Any]]]] = [answer, lambda _: []]
+    for ask in asks:
         figure = draw_dashboard(name, panels, times, ask, [(0.0, "all is well", "tab:green")])
         drawn = {text for axes in figure.axes if (text := axes.get_title(loc="left"))}
         assert drawn == {panel["title"] for panel in panels if panel["type"] != "row"}

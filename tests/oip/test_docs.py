@@ -31,7 +31,7 @@ def test_the_example_of_curl_runs(service: Service) -> None:
 
 def test_the_codes_of_errors_are_in_the_table() -> None:
     rows = re.findall(r"^\| ([\d, ]+) \| (`[A-Z_`, ]+`)", PAGE, re.MULTILINE)
-    told = {}
+    told: dict[int, str] = {}
     for statuses, codes in rows:
         names = re.findall(r"[A-Z_]+", codes)
         numbers = [int(each) for each in re.findall(r"\d+", statuses)]

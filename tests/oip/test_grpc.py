@@ -57,8 +57,8 @@ def problem(
     """How a call fails: its code and the problem details beside it."""
     with pytest.raises(grpc.RpcError) as caught:
         call(address, method, request, **more)
-    trailing = dict(caught.value.trailing_metadata() or ())  # type: ignore[attr-defined]
-    return caught.value.code(), json.loads(trailing.get("problem-bin", "null"))  # type: ignore[attr-defined]
+    trailing = dict(caught.value.trailing_metadata() or ())
+    return caught.value.code(), json.loads(trailing.get("problem-bin", "null"))
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_a_stop_answers_what_has_been_asked(start: Start) -> None:
                     infer(body, timeout=60)
                     codes.append(grpc.StatusCode.OK)
                 except grpc.RpcError as error:
-                    codes.append(error.code())  # type: ignore[attr-defined]
+                    codes.append(error.code())
                     return
 
     threads = [threading.Thread(target=ask) for _ in range(8)]

@@ -38,7 +38,7 @@ def floats(name: str, values: Any) -> Tensor:
 
 
 def test_nan_at_the_end_pads_a_series_and_nan_within_it_is_missing() -> None:
-    steps = [[[1, 2], [NAN, NAN], [3, NAN], [NAN, NAN]], [[NAN, NAN]] * 4]
+    steps: list[Any] = [[[1, 2], [NAN, NAN], [3, NAN], [NAN, NAN]], [[NAN, NAN]] * 4]
     first, second = rows(floats("gait", steps))
     np.testing.assert_array_equal(first["gait"], steps[0][:3])
     assert second == {"gait": None}

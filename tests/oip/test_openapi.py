@@ -58,9 +58,8 @@ def test_the_service_answers_as_the_protocol_says(
 
 def test_a_right_request_is_answered_in_the_right_shape(document: schemathesis.BaseSchema) -> None:
     operation = document["/v2/models/{MODEL_NAME}/infer"]["post"]
-    case = operation.Case(
-        path_parameters={"MODEL_NAME": MODEL}, body={"inputs": INPUTS}, media_type="application/json"
-    )
+    body: dict[str, Any] = {"inputs": INPUTS}
+    case = operation.Case(path_parameters={"MODEL_NAME": MODEL}, body=body, media_type="application/json")
     answer = case.call()
     assert answer.status_code == 200
     case.validate_response(answer, checks=TRUTH[:-1])

@@ -132,7 +132,7 @@ def graph_reading(location: str) -> bytes:
     graph = helper.make_graph([helper.make_node("Identity", ["w"], ["y"])], "reader", [], [result], [weights])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     assert isinstance(model, onnx.ModelProto)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def cut(data: bytes) -> bytes:

@@ -28,7 +28,8 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 def test_every_format_is_read(kind: str) -> None:
     pixels = COLOUR.apply(encoded(RED, kind))
     assert pixels is not None
-    assert (pixels.shape, pixels.dtype) == ((3, 8, 6), np.uint8)
+    assert pixels.shape == (3, 8, 6)
+    assert pixels.dtype == np.uint8
     np.testing.assert_allclose(pixels[:, 4, 3], [200, 0, 0], atol=6)
 
 

@@ -35,7 +35,7 @@ def graph(*dims: int) -> bytes:
         opset_imports=[helper.make_opsetid("", 18)], ir_version=9,
     )  # fmt: skip
     assert isinstance(model, onnx.ModelProto)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def foreign(folder: Path) -> None:

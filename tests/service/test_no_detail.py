@@ -114,8 +114,11 @@ def of_admins(tmp_path: Path) -> list[str]:
 async def of_load(tiny_bundle: Path, fake_bundle: Any, runtime: Any) -> list[str]:
     runtime.hold()
     answers = []
-    for settings, callers in (({"max_queue": 1, "max_items": 1}, 3), ({"max_concurrency": 1}, 2)):
-        app = create_app(Settings(bundle=tiny_bundle, request_timeout_s=0.2, **settings), fake_bundle)
+    for settings, callers in (
+        (Settings(bundle=tiny_bundle, request_timeout_s=0.2, max_queue=1, max_items=1), 3),
+        (Settings(bundle=tiny_bundle, request_timeout_s=0.2, max_concurrency=1), 2),
+    ):
+        app = create_app(settings, fake_bundle)
         calls = [Call(app, "/predict", [BODY]) for _ in range(callers)]
         await asyncio.gather(*(call.status() for call in calls))
         answers += [json.dumps(call.problem()) for call in calls]

@@ -60,7 +60,7 @@ def test_an_unknown_path_below_v2_is_the_protocol_s_to_refuse(path: str) -> None
 
 
 def test_health_checks_need_no_key_and_all_below_admin_needs_an_admin_s() -> None:
-    routes = {**ROUTES, **GRPC_ROUTES}
+    routes: dict[str, RouteMatch] = dict([*ROUTES.items(), *GRPC_ROUTES.items()])
     opened = {template for template, route in routes.items() if route.access is Access.OPEN}
     assert opened == {
         "/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready", "ServerLive", "ServerReady",

@@ -21,8 +21,8 @@ from tailfuse_service.app import create_app
 from tailfuse_service.bundle import Bundle, BundleError, open_bundle
 from tailfuse_service.bundle.answer import Prediction, predictions_of
 from tailfuse_service.inference.engine import INLINE_BYTES
+from tailfuse_service.logs import LOG
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.models import repository
 from tailfuse_service.models.desired_state import DesiredStateStore
 from tailfuse_service.models.reconciler import Reconciler
 from tailfuse_service.models.registry import ModelRegistry
@@ -352,7 +352,7 @@ def test_a_bundle_is_logged_as_loaded_once_it_answers(
         if message == "bundle loaded":
             answering.append(app.registry.bundle.manifest.version)
 
-    monkeypatch.setattr(repository.LOG, "info", note)
+    monkeypatch.setattr(LOG, "info", note)
     app.reconciler.repository.path = next_bundle
     assert client.portal is not None
     client.portal.call(functools.partial(app.reconciler.refresh, again=True))

@@ -74,7 +74,7 @@ def mean_graph() -> bytes:
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,8 @@ def npy() -> bytes:
 def expected() -> list[float]:
     """By hand: the means of the standardised channels, where a missing value is 0, through a softmax."""
     means = np.array([(0.5 + 1.5 - 1) / 3, (1 + 0 + 0) / 3])
-    return (np.exp(means) / np.exp(means).sum()).tolist()
+    answer: list[float] = (np.exp(means) / np.exp(means).sum()).tolist()
+    return answer
 
 
 def probabilities(response: Any) -> list[float]:
@@ -148,7 +149,8 @@ def test_an_answer_does_not_depend_on_longer_neighbours(client: TestClient) -> N
 
 
 def test_a_series_that_is_wrong_is_a_problem_and_its_neighbour_is_answered(client: TestClient) -> None:
-    items = [{"inputs": {"motion": raw}} for raw in ([[1, 2, 3]], [[1, 2]], [[1, 1e99]], {"z": []}, [])]
+    given: list[Any] = [[[1, 2, 3]], [[1, 2]], [[1, 1e99]], {"z": []}, []]
+    items = [{"inputs": {"motion": raw}} for raw in given]
     results = client.post("/predict/batch", json={"items": items}).json()["results"]
     assert [result.get("type", "").removeprefix("urn:tailfuse:problem:") for result in results] == [
         "invalid-input", "", "not-finite", "unknown-column", "missing-modality",
@@ -173,9 +175,11 @@ def test_the_document_says_how_to_send_a_series(client: TestClient) -> None:
     part = content["multipart/form-data"]["schema"]["properties"]["motion"]
     assert part == {"type": "string", "format": "binary", "description": "A .npy, .wav, .csv or JSON file."}
     schema = content["application/json"]["schema"]
-    for raw in (STEPS, BY_COLUMN, "UklGRg==", None):
+    right: list[Any] = [STEPS, BY_COLUMN, "UklGRg==", None]
+    wrong: list[Any] = [[[1, 2, 3]], [1], {"z": [1]}, 3]
+    for raw in right:
         jsonschema.validate({"inputs": {"motion": raw}}, schema)
-    for raw in ([[1, 2, 3]], [1], {"z": [1]}, 3):
+    for raw in wrong:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({"inputs": {"motion": raw}}, schema)
     for example in content["application/json"]["examples"].values():

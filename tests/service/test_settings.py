@@ -72,4 +72,4 @@ def test_every_setting_has_a_flag_and_a_description() -> None:
 
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
-        Settings(bundle=Path("b")).port = 1  # type: ignore[misc]
+        Settings(bundle=Path("b")).port = 1

@@ -18,11 +18,12 @@ from tailfuse_service.bundle import (
     input_schema,
     sha256,
 )
-from tailfuse_service.bundle.manifest import ClassInfo, SubsetMetrics
+from tailfuse_service.bundle.manifest import ClassInfo, Shot, SubsetMetrics
 from tailfuse_service.modalities import ImageModality, Modality, TabularModality, TextModality
 from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn
 
 CLASSES = ("nv", "mel", "bkl")
+SHOTS: tuple[Shot, ...] = ("many", "medium", "few")
 
 
 MODALITIES: dict[str, Modality] = {
@@ -121,7 +122,7 @@ def tiny_graph(seed: int = 0) -> bytes:
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def tiny_manifest(files: dict[str, str]) -> Manifest:
@@ -140,7 +141,7 @@ def tiny_manifest(files: dict[str, str]) -> Manifest:
         name="skin-lesions", version="3", label="diagnosis",
         classes=tuple(
             ClassInfo(name=name, train_count=count, shot=shot)
-            for name, count, shot in zip(CLASSES, (90, 40, 3), ("many", "medium", "few"), strict=True)
+            for name, count, shot in zip(CLASSES, (90, 40, 3), SHOTS, strict=True)
         ),
         modalities=MODALITIES, input_schema=input_schema(MODALITIES),
         metrics={"image+clinical+notes": metrics},

@@ -54,7 +54,7 @@ class Expected:
             *answer["probabilities"].items(),
             *((n, (m["weight"], m["confidence"])) for n, m in present.items()),
         ]
-        known = {**self.probabilities, **self.modalities}
+        known: dict[str, Any] = {**self.probabilities, **self.modalities}
         return max(float(np.abs(np.subtract(value, known[name])).max()) for name, value in found)
 
 

@@ -5,14 +5,15 @@ import signal
 import sys
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 from tailfuse.cli import main
 from tailfuse_bench import run
+from tailfuse_bench.pool import run_all
 
 
 def interrupt(signal_name: str, after: int) -> None:
     """Send this process the signal when that many tasks have ended, before the next is waited for."""
-    run_all = run.run_all
 
     def interrupted(*what: Any, **how: Any) -> Iterator[Any]:
         for done, outcome in enumerate(run_all(*what, **how), 1):
@@ -20,7 +21,7 @@ def interrupt(signal_name: str, after: int) -> None:
             if done == after:
                 os.kill(os.getpid(), signal.Signals[signal_name])
 
-    run.run_all = interrupted
+    mock.patch.object(run, "run_all", interrupted).start()
 
 
 if __name__ == "__main__":

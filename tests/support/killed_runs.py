@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
+from unittest import mock
 
 from tailfuse.export import bundle
 from tailfuse.spec.schema import Spec, load_spec
@@ -44,7 +45,7 @@ def in_write(number: int, *, after: bool) -> Callable[[], None]:
                 os.truncate(temporary, temporary.stat().st_size // 2)
             die()
 
-        os.replace = counted
+        mock.patch.object(os, "replace", counted).start()
 
     return arrange
 

@@ -1,6 +1,7 @@
 """A made-up table of a bench, as `tailfuse bench` would write it: eight sets, a few methods."""
 
 from itertools import combinations
+from typing import TypedDict
 
 import numpy as np
 from tailfuse_bench.methods import ADAPTED, CONCAT, METHODS, OURS, SPECIALIST
@@ -22,6 +23,29 @@ OWN = {"ham10000": (0,), "rosmap": (0, 10)}
 BASELINES = (SINGLE, CONCAT, UNIFORM, "cross-entropy", "logistic regression")
 ABLATIONS = ("three experts",)
 DAMAGES = ("noise_1", "noise_3", "other_row", "blank", "blur", "jpeg")
+
+
+class Place(TypedDict):
+    """Where in the bench a result was measured."""
+
+    set: str
+    ir: int
+    seed: int
+    method: str
+
+
+class Metrics(TypedDict):
+    """How good the answers were."""
+
+    rows: int
+    balanced_accuracy: float
+    macro_f1: float
+    accuracy: float
+    many: float
+    medium: float
+    few: float
+    nll: float
+    ece: float
 
 
 def bench(seeds: int = 5, seed: int = 0) -> tuple[list[Result], list[Bin]]:
@@ -47,7 +71,7 @@ def bench(seeds: int = 5, seed: int = 0) -> tuple[list[Result], list[Bin]]:
                     headline_only = METHODS[method].headline_only
                     if headline_only and ir not in (0, 50):
                         continue
-                    place = {"set": name, "ir": ir, "seed": s, "method": method}
+                    place: Place = {"set": name, "ir": ir, "seed": s, "method": method}
                     level = 0.8 - 0.02 * at - 0.0005 * ir - behind[method]
                     for subset in subsets:
                         found = level - 0.05 * (full.count("+") - subset.count("+"))
@@ -72,21 +96,31 @@ def bench(seeds: int = 5, seed: int = 0) -> tuple[list[Result], list[Bin]]:
                         for damage in DAMAGES:
                             found = level - 0.05 - (0.1 if damage == "other_row" else 0)
                             weight = 0.3 if damage == "other_row" else 0.02
-                            damaged = place | {"subset": full, "condition": damage, "modality": modality}
-                            results.append(Result(**damaged, weight=weight, **metrics(found, random)))
+                            results.append(
+                                Result(
+                                    **place, subset=full, condition=damage, modality=modality, weight=weight,
+                                    **metrics(found, random),
+                                )
+                            )  # fmt: skip
                         for scale in (0.0, 0.5, 1.0, 2.0, 4.0):
                             weight = 1 / len(modalities) / (1 + scale**2)
-                            damaged = place | {"subset": full, "condition": "noise_added", "level": scale}
-                            results.append(Result(**damaged, modality=modality, weight=weight))
+                            results.append(
+                                Result(
+                                    **place, subset=full, condition="noise_added", level=scale,
+                                    modality=modality, weight=weight,
+                                )
+                            )  # fmt: skip
                 if ir in (0, 50):
                     for shift, gain in (("long", 0.03), ("uniform", -0.001), ("inverse", 0.02)):
                         for method in (OURS, ADAPTED):
                             found = (
                                 0.75 + (gain if method == ADAPTED else 0) + 0.005 * random.standard_normal()
                             )
-                            place = {"set": name, "ir": ir, "seed": s, "method": method, "subset": full}
+                            place = {"set": name, "ir": ir, "seed": s, "method": method}
                             results.append(
-                                Result(**place, condition=f"shift_{shift}", **metrics(found, random))
+                                Result(
+                                    **place, subset=full, condition=f"shift_{shift}", **metrics(found, random)
+                                )
                             )
                     for k in range(10):
                         said = 0.3 + 0.07 * k
@@ -94,7 +128,7 @@ def bench(seeds: int = 5, seed: int = 0) -> tuple[list[Result], list[Bin]]:
     return results, bins
 
 
-def metrics(found: float, random: np.random.Generator) -> dict[str, float]:
+def metrics(found: float, random: np.random.Generator) -> Metrics:
     few = found - 0.1 + 0.01 * random.standard_normal()
     return {
         "rows": 500, "balanced_accuracy": found, "macro_f1": found, "accuracy": found + 0.01,

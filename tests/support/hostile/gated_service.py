@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from tailfuse_service.__main__ import command
@@ -37,5 +38,5 @@ def gated(
 
 
 if __name__ == "__main__":
-    OnnxRuntime.run = gated(Path(sys.argv.pop(1)), OnnxRuntime.run)  # type: ignore[method-assign]
+    mock.patch.object(OnnxRuntime, "run", gated(Path(sys.argv.pop(1)), OnnxRuntime.run)).start()
     command(prog_name="python -m tailfuse_service")
