@@ -112,7 +112,7 @@ def test_admin_paths_take_an_admins_key_only(locked: Any) -> None:
 def test_admin_keys_alone_leave_the_rest_open(files: dict[str, Path]) -> None:
     access = make_key_check(None, files["admin_keys"])
     assert access is not None
-    access.check([], Access.CALLER)
+    access.check([], Access.CLIENT)
     with pytest.raises(Unauthorized):
         access.check([], Access.ADMIN)
     access.check([(b"X-Api-Key", ROOT.encode())], Access.ADMIN)

@@ -3,8 +3,8 @@
 All other requests are uvicorn's, whose protocol this is: chunked, compressed or long bodies, an Expect or an
 Origin header.
 
-One caller must not harm the others. The parser is fed one request at a time, and the next one only when the
-answer to the last is out and the caller reads. Until then the bytes are held back and the socket is not read,
+One client must not harm the others. The parser is fed one request at a time, and the next one only when the
+answer to the last is out and the client reads. Until then the bytes are held back and the socket is not read,
 so that a pipeline costs one answer per turn of the event loop and no more memory than one read. An exception
 that nothing else catches breaks its connection only.
 """
@@ -33,7 +33,7 @@ TARGET, TARGET_WITH_QUERY = PREDICT.encode(), f"{PREDICT}?".encode()
 UPGRADE = frozenset((b"upgrade", b"connection", b"http2-settings"))
 # A request with one of these headers goes through ASGI.
 ASGI_HEADERS = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"origin"))
-# A longer body is uvicorn's to read: bit by bit, and not before its caller has shown a key.
+# Uvicorn reads longer bodies, in pieces, and only after the key has been checked.
 MAX_FAST_BYTES = 256 * 1024
 MAX_OVERHEAD = 64 * 1024  # bytes of a head; or of a body's chunks and trailers, where each
 BODY_BYTE = 8  # byte of the body makes up for some
@@ -92,7 +92,7 @@ class Protocol(HttpToolsProtocol):
     @breaks_connection
     def data_received(self, data: bytes) -> None:
         slices = self._slices
-        if slices.data:  # held back: one more read was under way
+        if slices.data:  # held back: another read was under way
             slices.add(data)
             return
         idle = self._receiving_since is None and (self.cycle is None or self.cycle.response_complete)
@@ -101,7 +101,7 @@ class Protocol(HttpToolsProtocol):
             self._feed()
 
     def _take_whole(self, data: bytes) -> bool:
-        """Take a read that is one whole request, as most are; it need not be cut.
+        """Handle a read that is exactly one request, as most are; it need not be cut.
 
         If its head has been seen before, to the byte, it need not even be parsed.
         """
@@ -140,9 +140,9 @@ class Protocol(HttpToolsProtocol):
                 self._feed_later()
 
     def _may_feed(self) -> bool:
-        """Whether the next bytes belong to the request whose turn it is.
+        """Return whether the next bytes belong to the request whose turn it is.
 
-        A new one's turn comes when the last one is answered and the caller reads.
+        A new request's turn comes when the last one is answered and the client reads.
         """
         if self.transport.is_closing():
             return False
@@ -169,7 +169,7 @@ class Protocol(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             cause = error.__context__
             if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(cause, MALFORMED):
-                raise cause or error from None  # not the caller's fault
+                raise cause or error from None  # not the client's fault
             self._refuse(BadRequest("this is not an HTTP/1.1 request"))
         # A piece with the end of one request and the beginning of the next counts for neither.
         if self._receiving_since is not None and self._receiving_since is before:
@@ -183,7 +183,7 @@ class Protocol(HttpToolsProtocol):
             self._feed_later()
 
     def _cache_head(self, head: bytes, body: bytes, cycle: RequestCycle) -> None:
-        """Keep the head of a whole request that came in one read; callers send the same one over and over."""
+        """Cache the head of a request that came in one read; clients repeat their heads."""
         headers = cycle.scope["headers"]
         cached = CachedHead(headers, cycle.query, cycle.content_type, len(body))
         is_unique = any(name in UNCACHED_HEADERS for name, _ in headers)
@@ -201,7 +201,7 @@ class Protocol(HttpToolsProtocol):
         self._overhead = 0
 
     def _drop_upgrade(self, rest: bytes) -> None:
-        """Have the request parsed again without its offer of an upgrade; the parser stopped after its head.
+        """Parse the request again without its upgrade headers; the parser stopped after its head.
 
         Java's client offers HTTP/2 with the first request on every connection.
         """
@@ -229,7 +229,7 @@ class Protocol(HttpToolsProtocol):
         url, headers, expect = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expect
-        self.headers.extend(headers)  # the scope has this very list
+        self.headers.extend(headers)  # the scope holds this list
         super().on_headers_complete()
 
     def _match_fast_path(self) -> RequestCycle | None:
@@ -283,7 +283,7 @@ class Protocol(HttpToolsProtocol):
             body = cycle.body[0] if len(cycle.body) == 1 else b"".join(cycle.body)
             cycle.pending = router.predict.submit(engine, cycle.content_type, cycle.query, body)
         except Exception as error:
-            # In the next turn of the loop: others come first, however many requests are waiting here.
+            # In the next turn of the loop, so that a long pipeline does not delay other connections.
             self.loop.call_soon(self._answer_refusal, cycle, error)
         else:
             cycle.pending.prediction.add_done_callback(partial(self._answered, cycle))
@@ -301,7 +301,7 @@ class Protocol(HttpToolsProtocol):
 
     @breaks_connection
     def _answer_refusal(self, cycle: RequestCycle, error: BaseException) -> None:
-        if self._answering is cycle:  # the connection is still there
+        if self._answering is cycle:  # the connection is still open
             self._answer_problem(cycle, error)
 
     def _answer_problem(self, cycle: RequestCycle, error: BaseException) -> None:
@@ -359,7 +359,7 @@ class Protocol(HttpToolsProtocol):
         self.transport.abort()
         try:
             self._abandon()
-        finally:  # last, since logging may be what fails
+        finally:  # last, because logging itself may fail
             LOG.error("connection broken", exc_info=error)
 
     # --- idle connections ---
@@ -391,7 +391,7 @@ class Protocol(HttpToolsProtocol):
         left = self._idle_since + self.timeout_keep_alive - now if waits else self.timeout_keep_alive
         if left <= 0:
             if self.flow.write_paused:
-                self.transport.abort()  # its answers are not read: a close would wait for that
+                self.transport.abort()  # the client does not read: a close would wait for it
             else:
                 self.timeout_keep_alive_handler()
             return

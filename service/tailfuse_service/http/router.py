@@ -138,7 +138,7 @@ class Router:
         if self._access is not None:
             self._access.check(request.scope["headers"], access)
         # Health checks are always answered, and an admin may be the one to end the overload.
-        if self.in_flight > self._max_concurrency and access is Access.CALLER:
+        if self.in_flight > self._max_concurrency and access is Access.CLIENT:
             raise TooManyRequests(
                 f"{self._max_concurrency} requests are being answered; try again soon", retry_after_s=1
             )

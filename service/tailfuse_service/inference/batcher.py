@@ -30,7 +30,7 @@ class Batcher(Generic[T, R]):
     """Calls `run` on at most `max_batch_size` items at a time, never twice at once.
 
     `run` answers a list as long as its own. When it raises, its items are run one by one, so that
-    the failure reaches the guilty one alone. Whoever waits longer than `timeout_s` gets DeadlineExceeded.
+    only the failing item gets the error. An item that waits longer than `timeout_s` gets DeadlineExceeded.
     `waited` is told of each batch how many seconds its items waited.
     """
 

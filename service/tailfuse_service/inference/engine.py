@@ -80,7 +80,7 @@ class Engine:
         """Return the future prediction of one sample; `n_bytes` is the length of its request.
 
         Raises ClientError, Overloaded or NotReady; the future may raise these, DeadlineExceeded or
-        InferenceFailed. Whoever no longer waits for it withdraws it.
+        InferenceFailed. The caller must withdraw it when no client waits for it.
         """
         prediction: Future[Prediction] | None = None
         if n_bytes <= INLINE_BYTES:

@@ -6,7 +6,7 @@ only S is sent. v of none is the prior's: what the model says when it knows noth
     contribution_m = sum over S without m of |S|! (M - |S| - 1)! / M! (v(S + m) - v(S))    (Shapley 1953)
 
 They sum to v(all) - v(none). It is also the mean of what m adds over all orders in which modalities become
-known; of more than MOST_EXACT modalities some orders are drawn, each with its reverse (Mitchell et al. 2022).
+known; with more than MAX_EXACT modalities orders are sampled, each with its reverse (Mitchell et al. 2022).
 """
 
 import hashlib

@@ -109,7 +109,7 @@ class SharedCounters:
 
 
 def make_file(n_bytes: int = N_BYTES) -> int:
-    """The descriptor of a file, large enough for Cells. It has no name, and goes when nobody has it open."""
+    """Return the descriptor of a nameless file for SharedCounters, deleted when no process has it open."""
     if hasattr(os, "memfd_create"):
         file = os.memfd_create("tailfuse-cells")
     else:

@@ -99,7 +99,7 @@ def compute_drain_s(settings: Settings) -> int:
 def return_freed_memory() -> None:
     """Make glibc return large blocks to the system as soon as they are freed.
 
-    Otherwise it learns from the first large picture to keep what such pictures take, for each thread, and a
+    Otherwise malloc learns from the first large image to keep that much memory for each thread, and a
     service that has seen many goes on growing.
     """
     if sys.platform == "linux":

@@ -56,7 +56,7 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
     def only_with_keys() -> None:
         if settings.admin_keys is None:
             raise Forbidden(
-                "admin calls need keys of their own: name a file of them with --admin-keys "
+                "admin calls need admin keys: set a file of keys with --admin-keys "
                 "(TAILFUSE_ADMIN_KEYS)", expected="an admin's key",
             )  # fmt: skip
 
@@ -88,14 +88,14 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
         await write(change_desired)
         return status.describe_model(name)
 
-    @router.get("/models", summary="All that is loaded", responses=responses("/models"))
+    @router.get("/models", summary="Loaded models and bundles", responses=responses("/models"))
     async def models() -> ServiceStatus:
-        """Models, versions and roles, and what lies in the folder; counts are of the worker that answers."""
+        """Models, versions, roles, and the entries of the folder. Counts are of the worker that answers."""
         return status.describe_service()
 
     @router.put(
         f"{MODEL}/roles",
-        summary="Say who answers for a model",
+        summary="Set the roles of a model",
         responses=responses("/models/digits/roles", UNKNOWN_MODEL, CONFLICT, INVALID_ROLES),
         openapi_extra=json_body(
             Roles,
@@ -104,7 +104,7 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
         ),
     )
     async def set_roles(name: str, request: Request) -> ModelStatus:
-        """All roles at once. The stable version must be loaded; canary and shadow may come later.
+        """Sets all roles at once. The stable version must be loaded; canary and shadow may follow later.
 
         All workers follow within a second.
         """
@@ -118,7 +118,7 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
         openapi_extra=json_body(Promote, {}, {"version": "2"}, required=False),
     )
     async def promote(name: str, request: Request) -> ModelStatus:
-        """The canary, or the version that is named, becomes stable; what it was before ends."""
+        """Makes the canary, or the named version, stable. It loses its other role."""
         version = (await read_request(request, Promote)).version
 
         def change(roles: Roles) -> Roles:
@@ -137,7 +137,7 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
         openapi_extra=json_body(Load, {"path": "digits-2.zip"}),
     )
     async def load(request: Request) -> BundleStatus:
-        """One that was unloaded, or could not be used before. New ones are opened without being asked for."""
+        """Opens a bundle that was unloaded or unusable. New bundles are opened automatically."""
         name = (await read_request(request, Load)).path
         check_folder(reconciler)
         if await asyncio.to_thread(reconciler.repository.find_fingerprint, name) is None:
@@ -160,12 +160,14 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
 
     @router.post(
         "/unload",
-        summary="Serve a version no longer",
+        summary="Unload a version",
         responses=responses("/unload", UNKNOWN_MODEL, CONFLICT, INVALID_ROLES),
         openapi_extra=json_body(Unload, {"name": "digits", "version": "1"}),
     )
     async def unload(request: Request) -> ServiceStatus:
-        """It answers what it has taken, then frees its memory. It stays out until it changes or is loaded."""
+        """The version answers its accepted samples, then frees its memory. It stays unloaded until it changes
+        or is loaded again.
+        """
         target = await read_request(request, Unload)
         check_folder(reconciler)
         check_unloadable(registry, target)
@@ -182,9 +184,9 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
         await reconciler.refresh()
         return status.describe_service()
 
-    @router.post("/reload", summary="Look at everything again", responses=responses("/reload"))
+    @router.post("/reload", summary="Reload everything", responses=responses("/reload"))
     async def look_again() -> ServiceStatus:
-        """As SIGHUP does: at once, and also at what could not be used before."""
+        """Like SIGHUP: reads the folder at once, and retries unusable bundles."""
         await write(
             lambda desired_state: desired_state.model_copy(
                 update={"generation": desired_state.generation + 1}

@@ -22,19 +22,19 @@ def health_routes(registry: ModelRegistry, metrics: Metrics, stopping: threading
     router = APIRouter(tags=["operation"])
 
     @router.head(HEALTHZ, include_in_schema=False)
-    @router.get(HEALTHZ, summary="Is the process alive?", openapi_extra=OPEN)
+    @router.get(HEALTHZ, summary="Liveness", openapi_extra=OPEN)
     async def healthz() -> Status:
         return Status(status="alive")
 
     @router.head(READYZ, include_in_schema=False)
     @router.get(
         READYZ,
-        summary="Can it answer?",
+        summary="Readiness",
         responses=problem_responses(READYZ, NOT_READY),
         openapi_extra=OPEN,
     )
     async def readyz() -> Status:
-        """503 before a bundle is loaded and while the service stops."""
+        """503 until a bundle is loaded, and while the service stops."""
         _ = registry.engine
         if stopping.is_set():
             raise NotReady("the service is stopping")

@@ -25,13 +25,13 @@ def model_routes(registry: ModelRegistry, settings: Settings) -> APIRouter:
     @router.head("/model", include_in_schema=False)
     @router.get("/model", summary="The loaded model", responses=problem_responses("/model", *ERRORS))
     async def model() -> ModelInfo:
-        """Classes, modalities, input schema, and the metrics on the test rows by subset of modalities."""
+        """Classes, modalities, input schema, and metrics on the test rows by subset of modalities."""
         return describe_model(registry.engine.bundle, settings)
 
     @router.head("/models", include_in_schema=False)
     @router.get("/models", summary="All loaded models", responses=problem_responses("/models", *ERRORS[:-1]))
     async def models() -> Models:
-        """Their versions and roles, and the model that answers who names none."""
+        """Their versions and roles, and the default model."""
         return Models(
             default=registry.default,
             models=[

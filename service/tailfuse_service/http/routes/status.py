@@ -1,4 +1,4 @@
-"""What /admin/ takes and answers: models, versions and their roles, and what lies in the folder."""
+"""Requests and answers of /admin/: models, versions, roles, and the bundles in the folder."""
 
 from datetime import UTC, datetime
 
@@ -11,11 +11,11 @@ from tailfuse_service.settings.roles_file import Frozen, Roles
 
 
 class Promote(Frozen):
-    version: str | None = Field(default=None, description="Otherwise the canary's.")
+    version: str | None = Field(default=None, description="Version to promote; default: the canary.")
 
 
 class Load(Frozen):
-    path: str = Field(description="Its name in the folder of bundles.")
+    path: str = Field(description="The bundle's name in the folder.")
 
 
 class Unload(Frozen):
@@ -24,18 +24,18 @@ class Unload(Frozen):
 
 
 class VersionStatus(BaseModel):
-    """A version that is loaded."""
+    """A loaded version."""
 
     version: str
     role: str = Field(description="stable, canary, shadow or none.")
     path: str | None = Field(description="Its name in the folder.")
     loaded_at: datetime
     load_seconds: float
-    in_flight: int = Field(description="Samples taken and not answered yet, by this worker.")
+    in_flight: int = Field(description="Accepted samples without an answer, in this worker.")
 
 
 class ModelStatus(BaseModel):
-    """A model, its versions, and what their roles were said to be."""
+    """A model, its versions and its assigned roles."""
 
     name: str
     roles: Roles
@@ -44,26 +44,26 @@ class ModelStatus(BaseModel):
 
 
 class BundleStatus(BaseModel):
-    """What lies in the folder under one name. With a problem, name and version are those that stay."""
+    """An entry of the folder. With a problem, name and version are those of the bundle that stays loaded."""
 
     path: str
     name: str | None
     version: str | None
-    problem: str | None = Field(description="Why what lies there now cannot be used.")
+    problem: str | None = Field(description="Why the present entry is not usable.")
     unloaded: bool
 
 
 class ServiceStatus(BaseModel):
-    """All of it. What is being unloaded has not answered yet all that it has taken."""
+    """The state of the service. Bundles are unloading until they have answered all accepted samples."""
 
-    default: str | None = Field(description="The model that answers who names none.")
+    default: str | None = Field(description="Model used when the request names none.")
     models: list[ModelStatus]
     bundles: list[BundleStatus]
     unloading: int
 
 
 class Status:
-    """Tells all of this as it is now."""
+    """Describes the current state."""
 
     def __init__(self, registry: ModelRegistry, reconciler: Reconciler) -> None:
         self._registry = registry
@@ -82,7 +82,7 @@ class Status:
         )
 
     def describe_model(self, name: str) -> ModelStatus:
-        """Also of one that only has roles."""
+        """Describe a model; it may have roles without a loaded version."""
         model = self._registry.models.get(name)
         roles = self._registry.roles.get(name, Roles())
         versions = []
@@ -114,7 +114,7 @@ class Status:
         )
 
     def find_path(self, model_version: tuple[str, str]) -> str | None:
-        """Where a model's version lies."""
+        """Return the folder's entry of a model and version."""
         entries = self._reconciler.repository.entries.items()
         return next(
             (
