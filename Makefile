@@ -56,7 +56,7 @@ proto: .venv/dev  ## Compile the gRPC protocol anew: service/tailfuse_service/oi
 dashboards: .venv/dev  ## Write Grafana's dashboards anew: monitoring/grafana/dashboards/.
 	$(BIN)/python -m monitoring.dashboards
 
-dashboard-pictures: .venv/dev  ## Draw them from a live run of nine minutes: docs/monitoring/.
+dashboard-pictures: .venv/dev  ## Draw charts of them from a live run of nine minutes: docs/monitoring/.
 	$(BIN)/python -m tests.support.monitoring.charts
 
 bench-serve: .venv/train .venv-bench/peers  ## Measure the service beside other servers; see benchmarks/serving_bench/README.md.

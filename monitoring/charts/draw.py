@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from monitoring.charts.panels import Panel
 
 WIDTH, HEAD, UNIT, DPI = 1500, 80, 33, 100  # pixels; UNIT is the height of a unit of Grafana's grid
+PALETTE = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:olive", "tab:cyan", "tab:pink")  # no red
 UNITS = {"s": "s", "bytes": "B", "reqps": "req/s", "cps": "/s"}
 Answer = Sequence[Mapping[str, Any]]  # of Prometheus' API: metric, and value or values
 Ask = Callable[[Panel], Answer]  # answers a target of a panel
@@ -99,7 +100,7 @@ def format_legend(target: Panel, labels: Mapping[str, str]) -> str:
 def draw_lines(axes: Axes, panel: Panel, times: Any, series: Sequence[Series], colours: Colours) -> None:
     defaults = panel["fieldConfig"]["defaults"]
     names = [each.name for each in series]
-    chosen = [colours.setdefault(name, f"C{len(colours) % 10}") for name in names]
+    chosen = [colours.setdefault(name, PALETTE[len(colours) % len(PALETTE)]) for name in names]
     if defaults["custom"].get("stacking", {}).get("mode") == "normal" and series:
         axes.stackplot(times, [np.nan_to_num(each.values) for each in series], labels=names, colors=chosen)
     else:
@@ -153,25 +154,34 @@ def draw_bars(axes: Axes, panel: Panel, times: Any, series: Sequence[Series], co
     unit = panel["fieldConfig"]["defaults"]["unit"]
     axes.bar_label(bars, [format_value(each.last, unit) for each in series], fontsize=7)
     axes.set_yticks(range(len(series)), names)
+    axes.set_xticks([])
+    axes.margins(x=0.12)  # room for the labels
     axes.invert_yaxis()
 
 
 def draw_table(axes: Axes, panel: Panel, answers: Sequence[Answer]) -> None:
     """Draw a table; results of several queries share a row if their common labels agree."""
     axes.axis("off")
+    (options,) = [each["options"] for each in panel["transformations"] if each["id"] == "organize"]
+    order = options["indexByName"]
+    titles = {name: options["renameByName"][name] for name in sorted(order, key=order.__getitem__)}
+    units = {
+        override["matcher"]["options"]: each["value"]
+        for override in panel.get("fieldConfig", {}).get("overrides", [])
+        for each in override["properties"]
+        if each["id"] == "unit"
+    }
     rows: list[dict[str, Any]] = []
     for target, answer in zip(panel["targets"], answers, strict=True):
         column = f"Value #{target['refId']}" if len(answers) > 1 else "Value"
         for each in answer:
-            labels, value = each["metric"], format_value(float(each["value"][1]), "short")
+            labels, value = each["metric"], float(each["value"][1])
             same = [row for row in rows if all(row.get(key, name) == name for key, name in labels.items())]
             rows += [] if same else [dict(labels)]
             for row in same or rows[-1:]:
-                row[column] = value
-    (options,) = [each["options"] for each in panel["transformations"] if each["id"] == "organize"]
-    names = sorted(options["renameByName"], key=lambda name: options["indexByName"][name])
-    cells = [[row.get(name, "") for name in names] for row in rows[:10]]
-    axes.table(cells or [[""] * len(names)], colLabels=[options["renameByName"][name] for name in names])
+                row[column] = format_value(value, units.get(titles.get(column, ""), "short"))
+    cells = [[row.get(name, "") for name in titles] for row in rows[:10]]
+    axes.table(cells or [[""] * len(titles)], colLabels=[*titles.values()], loc="upper center")
 
 
 DRAW = {

@@ -58,7 +58,7 @@ STORY: tuple[tuple[str, str, float, Mood, Roles], ...] = (
     ("normal operation", GOOD, 75, draw_subset, {"stable": "1"}),
     ("lens covered", BAD, 60, cover_lens, {"stable": "1"}),
     ("image noise", BAD, 60, add_noise, {"stable": "1"}),
-    ("half of the images truncated", BAD, 60, truncate_images, {"stable": "1"}),
+    ("truncated images", BAD, 60, truncate_images, {"stable": "1"}),
     ("no images", BAD, 45, drop_images, {"stable": "1"}),
     ("normal operation", GOOD, 60, draw_subset, {"stable": "1"}),
     ("version 2 is shadow", NEW, 60, draw_subset, {"stable": "1", "shadow": {"version": "2", "share": 1.0}}),
