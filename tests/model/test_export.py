@@ -40,10 +40,9 @@ def untrained(spec: Spec, dataset: Dataset) -> Network:
     fit_generative(network, dataset.train, torch.device("cpu"))
     for head in (*network.heads, network.joint.head):
         torch.nn.init.normal_(head.linear.weight, std=0.5)
-    for vote, confidence in zip(network.votes, network.confidences, strict=True):
-        vote.powers.copy_(torch.tensor([0.5, 0.2]))
-        torch.nn.init.normal_(confidence.last.weight)
-        confidence.per_deviation.fill_(PER_DEVIATION)
+    network.posteriors.pool_weights.copy_(torch.tensor([0.5, 0.2]))
+    torch.nn.init.normal_(network.confidences.weight)
+    network.confidences.per_deviation.fill_(PER_DEVIATION)
     return network
 
 

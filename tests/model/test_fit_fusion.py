@@ -93,7 +93,7 @@ def test_fitting_lowers_the_loss_of_held_out_rows_and_touches_nothing_else(train
     before = copy.deepcopy(network.state_dict())
     seen = [thinned(answers(network, each, CPU), generator(7)) for each in held_out]
     with torch.no_grad():  # where the fit starts
-        network.fusion.worth.copy_(torch.stack([vote.unit for vote in network.votes]).log())
+        network.fusion.worth.copy_(network.posteriors.temperature.log())
     losses = [loss_of(network, each) for each in seen]
     fit_fusion(network, held_out, seed=0, device=CPU)
     assert sum(loss_of(network, each) for each in seen) < sum(losses) - 0.01
