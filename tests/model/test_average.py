@@ -4,9 +4,9 @@ import copy
 
 import pytest
 import torch
+from tailfuse.losses.long_tail import experts
 from tailfuse.network.baselines.fused import Baseline
 from tailfuse.network.baselines.late import Late
-from tailfuse.network.long_tail import experts
 from tailfuse.training.average import Average
 from torch import nn
 

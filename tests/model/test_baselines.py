@@ -9,16 +9,16 @@ import torch
 from tailfuse.errors import SpecError
 from tailfuse.evaluation.evaluate import subsets
 from tailfuse.export.graphs import TOLERANCE, example_of
+from tailfuse.losses.experts import aggregate
+from tailfuse.losses.long_tail import long_tail
 from tailfuse.network.baselines import FUSIONS
 from tailfuse.network.baselines.concat import Concat
 from tailfuse.network.baselines.dynamics import Dynamics
 from tailfuse.network.baselines.late import Late
 from tailfuse.network.baselines.single import Single
 from tailfuse.network.baselines.tensor import TensorFusion, outer_product, projected_width
-from tailfuse.network.experts import aggregate
 from tailfuse.network.head import votes_of
 from tailfuse.network.joint import JointBranch
-from tailfuse.network.long_tail import long_tail
 from tailfuse.spec.schema import Fusion
 from tailfuse_service.bundle import open_bundle, read_manifest
 from torch import Tensor

@@ -5,9 +5,9 @@ from typing import get_args
 
 import pytest
 import torch
-from tailfuse.network.experts import adjustments, aggregate
+from tailfuse.losses.experts import adjustments, aggregate
+from tailfuse.losses.long_tail import BASELINES, LongTail, experts, long_tail
 from tailfuse.network.head import Head
-from tailfuse.network.long_tail import BASELINES, LongTail, experts, long_tail
 from tailfuse.spec.schema import Loss
 
 COUNTS = torch.tensor([30, 10])

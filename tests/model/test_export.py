@@ -10,6 +10,7 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
+from tailfuse.calibration.held_out import fit_generative
 from tailfuse.data.part import Dataset, Part
 from tailfuse.errors import ExportError
 from tailfuse.export import bundle as module
@@ -20,7 +21,6 @@ from tailfuse.network.build import build_network
 from tailfuse.network.confidence import PER_DEVIATION
 from tailfuse.network.network import Network
 from tailfuse.spec.schema import Spec, load_spec
-from tailfuse.training.held_out import fit_generative
 from tailfuse_service.bundle import (
     GRAPHS,
     OUTPUT_NAMES,

@@ -9,6 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from tailfuse.calibration.fit_confidence import fit_confidence, fit_doubts, fit_posterior, make_votes
+from tailfuse.calibration.held_out import Evidence, HeldOut, balanced, own_class
 from tailfuse.data.dataset import load_dataset
 from tailfuse.data.part import Dataset, Part
 from tailfuse.evaluation.evaluate import predict_part
@@ -21,8 +23,6 @@ from tailfuse.network.network import Network, Scores
 from tailfuse.quickstart.quickstart import write_quickstart
 from tailfuse.spec.schema import Spec, load_spec
 from tailfuse.training.fit import Stages, fit_held_out, train_stages
-from tailfuse.training.fit_confidence import fit_confidence, fit_doubts, fit_posterior, make_votes
-from tailfuse.training.held_out import Evidence, HeldOut, balanced, own_class
 from tailfuse_service.bundle import Output
 from torch import Tensor
 

@@ -7,12 +7,21 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tailfuse.calibration.fit_confidence import fit_confidence
+from tailfuse.calibration.fit_fusion import (
+    SUBSETS,
+    WHOLE,
+    Answers,
+    answers,
+    fit_fusion,
+    joint_of,
+    thin,
+    thinned,
+)
+from tailfuse.calibration.held_out import HeldOut, own_class
 from tailfuse.network.fusion import Fusion
 from tailfuse.network.network import Network
 from tailfuse.network.tensors import tensors_of
-from tailfuse.training.fit_confidence import fit_confidence
-from tailfuse.training.fit_fusion import SUBSETS, WHOLE, Answers, answers, fit_fusion, joint_of, thin, thinned
-from tailfuse.training.held_out import HeldOut, own_class
 
 CPU = torch.device("cpu")
 

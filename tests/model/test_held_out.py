@@ -5,14 +5,8 @@ import copy
 import numpy as np
 import pytest
 import torch
-from tailfuse.data.part import Part
-from tailfuse.modalities.image.small_cnn import SmallCnn
-from tailfuse.modalities.tabular.encoder import Mlp
-from tailfuse.network.generative import Generative
-from tailfuse.network.long_tail import experts
-from tailfuse.network.network import Network
-from tailfuse.training import held_out as module
-from tailfuse.training.held_out import (
+from tailfuse.calibration import held_out as module
+from tailfuse.calibration.held_out import (
     DAMAGED_COPIES,
     HeldOut,
     balanced,
@@ -22,6 +16,12 @@ from tailfuse.training.held_out import (
     own_class,
     some_of,
 )
+from tailfuse.data.part import Part
+from tailfuse.losses.long_tail import experts
+from tailfuse.modalities.image.small_cnn import SmallCnn
+from tailfuse.modalities.tabular.encoder import Mlp
+from tailfuse.network.generative import Generative
+from tailfuse.network.network import Network
 from tailfuse_service.modalities import ImageModality, TabularModality
 from tailfuse_service.modalities.tabular import BooleanColumn
 

@@ -1,8 +1,8 @@
 """The joint branch."""
 
 import torch
+from tailfuse.losses.long_tail import experts
 from tailfuse.network.joint import JointBranch
-from tailfuse.network.long_tail import experts
 
 
 def branch(width: int = 4) -> JointBranch:

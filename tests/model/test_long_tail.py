@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tailfuse.errors import SpecError
-from tailfuse.network.experts import adjustments
-from tailfuse.network.long_tail import BASELINES, LongTail, long_tail
+from tailfuse.losses.experts import adjustments
+from tailfuse.losses.long_tail import BASELINES, LongTail, long_tail
 from torch import Tensor
 
 NAMES = ["experts", *BASELINES]

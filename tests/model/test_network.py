@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tailfuse.data.part import Part
 from tailfuse.export.graphs import eager, example_of
+from tailfuse.losses.long_tail import experts
 from tailfuse.modalities.tabular.encoder import Mlp
-from tailfuse.network.long_tail import experts
 from tailfuse.network.network import Network
 from tailfuse.network.ragged import scatter
 from tailfuse_service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Output, open_graph, read_manifest

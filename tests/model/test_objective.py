@@ -7,8 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tailfuse.losses.long_tail import experts
 from tailfuse.modalities.tabular.encoder import Mlp
-from tailfuse.network.long_tail import experts
 from tailfuse.network.network import Network
 from tailfuse.training.objective import Draw, Objective, blend, draw
 from tailfuse_service.modalities import TabularModality

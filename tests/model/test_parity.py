@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tailfuse.calibration.fit_confidence import fit_confidence
+from tailfuse.calibration.fit_fusion import fit_fusion
+from tailfuse.calibration.held_out import HeldOut, fit_generative
 from tailfuse.data.part import Part
 from tailfuse.export.graphs import TOLERANCE, check_parity, eager, export_graphs, mixed
+from tailfuse.losses.long_tail import experts
 from tailfuse.modalities import KINDS
-from tailfuse.network.long_tail import experts
 from tailfuse.network.network import Network
-from tailfuse.training.fit_confidence import fit_confidence
-from tailfuse.training.fit_fusion import fit_fusion
-from tailfuse.training.held_out import HeldOut, fit_generative
 from tailfuse_service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Manifest, Output, open_graph
 from tailfuse_service.bundle.manifest import ClassInfo
 from tailfuse_service.bundle.runtime import RuntimeName

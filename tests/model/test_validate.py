@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from tailfuse.data.part import Part
+from tailfuse.losses.long_tail import long_tail
 from tailfuse.network.baselines.fused import Baseline, Fused, equal_weights
 from tailfuse.network.baselines.single import Single
-from tailfuse.network.long_tail import long_tail
 from tailfuse.training.validate import class_weights, fit_temperature, judged, rank_modalities, validate
 from torch import Tensor, nn
 

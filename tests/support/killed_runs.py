@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 from unittest import mock
 
+from tailfuse.calibration import fit_confidence, fit_fusion
 from tailfuse.export import bundle
 from tailfuse.spec.schema import Spec, load_spec
-from tailfuse.training import fit, fit_confidence, fit_fusion, loop, train
+from tailfuse.training import fit, loop, train
 from tailfuse_service.bundle import sha256
 
 SILENT = train.Listener(lambda *_: None, lambda *_: None, lambda _: None)

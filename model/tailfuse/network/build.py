@@ -5,11 +5,11 @@ from torch import nn
 
 from tailfuse.data.part import Dataset
 from tailfuse.errors import SpecError
+from tailfuse.losses.long_tail import long_tail
 from tailfuse.modalities import KINDS
 from tailfuse.network.baselines import FUSIONS
 from tailfuse.network.baselines.fused import Baseline
 from tailfuse.network.fusion import Fusion
-from tailfuse.network.long_tail import long_tail
 from tailfuse.network.network import Network
 from tailfuse.spec.schema import Spec
 

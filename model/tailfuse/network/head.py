@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tailfuse.network.experts import aggregate
-from tailfuse.network.long_tail import LongTail
+from tailfuse.losses.experts import aggregate
+from tailfuse.losses.long_tail import LongTail
 
 
 class Head(nn.Module):

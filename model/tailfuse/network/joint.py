@@ -6,9 +6,9 @@ Letters: B samples, M modalities, W width, E experts, C classes.
 import torch
 from torch import Tensor, nn
 
+from tailfuse.losses.long_tail import LongTail
 from tailfuse.modalities.dropout import Dropout
 from tailfuse.network.head import Head
-from tailfuse.network.long_tail import LongTail
 
 
 class JointBranch(nn.Module):

@@ -10,13 +10,13 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from tailfuse.losses.experts import aggregate
+from tailfuse.losses.long_tail import LongTail
 from tailfuse.network.confidence import Confidences, statistics
-from tailfuse.network.experts import aggregate
 from tailfuse.network.fusion import Fusion, ModalityPosteriors, disagreement, modulation
 from tailfuse.network.generative import Generative
 from tailfuse.network.head import losses_alone, make_heads
 from tailfuse.network.joint import JointBranch
-from tailfuse.network.long_tail import LongTail
 from tailfuse.network.ragged import Rows, encode, scatter, view_width
 
 

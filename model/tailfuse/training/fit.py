@@ -13,6 +13,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from tailfuse.calibration.fit_confidence import fit_confidence
+from tailfuse.calibration.fit_fusion import fit_fusion
+from tailfuse.calibration.held_out import HeldOut, damaged_features, fit_generative, some_of
 from tailfuse.data.dataset import OnProgress
 from tailfuse.data.folds import folds
 from tailfuse.data.part import Dataset, Part
@@ -24,9 +27,6 @@ from tailfuse.network.frozen import with_features
 from tailfuse.network.network import Network
 from tailfuse.network.torch_state import torch_state
 from tailfuse.spec.schema import Spec
-from tailfuse.training.fit_confidence import fit_confidence
-from tailfuse.training.fit_fusion import fit_fusion
-from tailfuse.training.held_out import HeldOut, damaged_features, fit_generative, some_of
 from tailfuse.training.loop import Stage, best_epochs, fit_network, generator_of
 from tailfuse.training.smote import oversampled
 from tailfuse.training.state import Epoch

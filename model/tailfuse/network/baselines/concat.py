@@ -2,10 +2,10 @@
 
 from torch import Tensor, nn
 
+from tailfuse.losses.experts import aggregate
+from tailfuse.losses.long_tail import LongTail
 from tailfuse.network.baselines.fused import Fused, equal_weights
-from tailfuse.network.experts import aggregate
 from tailfuse.network.joint import JointBranch
-from tailfuse.network.long_tail import LongTail
 
 
 class Concat(nn.Module):

@@ -15,11 +15,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tailfuse.losses.experts import aggregate
+from tailfuse.losses.long_tail import LongTail
 from tailfuse.network.baselines.fused import Fused
-from tailfuse.network.experts import aggregate
 from tailfuse.network.head import Head, losses_alone, make_heads, mean_of_present
 from tailfuse.network.joint import hidden_layers
-from tailfuse.network.long_tail import LongTail
 
 
 class Seen(NamedTuple):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tailfuse.network.long_tail import LongTail
+from tailfuse.losses.long_tail import LongTail
 from tailfuse.network.network import Answer
 from tailfuse.network.ragged import Rows, embed, scatter
 

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from tailfuse.losses.long_tail import LongTail
 from tailfuse.network.baselines.fused import Fused, equal_weights
 from tailfuse.network.head import losses_alone, make_heads, votes_of
-from tailfuse.network.long_tail import LongTail
 
 
 class Late(nn.Module):

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from tailfuse.errors import SpecError
+from tailfuse.losses.experts import aggregate
+from tailfuse.losses.long_tail import LongTail
 from tailfuse.network.baselines.fused import Fused, equal_weights
-from tailfuse.network.experts import aggregate
 from tailfuse.network.head import Head
 from tailfuse.network.joint import hidden_layers
-from tailfuse.network.long_tail import LongTail
 
 MAX_PRODUCTS = 4096
 

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tailfuse.network.experts import aggregate
+from tailfuse.calibration.held_out import HeldOut, balanced, own_class
+from tailfuse.losses.experts import aggregate
 from tailfuse.network.fusion import Trust, modulation
 from tailfuse.network.network import Network
 from tailfuse.network.tensors import tensors_of
-from tailfuse.training.held_out import HeldOut, balanced, own_class
 
 ROUNDS, STEPS = 2, 150
 SUBSETS = 3  # of each row, drawn at random, beside all that it has

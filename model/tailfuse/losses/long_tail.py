@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tailfuse.data.classes import shots_of
 from tailfuse.errors import SpecError
-from tailfuse.network.experts import adjustments, aggregate
+from tailfuse.losses.experts import adjustments, aggregate
 from tailfuse.spelling import did_you_mean
 
 BETA = 0.9999  # for fewer than a thousand rows of a class all but the inverse of their number
@@ -62,7 +62,7 @@ def long_tail(name: str, counts: Tensor, taus: Sequence[float]) -> LongTail:
 
 
 def experts(counts: Tensor, taus: Sequence[float]) -> LongTail:
-    """Ours: expert e adds tau_e log(prior) to its logits while it learns; see network/experts.py."""
+    """Ours: expert e adds tau_e log(prior) to its logits while it learns; see losses/experts.py."""
     adjustment = adjustments(counts / counts.sum(), taus)
 
     def costs(logits: Tensor, progress: float) -> Tensor:

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from tailfuse_service.modalities import Modality
 from torch import Tensor, nn
 
+from tailfuse.calibration.held_out import Evidence, HeldOut, evidence_of, own_class
 from tailfuse.network.confidence import PER_DEVIATION, Confidences
 from tailfuse.network.fusion import ModalityPosteriors
 from tailfuse.network.network import Network, Scores
-from tailfuse.training.held_out import Evidence, HeldOut, evidence_of, own_class
 
 VOTE_STEPS, CONFIDENCE_STEPS = 120, 300
 # How many of the rows in use are taken to be damaged, beforehand. Of those learnt from it is half.

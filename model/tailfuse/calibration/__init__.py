@@ -1,0 +1,1 @@
+"""What is fitted on held-out rows once the network is trained: posteriors, confidences, fusion."""
