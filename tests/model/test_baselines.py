@@ -17,7 +17,7 @@ from tailfuse.network.baselines.dynamics import Dynamics
 from tailfuse.network.baselines.late import Late
 from tailfuse.network.baselines.single import Single
 from tailfuse.network.baselines.tensor import TensorFusion, outer_product, projected_width
-from tailfuse.network.head import votes_of
+from tailfuse.network.head import stack_posteriors
 from tailfuse.network.joint import JointBranch
 from tailfuse.spec.schema import Fusion
 from tailfuse_service.bundle import open_bundle, read_manifest
@@ -89,7 +89,7 @@ def test_late_is_the_mean_of_the_probabilities_by_hand() -> None:
     fusion = built("late").eval()
     assert isinstance(fusion, Late)
     embeddings = torch.randn(1, M, W)
-    alone = votes_of(fusion.heads, embeddings).exp()[0]
+    alone = stack_posteriors(fusion.heads, embeddings).exp()[0]
     presence = torch.tensor([[True, False, True]])
     fused = fusion(embeddings, presence)
     torch.testing.assert_close(fused.log_p.exp()[0], (alone[0] + alone[2]) / 2)
@@ -115,7 +115,7 @@ def test_the_best_modality_present_answers_alone() -> None:
     fusion.ranks.copy_(torch.tensor([2, 0, 1]))  # the second is the best, then the third
     embeddings = torch.randn(3, M, W)
     presence = torch.tensor([[1, 1, 1], [1, 0, 1], [1, 0, 0]], dtype=torch.bool)
-    fused, alone = fusion(embeddings, presence), votes_of(fusion.heads, embeddings)
+    fused, alone = fusion(embeddings, presence), stack_posteriors(fusion.heads, embeddings)
     assert fused.weights.tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
     for row, m in enumerate((1, 2, 0)):
         torch.testing.assert_close(fused.log_p[row], alone[row, m])

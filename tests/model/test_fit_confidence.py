@@ -9,8 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from tailfuse.calibration.fit_confidence import fit_confidence, fit_doubts, fit_posterior, make_votes
-from tailfuse.calibration.held_out import Evidence, HeldOut, balanced, own_class
+from tailfuse.calibration.fit_confidence import fit_confidence, fit_posterior, fit_reliability, make_votes
+from tailfuse.calibration.held_out import CalibrationData, HeldOut, balanced, select_class
 from tailfuse.data.dataset import load_dataset
 from tailfuse.data.part import Dataset, Part
 from tailfuse.evaluation.evaluate import predict_part
@@ -29,7 +29,7 @@ from torch import Tensor
 CPU = torch.device("cpu")
 
 
-def evidence_of(n: int = 400, certainty: float = 3.0, other: float = 0.0, seed: int = 0) -> Evidence:
+def evidence_of(n: int = 400, certainty: float = 3.0, other: float = 0.0, seed: int = 0) -> CalibrationData:
     """Four classes, told by softmax experts that are three times too sure and, with `other`, by densities.
 
     Clean rows' statistics are around 0, damaged ones' around 3.
@@ -42,11 +42,11 @@ def evidence_of(n: int = 400, certainty: float = 3.0, other: float = 0.0, seed: 
     densities = other * own + torch.randn(n, 4, generator=random)
     clean = Scores(own, log_p, densities, torch.randn(n, N_STATISTICS, generator=random))
     damaged = Scores(own, log_p, densities, torch.randn(n, N_STATISTICS, generator=random) + 3)
-    return Evidence(clean, damaged, labels, balanced(labels))
+    return CalibrationData(clean, damaged, labels, balanced(labels))
 
 
-def loss_of(log_p: Tensor, evidence: Evidence) -> float:
-    return float(-(own_class(log_p.log_softmax(-1), evidence.labels) * evidence.weight).mean())
+def loss_of(log_p: Tensor, evidence: CalibrationData) -> float:
+    return float(-(select_class(log_p.log_softmax(-1), evidence.labels) * evidence.weight).mean())
 
 
 @pytest.mark.parametrize("generative", [True, False])
@@ -92,9 +92,9 @@ def test_experts_that_tell_nothing_at_all_are_not_blown_up() -> None:
     assert make_votes(posterior, flat).isfinite().all()
 
 
-def fit_one_confidence(evidence: Evidence, *, damaged: bool, seed: int = 0) -> Confidences:
+def fit_one_confidence(evidence: CalibrationData, *, damaged: bool, seed: int = 0) -> Confidences:
     posterior = fit_posterior(evidence, generative=True)
-    return fit_doubts(posterior, evidence, damaged=damaged, seed=seed)
+    return fit_reliability(posterior, evidence, damaged=damaged, seed=seed)
 
 
 def apply(confidence: Confidences, statistics: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,7 +122,7 @@ def test_right_is_learnt_from_what_the_vote_makes_of_the_true_class(damaged: boo
     evidence = evidence_of(2000)
     posterior = fit_posterior(evidence, generative=True)
     answer = (posterior.temperature * make_votes(posterior, evidence.clean)).softmax(-1)
-    right = own_class(answer, evidence.labels)
+    right = select_class(answer, evidence.labels)
     # One statistic tells how sure the answer is.
     seen = torch.zeros(2000, N_STATISTICS)
     seen[:, 0] = answer.amax(1)

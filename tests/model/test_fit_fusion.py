@@ -12,13 +12,13 @@ from tailfuse.calibration.fit_fusion import (
     SUBSETS,
     WHOLE,
     Answers,
+    add_subsets,
     answers,
+    draw_subset,
     fit_fusion,
-    joint_of,
-    thin,
-    thinned,
+    predict_joint,
 )
-from tailfuse.calibration.held_out import HeldOut, own_class
+from tailfuse.calibration.held_out import HeldOut, select_class
 from tailfuse.network.fusion import Fusion
 from tailfuse.network.network import Network
 from tailfuse.network.tensors import tensors_of
@@ -37,13 +37,13 @@ def generator(seed: int = 0) -> torch.Generator:
 )
 def test_thinned_rows_keep_a_part_of_what_they_had(rows: Any, seed: int) -> None:
     presence = torch.tensor(rows)
-    kept = thin(presence, generator(seed))
+    kept = draw_subset(presence, generator(seed))
     assert (kept <= presence).all()
     assert kept.any(1).all()
 
 
 def test_every_number_of_modalities_is_kept_equally_often() -> None:
-    kept = thin(torch.ones(6000, 3, dtype=torch.bool), generator()).sum(1)
+    kept = draw_subset(torch.ones(6000, 3, dtype=torch.bool), generator()).sum(1)
     shares = torch.bincount(kept, minlength=4) / 6000
     assert shares.tolist() == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3], abs=0.02)
 
@@ -60,7 +60,7 @@ def test_what_the_fusion_is_given_makes_the_networks_own_answer(trained: Any, he
     network, part = held_out[0]
     seen = answers(network, held_out[0], CPU)
     trust = network.fusion.trust(seen.real, seen.right, seen.presence)
-    log_p = network.fusion.log_probabilities(seen.votes, joint_of(network, seen), trust, seen.presence)
+    log_p = network.fusion.log_probabilities(seen.votes, predict_joint(network, seen), trust, seen.presence)
     expected = network(*tensors_of(part.batch()))
     torch.testing.assert_close(log_p.exp(), expected.probabilities, atol=1e-5, rtol=0)
     torch.testing.assert_close(trust.weights, expected.weights, atol=1e-5, rtol=0)
@@ -69,7 +69,7 @@ def test_what_the_fusion_is_given_makes_the_networks_own_answer(trained: Any, he
 
 def test_every_row_comes_whole_and_with_some_subsets(trained: Any, held_out: Any) -> None:
     whole = answers(trained.network, held_out[0], CPU)
-    seen = thinned(whole, generator())
+    seen = add_subsets(whole, generator())
     n = len(whole.labels)
     assert len(seen.labels) == (1 + SUBSETS) * n
     assert torch.equal(seen.presence[:n], whole.presence)
@@ -86,8 +86,8 @@ def test_every_row_comes_whole_and_with_some_subsets(trained: Any, held_out: Any
 def loss_of(network: Network, seen: Answers) -> float:
     """Weighted negative log-likelihood."""
     trust = network.fusion.trust(seen.real, seen.right, seen.presence)
-    log_p = network.fusion.log_probabilities(seen.votes, joint_of(network, seen), trust, seen.presence)
-    return float(-(own_class(log_p, seen.labels) * seen.weight).sum() / seen.weight.sum())
+    log_p = network.fusion.log_probabilities(seen.votes, predict_joint(network, seen), trust, seen.presence)
+    return float(-(select_class(log_p, seen.labels) * seen.weight).sum() / seen.weight.sum())
 
 
 def unfitted(trained: Any) -> Network:
@@ -103,7 +103,7 @@ def test_fitting_lowers_the_loss_of_held_out_rows_and_touches_nothing_else(
 ) -> None:
     network = unfitted(trained)
     before = copy.deepcopy(network.state_dict())
-    seen = [thinned(answers(network, each, CPU), generator(7)) for each in held_out]
+    seen = [add_subsets(answers(network, each, CPU), generator(7)) for each in held_out]
     with torch.no_grad():  # where the fit starts
         network.fusion.worth.copy_(network.posteriors.temperature.log())
     losses = [loss_of(network, each) for each in seen]

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tailfuse.network.fusion import (
-    MOST_WITH_SUBSETS,
+    MAX_MODALITIES_WITH_SUBSETS,
     Fusion,
     ModalityPosteriors,
     Trust,
@@ -166,7 +166,7 @@ def test_every_subset_has_a_kappa_and_a_lambda_of_its_own() -> None:
 def test_up_to_six_modalities_bit_m_of_a_subsets_index_says_that_m_is_present() -> None:
     presence = torch.tensor([[True, False, False], [False, True, False], [True, False, True], [True] * 3])
     assert Fusion(3).subset(presence).tolist() == [1, 2, 5, 7]
-    every = torch.ones(1, MOST_WITH_SUBSETS, dtype=torch.bool)
+    every = torch.ones(1, MAX_MODALITIES_WITH_SUBSETS, dtype=torch.bool)
     assert Fusion(6).subset(every).tolist() == [63]
     assert len(Fusion(6).log_kappa) == 64
 

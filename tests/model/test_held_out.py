@@ -7,14 +7,14 @@ import pytest
 import torch
 from tailfuse.calibration import held_out as module
 from tailfuse.calibration.held_out import (
-    DAMAGED_COPIES,
+    CORRUPTED_COPIES,
     HeldOut,
     balanced,
     class_by_class,
-    evidence_of,
+    collect_calibration_data,
     fit_generative,
-    own_class,
-    some_of,
+    limit_rows,
+    select_class,
 )
 from tailfuse.data.part import Part
 from tailfuse.losses.long_tail import experts
@@ -59,7 +59,7 @@ def test_of_too_many_rows_all_networks_have_as_many_and_rare_classes_keep_theirs
 ) -> None:
     monkeypatch.setattr(module, "HELD_OUT_ROWS", 12)
     network = network_of()
-    some = some_of([HeldOut(network, part_of([0] * 20 + [1])), HeldOut(network, part_of([1, 0]))])
+    some = limit_rows([HeldOut(network, part_of([0] * 20 + [1])), HeldOut(network, part_of([1, 0]))])
     assert [len(part) for _, part in some] == [6, 2]
     assert np.bincount(some[0].part.labels).tolist() == [5, 1]
 
@@ -72,7 +72,7 @@ def test_all_classes_count_alike_by_hand() -> None:
 
 def test_the_value_of_a_rows_own_class() -> None:
     values = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-    assert own_class(values, torch.tensor([2, 0])).tolist() == [3.0, 4.0]
+    assert select_class(values, torch.tensor([2, 0])).tolist() == [3.0, 4.0]
 
 
 def test_generative_experts_are_fitted_to_the_views_of_the_rows_that_have_a_modality() -> None:
@@ -98,13 +98,15 @@ def test_a_modality_without_rows_keeps_its_generative_expert() -> None:
 
 def test_evidence_is_of_clean_and_damaged_rows_with_classes_alike() -> None:
     network, part = network_of(), part_of([0] * 9 + [1])
-    evidence = evidence_of([HeldOut(network, part)] * 2, "one", TWO_NUMBERS, {}, seed=0, device=CPU)
+    evidence = collect_calibration_data(
+        [HeldOut(network, part)] * 2, "one", TWO_NUMBERS, {}, seed=0, device=CPU
+    )
     assert evidence is not None
     assert evidence.labels.tolist() == part.labels.tolist() * 2
     torch.testing.assert_close(
         evidence.clean.log_p[:10], network.score("one", torch.from_numpy(part.inputs["one"])).log_p
     )
-    assert len(evidence.damaged.statistics) == 20 * DAMAGED_COPIES
+    assert len(evidence.damaged.statistics) == 20 * CORRUPTED_COPIES
     assert not torch.equal(evidence.damaged.log_p[:20], evidence.clean.log_p)
     assert float(evidence.weight.mean()) == pytest.approx(1.0)
     rare = evidence.labels == 1
@@ -118,16 +120,16 @@ def test_damaged_pictures_are_shown_to_the_final_network_too() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (6, 1, 8, 8)).astype(np.uint8)
     part = Part({"one": pixels}, {"one": np.arange(6)}, np.arange(6) % 2)
     held_out = [HeldOut(final, part), HeldOut(copy.deepcopy(final), part)]
-    evidence = evidence_of(held_out, "one", PICTURE, {}, seed=0, device=CPU)
+    evidence = collect_calibration_data(held_out, "one", PICTURE, {}, seed=0, device=CPU)
     assert evidence is not None
     assert len(evidence.clean.log_p) == 12
-    assert len(evidence.damaged.log_p) == (6 + 12) * DAMAGED_COPIES
+    assert len(evidence.damaged.log_p) == (6 + 12) * CORRUPTED_COPIES
 
 
 def test_damaged_features_are_shared_out_among_the_networks() -> None:
     network, part = network_of(), part_of([0, 1])
     features = torch.arange(10.0).view(5, 2)
-    evidence = evidence_of(
+    evidence = collect_calibration_data(
         [HeldOut(network, part)] * 2, "one", TWO_NUMBERS, {"one": features}, seed=0, device=CPU
     )
     assert evidence is not None
@@ -137,4 +139,7 @@ def test_damaged_features_are_shared_out_among_the_networks() -> None:
 
 def test_nothing_held_out_is_no_evidence() -> None:
     network = network_of()
-    assert evidence_of([HeldOut(network, part_of([]))], "one", TWO_NUMBERS, {}, seed=0, device=CPU) is None
+    assert (
+        collect_calibration_data([HeldOut(network, part_of([]))], "one", TWO_NUMBERS, {}, seed=0, device=CPU)
+        is None
+    )

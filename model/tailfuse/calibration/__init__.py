@@ -1,1 +1,1 @@
-"""What is fitted on held-out rows once the network is trained: posteriors, confidences, fusion."""
+"""Fit posteriors, confidences and fusion to a calibration set, once the network is trained."""

@@ -1,4 +1,4 @@
-"""Votes and confidences, fitted on held-out rows of one modality at a time."""
+"""Fit modality posteriors and confidences to the calibration set, one modality at a time."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -8,32 +8,35 @@ import torch.nn.functional as F
 from tailfuse_service.modalities import Modality
 from torch import Tensor, nn
 
-from tailfuse.calibration.held_out import Evidence, HeldOut, evidence_of, own_class
+from tailfuse.calibration.held_out import CalibrationData, HeldOut, collect_calibration_data, select_class
 from tailfuse.network.confidence import PER_DEVIATION, Confidences
 from tailfuse.network.fusion import ModalityPosteriors
 from tailfuse.network.network import Network, Scores
 
 VOTE_STEPS, CONFIDENCE_STEPS = 120, 300
-# How many of the rows in use are taken to be damaged, beforehand. Of those learnt from it is half.
+# Prior corruption rate in use; in the calibration set it is 0.5.
 DAMAGED = 0.15
-PULL = 3.0  # rows' worth of belief in where a fit starts
+PRIOR_STRENGTH = 3.0  # rows that the starting values count as
 
 
 def fit_confidence(
     network: Network, held_out: Sequence[HeldOut], modalities: Mapping[str, Modality],
     features: Mapping[str, Tensor], *, generative: bool, damaged: bool, seed: int, device: torch.device,
 ) -> None:  # fmt: skip
-    """Fit every modality's vote, and then its confidence; `features` as damaged_features makes them.
+    """Fit every modality's posterior, and then its confidence. Frozen encoders have `features`, (n, F).
 
-    Without `generative` the generative expert has no vote; without `damaged` no row's reality is doubted.
+    Without `generative` the generative expert's pool weight is 0. Without `damaged` every row is taken to
+    be real.
     """
     for m, name in enumerate(network.modalities):
-        evidence = evidence_of(held_out, name, modalities[name], features, seed=seed, device=device)
+        evidence = collect_calibration_data(
+            held_out, name, modalities[name], features, seed=seed, device=device
+        )
         if evidence is None:
             continue  # nothing was held out: this modality is trusted like any other
         posterior = fit_posterior(evidence, generative=generative)
         set_modality(network.posteriors, m, posterior)
-        set_modality(network.confidences, m, fit_doubts(posterior, evidence, damaged=damaged, seed=seed))
+        set_modality(network.confidences, m, fit_reliability(posterior, evidence, damaged=damaged, seed=seed))
 
 
 @torch.no_grad()
@@ -43,24 +46,24 @@ def set_modality(stacked: nn.Module, m: int, fitted: nn.Module) -> None:
         own[m] = new[0]
 
 
-def fit_posterior(evidence: Evidence, *, generative: bool) -> ModalityPosteriors:
+def fit_posterior(evidence: CalibrationData, *, generative: bool) -> ModalityPosteriors:
     """Fit the pool weights that make held-out classes likely, then the temperature, of one modality."""
     seen, labels, weight = evidence.clean, evidence.labels, evidence.weight
 
     def loss(log_p: Tensor) -> Tensor:
-        return -(own_class(F.log_softmax(log_p, dim=-1), labels) * weight).mean()
+        return -(select_class(F.log_softmax(log_p, dim=-1), labels) * weight).mean()
 
     both = torch.tensor([1.0, float(generative)], device=labels.device)
     # Two experts that say the same are worth half each.
-    best = torch.stack([best_power(seen.log_p, loss), best_power(seen.densities, loss)])
+    best = torch.stack([find_best_power(seen.log_p, loss), find_best_power(seen.densities, loss)])
     start = (best / both.sum()).log()
     powers = start.clone().requires_grad_()
     optimizer = torch.optim.Adam([powers], lr=0.05)
     for _ in range(VOTE_STEPS):
         alpha, delta = powers.exp() * both
-        pull = PULL / len(labels) * (powers - start).square().sum()
+        penalty = PRIOR_STRENGTH / len(labels) * (powers - start).square().sum()
         optimizer.zero_grad()
-        (loss(alpha * seen.log_p + delta * seen.densities) + pull).backward()
+        (loss(alpha * seen.log_p + delta * seen.densities) + penalty).backward()
         optimizer.step()
     posterior = ModalityPosteriors(1).to(labels.device)
     with torch.no_grad():
@@ -77,17 +80,19 @@ def make_votes(posterior: ModalityPosteriors, scores: Scores) -> Tensor:
 
 
 @torch.no_grad()
-def best_power(log_p: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
+def find_best_power(log_p: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
     """The best of a grid of powers (inverse temperatures)."""
     grid = torch.logspace(-2.5, 0.7, 33, device=log_p.device)
     losses = torch.stack([loss(power * log_p) for power in grid])
     return grid[losses.argmin()]
 
 
-def fit_doubts(posterior: ModalityPosteriors, evidence: Evidence, *, damaged: bool, seed: int) -> Confidences:
-    """Statistics -> real or damaged, and the true-class probability of the posterior; of one modality.
+def fit_reliability(
+    posterior: ModalityPosteriors, evidence: CalibrationData, *, damaged: bool, seed: int
+) -> Confidences:
+    """Fit one modality's confidence: is a row clean, and how probable is its true class?
 
-    Classes count alike.
+    Classes are balanced.
     """
     clean, other, weight = evidence.clean, evidence.damaged, evidence.weight
     with torch.random.fork_rng(devices=[]):
@@ -95,13 +100,13 @@ def fit_doubts(posterior: ModalityPosteriors, evidence: Evidence, *, damaged: bo
         confidence = Confidences(1).to(weight.device)
     with torch.no_grad():
         calibrated = (posterior.temperature * make_votes(posterior, clean)).softmax(-1)
-        right = own_class(calibrated, evidence.labels)
+        right = select_class(calibrated, evidence.labels)
         confidence.mean[0] = clean.statistics.mean(0)
         confidence.scale[0] = clean.statistics.std(0, correction=0).clamp(min=1e-2)
         confidence.per_deviation[0] = PER_DEVIATION if damaged else 0.0
     seen = torch.cat([clean.statistics, other.statistics])
     real = torch.cat([torch.ones_like(weight), torch.zeros(len(other.statistics), device=weight.device)])
-    # As much weight on real rows as on all damaged copies: how rare damage is in use comes in at the end.
+    # Clean and corrupted rows have the same total weight; the prior corruption rate comes in at the end.
     weights = torch.cat([weight * len(other.statistics) / len(weight), 1 - real[len(weight) :]])
     optimizer = torch.optim.AdamW(confidence.parameters(), lr=0.02, weight_decay=0.01)
     for _ in range(CONFIDENCE_STEPS):

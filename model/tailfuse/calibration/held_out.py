@@ -1,10 +1,10 @@
-"""What a network says of rows that it was not trained on: from these alone its weights are fitted.
+"""The calibration set: rows that a network was not trained on, and their scores.
 
-Held-out rows are the validation rows under the final network, and the training rows of each fold under a
-network trained on the other folds (cross-fitting). What the confidences see means the same under any of
-these networks, so what is learnt from all of them serves the final one.
+It holds the validation rows under the final network, and the training rows of each fold under a
+network trained on the other folds (cross-fitting). The statistics mean the same under each of these
+networks, so a fit to all of them serves the final one.
 
-Letters: H held-out rows, n rows of one modality, M modalities, W width, E experts, C classes.
+Letters: H rows of the calibration set, n rows of one modality, M modalities, W width, E experts, C classes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from tailfuse.network.network import Network, Scores
 from tailfuse.network.tensors import tensors_of
 
 HELD_OUT_ROWS, GENERATIVE_ROWS = 4000, 2000  # more tell no more
-DAMAGED_COPIES, DAMAGED_PICTURES, FEW_PICTURES = 4, 1000, 50
+CORRUPTED_COPIES, CORRUPTED_IMAGES, IMAGES_PER_BATCH = 4, 1000, 50
 
 
 class HeldOut(NamedTuple):
@@ -32,8 +32,8 @@ class HeldOut(NamedTuple):
     part: Part
 
 
-class Evidence(NamedTuple):
-    """What is learnt from of one modality, class by class alike: `weight` (n,) has mean 1."""
+class CalibrationData(NamedTuple):
+    """The calibration set of one modality. Its `weight` (n,) balances the classes and has mean 1."""
 
     clean: Scores
     damaged: Scores
@@ -66,30 +66,30 @@ def class_by_class(part: Part) -> Part:
     return part.take(rank.argsort(stable=True).numpy())
 
 
-def some_of(held_out: Sequence[HeldOut]) -> list[HeldOut]:
-    """As many of the rows as are needed, of every class."""
+def limit_rows(held_out: Sequence[HeldOut]) -> list[HeldOut]:
+    """Limit the rows to as many as are needed, evenly over the classes."""
     limit = HELD_OUT_ROWS // len(held_out)
     return [HeldOut(network, class_by_class(part).first(limit)) for network, part in held_out]
 
 
-def damaged_features(
+def make_corrupted_features(
     dataset: Dataset, encoders: Mapping[str, nn.Module], device: torch.device
 ) -> dict[str, Tensor]:
-    """What each frozen encoder makes of damaged copies of some training pictures: (n, F)
+    """Compute each frozen encoder's features of corrupted training images: (n, F)
 
-    Damaged features would not do: those of a black picture are nothing like noise.
+    The images are corrupted, not the features: those of a black image are nothing like noise.
     """
     features = {}
     for name, encoder in encoders.items():
         if not isinstance(encoder, Pretrained) or encoder.trained != "none":
             continue
-        part = class_by_class(dataset.train.only([name])).first(DAMAGED_PICTURES)
+        part = class_by_class(dataset.train.only([name])).first(CORRUPTED_IMAGES)
         pictures = torch.from_numpy(part.inputs[name][part.position[name]])
         generator = torch.Generator().manual_seed(0)
         modality = dataset.modalities[name]
         kind = KINDS[modality.kind]
         copies = torch.cat(
-            [kind.corrupt(piece, modality, generator) for piece in pictures.split(FEW_PICTURES)]
+            [kind.corrupt(piece, modality, generator) for piece in pictures.split(IMAGES_PER_BATCH)]
         )
         made = backbone_features(encoder.backbone, copies.numpy(), device=device)
         features[name] = encoder.scale.cpu()(torch.from_numpy(made))
@@ -97,21 +97,21 @@ def damaged_features(
 
 
 @torch.no_grad()
-def evidence_of(
+def collect_calibration_data(
     held_out: Sequence[HeldOut], name: str, modality: Modality, features: Mapping[str, Tensor], *,
     seed: int, device: torch.device,
-) -> Evidence | None:  # fmt: skip
-    """All held-out rows of one modality, clean and damaged; None if there are none.
+) -> CalibrationData | None:  # fmt: skip
+    """Collect all rows of one modality, clean and corrupted. Return None if there are none.
 
-    Damaged are DAMAGED_COPIES of each row, or if these rows are a frozen encoder's, its share of `features`.
-    Damaged pictures are also shown to the final network, the first one: black is one single point to a
-    network, and of where that lies in another the fold networks tell nothing. (Of damaged numbers, which
-    are many points, they tell enough; to see twice as many cost 0.2 points of accuracy.)
+    Each row has CORRUPTED_COPIES. A frozen encoder's rows have a share of `features` instead.
+    The final network, the first one, also scores corrupted images. To a network a black image is a single
+    point, and the fold networks do not tell where that point lies in the final one. Corrupted numbers are
+    many points, so the fold networks suffice; scoring twice as many cost 0.2 points of accuracy.
     """
     generator = torch.Generator().manual_seed(seed)
     kind = KINDS[modality.kind]
     final = held_out[0].network
-    copies = 0 if name in features else DAMAGED_COPIES
+    copies = 0 if name in features else CORRUPTED_COPIES
     clean, damaged, labels = [], [], []
     for at, (network, part) in enumerate(held_out):
         for piece in part.only([name]).batches(256):
@@ -128,20 +128,20 @@ def evidence_of(
     if not labels:
         return None
     every = torch.cat(labels).to(device)
-    return Evidence(together(clean), together(damaged), every, balanced(every))
+    return CalibrationData(concatenate(clean), concatenate(damaged), every, balanced(every))
 
 
-def together(pieces: Sequence[Scores]) -> Scores:
-    """Pieces one after the other."""
+def concatenate(pieces: Sequence[Scores]) -> Scores:
+    """Concatenate scores along the rows."""
     return Scores(*(torch.cat(each) for each in zip(*pieces, strict=True)))
 
 
 def balanced(labels: Tensor) -> Tensor:
-    """Weights with which all classes count alike, of mean 1: (n,) -> (n,)"""
+    """Return class-balanced weights of mean 1: (n,) -> (n,)"""
     weight = 1.0 / torch.bincount(labels)[labels]
     return weight / weight.mean()
 
 
-def own_class(values: Tensor, labels: Tensor) -> Tensor:
-    """The value of each row's own class: (n, C), (n,) -> (n,)"""
+def select_class(values: Tensor, labels: Tensor) -> Tensor:
+    """Select the value of each row's true class: (n, C), (n,) -> (n,)"""
     return values.gather(1, labels[:, None]).squeeze(1)

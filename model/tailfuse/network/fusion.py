@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 # Up to so many modalities every subset has its own kappa and lambda; beyond, every number of them.
-MOST_WITH_SUBSETS = 6
+MAX_MODALITIES_WITH_SUBSETS = 6
 # The power of P(real): with 1 a strong modality that is probably not real still outweighs a weak one.
 DOUBT = 2.0
 
@@ -69,9 +69,9 @@ class Fusion(nn.Module):
         self.uniform = uniform  # every modality weighs the same: what the weights are compared with
         self.worth = nn.Parameter(torch.zeros(n_modalities))  # b
         self.raw_slope = nn.Parameter(torch.tensor(-3.0))  # a; softplus keeps it positive
-        n_subsets = 2**n_modalities if n_modalities <= MOST_WITH_SUBSETS else n_modalities + 1
+        n_subsets = 2**n_modalities if n_modalities <= MAX_MODALITIES_WITH_SUBSETS else n_modalities + 1
         self.register_buffer("sizes", subset_sizes(n_modalities, n_subsets))
-        # Evidence overlaps: votes of |S| modalities are worth less than their sum.
+        # CalibrationData overlaps: votes of |S| modalities are worth less than their sum.
         self.log_kappa = nn.Parameter(-self.sizes.clamp(min=1).log() / 2)
         self.log_lambda = nn.Parameter(torch.full((n_subsets,), -1.0))
 
@@ -101,14 +101,14 @@ class Fusion(nn.Module):
     def subset(self, presence: Tensor) -> Tensor:
         """The index of each sample's subset: (B, M) bool -> (B,)"""
         n_modalities = presence.shape[1]
-        if n_modalities > MOST_WITH_SUBSETS:
+        if n_modalities > MAX_MODALITIES_WITH_SUBSETS:
             return presence.sum(-1)
         return (presence * 2 ** torch.arange(n_modalities, device=presence.device)).sum(-1)
 
 
 def subset_sizes(n_modalities: int, n_subsets: int) -> Tensor:
     """How many modalities each subset has: (n_subsets,)"""
-    if n_modalities > MOST_WITH_SUBSETS:
+    if n_modalities > MAX_MODALITIES_WITH_SUBSETS:
         return torch.arange(n_subsets, dtype=torch.float32)
     return torch.tensor([float(index.bit_count()) for index in range(n_subsets)])
 

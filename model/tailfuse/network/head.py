@@ -42,7 +42,7 @@ def make_heads(n_modalities: int, width: int, tail: LongTail, n_classes: int) ->
     return nn.ModuleList(Head(width, tail, n_classes) for _ in range(n_modalities))
 
 
-def votes_of(heads: Iterable[nn.Module], embeddings: Tensor) -> Tensor:
+def stack_posteriors(heads: Iterable[nn.Module], embeddings: Tensor) -> Tensor:
     """Each modality's log-probabilities: (B, M, W) -> (B, M, C). Only after training."""
     return torch.stack([aggregate(head(embeddings[:, m])) for m, head in enumerate(heads)], dim=1)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tailfuse.calibration.fit_confidence import fit_confidence
 from tailfuse.calibration.fit_fusion import fit_fusion
-from tailfuse.calibration.held_out import HeldOut, damaged_features, fit_generative, some_of
+from tailfuse.calibration.held_out import HeldOut, fit_generative, limit_rows, make_corrupted_features
 from tailfuse.data.dataset import OnProgress
 from tailfuse.data.folds import folds
 from tailfuse.data.part import Dataset, Part
@@ -117,7 +117,9 @@ def run_stages(
             )
             assert isinstance(fold, Network)
             held_out.append(HeldOut(fold, dataset.train.take(own)))
-    damaged = damaged_features(decoded, encoders, fabric.device) if isinstance(network, Network) else {}
+    damaged = (
+        make_corrupted_features(decoded, encoders, fabric.device) if isinstance(network, Network) else {}
+    )
     return Stages(network, held_out, dataset, damaged)
 
 
@@ -136,7 +138,7 @@ def fit_copy(stages: Stages, spec: Spec) -> AnyNetwork:
             fit_temperature(network, stages.dataset.val, device)
         return network.eval()
     network.fusion = guided_fusion(spec, len(network.modalities)).to(device)
-    held_out = some_of([HeldOut(network, stages.dataset.val), *stages.folds])
+    held_out = limit_rows([HeldOut(network, stages.dataset.val), *stages.folds])
     fit_confidence(
         network, held_out, stages.dataset.modalities, stages.damaged, generative=spec.network.generative,
         damaged=spec.training.damage, seed=spec.seed, device=device,

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from tailfuse.losses.long_tail import LongTail
 from tailfuse.network.baselines.fused import Fused, equal_weights
-from tailfuse.network.head import losses_alone, make_heads, votes_of
+from tailfuse.network.head import losses_alone, make_heads, stack_posteriors
 
 
 class Late(nn.Module):
@@ -18,7 +18,7 @@ class Late(nn.Module):
 
     def forward(self, embeddings: Tensor, presence: Tensor) -> Fused:
         """(B, M, W), (B, M) -> log of the mean of the present modalities' probabilities"""
-        votes = votes_of(self.heads, embeddings)
+        votes = stack_posteriors(self.heads, embeddings)
         weights = equal_weights(presence)
         total = votes.masked_fill(~presence[:, :, None], -torch.inf).logsumexp(1)
         return Fused(total - presence.sum(-1, keepdim=True).log(), weights, votes.exp().amax(-1))

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from tailfuse.losses.long_tail import LongTail
 from tailfuse.network.baselines.fused import Fused
-from tailfuse.network.head import losses_alone, make_heads, votes_of
+from tailfuse.network.head import losses_alone, make_heads, stack_posteriors
 
 
 class Single(nn.Module):
@@ -21,7 +21,7 @@ class Single(nn.Module):
 
     def forward(self, embeddings: Tensor, presence: Tensor) -> Fused:
         """(B, M, W), (B, M) -> the answer of the best modality present, whose weight is 1"""
-        votes = votes_of(self.heads, embeddings)
+        votes = stack_posteriors(self.heads, embeddings)
         ranks = self.ranks.masked_fill(~presence, len(self.ranks))
         weights = (ranks == ranks.amin(-1, keepdim=True)).to(votes.dtype)
         return Fused((weights[:, :, None] * votes).sum(1), weights, votes.exp().amax(-1))
