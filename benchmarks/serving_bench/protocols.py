@@ -149,9 +149,9 @@ def make_commands(
     commands = {}
     for workload in WORKLOADS:
         samples = workloads[workload].samples
-        for number, (protocol, (target, body_of)) in enumerate(rest.items()):
+        for number, (protocol, (target, make_body)) in enumerate(rest.items()):
             path = folder / f"{workload}-{number}"
-            write_http_file(path, target, [body_of(each, manifest) for each in samples])
+            write_http_file(path, target, [make_body(each, manifest) for each in samples])
             commands[workload, protocol] = make_generator_command(port, path, CONCURRENCY, SECONDS)
         path = write_grpc_file(folder / f"{workload}-grpc", make_grpc_message(samples[0], manifest))
         commands[workload, "gRPC"] = [

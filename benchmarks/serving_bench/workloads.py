@@ -83,7 +83,7 @@ def make_row(columns: Sequence[Column], random: np.random.Generator) -> dict[str
 
 
 def make_image(size: tuple[int, int], random: np.random.Generator) -> bytes:
-    """Make a JPEG of soft patches and grain, about as large as a photograph of its size."""
+    """Make a JPEG of soft patches and grain, about as large as a camera image of its size."""
     width, height = size
     patches = random.integers(0, 256, (height // 16, width // 16, 3), np.uint8)
     soft = np.asarray(Image.fromarray(patches).resize(size, Image.Resampling.BICUBIC), np.float64)

@@ -38,7 +38,7 @@ from monitoring.dashboards.promql import (
 
 WINDOW = "$window"
 PREDICTIONS, PROBABILITY = "tailfuse_predictions_total", "tailfuse_probability_total"
-FEW_SHOT = 'shot="few"'
+SHOT_IS_FEW = 'shot="few"'
 SHOTS = {"many": MANY, "medium": MEDIUM, "few": FEW}
 
 
@@ -82,7 +82,7 @@ def at_a_glance() -> Row:
             "Few-shot share",
             "Share of predictions of a few-shot class. The panel below shows the share in training. "
             "Near 0, the model no longer recognises rare classes.",
-            range_query(f"max({shot_shares(WINDOW, FEW_SHOT)})"),
+            range_query(f"max({shot_shares(WINDOW, SHOT_IS_FEW)})"),
             unit="percentunit",
             span=6,
         ),

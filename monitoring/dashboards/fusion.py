@@ -54,7 +54,7 @@ def at_a_glance() -> Row:
         states(
             "Weight against its reference",
             "Mean fusion weight in samples with several modalities, divided by its mean on the "
-            "bundle's evaluated rows. Red is below a quarter: the model no longer trusts the "
+            "bundle's evaluated rows. Red is below a quarter: the model hardly uses the "
             "modality. Check its sensor and its row below.",
             range_query(weight_health(), "{{modality}}"),
             HEALTH,
