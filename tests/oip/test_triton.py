@@ -112,7 +112,7 @@ def test_it_sends_pictures_and_numbers_of_single_columns(triton: Triton, picture
 
 
 def test_it_is_told_what_is_wrong(triton: Triton) -> None:
-    with pytest.raises(InferenceServerException, match="there is no model 'other'"):
+    with pytest.raises(InferenceServerException, match="unknown model 'other'"):
         triton.infer("other", triton.inputs())
     wrong = triton.module.InferInput("clinical", [1, 3], "BYTES")
     wrong.set_data_from_numpy(np.array([[b"1", b"2", b"3"]], object))

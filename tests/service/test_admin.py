@@ -268,7 +268,7 @@ def test_roles_in_a_file_survive_and_may_be_edited(
     until(lambda: roles_of(client)["1"] == "stable")
     path.write_text("{")
     said = problem(client.post(PROMOTE, json={"version": "2"}), 409, "conflict")
-    assert "mend it first" in said
+    assert "correct it first" in said
     assert roles_of(client)["1"] == "stable"
 
 

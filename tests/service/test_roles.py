@@ -101,7 +101,7 @@ def test_no_other_version_takes_the_place_of_a_named_one(bundle: Bundle, tiny_bu
         served = Served(bundle, tiny_bundle, "3", "4")
         served.assign(stable="3", shadow={"version": "4"})
         served.keep("4")
-        with pytest.raises(NotReady, match="its version '3' is not loaded; there is 4"):
+        with pytest.raises(NotReady, match="its version '3' is not loaded; loaded: 4"):
             served.registry.find()
         assert not served.registry.is_ready
         assert served.registry.find(NAME, "4").manifest.version == "4"
@@ -176,9 +176,9 @@ def test_who_names_a_version_gets_it_whatever_its_role(bundle: Bundle, tiny_bund
         for version in ("3", "4", "5", "6"):
             assert served.registry.find(NAME, version).manifest.version == version
         assert served.registry.find(NAME, "latest").manifest.version == "4"  # of those without another role
-        with pytest.raises(UnknownModel, match="no version '7' of it; there is 3, 4, 5, 6"):
+        with pytest.raises(UnknownModel, match="unknown version '7'; loaded: 3, 4, 5, 6"):
             served.registry.find(NAME, "7")
-        with pytest.raises(UnknownModel, match="no model 'digits'; there is skin-lesions"):
+        with pytest.raises(UnknownModel, match="unknown model 'digits'; loaded: skin-lesions"):
             served.registry.find("digits")
         await served.registry.close()
 

@@ -79,15 +79,15 @@ class KeyCheck:
         key = find_key(headers)
         if key is None:
             raise Unauthorized(
-                "a key is needed, as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'", expected="a key"
+                "missing key; send 'Authorization: Bearer KEY' or 'X-API-Key: KEY'", expected="a key"
             )
         # Both files are checked, so that the time tells nothing.
         is_admin = self._admins is not None and key in self._admins
         is_known = self._keys is not None and key in self._keys
         if not (is_admin or is_known):
-            raise Unauthorized("the key is not known", expected="a key")
+            raise Unauthorized("unknown key", expected="a key")
         if admin and not is_admin:
-            raise Forbidden("the key is not an admin's", expected="an admin's key")
+            raise Forbidden("the key is not an admin key", expected="an admin's key")
 
 
 def find_key(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:

@@ -42,7 +42,7 @@ def as_service_error(error: BaseException) -> ServiceError:
     """Return a ServiceError as it is, and InternalError for any other: clients see no details of it."""
     if isinstance(error, ServiceError):
         return error
-    unforeseen = InternalError("the service failed; its log says why")
+    unforeseen = InternalError("internal error; see the service's log")
     unforeseen.__cause__ = error
     return unforeseen
 
@@ -50,7 +50,7 @@ def as_service_error(error: BaseException) -> ServiceError:
 def convert_router_error(error: HTTPException, scope: Scope) -> ServiceError:
     """Convert an error of FastAPI's router into a ServiceError."""
     if error.status_code == 404:
-        return NotFound(f"there is no {scope['path']}")
+        return NotFound(f"no route {scope['path']}")
     if error.status_code == 405:
         allow = sorted((error.headers or {}).get("Allow", "").split(", "))
         return MethodNotAllowed(

@@ -140,7 +140,7 @@ class Router:
         # Health checks are always answered, and an admin may be the one to end the overload.
         if self.in_flight > self._max_concurrency and access is Access.CLIENT:
             raise TooManyRequests(
-                f"{self._max_concurrency} requests are being answered; try again soon", retry_after_s=1
+                f"{self._max_concurrency} requests are in flight; try again soon", retry_after_s=1
             )
 
     def end_request(self, request: RequestRecord, status: int) -> None:

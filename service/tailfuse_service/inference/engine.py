@@ -257,7 +257,7 @@ def run(bundle: Bundle, model_metrics: ModelMetrics, samples: Sequence[Sample]) 
     try:
         output = bundle.runtime.run(batch)
     except Exception as error:
-        raise InferenceFailed("the model failed; the service's log says why") from error
+        raise InferenceFailed("the model failed; see the service's log") from error
     if not np.isfinite(output.probabilities).all():
         raise InferenceFailed("the model's answer is not a number")
     seconds = time.perf_counter() - start

@@ -68,7 +68,7 @@ class ModelRegistry:
             )
         there = list(self._models)
         raise UnknownModel(
-            f"there is no model '{name:.80}'; there is {', '.join(there) or 'none'}",
+            f"unknown model '{name:.80}'; loaded: {', '.join(there) or 'none'}",
             expected=there, received=f"{name:.80}",
         )  # fmt: skip
 

@@ -51,7 +51,7 @@ class Versions:
         if self.stable is None:
             named = self.roles.stable
             why = "it has no stable version" if named is None else f"its version '{named:.80}' is not loaded"
-            raise NotReady(f"the model cannot answer: {why}; there is {', '.join(self._engines)}")
+            raise NotReady(f"the model is not ready: {why}; loaded: {', '.join(self._engines)}")
         return self.stable
 
     def pick(self, headers: Headers) -> Engine:
@@ -72,7 +72,7 @@ class Versions:
         found = self._engines.get(version)
         if found is None:
             raise UnknownModel(
-                f"there is no version '{version:.80}' of it; there is {', '.join(self._engines)}",
+                f"unknown version '{version:.80}'; loaded: {', '.join(self._engines)}",
                 expected=[*self._engines, LATEST], received=f"{version:.80}",
             )  # fmt: skip
         return found

@@ -56,7 +56,7 @@ def check_output(name: Any, parameters: Any, seen: Sequence[str]) -> str:
     """Return the name of a requested output. Raises InvalidInput."""
     if name not in OUTPUTS:
         raise InvalidInput(
-            f"there is no output {name!r:.80}; there is {', '.join(OUTPUTS)}",
+            f"unknown output {name!r:.80}; expected {', '.join(OUTPUTS)}",
             expected=list(OUTPUTS), received=f"{name!r:.80}",
         )  # fmt: skip
     if name in seen:

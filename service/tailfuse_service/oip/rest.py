@@ -43,7 +43,7 @@ class Rest:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = find_route(scope)
         if route.endpoint is Endpoint.NO_METHOD:
-            raise NotFound(f"there is no {scope['path']:.80}")
+            raise NotFound(f"no route {scope['path']:.80}")
         is_infer = route.endpoint is Endpoint.MODEL_INFER
         methods = ("POST",) if is_infer else ("GET", "HEAD")
         if scope["method"] not in methods:

@@ -57,7 +57,7 @@ async def kserve(url: str, grpc_address: str) -> None:
         told = str(error)
     else:
         told = "an answer"
-    assert "there is no model 'other'; there is skin-lesions" in told
+    assert "unknown model 'other'; loaded: skin-lesions" in told
     show("InferenceRESTClient.infer, another model", told)
     await client.close()
     async with InferenceGRPCClient(grpc_address) as over_grpc:

@@ -4,11 +4,9 @@ from tailfuse_service import errors
 from tailfuse_service.errors import ServiceError
 
 UNAUTHORIZED = errors.Unauthorized(
-    "a key is needed, as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'", expected="a key"
+    "missing key; send 'Authorization: Bearer KEY' or 'X-API-Key: KEY'", expected="a key"
 )
-TOO_MANY_REQUESTS = errors.TooManyRequests(
-    "1024 requests are being answered; try again soon", retry_after_s=1
-)
+TOO_MANY_REQUESTS = errors.TooManyRequests("1024 requests are in flight; try again soon", retry_after_s=1)
 NOT_READY = errors.NotReady("no bundle is loaded")
 
 # An example for each error that POST /predict may be answered with.
@@ -57,15 +55,15 @@ PREDICT_ERRORS: list[ServiceError] = [
     errors.Overloaded("too many samples are waiting; try again soon", retry_after_s=1),
     TOO_MANY_REQUESTS,
     errors.HeadTooLarge("the request line and the headers are longer than 65536 bytes", expected=65536),
-    errors.InferenceFailed("the model failed; the service's log says why"),
-    errors.InternalError("the service failed; its log says why"),
+    errors.InferenceFailed("the model failed; see the service's log"),
+    errors.InternalError("internal error; see the service's log"),
     NOT_READY,
     errors.DeadlineExceeded("no answer within 30 s", expected=30),
 ]  # fmt: skip
 UNKNOWN_MODEL = errors.UnknownModel(
-    "there is no model 'digit'; there is digits", expected=["digits"], received="digit"
+    "unknown model 'digit'; loaded: digits", expected=["digits"], received="digit"
 )
-UNKNOWN_BUNDLE = errors.UnknownBundle("there is no bundle 'digits-3' in the folder", received="digits-3")
+UNKNOWN_BUNDLE = errors.UnknownBundle("the folder has no bundle 'digits-3'", received="digits-3")
 CONFLICT = errors.Conflict(
     "version '3' is not loaded, so it cannot become the stable one", expected=["1", "2"], received="3"
 )
@@ -78,7 +76,7 @@ UNUSABLE = errors.UnusableBundle("digits-2.zip is neither a bundle's folder nor 
 ADMIN_ERRORS: list[ServiceError] = [
     errors.BadRequest("the body is not JSON: unexpected end of data: line 1 column 12 (char 11)"),
     UNAUTHORIZED,
-    errors.Forbidden("the key is not an admin's", expected="an admin's key"),
+    errors.Forbidden("the key is not an admin key", expected="an admin's key"),
     errors.PayloadTooLarge("the body is longer than 65536 bytes", expected=65536),
     NOT_READY,
 ]
@@ -89,7 +87,7 @@ ELSEWHERE: list[ServiceError] = [
     UNKNOWN_BUNDLE,
     CONFLICT,
     UNUSABLE,
-    errors.Forbidden("the key is not an admin's", expected="an admin's key"),
-    errors.NotFound("there is no /prediction"),
+    errors.Forbidden("the key is not an admin key", expected="an admin's key"),
+    errors.NotFound("no route /prediction"),
     errors.MethodNotAllowed("/predict takes POST, not GET", allow=["POST"]),
 ]

@@ -70,7 +70,7 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
         except OSError as error:
             raise Conflict(f"{settings.roles} cannot be written: {error.strerror}") from None
         except ValueError as error:
-            raise Conflict(f"the file of roles cannot be used; mend it first: {error}") from None
+            raise Conflict(f"the file of roles is invalid; correct it first: {error}") from None
         registry.assign(desired_state.roles)
 
     async def change_roles(name: str, change: Callable[[Roles], Roles]) -> ModelStatus:
@@ -141,7 +141,7 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
         name = (await read_request(request, Load)).path
         check_folder(reconciler)
         if await asyncio.to_thread(reconciler.repository.find_fingerprint, name) is None:
-            raise UnknownBundle(f"there is no bundle '{name:.80}' in the folder", received=f"{name:.80}")
+            raise UnknownBundle(f"the folder has no bundle '{name:.80}'", received=f"{name:.80}")
 
         def without(desired_state: DesiredState) -> DesiredState:
             unloaded = {
@@ -214,7 +214,7 @@ def check_unloadable(registry: ModelRegistry, target: Unload) -> None:
     if target.version not in model:
         versions = [engine.manifest.version for engine in model]
         raise UnknownModel(
-            f"there is no version '{target.version:.80}' of it; there is {', '.join(versions)}",
+            f"unknown version '{target.version:.80}'; loaded: {', '.join(versions)}",
             expected=versions, received=f"{target.version:.80}",
         )  # fmt: skip
     role = model.find_role(model.find_version(target.version))

@@ -166,7 +166,7 @@ def parse_options(query: bytes) -> Options:
     for name in parameters:
         if name not in Options._fields:
             raise InvalidInput(
-                f"there is no parameter '{name:.40}'; there are {' and '.join(Options._fields)}",
+                f"unknown parameter '{name:.40}'; expected {' or '.join(Options._fields)}",
                 parameter=f"{name:.40}", expected=list(Options._fields), received=f"{name:.40}",
             )  # fmt: skip
     top_k = parameters.get("top_k", [None])[-1]
