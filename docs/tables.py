@@ -1,13 +1,24 @@
-"""Write the tables of settings and metrics in docs/SERVICE.md, from the code."""
+"""Write the tables of errors, settings and metrics in docs/SERVICE.md, from the code."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from tailfuse_service import errors
 from tailfuse_service.metrics.families import FAMILIES
 from tailfuse_service.settings import Settings
 
 PAGE = Path(__file__).parent / "SERVICE.md"
+ERROR = re.compile(r"^[│├└─ ]+\w+ +(\d{3}) +([a-z-]+) +(.+)$", re.MULTILINE)  # a line of the tree of errors
+
+
+def errors_table() -> Iterator[str]:
+    """Yield the lines of the table of errors, from the tree at the top of `tailfuse_service.errors`."""
+    yield "| status | slug | meaning |"
+    yield "|---|---|---|"
+    for status, slug, meaning in ERROR.findall(errors.__doc__ or ""):
+        if slug != errors.BundleError.slug:  # the service never answers with it
+            yield f"| {status} | `{slug}` | {meaning} |"
 
 
 def settings_table() -> Iterator[str]:
@@ -32,8 +43,9 @@ def metrics_table() -> Iterator[str]:
 
 
 def with_tables(page: str) -> str:
-    """Return the page with both tables made anew, each between its two marks."""
-    for name, table in (("settings", settings_table()), ("metrics", metrics_table())):
+    """Return the page with its tables made anew, each between its two marks."""
+    tables = {"errors": errors_table(), "settings": settings_table(), "metrics": metrics_table()}
+    for name, table in tables.items():
         begin, end = f"<!-- {name}: `make files` -->", f"<!-- {name}: end -->"
         lines = "\n".join(table)
         pattern = rf"{re.escape(begin)}.*?{re.escape(end)}"

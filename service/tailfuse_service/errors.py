@@ -8,17 +8,17 @@ ServiceError                     status  slug
 │  ├─ Unauthorized               401     unauthorized            no key, or an unknown one
 │  ├─ Forbidden                  403     forbidden               a known key without access to this route
 │  ├─ NotFound                   404     not-found               no such route
-│  ├─ UnknownModel               404     unknown-model           no such model or version
+│  ├─ UnknownModel               404     unknown-model           no such model, or no such version of it
 │  ├─ UnknownBundle              404     unknown-bundle          no bundle of that name in the folder
 │  ├─ MethodNotAllowed           405     method-not-allowed      the route does not support the method
 │  ├─ Conflict                   409     conflict                the request conflicts with the current state
-│  ├─ MissingModality            422     missing-modality        no modality is present
+│  ├─ MissingModality            422     missing-modality        nothing to predict from
 │  ├─ UnknownModality            422     unknown-modality        a modality that the model does not have
 │  ├─ InvalidInput               422     invalid-input           a value does not match its schema
 │  │  ├─ UnknownColumn           422     unknown-column          a column that the modality does not have
 │  │  ├─ NotFinite               422     not-finite              NaN, infinity, or too large for float32
 │  │  ├─ UndecodableImage        422     undecodable-image       the bytes are not a readable image
-│  │  ├─ TooManyPixels           422     too-many-pixels         the image's header gives too many
+│  │  ├─ TooManyPixels           422     too-many-pixels         too many, by its header; none is decoded
 │  │  └─ TextTooLong             422     text-too-long           a text or a cell has too many characters
 │  ├─ UnusableBundle             422     unusable-bundle         a bundle in the folder cannot be opened
 │  ├─ BatchTooLarge              422     batch-too-large         more items than the limit
@@ -28,7 +28,7 @@ ServiceError                     status  slug
 │  └─ UnsupportedMediaType       415     unsupported-media-type  neither JSON nor multipart
 └─ ServerError                           the client cannot
    ├─ Overloaded                 429     overloaded              the queue is full; try again soon
-   ├─ TooManyRequests            429     too-many-requests       too many requests in flight
+   ├─ TooManyRequests            429     too-many-requests       too many in flight; try again soon
    ├─ NotReady                   503     not-ready               no bundle yet, or the service is stopping
    ├─ DeadlineExceeded           504     deadline-exceeded       no answer within the request timeout
    ├─ InferenceFailed            500     inference-failed        the graph failed; the log has the cause

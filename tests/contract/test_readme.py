@@ -36,7 +36,7 @@ def test_every_error_is_in_the_table_with_its_status() -> None:
     assert told == {(kind.status, kind.slug) for kind in subclasses(ServiceError) - bases}
 
 
-def test_the_tables_of_settings_and_metrics_are_current() -> None:
+def test_the_tables_of_the_service_are_current() -> None:
     assert with_tables(SERVICE) == SERVICE, "docs/SERVICE.md is stale: make files"
 
 

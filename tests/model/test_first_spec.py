@@ -161,7 +161,7 @@ def test_what_cannot_be_learnt_from_is_left_out_and_said(tmp_path: Path, numbers
     assert [line.split(":")[0] for line in tail.splitlines()[1:]] == [
         '#   ""' if name == "" else f"#   {name}" for name in left_out
     ]
-    assert "photo: it looks like pictures, but the first one cannot be opened" in tail
+    assert "photo: it looks like images, but the first one cannot be opened" in tail
 
 
 def test_numbers_with_an_odd_string_are_not_taken_for_an_identifier(

@@ -84,8 +84,8 @@ def set_environment() -> None:
 )
 @click.version_option(package_name="tailfuse")
 def main() -> None:
-    """Learn from rows described by pictures, numbers, text and series, where some classes are rare and any
-    description may be missing; export the fused model; serve it over HTTP."""
+    """Multimodal classification for long-tailed data with missing modalities: train from a table, export to
+    ONNX and TorchScript, serve over HTTP."""
 
 
 @click.command(short_help="Print a script that completes tailfuse in a shell.")

@@ -91,13 +91,13 @@ def ready(port: int) -> bool:
 
 
 def what_to_try(folder: Path, port: int) -> str:
-    """Ready requests: a picture alone, numbers alone, both."""
+    """Return requests to paste: an image alone, numbers alone, both."""
     example = folder / "example"
     url = f"http://127.0.0.1:{port}"
     return f"""
 The service is ready at {url}   (stop it with Ctrl-C)
 
-A picture alone:
+An image alone:
   curl -F image=@{example}/image.png {url}/predict
 
 Numbers alone (a 6; see the confidence of its shape moments, which cannot tell a 6 from a 9):

@@ -79,7 +79,7 @@ def modality_lines(guess: Guess, everything: list[str]) -> list[str]:
     """One line for each modality, names made unique."""
     taken: set[str] = set()
     lines = []
-    for column, size in guess.pictures.items():
+    for column, size in guess.images.items():
         height, width = size
         small = min(size) >= 4 and max(size) < DEFAULT_SIZE
         lines.append(

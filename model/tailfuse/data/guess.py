@@ -18,7 +18,7 @@ from tailfuse.modalities.series.raw import list_depth, read_series
 from tailfuse.modalities.tabular.fit import MAX_CATEGORIES, describe_odd_value
 
 LABELS = ("label", "labels", "class", "target", "y", "diagnosis", "dx", "category", "species", "outcome")
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 RECORDINGS = (".npy", ".wav")
 ID = re.compile(r"index|key|(.*[_ .-])?(id|uuid|guid)", re.IGNORECASE)
 NUMBERED = re.compile(r"(.*?[^0-9])[0-9]+")
@@ -34,7 +34,7 @@ class Guess:
     label_is_sure: bool
     split: str | None = None
     groups: list[str] = field(default_factory=list)
-    pictures: dict[str, tuple[int, int]] = field(default_factory=dict)  # (height, width) of the first
+    images: dict[str, tuple[int, int]] = field(default_factory=dict)  # (height, width) of the first
     series: dict[str, tuple[int, int]] = field(default_factory=dict)  # (steps, channels) of the first
     channels: list[str] = field(default_factory=list)  # of one series: as many steps in every row
     texts: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Guess:
 
 
 def guess_columns(table: pl.DataFrame, folder: Path) -> Guess:
-    """Look at a table whose pictures lie in `folder`. Raises TableError if nothing could be a label."""
+    """Look at a table whose images lie in `folder`. Raises TableError if nothing could be a label."""
     split = next((column for column in table.columns if is_split(table[column])), None)
     label, is_sure = guess_label(table, {split})
     guess = Guess(label, is_sure, split)
@@ -93,8 +93,8 @@ def place_column(guess: Guess, series: pl.Series, values: pl.Series, folder: Pat
     """Write down what one column is for, judged by its training `values`."""
     name = series.name
     distinct = 0 if series.dtype.is_nested() else values.n_unique()
-    is_picture = looks_like_picture(values)
-    size = picture_size(values[0], folder) if is_picture else None
+    is_image = looks_like_image(values)
+    size = read_image_size(values[0], folder) if is_image else None
     is_series = looks_like_series(values)
     shape = series_shape(values, folder) if is_series else None
     if not name:
@@ -102,9 +102,9 @@ def place_column(guess: Guess, series: pl.Series, values: pl.Series, folder: Pat
     elif not len(values):
         guess.left_out[name] = "it has no value in a training row"
     elif size:
-        guess.pictures[name] = size
-    elif is_picture:
-        guess.left_out[name] = "it looks like pictures, but the first one cannot be opened"
+        guess.images[name] = size
+    elif is_image:
+        guess.left_out[name] = "it looks like images, but the first one cannot be opened"
     elif shape:
         guess.series[name] = shape
     elif is_series:
@@ -140,18 +140,20 @@ def counts_rows(series: pl.Series) -> bool:
     )
 
 
-def looks_like_picture(values: pl.Series) -> bool:
-    """Paths that end as pictures do, or bytes."""
+def looks_like_image(values: pl.Series) -> bool:
+    """Return whether the values are paths with an image's suffix, or bytes."""
     if values.dtype == pl.String:
-        return len(values) > 0 and all(value.lower().endswith(PICTURES) for value in values.head(SAMPLE))
+        return len(values) > 0 and all(
+            value.lower().endswith(IMAGE_SUFFIXES) for value in values.head(SAMPLE)
+        )
     return values.dtype == pl.Binary and len(values) > 0
 
 
-def picture_size(value: str | bytes, folder: Path) -> tuple[int, int] | None:
-    """Height and width of a picture, or None if it cannot be opened."""
+def read_image_size(value: str | bytes, folder: Path) -> tuple[int, int] | None:
+    """Return height and width of an image, or None if it cannot be opened."""
     try:
-        with Image.open(folder / value if isinstance(value, str) else io.BytesIO(value)) as picture:
-            return picture.height, picture.width
+        with Image.open(folder / value if isinstance(value, str) else io.BytesIO(value)) as image:
+            return image.height, image.width
     except Exception:  # decoders raise whatever they like
         return None
 

@@ -4,10 +4,10 @@ The answers p(c | x) take all classes as equally frequent. Where class c has the
 q_c p(c | x), divided by the sum over the classes; and rows without labels tell q, the most likely one, by EM
 (Saerens, Latinne and Decaestecker 2002). Taken at their word, though, answers that miss half of a rare class
 look like rows that lack it, and a long-tailed training leaves such answers; how likely other rows are under
-q does not give this away. So the rows are set against held-out ones whose labels are known (as in Lipton,
-Wang and Smola 2018), and only what differs from them counts:
+q does not give this away. So the rows are compared with calibration rows whose labels are known (as in
+Lipton, Wang and Smola 2018), and only what differs from them counts:
 
-    M_c  mean answer to held-out rows of class c, where these are few drawn towards that of all classes
+    M_c  mean answer to calibration rows of class c; where these are few, drawn towards that of all classes
     b    mean of the M_c: the mean answer, were all classes equally frequent
     d    mean answer to the rows, minus b; if chance alone explains it, q stays uniform
     t    q_c ~ exp(a x_c), x_c the standardised log of the training count, with E_t[x] = x.d / beta where
@@ -29,7 +29,9 @@ from tailfuse.evaluation.metrics import Counts, FloatArray
 
 LEVEL = 0.01  # a shift that chance explains more often than this is none: harm is worse than a gain missed
 SAME_FOR_ALL = 2.0  # rows that the average over the classes counts for in each M_c
-DOUBT = 10.0  # with so many held-out rows of each class, the prior around t counts half as much as the rows
+DOUBT = (
+    10.0  # with so many calibration rows of each class, the prior around t counts half as much as the rows
+)
 FEW_ROWS = 10.0  # below about as many, the spread of the answers says little
 LEAST_NOISE = 1e-3  # of a class's mean answer, however many rows there are
 STEEPEST = 2.0  # a; at IR 50, the shares of a long tail are as with 1.2
@@ -53,7 +55,7 @@ class Prior:
 
 
 def mean_answers(probabilities: FloatArray, labels: Counts) -> MeanAnswers:
-    """Of held-out rows, (H, C) and (H,)."""
+    """Answers to calibration rows and their classes, (H, C) and (H,)."""
     rows = np.bincount(labels, minlength=probabilities.shape[1])
     sums = np.zeros((len(rows), len(rows)))
     np.add.at(sums, labels, probabilities)

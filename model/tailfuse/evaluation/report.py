@@ -63,7 +63,7 @@ def write_report(path: Path, manifest: Manifest, evaluation: Evaluation, history
 
 
 def report_html(manifest: Manifest, evaluation: Evaluation, history: History) -> str:
-    """The page as text: inline style and pictures, no script, no request."""
+    """The page as text: inline style and images, no script, no request."""
     cells = confusion_cells(evaluation)
     mistakes = [cell for cell in cells if cell.true != cell.predicted]
     return page(

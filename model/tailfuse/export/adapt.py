@@ -77,7 +77,7 @@ def adapt_bundle(source: Path, rows: Unlabelled, target: Path) -> Manifest:
         if manifest.held_out is None:
             raise UserError(
                 f"{source} was written by an older tailfuse and cannot be adapted: it does not say how "
-                "held-out rows were answered; train it anew"
+                "the calibration set was answered; train it again"
             )
         answers = neutral(
             predict_part(open_bundle(folder, threads=0).runtime.run, rows.part).probabilities, manifest

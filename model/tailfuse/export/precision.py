@@ -43,7 +43,7 @@ def encoder_weights(manifest: Manifest, precision: Reduced) -> tuple[str, ...]:
 def to_int8(path: Path, target: Path, weights: tuple[str, ...], rows: Part) -> None:
     """Write the graph with 8-bit weights and activations, whose ranges are those of `rows`.
 
-    Not onnxruntime's dynamic quantisation: there a batch has one scale, and one caller's odd picture
+    Not onnxruntime's dynamic quantisation: there a batch has one scale, and one client's odd image
     would change the answers to all others of its batch.
     """
     from onnxruntime import quantization

@@ -1,4 +1,4 @@
-"""The quick-start: UCI's handwritten digits as a folder like a user's own: a table, pictures, a spec."""
+"""The quick-start: UCI's handwritten digits as a folder like a user's own: a table, images, a spec."""
 
 import json
 import shutil
@@ -36,8 +36,8 @@ def write_quickstart(folder: Path) -> Path:
     with atomic_folder(folder) as target:
         (target / "images").mkdir()
         names = [f"images/{row:04}.png" for row in range(len(digits))]
-        for name, picture in zip(names, pixels.reshape(-1, 16, 15), strict=True):
-            Image.fromarray(picture * np.uint8(42)).save(target / name)  # 0..6 becomes 0..252
+        for name, pixel_rows in zip(names, pixels.reshape(-1, 16, 15), strict=True):
+            Image.fromarray(pixel_rows * np.uint8(42)).save(target / name)  # 0..6 becomes 0..252
         columns = {
             f"{family}_{i:02}": values[:, i]
             for family, values in numbers.items()

@@ -88,8 +88,8 @@ class NetworkSpec(Frozen):
 class TrainingSpec(Frozen):
     """`mixup` is the parameter of its Beta distribution (0: off); `folds` is 0 or at least 2.
 
-    `damage`: confidences learn from damaged copies too; `calibrate`: the fusion is fitted on held-out rows;
-    `smote`: synthetic rows (Chawla et al. 2002), a baseline.
+    `damage`: confidences are fitted on corrupted rows too; `calibrate`: the fusion is fitted on the
+    calibration set; `smote`: synthetic rows (Chawla et al. 2002), a baseline.
     """
 
     epochs: int = Field(default=200, ge=1)

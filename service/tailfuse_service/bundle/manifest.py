@@ -34,7 +34,7 @@ class Histogram(Frozen):
 
 
 class InputReference(Frozen):
-    """How often an input (a column, a picture's brightness, …) was what.
+    """The distribution of an input (a column, an image's brightness, …) as a histogram.
 
     `counts` are those up to the first of `edges`, between them, above the last, and without the input.
     """
@@ -76,7 +76,7 @@ class SubsetMetrics(Frozen):
 
 
 class MeanAnswers(Frozen):
-    """How many held-out rows each class had, and the mean of the probabilities that answered them."""
+    """Calibration rows of each class, and the mean of the probabilities that answered them."""
 
     rows: tuple[int, ...]  # (C,)
     probabilities: tuple[tuple[float, ...], ...]  # (C, C): by true class; zeros where there was no row

@@ -96,7 +96,7 @@ def options_of(provider: str, device_id: str) -> dict[str, str]:
 
 
 def cache_folder() -> Path:
-    """What the variable TAILFUSE_CACHE names, or ~/.cache/tailfuse; where training keeps pictures too."""
+    """Return the folder that TAILFUSE_CACHE names, or ~/.cache/tailfuse; training caches images there too."""
     return Path(os.environ.get("TAILFUSE_CACHE") or Path.home() / ".cache" / "tailfuse")
 
 
