@@ -1,4 +1,4 @@
-"""`python -m tailfuse_service BUNDLE`: from the settings to a process that answers, or several."""
+"""`python -m tailfuse_service BUNDLE`: read the settings, then start one process or several workers."""
 
 import sys
 from typing import Literal, get_args, get_origin
@@ -14,58 +14,69 @@ from tailfuse_service.settings import Settings
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then answer what has been asked and return.
+    """Serve until SIGTERM or SIGINT, then answer the accepted requests and return.
 
-    The port opens after the bundle does: whoever can connect gets answers, and a service that cannot
-    answer is never there. Exits with one sentence and code 1 if either cannot be opened.
+    The port opens after the bundle: a client that can connect gets answers. If the bundle or the port cannot
+    be opened, the process prints one sentence and exits with code 1.
     """
     logs.configure(settings.log_level)
     if settings.workers > 1:
         from tailfuse_service.process.workers import supervise
 
         sys.exit(supervise(settings))
-    from tailfuse_service.models.desired_state import DesiredState
+    from tailfuse_service.models.desired_state import DesiredStateStore
     from tailfuse_service.models.repository import Repository
-    from tailfuse_service.process.server import listen, run, url_of
+    from tailfuse_service.process.server import listen, make_url, run
 
     repository = Repository(settings)
     try:
-        desired = DesiredState(settings.roles)
-        bundles = repository.open(desired.read().unloaded)
+        desired_state = DesiredStateStore(settings.roles)
+        bundles = repository.open(desired_state.read().unloaded)
         listener = listen(settings.host, settings.port)
     except (BundleError, OSError, ValueError) as error:
         sys.exit(f"tailfuse: {error}")
     manifest, device = bundles[0].manifest, bundles[0].runtime.device
     model = {"model": manifest.name, "version": manifest.version} if len(bundles) == 1 else {}
-    where = {"url": url_of(listener), "runtime": settings.runtime, "device": device, "bundles": len(bundles)}
+    where = {
+        "url": make_url(listener),
+        "runtime": settings.runtime,
+        "device": device,
+        "bundles": len(bundles),
+    }
     try:
-        run(settings, repository, desired, listener, started=lambda: LOG.info("started", extra=where | model))
+        run(
+            settings,
+            repository,
+            desired_state,
+            listener,
+            started=lambda: LOG.info("started", extra=where | model),
+        )
     except OSError as error:  # the gRPC port
         sys.exit(f"tailfuse: {error}")
     finally:
         LOG.info("stopped")
 
 
-def option_of(name: str, field: FieldInfo) -> click.Parameter:
-    """The flag of one setting; what it may be is checked by Settings alone."""
+def make_option(name: str, field: FieldInfo) -> click.Parameter:
+    """Return the command-line option of one setting. Settings alone checks its value."""
     if name == "bundle":
         return click.Argument(["bundle"], required=False)
     default = "" if field.default in (None, "", False) else f"  [{field.default}]"
-    told = f"{field.description}{default}"
+    help_text = f"{field.description}{default}"
     if field.annotation is bool:
-        return click.Option([f"--{name.replace('_', '-')}"], is_flag=True, default=None, help=told)
+        return click.Option([f"--{name.replace('_', '-')}"], is_flag=True, default=None, help=help_text)
     choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
     return click.Option(
         [f"--{name.replace('_', '-')}"],
         metavar="|".join(choices) or getattr(field.annotation, "__name__", "value").upper(),
-        help=told,
+        help=help_text,
     )
 
 
 def main(**flags: str | bool | None) -> None:
     """Serve a BUNDLE, a folder or a .zip, over HTTP.
 
-    Every setting may be given as a variable too: TAILFUSE_BUNDLE, TAILFUSE_PORT, …
+    Every setting can also be an environment variable: TAILFUSE_BUNDLE, TAILFUSE_PORT, …
     """
     given = {name: value for name, value in flags.items() if value is not None}
     try:
@@ -74,7 +85,9 @@ def main(**flags: str | bool | None) -> None:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else ""
         if first["type"] == "missing":
-            raise click.UsageError("no bundle: name its folder or .zip, or set TAILFUSE_BUNDLE") from None
+            raise click.UsageError(
+                "no bundle given: pass its folder or .zip file, or set TAILFUSE_BUNDLE"
+            ) from None
         where = f"--{name.replace('_', '-')} (TAILFUSE_{name.upper()}): " if name else ""
         raise click.UsageError(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
     serve(settings)
@@ -83,7 +96,7 @@ def main(**flags: str | bool | None) -> None:
 command = click.Command(
     "serve",
     callback=main,
-    params=[option_of(name, field) for name, field in Settings.model_fields.items()],
+    params=[make_option(name, field) for name, field in Settings.model_fields.items()],
     help=main.__doc__,
 )
 

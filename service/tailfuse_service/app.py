@@ -1,4 +1,4 @@
-"""The application: its parts made and joined. Opening the bundle and the port is the server's business."""
+"""Create the application from its parts. The server opens the bundle and the port."""
 
 import asyncio
 import threading
@@ -14,10 +14,10 @@ from starlette.responses import Response
 
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.errors import ServiceError
-from tailfuse_service.http.auth import access_of
+from tailfuse_service.http.auth import make_key_check
 from tailfuse_service.http.openapi.document import document
-from tailfuse_service.http.problems import noted, response_of
-from tailfuse_service.http.router import Front
+from tailfuse_service.http.problems import log_and_make_problem, make_response
+from tailfuse_service.http.router import Router
 from tailfuse_service.http.routes.admin import admin_routes
 from tailfuse_service.http.routes.health import health_routes
 from tailfuse_service.http.routes.model import model_routes
@@ -25,9 +25,9 @@ from tailfuse_service.http.routes.predict import Predict, PredictBatch
 from tailfuse_service.http.routes.prediction import prediction_routes
 from tailfuse_service.http.tracing import Tracing
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.models.desired_state import DesiredState
-from tailfuse_service.models.reconciler import Reload
-from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.desired_state import DesiredStateStore
+from tailfuse_service.models.reconciler import Reconciler
+from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.models.repository import Repository
 from tailfuse_service.oip.rest import Rest
 from tailfuse_service.settings import Settings
@@ -39,31 +39,31 @@ def create_app(
     metrics: Metrics | None = None,
     stopping: threading.Event | None = None,
     repository: Repository | None = None,
-    desired: DesiredState | None = None,
-) -> Front:
-    """The ASGI application that answers with these bundles; without one it is alive, but not ready.
+    desired_state: DesiredStateStore | None = None,
+) -> Router:
+    """Return the ASGI application of these bundles. Without a bundle it is alive but not ready.
 
     Once `stopping` is set, it answers but says that it is not ready.
     """
     metrics = metrics or Metrics(drift_window_s=settings.drift_window_s)
     stopping = stopping or threading.Event()
-    desired = desired or DesiredState(settings.roles)
-    serving = Serving(bundles, settings, metrics, desired.read().roles)
-    reload = Reload(serving, metrics, repository or Repository(settings), desired)
-    metrics.ready.set_function(lambda: serving.is_ready and not stopping.is_set())
+    desired_state = desired_state or DesiredStateStore(settings.roles)
+    registry = ModelRegistry(bundles, settings, metrics, desired_state.read().roles)
+    reconciler = Reconciler(registry, metrics, repository or Repository(settings), desired_state)
+    metrics.ready.set_function(lambda: registry.is_ready and not stopping.is_set())
     tracing = Tracing() if settings.tracing else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        watch = asyncio.create_task(reload.watch())
+        watch = asyncio.create_task(reconciler.watch())
         yield
         watch.cancel()
-        await serving.close()
+        await registry.close()
         if tracing is not None:
             tracing.close()
 
     async def answer_problem(request: Request, error: Exception) -> Response:
-        return response_of(noted(error, request.scope, metrics))
+        return make_response(log_and_make_problem(error, request.scope, metrics))
 
     api = FastAPI(
         title="tailfuse",
@@ -76,20 +76,20 @@ def create_app(
     patch_fastapi(api, docs_url="/docs")
     for kind in (HTTPException, ServiceError, Exception):
         api.add_exception_handler(kind, answer_problem)
-    predict, predict_batch = Predict(serving, settings), PredictBatch(serving, settings, metrics)
+    predict, predict_batch = Predict(registry, settings), PredictBatch(registry, settings, metrics)
     api.include_router(prediction_routes(predict, predict_batch))
-    api.include_router(model_routes(serving, settings))
-    api.include_router(admin_routes(serving, reload, settings))
-    api.include_router(health_routes(serving, metrics, stopping))
-    return Front(
-        with_document(api, serving),
-        serving=serving,
-        reload=reload,
+    api.include_router(model_routes(registry, settings))
+    api.include_router(admin_routes(registry, reconciler, settings))
+    api.include_router(health_routes(registry, metrics, stopping))
+    return Router(
+        add_document(api, registry),
+        registry=registry,
+        reconciler=reconciler,
         predict=predict,
         predict_batch=predict_batch,
-        v2=Rest(serving, settings, stopping),
+        v2=Rest(registry, settings, stopping),
         metrics=metrics,
-        access=access_of(settings.api_keys, settings.admin_keys),
+        access=make_key_check(settings.api_keys, settings.admin_keys),
         max_concurrency=settings.max_concurrency,
         receive_timeout_s=settings.receive_timeout_s,
         origins=settings.origins,
@@ -98,16 +98,16 @@ def create_app(
     )
 
 
-def with_document(api: FastAPI, serving: Serving) -> FastAPI:
-    """Have /docs and /openapi.json show the inputs of the bundle that is served."""
-    shown: Bundle | None = None
+def add_document(api: FastAPI, registry: ModelRegistry) -> FastAPI:
+    """Make /docs and /openapi.json show the inputs of the served bundle."""
+    described_bundle: Bundle | None = None
 
-    def described() -> dict[str, Any]:
-        nonlocal shown
-        if api.openapi_schema is None or shown is not serving.bundle:
-            shown = serving.bundle
-            api.openapi_schema = document(api, shown)
+    def describe() -> dict[str, Any]:
+        nonlocal described_bundle
+        if api.openapi_schema is None or described_bundle is not registry.bundle:
+            described_bundle = registry.bundle
+            api.openapi_schema = document(api, described_bundle)
         return api.openapi_schema
 
-    api.openapi = described  # type: ignore[method-assign]
+    api.openapi = describe  # type: ignore[method-assign]
     return api

@@ -1,50 +1,50 @@
-"""Everything that can go wrong while serving, as one tree. Knows nothing of the web.
+"""The service's errors as one class tree, independent of HTTP.
 
 ServiceError                     status  slug
-├─ ClientError                           the caller can mend it
-│  ├─ BadRequest                 400     bad-request             the body is not JSON or multipart at all
+├─ ClientError                           the client can correct it
+│  ├─ BadRequest                 400     bad-request             the body is neither JSON nor multipart
 │  ├─ TooDeep                    400     too-deep                JSON nested too deeply
 │  ├─ TooManyParts               400     too-many-parts          the form has too many parts
-│  ├─ Unauthorized               401     unauthorized            no key, or none that is known
-│  ├─ Forbidden                  403     forbidden               a known key, but not one for this route
+│  ├─ Unauthorized               401     unauthorized            no key, or an unknown one
+│  ├─ Forbidden                  403     forbidden               a known key without access to this route
 │  ├─ NotFound                   404     not-found               no such route
-│  ├─ UnknownModel               404     unknown-model           no such model, or no such version of it
-│  ├─ UnknownBundle              404     unknown-bundle          nothing of that name in the folder of bundles
-│  ├─ MethodNotAllowed           405     method-not-allowed      the route takes another method
-│  ├─ Conflict                   409     conflict                what is asked does not go with what is so now
-│  ├─ MissingModality            422     missing-modality        nothing to predict from
-│  ├─ UnknownModality            422     unknown-modality        a name the model does not have
-│  ├─ InvalidInput               422     invalid-input           a value does not fit its modality
-│  │  ├─ UnknownColumn           422     unknown-column          a column the modality does not have
-│  │  ├─ NotFinite               422     not-finite              NaN, infinity, or too large to tell from it
-│  │  ├─ UndecodableImage        422     undecodable-image       the bytes are not a picture that can be read
-│  │  ├─ TooManyPixels           422     too-many-pixels         the picture's header says so; none is decoded
+│  ├─ UnknownModel               404     unknown-model           no such model or version
+│  ├─ UnknownBundle              404     unknown-bundle          no bundle of that name in the folder
+│  ├─ MethodNotAllowed           405     method-not-allowed      the route does not support the method
+│  ├─ Conflict                   409     conflict                the request conflicts with the current state
+│  ├─ MissingModality            422     missing-modality        no modality is present
+│  ├─ UnknownModality            422     unknown-modality        a modality that the model does not have
+│  ├─ InvalidInput               422     invalid-input           a value does not match its schema
+│  │  ├─ UnknownColumn           422     unknown-column          a column that the modality does not have
+│  │  ├─ NotFinite               422     not-finite              NaN, infinity, or too large for float32
+│  │  ├─ UndecodableImage        422     undecodable-image       the bytes are not a readable image
+│  │  ├─ TooManyPixels           422     too-many-pixels         the image's header gives too many
 │  │  └─ TextTooLong             422     text-too-long           a text or a cell has too many characters
 │  ├─ UnusableBundle             422     unusable-bundle         a bundle in the folder cannot be opened
-│  ├─ BatchTooLarge              422     batch-too-large         more items than are taken at once
-│  ├─ PayloadTooLarge            413     payload-too-large       the body has too many bytes
-│  ├─ HeadTooLarge               431     head-too-large          the request line and headers have too many
-│  ├─ ReceiveTimeout             408     receive-timeout         the request did not arrive in time
+│  ├─ BatchTooLarge              422     batch-too-large         more items than the limit
+│  ├─ PayloadTooLarge            413     payload-too-large       the body is longer than the limit
+│  ├─ HeadTooLarge               431     head-too-large          the request line and headers are too long
+│  ├─ ReceiveTimeout             408     receive-timeout         the request was not received in time
 │  └─ UnsupportedMediaType       415     unsupported-media-type  neither JSON nor multipart
-└─ ServerError                           the caller cannot
+└─ ServerError                           the client cannot
    ├─ Overloaded                 429     overloaded              the queue is full; try again soon
-   ├─ TooManyRequests            429     too-many-requests       too many at once; try again soon
+   ├─ TooManyRequests            429     too-many-requests       too many requests in flight
    ├─ NotReady                   503     not-ready               no bundle yet, or the service is stopping
-   ├─ DeadlineExceeded           504     deadline-exceeded       no answer within the time for one request
+   ├─ DeadlineExceeded           504     deadline-exceeded       no answer within the request timeout
    ├─ InferenceFailed            500     inference-failed        the graph failed; the log has the cause
-   ├─ InternalError              500     internal-error          anything unforeseen; the log has the cause
+   ├─ InternalError              500     internal-error          an unexpected error; the log has the cause
    └─ BundleError                500     bundle-error            a bundle cannot be opened
 """
 
 from importlib.metadata import version
 from typing import Any, ClassVar
 
-LONGEST = 500  # characters: an error shows what was sent, but does not send all of it back
+MAX_DETAIL_CHARS = 500  # an error shows the start of a wrong value, never all of a large request
 
 
 def clipped(text: str) -> str:
-    """The beginning of a text."""
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    """Return the text, shortened to MAX_DETAIL_CHARS."""
+    return text if len(text) <= MAX_DETAIL_CHARS else f"{text[:MAX_DETAIL_CHARS]}…"
 
 
 def install_hint(extra: str) -> str:
@@ -54,7 +54,7 @@ def install_hint(extra: str) -> str:
 
 
 class ServiceError(Exception):
-    """A failure with a stable name. `members` are added to the problem details of the answer."""
+    """An error with a stable slug. `members` are added to the problem details."""
 
     status: ClassVar[int] = 500
     slug: ClassVar[str] = "error"
@@ -125,7 +125,7 @@ class UnknownModality(ClientError):
 
 
 class InvalidInput(ClientError):
-    """A value that does not fit. Members: `modality`, `column` (tabular), `expected`, `received`."""
+    """A value that does not match its schema. Members: `modality`, `column`, `expected`, `received`."""
 
     status, slug, title = 422, "invalid-input", "Invalid input"
 
@@ -175,13 +175,13 @@ class ServerError(ServiceError):
 
 
 class Overloaded(ServerError):
-    """Members: `retry_after_s`, sent as the Retry-After header too."""
+    """Members: `retry_after_s`, which is also the Retry-After header."""
 
     status, slug, title = 429, "overloaded", "Overloaded"
 
 
 class TooManyRequests(ServerError):
-    """Members: as of Overloaded."""
+    """Members: as in Overloaded."""
 
     status, slug, title = 429, "too-many-requests", "Too many requests"
 

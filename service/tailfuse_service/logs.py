@@ -1,4 +1,4 @@
-"""Logs as JSON, a line each, on stderr."""
+"""JSON logs on stderr, one object on each line."""
 
 import logging
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: time, level, logger, message, the worker if there are several, and any `extra`."""
+    """Format a record as one JSON object: time, level, logger, message, worker number and any `extra`."""
 
     def __init__(self, worker: int | None = None) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str, worker: int | None = None) -> None:
-    """Send the logs of this process to stderr. Uvicorn's own speak from warning up."""
+    """Send this process's logs to stderr. Uvicorn's own logs start at level warning."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter(worker))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tailfuse_service.bundle import Prediction
-from tailfuse_service.inference.explanations import PAIRS, explained, plan_of
+from tailfuse_service.inference.explanations import PAIRS, make_explanation, make_plan
 
 TEXT = (Path(__file__).parents[2] / "docs" / "EXPLAIN.md").read_text()
 MODALITIES = ("image", "fourier", "shape")
@@ -40,9 +40,11 @@ def told() -> dict[frozenset[str], Prediction]:
 
 
 def test_the_answer_is_what_its_subsets_make_it(answer: Any, told: dict[frozenset[str], Prediction]) -> None:
-    plan = plan_of({name: np.zeros(1) for name in MODALITIES}, MODALITIES)
+    plan = make_plan({name: np.zeros(1) for name in MODALITIES}, MODALITIES)
     predictions = [told[frozenset(row)] for row in plan.rows()]
-    assert explained(plan, predictions, dict.fromkeys(LABELS, 0.1)).explanation == answer["explanation"]
+    assert (
+        make_explanation(plan, predictions, dict.fromkeys(LABELS, 0.1)).explanation == answer["explanation"]
+    )
     assert (answer["label"], answer["probability"]) == ("9", told[frozenset(MODALITIES)].probabilities[0])
     assert answer["probabilities"]["9"] == answer["probability"]
 
@@ -77,5 +79,5 @@ def test_it_names_the_number_of_orders_and_of_rows() -> None:
     assert f"{PAIRS} orders are drawn" in TEXT
     assert f"means of {PAIRS} pairs" in TEXT
     for n in range(7, 40):
-        plan = plan_of({f"m{at}": np.zeros(1) for at in range(n)}, [f"m{at}" for at in range(n)])
+        plan = make_plan({f"m{at}": np.zeros(1) for at in range(n)}, [f"m{at}" for at in range(n)])
         assert len(plan.subsets) <= (2 * PAIRS + 2) * n

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import tailfuse_service
 import uvicorn
-from tailfuse_service.http.cycle import Exchange
+from tailfuse_service.http.cycle import RequestCycle
 from tailfuse_service.http.fast_path import Protocol
 from tailfuse_service.http.flow import ReadControl
 from tailfuse_service.process.server import Server
@@ -120,7 +120,7 @@ def test_uvicorn_asks_of_a_request_what_an_exchange_has() -> None:
         for name in attribute_names(tree, holder)
     }
     assert asked == ASKED_OF_A_CYCLE
-    exchange = Exchange([], b"", None)
+    exchange = RequestCycle([], b"", None)
     assert {name for name in asked if not hasattr(exchange, name)} == set()
 
 

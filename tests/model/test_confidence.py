@@ -4,7 +4,7 @@ from math import asinh, log
 
 import pytest
 import torch
-from tailfuse.network.confidence import FAR, N_STATISTICS, PER_DEVIATION, REAL, ConfidenceNetwork, statistics
+from tailfuse.network.confidence import FAR, N_STATISTICS, PER_DEVIATION, REAL, Confidences, statistics
 from torch import Tensor
 
 # Experts with 4/5, 1/5 and 1/2, 1/2 say 2/3, 1/3 together.
@@ -62,20 +62,20 @@ def test_statistics_stay_finite_however_sure_the_experts_are(scale: float) -> No
 
 
 def test_an_unfitted_network_trusts_every_row_alike() -> None:
-    real, right = ConfidenceNetwork()(100 * torch.randn(5, N_STATISTICS))
-    assert real.tolist() == [REAL] * 5
-    assert right.tolist() == [0.0] * 5
+    real, right = Confidences(2)(100 * torch.randn(5, 2, N_STATISTICS))
+    assert real.tolist() == [[REAL] * 2] * 5
+    assert right.tolist() == [[0.0] * 2] * 5
 
 
 def test_no_rows_have_no_doubts() -> None:
     seen = statistics(torch.zeros(0, 3, 4), torch.zeros(0, 4), torch.zeros(0, 4))
     assert seen.shape == (0, N_STATISTICS)
-    assert [each.shape for each in ConfidenceNetwork()(seen)] == [(0,), (0,)]
+    assert [each.shape for each in Confidences(2)(seen[:, None].expand(0, 2, -1))] == [(0, 2), (0, 2)]
 
 
-def doubtful() -> ConfidenceNetwork:
+def doubtful() -> Confidences:
     """A network fitted to rows whose statistics are 1 on average, with a deviation of 2."""
-    network = ConfidenceNetwork()
+    network = Confidences(1)
     network.mean.fill_(1.0)
     network.scale.fill_(2.0)
     network.per_deviation.fill_(PER_DEVIATION)
@@ -83,9 +83,9 @@ def doubtful() -> ConfidenceNetwork:
 
 
 def strange(*deviations: float, at: int) -> Tensor:
-    """Rows that are so many deviations from the mean in one statistic."""
-    seen = torch.ones(len(deviations), N_STATISTICS)
-    seen[:, at] += 2.0 * torch.tensor(deviations)
+    """Rows that are so many deviations from the mean in one statistic: (n, 1, 10)"""
+    seen = torch.ones(len(deviations), 1, N_STATISTICS)
+    seen[:, 0, at] += 2.0 * torch.tensor(deviations)
     return seen
 
 
@@ -93,14 +93,14 @@ def strange(*deviations: float, at: int) -> Tensor:
 def test_a_row_is_the_less_real_the_stranger_it_is_without_limit(at: int) -> None:
     real, right = doubtful()(strange(-1000.0, 0.0, FAR, FAR + 1, FAR + 1000, at=at))
     beyond = [0, 0, 0, 1, 1000]
-    assert real.tolist() == pytest.approx([REAL - PER_DEVIATION * each for each in beyond], rel=1e-4)
-    assert right.tolist() == [0.0] * 5
+    assert real[:, 0].tolist() == pytest.approx([REAL - PER_DEVIATION * each for each in beyond], rel=1e-4)
+    assert right[:, 0].tolist() == [0.0] * 5
 
 
 @pytest.mark.parametrize("at", range(6))
 def test_a_sure_or_an_unsure_row_is_not_strange_for_it(at: int) -> None:
     real, _ = doubtful()(strange(-1000.0, 0.0, 1000.0, at=at))
-    assert real.tolist() == [REAL] * 3
+    assert real[:, 0].tolist() == [REAL] * 3
 
 
 def test_a_rows_statistics_do_not_depend_on_how_many_rows_are_judged_with_it() -> None:
@@ -111,3 +111,16 @@ def test_a_rows_statistics_do_not_depend_on_how_many_rows_are_judged_with_it() -
         one = slice(at, at + 1)
         alone = statistics(logits[one], densities[one], strangeness[one])[0]
         torch.testing.assert_close(alone, together[at], atol=2e-6, rtol=0)
+
+
+def test_each_modality_has_its_own_network() -> None:
+    torch.manual_seed(0)
+    stacked, statistics = Confidences(3), 3 * torch.randn(5, 3, N_STATISTICS)
+    for values in stacked.state_dict().values():
+        values.copy_(torch.rand(values.shape) + 0.5)
+    told = stacked(statistics)
+    for m in range(3):
+        one = Confidences(1)
+        one.load_state_dict({name: values[m : m + 1] for name, values in stacked.state_dict().items()})
+        for all_modalities, alone in zip(told, one(statistics[:, m : m + 1]), strict=True):
+            torch.testing.assert_close(all_modalities[:, m], alone[:, 0])

@@ -17,8 +17,7 @@ from tailfuse.export import graphs as export
 from tailfuse.export.bundle import first_manifest, write_bundle
 from tailfuse.export.graphs import TOLERANCE, check_parity, eager, example_of, export_graphs, mixed
 from tailfuse.network.build import build_network
-from tailfuse.network.confidence import PER_DEVIATION, ConfidenceNetwork
-from tailfuse.network.fusion import Vote
+from tailfuse.network.confidence import PER_DEVIATION
 from tailfuse.network.network import Network
 from tailfuse.spec.schema import Spec, load_spec
 from tailfuse.training.held_out import fit_generative
@@ -44,12 +43,9 @@ def untrained(spec: Spec, dataset: Dataset) -> Network:
     fit_generative(network, dataset.train, torch.device("cpu"))
     for head in (*network.heads, network.joint.head):
         torch.nn.init.normal_(head.linear.weight, std=0.5)
-    for vote, confidence in zip(network.votes, network.confidences, strict=True):
-        assert isinstance(vote, Vote)
-        assert isinstance(confidence, ConfidenceNetwork)
-        vote.powers.copy_(torch.tensor([0.5, 0.2]))
-        torch.nn.init.normal_(confidence.last.weight)
-        confidence.per_deviation.fill_(PER_DEVIATION)
+    network.posteriors.pool_weights.copy_(torch.tensor([0.5, 0.2]))
+    torch.nn.init.normal_(network.confidences.weight)
+    network.confidences.per_deviation.fill_(PER_DEVIATION)
     return network
 
 

@@ -2,7 +2,7 @@
 
 import copy
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +15,14 @@ from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.export.graphs import eager
 from tailfuse.modalities import KINDS
 from tailfuse.network.build import AnyNetwork
-from tailfuse.network.confidence import N_STATISTICS, ConfidenceNetwork
-from tailfuse.network.fusion import Vote
-from tailfuse.network.network import Network, Seen
+from tailfuse.network.confidence import N_STATISTICS, Confidences
+from tailfuse.network.fusion import ModalityPosteriors
+from tailfuse.network.network import Network, Scores
 from tailfuse.quickstart.quickstart import write_quickstart
 from tailfuse.spec.schema import Spec, load_spec
 from tailfuse.training.fit import Stages, fit_held_out, train_stages
-from tailfuse.training.fit_confidence import fit_confidence, fit_doubts, fit_vote
-from tailfuse.training.held_out import Evidence, HeldOut, balanced, look, own_class
+from tailfuse.training.fit_confidence import fit_confidence, fit_doubts, fit_posterior, make_votes
+from tailfuse.training.held_out import Evidence, HeldOut, balanced, own_class
 from tailfuse_service.bundle import Output
 from torch import Tensor
 
@@ -40,8 +40,8 @@ def evidence_of(n: int = 400, certainty: float = 3.0, other: float = 0.0, seed: 
     own = F.one_hot(labels, 4).float()
     log_p = (certainty * 3 * (own + torch.randn(n, 4, generator=random))).log_softmax(-1)
     densities = other * own + torch.randn(n, 4, generator=random)
-    clean = Seen(own, log_p, densities, torch.randn(n, N_STATISTICS, generator=random))
-    damaged = Seen(own, log_p, densities, torch.randn(n, N_STATISTICS, generator=random) + 3)
+    clean = Scores(own, log_p, densities, torch.randn(n, N_STATISTICS, generator=random))
+    damaged = Scores(own, log_p, densities, torch.randn(n, N_STATISTICS, generator=random) + 3)
     return Evidence(clean, damaged, labels, balanced(labels))
 
 
@@ -50,70 +50,69 @@ def loss_of(log_p: Tensor, evidence: Evidence) -> float:
 
 
 @pytest.mark.parametrize("generative", [True, False])
-def test_a_vote_times_its_unit_is_calibrated(generative: bool) -> None:
-    evidence, vote = evidence_of(), Vote()
-    fit_vote(vote, evidence, generative=generative)
-    log_p, densities = evidence.clean.log_p, evidence.clean.densities
-    fitted = vote.unit * vote(log_p, densities)
-    assert loss_of(fitted, evidence) < loss_of(log_p, evidence) - 0.5
+def test_a_vote_times_its_temperature_is_calibrated(generative: bool) -> None:
+    evidence = evidence_of()
+    posterior = fit_posterior(evidence, generative=generative)
+    fitted = posterior.temperature * make_votes(posterior, evidence.clean)
+    assert loss_of(fitted, evidence) < loss_of(evidence.clean.log_p, evidence) - 0.5
     for sharpness in (0.8, 1.25):
         assert loss_of(fitted, evidence) < loss_of(sharpness * fitted, evidence)
 
 
 def test_the_top_two_of_a_vote_are_1_apart_on_average_over_the_classes() -> None:
-    evidence, vote = evidence_of(other=1.0), Vote()
-    fit_vote(vote, evidence, generative=True)
-    top = vote(evidence.clean.log_p, evidence.clean.densities).topk(2).values
+    evidence = evidence_of(other=1.0)
+    top = make_votes(fit_posterior(evidence, generative=True), evidence.clean).topk(2).values
     assert float(((top[:, 0] - top[:, 1]) * evidence.weight).mean()) == pytest.approx(1.0, rel=1e-5)
 
 
-def test_without_a_generative_expert_its_power_is_exactly_0() -> None:
-    evidence, vote = evidence_of(other=5.0), Vote()
-    fit_vote(vote, evidence, generative=False)
-    assert vote.powers[0] > 0
-    assert vote.powers[1] == 0.0
+def test_without_a_generative_expert_its_pool_weight_is_exactly_0() -> None:
+    alpha, delta = fit_posterior(evidence_of(other=5.0), generative=False).pool_weights[0]
+    assert alpha > 0
+    assert delta == 0.0
 
 
 def test_both_kinds_of_experts_together_say_more_than_either() -> None:
-    evidence, vote, without = evidence_of(other=2.0), Vote(), Vote()
-    fit_vote(vote, evidence, generative=True)
-    fit_vote(without, evidence, generative=False)
-    both, one = (each.unit * each(evidence.clean.log_p, evidence.clean.densities) for each in (vote, without))
-    assert (vote.powers > 0).all()
+    evidence = evidence_of(other=2.0)
+    posteriors = [fit_posterior(evidence, generative=generative) for generative in (True, False)]
+    both, one = (each.temperature * make_votes(each, evidence.clean) for each in posteriors)
+    assert (posteriors[0].pool_weights > 0).all()
     assert loss_of(both, evidence) < loss_of(one, evidence) - 0.1
 
 
-def test_an_expert_that_tells_nothing_gets_next_to_no_power() -> None:
-    evidence, vote = evidence_of(other=0.0), Vote()
-    fit_vote(vote, evidence, generative=True)
-    assert float(vote.powers[1]) < 0.1
+def test_an_expert_that_tells_nothing_gets_next_to_no_pool_weight() -> None:
+    posterior = fit_posterior(evidence_of(other=0.0), generative=True)
+    assert float(posterior.pool_weights[0, 1]) < 0.1
 
 
 def test_experts_that_tell_nothing_at_all_are_not_blown_up() -> None:
-    evidence, vote = evidence_of(), Vote()
+    evidence = evidence_of()
     flat = evidence.clean._replace(log_p=torch.full((400, 4), -1.4), densities=torch.zeros(400, 4))
-    fit_vote(vote, evidence._replace(clean=flat), generative=True)
-    assert float(vote.unit) == pytest.approx(0.01)
-    assert vote(flat.log_p, flat.densities).isfinite().all()
+    posterior = fit_posterior(evidence._replace(clean=flat), generative=True)
+    assert float(posterior.temperature) == pytest.approx(0.01)
+    assert make_votes(posterior, flat).isfinite().all()
 
 
-def doubts_of(evidence: Evidence, *, damaged: bool, seed: int = 0) -> ConfidenceNetwork:
-    vote, confidence = Vote(), ConfidenceNetwork()
-    fit_vote(vote, evidence, generative=True)
-    fit_doubts(confidence, vote, evidence, damaged=damaged, seed=seed)
-    return confidence
+def fit_one_confidence(evidence: Evidence, *, damaged: bool, seed: int = 0) -> Confidences:
+    posterior = fit_posterior(evidence, generative=True)
+    return fit_doubts(posterior, evidence, damaged=damaged, seed=seed)
+
+
+def apply(confidence: Confidences, statistics: Tensor) -> tuple[Tensor, Tensor]:
+    """The log-odds of one modality's rows: (n, 10) -> (n,), (n,)"""
+    real, right = confidence(statistics[:, None])
+    return real[:, 0], right[:, 0]
 
 
 def test_damaged_rows_are_found_less_real_than_clean_ones_and_new_ones_too() -> None:
-    confidence, new = doubts_of(evidence_of(), damaged=True), evidence_of(seed=1)
-    clean, damaged = (confidence(each.statistics)[0].sigmoid() for each in (new.clean, new.damaged))
+    confidence, new = fit_one_confidence(evidence_of(), damaged=True), evidence_of(seed=1)
+    clean, damaged = (apply(confidence, each.statistics)[0].sigmoid() for each in (new.clean, new.damaged))
     assert float(clean.mean()) > 0.9
     assert float(damaged.mean()) < 0.1
 
 
 def test_where_nothing_is_learnt_from_damaged_rows_no_rows_reality_is_doubted() -> None:
-    confidence, new = doubts_of(evidence_of(), damaged=False), evidence_of(seed=1)
-    real = torch.cat([confidence(k * new.damaged.statistics)[0] for k in (0, 1, 100)])
+    confidence, new = fit_one_confidence(evidence_of(), damaged=False), evidence_of(seed=1)
+    real = torch.cat([apply(confidence, k * new.damaged.statistics)[0] for k in (0, 1, 100)])
     assert real.unique().numel() == 1
     assert float(real[0].sigmoid()) > 0.95
 
@@ -121,20 +120,28 @@ def test_where_nothing_is_learnt_from_damaged_rows_no_rows_reality_is_doubted() 
 @pytest.mark.parametrize("damaged", [True, False])
 def test_right_is_learnt_from_what_the_vote_makes_of_the_true_class(damaged: bool) -> None:
     evidence = evidence_of(2000)
-    vote = Vote()
-    fit_vote(vote, evidence, generative=True)
-    answer = (vote.unit * vote(evidence.clean.log_p, evidence.clean.densities)).softmax(-1)
+    posterior = fit_posterior(evidence, generative=True)
+    answer = (posterior.temperature * make_votes(posterior, evidence.clean)).softmax(-1)
     right = own_class(answer, evidence.labels)
     # One statistic tells how sure the answer is.
     seen = torch.zeros(2000, N_STATISTICS)
     seen[:, 0] = answer.amax(1)
     told = evidence._replace(clean=evidence.clean._replace(statistics=seen))
-    fitted = doubts_of(told, damaged=damaged)(seen)[1].sigmoid()
+    fitted = apply(fit_one_confidence(told, damaged=damaged), seen)[1].sigmoid()
     assert float((fitted * evidence.weight).mean()) == pytest.approx(
         float((right * evidence.weight).mean()), abs=0.02
     )
     sure = seen[:, 0] > seen[:, 0].median()
     assert fitted[sure].mean() > fitted[~sure].mean() + 0.1
+
+
+@torch.no_grad()
+def confidences(network: Network, name: str, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The log-odds of rows of one modality."""
+    statistics = network.score(name, rows).statistics
+    real, right = network.confidences(statistics[:, None].expand(-1, len(network.modalities), -1))
+    m = network.modalities.index(name)
+    return real[:, m], right[:, m]
 
 
 def held_out(trained: Any) -> list[HeldOut]:
@@ -150,14 +157,14 @@ def fit(
     )  # fmt: skip
 
 
-def test_fitting_touches_votes_and_confidences_and_nothing_else(trained: Any) -> None:
+def test_fitting_touches_posteriors_and_confidences_and_nothing_else(trained: Any) -> None:
     network = copy.deepcopy(trained.network)
     before = copy.deepcopy(network.state_dict())
     fit(trained, network, seed=9)
     changed = {
         name.split(".")[0] for name, v in network.state_dict().items() if not torch.equal(v, before[name])
     }
-    assert changed == {"votes", "confidences"}
+    assert changed == {"posteriors", "confidences"}
     assert not any(p.requires_grad for p in network.confidences.parameters())
 
 
@@ -173,17 +180,15 @@ def test_fitting_twice_gives_the_same_whatever_was_drawn_in_between(trained: Any
 
 def test_a_modality_that_no_held_out_row_has_is_trusted_like_any_other(trained: Any) -> None:
     network = copy.deepcopy(trained.network)
-    for vote, confidence in zip(network.votes, network.confidences, strict=True):
-        vote.load_state_dict(Vote().state_dict())
-        confidence.load_state_dict(ConfidenceNetwork().state_dict())
+    network.posteriors, network.confidences = ModalityPosteriors(3), Confidences(3).requires_grad_(False)
     before = copy.deepcopy(network.state_dict())
     fit(trained, network, held=[HeldOut(network, trained.dataset.val.only(["picture", "veins"]))])
-    note = [f"{part}.{network.modalities.index('note')}." for part in ("votes", "confidences")]
+    note = network.modalities.index("note")
     for name, value in network.state_dict().items():
-        if name.startswith(tuple(note)):
-            assert torch.equal(value, before[name])
+        if name.startswith(("posteriors.", "confidences.")):
+            assert torch.equal(value[note], before[name][note])
     rows = torch.from_numpy(trained.dataset.test.inputs["note"])
-    real, right = network.confidence("note")(look(network, "note", rows).statistics)
+    real, right = confidences(network, "note", rows)
     assert real.unique().numel() == right.unique().numel() == 1
 
 
@@ -196,7 +201,7 @@ def test_damaged_pictures_and_numbers_are_trusted_less_than_clean_ones(trained: 
     broken = KINDS[modality.kind].corrupt(rows, modality, torch.Generator().manual_seed(0))
 
     def confidence_of(rows: Tensor) -> float:
-        real, right = trained.network.confidence(name)(look(trained.network, name, rows).statistics)
+        real, right = confidences(trained.network, name, rows)
         return float((real.sigmoid() * right.sigmoid()).mean())
 
     assert confidence_of(rows) > confidence_of(broken) + 0.1
@@ -256,4 +261,4 @@ def test_the_spec_says_whether_the_generative_experts_vote(digits: Any) -> None:
     for options, voting in ((spec.network, True), (without, False)):
         network = fit_held_out(stages, spec.model_copy(update={"network": options}))
         assert isinstance(network, Network)
-        assert all((cast(Vote, vote).powers[1] > 0) == voting for vote in network.votes)
+        assert ((network.posteriors.pool_weights[:, 1] > 0) == voting).all()

@@ -1,13 +1,13 @@
 """The fusion as it is fitted on held-out rows and random subsets of their modalities."""
 
 import copy
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tailfuse.network.fusion import Fusion, Vote
+from tailfuse.network.fusion import Fusion
 from tailfuse.network.network import Network
 from tailfuse.network.tensors import tensors_of
 from tailfuse.training.fit_confidence import fit_confidence
@@ -96,8 +96,7 @@ def test_fitting_lowers_the_loss_of_held_out_rows_and_touches_nothing_else(
     before = copy.deepcopy(network.state_dict())
     seen = [thinned(answers(network, each, CPU), generator(7)) for each in held_out]
     with torch.no_grad():  # where the fit starts
-        votes = [cast(Vote, vote) for vote in network.votes]
-        network.fusion.worth.copy_(torch.stack([vote.unit for vote in votes]).log())
+        network.fusion.worth.copy_(network.posteriors.temperature.log())
     losses = [loss_of(network, each) for each in seen]
     fit_fusion(network, held_out, seed=0, device=CPU)
     assert sum(loss_of(network, each) for each in seen) < sum(losses) - 0.01

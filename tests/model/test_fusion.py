@@ -8,7 +8,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tailfuse.network.fusion import MOST_WITH_SUBSETS, Fusion, Trust, Vote, disagreement, modulation
+from tailfuse.network.fusion import (
+    MOST_WITH_SUBSETS,
+    Fusion,
+    ModalityPosteriors,
+    Trust,
+    disagreement,
+    modulation,
+)
 from torch import Tensor
 
 
@@ -203,24 +210,25 @@ def test_what_is_fitted_is_told_as_it_is_used() -> None:
     assert fitted["lambda"].tolist() == pytest.approx([3.0] * 4)
 
 
-def vote_of(alpha: float, delta: float, unit: float) -> Vote:
-    vote = Vote()
-    vote.powers.copy_(torch.tensor([alpha, delta]))
-    vote.unit.fill_(unit)
-    return vote
+def test_posteriors_and_votes_by_hand() -> None:
+    posteriors = ModalityPosteriors(2)
+    posteriors.pool_weights.copy_(torch.tensor([[0.5, 1.0], [2.0, 0.0]]))
+    posteriors.temperature.copy_(torch.tensor([2.0, 4.0]))
+    # The root of 4 to 1, times 3 to 1, is 6 to 1. The other modality: 4 to 1 squared.
+    log_p = torch.tensor([[0.8, 0.2]]).log().expand(1, 2, 2)
+    densities = torch.tensor([[log(3) - 40, -40.0]]).expand(1, 2, 2)
+    log_posteriors = posteriors(log_p, densities)
+    expected = [[log(6 / 7), log(1 / 7)], [log(16 / 17), log(1 / 17)]]
+    torch.testing.assert_close(log_posteriors[0], torch.tensor(expected))
+    votes = posteriors.soften(log_posteriors)[0]
+    torch.testing.assert_close(votes, torch.tensor(expected) / torch.tensor([[2.0], [4.0]]))
 
 
-def test_a_vote_by_hand() -> None:
-    # The root of 4 to 1, times 3 to 1, is 6 to 1: ln 6/7 and ln 1/7, in units of 2.
-    log_p, densities = torch.tensor([[0.8, 0.2]]).log(), torch.tensor([[log(3) - 40, -40.0]])
-    said = vote_of(0.5, 1.0, 2.0)(log_p, densities)
-    assert said[0].tolist() == pytest.approx([log(6 / 7) / 2, log(1 / 7) / 2], rel=1e-5)
-
-
-def test_an_unfitted_vote_is_that_of_the_softmax_experts() -> None:
-    log_p = torch.randn(5, 3).log_softmax(-1)
-    torch.testing.assert_close(Vote()(log_p, 1e6 * torch.randn(5, 3)), log_p)
-    assert Vote()(log_p[:0], log_p[:0]).shape == (0, 3)
+def test_unfitted_posteriors_are_those_of_the_softmax_experts() -> None:
+    posteriors, log_p = ModalityPosteriors(2), torch.randn(5, 2, 3).log_softmax(-1)
+    torch.testing.assert_close(posteriors(log_p, 1e6 * torch.randn(5, 2, 3)), log_p)
+    assert torch.equal(posteriors.soften(log_p), log_p)
+    assert posteriors(log_p[:0], log_p[:0]).shape == (0, 2, 3)
 
 
 @pytest.mark.parametrize(

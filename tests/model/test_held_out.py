@@ -19,7 +19,6 @@ from tailfuse.training.held_out import (
     class_by_class,
     evidence_of,
     fit_generative,
-    look,
     own_class,
     some_of,
 )
@@ -103,7 +102,7 @@ def test_evidence_is_of_clean_and_damaged_rows_with_classes_alike() -> None:
     assert evidence is not None
     assert evidence.labels.tolist() == part.labels.tolist() * 2
     torch.testing.assert_close(
-        evidence.clean.log_p[:10], look(network, "one", torch.from_numpy(part.inputs["one"])).log_p
+        evidence.clean.log_p[:10], network.score("one", torch.from_numpy(part.inputs["one"])).log_p
     )
     assert len(evidence.damaged.statistics) == 20 * DAMAGED_COPIES
     assert not torch.equal(evidence.damaged.log_p[:20], evidence.clean.log_p)
@@ -132,7 +131,7 @@ def test_damaged_features_are_shared_out_among_the_networks() -> None:
         [HeldOut(network, part)] * 2, "one", TWO_NUMBERS, {"one": features}, seed=0, device=CPU
     )
     assert evidence is not None
-    expected = look(network, "one", features[[0, 2, 4, 1, 3]])
+    expected = network.score("one", features[[0, 2, 4, 1, 3]])
     torch.testing.assert_close(evidence.damaged.log_p, expected.log_p)
 
 

@@ -241,3 +241,8 @@ def test_a_failed_save_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: py
 
 def test_there_is_nothing_to_load_where_nothing_was_saved(tmp_path: Path) -> None:
     assert checkpoint.load(tmp_path / "final.pt") is None
+
+
+def test_the_weights_of_another_network_are_refused(tmp_path: Any) -> None:
+    with pytest.raises(RunError, match=r"final\.pt does not fit this version of tailfuse"):
+        checkpoint.set_weights(nn.Linear(2, 3), nn.Linear(2, 4).state_dict(), tmp_path / "final.pt")

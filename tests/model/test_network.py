@@ -14,6 +14,7 @@ from tailfuse.export.graphs import eager, example_of
 from tailfuse.modalities.tabular.encoder import Mlp
 from tailfuse.network.long_tail import experts
 from tailfuse.network.network import Network
+from tailfuse.network.ragged import scatter
 from tailfuse_service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Output, open_graph, read_manifest
 from tailfuse_service.modalities import TabularModality
 from tailfuse_service.modalities.tabular import BooleanColumn
@@ -139,15 +140,14 @@ def tiny() -> Network:
 
 
 def test_rows_are_laid_at_their_samples() -> None:
-    rows = {"one": torch.tensor([2, 0]), "two": torch.tensor([1])}
-    slots = tiny().scatter([torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0]])], rows, 3)
+    slots = scatter(torch.tensor([[1.0], [2.0], [3.0]]), [torch.tensor([2, 0]), torch.tensor([1])], 3)
     assert slots.squeeze(-1).tolist() == [[2.0, 0.0], [0.0, 3.0], [1.0, 0.0]]
 
 
 def test_in_training_a_modality_without_rows_has_a_gradient_of_zero_everywhere() -> None:
     network = tiny().train()
-    encoded = network.encode({"one": torch.randn(5, 2), "two": torch.zeros(0, 2)})
-    assert encoded["two"].embedding.shape == (0, 4)
-    sum((each.logits.sum() for each in encoded.values()), torch.zeros(())).backward()
+    one, two = network.encode("one", torch.randn(5, 2)), network.encode("two", torch.zeros(0, 2))
+    assert two.embedding.shape == (0, 4)
+    (one.logits.sum() + two.logits.sum()).backward()
     assert all((known(p.grad) == 0).all() for p in network.encoders[1].parameters())
     assert any((known(p.grad) != 0).any() for p in network.encoders[0].parameters())

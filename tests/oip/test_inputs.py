@@ -11,7 +11,7 @@ from tailfuse_service.modalities.limits import DEFAULT_LIMITS
 from tailfuse_service.modalities.series import Channel
 from tailfuse_service.modalities.tabular import NumberColumn
 from tailfuse_service.modalities.tensor import Tensor
-from tailfuse_service.oip.inputs import rows_of
+from tailfuse_service.oip.inputs import make_rows
 
 NAN = float("nan")
 
@@ -29,7 +29,7 @@ class Model:
 
 
 def rows(*tensors: Tensor) -> Any:
-    return rows_of(tensors, Model(), DEFAULT_LIMITS, max_rows=9)  # type: ignore[arg-type]
+    return make_rows(tensors, Model(), DEFAULT_LIMITS, max_rows=9)  # type: ignore[arg-type]
 
 
 def floats(name: str, values: Any) -> Tensor:

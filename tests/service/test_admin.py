@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 from tailfuse_service.app import create_app
-from tailfuse_service.metrics import Metrics, new_file
-from tailfuse_service.models import reconciler as reload
-from tailfuse_service.models.desired_state import DesiredState
+from tailfuse_service.metrics import Metrics, make_file
+from tailfuse_service.models import reconciler
+from tailfuse_service.models.desired_state import DesiredStateStore
 from tailfuse_service.models.repository import Repository
 from tailfuse_service.settings import Settings
 
@@ -48,10 +48,12 @@ def start(folder: Path, keys: Path) -> Iterator[Start]:
 
     def begin(file: int | None = None, **changes: Any) -> TestClient:
         settings = Settings(**{"bundle": folder, "admin_keys": keys, **changes})
-        desired = DesiredState(settings.roles, file)
+        desired_state = DesiredStateStore(settings.roles, file)
         repository = Repository(settings)
-        bundles = repository.open(desired.read().unloaded)
-        app = create_app(settings, *bundles, metrics=Metrics(), repository=repository, desired=desired)
+        bundles = repository.open(desired_state.read().unloaded)
+        app = create_app(
+            settings, *bundles, metrics=Metrics(), repository=repository, desired_state=desired_state
+        )
         client = TestClient(app, headers=ADMIN, raise_server_exceptions=False).__enter__()
         clients.append(client)
         return client
@@ -232,8 +234,8 @@ def test_a_single_bundle_is_only_opened_again(start: Start, tiny_bundle: Path) -
 def test_all_workers_follow_and_so_do_those_that_start_later(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reload, "LOOK_S", 0.001)
-    file = new_file(0)
+    monkeypatch.setattr(reconciler, "POLL_S", 0.001)
+    file = make_file(0)
     one, other = start(file), start(file)
     one.put(ROLES, json={"stable": "1"})
     other.post("/admin/unload", json={"name": NAME, "version": "10"})
@@ -246,7 +248,7 @@ def test_all_workers_follow_and_so_do_those_that_start_later(
 def test_the_folder_is_followed_without_a_call(
     start: Start, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reload, "LOOK_S", 0.001)
+    monkeypatch.setattr(reconciler, "POLL_S", 0.001)
     client = start()
     write_tiny_bundle(folder / ".v11", version="11").rename(folder / "v11")
     until(lambda: roles_of(client).get("11") == "stable")
@@ -257,7 +259,7 @@ def test_the_folder_is_followed_without_a_call(
 def test_roles_in_a_file_survive_and_may_be_edited(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reload, "LOOK_S", 0.001)
+    monkeypatch.setattr(reconciler, "POLL_S", 0.001)
     path = tmp_path / "roles.json"
     client = start(roles=path)
     client.post(PROMOTE, json={"version": "2"})

@@ -63,5 +63,5 @@ def test_a_preflight_needs_no_key_and_the_request_does(client_of: Any, bundle: A
 
 @pytest.mark.parametrize("origin", ["app.example.org", "https://a.example/path", "null", "https://"])
 def test_what_is_no_origin_is_no_setting(origin: str) -> None:
-    with pytest.raises(ValidationError, match="is no origin such as"):
+    with pytest.raises(ValidationError, match="is not an origin like"):
         Settings(bundle=Path("b"), cors_origins=f"{PAGE},{origin}")

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tailfuse_service.bundle import Batch, Bundle, Output
 from tailfuse_service.bundle.manifest import Histogram, Reference
 from tailfuse_service.bundle.summary import input_references
-from tailfuse_service.metrics import Cells, Metrics, forget_levels, new_file
-from tailfuse_service.metrics.drift import REST, SLICES, Window, psi
+from tailfuse_service.metrics import Metrics, SharedCounters, make_file, reset_gauges
+from tailfuse_service.metrics.drift import REST_FACTOR, SLICES, DriftWindow, compute_psi
 
 from tests.support.bundles import MODALITIES
 
@@ -25,7 +25,7 @@ Rows = dict[str, NDArray[Any]]
 @pytest.fixture(autouse=True)
 def every_run_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs are left out after one that took long to count; here time is made up, but that duration is not."""
-    monkeypatch.setattr("tailfuse_service.metrics.drift.REST", 0)
+    monkeypatch.setattr("tailfuse_service.metrics.drift.REST_FACTOR", 0)
 
 
 def rows_of(n: int, seed: int = 0) -> Rows:
@@ -72,7 +72,7 @@ def run_of(rows: Rows, weights: NDArray[np.float32]) -> tuple[Batch, Output]:
     return batch, Output(np.full((n, 3), 1 / 3, np.float32), weights, weights)
 
 
-def offered(window: Window, rows: Rows, weights: NDArray[np.float32], now: float = 0.0) -> None:
+def offered(window: DriftWindow, rows: Rows, weights: NDArray[np.float32], now: float = 0.0) -> None:
     """All rows, in runs of 50; time enough passes between them."""
     for start in range(0, len(weights), 50):
         some = {name: each[start : start + 50] for name, each in rows.items()}
@@ -82,24 +82,24 @@ def offered(window: Window, rows: Rows, weights: NDArray[np.float32], now: float
 Told = dict[tuple[str, ...], float]
 
 
-def told(window: Window, cells: Cells, now: float = 0.0) -> Told:
+def told(window: DriftWindow, counters: SharedCounters, now: float = 0.0) -> Told:
     window.publish(now)
     return {
         (gauge.family, *gauge.labels.values()): gauge.value
-        for gauge in window.gauges(dict(cells.items())[window.key])
+        for gauge in window.gauges(dict(counters.items())[window.key])
     }
 
 
-def watch(bundle: Bundle) -> tuple[Window, Cells]:
-    cells = Cells()
-    return Window(cells, bundle, WINDOW_S), cells
+def watch(bundle: Bundle) -> tuple[DriftWindow, SharedCounters]:
+    counters = SharedCounters()
+    return DriftWindow(counters, bundle, WINDOW_S), counters
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_there_is_none_where_rows_are_as_they_were(referenced: Bundle, seed: int) -> None:
-    window, cells = watch(referenced)
+    window, counters = watch(referenced)
     offered(window, rows_of(200, seed + 10), weights_of(200, seed + 10))
-    drift = told(window, cells, 10)
+    drift = told(window, counters, 10)
     assert {name for family, name, *_ in drift if family == "weight_drift"} == set(MODALITIES)
     inputs = {key[1:] for key in drift if key[0] == "input_drift"}
     assert inputs == {
@@ -144,67 +144,72 @@ def other_words(rows: Rows) -> None:
 def test_what_changes_is_loud_and_the_rest_is_not(
     referenced: Bundle, change: Callable[[Rows], None], modality: str, loud: set[str]
 ) -> None:
-    window, cells = watch(referenced)
+    window, counters = watch(referenced)
     rows = rows_of(200, 10)
     change(rows)
     offered(window, rows, weights_of(200, 10))
-    drift = told(window, cells, 10)
+    drift = told(window, counters, 10)
     above = {key[1:] for key, value in drift.items() if key[0] == "input_drift" and value > ALERT}
     assert {(modality, each) for each in loud} - above == set()
     assert {name for name, _ in above} == {modality}
 
 
 def test_weights_that_collapse_are_loud(referenced: Bundle) -> None:
-    window, cells = watch(referenced)
+    window, counters = watch(referenced)
     weights = np.tile(np.array([0.01, 0.6, 0.39], np.float32), (200, 1))
     offered(window, rows_of(200, 10), weights)
-    assert told(window, cells, 10)["weight_drift", "image"] > 1
+    assert told(window, counters, 10)["weight_drift", "image"] > 1
 
 
 def test_of_few_rows_only_their_number_is_told(referenced: Bundle) -> None:
-    window, cells = watch(referenced)
-    assert told(window, cells) == {("drift_rows", name): 0 for name in MODALITIES}
+    window, counters = watch(referenced)
+    assert told(window, counters) == {("drift_rows", name): 0 for name in MODALITIES}
     offered(window, rows_of(150), weights_of(150))
-    assert told(window, cells, 10) == {("drift_rows", name): 150 for name in MODALITIES}
+    assert told(window, counters, 10) == {("drift_rows", name): 150 for name in MODALITIES}
 
 
 def test_what_is_older_than_the_window_is_forgotten(referenced: Bundle) -> None:
-    window, cells = watch(referenced)
+    window, counters = watch(referenced)
     offered(window, rows_of(100), weights_of(100), now=0)
     offered(window, rows_of(50), weights_of(50), now=100)
     step = WINDOW_S / SLICES
-    rows = [told(window, cells, now)["drift_rows", "image"] for now in (100, WINDOW_S - step, 2 * WINDOW_S)]
+    rows = [
+        told(window, counters, now)["drift_rows", "image"] for now in (100, WINDOW_S - step, 2 * WINDOW_S)
+    ]
     assert rows == [150, 150, 0]
-    assert told(window, cells, WINDOW_S + step)["drift_rows", "image"] == 0
+    assert told(window, counters, WINDOW_S + step)["drift_rows", "image"] == 0
 
 
 def test_a_summary_is_followed_by_a_rest(referenced: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tailfuse_service.metrics.drift.REST", REST)
-    window, cells = watch(referenced)
+    monkeypatch.setattr("tailfuse_service.metrics.drift.REST_FACTOR", REST_FACTOR)
+    window, counters = watch(referenced)
     run = run_of(rows_of(50), weights_of(50))
     for _ in range(3):
         window.offer(*run, 1.0)  # at the same moment: the second and third are not looked at
-    assert told(window, cells, 1)["drift_rows", "image"] == 50
+    assert told(window, counters, 1)["drift_rows", "image"] == 50
 
 
 def test_a_modality_that_is_absent_has_no_rows(referenced: Bundle) -> None:
-    window, cells = watch(referenced)
+    window, counters = watch(referenced)
     batch, output = run_of(rows_of(50), weights_of(50))
     nobody = np.array([], np.int64)
     batch = Batch(
         {**batch.inputs, "image": batch.inputs["image"][:0]}, {**batch.rows, "image": nobody}, batch.presence
     )
     window.offer(batch, output, 0)
-    drift = told(window, cells)
+    drift = told(window, counters)
     assert [drift["drift_rows", name] for name in MODALITIES] == [0, 50, 50]
 
 
 def test_windows_of_workers_are_added_up_and_vanish_with_their_bundle(
     referenced: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = new_file(), new_file()
+    files = make_file(), make_file()
     first, second = (
-        Metrics(cells=Cells(files[at]), others=[Cells(files[1 - at])], drift_window_s=1e6) for at in range(2)
+        Metrics(
+            counters=SharedCounters(files[at]), others=[SharedCounters(files[1 - at])], drift_window_s=1e6
+        )
+        for at in range(2)
     )
 
     def value(metrics: Metrics, family: str, **labels: str) -> float | None:
@@ -219,7 +224,7 @@ def test_windows_of_workers_are_added_up_and_vanish_with_their_bundle(
     second.publish()
     assert value(first, "drift_rows") == 240
     assert value(first, "input_drift", input="brightness") == pytest.approx(0, abs=ALERT)
-    forget_levels(Cells(files[1]))  # as if the second worker had been killed
+    reset_gauges(SharedCounters(files[1]))  # as if the second worker had been killed
     assert value(first, "drift_rows") == 120
     second.publish()
     second.retire(each[1])
@@ -246,9 +251,9 @@ def test_weights_at_the_edge_of_a_bin_are_in_the_same_as_in_the_reference(refere
         for at, (name, each) in enumerate(referenced.manifest.reference.items())
     }
     manifest = referenced.manifest.model_copy(update={"reference": reference})
-    window, cells = watch(replace(referenced, manifest=manifest))
+    window, counters = watch(replace(referenced, manifest=manifest))
     offered(window, rows_of(200), even)
-    drift = told(window, cells, 10)
+    drift = told(window, counters, 10)
     assert [drift["weight_drift", name] for name in MODALITIES] == pytest.approx([0, 0, 0])
     assert not [key for key in drift if key[0] == "input_drift"]
 
@@ -258,9 +263,9 @@ def test_a_modality_that_no_evaluated_row_had_has_no_drift(referenced: Bundle) -
     inputs = input_references(MODALITIES["image"], [])
     none = Reference(presence=0, weight=empty, confidence=empty, inputs=inputs)
     manifest = referenced.manifest.model_copy(update={"reference": {"image": none}})
-    window, cells = watch(replace(referenced, manifest=manifest))
+    window, counters = watch(replace(referenced, manifest=manifest))
     offered(window, rows_of(200), weights_of(200))
-    assert told(window, cells, 10) == {("drift_rows", "image"): 200}
+    assert told(window, counters, 10) == {("drift_rows", "image"): 200}
 
 
 @pytest.mark.parametrize(
@@ -280,15 +285,15 @@ def test_references_whose_counts_do_not_fit_are_no_references(
 
 
 def test_bundles_without_references_have_no_drift(bundle: Bundle) -> None:
-    window, cells = watch(bundle)
+    window, counters = watch(bundle)
     window.offer(*run_of(rows_of(50), weights_of(50)), 0)
     window.publish(0)
     assert list(window.gauges([])) == []
-    assert cells.known() == []
+    assert counters.known() == []
 
 
 def test_psi_is_that_of_the_textbook() -> None:
     here, there = np.array([10.0, 30, 60]), np.array([20, 30, 50])
     p, q = (here + 0.5) / 101.5, (there + 0.5) / 101.5
-    assert psi(here, there) == pytest.approx(sum((p - q) * np.log(p / q)))
-    assert psi(here, 10 * np.array([10, 30, 60])) == pytest.approx(0, abs=1e-3)
+    assert compute_psi(here, there) == pytest.approx(sum((p - q) * np.log(p / q)))
+    assert compute_psi(here, 10 * np.array([10, 30, 60])) == pytest.approx(0, abs=1e-3)

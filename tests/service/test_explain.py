@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from tailfuse_service.bundle import Bundle, Prediction, Sample
 from tailfuse_service.bundle.manifest import Adaptation
 from tailfuse_service.inference.explanations import (
-    MOST_EXACT,
+    MAX_EXACT,
     PAIRS,
     Plan,
     Subset,
-    explained,
-    known_after,
-    plan_of,
-    prior_of,
-    rounded_steps,
-    sampled_shapley,
-    shapley,
-    without,
+    compute_shapley,
+    estimate_shapley,
+    find_prior,
+    make_explanation,
+    make_plan,
+    remove_modality,
+    round_steps,
+    walk_order,
 )
 
 from tests.support.bundles import CLASSES
@@ -66,13 +66,13 @@ def swapped(subset: int, i: int, j: int) -> int:
 @given(games(4))
 @settings(deadline=None)
 def test_they_are_what_a_modality_adds_in_the_mean_over_all_orders(values: Floats) -> None:
-    np.testing.assert_allclose(shapley(values), by_definition(values), atol=1e-12)
+    np.testing.assert_allclose(compute_shapley(values), by_definition(values), atol=1e-12)
 
 
 @given(games(6))
 @settings(deadline=None)
 def test_they_sum_to_the_difference_from_the_prior(values: Floats) -> None:
-    assert shapley(values).sum() == pytest.approx(values[-1] - values[0], abs=1e-12)
+    assert compute_shapley(values).sum() == pytest.approx(values[-1] - values[0], abs=1e-12)
 
 
 @given(games(6), st.data())
@@ -80,7 +80,7 @@ def test_they_sum_to_the_difference_from_the_prior(values: Floats) -> None:
 def test_modalities_that_say_the_same_contribute_the_same(values: Floats, data: Any) -> None:
     i, j = (data.draw(st.integers(0, n_modalities(values) - 1)) for _ in "ij")
     mirrored = values[[swapped(subset, i, j) for subset in range(len(values))]]
-    contributions = shapley((values + mirrored) / 2)
+    contributions = compute_shapley((values + mirrored) / 2)
     assert contributions[i] == pytest.approx(contributions[j], abs=1e-12)
 
 
@@ -88,8 +88,8 @@ def test_modalities_that_say_the_same_contribute_the_same(values: Floats, data: 
 @settings(deadline=None)
 def test_a_modality_that_changes_nothing_contributes_nothing(values: Floats, data: Any) -> None:
     m = data.draw(st.integers(0, n_modalities(values) - 1))
-    unmoved = values[[without(m, subset) for subset in range(len(values))]]
-    assert shapley(unmoved)[m] == pytest.approx(0, abs=1e-12)
+    unmoved = values[[remove_modality(m, subset) for subset in range(len(values))]]
+    assert compute_shapley(unmoved)[m] == pytest.approx(0, abs=1e-12)
 
 
 @given(games(4))
@@ -97,17 +97,17 @@ def test_a_modality_that_changes_nothing_contributes_nothing(values: Floats, dat
 def test_sampled_ones_over_all_orders_are_the_exact_ones(values: Floats) -> None:
     all_orders = list(permutations(range(n_modalities(values))))
     orders = [each for order in 2 * all_orders for each in (order, order[::-1])]  # twice: one has no error
-    contributions, _ = sampled_shapley(orders, dict(enumerate(values.tolist())))
-    np.testing.assert_allclose(contributions, shapley(values), atol=1e-12)
+    contributions, _ = estimate_shapley(orders, dict(enumerate(values.tolist())))
+    np.testing.assert_allclose(contributions, compute_shapley(values), atol=1e-12)
 
 
 @given(st.integers(7, 12), st.integers(0, 10**6))
 @settings(deadline=None, max_examples=30)
 def test_sampled_ones_sum_to_the_difference_too(n: int, seed: int) -> None:
-    plan = plan_of(*sample_of(n, seed))
+    plan = make_plan(*sample_of(n, seed))
     random = np.random.default_rng(seed)
     values = {0: 0.1} | {subset: random.random() for subset in plan.subsets}
-    contributions, errors = sampled_shapley(plan.orders, values)
+    contributions, errors = estimate_shapley(plan.orders, values)
     assert contributions.sum() == pytest.approx(values[plan.subsets[0]] - 0.1, abs=1e-12)
     assert (errors >= 0).all()
 
@@ -118,9 +118,9 @@ def test_sampled_ones_are_as_far_off_as_they_say() -> None:
     held = []
     for seed in range(150):
         values = evidence(n, seed)
-        plan = plan_of(*sample_of(n, seed))
-        contributions, errors = sampled_shapley(plan.orders, dict(enumerate(values.tolist())))
-        held.append(abs(contributions - shapley(values)) <= t * errors)
+        plan = make_plan(*sample_of(n, seed))
+        contributions, errors = estimate_shapley(plan.orders, dict(enumerate(values.tolist())))
+        held.append(abs(contributions - compute_shapley(values)) <= t * errors)
     assert PAIRS == 16
     assert 0.92 <= np.mean(held) <= 0.98
 
@@ -143,9 +143,9 @@ def sample_of(n: int, seed: int = 0) -> tuple[Sample, list[str]]:
     return {name: random.normal(size=3) for name in reversed(names)}, ["other", *names, "another"]
 
 
-@pytest.mark.parametrize("n", range(1, MOST_EXACT + 1))
+@pytest.mark.parametrize("n", range(1, MAX_EXACT + 1))
 def test_up_to_six_modalities_every_subset_is_run_once(n: int) -> None:
-    plan = plan_of(*sample_of(n))
+    plan = make_plan(*sample_of(n))
     assert sorted(plan.subsets) == list(range(1, 2**n))
     assert plan.subsets[0] == 2**n - 1
     assert plan.orders == ()
@@ -153,25 +153,25 @@ def test_up_to_six_modalities_every_subset_is_run_once(n: int) -> None:
 
 @pytest.mark.parametrize("n", [7, 8, 20, 70])
 def test_of_more_modalities_orders_are_drawn_each_with_its_reverse(n: int) -> None:
-    plan = plan_of(*sample_of(n))
+    plan = make_plan(*sample_of(n))
     assert len(plan.orders) == 2 * PAIRS
     assert [order[::-1] for order in plan.orders[::2]] == list(plan.orders[1::2])
     assert all(sorted(order) == list(range(n)) for order in plan.orders)
     whole = 2**n - 1
-    needed = {subset for order in plan.orders for subset in known_after(order)} - {0}
+    needed = {subset for order in plan.orders for subset in walk_order(order)} - {0}
     needed |= {1 << m for m in range(n)} | {whole ^ 1 << m for m in range(n)}
     assert plan.subsets[0] == whole
     assert sorted(plan.subsets) == sorted(needed)
 
 
 def test_the_same_sample_has_the_same_plan_and_another_one_another() -> None:
-    plan, again, other = (plan_of(*sample_of(9, seed)) for seed in (0, 0, 1))
+    plan, again, other = (make_plan(*sample_of(9, seed)) for seed in (0, 0, 1))
     assert plan.orders == again.orders != other.orders
 
 
 def test_the_rows_are_the_sample_itself_and_parts_of_it() -> None:
     sample, modalities = sample_of(3)
-    plan = plan_of(sample, modalities)
+    plan = make_plan(sample, modalities)
     first, *rest = plan.rows()
     assert first is sample
     assert all(type(row) is Subset for row in rest)
@@ -190,11 +190,11 @@ def told(plan: Plan, answers: Mapping[int, tuple[float, ...]], prior: float = 1 
         order = sorted(range(len(CLASSES)), key=lambda at: -answers[subset][at])
         labels, probabilities = [CLASSES[at] for at in order], [answers[subset][at] for at in order]
         predictions.append(Prediction(labels, probabilities, [], [], []))
-    return explained(plan, predictions, dict.fromkeys(CLASSES, prior)).explanation
+    return make_explanation(plan, predictions, dict.fromkeys(CLASSES, prior)).explanation
 
 
 def test_of_one_modality_the_contribution_is_everything() -> None:
-    explanation = told(plan_of(*sample_of(1)), {1: (0.1, 0.7, 0.2)})
+    explanation = told(make_plan(*sample_of(1)), {1: (0.1, 0.7, 0.2)})
     assert explanation == {
         "prior": 0.333333,
         "contributions": {"m0": 0.366667},
@@ -208,7 +208,7 @@ def test_of_one_modality_the_contribution_is_everything() -> None:
 
 def test_of_two_modalities_that_disagree() -> None:
     answers = {1: (0.6, 0.3, 0.1), 2: (0.2, 0.2, 0.6), 3: (0.5, 0.1, 0.4)}
-    explanation = told(plan_of(*sample_of(2)), answers)
+    explanation = told(make_plan(*sample_of(2)), answers)
     # (0.6 - 1/3 + 0.5 - 0.2) / 2 and (0.2 - 1/3 + 0.5 - 0.6) / 2
     assert explanation["contributions"] == pytest.approx({"m0": 0.283333, "m1": -0.116667}, abs=1.1e-6)
     assert explanation["without"] == {
@@ -223,13 +223,13 @@ def test_of_two_modalities_that_disagree() -> None:
 @given(st.floats(0, 1), st.lists(st.floats(-1, 1), min_size=1, max_size=30))
 @settings(deadline=None)
 def test_rounded_contributions_still_add_up_to_the_last_digit(start: float, steps: list[float]) -> None:
-    rounded = rounded_steps(start, np.array(steps))
+    rounded = round_steps(start, np.array(steps))
     assert round(start, 6) + sum(rounded) == pytest.approx(start + sum(steps), abs=6e-7)
     np.testing.assert_allclose(rounded, steps, atol=1.1e-6)
 
 
 def test_who_knows_nothing_holds_all_classes_for_alike(bundle: Bundle) -> None:
-    assert prior_of(bundle.manifest) == dict.fromkeys(CLASSES, 1 / 3)
+    assert find_prior(bundle.manifest) == dict.fromkeys(CLASSES, 1 / 3)
 
 
 def test_who_knows_nothing_of_an_adapted_bundle_answers_its_shares(bundle: Bundle) -> None:
@@ -237,4 +237,4 @@ def test_who_knows_nothing_of_an_adapted_bundle_answers_its_shares(bundle: Bundl
     adaptation = Adaptation(
         prior=shares, shifted=True, p_value=0.001, rows=500, table_sha256="", before=None, after=None
     )
-    assert prior_of(bundle.manifest.model_copy(update={"adaptation": adaptation})) == shares
+    assert find_prior(bundle.manifest.model_copy(update={"adaptation": adaptation})) == shares

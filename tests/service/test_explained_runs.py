@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from tailfuse_service.bundle import Batch, Bundle, Output
 from tailfuse_service.errors import InferenceFailed, Overloaded
 from tailfuse_service.inference.engine import Engine, run
-from tailfuse_service.inference.explanations import Explained, plan_of
+from tailfuse_service.inference.explanations import Explained, make_plan
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities.image.features import convert_mode
 from tailfuse_service.settings import Settings
@@ -62,7 +62,7 @@ def test_only_the_answer_itself_is_counted_as_a_sample(client: TestClient, input
 
 def test_beside_the_rows_of_an_explanation_samples_are_counted_as_they_are(bundle: Bundle) -> None:
     metrics = Metrics()
-    plan = plan_of(bundle.sample(INPUTS), bundle.features)
+    plan = make_plan(bundle.sample(INPUTS), bundle.features)
     beside = bundle.sample({"notes": "a spot"})
     series = metrics.serve(bundle)
     predictions = run(bundle, series, [*plan.rows()[1:], beside, plan.sample])
@@ -208,7 +208,7 @@ def test_a_shadow_is_asked_the_same_once(held: Bundle) -> None:
 
     async def scenario() -> None:
         engine = engine_of(held)
-        engine.shadowing = Watching()  # type: ignore[assignment]
+        engine.shadow_runner = Watching()  # type: ignore[assignment]
         explained = await engine.explain(INPUTS)
         assert asked == [(INPUTS, explained.prediction)]
         await engine.close()

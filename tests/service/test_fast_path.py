@@ -14,7 +14,7 @@ from tailfuse_service.bundle import Bundle
 from tailfuse_service.errors import BadRequest
 from tailfuse_service.http import fast_path
 from tailfuse_service.http.fast_path import Protocol
-from tailfuse_service.http.router import Front
+from tailfuse_service.http.router import Router
 from tailfuse_service.logs import LOG
 from tailfuse_service.settings import Settings
 from uvicorn import Config
@@ -69,7 +69,7 @@ class Wire(asyncio.Transport):
 class Connection:
     """A protocol on such a transport."""
 
-    def __init__(self, app: Front) -> None:
+    def __init__(self, app: Router) -> None:
         self.app = app
         self.protocol = Protocol(Config(app, lifespan="off"), ServerState(), {})
         self.wire = Wire()
@@ -110,7 +110,7 @@ def drive(bundle: Bundle, tiny_bundle: Path) -> Callable[..., Any]:
                 connection.lose()
                 await asyncio.sleep(0.01)
                 assert app.in_flight == 0
-                await app.serving.close()
+                await app.registry.close()
 
         return asyncio.run(run())
 
@@ -336,13 +336,13 @@ def fail(*_: Any, **__: Any) -> Any:
     raise Failure
 
 
-STEPS: dict[str, Callable[[Front], tuple[Any, str]]] = {
+STEPS: dict[str, Callable[[Router], tuple[Any, str]]] = {
     "admission": lambda app: (app, "begin_request"),
-    "the registry": lambda app: (app.serving, "find"),
+    "the registry": lambda app: (app.registry, "find"),
     "submission": lambda app: (app.predict, "submit"),
-    "the answer": lambda _: (fast_path, "answer"),
-    "a problem": lambda _: (fast_path, "response_of"),
-    "the log": lambda _: (fast_path, "noted"),
+    "the answer": lambda _: (fast_path, "encode_answer"),
+    "a problem": lambda _: (fast_path, "make_response"),
+    "the log": lambda _: (fast_path, "log_and_make_problem"),
     "metrics": lambda app: (app.metrics, "observe_request"),
 }
 
@@ -389,7 +389,7 @@ def test_a_failure_that_cannot_be_logged_breaks_the_connection_too(
     async def play(connection: Connection) -> None:
         failures: list[Any] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
-        monkeypatch.setattr(fast_path, "answer", fail)
+        monkeypatch.setattr(fast_path, "encode_answer", fail)
         monkeypatch.setattr(LOG, "error", fail)
         connection.send(GOOD)
         await connection.idle()
@@ -404,7 +404,7 @@ def test_a_time_out_that_cannot_be_answered_breaks_the_connection(
     drive: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def play(connection: Connection) -> None:
-        monkeypatch.setattr(fast_path, "noted", fail)
+        monkeypatch.setattr(fast_path, "log_and_make_problem", fail)
         connection.send(GOOD[:-1])
         for _ in range(1000):
             await asyncio.sleep(0.001)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tailfuse_service import __main__ as main
 from tailfuse_service.errors import Forbidden, Unauthorized
 from tailfuse_service.http import auth as keys
-from tailfuse_service.http.auth import KeyCheck, Keys, access_of, key_of
+from tailfuse_service.http.auth import KeyCheck, Keys, find_key, make_key_check
 from tailfuse_service.http.paths import Access
 from tailfuse_service.settings import Settings
 from tailfuse_service.settings.key_file import read_keys
@@ -98,7 +98,7 @@ def test_any_of_the_keys_opens(locked: Any, headers: dict[str, str]) -> None:
 
 
 def test_without_a_file_nobody_is_asked(client: Any) -> None:
-    assert access_of(None, None) is None
+    assert make_key_check(None, None) is None
     assert client.post("/predict", json={"inputs": {"notes": "x"}}).status_code == 200
 
 
@@ -110,9 +110,9 @@ def test_admin_paths_take_an_admins_key_only(locked: Any) -> None:
 
 
 def test_admin_keys_alone_leave_the_rest_open(files: dict[str, Path]) -> None:
-    access = access_of(None, files["admin_keys"])
+    access = make_key_check(None, files["admin_keys"])
     assert access is not None
-    access.check([], Access.CALLER)
+    access.check([], Access.CLIENT)
     with pytest.raises(Unauthorized):
         access.check([], Access.ADMIN)
     access.check([(b"X-Api-Key", ROOT.encode())], Access.ADMIN)
@@ -142,9 +142,9 @@ def test_every_key_is_compared_whichever_is_right(
 
 
 def test_names_of_headers_may_be_written_in_any_way() -> None:
-    assert key_of([(b"X-API-KEY", b" k ")]) == b"k"
-    assert key_of([(b"AUTHORIZATION", b"BEARER k")]) == b"k"
-    assert key_of([(b"host", b"x"), (b"authorization", b"k")]) is None
+    assert find_key([(b"X-API-KEY", b" k ")]) == b"k"
+    assert find_key([(b"AUTHORIZATION", b"BEARER k")]) == b"k"
+    assert find_key([(b"host", b"x"), (b"authorization", b"k")]) is None
 
 
 @pytest.mark.usefixtures("hurried")
@@ -198,8 +198,8 @@ def test_the_file_is_looked_at_once_a_second_at_most(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "has no keys"),
-        ("\n# none\n", "has no keys"),
+        ("", "contains no keys"),
+        ("\n# none\n", "contains no keys"),
         (f"{ALICE}\nname: short\n", "line 2: a key is 16 or more"),
         ("two words of many letters\n", "line 1: a key is 16 or more"),
         ("schlüssel-0123456789abcdef\n", "line 1"),
@@ -229,10 +229,10 @@ def test_a_public_address_wants_keys_or_a_word(host: str, files: dict[str, Path]
     result = CliRunner().invoke(main.command, ["b", "--host", host])
     assert result.exit_code == 2
     (error,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]
-    assert error.startswith(f"Error: {host} can be reached from other machines")
+    assert error.startswith(f"Error: other machines can reach {host}")
     assert Settings(bundle=Path("b"), host=host, allow_anonymous=True).host == host
     assert Settings(bundle=Path("b"), host=host, api_keys=files["api_keys"]).host == host
-    with pytest.raises(ValidationError, match="can be reached"):  # these guard /admin/ alone
+    with pytest.raises(ValidationError, match="can reach"):  # these guard /admin/ alone
         Settings(bundle=Path("b"), host=host, admin_keys=files["admin_keys"])
 
 

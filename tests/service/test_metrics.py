@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from prometheus_client import Histogram
 from starlette.testclient import TestClient
 from tailfuse_service.bundle import Batch, Bundle, Output
-from tailfuse_service.metrics import Cells, Metrics, new_file
+from tailfuse_service.metrics import Metrics, SharedCounters, make_file
 from tailfuse_service.metrics.families import SECONDS, SHARES, make_key, read_labels
 
 from tests.support.samples import LABELS, samples
@@ -145,7 +145,7 @@ def test_the_time_of_a_request_falls_into_its_bucket(seconds: float) -> None:
 @pytest.fixture
 def files() -> Iterator[list[int]]:
     """Files for the cells of three processes."""
-    made = [new_file() for _ in range(3)]
+    made = [make_file() for _ in range(3)]
     yield made
     for file in made:
         os.close(file)
@@ -154,7 +154,10 @@ def files() -> Iterator[list[int]]:
 def workers_of(files: list[int]) -> list[Metrics]:
     """The metrics of two workers; the last file is their supervisor's."""
     return [
-        Metrics(cells=Cells(files[i]), others=[Cells(file) for file in files if file != files[i]])
+        Metrics(
+            counters=SharedCounters(files[i]),
+            others=[SharedCounters(file) for file in files if file != files[i]],
+        )
         for i in range(2)
     ]
 
@@ -206,12 +209,12 @@ def test_who_takes_the_place_of_a_dead_worker_counts_on(files: list[int]) -> Non
 
 
 def test_a_key_that_was_half_written_when_its_worker_died_is_no_key(files: list[int]) -> None:
-    cells = Cells(files[0])
-    cells.block("whole")[0] = 1.0
+    counters = SharedCounters(files[0])
+    counters.block("whole")[0] = 1.0
     os.pwrite(files[0], b'[1, 1, "half', os.fstat(files[0]).st_size)
-    successor = Cells(files[0])
+    successor = SharedCounters(files[0])
     successor.block("next")[0] = 2.0
-    assert dict(Cells(files[0]).items()) == {("whole",): [1.0], ("next",): [2.0]}
+    assert dict(SharedCounters(files[0]).items()) == {("whole",): [1.0], ("next",): [2.0]}
 
 
 def test_one_process_is_one_worker(client: TestClient) -> None:

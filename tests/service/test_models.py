@@ -19,7 +19,7 @@ def client(client_of: Any, bundle: Bundle, next_bundle: Any) -> TestClient:
     client: TestClient = client_of(bundle, default_model=NAME)
     app: Any = client.app
     assert client.portal is not None
-    client.portal.call(app.serving.replace, [bundle, open_bundle(next_bundle), other])
+    client.portal.call(app.registry.replace, [bundle, open_bundle(next_bundle), other])
     return client
 
 

@@ -14,7 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 from tailfuse_service import errors
 from tailfuse_service.app import create_app
-from tailfuse_service.models.desired_state import DesiredState
+from tailfuse_service.models.desired_state import DesiredStateStore
 from tailfuse_service.models.repository import Repository
 from tailfuse_service.settings import Settings
 
@@ -96,9 +96,9 @@ def of_admins(tmp_path: Path) -> list[str]:
     write_tiny_bundle(folder / "v1", version="1")
     keys.write_text(f"{KEY}\n")
     settings = Settings(bundle=folder, admin_keys=keys)
-    repository, desired = Repository(settings), DesiredState(None, None)
-    bundles = repository.open(desired.read().unloaded)
-    app = create_app(settings, *bundles, repository=repository, desired=desired)
+    repository, desired_state = Repository(settings), DesiredStateStore(None, None)
+    bundles = repository.open(desired_state.read().unloaded)
+    app = create_app(settings, *bundles, repository=repository, desired_state=desired_state)
     with TestClient(app, headers={"X-API-Key": KEY}) as client:
         with (folder / "v1" / "model.onnx").open("ab") as file:
             file.write(b"\0")

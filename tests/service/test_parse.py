@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tailfuse_service.errors import ClientError, TooManyParts
-from tailfuse_service.http.request_body import parsed_parts, parts_of, plain_parts
+from tailfuse_service.http.request_body import split_any_form, split_form, split_simple_form
 
 PIECES = (
     b"--x", b"--x--", b"\r\n", b"\n", b"--", b"x", b" ", b"",
@@ -19,9 +19,9 @@ FORM = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n--x--\r\n
 
 @given(st.lists(st.sampled_from(PIECES), max_size=24).map(b"".join))
 def test_the_short_reader_never_says_anything_else(body: bytes) -> None:
-    short = plain_parts(body, b"x", 8)
+    short = split_simple_form(body, b"x", 8)
     if short is not None:
-        assert parsed_parts(body, b"x", 8) == short
+        assert split_any_form(body, b"x", 8) == short
 
 
 @given(
@@ -38,21 +38,21 @@ def test_the_short_reader_takes_what_browsers_send(parts: dict[str, bytes]) -> N
         % (name.encode(), data)
         for name, data in parts.items()
     )
-    assert plain_parts(body + b"--x--\r\n", b"x", 4) == parts
-    assert parsed_parts(body + b"--x--\r\n", b"x", 4) == parts
+    assert split_simple_form(body + b"--x--\r\n", b"x", 4) == parts
+    assert split_any_form(body + b"--x--\r\n", b"x", 4) == parts
 
 
 @pytest.mark.parametrize("name", [b"caf\xc3\xa9", b"a%22b", b'a\\"b', b""])
 def test_the_short_reader_leaves_odd_names_to_the_parser(name: bytes) -> None:
     body = FORM % (name, b"1")
-    assert plain_parts(body, b"x", 4) is None
-    assert len(parts_of(body, b"x", 4)) == 1
+    assert split_simple_form(body, b"x", 4) is None
+    assert len(split_form(body, b"x", 4)) == 1
 
 
 def test_both_readers_count_the_parts() -> None:
     body = FORM.replace(b"--x--\r\n", b"") % (b"a", b"1") + FORM % (b"b", b"2")
-    assert parts_of(body, b"x", 2) == {"a": b"1", "b": b"2"}
+    assert split_form(body, b"x", 2) == {"a": b"1", "b": b"2"}
     with pytest.raises(TooManyParts):
-        parts_of(body, b"x", 1)
+        split_form(body, b"x", 1)
     with pytest.raises(ClientError, match="two parts"):
-        parts_of(body.replace(b'"b"', b'"a"'), b"x", 2)
+        split_form(body.replace(b'"b"', b'"a"'), b"x", 2)

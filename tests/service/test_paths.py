@@ -49,14 +49,14 @@ def test_every_route_is_matched_with_the_names_that_its_path_has(template: str, 
     ],
 )  # fmt: skip
 def test_any_other_path_is_unknown_and_no_part_of_the_protocol(path: str) -> None:
-    assert match_path(path) == RouteMatch(OTHER, Endpoint.API, Access.CALLER)
+    assert match_path(path) == RouteMatch(OTHER, Endpoint.API, Access.CLIENT)
 
 
 @pytest.mark.parametrize(
     "path", ["/v2/x", "/v2//", "/v2/health", "/v2/models/a/predict", "/v2/models/a/infer/"]
 )
 def test_an_unknown_path_below_v2_is_the_protocol_s_to_refuse(path: str) -> None:
-    assert match_path(path) == RouteMatch(OTHER, Endpoint.NO_METHOD, Access.CALLER)
+    assert match_path(path) == RouteMatch(OTHER, Endpoint.NO_METHOD, Access.CLIENT)
 
 
 def test_health_checks_need_no_key_and_all_below_admin_needs_an_admin_s() -> None:
@@ -73,7 +73,7 @@ def test_health_checks_need_no_key_and_all_below_admin_needs_an_admin_s() -> Non
         "/admin/models/a/b/c",
     ):
         assert match_path(path).access is Access.ADMIN
-    assert match_path("/administration").access is Access.CALLER
+    assert match_path("/administration").access is Access.CLIENT
 
 
 def test_the_document_has_the_routes_of_the_grammar(tiny_bundle: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tailfuse_service.bundle import BundleError
 from tailfuse_service.bundle.files import pack
-from tailfuse_service.models.repository import Refreshed, Repository
+from tailfuse_service.models.repository import RefreshResult, Repository
 from tailfuse_service.settings import Settings
 
 from tests.support.bundles import write_tiny_bundle
@@ -40,7 +40,7 @@ def repository_of(folder: Path) -> Repository:
     return Repository(Settings(bundle=folder))
 
 
-def settled(repository: Repository, **unloaded: str) -> Refreshed:
+def settled(repository: Repository, **unloaded: str) -> RefreshResult:
     """What has changed is opened at the second look, when it changes no more."""
     assert repository.refresh(unloaded).n_opened == 0
     return repository.refresh(unloaded)
@@ -78,7 +78,7 @@ def test_all_that_can_be_used_is_opened_and_the_rest_is_left_out_and_logged(
         ("bundle loaded", "one"), ("bundle loaded", "two.zip"),
         ("bundle not loaded", "broken"), ("bundle not loaded", "no.zip"),
     ]  # fmt: skip
-    assert repository.refresh({}) == repository.refresh({}) == Refreshed(False)
+    assert repository.refresh({}) == repository.refresh({}) == RefreshResult(False)
     assert lines(caplog) == []  # once is enough
 
 
@@ -97,13 +97,13 @@ def test_a_new_bundle_is_opened_when_it_has_stopped_changing(folder: Path, put: 
     repository = repository_of(folder)
     repository.open({})
     put("two", "2")
-    assert repository.refresh({}) == Refreshed(False)
+    assert repository.refresh({}) == RefreshResult(False)
     with (folder / "two" / "report.html").open("w") as file:  # it is still being written
         file.write("x")
-    assert repository.refresh({}) == Refreshed(False)
-    assert repository.refresh({}) == Refreshed(True, 1)
+    assert repository.refresh({}) == RefreshResult(False)
+    assert repository.refresh({}) == RefreshResult(True, 1)
     assert versions(repository) == ["a:1", "a:2"]
-    assert repository.refresh({}) == Refreshed(False)
+    assert repository.refresh({}) == RefreshResult(False)
 
 
 def test_a_changed_bundle_takes_the_place_of_the_old_one_and_one_that_has_gone_leaves(
@@ -114,13 +114,13 @@ def test_a_changed_bundle_takes_the_place_of_the_old_one_and_one_that_has_gone_l
     repository = repository_of(folder)
     one, _ = repository.open({})
     put("two.zip", "3")
-    assert settled(repository) == Refreshed(True, 1)
+    assert settled(repository) == RefreshResult(True, 1)
     assert repository.bundles[0] is one
     assert versions(repository) == ["a:1", "a:3"]
     caplog.clear()
     shutil.rmtree(folder / "one")
     refreshed = repository.refresh({})
-    assert refreshed == Refreshed(True)
+    assert refreshed == RefreshResult(True)
     assert lines(caplog) == []  # not before others answer
     refreshed.log_changes()
     assert lines(caplog) == [("bundle unloaded", "one")]
@@ -136,13 +136,13 @@ def test_a_bad_change_leaves_the_old_bundle_and_is_logged_once(
     caplog.clear()
     with (folder / "one" / "model.onnx").open("ab") as file:
         file.write(b"\0")
-    assert settled(repository) == Refreshed(False, n_refused=1)
-    assert repository.refresh({}) == Refreshed(False)
+    assert settled(repository) == RefreshResult(False, n_refused=1)
+    assert repository.refresh({}) == RefreshResult(False)
     assert repository.bundles == [one]
     assert lines(caplog) == [("bundle not loaded; the old one stays", "one")]
-    assert repository.refresh({}, again=True) == Refreshed(False, n_refused=1)  # a signal tries once more
+    assert repository.refresh({}, again=True) == RefreshResult(False, n_refused=1)  # a signal tries once more
     put("one", "2")
-    assert settled(repository) == Refreshed(True, 1)
+    assert settled(repository) == RefreshResult(True, 1)
     assert versions(repository) == ["a:2"]
 
 
@@ -157,9 +157,9 @@ def test_of_two_with_the_same_name_and_version_the_second_is_refused_until_the_f
     (refusal,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert vars(refusal)["reason"] == "c is model 'a', version '1', and so is b"
     put("a")  # it comes first by name, but b is there already
-    assert settled(repository) == Refreshed(False, n_refused=1)
+    assert settled(repository) == RefreshResult(False, n_refused=1)
     shutil.rmtree(folder / "b")
-    assert repository.refresh({}) == Refreshed(True, 1, 1)
+    assert repository.refresh({}) == RefreshResult(True, 1, 1)
     assert repository.entries["a"].bundle is not None
     assert repository.entries["c"].problem == "c is model 'a', version '1', and so is a"
     assert versions(repository) == ["a:1"]
@@ -170,14 +170,14 @@ def test_what_was_unloaded_stays_out_until_it_changes(folder: Path, put: Callabl
     put("two", "2")
     repository = repository_of(folder)
     repository.open({})
-    stamp = repository.stamp_of("one")
+    stamp = repository.find_fingerprint("one")
     assert stamp is not None
-    assert repository.refresh({"one": stamp}) == Refreshed(True)
-    assert repository.refresh({"one": stamp}, again=True) == Refreshed(False)
+    assert repository.refresh({"one": stamp}) == RefreshResult(True)
+    assert repository.refresh({"one": stamp}, again=True) == RefreshResult(False)
     assert versions(repository) == ["a:2"]
     assert repository_of(folder).open({"one": stamp})[0].manifest.version == "2"  # as another worker starts
     put("one", "3")
-    assert settled(repository, one=stamp) == Refreshed(True, 1)
+    assert settled(repository, one=stamp) == RefreshResult(True, 1)
     assert versions(repository) == ["a:2", "a:3"]
 
 
@@ -189,11 +189,11 @@ def test_a_folder_that_cannot_be_read_leaves_everything_and_is_logged_once(
     repository.open({})
     caplog.clear()
     folder.rename(folder.with_name("elsewhere"))
-    assert repository.refresh({}) == repository.refresh({}) == Refreshed(False)
+    assert repository.refresh({}) == repository.refresh({}) == RefreshResult(False)
     assert versions(repository) == ["a:1"]
     assert lines(caplog) == [("folder not read; its bundles stay", "")]
     folder.with_name("elsewhere").rename(folder)
-    assert repository.refresh({}) == Refreshed(False)
+    assert repository.refresh({}) == RefreshResult(False)
 
 
 def test_names_that_cannot_be_shown_are_left_alone(folder: Path, put: Callable[..., Path]) -> None:
@@ -208,7 +208,7 @@ def test_names_that_cannot_be_shown_are_left_alone(folder: Path, put: Callable[.
 def test_a_single_bundle_is_opened_anew_only_when_told(tiny_bundle: Path) -> None:
     repository = repository_of(tiny_bundle)
     (first,) = repository.open({})
-    assert repository.refresh({}) == Refreshed(False)
-    assert repository.refresh({}, again=True) == Refreshed(True, 1)
+    assert repository.refresh({}) == RefreshResult(False)
+    assert repository.refresh({}, again=True) == RefreshResult(True, 1)
     assert repository.bundles[0] is not first
     assert repository.bundles[0].manifest == first.manifest

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.errors import NotReady, UnknownModel
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.models.registry import Serving
-from tailfuse_service.models.roles import falls_into, latest, natural, promoted
+from tailfuse_service.models.registry import ModelRegistry
+from tailfuse_service.models.roles import find_latest, is_in_share, make_sort_key, promote_version
 from tailfuse_service.settings import Settings
 from tailfuse_service.settings.roles_file import Canary, Roles, Shadow
 
@@ -28,20 +28,20 @@ class Served:
     def __init__(self, bundle: Bundle, path: Path, *versions: str, default: str | None = None) -> None:
         self.bundles = {version: version_of(bundle, version) for version in versions}
         settings = Settings(bundle=path, default_model=default)
-        self.serving = Serving(self.bundles.values(), settings, Metrics())
+        self.registry = ModelRegistry(self.bundles.values(), settings, Metrics())
 
     def keep(self, *versions: str) -> None:
-        self.serving.replace([self.bundles[version] for version in versions])
+        self.registry.replace([self.bundles[version] for version in versions])
 
     def assign(self, **roles: object) -> None:
-        self.serving.assign({NAME: Roles.model_validate(roles)})
+        self.registry.assign({NAME: Roles.model_validate(roles)})
 
     def stable(self) -> str:
-        return self.serving.stable(NAME).manifest.version
+        return self.registry.stable(NAME).manifest.version
 
     def roles(self) -> dict[str, str]:
-        model = self.serving.models[NAME]
-        return {engine.manifest.version: model.role_of(engine) for engine in model}
+        model = self.registry.models[NAME]
+        return {engine.manifest.version: model.find_role(engine) for engine in model}
 
 
 @pytest.mark.parametrize(
@@ -53,15 +53,15 @@ class Served:
 )  # fmt: skip
 def test_numbers_in_versions_count_as_numbers(in_order: list[str]) -> None:
     others_first = [*in_order[1:], in_order[0]]
-    assert sorted(others_first, key=natural) == in_order
-    assert latest(in_order) == in_order[-1]
+    assert sorted(others_first, key=make_sort_key) == in_order
+    assert find_latest(in_order) == in_order[-1]
 
 
 def test_without_roles_the_latest_version_answers(bundle: Bundle, tiny_bundle: Path) -> None:
     async def scenario() -> None:
         served = Served(bundle, tiny_bundle, "9", "10", "2")
         assert served.roles() == {"9": "none", "10": "stable", "2": "none"}
-        await served.serving.close()
+        await served.registry.close()
 
     asyncio.run(scenario())
 
@@ -75,7 +75,7 @@ def test_a_named_stable_version_answers_also_when_it_is_not_the_latest(
         assert served.roles() == {"3": "stable", "4": "canary", "5": "shadow"}
         served.assign(canary={"version": "5", "share": 0.5})
         assert served.roles() == {"3": "none", "4": "stable", "5": "canary"}
-        await served.serving.close()
+        await served.registry.close()
 
     asyncio.run(scenario())
 
@@ -91,7 +91,7 @@ def test_a_version_that_is_named_stable_before_it_is_loaded_waits_and_the_old_on
         assert served.stable() == "3"
         served.keep("3", "4", "5")
         assert served.stable() == "4"
-        await served.serving.close()
+        await served.registry.close()
 
     asyncio.run(scenario())
 
@@ -102,12 +102,12 @@ def test_no_other_version_takes_the_place_of_a_named_one(bundle: Bundle, tiny_bu
         served.assign(stable="3", shadow={"version": "4"})
         served.keep("4")
         with pytest.raises(NotReady, match="its version '3' is not loaded; there is 4"):
-            served.serving.find()
-        assert not served.serving.is_ready
-        assert served.serving.find(NAME, "4").manifest.version == "4"
+            served.registry.find()
+        assert not served.registry.is_ready
+        assert served.registry.find(NAME, "4").manifest.version == "4"
         served.keep("3", "4")
-        assert served.serving.find().manifest.version == "3"
-        await served.serving.close()
+        assert served.registry.find().manifest.version == "3"
+        await served.registry.close()
 
     asyncio.run(scenario())
 
@@ -121,8 +121,8 @@ def test_a_canary_or_shadow_alone_answers_nobody_who_does_not_name_it(
             served.assign(**role)
             served.keep("4")
             with pytest.raises(NotReady, match="no stable version"):
-                served.serving.find()
-            await served.serving.close()
+                served.registry.find()
+            await served.registry.close()
 
     asyncio.run(scenario())
 
@@ -133,9 +133,9 @@ def test_a_canary_answers_its_share(bundle: Bundle, tiny_bundle: Path) -> None:
     async def scenario() -> None:
         served = Served(bundle, tiny_bundle, "3", "4")
         served.assign(stable="3", canary={"version": "4", "share": 0.2})
-        n = sum(served.serving.find().manifest.version == "4" for _ in range(5000))
+        n = sum(served.registry.find().manifest.version == "4" for _ in range(5000))
         assert 830 < n < 1170  # 1000, and six standard deviations
-        await served.serving.close()
+        await served.registry.close()
 
     asyncio.run(scenario())
 
@@ -153,20 +153,20 @@ def test_a_routing_key_always_gets_the_same_version_and_keeps_the_canary_while_i
                 got = {
                     key
                     for key in keys
-                    if served.serving.find(headers=[(b"x-routing-key", key)]).manifest.version == "4"
+                    if served.registry.find(headers=[(b"x-routing-key", key)]).manifest.version == "4"
                 }
                 assert before <= got
                 assert least < len(got) < most
                 before = got
-        await served.serving.close()
+        await served.registry.close()
 
     asyncio.run(scenario())
 
 
 def test_a_key_is_shared_out_by_its_hash() -> None:
-    assert not falls_into(1e-9, b"alice")
-    assert falls_into(1 - 1e-9, b"alice")
-    assert falls_into(0.5, b"") is falls_into(0.5, b"")
+    assert not is_in_share(1e-9, b"alice")
+    assert is_in_share(1 - 1e-9, b"alice")
+    assert is_in_share(0.5, b"") is is_in_share(0.5, b"")
 
 
 def test_who_names_a_version_gets_it_whatever_its_role(bundle: Bundle, tiny_bundle: Path) -> None:
@@ -174,30 +174,30 @@ def test_who_names_a_version_gets_it_whatever_its_role(bundle: Bundle, tiny_bund
         served = Served(bundle, tiny_bundle, "3", "4", "5", "6")
         served.assign(stable="3", canary={"version": "5", "share": 0.5}, shadow={"version": "6"})
         for version in ("3", "4", "5", "6"):
-            assert served.serving.find(NAME, version).manifest.version == version
-        assert served.serving.find(NAME, "latest").manifest.version == "4"  # of those without another role
+            assert served.registry.find(NAME, version).manifest.version == version
+        assert served.registry.find(NAME, "latest").manifest.version == "4"  # of those without another role
         with pytest.raises(UnknownModel, match="no version '7' of it; there is 3, 4, 5, 6"):
-            served.serving.find(NAME, "7")
+            served.registry.find(NAME, "7")
         with pytest.raises(UnknownModel, match="no model 'digits'; there is skin-lesions"):
-            served.serving.find("digits")
-        await served.serving.close()
+            served.registry.find("digits")
+        await served.registry.close()
 
     asyncio.run(scenario())
 
 
 def test_the_default_model_is_the_one_of_the_settings_and_no_other(bundle: Bundle, tiny_bundle: Path) -> None:
     async def scenario() -> None:
-        serving = Serving(
+        registry = ModelRegistry(
             [bundle, version_of(bundle, "1", "a")], Settings(bundle=tiny_bundle, default_model="b"), Metrics()
         )
         with pytest.raises(NotReady, match="model 'b' is not loaded"):
-            serving.find()
-        serving.replace([bundle, version_of(bundle, "1", "b")])
-        assert serving.find().manifest.name == "b"
-        serving.replace([bundle])
+            registry.find()
+        registry.replace([bundle, version_of(bundle, "1", "b")])
+        assert registry.find().manifest.name == "b"
+        registry.replace([bundle])
         with pytest.raises(NotReady, match="model 'b' is not loaded"):
-            serving.find()
-        await serving.close()
+            registry.find()
+        await registry.close()
 
     asyncio.run(scenario())
 
@@ -207,14 +207,14 @@ def test_without_the_setting_the_first_by_name_stays_the_default_model(
 ) -> None:
     async def scenario() -> None:
         a, b, c = (version_of(bundle, "1", name) for name in "abc")
-        serving = Serving([c, b], Settings(bundle=tiny_bundle), Metrics())
-        assert serving.find().manifest.name == "b"
-        serving.replace([a, b, c])
-        assert serving.find().manifest.name == "b"
-        serving.replace([a, c])  # nobody who asked b shall be answered by another
+        registry = ModelRegistry([c, b], Settings(bundle=tiny_bundle), Metrics())
+        assert registry.find().manifest.name == "b"
+        registry.replace([a, b, c])
+        assert registry.find().manifest.name == "b"
+        registry.replace([a, c])  # nobody who asked b shall be answered by another
         with pytest.raises(NotReady, match="model 'b' is not loaded"):
-            serving.find()
-        await serving.close()
+            registry.find()
+        await registry.close()
 
     asyncio.run(scenario())
 
@@ -223,10 +223,10 @@ def test_a_model_that_is_served_alone_is_the_default_whatever_its_name(
     bundle: Bundle, tiny_bundle: Path
 ) -> None:
     async def scenario() -> None:
-        serving = Serving([version_of(bundle, "1", "a")], Settings(bundle=tiny_bundle), Metrics())
-        serving.replace([version_of(bundle, "1", "z")])
-        assert serving.find().manifest.name == "z"
-        await serving.close()
+        registry = ModelRegistry([version_of(bundle, "1", "a")], Settings(bundle=tiny_bundle), Metrics())
+        registry.replace([version_of(bundle, "1", "z")])
+        assert registry.find().manifest.name == "z"
+        await registry.close()
 
     asyncio.run(scenario())
 
@@ -251,6 +251,10 @@ def test_roles_that_make_no_sense_are_refused(roles: object) -> None:
 
 def test_a_promoted_version_has_no_other_role() -> None:
     canary, shadow = Canary(version="4", share=0.1), Shadow(version="5")
-    assert promoted(Roles(stable="3", canary=canary, shadow=shadow), "4") == Roles(stable="4", shadow=shadow)
-    assert promoted(Roles(stable="3", canary=canary, shadow=shadow), "5") == Roles(stable="5", canary=canary)
-    assert promoted(Roles(), "5") == Roles(stable="5")
+    assert promote_version(Roles(stable="3", canary=canary, shadow=shadow), "4") == Roles(
+        stable="4", shadow=shadow
+    )
+    assert promote_version(Roles(stable="3", canary=canary, shadow=shadow), "5") == Roles(
+        stable="5", canary=canary
+    )
+    assert promote_version(Roles(), "5") == Roles(stable="5")

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from tailfuse_service.bundle import Batch, Bundle, Output, features_by_modality
 from tailfuse_service.inference import shadow
-from tailfuse_service.inference.shadow import MOST_SAMPLES, size_of
+from tailfuse_service.inference.shadow import MAX_WAITING_SAMPLES, estimate_size
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities import TabularModality
-from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.settings import Settings
 from tailfuse_service.settings.roles_file import Canary, Roles, Shadow
 
@@ -52,12 +52,12 @@ class Pair:
             replace(bundle, runtime=self.stable),
             replace(bundle, runtime=self.asked, manifest=newer, features=dict(bundle.features)),
         ]
-        self.serving = Serving(bundles, Settings(bundle=path), self.metrics)
-        self.serving.assign({"skin-lesions": Roles(shadow=Shadow(version="4", share=share))})
+        self.registry = ModelRegistry(bundles, Settings(bundle=path), self.metrics)
+        self.registry.assign({"skin-lesions": Roles(shadow=Shadow(version="4", share=share))})
 
     async def predict(self, inputs: dict[str, Any]) -> None:
         """Ask, and see that the stable version has answered."""
-        engine = self.serving.find()
+        engine = self.registry.find()
         assert (await engine.submit(inputs, 0)).labels[0] == "nv"
         assert engine.manifest.version == "3"
         await asyncio.sleep(0)  # the shadow's turn comes after the answer's
@@ -87,7 +87,7 @@ class Pair:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shadow, "PAUSE_S", 0.0)
+    monkeypatch.setattr(shadow, "GATHER_S", 0.0)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_agreement_and_disagreement_are_counted_by_subset_and_by_both_labels(pai
         assert pair.outcomes("agree") == {"clinical+notes": 3}
         assert pair.outcomes("disagree") == {"clinical+notes": 1, "notes": 2}
         assert pair.disagreements() == {("nv", "mel"): 3}
-        await pair.serving.close()
+        await pair.registry.close()
 
     asyncio.run(scenario())
 
@@ -115,12 +115,12 @@ def test_agreement_and_disagreement_are_counted_by_subset_and_by_both_labels(pai
 def test_items_of_a_batch_are_asked_too_but_for_those_that_had_no_answer(pair: Pair) -> None:
     async def scenario() -> None:
         pair.asked.output_of = says("bkl")
-        predictions = await pair.serving.find().predict_all([BOTH, {"smell": 1}, NOTES])
+        predictions = await pair.registry.find().predict_all([BOTH, {"smell": 1}, NOTES])
         assert [isinstance(each, Exception) for each in predictions] == [False, True, False]
         await pair.compared(2)
         assert pair.outcomes("disagree") == {"clinical+notes": 1, "notes": 1}
         assert pair.disagreements() == {("nv", "bkl"): 2}
-        await pair.serving.close()
+        await pair.registry.close()
 
     asyncio.run(scenario())
 
@@ -136,7 +136,7 @@ def test_nobody_waits_for_a_shadow_that_is_held(pair: Pair) -> None:
         pair.asked.release()
         await pair.compared(21)
         assert pair.outcomes("agree") == {"clinical+notes": 1, "notes": 20}
-        await pair.serving.close()
+        await pair.registry.close()
 
     asyncio.run(scenario())
 
@@ -146,21 +146,21 @@ def test_what_there_is_no_time_for_is_dropped_and_counted(pair: Pair) -> None:
         pair.asked.hold()
         await pair.predict(BOTH)
         await asyncio.to_thread(pair.asked.begun.wait, 30)
-        for _ in range(0, MOST_SAMPLES, 64):
-            await pair.serving.find().predict_all([NOTES] * 64)
+        for _ in range(0, MAX_WAITING_SAMPLES, 64):
+            await pair.registry.find().predict_all([NOTES] * 64)
         for _ in range(3):
             await pair.predict(BOTH)
         assert pair.outcomes("dropped") == {"clinical+notes": 3}
         pair.asked.release()
-        await pair.compared(MOST_SAMPLES + 4)
-        assert pair.outcomes("agree") == {"clinical+notes": 1, "notes": MOST_SAMPLES}
-        await pair.serving.close()
+        await pair.compared(MAX_WAITING_SAMPLES + 4)
+        assert pair.outcomes("agree") == {"clinical+notes": 1, "notes": MAX_WAITING_SAMPLES}
+        await pair.registry.close()
 
     asyncio.run(scenario())
 
 
 def test_a_few_large_samples_fill_its_memory(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shadow, "MOST_BYTES", 1000)
+    monkeypatch.setattr(shadow, "MAX_WAITING_BYTES", 1000)
 
     async def scenario() -> None:
         pair.asked.hold()
@@ -171,7 +171,7 @@ def test_a_few_large_samples_fill_its_memory(pair: Pair, monkeypatch: pytest.Mon
         assert pair.outcomes("dropped") == {"notes": 1}
         pair.asked.release()
         await pair.compared(4)
-        await pair.serving.close()
+        await pair.registry.close()
 
     asyncio.run(scenario())
 
@@ -197,7 +197,7 @@ def test_a_shadow_that_fails_harms_nobody_and_goes_on(pair: Pair, output_of: Any
         await pair.predict(BOTH)
         await pair.compared(2)
         assert pair.outcomes("agree") == {"clinical+notes": 1}
-        await pair.serving.close()
+        await pair.registry.close()
 
     asyncio.run(scenario())
 
@@ -209,15 +209,15 @@ def test_a_shadow_that_cannot_read_the_inputs_has_failed_on_these_alone(
     clinical = bundle.manifest.modalities["clinical"]
     assert isinstance(clinical, TabularModality)
     without_a_column = clinical.model_copy(update={"columns": clinical.columns[1:]})
-    asked = pair.serving.find("skin-lesions", "4").bundle
+    asked = pair.registry.find("skin-lesions", "4").bundle
     asked.features.update(features_by_modality({"clinical": without_a_column}))
 
     async def scenario() -> None:
-        await pair.serving.find().predict_all([BOTH, NOTES])
+        await pair.registry.find().predict_all([BOTH, NOTES])
         await pair.compared(2)
         assert pair.outcomes("failed") == {"clinical+notes": 1}
         assert pair.outcomes("agree") == {"notes": 1}
-        await pair.serving.close()
+        await pair.registry.close()
 
     asyncio.run(scenario())
 
@@ -228,8 +228,8 @@ def test_it_is_asked_its_share(bundle: Bundle, tiny_bundle: Path) -> None:
 
     async def scenario() -> None:
         for _ in range(8):
-            await pair.serving.find().predict_all([NOTES] * 100)
-        await pair.serving.close()
+            await pair.registry.find().predict_all([NOTES] * 100)
+        await pair.registry.close()
 
     asyncio.run(scenario())
     assert 120 < pair.n_outcomes() < 280  # 200, and six standard deviations
@@ -242,7 +242,7 @@ def test_what_waits_when_it_ends_is_dropped_and_what_runs_is_compared(pair: Pair
         await asyncio.to_thread(pair.asked.begun.wait, 30)
         await pair.predict(NOTES)
         await asyncio.sleep(0)
-        stop = asyncio.create_task(pair.serving.close())
+        stop = asyncio.create_task(pair.registry.close())
         await asyncio.sleep(0)
         pair.asked.release()
         await stop
@@ -254,17 +254,17 @@ def test_what_waits_when_it_ends_is_dropped_and_what_runs_is_compared(pair: Pair
 
 def test_a_shadow_that_stays_is_not_begun_anew(pair: Pair) -> None:
     async def scenario() -> None:
-        at_work = pair.serving.engine.shadowing
+        at_work = pair.registry.engine.shadow_runner
         assert at_work is not None
-        pair.serving.replace([engine.bundle for engine in pair.serving.models["skin-lesions"]])
-        assert pair.serving.engine.shadowing is at_work
-        pair.serving.assign({"skin-lesions": Roles(shadow=Shadow(version="4", share=0.5))})
-        assert pair.serving.engine.shadowing is not at_work
-        pair.serving.assign({"skin-lesions": Roles(stable="3")})
-        assert pair.serving.engine.shadowing is None
-        pair.serving.assign({"skin-lesions": Roles(stable="3", canary=Canary(version="4", share=0.5))})
-        assert pair.serving.engine.shadowing is None
-        await pair.serving.close()
+        pair.registry.replace([engine.bundle for engine in pair.registry.models["skin-lesions"]])
+        assert pair.registry.engine.shadow_runner is at_work
+        pair.registry.assign({"skin-lesions": Roles(shadow=Shadow(version="4", share=0.5))})
+        assert pair.registry.engine.shadow_runner is not at_work
+        pair.registry.assign({"skin-lesions": Roles(stable="3")})
+        assert pair.registry.engine.shadow_runner is None
+        pair.registry.assign({"skin-lesions": Roles(stable="3", canary=Canary(version="4", share=0.5))})
+        assert pair.registry.engine.shadow_runner is None
+        await pair.registry.close()
 
     asyncio.run(scenario())
 
@@ -281,7 +281,7 @@ def test_its_thread_gives_way_to_all_others(pair: Pair) -> None:
         pair.asked.output_of = note
         await pair.predict(BOTH)
         await pair.compared(1)
-        await pair.serving.close()
+        await pair.registry.close()
 
     asyncio.run(scenario())
     assert seen == [19]
@@ -289,6 +289,6 @@ def test_its_thread_gives_way_to_all_others(pair: Pair) -> None:
 
 
 def test_sizes_are_about_those_of_what_is_kept() -> None:
-    assert size_of("x" * 100) == size_of(b"x" * 100) == 100
-    assert size_of({"a": "xx", "b": [1.0, 2.0]}) == 2 + 64
-    assert size_of([]) == 0
+    assert estimate_size("x" * 100) == estimate_size(b"x" * 100) == 100
+    assert estimate_size({"a": "xx", "b": [1.0, 2.0]}) == 2 + 64
+    assert estimate_size([]) == 0

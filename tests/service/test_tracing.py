@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 from starlette.testclient import TestClient
 from tailfuse_service.app import create_app
-from tailfuse_service.http.tracing import Tracing, trace_id_of
+from tailfuse_service.http.tracing import Tracing, parse_trace_id
 from tailfuse_service.settings.settings import EXPORTER, Settings
 
 from tests.support.clients import ClientOf
@@ -21,7 +21,7 @@ TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
 
 @pytest.mark.parametrize("given", [TRACEPARENT, f"cc-{TRACE}-{PARENT}-01-what-a-later-version-adds"])
 def test_a_sane_header_names_its_trace(given: str) -> None:
-    assert trace_id_of(given) == TRACE
+    assert parse_trace_id(given) == TRACE
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_sane_header_names_its_trace(given: str) -> None:
     ],
 )  # fmt: skip
 def test_any_other_header_is_as_none(given: str | None) -> None:
-    assert trace_id_of(given) is None
+    assert parse_trace_id(given) is None
 
 
 def test_a_problems_line_has_the_callers_trace(client_of: ClientOf, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from tailfuse_service.errors import ClientError
-from tailfuse_service.http.request_body import boundary_of, form_inputs, inputs_of
+from tailfuse_service.http.request_body import parse_boundary, read_form, read_inputs
 from tailfuse_service.modalities import ImageModality, SeriesModality
 from tailfuse_service.modalities.json_text import parse_json
 from tailfuse_service.modalities.series import Channel
@@ -43,9 +43,9 @@ READERS: list[Callable[[bytes], Any]] = [
     feature("image"),
     feature("grey"),
     feature("trace"),
-    lambda data: each(inputs_of(parse_json(data))),
-    lambda data: each(form_inputs(data, b"x", KINDS)),
-    lambda data: boundary_of(data.decode("latin-1")),
+    lambda data: each(read_inputs(parse_json(data))),
+    lambda data: each(read_form(data, b"x", KINDS)),
+    lambda data: parse_boundary(data.decode("latin-1")),
 ]
 
 

@@ -10,8 +10,6 @@ such rows from damaged copies of them.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -52,47 +50,41 @@ def statistics(logits: Tensor, densities: Tensor, strangeness: Tensor) -> Tensor
     return torch.cat([odds, top - second, entropy, disagreement, ratio, against, strangeness], dim=-1)
 
 
-class ConfidenceNetwork(nn.Module):
-    """Statistics -> the log-odds of being real, and of being right. Small: it is fitted on few rows."""
+class Confidences(nn.Module):
+    """Statistics -> the log-odds of being real, and of being right. Small: it is fitted on few rows.
+
+    One network per modality; their parameters are stacked, (M, ...) each.
+    """
 
     mean: Tensor
     scale: Tensor
     per_deviation: Tensor
 
-    def __init__(self, hidden: int = 16) -> None:
+    def __init__(self, n_modalities: int, hidden: int = 16) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(N_STATISTICS))
-        self.register_buffer("scale", torch.ones(N_STATISTICS))
-        self.register_buffer(
-            "per_deviation", torch.tensor(0.0)
-        )  # PER_DEVIATION, where damaged rows were seen
-        self.first, self.last = nn.Linear(N_STATISTICS, hidden), nn.Linear(hidden, 2)
-        # Until it is fitted every modality is trusted alike.
-        nn.init.zeros_(self.last.weight)
-        with torch.no_grad():
-            self.last.bias.copy_(torch.tensor([REAL, 0.0]))
+        self.register_buffer("mean", torch.zeros(n_modalities, N_STATISTICS))
+        self.register_buffer("scale", torch.ones(n_modalities, N_STATISTICS))
+        # PER_DEVIATION, where damaged rows were seen.
+        self.register_buffer("per_deviation", torch.zeros(n_modalities))
+        layers = [nn.Linear(N_STATISTICS, hidden) for _ in range(n_modalities)]  # for how these are drawn
+        self.hidden_weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
+        self.hidden_bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
+        # Until they are fitted every modality is trusted alike.
+        self.weight = nn.Parameter(torch.zeros(n_modalities, 2, hidden))
+        self.bias = nn.Parameter(torch.tensor([REAL, 0.0]).repeat(n_modalities, 1))
 
-    def forward(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, 10) -> the log-odds of being real (n,), and of being right if so (n,)"""
-        seen = (seen - self.mean) / self.scale
-        real, right = self.last(torch.tanh(self.first(seen))).unbind(-1)
+    def forward(self, statistics: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, M, 10) -> the log-odds of being real (n, M), and of being right if so (n, M)"""
+        scaled = (statistics - self.mean) / self.scale
+        hidden = torch.tanh(linear(scaled.transpose(0, 1), self.hidden_weight, self.hidden_bias))
+        real, right = linear(hidden, self.weight, self.bias).transpose(0, 1).unbind(-1)
         # tanh levels off; how far outside of everything seen a row lies must not.
-        beyond = (seen[:, -N_DENSITIES:].amax(-1) - FAR).clamp(min=0.0)
+        beyond = (scaled[..., -N_DENSITIES:].amax(-1) - FAR).clamp(min=0.0)
         return real - self.per_deviation * beyond, right
 
 
-def all_doubts(networks: Iterable[nn.Module], seen: Tensor) -> tuple[Tensor, Tensor]:
-    """What each modality's network says of its statistics: (B, M, 10) -> log-odds (B, M) and (B, M)"""
-    each = [cast(ConfidenceNetwork, network) for network in networks]
-    seen = (seen - torch.stack([one.mean for one in each])) / torch.stack([one.scale for one in each])
-    by_modality = seen.transpose(0, 1)
-    hidden = torch.tanh(batched([one.first for one in each], by_modality))
-    real, right = batched([one.last for one in each], hidden).transpose(0, 1).unbind(-1)
-    beyond = (seen[..., -N_DENSITIES:].amax(-1) - FAR).clamp(min=0.0)
-    return real - torch.stack([one.per_deviation for one in each]) * beyond, right
-
-
-def batched(layers: Sequence[nn.Linear], values: Tensor) -> Tensor:
-    """M linear layers, each on its own rows: (M, n, I) -> (M, n, O)"""
-    weights = torch.stack([layer.weight.T for layer in layers])
-    return values @ weights + torch.stack([layer.bias for layer in layers])[:, None]
+def linear(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """M linear layers, each on its own rows: (M, n, I), (M, O, I), (M, O) -> (M, n, O)"""
+    if len(weight) == 1:  # one modality, as while fitting, needs no batched product
+        return F.linear(values[0], weight[0], bias[0])[None]
+    return values @ weight.transpose(1, 2) + bias[:, None]

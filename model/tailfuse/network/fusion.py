@@ -13,8 +13,7 @@ nothing real is left, the answer says that it knows nothing.
 """
 
 import math
-from collections.abc import Iterable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -26,32 +25,30 @@ MOST_WITH_SUBSETS = 6
 DOUBT = 2.0
 
 
-class Vote(nn.Module):
-    """A modality's own answer: its softmax experts and its generative one, each raised to a power.
+class ModalityPosteriors(nn.Module):
+    """Each modality's own answer: a log-linear pool of its softmax experts and its generative one.
 
-    vote = (alpha log p + delta log density - constant) / t, with t such that the vote's top two are 1 apart
-    on average over held-out rows. t * vote is calibrated; what a vote is worth is left to the weights.
+    log p = alpha log p_softmax + delta log density - constant. Divided by a temperature t, such that the top
+    two are 1 apart on average over held-out rows, it is the modality's vote; what a vote is worth is left to
+    the weights. The parameters of all modalities are stacked, (M, ...) each.
     """
 
-    powers: Tensor
-    unit: Tensor
+    pool_weights: Tensor
+    temperature: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, n_modalities: int) -> None:
         super().__init__()
-        self.register_buffer("powers", torch.tensor([1.0, 0.0]))  # alpha, delta
-        self.register_buffer("unit", torch.tensor(1.0))  # t
+        self.register_buffer("pool_weights", torch.tensor([1.0, 0.0]).repeat(n_modalities, 1))  # alpha, delta
+        self.register_buffer("temperature", torch.ones(n_modalities))  # t
 
     def forward(self, log_p: Tensor, densities: Tensor) -> Tensor:
-        """(n, C), (n, C) -> (n, C)"""
-        return F.log_softmax(self.powers[0] * log_p + self.powers[1] * densities, dim=-1) / self.unit
+        """Calibrated log-probabilities: (n, M, C), (n, M, C) -> (n, M, C)"""
+        alpha, delta = self.pool_weights.unsqueeze(-1).unbind(1)
+        return F.log_softmax(alpha * log_p + delta * densities, dim=-1)
 
-
-def all_votes(votes: Iterable[nn.Module], log_p: Tensor, densities: Tensor) -> tuple[Tensor, Tensor]:
-    """Each modality's vote, and the calibrated log-probabilities it is made of: (B, M, C) each"""
-    each = [cast(Vote, vote) for vote in votes]
-    powers = torch.stack([vote.powers for vote in each])
-    own = F.log_softmax(powers[:, :1] * log_p + powers[:, 1:] * densities, dim=-1)
-    return own / torch.stack([vote.unit for vote in each])[:, None], own
+    def soften(self, log_posteriors: Tensor) -> Tensor:
+        """The votes: (n, M, C) -> (n, M, C)"""
+        return log_posteriors / self.temperature[:, None]
 
 
 class Trust(NamedTuple):

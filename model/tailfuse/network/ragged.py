@@ -38,16 +38,11 @@ def encode(encoder: nn.Module, rows: Tensor, *, training: bool) -> tuple[Tensor,
     return view[: len(rows)], encoder.layers(view)[: len(rows)]  # type: ignore[operator]
 
 
-def scatter(present: Sequence[Tensor], rows: Sequence[Tensor], size: int) -> Tensor:
-    """Lay the rows of each modality, (n_m, ...) each, at their samples: (B, M, ...), absent slots 0."""
-    slots = present[0].new_zeros((len(present), size, *present[0].shape[1:]), dtype=torch.float32)
-    for m, (at, values) in enumerate(zip(rows, present, strict=True)):
-        slots = slots.index_put((torch.full_like(at, m), at), values.to(slots.dtype))
-    return slots.transpose(0, 1)
+def scatter(present: Tensor, rows: Sequence[Tensor], size: int) -> Tensor:
+    """Lay the rows of all modalities, (n_1 + ... + n_M, W) end to end, at their samples: (B, M, W)
 
-
-def scatter_rows(present: Tensor, rows: Sequence[Tensor], size: int) -> Tensor:
-    """Lay the rows of all modalities, (n_1 + ... + n_M, W) end to end, at their samples: (B, M, W)"""
+    Absent slots are 0.
+    """
     at = torch.cat([each * len(rows) + m for m, each in enumerate(rows)])
     slots = present.new_zeros((size * len(rows), present.shape[1]))
     return slots.index_put((at,), present).view(size, len(rows), -1)

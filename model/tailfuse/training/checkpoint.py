@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from tailfuse_service.bundle import atomic_file
+from torch import Tensor, nn
 
 from tailfuse.errors import RunError
 
@@ -27,3 +28,13 @@ def load(path: Path) -> dict[str, Any] | None:
     except Exception:  # torch raises half a dozen kinds
         raise RunError(f"{path} is damaged; delete it, and --resume trains this part again") from None
     return state
+
+
+def set_weights(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    """Give a network the weights that were read from `path`. Raises RunError."""
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise RunError(
+            f"{path} does not fit this version of tailfuse: its network has other parameters; train anew"
+        ) from None

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 import torch.nn.functional as F
 from tailfuse_service.modalities import Modality
-from torch import Tensor
+from torch import Tensor, nn
 
-from tailfuse.network.confidence import PER_DEVIATION, ConfidenceNetwork
-from tailfuse.network.fusion import Vote
-from tailfuse.network.network import Network
+from tailfuse.network.confidence import PER_DEVIATION, Confidences
+from tailfuse.network.fusion import ModalityPosteriors
+from tailfuse.network.network import Network, Scores
 from tailfuse.training.held_out import Evidence, HeldOut, evidence_of, own_class
 
 VOTE_STEPS, CONFIDENCE_STEPS = 120, 300
@@ -27,17 +27,24 @@ def fit_confidence(
 
     Without `generative` the generative expert has no vote; without `damaged` no row's reality is doubted.
     """
-    for name in network.modalities:
+    for m, name in enumerate(network.modalities):
         evidence = evidence_of(held_out, name, modalities[name], features, seed=seed, device=device)
         if evidence is None:
             continue  # nothing was held out: this modality is trusted like any other
-        vote = network.vote(name)
-        fit_vote(vote, evidence, generative=generative)
-        fit_doubts(network.confidence(name), vote, evidence, damaged=damaged, seed=seed)
+        posterior = fit_posterior(evidence, generative=generative)
+        set_modality(network.posteriors, m, posterior)
+        set_modality(network.confidences, m, fit_doubts(posterior, evidence, damaged=damaged, seed=seed))
 
 
-def fit_vote(vote: Vote, evidence: Evidence, *, generative: bool) -> None:
-    """The powers of both kinds of experts that make held-out classes likely, then the vote's unit."""
+@torch.no_grad()
+def set_modality(stacked: nn.Module, m: int, fitted: nn.Module) -> None:
+    """Copy the parameters of one modality, (1, ...) each, to those of all modalities, (M, ...) each."""
+    for own, new in zip(stacked.state_dict().values(), fitted.state_dict().values(), strict=True):
+        own[m] = new[0]
+
+
+def fit_posterior(evidence: Evidence, *, generative: bool) -> ModalityPosteriors:
+    """Fit the pool weights that make held-out classes likely, then the temperature, of one modality."""
     seen, labels, weight = evidence.clean, evidence.labels, evidence.weight
 
     def loss(log_p: Tensor) -> Tensor:
@@ -55,12 +62,18 @@ def fit_vote(vote: Vote, evidence: Evidence, *, generative: bool) -> None:
         optimizer.zero_grad()
         (loss(alpha * seen.log_p + delta * seen.densities) + pull).backward()
         optimizer.step()
+    posterior = ModalityPosteriors(1).to(labels.device)
     with torch.no_grad():
-        vote.powers.copy_(powers.exp() * both)
-        vote.unit.fill_(1.0)
-        top = vote(seen.log_p, seen.densities).topk(2, dim=-1).values
+        posterior.pool_weights[0] = powers.exp() * both
+        top = make_votes(posterior, seen).topk(2, dim=-1).values
         # At least a hundredth: what hardly ever prefers a class shall not be blown up without limit.
-        vote.unit.copy_(((top[:, 0] - top[:, 1]) * weight).mean().clamp(min=0.01))
+        posterior.temperature[0] = ((top[:, 0] - top[:, 1]) * weight).mean().clamp(min=0.01)
+    return posterior
+
+
+def make_votes(posterior: ModalityPosteriors, scores: Scores) -> Tensor:
+    """The votes of one modality's rows: (n, C)"""
+    return posterior.soften(posterior(scores.log_p[:, None], scores.densities[:, None])).squeeze(1)
 
 
 @torch.no_grad()
@@ -71,28 +84,28 @@ def best_power(log_p: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
     return grid[losses.argmin()]
 
 
-def fit_doubts(
-    confidence: ConfidenceNetwork, vote: Vote, evidence: Evidence, *, damaged: bool, seed: int
-) -> None:
-    """Statistics -> real or damaged, and the true-class probability of the vote. Classes count alike."""
+def fit_doubts(posterior: ModalityPosteriors, evidence: Evidence, *, damaged: bool, seed: int) -> Confidences:
+    """Statistics -> real or damaged, and the true-class probability of the posterior; of one modality.
+
+    Classes count alike.
+    """
     clean, other, weight = evidence.clean, evidence.damaged, evidence.weight
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        confidence = Confidences(1).to(weight.device)
     with torch.no_grad():
-        answer = (vote.unit * vote(clean.log_p, clean.densities)).softmax(-1)
-        right = own_class(answer, evidence.labels)
-        confidence.mean.copy_(clean.statistics.mean(0))
-        confidence.scale.copy_(clean.statistics.std(0, correction=0).clamp(min=1e-2))
-        confidence.per_deviation.fill_(PER_DEVIATION if damaged else 0.0)
+        calibrated = (posterior.temperature * make_votes(posterior, clean)).softmax(-1)
+        right = own_class(calibrated, evidence.labels)
+        confidence.mean[0] = clean.statistics.mean(0)
+        confidence.scale[0] = clean.statistics.std(0, correction=0).clamp(min=1e-2)
+        confidence.per_deviation[0] = PER_DEVIATION if damaged else 0.0
     seen = torch.cat([clean.statistics, other.statistics])
     real = torch.cat([torch.ones_like(weight), torch.zeros(len(other.statistics), device=weight.device)])
     # As much weight on real rows as on all damaged copies: how rare damage is in use comes in at the end.
     weights = torch.cat([weight * len(other.statistics) / len(weight), 1 - real[len(weight) :]])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        confidence.first.reset_parameters()
-    confidence.requires_grad_(True)
     optimizer = torch.optim.AdamW(confidence.parameters(), lr=0.02, weight_decay=0.01)
     for _ in range(CONFIDENCE_STEPS):
-        reality, rightness = confidence(seen)
+        reality, rightness = (each.squeeze(1) for each in confidence(seen[:, None]))
         loss = F.binary_cross_entropy_with_logits(rightness[: len(weight)], right, weight)
         if damaged:
             loss = loss + F.binary_cross_entropy_with_logits(reality, real, weights)
@@ -101,4 +114,5 @@ def fit_doubts(
         optimizer.step()
     confidence.requires_grad_(False)
     if damaged:
-        confidence.last.bias[0] += math.log((1 - DAMAGED) / DAMAGED)
+        confidence.bias[0, 0] += math.log((1 - DAMAGED) / DAMAGED)
+    return confidence

@@ -10,7 +10,7 @@ from tailfuse.network.experts import aggregate
 from tailfuse.network.fusion import Trust, modulation
 from tailfuse.network.network import Network
 from tailfuse.network.tensors import tensors_of
-from tailfuse.training.held_out import HeldOut, balanced, look, own_class
+from tailfuse.training.held_out import HeldOut, balanced, own_class
 
 ROUNDS, STEPS = 2, 150
 SUBSETS = 3  # of each row, drawn at random, beside all that it has
@@ -36,7 +36,7 @@ def fit_fusion(network: Network, held_out: Sequence[HeldOut], *, seed: int, devi
     """Fit b, a, kappa and lambda by class-balanced cross-entropy."""
     fusion, generator = network.fusion, torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        fusion.worth.copy_(torch.stack([network.vote(name).unit for name in network.modalities]).log())
+        fusion.worth.copy_(network.posteriors.temperature.log())
     start = {name: parameter.detach().clone() for name, parameter in fusion.named_parameters()}
     seen = [thinned(answers(network, each, device), generator) for each in held_out if len(each.part)]
     votes, real, right, presence, labels, weight = (
@@ -67,12 +67,11 @@ def answers(network: Network, held_out: HeldOut, device: torch.device) -> Answer
     pieces = []
     for piece in part.batches(256):
         inputs, rows, presence = tensors_of(piece.batch(), device)
-        seen = {name: look(other, name, inputs[name]) for name in other.modalities}
-        judged, doubts = network.judge(seen)
-        real, right = other.scatter(doubts, rows, len(piece)).unbind(-1)
-        embeddings = other.scatter([each.embedding for each in seen.values()], rows, len(piece))
+        scores = other.score_batch(inputs, rows, len(piece))
+        votes = network.posteriors.soften(network.posteriors(scores.log_p, scores.densities))
+        real, right = network.confidences(scores.statistics)
         labels = torch.from_numpy(piece.labels).to(device)
-        pieces.append((other.scatter(judged, rows, len(piece)), embeddings, real, right, presence, labels))
+        pieces.append((votes, scores.embedding, real, right, presence, labels))
     votes, embeddings, real, right, presence, labels = (torch.cat(each) for each in zip(*pieces, strict=True))
     return Answers(votes, embeddings, real, right, presence, labels, balanced(labels), other)
 

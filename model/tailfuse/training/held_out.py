@@ -18,7 +18,7 @@ from tailfuse.data.part import Dataset, Part
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.network.frozen import backbone_features
-from tailfuse.network.network import Network, Seen
+from tailfuse.network.network import Network, Scores
 from tailfuse.network.tensors import tensors_of
 
 HELD_OUT_ROWS, GENERATIVE_ROWS = 4000, 2000  # more tell no more
@@ -35,8 +35,8 @@ class HeldOut(NamedTuple):
 class Evidence(NamedTuple):
     """What is learnt from of one modality, class by class alike: `weight` (n,) has mean 1."""
 
-    clean: Seen
-    damaged: Seen
+    clean: Scores
+    damaged: Scores
     labels: Tensor  # (n,), of the clean rows
     weight: Tensor  # (n,)
 
@@ -50,7 +50,7 @@ def fit_generative(network: Network, train: Part, device: torch.device) -> None:
             continue  # a fold may leave none of a modality that few rows have
         with torch.no_grad():
             views = [
-                network.encode_one(name, tensors_of(piece.batch(), device).inputs[name]).view
+                network.view(name, tensors_of(piece.batch(), device).inputs[name])
                 for piece in part.batches(256)
             ]
         network.generative(name).fit(torch.cat(views), torch.from_numpy(part.labels).to(device))
@@ -64,12 +64,6 @@ def class_by_class(part: Part) -> Part:
         rows = labels == each
         rank[rows] = torch.arange(int(rows.sum())).float()
     return part.take(rank.argsort(stable=True).numpy())
-
-
-@torch.no_grad()
-def look(network: Network, name: str, rows: Tensor) -> Seen:
-    """Rows of one modality, (n, ...), under one network."""
-    return network.look(name, network.encode_one(name, rows))
 
 
 def some_of(held_out: Sequence[HeldOut]) -> list[HeldOut]:
@@ -102,6 +96,7 @@ def damaged_features(
     return features
 
 
+@torch.no_grad()
 def evidence_of(
     held_out: Sequence[HeldOut], name: str, modality: Modality, features: Mapping[str, Tensor], *,
     seed: int, device: torch.device,
@@ -121,24 +116,24 @@ def evidence_of(
     for at, (network, part) in enumerate(held_out):
         for piece in part.only([name]).batches(256):
             rows = tensors_of(piece.batch()).inputs[name]
-            clean.append(look(network, name, rows.to(device)))
+            clean.append(network.score(name, rows.to(device)))
             labels.append(torch.from_numpy(piece.labels))
             for _ in range(copies):
                 broken = kind.corrupt(rows, modality, generator).to(device)
-                damaged.append(look(network, name, broken))
+                damaged.append(network.score(name, broken))
                 if kind.final_scores_corrupted and network is not final:
-                    damaged.append(look(final, name, broken))
+                    damaged.append(final.score(name, broken))
         if name in features:
-            damaged.append(look(network, name, features[name][at :: len(held_out)].to(device)))
+            damaged.append(network.score(name, features[name][at :: len(held_out)].to(device)))
     if not labels:
         return None
     every = torch.cat(labels).to(device)
     return Evidence(together(clean), together(damaged), every, balanced(every))
 
 
-def together(pieces: Sequence[Seen]) -> Seen:
+def together(pieces: Sequence[Scores]) -> Scores:
     """Pieces one after the other."""
-    return Seen(*(torch.cat(each) for each in zip(*pieces, strict=True)))
+    return Scores(*(torch.cat(each) for each in zip(*pieces, strict=True)))
 
 
 def balanced(labels: Tensor) -> Tensor:

@@ -87,7 +87,9 @@ class Objective(nn.Module):
         # Nothing is absent: what there is, is in order.
         complete = all(len(each) == size for each in present)
         embeddings = (
-            torch.stack(present, 1) if complete else scatter(present, [rows[name] for name in names], size)
+            torch.stack(present, 1)
+            if complete
+            else scatter(torch.cat(present).float(), [rows[name] for name in names], size)
         )
         target = F.one_hot(labels, network.n_classes).to(embeddings.dtype)
 

@@ -83,8 +83,8 @@ class State:
         self.log = [Epoch(*line) for line in saved["log"]]
         self.best = saved["best"] and Best(*saved["best"])
         self.waited, self.finished = saved["waited"], saved["finished"]
-        self.network.load_state_dict(saved["network"])
-        self.averaged.load_state_dict(saved["averaged"])
+        checkpoint.set_weights(self.network, saved["network"], path)
+        checkpoint.set_weights(self.averaged, saved["averaged"], path)
         self.optimizer.load_state_dict(saved["optimizer"])
         self.precision.load_state_dict(saved["precision"])
 

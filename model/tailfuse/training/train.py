@@ -104,7 +104,7 @@ def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path) -> Path:
         raise RunError(f"{run} holds no trained network yet; finish it with: tailfuse train --resume")
     with reproducible(spec, dataset):
         network = build_network(spec, dataset)
-        network.load_state_dict(state)
+        checkpoint.set_weights(network, state, run / TRAINED)
         write_bundle(network.eval(), spec, dataset, read_log(run / f"{FINAL}.csv"), target)
     return target
 

@@ -1,7 +1,7 @@
-"""Who may ask: keys from files, asked of every request once there is such a file.
+"""Authentication with keys from files. Without such a file, no key is needed.
 
-A key comes as `Authorization: Bearer KEY` or as `X-API-Key: KEY`. /healthz, /readyz, /metrics and /v2/health
-need none: what looks after a service has no key, and they say nothing of what was asked.
+A client sends its key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Health checks and /metrics need no
+key: monitoring has none, and these routes show nothing about requests.
 """
 
 import hmac
@@ -16,20 +16,20 @@ from tailfuse_service.http import paths
 from tailfuse_service.logs import LOG
 from tailfuse_service.settings.key_file import read_keys
 
-CHECK_S = 1.0  # the file is looked at no more often
+CHECK_S = 1.0  # between two checks of the file
 
 
 class Keys:
-    """The keys of a file, as it is now. Raises ValueError if it cannot be read at the start."""
+    """The current keys of a file. Raises ValueError if the file cannot be read at the start."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen = stamp(path)
+        self._fingerprint = read_fingerprint(path)
         self._digests = read_keys(path)
         self._next_check = time.monotonic() + CHECK_S
 
     def __contains__(self, key: bytes) -> bool:
-        """As long for any wrong key as for a right one: all are compared, each in constant time."""
+        """Compare with every key, each in constant time, so that the time tells nothing about the keys."""
         self._refresh()
         digest = sha256(key).digest()
         found = False
@@ -38,15 +38,15 @@ class Keys:
         return found
 
     def _refresh(self) -> None:
-        """Read a changed file again. One that cannot be used leaves the keys as they were."""
+        """Read the file again if it has changed. If it is not usable, the old keys stay."""
         now = time.monotonic()
         if now < self._next_check:
             return
         self._next_check = now + CHECK_S
-        seen = stamp(self._path)
-        if seen == self._seen:
+        fingerprint = read_fingerprint(self._path)
+        if fingerprint == self._fingerprint:
             return
-        self._seen = seen
+        self._fingerprint = fingerprint
         try:
             self._digests = read_keys(self._path)
         except ValueError as error:
@@ -55,8 +55,8 @@ class Keys:
             LOG.info("keys read", extra={"path": str(self._path), "keys": len(self._digests)})
 
 
-def stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes when the file does; None if there is none."""
+def read_fingerprint(path: Path) -> tuple[int, int, int] | None:
+    """Return a value that changes when the file changes; None if it does not exist."""
     try:
         found = os.stat(path)
     except OSError:
@@ -65,23 +65,23 @@ def stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 class KeyCheck:
-    """Who may ask what. An admin's key opens all; /admin/ opens to no other."""
+    """Checks that a request has a key for its route. Admin keys are valid for all routes."""
 
     def __init__(self, keys: Keys | None, admins: Keys | None) -> None:
         self._keys = keys
         self._admins = admins
 
     def check(self, headers: Iterable[tuple[bytes, bytes]], access: paths.Access) -> None:
-        """Raises Unauthorized without a known key, Forbidden for a key that does not give `access`."""
+        """Raise Unauthorized without a known key, and Forbidden for a key that does not give `access`."""
         admin = access is paths.Access.ADMIN
         if access is paths.Access.OPEN or (self._keys is None and not admin):
             return
-        key = key_of(headers)
+        key = find_key(headers)
         if key is None:
             raise Unauthorized(
                 "a key is needed, as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'", expected="a key"
             )
-        # Both are asked, so that the time tells nothing.
+        # Both files are checked, so that the time tells nothing.
         is_admin = self._admins is not None and key in self._admins
         is_known = self._keys is not None and key in self._keys
         if not (is_admin or is_known):
@@ -90,8 +90,8 @@ class KeyCheck:
             raise Forbidden("the key is not an admin's", expected="an admin's key")
 
 
-def key_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    """The key that was sent; X-API-Key if there are two."""
+def find_key(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """Return the key in the headers; X-API-Key wins over Authorization."""
     bearer = None
     for name, value in headers:
         lower = name.lower()
@@ -104,8 +104,8 @@ def key_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     return bearer
 
 
-def access_of(api_keys: Path | None, admin_keys: Path | None) -> KeyCheck | None:
-    """None asks for no keys, and costs nothing. Raises ValueError."""
+def make_key_check(api_keys: Path | None, admin_keys: Path | None) -> KeyCheck | None:
+    """Return the check of these files, or None without any. Raises ValueError."""
     if api_keys is None and admin_keys is None:
         return None
     return KeyCheck(Keys(api_keys) if api_keys else None, Keys(admin_keys) if admin_keys else None)

@@ -1,4 +1,4 @@
-"""Pages of other origins may ask, if a setting says so."""
+"""Cross-origin requests (CORS), for the origins in the settings."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,8 @@ from starlette.middleware.cors import CORSMiddleware
 from tailfuse_service.http.asgi import App
 
 
-def with_cors(app: App, origins: Sequence[str]) -> App:
-    """Answers preflights itself, without a key: browsers send none with them. Cookies stay out of it."""
+def add_cors(app: App, origins: Sequence[str]) -> App:
+    """Wrap an application with CORS. Preflight requests need no key, as browsers send none; no cookies."""
     return CORSMiddleware(
         app,
         allow_origins=origins,

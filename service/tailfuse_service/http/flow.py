@@ -1,4 +1,4 @@
-"""When a connection's socket is read."""
+"""Flow control: when a connection's socket is read."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 
 class ReadControl(FlowControl):
-    """Pauses reading for two independent reasons: uvicorn's (a long body), and bytes that are held back."""
+    """Pauses reading for two independent reasons: uvicorn's (a long body), and held-back bytes."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__(transport)
@@ -23,12 +23,12 @@ class ReadControl(FlowControl):
             super().resume_reading()
 
     def hold(self) -> None:
-        """Read no more before `release`."""
+        """Stop reading until `release`."""
         self._held = True
         super().pause_reading()
 
     def release(self) -> None:
-        """Read on, unless uvicorn wants otherwise."""
+        """Continue reading, unless uvicorn has paused it."""
         if self._held:
             self._held = False
             if self._wanted:

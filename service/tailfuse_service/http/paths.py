@@ -30,7 +30,7 @@ class Access(StrEnum):
     """Which key a route needs."""
 
     OPEN = "open"  # none: health checks and scrapers have no key
-    CALLER = "caller"
+    CLIENT = "client"
     ADMIN = "admin"
 
 
@@ -93,7 +93,7 @@ def find_access(path: str, endpoint: Endpoint) -> Access:
     """Return which key a path needs; also one that is no route, so that an answer tells nothing of routes."""
     if path in OPEN_ROUTES or endpoint in OPEN_ENDPOINTS:
         return Access.OPEN
-    return Access.ADMIN if path.startswith(f"{ADMIN}/") else Access.CALLER
+    return Access.ADMIN if path.startswith(f"{ADMIN}/") else Access.CLIENT
 
 
 def make_unknown(path: str) -> RouteMatch:
@@ -111,7 +111,7 @@ FIXED[f"{V2}/"] = FIXED[V2]  # the protocol's OpenAPI document has the slash, it
 # gRPC's methods are no paths, but are counted and checked as if they were.
 GRPC_ROUTES = {
     method: RouteMatch(
-        f"grpc/{method}", method, Access.OPEN if method in OPEN_ENDPOINTS else Access.CALLER
+        f"grpc/{method}", method, Access.OPEN if method in OPEN_ENDPOINTS else Access.CLIENT
     )
     for method in PROTOCOL_METHODS
 }  # fmt: skip

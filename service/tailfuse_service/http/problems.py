@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details, which are Open Inference Protocol errors at the same time."""
+"""Errors as RFC 9457 problem details, which are also valid errors of the Open Inference Protocol."""
 
 import logging
 from typing import Any
@@ -16,7 +16,7 @@ from tailfuse_service.errors import (
     clipped,
 )
 from tailfuse_service.http.asgi import Scope, header
-from tailfuse_service.http.tracing import trace_id_of
+from tailfuse_service.http.tracing import parse_trace_id
 from tailfuse_service.logs import LOG
 from tailfuse_service.metrics import Metrics
 
@@ -24,8 +24,8 @@ MEDIA_TYPE = "application/problem+json"
 URN = "urn:tailfuse:problem:"
 
 
-def problem_of(error: ServiceError, *, instance: str, request_id: str) -> dict[str, Any]:
-    """The body of an error's answer."""
+def make_problem(error: ServiceError, *, instance: str, request_id: str) -> dict[str, Any]:
+    """Return the problem document of an error."""
     return {
         "type": URN + error.slug,
         "title": error.title,
@@ -39,7 +39,7 @@ def problem_of(error: ServiceError, *, instance: str, request_id: str) -> dict[s
 
 
 def as_service_error(error: BaseException) -> ServiceError:
-    """The error itself if it is one of ours. Of any other the caller learns only that there was one."""
+    """Return a ServiceError as it is, and InternalError for any other: clients see no details of it."""
     if isinstance(error, ServiceError):
         return error
     unforeseen = InternalError("the service failed; its log says why")
@@ -47,8 +47,8 @@ def as_service_error(error: BaseException) -> ServiceError:
     return unforeseen
 
 
-def of_router(error: HTTPException, scope: Scope) -> ServiceError:
-    """The router's own errors, as members of the tree."""
+def convert_router_error(error: HTTPException, scope: Scope) -> ServiceError:
+    """Convert an error of FastAPI's router into a ServiceError."""
     if error.status_code == 404:
         return NotFound(f"there is no {scope['path']}")
     if error.status_code == 405:
@@ -59,31 +59,35 @@ def of_router(error: HTTPException, scope: Scope) -> ServiceError:
     return BadRequest(error.detail)
 
 
-def noted(error: BaseException, scope: Scope, metrics: Metrics, fragment: str = "") -> dict[str, Any]:
-    """The problem of an error, counted and logged. What the caller sent stays out of the log."""
-    known = of_router(error, scope) if isinstance(error, HTTPException) else as_service_error(error)
+def log_and_make_problem(
+    error: BaseException, scope: Scope, metrics: Metrics, fragment: str = ""
+) -> dict[str, Any]:
+    """Count and log an error, and return its problem. The log contains nothing that the client sent."""
+    known = (
+        convert_router_error(error, scope) if isinstance(error, HTTPException) else as_service_error(error)
+    )
     metrics.count_problem(known.slug)
     LOG.log(
-        level_of(known),
+        choose_log_level(known),
         known.title,
         extra={
-            **told_of(scope, known.status),
+            **describe_request(scope, known.status),
             "slug": known.slug,
             **{key: known.members[key] for key in ("modality", "column") if key in known.members},
         },
         exc_info=known if known.status == 500 else None,
     )
-    return problem_of(known, instance=clipped(scope["path"]) + fragment, request_id=scope["request_id"])
+    return make_problem(known, instance=clipped(scope["path"]) + fragment, request_id=scope["request_id"])
 
 
 def log_request(scope: Scope, status: int, seconds: float) -> None:
-    """One line of a request that has ended."""
-    LOG.info("Request", extra={**told_of(scope, status), "seconds": round(seconds, 6)})
+    """Log one finished request."""
+    LOG.info("Request", extra={**describe_request(scope, status), "seconds": round(seconds, 6)})
 
 
-def told_of(scope: Scope, status: int) -> dict[str, Any]:
-    """What every line of a request says of it."""
-    trace_id = trace_id_of(header(scope, b"traceparent"))
+def describe_request(scope: Scope, status: int) -> dict[str, Any]:
+    """Return the fields that every log line about a request has."""
+    trace_id = parse_trace_id(header(scope, b"traceparent"))
     return {
         "request_id": scope["request_id"],
         **({} if trace_id is None else {"trace_id": trace_id}),
@@ -93,14 +97,14 @@ def told_of(scope: Scope, status: int) -> dict[str, Any]:
     }
 
 
-def level_of(error: ServiceError) -> int:
+def choose_log_level(error: ServiceError) -> int:
     if error.status == 429:
-        return logging.DEBUG  # a line for each would add to the load
+        return logging.DEBUG  # under overload, a line for each request would add to the load
     return logging.ERROR if error.status == 500 else logging.INFO
 
 
-def response_of(problem: dict[str, Any], media_type: str = MEDIA_TYPE) -> Response:
-    """The answer; what HTTP wants said in a header is said there as well."""
+def make_response(problem: dict[str, Any], media_type: str = MEDIA_TYPE) -> Response:
+    """Return the HTTP response of a problem, with the headers that its status needs."""
     headers = {}
     if "retry_after_s" in problem:
         headers["Retry-After"] = str(problem["retry_after_s"])

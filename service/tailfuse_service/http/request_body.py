@@ -20,16 +20,16 @@ from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
 
 MAX_BOUNDARY = 256
 # The head of a part with nothing in it that needs decoding.
-PLAIN_HEAD = re.compile(
+SIMPLE_HEAD = re.compile(
     rb'\r\nContent-Disposition: form-data; name="([\w .-]+)"(?:; filename="[^"\r\n]*")?'
     rb"(?:\r\nContent-(?:Type|Length): [^\r\n]*)*",
     re.IGNORECASE | re.ASCII,
 )
 
 
-def inputs_of(document: Any, what: str = "the body") -> dict[str, Any]:
+def read_inputs(document: Any, what: str = "the body") -> dict[str, Any]:
     """The raw values of `{"inputs": {…}}`. Raises InvalidInput."""
-    inputs = only(document, "inputs", what)
+    inputs = read_single_key(document, "inputs", what)
     if not isinstance(inputs, dict):
         raise InvalidInput(
             f"'inputs' must be an object by modality, not {json_type(inputs)}",
@@ -38,9 +38,9 @@ def inputs_of(document: Any, what: str = "the body") -> dict[str, Any]:
     return inputs
 
 
-def items_of(document: Any, max_items: int) -> list[Any]:
+def read_items(document: Any, max_items: int) -> list[Any]:
     """The items of `{"items": […]}`, unread. Raises InvalidInput or BatchTooLarge."""
-    items = only(document, "items", "the body")
+    items = read_single_key(document, "items", "the body")
     if not isinstance(items, list):
         raise InvalidInput(
             f"'items' must be an array, not {json_type(items)}",
@@ -56,7 +56,7 @@ def items_of(document: Any, max_items: int) -> list[Any]:
     return items
 
 
-def only(document: Any, key: str, what: str) -> Any:
+def read_single_key(document: Any, key: str, what: str) -> Any:
     """The value of the one key an object has."""
     if not isinstance(document, dict):
         raise InvalidInput(
@@ -71,7 +71,7 @@ def only(document: Any, key: str, what: str) -> Any:
     return document[key]
 
 
-def boundary_of(content_type: str | None) -> bytes | None:
+def parse_boundary(content_type: str | None) -> bytes | None:
     """None for JSON (also when nothing is said), the boundary for multipart. Raises UnsupportedMediaType."""
     if content_type is None or content_type == "application/json":
         return None
@@ -88,23 +88,23 @@ def boundary_of(content_type: str | None) -> bytes | None:
     return options[b"boundary"]
 
 
-def form_inputs(
+def read_form(
     body: bytes, boundary: bytes, modalities: Mapping[str, Modality], limits: Limits = DEFAULT_LIMITS
 ) -> dict[str, Any]:
     """The raw values of a form, one part per modality; the modality's kind says how to read its part."""
     return {
         name: modalities[name].read_part(name, part, limits) if name in modalities else part
-        for name, part in parts_of(body, boundary, limits.max_parts).items()
+        for name, part in split_form(body, boundary, limits.max_parts).items()
     }
 
 
-def parts_of(body: bytes, boundary: bytes, max_parts: int) -> dict[str, bytes]:
+def split_form(body: bytes, boundary: bytes, max_parts: int) -> dict[str, bytes]:
     """The parts of a form by name. Raises TooManyParts, or BadRequest if it is damaged or cut short."""
-    parts = plain_parts(body, boundary, max_parts)
-    return parsed_parts(body, boundary, max_parts) if parts is None else parts
+    parts = split_simple_form(body, boundary, max_parts)
+    return split_any_form(body, boundary, max_parts) if parts is None else parts
 
 
-def plain_parts(body: bytes, boundary: bytes, max_parts: int) -> dict[str, bytes] | None:
+def split_simple_form(body: bytes, boundary: bytes, max_parts: int) -> dict[str, bytes] | None:
     """The parts of a form as browsers, curl and requests write it; None for any other, right or wrong.
 
     The library's parser, which knows all that is allowed, takes 40 us for each part.
@@ -118,14 +118,14 @@ def plain_parts(body: bytes, boundary: bytes, max_parts: int) -> dict[str, bytes
     parts: dict[str, bytes] = {}
     for piece in (first, *pieces):
         head, blank, data = piece.partition(b"\r\n\r\n")
-        found = PLAIN_HEAD.fullmatch(head)
+        found = SIMPLE_HEAD.fullmatch(head)
         if not blank or found is None or (name := found[1].decode()) in parts:
             return None
         parts[name] = data
     return parts
 
 
-def parsed_parts(body: bytes, boundary: bytes, max_parts: int) -> dict[str, bytes]:
+def split_any_form(body: bytes, boundary: bytes, max_parts: int) -> dict[str, bytes]:
     """What parts_of says, by the library's parser."""
     parts: dict[str, bytes] = {}
 

@@ -1,7 +1,7 @@
-"""What every request passes: it gets its id, its time is taken, and its errors become problems.
+"""The router: gives every request an id, measures its time, and turns its errors into problems.
 
-Predictions then go straight to their endpoint: finding it through FastAPI costs as much again as answering
-(140 us against 58). A plain POST /predict does not even come here, see http/fast_path.py.
+Predictions go straight to their endpoint, because FastAPI's routing costs more than an answer (140 us against
+58). Most POST /predict requests do not come here at all: see http/fast_path.py.
 """
 
 import itertools
@@ -14,27 +14,27 @@ from typing import Any
 from fastapi import FastAPI
 
 from tailfuse_service.errors import TooManyRequests
-from tailfuse_service.http.asgi import App, HungUp, Message, Receive, Scope, Send, header
+from tailfuse_service.http.asgi import App, ClientDisconnected, Message, Receive, Scope, Send, header
 from tailfuse_service.http.auth import KeyCheck
-from tailfuse_service.http.cors import with_cors
+from tailfuse_service.http.cors import add_cors
 from tailfuse_service.http.paths import PROTOCOL_METHODS, Access, Endpoint, RouteMatch, find_route
-from tailfuse_service.http.problems import MEDIA_TYPE, log_request, noted, response_of
+from tailfuse_service.http.problems import MEDIA_TYPE, log_and_make_problem, log_request, make_response
 from tailfuse_service.http.routes.predict import Predict
 from tailfuse_service.http.tracing import Tracing
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.models.reconciler import Reload
-from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.reconciler import Reconciler
+from tailfuse_service.models.registry import ModelRegistry
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-# New ids: one of this process, and a number. Random ones are 0.5 us each.
-PROCESS, COUNT = secrets.token_hex(4), itertools.count()
-HUNG_UP = 499  # nginx's status for it
+# A new id is the process's prefix and a number; a random id would take 0.5 us.
+ID_PREFIX, ID_NUMBERS = secrets.token_hex(4), itertools.count()
+CLIENT_CLOSED = 499  # nginx's status for a client that disconnects
 
 
 class RequestRecord:
     """One request, from its arrival to its answer.
 
-    The scope may be a small one: method, path, headers and request_id.
+    The scope needs only method, path, headers and request_id.
     """
 
     __slots__ = ("begun", "in_flight", "route", "scope")
@@ -43,21 +43,21 @@ class RequestRecord:
         self.scope = scope
         self.route = route
         self.begun = time.perf_counter()
-        self.in_flight = False  # counted by the router
+        self.in_flight = False  # whether the router counts it
 
 
-class Front:
-    """The ASGI application: predictions are answered by their endpoints, all the rest by `api`.
+class Router:
+    """The ASGI application. Prediction endpoints answer predictions; `api` answers everything else.
 
-    `access` None asks for no keys; pages of `origins` may ask.
+    Without `access`, no keys are needed. `origins` are allowed for CORS.
     """
 
     def __init__(
         self,
         api: FastAPI,
         *,
-        serving: Serving,
-        reload: Reload,
+        registry: ModelRegistry,
+        reconciler: Reconciler,
         predict: Predict,
         predict_batch: App,
         v2: App,
@@ -70,8 +70,8 @@ class Front:
         log_requests: bool,
     ) -> None:
         self.api = api
-        self.serving = serving
-        self.reload = reload
+        self.registry = registry
+        self.reconciler = reconciler
         self.predict = predict
         self._posts: Mapping[Endpoint, App] = {
             Endpoint.PREDICT: predict, Endpoint.PREDICT_BATCH: predict_batch
@@ -82,10 +82,10 @@ class Front:
         self._max_concurrency = max_concurrency
         self._tracing = tracing
         self._log_requests = log_requests
-        self._app: App = with_cors(self._answer, origins) if origins else self._answer
+        self._app: App = add_cors(self._answer, origins) if origins else self._answer
         self.receive_timeout_s = receive_timeout_s
-        self.default_lines: tuple[object, bytes] = None, b""  # headers of every answer, kept by the protocol
-        self.heads: dict[bytes, Any] = {}  # what the protocol remembers of heads, for all connections
+        self.default_lines: tuple[object, bytes] = None, b""  # headers of every answer, of the fast path
+        self.cached_heads: dict[bytes, Any] = {}  # of the fast path, shared by all connections
         self.in_flight = 0
         metrics.in_flight.set_function(lambda: self.in_flight)
 
@@ -96,8 +96,8 @@ class Front:
         if scope["type"] != "http":
             await self.api(scope, receive, send)
             return
-        request_id = scope["request_id"] = request_id_of(header(scope, b"x-request-id"))
-        status = HUNG_UP
+        request_id = scope["request_id"] = choose_request_id(header(scope, b"x-request-id"))
+        status = CLIENT_CLOSED
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -113,14 +113,16 @@ class Front:
         try:
             self.begin_request(request)
             await (v2 or posted or self.api)(scope, receive, send_with_id)
-        except HungUp:
+        except ClientDisconnected:
             pass
         except Exception as error:
-            if status != HUNG_UP:
-                raise  # half an answer is out: all that is left is to break the connection
-            # KServe's client shows what an error says only if it is called JSON.
+            if status != CLIENT_CLOSED:
+                raise  # half of the answer is sent: uvicorn can only close the connection
+            # KServe's client shows an error's message only if its media type is JSON.
             kind = MEDIA_TYPE if v2 is None else "application/json"
-            await response_of(noted(error, scope, self.metrics), kind)(scope, receive, send_with_id)
+            await make_response(log_and_make_problem(error, scope, self.metrics), kind)(
+                scope, receive, send_with_id
+            )
         finally:
             self.end_request(request, status)
 
@@ -136,7 +138,7 @@ class Front:
         if self._access is not None:
             self._access.check(request.scope["headers"], access)
         # Health checks are always answered, and an admin may be the one to end the overload.
-        if self.in_flight > self._max_concurrency and access is Access.CALLER:
+        if self.in_flight > self._max_concurrency and access is Access.CLIENT:
             raise TooManyRequests(
                 f"{self._max_concurrency} requests are being answered; try again soon", retry_after_s=1
             )
@@ -155,8 +157,8 @@ class Front:
             log_request(scope, status, seconds)
 
 
-def request_id_of(given: str | None) -> str:
-    """The caller's X-Request-Id if it is a sane one, a new one otherwise."""
+def choose_request_id(given: str | None) -> str:
+    """Return the client's X-Request-Id if it is valid, else a new id."""
     if given is not None and REQUEST_ID.fullmatch(given):
         return given
-    return f"{PROCESS}{next(COUNT):08x}"
+    return f"{ID_PREFIX}{next(ID_NUMBERS):08x}"

@@ -1,4 +1,4 @@
-"""Received bytes, cut into slices for the parser: at most one request ends in a slice."""
+"""Slices: cut received bytes for the parser, so that at most one request ends in a slice."""
 
 import re
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ LENGTH = re.compile(rb"(?i:\r\ncontent-length:)[ \t]*([0-9]{1,18})[ \t]*(?=\r|\Z
 
 
 class Slices:
-    """Bytes that have been received and not been parsed.
+    """Bytes that are received but not parsed.
 
     A head, and a body in chunks, end with an empty line and nowhere else, so a slice ends there. A body of
     known length is one slice, as far as it has come: set `body_left` once its head has been parsed.
@@ -20,27 +20,27 @@ class Slices:
     __slots__ = ("_at", "_before", "body_left", "data")
 
     def __init__(self) -> None:
-        self.data = b""  # empty if all has been taken
+        self.data = b""  # empty if everything is taken
         self._at = 0  # how much of it has been taken
         self._before = b""  # the last bytes taken, where an empty line may have begun
         self.body_left = 0
 
     def add(self, data: bytes) -> None:
-        """Append what has been received."""
+        """Append received bytes."""
         self.data = self.data[self._at :] + data if self.data else data
         self._at = 0
 
     def put_back(self, data: bytes) -> None:
-        """Have `data` taken next, as the beginning of a request."""
+        """Put `data` in front, as the beginning of a request."""
         self.data = data + self.data[self._at :]
         self._at, self._before = 0, b""
 
     def clear(self) -> None:
-        """Forget what has been received."""
+        """Drop all bytes."""
         self.data, self._at = b"", 0
 
     def take(self) -> bytes:
-        """Cut off the next slice; there must be data."""
+        """Return the next slice. There must be data."""
         data, start = self.data, self._at
         if self.body_left:
             end = min(start + self.body_left, len(data))

@@ -1,7 +1,8 @@
-"""Where a request belongs in its caller's trace: W3C trace context, and OpenTelemetry spans if wanted.
+"""Tracing: W3C trace context, and optional OpenTelemetry spans.
 
-With the extra `otel` and the setting `tracing` every request becomes a span, child of the caller's, sent by
-OTLP over HTTP to where OpenTelemetry's own variables say: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME, …
+With the extra `otel` and the setting `tracing`, every request becomes a span, a child of the client's span.
+Spans are exported by OTLP over HTTP, as OpenTelemetry's variables say: OTEL_EXPORTER_OTLP_ENDPOINT,
+OTEL_SERVICE_NAME, …
 """
 
 import re
@@ -17,28 +18,28 @@ if TYPE_CHECKING:
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 
-def trace_id_of(traceparent: str | None) -> str | None:
-    """The caller's trace, if the header is a sane one (W3C Trace Context, 3.2)."""
+def parse_trace_id(traceparent: str | None) -> str | None:
+    """Return the trace id of a valid header (W3C Trace Context, 3.2), else None."""
     found = None if traceparent is None else TRACEPARENT.fullmatch(traceparent)
     return found and found[1]
 
 
 class Tracing:
-    """Makes a span of each request."""
+    """Records a span for each request."""
 
     def __init__(self, processor: "SpanProcessor | None" = None) -> None:
         from opentelemetry.sdk.resources import OTELResourceDetector, Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        named = Resource({"service.name": "tailfuse"}).merge(OTELResourceDetector().detect())
-        self._provider = TracerProvider(resource=named)
-        self._provider.add_span_processor(processor or over_http())
+        resource = Resource({"service.name": "tailfuse"}).merge(OTELResourceDetector().detect())
+        self._provider = TracerProvider(resource=resource)
+        self._provider.add_span_processor(processor or make_exporter())
         self._tracer = self._provider.get_tracer("tailfuse")
         self._propagator = TraceContextTextMapPropagator()
 
     def record(self, scope: Scope, route: str, status: int, seconds: float) -> None:
-        """A span that ends now; sent later, by a thread."""
+        """Record a span that ends now; a thread exports it later."""
         from opentelemetry.trace import SpanKind, StatusCode
 
         ended_ns = time.time_ns()
@@ -60,12 +61,12 @@ class Tracing:
         span.end(ended_ns)
 
     def close(self) -> None:
-        """Send what is left."""
+        """Export the remaining spans."""
         self._provider.shutdown()
 
 
-def over_http() -> "SpanProcessor":
-    """Many spans at a time, by OTLP."""
+def make_exporter() -> "SpanProcessor":
+    """Return a processor that exports spans in batches by OTLP."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 

@@ -1,1 +1,1 @@
-"""Raw values in, predictions out: batching, shadows, explanations."""
+"""Inference: batching, shadows and explanations, from raw values to predictions."""

@@ -1,4 +1,4 @@
-"""Many submits, few runs: while one batch runs, arrivals form the next. Knows no tensors and no HTTP."""
+"""The batcher: while one batch runs, arriving items form the next. Independent of tensors and HTTP."""
 
 import asyncio
 import os
@@ -15,22 +15,22 @@ from tailfuse_service.errors import DeadlineExceeded, NotReady, Overloaded
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Handing a run to a thread and back costs more than a run shorter than this; it goes on the loop itself.
-# Where there is one core only, the loop could do little meanwhile.
+# A run that is shorter than this runs on the event loop, because a thread hand-over would cost more. With
+# a single core the loop could do little during a run anyway.
 SHORT_S, SHORT_ON_ONE_CORE_S = 0.002, 0.02
-SMOOTHING = 0.2  # of the last run in what the next one is expected to take
+SMOOTHING = 0.2  # weight of the last run in the expected duration of the next one
 
 
 class Waiting(NamedTuple, Generic[T]):
     item: T
-    since: float  # of time.perf_counter, which is exact: the loop's time is that of its last turn
+    since: float  # from time.perf_counter; the loop's own time is that of its last turn
 
 
 class Batcher(Generic[T, R]):
     """Calls `run` on at most `max_batch_size` items at a time, never twice at once.
 
     `run` answers a list as long as its own. When it raises, its items are run one by one, so that
-    the failure reaches the guilty one alone. Whoever waits longer than `timeout_s` gets DeadlineExceeded.
+    only the failing item gets the error. An item that waits longer than `timeout_s` gets DeadlineExceeded.
     `waited` is told of each batch how many seconds its items waited.
     """
 
@@ -48,30 +48,30 @@ class Batcher(Generic[T, R]):
         self._max_queue = max_queue
         self._timeout_s = timeout_s
         self._waited = waited
-        self._waiting: dict[Future[R], Waiting[T]] = {}  # in the order of their arrival
+        self._waiting: dict[Future[R], Waiting[T]] = {}  # in order of arrival
         self._in_run: dict[Future[R], Waiting[T]] = {}
-        self._busy = False  # a batch runs, or is about to
-        self._short_s = SHORT_ON_ONE_CORE_S if n_cores() == 1 else SHORT_S
-        self._run_seconds = 1.0  # what a run takes; long until it is known
-        self._alarm: asyncio.TimerHandle | None = None
+        self._busy = False  # a batch runs or is scheduled
+        self._short_s = SHORT_ON_ONE_CORE_S if count_cores() == 1 else SHORT_S
+        self._run_seconds = 1.0  # expected duration of a run; long until it is known
+        self._timer: asyncio.TimerHandle | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batcher")
-        self._drained: Future[None] | None = None  # somebody closes
+        self._drained: Future[None] | None = None  # set by close()
 
     def __len__(self) -> int:
-        """How many items wait for their run."""
+        """Return the number of items that wait for a run."""
         return len(self._waiting)
 
     @property
     def in_flight(self) -> int:
-        """How many items wait for their run or its end."""
+        """Number of items that are waiting or running."""
         return len(self._waiting) + len(self._in_run)
 
     def submit(self, item: T) -> Future[R]:
-        """The answer for one item, to come. Raises Overloaded or NotReady."""
+        """Return the future answer of one item. Raises Overloaded or NotReady."""
         return self.submit_all((item,))[0]
 
     def submit_all(self, items: Sequence[T]) -> list[Future[R]]:
-        """An answer for each item, to come; all of them are taken or none. Raises Overloaded or NotReady."""
+        """Return a future answer for each item; accept all or none. Raises Overloaded or NotReady."""
         if self._drained is not None:
             raise NotReady("the service is stopping")
         if len(self._waiting) + len(items) > self._max_queue:
@@ -86,27 +86,27 @@ class Batcher(Generic[T, R]):
         if not self._busy and items:
             self._busy = True
             loop.call_soon(self._next)
-        if self._alarm is None and items:
-            self._alarm = loop.call_later(self._timeout_s, self._expire)
+        if self._timer is None and items:
+            self._timer = loop.call_later(self._timeout_s, self._expire)
         return futures
 
     def withdraw(self, futures: Iterable[Future[R]]) -> None:
-        """The caller has gone: what of theirs still waits is not run."""
+        """Cancel these answers; items that still wait are not run."""
         for future in futures:
             self._waiting.pop(future, None)
             future.cancel()
 
     async def close(self) -> None:
-        """Answer what is queued, and refuse whatever comes after."""
+        """Answer the queued items, and reject new ones."""
         self._drained = asyncio.get_running_loop().create_future()
         if self._busy:
             await self._drained
-        if self._alarm is not None:
-            self._alarm.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._thread.shutdown()
 
     def _next(self) -> None:
-        """Run the next batch, or rest."""
+        """Run the next batch, if there is one."""
         batch = dict(islice(self._waiting.items(), self._max_batch_size))
         if not batch:
             self._busy = False
@@ -129,11 +129,11 @@ class Batcher(Generic[T, R]):
         self._deliver(start, running.result())
 
     def _deliver(self, start: float, results: list[R | Exception]) -> None:
-        """Give everyone their own, and go on. What has arrived by then is read from the sockets first."""
+        """Deliver the results, then schedule the next batch after the sockets have been read."""
         self._run_seconds += SMOOTHING * (time.perf_counter() - start - self._run_seconds)
         for future, result in zip(self._in_run, results, strict=True):
             if future.done():
-                continue  # its caller has hung up, or has been told that it took too long
+                continue  # cancelled or timed out
             if isinstance(result, Exception):
                 future.set_exception(result)
             else:
@@ -142,7 +142,7 @@ class Batcher(Generic[T, R]):
         asyncio.get_running_loop().call_soon(self._next)
 
     def _attempt(self, items: Sequence[T]) -> list[R | Exception]:
-        """An answer or an exception for each item; never raises."""
+        """Return an answer or an exception for each item. Never raises."""
         try:
             results = list(self._run(items))
             if len(results) != len(items):
@@ -154,24 +154,24 @@ class Batcher(Generic[T, R]):
             return [self._attempt([item])[0] for item in items]
 
     def _expire(self) -> None:
-        """Tell those who have waited too long, and look again when the next one will have."""
+        """Fail the items that have timed out, and set the timer for the next one."""
         loop = asyncio.get_running_loop()
-        self._alarm = None
+        self._timer = None
         for future, waiting in list(chain(self._in_run.items(), self._waiting.items())):
             left = waiting.since + self._timeout_s - time.perf_counter()
             if left > 0:
-                self._alarm = loop.call_later(left, self._expire)
+                self._timer = loop.call_later(left, self._expire)
                 return
             self._waiting.pop(future, None)
             if not future.done():
-                future.set_exception(too_late(self._timeout_s))
+                future.set_exception(make_deadline_error(self._timeout_s))
 
 
-def n_cores() -> int:
-    """Those that this process may use."""
+def count_cores() -> int:
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def too_late(timeout_s: float) -> DeadlineExceeded:
-    """The error of a request that has taken longer than it may."""
+def make_deadline_error(timeout_s: float) -> DeadlineExceeded:
+    """Return the error of a request that has timed out."""
     return DeadlineExceeded(f"no answer within {timeout_s:g} s", expected=timeout_s)

@@ -1,4 +1,4 @@
-"""Why an answer is what it is: what each present modality contributes to it, and the answers without each.
+"""Explanations: the contribution of each present modality to an answer, and the answers without each.
 
 Letters: M modalities that a sample has, S a subset of them, v(S) the probability of the winning class when
 only S is sent. v of none is the prior's: what the model says when it knows nothing.
@@ -6,7 +6,7 @@ only S is sent. v of none is the prior's: what the model says when it knows noth
     contribution_m = sum over S without m of |S|! (M - |S| - 1)! / M! (v(S + m) - v(S))    (Shapley 1953)
 
 They sum to v(all) - v(none). It is also the mean of what m adds over all orders in which modalities become
-known; of more than MOST_EXACT modalities some orders are drawn, each with its reverse (Mitchell et al. 2022).
+known; with more than MAX_EXACT modalities orders are sampled, each with its reverse (Mitchell et al. 2022).
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tailfuse_service.bundle import Manifest, Prediction, Sample
 from tailfuse_service.bundle.answer import DIGITS
 
-MOST_EXACT = 6  # modalities, of which all 2^M - 1 subsets are run
+MAX_EXACT = 6  # modalities, of which all 2^M - 1 subsets are run
 PAIRS = 16  # of orders that are drawn for more
 
 Floats = NDArray[np.float64]
@@ -31,18 +31,18 @@ Order = tuple[int, ...]  # of 0..M-1
 
 
 class Subset(dict[str, NDArray[Any]]):
-    """Some of a sample's modalities: run to explain its answer, and not counted as a sample."""
+    """A subset of a sample's modalities. It is run to explain an answer, and not counted as a sample."""
 
 
 class Explained(NamedTuple):
-    """One sample's answer, and why."""
+    """One sample's answer and its explanation."""
 
     prediction: Prediction
     explanation: dict[str, Any]
 
 
 class Plan(NamedTuple):
-    """What is run to explain one sample's answer. Bit m of a subset says that it has the m-th modality."""
+    """The rows that explain one sample's answer. Bit m of a subset stands for the m-th modality."""
 
     sample: Sample
     modalities: tuple[str, ...]  # (M,), those that the sample has
@@ -50,41 +50,41 @@ class Plan(NamedTuple):
     subsets: tuple[int, ...]  # the whole sample first
 
     def rows(self) -> list[Sample]:
-        """A row of the batch for each subset."""
+        """Return one row for each subset."""
         return [self.sample, *map(self._part, self.subsets[1:])]
 
     def _part(self, subset: int) -> Subset:
         return Subset((name, self.sample[name]) for m, name in enumerate(self.modalities) if subset >> m & 1)
 
 
-def plan_of(sample: Sample, modalities: Iterable[str]) -> Plan:
-    """The subsets of a sample; `modalities` are all that the model has, in its order."""
+def make_plan(sample: Sample, modalities: Iterable[str]) -> Plan:
+    """Return the plan of a sample; `modalities` are those of the model, in its order."""
     present = tuple(name for name in modalities if name in sample)
     n = len(present)
     whole = 2**n - 1
-    if n <= MOST_EXACT:
+    if n <= MAX_EXACT:
         return Plan(sample, present, (), tuple(range(whole, 0, -1)))
-    random = np.random.default_rng(seed_of(sample, present))
+    random = np.random.default_rng(make_seed(sample, present))
     drawn = [tuple(random.permutation(n).tolist()) for _ in range(PAIRS)]
     orders = tuple(chain.from_iterable((order, order[::-1]) for order in drawn))
-    subsets = {subset for order in orders for subset in known_after(order)}
-    subsets |= {1 << m for m in range(n)} | {without(m, whole) for m in range(n)}
+    subsets = {subset for order in orders for subset in walk_order(order)}
+    subsets |= {1 << m for m in range(n)} | {remove_modality(m, whole) for m in range(n)}
     return Plan(sample, present, orders, tuple(sorted(subsets - {0}, reverse=True)))
 
 
-def explained(plan: Plan, predictions: Sequence[Prediction], prior: Mapping[str, float]) -> Explained:
-    """`predictions` answer the plan's rows; `prior` are the probabilities of `prior_of`."""
+def make_explanation(plan: Plan, predictions: Sequence[Prediction], prior: Mapping[str, float]) -> Explained:
+    """Return the explanation. `predictions` answer the plan's rows; `prior` comes from `find_prior`."""
     answers = dict(zip(plan.subsets, predictions, strict=True))
     label = predictions[0].labels[0]
-    values = {0: prior[label]} | {subset: probability_of(label, each) for subset, each in answers.items()}
+    values = {0: prior[label]} | {subset: find_probability(label, each) for subset, each in answers.items()}
     n, whole = len(plan.modalities), plan.subsets[0]
     errors: Floats | None = None
     if plan.orders:
-        contributions, errors = sampled_shapley(plan.orders, values)
+        contributions, errors = estimate_shapley(plan.orders, values)
     else:
-        contributions = shapley(np.array([values[subset] for subset in range(2**n)]))
-    alone = [part_of(answers[1 << m], label) for m in range(n)]
-    others = [answers.get(without(m, whole)) for m in range(n)]
+        contributions = compute_shapley(np.array([values[subset] for subset in range(2**n)]))
+    alone = [describe_part(answers[1 << m], label) for m in range(n)]
+    others = [answers.get(remove_modality(m, whole)) for m in range(n)]
 
     def by_modality(each: Iterable[Any]) -> dict[str, Any]:
         return dict(zip(plan.modalities, each, strict=True))
@@ -93,24 +93,24 @@ def explained(plan: Plan, predictions: Sequence[Prediction], prior: Mapping[str,
         predictions[0],
         {
             "prior": round(prior[label], DIGITS),
-            "contributions": by_modality(rounded_steps(prior[label], contributions)),
+            "contributions": by_modality(round_steps(prior[label], contributions)),
             "method": "exact" if errors is None else "sampled",
             "standard_errors": None if errors is None else by_modality(errors.round(DIGITS).tolist()),
-            "without": by_modality(None if each is None else part_of(each, label) for each in others),
+            "without": by_modality(None if each is None else describe_part(each, label) for each in others),
             "alone": by_modality(alone),
             "disagree": len({each["label"] for each in alone}) > 1,
         },
     )
 
 
-def prior_of(manifest: Manifest) -> dict[str, float]:
-    """The answer to nothing at all: every class alike, or as frequent as `tailfuse adapt` has found it."""
+def find_prior(manifest: Manifest) -> dict[str, float]:
+    """Return the prior class probabilities: uniform, or as estimated by `tailfuse adapt`."""
     if manifest.adaptation is not None:
         return manifest.adaptation.prior
     return dict.fromkeys(manifest.class_names, 1 / len(manifest.classes))
 
 
-def shapley(values: Floats) -> Floats:
+def compute_shapley(values: Floats) -> Floats:
     """(2^M,), the value of each subset -> (M,)"""
     return shapley_weights(len(values).bit_length() - 1) @ values
 
@@ -121,56 +121,54 @@ def shapley_weights(n: int) -> Floats:
     weights = np.empty((n, 2**n))
     for m in range(n):
         for subset in range(2**n):
-            share = 1 / (n * comb(n - 1, without(m, subset).bit_count()))
+            share = 1 / (n * comb(n - 1, remove_modality(m, subset).bit_count()))
             weights[m, subset] = share if subset >> m & 1 else -share
     return weights
 
 
-def sampled_shapley(orders: Sequence[Order], values: Mapping[int, float]) -> tuple[Floats, Floats]:
+def estimate_shapley(orders: Sequence[Order], values: Mapping[int, float]) -> tuple[Floats, Floats]:
     """(2 K, M), each order followed by its reverse -> the mean and its standard error, (M,) each.
 
     An order and its reverse are not independent, so that the error is that of the means of pairs.
     """
     # What is gained at each step of an order, put at the modality that came with the step.
-    gains = [
-        np.diff([values[subset] for subset in known_after(order)])[np.argsort(order)] for order in orders
-    ]
+    gains = [np.diff([values[subset] for subset in walk_order(order)])[np.argsort(order)] for order in orders]
     pairs = np.reshape(gains, (len(orders) // 2, 2, -1)).mean(axis=1)
     return pairs.mean(axis=0), pairs.std(axis=0, ddof=1) / sqrt(len(pairs))
 
 
-def known_after(order: Order) -> Iterator[int]:
+def walk_order(order: Order) -> Iterator[int]:
     """The subsets that one passes as modalities become known in this order: (M + 1,), the first is empty."""
     return accumulate((1 << m for m in order), or_, initial=0)
 
 
-def without(m: int, subset: int) -> int:
-    """The subset less the m-th modality."""
+def remove_modality(m: int, subset: int) -> int:
+    """Return the subset without the m-th modality."""
     return subset & ~(1 << m)
 
 
-def part_of(prediction: Prediction, label: str) -> dict[str, Any]:
-    """The answer to some of the modalities, and what it gives the winning class."""
+def describe_part(prediction: Prediction, label: str) -> dict[str, Any]:
+    """Return the answer to a subset, and its probability of the winning class."""
     return {
         "label": prediction.labels[0],
         "probability": prediction.probabilities[0],
-        "probability_of_winner": probability_of(label, prediction),
+        "probability_of_winner": find_probability(label, prediction),
     }
 
 
-def probability_of(label: str, prediction: Prediction) -> float:
-    """That of any class."""
+def find_probability(label: str, prediction: Prediction) -> float:
+    """Return the probability of a class."""
     return prediction.probabilities[prediction.labels.index(label)]
 
 
-def rounded_steps(start: float, steps: Floats) -> list[float]:
-    """The steps from one rounded sum to the next: unlike rounded steps they add up to the last digit."""
+def round_steps(start: float, steps: Floats) -> list[float]:
+    """Return the differences of the rounded sums. Unlike rounded steps, they add up exactly."""
     sums: Floats = np.cumsum([start, *steps]).round(DIGITS)
     return np.diff(sums).round(DIGITS).tolist()  # type: ignore[no-any-return]
 
 
-def seed_of(sample: Sample, modalities: Iterable[str]) -> int:
-    """The same for the same sample: its explanation is then the same too."""
+def make_seed(sample: Sample, modalities: Iterable[str]) -> int:
+    """Return a seed from the sample's values, so that equal samples have equal explanations."""
     digest = hashlib.blake2b(digest_size=8)
     for name in modalities:
         array = sample[name]

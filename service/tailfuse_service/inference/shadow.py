@@ -1,4 +1,4 @@
-"""A version that is asked what the stable one has been asked, and answers nobody.
+"""The shadow: a version that gets the stable version's samples, and whose answers are only compared.
 
 Nobody waits for it: it is asked after the answer is out, in a thread that the system runs when nothing else
 wants to. Where that is not often enough, samples are dropped, and counted as dropped.
@@ -21,17 +21,17 @@ from typing import Any, NamedTuple
 from tailfuse_service.bundle import Bundle, Prediction, Sample
 from tailfuse_service.errors import ClientError
 from tailfuse_service.logs import LOG
-from tailfuse_service.metrics import Series
+from tailfuse_service.metrics import ModelMetrics
 from tailfuse_service.metrics.comparison import Comparison
 
-PAUSE_S = 0.05  # in which samples gather for one run
-REST = 9  # times as long as a run took, until the next: its Python holds up all other Python meanwhile
-MOST_SAMPLES, MOST_BYTES, MOST_IN_A_RUN = 512, 64 * 1024 * 1024, 16
-LEAST_PRIORITY = 19
+GATHER_S = 0.05  # samples that arrive within this time share a run
+REST_FACTOR = 9  # pause after a run, in run durations: a run holds the interpreter lock
+MAX_WAITING_SAMPLES, MAX_WAITING_BYTES, MAX_RUN_SAMPLES = 512, 64 * 1024 * 1024, 16
+LOWEST_PRIORITY = 19
 
 
-class Answered(NamedTuple):
-    """What was asked, and the stable version's answer."""
+class WaitingSample(NamedTuple):
+    """A sample with the stable version's answer."""
 
     inputs: dict[str, Any]
     subset: str
@@ -39,69 +39,69 @@ class Answered(NamedTuple):
     n_bytes: int
 
 
-class Shadowing:
-    """A shadow at work, a share of the stable version's samples; these have some of `modalities`."""
+class ShadowRunner:
+    """Runs a shadow on a share of the samples. `modalities` are those of the stable version."""
 
     def __init__(
         self,
         bundle: Bundle,
-        series: Series,
+        model_metrics: ModelMetrics,
         comparison: Comparison,
         *,
         share: float,
         modalities: Sequence[str],
     ) -> None:
         self._bundle = bundle
-        self._series = series
+        self._model_metrics = model_metrics
         self._comparison = comparison
         self._share = share
         self._modalities = tuple(modalities)
         self._subsets: dict[tuple[bool, ...], str] = {}  # names by presence
-        self._waiting: deque[Answered] = deque()
+        self._waiting: deque[WaitingSample] = deque()
         self._n_bytes = 0  # of them
         self._busy = False
         self._running: Future[None] | None = None
         self._closed = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="shadow", initializer=give_way)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="shadow", initializer=lower_priority)
 
     # --- on the event loop ---
 
-    def is_of(self, bundle: Bundle, share: float) -> bool:
-        """Does it ask this very bundle, and so much?"""
+    def matches(self, bundle: Bundle, share: float) -> bool:
+        """Return whether this runner has the same bundle and share."""
         return self._bundle is bundle and self._share == share
 
     def watch(self, inputs: dict[str, Any], prediction: Future[Prediction]) -> None:
-        """Once the answer is there, ask the shadow too; if this is one of the share."""
+        """Queue the sample for the shadow once it is answered, if it is in the share."""
         if random.random() < self._share:
             prediction.add_done_callback(partial(self._answered, inputs))
 
     def _answered(self, inputs: dict[str, Any], prediction: Future[Prediction]) -> None:
         if not prediction.cancelled() and prediction.exception() is None:
-            # Behind what sends the answer.
-            asyncio.get_running_loop().call_soon(self._take, inputs, prediction.result())
+            # After the answer is sent.
+            asyncio.get_running_loop().call_soon(self._enqueue, inputs, prediction.result())
 
     def watch_all(self, items: Sequence[Any], predictions: Sequence[Prediction | BaseException]) -> None:
-        """The same for a batch that has been answered; what is no prediction is left out."""
+        """Queue the samples of an answered batch; errors are left out."""
         for inputs, prediction in zip(items, predictions, strict=True):
             if isinstance(prediction, Prediction) and random.random() < self._share:
-                self._take(inputs, prediction)
+                self._enqueue(inputs, prediction)
 
-    def _take(self, inputs: dict[str, Any], answer: Prediction) -> None:
+    def _enqueue(self, inputs: dict[str, Any], answer: Prediction) -> None:
         if self._closed:
             return
         subset = self._subset(answer)
-        if len(self._waiting) >= MOST_SAMPLES:
+        if len(self._waiting) >= MAX_WAITING_SAMPLES:
             self._comparison.count_outcome(subset, "dropped")
             return
-        asked = Answered(inputs, subset, answer.labels[0], size_of(inputs))
-        if self._n_bytes + asked.n_bytes > MOST_BYTES:
+        sample = WaitingSample(inputs, subset, answer.labels[0], estimate_size(inputs))
+        if self._n_bytes + sample.n_bytes > MAX_WAITING_BYTES:
             self._comparison.count_outcome(subset, "dropped")
             return
-        self._waiting.append(asked)
-        self._n_bytes += asked.n_bytes
+        self._waiting.append(sample)
+        self._n_bytes += sample.n_bytes
         if not self._busy:
             self._busy = True
-            asyncio.get_running_loop().call_later(PAUSE_S, self._next)
+            asyncio.get_running_loop().call_later(GATHER_S, self._next)
 
     def _subset(self, answer: Prediction) -> str:
         presence = tuple(answer.presence)
@@ -112,8 +112,8 @@ class Shadowing:
         return name
 
     def _next(self) -> None:
-        """Ask the shadow as much as one run takes, or rest."""
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_IN_A_RUN))]
+        """Run the shadow on the next batch, if there is one."""
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_RUN_SAMPLES))]
         self._n_bytes -= sum(each.n_bytes for each in batch)
         if batch:
             self._running = asyncio.get_running_loop().run_in_executor(self._thread, self._compare, batch)
@@ -122,10 +122,10 @@ class Shadowing:
             self._busy = False
 
     def _rest(self, begun: float, _: Future[None]) -> None:
-        asyncio.get_running_loop().call_later(REST * (time.perf_counter() - begun), self._next)
+        asyncio.get_running_loop().call_later(REST_FACTOR * (time.perf_counter() - begun), self._next)
 
     async def close(self) -> None:
-        """Nothing more is asked; what has been asked is still compared."""
+        """Drop the queue; finish the present run."""
         self._closed = True
         for each in self._waiting:
             self._comparison.count_outcome(each.subset, "dropped")
@@ -137,8 +137,8 @@ class Shadowing:
 
     # --- in the shadow's thread ---
 
-    def _compare(self, batch: Sequence[Answered]) -> None:
-        """Answer a batch, and count where the labels are not the same. Never raises."""
+    def _compare(self, batch: Sequence[WaitingSample]) -> None:
+        """Run a batch, and count agreement and disagreement. Never raises."""
         labels: list[str | None] = [None] * len(batch)
         try:
             labels = self._labels(batch)
@@ -150,15 +150,15 @@ class Shadowing:
             else:
                 self._comparison.count(each.subset, each.label, label)
 
-    def _labels(self, batch: Sequence[Answered]) -> list[str | None]:
-        """The shadow's label for each; None if it cannot read one: it has no such column, say."""
+    def _labels(self, batch: Sequence[WaitingSample]) -> list[str | None]:
+        """Return the shadow's label for each sample; None if it cannot decode it."""
         samples = [self._sample(each.inputs) for each in batch]
         readable = [sample for sample in samples if sample is not None]
         if not readable:
             return [None] * len(batch)
         collated = self._bundle.collate(readable)
         output = self._bundle.runtime.run(collated)
-        self._series.observe_answers(collated, output)
+        self._model_metrics.observe_answers(collated, output)
         names = self._bundle.manifest.class_names
         best = output.probabilities.argmax(axis=1).tolist()
         sums = output.probabilities.sum(axis=1).tolist()
@@ -172,18 +172,18 @@ class Shadowing:
             return None
 
 
-def give_way() -> None:
-    """Have the present thread run when nothing else wants to."""
-    if sys.platform == "linux":  # where a priority may be a single thread's
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LEAST_PRIORITY)
+def lower_priority() -> None:
+    """Give the present thread the lowest priority."""
+    if sys.platform == "linux":  # only there can a single thread have a priority
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
 
 
-def size_of(value: Any) -> int:
-    """About how many bytes a raw value keeps in memory."""
+def estimate_size(value: Any) -> int:
+    """Estimate the memory of a raw value in bytes."""
     if isinstance(value, str | bytes | bytearray | memoryview):
         return len(value)
     if isinstance(value, dict):
-        return sum(map(size_of, value.values()))
+        return sum(map(estimate_size, value.values()))
     if isinstance(value, list):
-        return len(value) * (size_of(value[0]) if value else 0)
+        return len(value) * (estimate_size(value[0]) if value else 0)
     return 32

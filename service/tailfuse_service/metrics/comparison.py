@@ -1,41 +1,41 @@
-"""Where a shadow's labels differ from the stable version's."""
+"""Count agreement and disagreement between a shadow and the stable version."""
 
 from tailfuse_service.bundle import Bundle
-from tailfuse_service.metrics.cells import Block, Cells
+from tailfuse_service.metrics.counters import Block, SharedCounters
 from tailfuse_service.metrics.histogram import find_series
-from tailfuse_service.metrics.series import MOST_SUBSETS, OTHER, shown_labels
+from tailfuse_service.metrics.model_metrics import MAX_SUBSETS, OTHER, choose_labels
 
-MOST_PAIRS = 256  # of labels, with series of their own
+MAX_PAIRS = 256  # of labels with their own series
 
 
 class Comparison:
-    """Counts under the shadow's name and version."""
+    """Counters of one shadow, labelled with its name and version."""
 
-    def __init__(self, cells: Cells, shadow: Bundle) -> None:
+    def __init__(self, counters: SharedCounters, shadow: Bundle) -> None:
         manifest = shadow.manifest
-        self._cells = cells
+        self._counters = counters
         self._bundle_labels = {"model": manifest.name, "version": manifest.version}
-        self._shown = dict(zip(manifest.class_names, shown_labels(manifest.classes), strict=True))
+        self._shown = dict(zip(manifest.class_names, choose_labels(manifest.classes), strict=True))
         self._samples: dict[tuple[str, str], Block] = {}  # by subset and outcome
         self._pairs: dict[tuple[str, str], Block] = {}  # by both labels
 
     def count(self, subset: str, label: str, shadow_label: str) -> None:
-        """A sample that both have answered: the stable version's label and the shadow's."""
+        """Count one sample that both versions answered."""
         if label == shadow_label:
             self.count_outcome(subset, "agree")
             return
         self.count_outcome(subset, "disagree")
-        # A class that the shadow does not have is one of the others.
+        # A class that the shadow does not know is counted as OTHER.
         pair = self._shown.get(label, OTHER), self._shown[shadow_label]
-        if pair not in self._pairs and len(self._pairs) >= MOST_PAIRS:
+        if pair not in self._pairs and len(self._pairs) >= MAX_PAIRS:
             pair = OTHER, OTHER
         if pair not in self._pairs:
             self._pairs[pair] = self._find("shadow_disagreements", label=pair[0], shadow_label=pair[1])
         self._add(self._pairs[pair])
 
     def count_outcome(self, subset: str, outcome: str) -> None:
-        """agree, disagree, failed (the shadow has no answer) or dropped (it was not asked)."""
-        if (subset, outcome) not in self._samples and len(self._samples) >= 4 * MOST_SUBSETS:
+        """Count an outcome: agree, disagree, failed (no answer) or dropped (not sent to the shadow)."""
+        if (subset, outcome) not in self._samples and len(self._samples) >= 4 * MAX_SUBSETS:
             subset = OTHER
         if (subset, outcome) not in self._samples:
             block = self._find("shadow_samples", subset=subset, outcome=outcome)
@@ -43,8 +43,8 @@ class Comparison:
         self._add(self._samples[subset, outcome])
 
     def _find(self, family: str, **labels: str) -> Block:
-        return find_series(self._cells, family, **self._bundle_labels, **labels)
+        return find_series(self._counters, family, **self._bundle_labels, **labels)
 
     def _add(self, count: Block) -> None:
-        with self._cells.lock:  # the event loop counts what was dropped, the shadow's thread all else
+        with self._counters.lock:  # the event loop counts dropped samples, the shadow's thread all others
             count[0] += 1

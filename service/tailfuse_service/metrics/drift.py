@@ -1,4 +1,4 @@
-"""How far the inputs and fusion weights of the last minutes are from a bundle's references.
+"""Drift: distance of recent inputs and fusion weights from a bundle's references.
 
 Letters: n rows of one modality, K inputs of it and its fusion weight, E edges of the one that has most.
 """
@@ -14,80 +14,80 @@ from numpy.typing import NDArray
 from tailfuse_service.bundle import Batch, Bundle, Output
 from tailfuse_service.bundle.manifest import Histogram, Reference
 from tailfuse_service.bundle.summary import bins_for
-from tailfuse_service.metrics.cells import Cells
+from tailfuse_service.metrics.counters import SharedCounters
 from tailfuse_service.metrics.families import GaugeValue
 from tailfuse_service.modalities import Modality
 
-DRIFT = "drift"  # of the keys
-SLICES = 15  # that the window slides by
-FEWEST_ROWS = 200  # of fewer nothing is said
-MOST_ROWS = 64  # of one batch that are looked at
+DRIFT = "drift"  # first part of the counters' keys
+SLICES = 15  # of the sliding window
+MIN_ROWS = 200  # below this, no drift is reported
+MAX_BATCH_ROWS = 64  # sampled from one batch
 # After a summary that took t seconds there is none for REST * t: all of little traffic is looked at, and of
 # much as much as one hundredth of the time allows.
-REST = 100
+REST_FACTOR = 100
 
 Counts = NDArray[np.float64]
 
 
-class Window:
-    """Counts of a bundle's inputs and weights over the last `seconds`."""
+class DriftWindow:
+    """Histograms of a bundle's inputs and fusion weights over the last `seconds`."""
 
-    def __init__(self, cells: Cells, bundle: Bundle, seconds: float) -> None:
+    def __init__(self, counters: SharedCounters, bundle: Bundle, seconds: float) -> None:
         manifest = bundle.manifest
-        self._cells = cells
-        self._watched = [
-            Watched(name, at, modality, manifest.reference[name])
+        self._counters = counters
+        self._monitors = [
+            DriftMonitor(name, at, modality, manifest.reference[name])
             for at, (name, modality) in enumerate(manifest.modalities.items())
             if name in manifest.reference
         ]
-        # Windows of workers are added up: their bins must be the same.
+        # The windows of all workers are added up, so their bins must be the same.
         self.key = (DRIFT, *manifest.of, f"{zlib.crc32(repr(manifest.reference).encode()):08x}")
-        self._size = sum(each.size for each in self._watched)
+        self._size = sum(each.size for each in self._monitors)
         self._slice_s = seconds / SLICES
-        self._slices: dict[int, Counts] = {}  # by number, the oldest first
+        self._slices: dict[int, Counts] = {}  # by number, oldest first
         self._next = 0.0
 
     def offer(self, batch: Batch, output: Output, now: float) -> None:
-        """A run at `now` (of time.perf_counter); it is looked at if there is time."""
+        """Add a run at `now` (of time.perf_counter), if the time budget allows."""
         if now < self._next:
             return
         start = time.perf_counter()
-        counts = [each.counts(batch, output) for each in self._watched]
+        counts = [each.counts(batch, output) for each in self._monitors]
         if counts:
-            with self._cells.lock:
+            with self._counters.lock:
                 self._slice(now)[:] += np.concatenate(counts)
-        self._next = now + REST * (time.perf_counter() - start)
+        self._next = now + REST_FACTOR * (time.perf_counter() - start)
 
     def publish(self, now: float) -> None:
-        """Write the sums of the window down."""
-        if not self._watched:
+        """Write the sums of the window to the counters."""
+        if not self._monitors:
             return
-        with self._cells.lock:
+        with self._counters.lock:
             self._slice(now)
-            sums = np.asarray(self._cells.block(*self.key, size=self._size))
+            sums = np.asarray(self._counters.block(*self.key, size=self._size))
             sums[:] = np.sum(list(self._slices.values()), axis=0)
 
     def close(self) -> None:
-        """Nobody asks any more."""
-        self._cells.forget(self.key)
+        """Free the counters."""
+        self._counters.forget(self.key)
 
     def gauges(self, sums: Sequence[float]) -> Iterator[GaugeValue]:
-        """What the sums of all workers' windows say."""
+        """Yield the drift gauges from the sums over all workers' windows."""
         start = 0
-        for each in self._watched:
+        for each in self._monitors:
             yield from each.gauges(np.array(sums[start : start + each.size]))
             start += each.size
 
     def _slice(self, now: float) -> Counts:
-        """The present one; those that are too old are dropped."""
+        """Return the current slice; drop slices that are too old."""
         number = math.floor(now / self._slice_s)
         for old in [each for each in self._slices if each <= number - SLICES]:
             del self._slices[old]
         return self._slices.setdefault(number, np.zeros(self._size))
 
 
-class Watched:
-    """The bins of one modality: a number for its rows, then those of each input, last those of its weight."""
+class DriftMonitor:
+    """The bins of one modality: first its row count, then the bins of each input and of its fusion weight."""
 
     def __init__(self, name: str, at: int, modality: Modality, reference: Reference) -> None:
         self.name, self._at = name, at
@@ -95,7 +95,7 @@ class Watched:
         inputs = {each.name: each for each in reference.inputs}
         self._inputs = [name for name in names if name in inputs]
         self._taken = [names.index(name) for name in self._inputs]
-        weight_edges, weight_counts = bins_of(reference.weight)
+        weight_edges, weight_counts = merge_bins(reference.weight)
         edges = [*(np.array(inputs[name].edges) for name in self._inputs), weight_edges]
         self._reference = [np.array(inputs[name].counts) for name in self._inputs] + [weight_counts]
         self._edges = np.full((len(edges), max(map(len, edges))), np.inf)  # (K, E)
@@ -107,9 +107,9 @@ class Watched:
         self.size = 1 + int(n_bins.sum())
 
     def counts(self, batch: Batch, output: Output) -> Counts:
-        """(size,): of a batch's rows, or of every second, third, … if it has many."""
+        """Return the counts, shape (size,), of a batch's rows, or of every n-th row of a large batch."""
         rows, samples = batch.inputs[self.name], batch.rows[self.name]
-        step = math.ceil(len(samples) / MOST_ROWS) or 1
+        step = math.ceil(len(samples) / MAX_BATCH_ROWS) or 1
         samples = samples[::step]
         if not len(samples):
             return np.zeros(self.size)
@@ -124,10 +124,10 @@ class Watched:
 
     def gauges(self, sums: Counts) -> Iterator[GaugeValue]:
         yield GaugeValue("drift_rows", float(sums[0]), {"modality": self.name})
-        if sums[0] < FEWEST_ROWS or not self._reference[-1].any():
+        if sums[0] < MIN_ROWS or not self._reference[-1].any():
             return
         each = [
-            psi(sums[start : start + len(reference)], reference)
+            compute_psi(sums[start : start + len(reference)], reference)
             for start, reference in zip(self._starts.tolist(), self._reference, strict=True)
         ]
         for name, drift in zip(self._inputs, each[:-1], strict=True):
@@ -135,18 +135,18 @@ class Watched:
         yield GaugeValue("weight_drift", each[-1], {"modality": self.name})
 
 
-def bins_of(histogram: Histogram) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Its inner edges and its counts, neighbours added up until it has few bins; none is missing.
+def merge_bins(histogram: Histogram) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return inner edges and counts, with neighbouring bins merged; the last count, of missing values, is 0.
 
-    A value at an edge is above it, as in numpy's histograms; here it would be below.
+    In numpy's histograms a value at an edge belongs to the bin above it, here to the one below.
     """
     step = math.ceil(len(histogram.counts) / bins_for(sum(histogram.counts)))
     counts = np.add.reduceat(np.array(histogram.counts), range(0, len(histogram.counts), step))
     return np.nextafter(histogram.edges[step:-1:step], -np.inf), np.append(counts, 0)
 
 
-def psi(counts: Counts, reference: NDArray[np.int64]) -> float:
-    """The population stability index of two histograms, smoothed by half a row in each bin."""
+def compute_psi(counts: Counts, reference: NDArray[np.int64]) -> float:
+    """Return the population stability index of two histograms, smoothed by half a row in each bin."""
     here, there = counts + 0.5, reference + 0.5
     here, there = here / here.sum(), there / there.sum()
     return float(((here - there) * np.log(here / there)).sum())

@@ -1,4 +1,4 @@
-"""The numbers as Prometheus' own families."""
+"""Convert the counters to Prometheus' own metric families."""
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
@@ -15,7 +15,7 @@ Totals = Mapping[str, Mapping[tuple[str, ...], list[float]]]  # by family, then 
 
 
 class Exposition(Collector):
-    """Calls `read_totals` at each scrape."""
+    """A Prometheus collector that calls `read_totals` at each scrape."""
 
     def __init__(self, read_totals: Callable[[], Totals]) -> None:
         self._read_totals = read_totals
@@ -27,11 +27,11 @@ class Exposition(Collector):
                 metric.samples = [metric.samples[0]._replace(value=totals[metric.name][()][0])]
                 yield metric
         for name, family in FAMILIES.items():
-            yield metric_of(f"tailfuse_{name}", family, totals.get(name, {}))
+            yield make_metric(f"tailfuse_{name}", family, totals.get(name, {}))
 
 
-def metric_of(name: str, family: Family, series: Mapping[tuple[str, ...], list[float]]) -> Metric:
-    """One family, from its numbers by the values of its labels."""
+def make_metric(name: str, family: Family, series: Mapping[tuple[str, ...], list[float]]) -> Metric:
+    """Return a family as Prometheus' metric, from its numbers by label values."""
     labels = list(family.labels)
     if family.kind == "histogram":
         histogram = HistogramMetricFamily(name, family.tells, labels=labels)

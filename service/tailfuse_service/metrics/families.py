@@ -1,4 +1,4 @@
-"""Every name of the service's metrics: its kind, what it tells, its labels and its buckets."""
+"""The families of the service's metrics: kind, description, labels and buckets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ STAGE_SECONDS = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, *SECONDS)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 BITS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.5, 2.0)
-OF_A_BUNDLE = ("model", "version")  # the first labels of all that belongs to one bundle
+BUNDLE_LABELS = ("model", "version")  # the first labels of every family of one bundle
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A metric: its kind, what it tells, its labels, and for a histogram the edges of its buckets."""
+    """A metric: its kind, description and labels, and for a histogram the edges of its buckets."""
 
     kind: Literal["counter", "gauge", "histogram"]
     tells: str
@@ -23,12 +23,12 @@ class Family:
 
     @property
     def size(self) -> int:
-        """Numbers that one series takes; a histogram's are its buckets, not cumulated, and the sum."""
+        """How many numbers one series has. A histogram has its buckets, not cumulated, and the sum."""
         return len(self.edges) + 2 if self.kind == "histogram" else 1
 
 
 class GaugeValue(NamedTuple):
-    """One series of a gauge. Of a bundle's, `labels` are those that follow model and version."""
+    """The value of one gauge series. For a bundle's family, `labels` leave out model and version."""
 
     family: str
     value: float
@@ -36,78 +36,88 @@ class GaugeValue(NamedTuple):
 
 
 def by_modality(kind: Literal["counter", "gauge"], tells: str, *labels: str) -> Family:
-    """Of a bundle's modality."""
-    return Family(kind, tells, (*OF_A_BUNDLE, "modality", *labels))
+    """Return a family with one series for each modality of a bundle."""
+    return Family(kind, tells, (*BUNDLE_LABELS, "modality", *labels))
 
 
 def shares(tells: str, *labels: str) -> Family:
-    """A histogram of what is between 0 and 1, of a bundle."""
-    return Family("histogram", tells, (*OF_A_BUNDLE, *labels), SHARES)
+    """Return a histogram of a bundle's values between 0 and 1."""
+    return Family("histogram", tells, (*BUNDLE_LABELS, *labels), SHARES)
 
 
 FAMILIES = {
-    "requests": Family("counter", "Requests answered; 499 is a caller who hung up.", ("route", "status")),
-    "request_seconds": Family("histogram", "From a request to its answer.", ("route",), SECONDS),
-    "requests_in_flight": Family("gauge", "Requests not answered yet."),
-    "queue_depth": Family("gauge", "Samples that wait for their run."),
-    "rejected": Family("counter", "Problems answered, also those of single items.", ("reason",)),
+    "requests": Family(
+        "counter", "Answered requests; status 499 means that the client disconnected.", ("route", "status")
+    ),
+    "request_seconds": Family("histogram", "Time from a request to its answer.", ("route",), SECONDS),
+    "requests_in_flight": Family("gauge", "Requests that are not answered yet."),
+    "queue_depth": Family("gauge", "Samples that wait for a run of the model."),
+    "rejected": Family("counter", "Problems in answers, including those of single items.", ("reason",)),
     "stage_seconds": Family(
         "histogram",
-        "Where time goes: a sample's decode and queue, a run, a request's encode.",
+        "Time by stage: decode and queue of a sample, run of a batch, encode of an answer.",
         ("stage",),
         STAGE_SECONDS,
     ),
     "batch_size": Family("histogram", "Samples in one run of the model.", edges=ROWS),
-    "samples": Family("counter", "Samples answered, by the modalities they had.", (*OF_A_BUNDLE, "subset")),
-    "predictions": Family("counter", "Samples answered, by the label they got.", (*OF_A_BUNDLE, "label")),
+    "samples": Family("counter", "Answered samples by subset of modalities.", (*BUNDLE_LABELS, "subset")),
+    "predictions": Family("counter", "Answered samples by predicted label.", (*BUNDLE_LABELS, "label")),
     "probability": Family(
-        "counter", "Sum of a class's probabilities over all samples.", (*OF_A_BUNDLE, "label")
+        "counter", "Sum of a class's predicted probability over all samples.", (*BUNDLE_LABELS, "label")
     ),
     "class_training_share": Family(
-        "gauge", "Share of a class in the training rows.", (*OF_A_BUNDLE, "label", "shot")
+        "gauge", "Share of a class in the training rows.", (*BUNDLE_LABELS, "label", "shot")
     ),
-    "entropy": shares("Entropy of the probabilities, over that of all classes alike."),
+    "entropy": shares("Entropy of the probabilities, divided by that of the uniform distribution."),
     "expert_disagreement": Family(
         "histogram",
-        "Jensen-Shannon divergence of the modalities' own answers, bits.",
-        OF_A_BUNDLE,
+        "Jensen-Shannon divergence of the modality posteriors, in bits.",
+        BUNDLE_LABELS,
         BITS,
     ),
-    "modality_present": by_modality("counter", "Samples that had the modality."),
+    "modality_present": by_modality("counter", "Samples in which the modality was present."),
     "fusion_weight": shares("Fusion weight of a modality, where present.", "modality"),
     "confidence": shares("Confidence of a modality, where present.", "modality"),
-    "decode_failures": by_modality("counter", "Values of a modality that could not be read."),
-    "reference_presence": by_modality("gauge", "Share of the evaluated rows that had the modality."),
+    "decode_failures": by_modality("counter", "Values of a modality that could not be decoded."),
+    "reference_presence": by_modality(
+        "gauge", "Share of the evaluated rows in which the modality was present."
+    ),
     "reference_weight": by_modality("gauge", "Mean fusion weight on the evaluated rows, where present."),
     "reference_confidence": by_modality("gauge", "Mean confidence on the evaluated rows, where present."),
-    "input_drift": by_modality("gauge", "PSI of an input in the window against the evaluated rows.", "input"),
-    "weight_drift": by_modality(
-        "gauge", "PSI of the fusion weight in the window against the evaluated rows."
+    "input_drift": by_modality(
+        "gauge", "PSI of an input between the drift window and the evaluated rows.", "input"
     ),
-    "drift_rows": by_modality("gauge", "Rows in the window that drift looks at."),
+    "weight_drift": by_modality(
+        "gauge", "PSI of the fusion weight between the drift window and the evaluated rows."
+    ),
+    "drift_rows": by_modality("gauge", "Rows in the drift window."),
     "model_info": Family(
         "gauge",
-        "A bundle that is loaded, and its role: stable, canary, shadow or none; always 1.",
-        (*OF_A_BUNDLE, "runtime", "device", "precision", "role"),
+        "A loaded bundle and its role (stable, canary, shadow or none); always 1.",
+        (*BUNDLE_LABELS, "runtime", "device", "precision", "role"),
     ),
-    "model_load_seconds": Family("gauge", "How long opening the bundle took.", OF_A_BUNDLE),
-    "model_loaded_timestamp_seconds": Family("gauge", "When the bundle was opened, Unix time.", OF_A_BUNDLE),
+    "model_load_seconds": Family("gauge", "Time to open the bundle.", BUNDLE_LABELS),
+    "model_loaded_timestamp_seconds": Family(
+        "gauge", "Unix time at which the bundle was opened.", BUNDLE_LABELS
+    ),
     "shadow_samples": Family(
         "counter",
-        "What a shadow was asked: agree or disagree with the stable version's label, failed, dropped.",
-        (*OF_A_BUNDLE, "subset", "outcome"),
+        "Shadow samples by outcome: agree or disagree with the stable version's label, failed, dropped.",
+        (*BUNDLE_LABELS, "subset", "outcome"),
     ),
     "shadow_disagreements": Family(
         "counter",
-        "Samples that got another label from the shadow: the stable version's label, and the shadow's.",
-        (*OF_A_BUNDLE, "label", "shadow_label"),
+        "Samples for which the shadow predicted another label, by both labels.",
+        (*BUNDLE_LABELS, "label", "shadow_label"),
     ),
-    "gpu_memory_used_bytes": Family("gauge", "Memory in use on the model's GPU, by all of its processes."),
+    "gpu_memory_used_bytes": Family("gauge", "Memory in use on the model's GPU, by all processes."),
     "gpu_memory_total_bytes": Family("gauge", "Memory of the model's GPU."),
-    "ready": Family("gauge", "1 if new requests are taken, 0 if not."),
-    "workers": Family("gauge", "Processes that answer."),
-    "worker_restarts": Family("counter", "Workers that died and were replaced."),
-    "reloads": Family("counter", "Bundles opened again, by each worker: ok or failed.", ("outcome",)),
+    "ready": Family("gauge", "1 if the service accepts requests, else 0."),
+    "workers": Family("gauge", "Running worker processes."),
+    "worker_restarts": Family("counter", "Workers that died and were restarted."),
+    "reloads": Family(
+        "counter", "Bundles opened after the start, counted in each worker: ok or failed.", ("outcome",)
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""What is true of a bundle as long as it is served: its name, where it runs, its classes, its references."""
+"""Gauges of a served bundle that come from its manifest."""
 
 from collections.abc import Iterator
 
@@ -7,11 +7,11 @@ import numpy as np
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.bundle.manifest import Histogram, Manifest
 from tailfuse_service.metrics.families import GaugeValue
-from tailfuse_service.metrics.series import shown_labels
+from tailfuse_service.metrics.model_metrics import choose_labels
 
 
-def gauges_of(bundle: Bundle, role: str) -> Iterator[GaugeValue]:
-    """All that does not change while it is served, but for its role."""
+def make_gauges(bundle: Bundle, role: str) -> Iterator[GaugeValue]:
+    """Yield the gauges of a bundle. Only its role changes while it is served."""
     manifest = bundle.manifest
     yield GaugeValue("model_info", 1, {
         "runtime": bundle.runtime_name, "device": bundle.runtime.device,
@@ -19,22 +19,22 @@ def gauges_of(bundle: Bundle, role: str) -> Iterator[GaugeValue]:
     })  # fmt: skip
     yield GaugeValue("model_load_seconds", bundle.load_seconds)
     yield GaugeValue("model_loaded_timestamp_seconds", bundle.loaded_at)
-    yield from training_shares(manifest)
-    yield from references(manifest)
+    yield from make_share_gauges(manifest)
+    yield from make_reference_gauges(manifest)
 
 
-def training_shares(manifest: Manifest) -> Iterator[GaugeValue]:
+def make_share_gauges(manifest: Manifest) -> Iterator[GaugeValue]:
     rows = sum(info.train_count for info in manifest.classes)
     shares: dict[tuple[str, str], float] = {}
-    for label, info in zip(shown_labels(manifest.classes), manifest.classes, strict=True):
+    for label, info in zip(choose_labels(manifest.classes), manifest.classes, strict=True):
         share = info.train_count / max(rows, 1)
         shares[label, info.shot] = shares.get((label, info.shot), 0.0) + share
     for (label, shot), share in shares.items():
         yield GaugeValue("class_training_share", share, {"label": label, "shot": shot})
 
 
-def references(manifest: Manifest) -> Iterator[GaugeValue]:
-    """A mean is not there where no row had the modality."""
+def make_reference_gauges(manifest: Manifest) -> Iterator[GaugeValue]:
+    """Yield the reference gauges. A modality that no row had has no means."""
     for modality, reference in manifest.reference.items():
         labels = {"modality": modality}
         yield GaugeValue("reference_presence", reference.presence, labels)
@@ -43,10 +43,10 @@ def references(manifest: Manifest) -> Iterator[GaugeValue]:
             ("reference_confidence", reference.confidence_mean, reference.confidence),
         ):
             if sum(histogram.counts):
-                yield GaugeValue(family, middle(histogram) if mean is None else mean, labels)
+                yield GaugeValue(family, estimate_mean(histogram) if mean is None else mean, labels)
 
 
-def middle(histogram: Histogram) -> float:
-    """The mean as far as its bins tell: of bundles that were written before the mean was."""
+def estimate_mean(histogram: Histogram) -> float:
+    """Estimate the mean from the bins; older bundles do not contain the mean."""
     edges = np.array(histogram.edges)
     return float(np.average((edges[1:] + edges[:-1]) / 2, weights=histogram.counts))

@@ -1,4 +1,4 @@
-"""The memory of the GPU that the model runs on."""
+"""Memory of the model's GPU."""
 
 import importlib
 import os
@@ -11,7 +11,7 @@ from tailfuse_service.metrics.families import GaugeValue
 
 
 class Gpu:
-    """The memory of one GPU, as NVIDIA's own library (the package nvidia-ml-py) tells it."""
+    """Reads the memory of one GPU with NVIDIA's library (the package nvidia-ml-py)."""
 
     def __init__(self, device: str) -> None:
         """`device` is cuda, cuda:1, tensorrt or tensorrt:1."""
@@ -24,13 +24,13 @@ class Gpu:
             return
         try:
             pynvml.nvmlInit()
-            self._handle = handle_of(pynvml, int(device.partition(":")[2] or 0))
+            self._handle = find_handle(pynvml, int(device.partition(":")[2] or 0))
             self._nvml = pynvml
         except pynvml.NVMLError as error:
             LOG.warning("no GPU memory in the metrics", extra={"reason": str(error)})
 
     def memory(self) -> Iterator[GaugeValue]:
-        """The families and their numbers; nothing where it cannot be asked."""
+        """Yield the memory gauges; none if the library is not available."""
         if self._nvml is None:
             return
         try:
@@ -43,8 +43,8 @@ class Gpu:
         yield GaugeValue("gpu_memory_total_bytes", memory.total)
 
 
-def handle_of(nvml: Any, number: int) -> Any:
-    """NVML's handle of a GPU that CUDA counts `number`: it sees those of CUDA_VISIBLE_DEVICES only."""
+def find_handle(nvml: Any, number: int) -> Any:
+    """Return NVML's handle of CUDA's GPU `number`, which counts only CUDA_VISIBLE_DEVICES."""
     visible = [each.strip() for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each.strip()]
     name = visible[number] if number < len(visible) else str(number)
     return (

@@ -9,48 +9,48 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tailfuse_service.metrics.cells import Block, Cells
+from tailfuse_service.metrics.counters import Block, SharedCounters
 from tailfuse_service.metrics.families import FAMILIES, make_key
 
-FULL = 512  # values that are put down, at which they are counted
+MAX_BUFFERED = 512  # values; more are flushed at once
 
 
-def find_series(cells: Cells, family: str, **labels: str) -> Block:
+def find_series(counters: SharedCounters, family: str, **labels: str) -> Block:
     """Return the numbers of one series: one for a counter or a gauge, Family.size for a histogram."""
-    return cells.block(*make_key(family, labels), size=FAMILIES[family].size)
+    return counters.block(*make_key(family, labels), size=FAMILIES[family].size)
 
 
-def find_histogram(cells: Cells, family: str, **labels: str) -> NDArray[np.float64]:
+def find_histogram(counters: SharedCounters, family: str, **labels: str) -> NDArray[np.float64]:
     """Return the numbers of one histogram: its buckets, not cumulated, and the sum."""
-    return np.asarray(find_series(cells, family, **labels))
+    return np.asarray(find_series(counters, family, **labels))
 
 
 class Histogram:
-    """`add(value)` and `extend(values)` may be called by any thread."""
+    """A buffered histogram. Any thread may call `add(value)` and `extend(values)`."""
 
-    def __init__(self, cells: Cells, family: str, **labels: str) -> None:
-        self._numbers = find_histogram(cells, family, **labels)
+    def __init__(self, counters: SharedCounters, family: str, **labels: str) -> None:
+        self._numbers = find_histogram(counters, family, **labels)
         self._edges = FAMILIES[family].edges
         self._values: list[float] = []
-        self._lock = cells.lock
+        self._lock = counters.lock
         self.add = self._values.append
         self.extend = self._values.extend
 
     def __len__(self) -> int:
-        """How many values have not been counted yet."""
+        """Return the number of buffered values."""
         return len(self._values)
 
-    def count(self) -> None:
-        """Count what has been put down."""
+    def flush(self) -> None:
+        """Add the buffered values to the counters."""
         with self._lock:
             values = self._values[:]
             del self._values[: len(values)]
             if values:
-                count_into(self._numbers, self._edges, values)
+                add_to_histogram(self._numbers, self._edges, values)
 
 
-def count_into(numbers: NDArray[np.float64], edges: Sequence[float], values: ArrayLike) -> None:
-    """Add values, (n,), to the numbers of a histogram; one at an edge is in the bucket below it."""
+def add_to_histogram(numbers: NDArray[np.float64], edges: Sequence[float], values: ArrayLike) -> None:
+    """Add values, (n,), to the numbers of a histogram. A value at an edge belongs to the bucket below it."""
     each = np.asarray(values, np.float64)
     numbers[:-1] += np.bincount(np.searchsorted(edges, each), minlength=len(edges) + 1)
     numbers[-1] += each.sum()

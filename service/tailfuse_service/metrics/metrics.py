@@ -1,12 +1,12 @@
-"""What is counted of one process, and the sums over all workers of a service.
+"""The metrics of one process, and their sums over all workers of a service.
 
-Counts go into Cells, float64s that other processes can read, and become the library's families when somebody
-asks for them: its own counters and histograms take 4 us each.
+Counts go into SharedCounters, float64 numbers that other processes can read. They become prometheus_client's
+families only at a scrape, because that library's own counters and histograms take 4 us for each update.
 
-With several workers, whoever is asked answers for all of them: counters, histograms and gauges are sums over
-the workers, those of another at most PUBLISH_S old. What a killed worker counted stays, but for that time. Of
-`process_*`, CPU seconds, memory and files are sums over the workers and their supervisor, memory that they
-share counted for each; the start is the supervisor's.
+With several workers, each of them answers a scrape for all: counters, histograms and gauges are sums over the
+workers. The numbers of another worker are at most PUBLISH_S old. A killed worker's counts stay, except those
+of its last PUBLISH_S. In `process_*`, CPU seconds, memory and open files are sums over the workers and their
+supervisor (shared memory counts once for each); the start time is the supervisor's.
 """
 
 import time
@@ -16,56 +16,60 @@ from collections.abc import Callable, Sequence
 from prometheus_client import CollectorRegistry, generate_latest
 
 from tailfuse_service.bundle import Bundle
-from tailfuse_service.metrics.cells import Block, Cells
 from tailfuse_service.metrics.comparison import Comparison
+from tailfuse_service.metrics.counters import Block, SharedCounters
 from tailfuse_service.metrics.drift import DRIFT
 from tailfuse_service.metrics.exposition import Exposition
 from tailfuse_service.metrics.families import SECONDS, make_key, read_labels
-from tailfuse_service.metrics.gauges import gauges_of
+from tailfuse_service.metrics.gauges import make_gauges
 from tailfuse_service.metrics.gpu import Gpu, is_gpu
-from tailfuse_service.metrics.histogram import FULL, Histogram, find_series
+from tailfuse_service.metrics.histogram import MAX_BUFFERED, Histogram, find_series
+from tailfuse_service.metrics.model_metrics import ModelMetrics
 from tailfuse_service.metrics.process import ProcessFigures
-from tailfuse_service.metrics.series import Series
 
 PUBLISH_S = 0.25
-MOST_VERSIONS = 8  # whose counts are kept, also of bundles that are served no longer
+MAX_VERSIONS = 8  # whose counts are kept, including bundles that are no longer served
 
 
 class Metrics:
-    """All names begin with `tailfuse_`; those of the process are the usual `process_*`.
+    """The service's metrics: `tailfuse_*`, and the usual `process_*`.
 
-    `cells` are this process's; `others` those of its supervisor and of all other workers. Drift is that of
-    the last `drift_window_s`.
+    `counters` belong to this process, `others` to its supervisor and all other workers. Drift covers the last
+    `drift_window_s` seconds.
     """
 
     def __init__(
-        self, *, cells: Cells | None = None, others: Sequence[Cells] = (), drift_window_s: float = 900.0
+        self,
+        *,
+        counters: SharedCounters | None = None,
+        others: Sequence[SharedCounters] = (),
+        drift_window_s: float = 900.0,
     ) -> None:
-        self._cells = Cells() if cells is None else cells
+        self._counters = SharedCounters() if counters is None else counters
         self._others = others
         self._drift_window_s = drift_window_s
-        self._process = ProcessFigures(self._cells, is_worker=bool(others))
+        self._process = ProcessFigures(self._counters, is_worker=bool(others))
         self._gpu: Gpu | None = None
-        self.in_flight, self.queue_depth, self.ready = Level(), Level(), Level()
-        self._levels = {
+        self.in_flight, self.queue_depth, self.ready = CallbackGauge(), CallbackGauge(), CallbackGauge()
+        self._gauges = {
             "requests_in_flight": self.in_flight, "queue_depth": self.queue_depth, "ready": self.ready
         }  # fmt: skip
-        self.decode = Histogram(self._cells, "stage_seconds", stage="decode")
-        self.queue = Histogram(self._cells, "stage_seconds", stage="queue")
-        self.run = Histogram(self._cells, "stage_seconds", stage="run")
-        self.encode = Histogram(self._cells, "stage_seconds", stage="encode")
-        self._batch_size = Histogram(self._cells, "batch_size")
+        self.decode = Histogram(self._counters, "stage_seconds", stage="decode")
+        self.queue = Histogram(self._counters, "stage_seconds", stage="queue")
+        self.run = Histogram(self._counters, "stage_seconds", stage="run")
+        self.encode = Histogram(self._counters, "stage_seconds", stage="encode")
+        self._batch_size = Histogram(self._counters, "batch_size")
         self._histograms = [self.decode, self.queue, self.run, self.encode, self._batch_size]
         if not others:
-            self._cells.block("workers")[0] = 1
-            self._cells.block("worker_restarts")
-        self._seen: dict[tuple[str, int], tuple[Block, Block]] = {}
+            self._counters.block("workers")[0] = 1
+            self._counters.block("worker_restarts")
+        self._requests: dict[tuple[str, int], tuple[Block, Block]] = {}
         self._reloads = {
-            outcome: find_series(self._cells, "reloads", outcome=outcome) for outcome in ("ok", "failed")
+            outcome: find_series(self._counters, "reloads", outcome=outcome) for outcome in ("ok", "failed")
         }
-        self._served: list[Series] = []
-        self._counting: list[Series] = []  # these, and those that still answer what they have taken
-        known = [read_labels(key) for key in self._cells.known()]
+        self._served: list[ModelMetrics] = []
+        self._counting: list[ModelMetrics] = []  # these, and those that still answer accepted samples
+        known = [read_labels(key) for key in self._counters.known()]
         self._versions = dict.fromkeys(
             (labels["model"], labels["version"]) for labels in known if "model" in labels
         )
@@ -77,104 +81,104 @@ class Metrics:
     def observe_request(self, route: str, status: int, seconds: float) -> None:
         """Count an answered request by its route's label. Only from the event loop's thread."""
         try:
-            count, took = self._seen[route, status]
+            count, took = self._requests[route, status]
         except KeyError:
-            count = find_series(self._cells, "requests", route=route, status=str(status))
-            took = find_series(self._cells, "request_seconds", route=route)
-            self._seen[route, status] = count, took
+            count = find_series(self._counters, "requests", route=route, status=str(status))
+            took = find_series(self._counters, "request_seconds", route=route)
+            self._requests[route, status] = count, took
         count[0] += 1
         took[bisect_left(SECONDS, seconds)] += 1
         took[-1] += seconds
 
     def observe_queue(self, seconds: Sequence[float]) -> None:
-        """How long each sample of a run waited for it."""
+        """Record how long each sample of a run waited in the queue."""
         self.queue.extend(seconds)
-        if len(self.queue) >= FULL:
-            self._count()
+        if len(self.queue) >= MAX_BUFFERED:
+            self._flush()
 
     def count_problem(self, slug: str) -> None:
-        """A problem that was answered. Only from the event loop's thread."""
-        find_series(self._cells, "rejected", reason=slug)[0] += 1
+        """Count a problem in an answer. Only from the event loop's thread."""
+        find_series(self._counters, "rejected", reason=slug)[0] += 1
 
     def count_reload(self, *, ok: bool) -> None:
-        """A bundle that was opened again, or could not be. Only from the event loop's thread."""
+        """Count an attempt to open a bundle after the start. Only from the event loop's thread."""
         self._reloads["ok" if ok else "failed"][0] += 1
 
     # --- bundles ---
 
-    def serve(self, bundle: Bundle) -> Series:
-        """A bundle is served from now on: what is counted of it."""
-        series = Series(
-            self._cells, bundle,
+    def serve(self, bundle: Bundle) -> ModelMetrics:
+        """Start the metrics of a bundle that is served from now on."""
+        model_metrics = ModelMetrics(
+            self._counters, bundle,
             run_seconds=self.run, batch_size=self._batch_size, window_s=self._drift_window_s,
         )  # fmt: skip
-        self._served.append(series)
-        self._counting.append(series)
+        self._served.append(model_metrics)
+        self._counting.append(model_metrics)
         version = bundle.manifest.of
-        self._versions[version] = self._versions.pop(version, None)  # the last one
+        self._versions[version] = self._versions.pop(version, None)  # moves to the end
         self._forget_versions()
         if self._gpu is None and is_gpu(bundle.runtime.device):
             self._gpu = Gpu(bundle.runtime.device)
-        return series
+        return model_metrics
 
-    def retire(self, series: Series) -> None:
-        """It is served no longer: its counts stay, what is told of a loaded bundle vanishes."""
-        self._served.remove(series)
-        if series.window.key not in [each.window.key for each in self._served]:
-            series.window.close()
+    def retire(self, model_metrics: ModelMetrics) -> None:
+        """End the gauges of a bundle that is no longer served; its counters stay."""
+        self._served.remove(model_metrics)
+        if model_metrics.window.key not in [each.window.key for each in self._served]:
+            model_metrics.window.close()
 
     def comparison(self, shadow: Bundle) -> Comparison:
-        """Where a shadow and the stable version disagree."""
-        return Comparison(self._cells, shadow)
+        """Return the counters of a shadow's agreement with the stable version."""
+        return Comparison(self._counters, shadow)
 
-    def close(self, series: Series) -> None:
-        """Its last answer has been given."""
-        series.count()
-        self._counting.remove(series)
+    def close(self, model_metrics: ModelMetrics) -> None:
+        """Flush the metrics of a bundle after its last answer."""
+        model_metrics.flush()
+        self._counting.remove(model_metrics)
 
     def _forget_versions(self) -> None:
-        """Give up the counts of those that were served long ago."""
-        answering = {series.bundle.manifest.of for series in self._counting}
+        """Forget the counts of the versions that were served longest ago."""
+        answering = {model_metrics.bundle.manifest.of for model_metrics in self._counting}
         old = [version for version in self._versions if version not in answering]
-        for model, version in old[: max(len(self._versions) - MOST_VERSIONS, 0)]:
+        for model, version in old[: max(len(self._versions) - MAX_VERSIONS, 0)]:
             del self._versions[model, version]
-            for key in self._cells.known():
+            for key in self._counters.known():
                 labels = read_labels(key)
                 if labels.get("model") == model and labels.get("version") == version:
-                    self._cells.forget(key)
+                    self._counters.forget(key)
 
-    # --- what is told ---
+    # --- exposition ---
 
     def publish(self) -> None:
-        """Write down what has been put down or is looked up, for the other workers."""
-        self._count()
+        """Write buffered values and gauges to the counters, for the other workers."""
+        self._flush()
         for served in tuple(self._served):
             served.window.publish(time.perf_counter())
-        for name, level in self._levels.items():
-            self._cells.block(name)[0] = level.read()
+        for name, gauge in self._gauges.items():
+            self._counters.block(name)[0] = gauge.read()
         self._process.publish()
 
-    def _count(self) -> None:
+    def _flush(self) -> None:
         for histogram in self._histograms:
-            histogram.count()
-        for series in tuple(self._counting):
-            series.count()
+            histogram.flush()
+        for model_metrics in tuple(self._counting):
+            model_metrics.flush()
 
     def totals(self) -> dict[str, dict[tuple[str, ...], list[float]]]:
-        """Numbers by family and the values of its labels: sums over the workers, and what this one knows."""
+        """Return numbers by family and label values: sums over the workers, and this worker's own gauges."""
         self.publish()
         totals: dict[str, dict[tuple[str, ...], list[float]]] = {}
-        for cells in (self._cells, *self._others):
-            for (family, *labels), numbers in cells.items():
+        for counters in (self._counters, *self._others):
+            for (family, *labels), numbers in counters.items():
                 series = totals.setdefault(family, {})
                 before = series.get(tuple(labels))
                 series[tuple(labels)] = (
                     numbers if before is None else [a + b for a, b in zip(before, numbers, strict=True)]
                 )
-        totals["ready"][()] = [min(totals["ready"][()][0], 1.0)]  # one that answers is enough
+        totals["ready"][()] = [min(totals["ready"][()][0], 1.0)]  # one ready worker is enough
         for served in self._served:
             window = totals.get(DRIFT, {}).get(served.window.key[1:], [])
-            for gauge in (*gauges_of(served.bundle, served.role), *served.window.gauges(window)):
+            for gauge in (*make_gauges(served.bundle, served.role), *served.window.gauges(window)):
                 family, *values = make_key(gauge.family, {**served.labels, **gauge.labels})
                 totals.setdefault(family, {})[tuple(values)] = [gauge.value]
         for gauge in self._gpu.memory() if self._gpu else ():
@@ -182,12 +186,12 @@ class Metrics:
         return totals
 
     def text(self) -> bytes:
-        """All of it, in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
-class Level:
-    """A gauge that is looked up when somebody asks."""
+class CallbackGauge:
+    """A gauge whose value is read by a function when it is needed."""
 
     def __init__(self) -> None:
         self.read: Callable[[], float] = lambda: 0.0

@@ -1,4 +1,4 @@
-"""What admins want: who answers for each model, and which bundles of the folder are not to be served.
+"""The desired state: the roles of each model, and the bundles in the folder that must not be served.
 
 All workers of a service follow one document, in memory that they share. The roles may be in a file instead,
 which outlives the service and may be edited by hand.
@@ -14,16 +14,16 @@ from tailfuse_service.logs import LOG
 from tailfuse_service.settings.roles_file import Frozen, Roles, read_roles, write_roles
 
 
-class Desired(Frozen):
-    """The document."""
+class DesiredState(Frozen):
+    """The document that all workers follow."""
 
     roles: Mapping[str, Roles] = {}  # by model
-    unloaded: Mapping[str, str] = {}  # by name in the folder, how it looked then
-    rounds: int = 0  # how often everything was to be looked at again
+    unloaded: Mapping[str, str] = {}  # fingerprint at the unload, by name in the folder
+    generation: int = 0  # number of requested reloads
 
 
-class DesiredState:
-    """The document, in a file that the workers inherit, or of this process alone. Any thread may use it.
+class DesiredStateStore:
+    """Stores the document in a file that the workers inherit, or in this process. Any thread may use it.
 
     Raises ValueError if the file with the roles is there, but cannot be used.
     """
@@ -31,14 +31,14 @@ class DesiredState:
     def __init__(self, roles: Path | None = None, file: int | None = None) -> None:
         self._path = roles
         self._file = file
-        self._own = b""  # the document, where there is no file
+        self._document = b""  # the document, where there is no file
         self._lock = threading.Lock()
         self._roles: Mapping[str, Roles] = {} if roles is None else read_roles(roles)
         self._problem = ""
 
-    def read(self) -> Desired:
-        """As it is now. A file of roles that cannot be used is logged once; the old ones stay."""
-        with self._alone():
+    def read(self) -> DesiredState:
+        """Return the current document. An invalid file of roles is logged once; the old roles stay."""
+        with self._lock_document():
             shared = self._shared()
             if self._path is None:
                 return shared
@@ -51,12 +51,12 @@ class DesiredState:
             self._problem = problem
             return shared.model_copy(update={"roles": self._roles})
 
-    def change(self, change: Callable[[Desired], Desired]) -> Desired:
-        """Write what `change` makes of it; nobody else writes meanwhile. The document that was written.
+    def change(self, change: Callable[[DesiredState], DesiredState]) -> DesiredState:
+        """Change the document under a lock, and return what was written.
 
         Raises what `change` raises, ValueError if the file of roles cannot be used, and OSError.
         """
-        with self._alone():
+        with self._lock_document():
             before = self._shared()
             if self._path is not None:
                 before = before.model_copy(update={"roles": read_roles(self._path, self._roles)})
@@ -69,8 +69,8 @@ class DesiredState:
             return after
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One thread of one process at a time: the system's lock is a process's."""
+    def _lock_document(self) -> Iterator[None]:
+        """Lock the document for one thread of one process; the system's lock is only between processes."""
         with self._lock:
             if self._file is None:
                 yield
@@ -81,16 +81,16 @@ class DesiredState:
             finally:
                 os.lockf(self._file, os.F_ULOCK, 0)
 
-    def _shared(self) -> Desired:
-        written = self._own
+    def _shared(self) -> DesiredState:
+        written = self._document
         if self._file is not None:
             written = os.pread(self._file, os.fstat(self._file).st_size, 0)
-        line = written.partition(b"\n")[0]  # what follows is left of a longer one
-        return Desired.model_validate_json(line) if line else Desired()
+        line = written.partition(b"\n")[0]  # the rest is left of a longer document
+        return DesiredState.model_validate_json(line) if line else DesiredState()
 
-    def _share(self, desired: Desired) -> None:
-        line = desired.model_dump_json().encode() + b"\n"
+    def _share(self, desired_state: DesiredState) -> None:
+        line = desired_state.model_dump_json().encode() + b"\n"
         if self._file is None:
-            self._own = line
+            self._document = line
         else:
             os.pwrite(self._file, line, 0)

@@ -1,4 +1,4 @@
-"""What is served follows what lies at the bundle's path, and what admins want; without a restart.
+"""The reconciler: makes the registry follow the bundles on disk and the desired state, without a restart.
 
 Bundles are opened in a thread, with all checks of a start, and take over in one step. One that cannot be used
 changes nothing.
@@ -10,48 +10,52 @@ from asyncio import Task
 from tailfuse_service.errors import NotReady
 from tailfuse_service.logs import LOG
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.models.desired_state import DesiredState
-from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.desired_state import DesiredStateStore
+from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.models.repository import Repository
 
-LOOK_S = 0.5  # between two looks at what admins want, and at the folder
+POLL_S = 0.5  # between two checks of the desired state and the folder
 
 
-class Reload:
-    """Call it to have everything looked at again at once."""
+class Reconciler:
+    """Call it to reload everything at once."""
 
     def __init__(
-        self, serving: Serving, metrics: Metrics, repository: Repository, desired: DesiredState
+        self,
+        registry: ModelRegistry,
+        metrics: Metrics,
+        repository: Repository,
+        desired_state: DesiredStateStore,
     ) -> None:
         self.repository = repository
-        self.desired = desired
-        self._serving = serving
+        self.desired_state = desired_state
+        self._registry = registry
         self._metrics = metrics
-        self._rounds = desired.read().rounds  # what is open is from after them
+        self._generation = desired_state.read().generation  # of the open bundles
         self._again = False
         self._task: Task[None] | None = None
-        self._alone = asyncio.Lock()  # whoever refreshes
+        self._refreshing = asyncio.Lock()  # held during a refresh
 
     def __call__(self) -> None:
-        """On the event loop. All calls during one refresh are met by one more after it."""
+        """Request a reload, on the event loop. Requests during a refresh are served by one more refresh."""
         self._again = True
         self._refresh_soon()
 
     async def watch(self) -> None:
-        """Follow the admins and the folder, for ever."""
+        """Follow the desired state and the folder until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
             try:
                 await self._follow()
             except Exception as error:
                 LOG.error("what admins want could not be read", exc_info=error)
 
     async def _follow(self) -> None:
-        """Roles hold at once; opening bundles may take a while."""
-        desired = await asyncio.to_thread(self.desired.read)
-        if desired.roles != self._serving.roles:
-            self._serving.assign(desired.roles)
-        self._again |= desired.rounds != self._rounds
+        """Assign changed roles at once; open bundles in the background."""
+        desired_state = await asyncio.to_thread(self.desired_state.read)
+        if desired_state.roles != self._registry.roles:
+            self._registry.assign(desired_state.roles)
+        self._again |= desired_state.generation != self._generation
         if self._again or self.repository.is_folder:
             self._refresh_soon()
 
@@ -72,19 +76,19 @@ class Reload:
             self._task = None
 
     async def refresh(self, *, again: bool = False) -> None:
-        """See to it that what is served is what lies there now, and what admins want now."""
-        async with self._alone:
+        """Make the registry serve the bundles that are on disk and wanted now."""
+        async with self._refreshing:
             self._again &= not again
-            desired = await asyncio.to_thread(self.desired.read)
-            self._rounds = max(self._rounds, desired.rounds) if again else self._rounds
-            done = await asyncio.to_thread(self.repository.refresh, desired.unloaded, again=again)
+            desired_state = await asyncio.to_thread(self.desired_state.read)
+            self._generation = max(self._generation, desired_state.generation) if again else self._generation
+            done = await asyncio.to_thread(self.repository.refresh, desired_state.unloaded, again=again)
             for is_usable in (*[True] * done.n_opened, *[False] * done.n_refused):
                 self._metrics.count_reload(ok=is_usable)
             if not done.is_changed:
                 return
-            # As they are now: a version that has just been opened must not answer before its role is known.
-            desired = await asyncio.to_thread(self.desired.read)
-            if desired.roles != self._serving.roles:
-                self._serving.assign(desired.roles)
-            self._serving.replace(self.repository.bundles)
+            # Read again: a version that was just opened must not answer before its role is known.
+            desired_state = await asyncio.to_thread(self.desired_state.read)
+            if desired_state.roles != self._registry.roles:
+                self._registry.assign(desired_state.roles)
+            self._registry.replace(self.repository.bundles)
             done.log_changes()

@@ -1,4 +1,4 @@
-"""What lies at the path that is served: one bundle, or a folder of bundles. Blocking, knows no event loop."""
+"""The repository: the bundle, or the folder of bundles, on disk. Its calls block."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,19 +13,19 @@ from tailfuse_service.settings import Settings
 
 
 class Entry(NamedTuple):
-    """What lies in the folder under one name."""
+    """One entry of the folder."""
 
-    stamp: str  # how it looked when it was opened last, or tried
-    bundle: Bundle | None  # the last one that could be used
-    problem: str | None = None  # why what lies there now cannot be
-    taken: tuple[str, str] | None = None  # it is a model and version that another entry is already
+    fingerprint: str  # at the last attempt to open it
+    bundle: Bundle | None  # the last usable one
+    problem: str | None = None  # why the present entry is not usable
+    duplicated: tuple[str, str] | None = None  # model and version that another entry already has
 
 
 @dataclass(frozen=True, slots=True)
-class Refreshed:
-    """What a look at everything has brought."""
+class RefreshResult:
+    """The result of a refresh."""
 
-    is_changed: bool  # are the bundles other ones?
+    is_changed: bool  # whether the set of bundles has changed
     n_opened: int = 0
     n_refused: int = 0
     # Messages for the log and their members, see log_changes.
@@ -38,7 +38,7 @@ class Refreshed:
 
 
 class Repository:
-    """The bundles that have been opened, by the names under which they lie.
+    """The open bundles, by their names in the folder.
 
     In a folder these are its folders with a manifest and its .zip files; hidden ones are not looked at.
     One thread at a time refreshes; any may read `entries`.
@@ -49,16 +49,16 @@ class Repository:
         self._settings = settings
         self.is_folder = self.path.is_dir() and not (self.path / MANIFEST).exists()
         self.entries: Mapping[str, Entry] = {}
-        self._stamps: dict[str, str] = {}  # of the last look
+        self._fingerprints: dict[str, str] = {}  # of the last scan
         self._problem = ""  # of the folder itself
 
     @property
     def bundles(self) -> list[Bundle]:
-        """Those that can be used."""
+        """The usable bundles."""
         return [entry.bundle for entry in self.entries.values() if entry.bundle is not None]
 
     def open(self, unloaded: Mapping[str, str]) -> list[Bundle]:
-        """All that can be used, at the start. Raises BundleError if there is none."""
+        """Open all usable bundles at the start. Raises BundleError if there are none."""
         if not self.is_folder:
             self.entries = {self.path.name: Entry("", self._open(self.path))}
             return self.bundles
@@ -68,79 +68,86 @@ class Repository:
             raise BundleError(f"{self.path} has no {MANIFEST}, and no bundle in it can be used{found}")
         return self.bundles
 
-    def refresh(self, unloaded: Mapping[str, str], *, again: bool = False) -> Refreshed:
-        """Open what is new or has changed, and forget what has gone; a bad one leaves the old one in place.
+    def refresh(self, unloaded: Mapping[str, str], *, again: bool = False) -> RefreshResult:
+        """Open new and changed bundles, and drop removed ones. If a bundle is unusable, the old one stays.
 
         What still changes from look to look is being written, and not opened yet. `again` waits for nothing,
         and tries once more what could not be used; a single bundle is opened anew. What looks as it did when
         it was `unloaded` is not opened.
         """
         if not self.is_folder:
-            return self._tried([self.path.name], {self.path.name: ""}) if again else Refreshed(False)
-        stamps = self._look()
-        if stamps is None:
-            return Refreshed(False, n_refused=int(again))
-        wanted = {name: stamp for name, stamp in stamps.items() if unloaded.get(name) != stamp}
-        before, self._stamps = self._stamps, stamps
+            return self._open_all([self.path.name], {self.path.name: ""}) if again else RefreshResult(False)
+        fingerprints = self._scan()
+        if fingerprints is None:
+            return RefreshResult(False, n_refused=int(again))
+        wanted = {
+            name: fingerprint
+            for name, fingerprint in fingerprints.items()
+            if unloaded.get(name) != fingerprint
+        }
+        before, self._fingerprints = self._fingerprints, fingerprints
         gone = [
             name for name, entry in self.entries.items() if name not in wanted and entry.bundle is not None
         ]
         unloaded_now = tuple(
-            ("bundle unloaded", {"path": name, **told(self.entries[name].bundle)}) for name in gone
+            ("bundle unloaded", {"path": name, **describe_bundle(self.entries[name].bundle)}) for name in gone
         )
         self.entries = {name: entry for name, entry in self.entries.items() if name in wanted}
-        held = {bundle.manifest.of for bundle in self.bundles}
+        open_versions = {bundle.manifest.of for bundle in self.bundles}
         to_try = [
             name
-            for name, stamp in sorted(wanted.items())
-            if (again or before.get(name) == stamp) and self._is_new(name, stamp, held, again=again)
+            for name, fingerprint in sorted(wanted.items())
+            if (again or before.get(name) == fingerprint)
+            and self._is_new(name, fingerprint, open_versions, again=again)
         ]
-        done = self._tried(to_try, wanted)
+        done = self._open_all(to_try, wanted)
         return replace(done, is_changed=done.is_changed or bool(gone), changes=unloaded_now + done.changes)
 
-    def stamp_of(self, name: str) -> str | None:
-        """How an entry looks; None if there is none of that name."""
-        return None if (stamps := self._look()) is None else stamps.get(name)
+    def find_fingerprint(self, name: str) -> str | None:
+        """Return an entry's fingerprint; None if it does not exist."""
+        return None if (fingerprints := self._scan()) is None else fingerprints.get(name)
 
-    def _is_new(self, name: str, stamp: str, held: set[tuple[str, str]], *, again: bool) -> bool:
+    def _is_new(
+        self, name: str, fingerprint: str, open_versions: set[tuple[str, str]], *, again: bool
+    ) -> bool:
         entry = self.entries.get(name)
-        if entry is None or entry.stamp != stamp or (again and entry.problem is not None):
+        if entry is None or entry.fingerprint != fingerprint or (again and entry.problem is not None):
             return True
-        return entry.taken is not None and entry.taken not in held
+        return entry.duplicated is not None and entry.duplicated not in open_versions
 
-    def _tried(self, names: list[str], stamps: Mapping[str, str]) -> Refreshed:
+    def _open_all(self, names: list[str], fingerprints: Mapping[str, str]) -> RefreshResult:
         changes: list[tuple[str, dict[str, str]]] = []
         n_refused = 0
         for name in names:
             old = self.entries[name].bundle if name in self.entries else None
-            entry = self._entry(name, stamps[name], old)
+            entry = self._entry(name, fingerprints[name], old)
             self.entries = {**self.entries, name: entry}
             if entry.problem is None:
-                members = {"path": name, **told(entry.bundle), **told(old, "old_")}
+                members = {"path": name, **describe_bundle(entry.bundle), **describe_bundle(old, "old_")}
                 changes.append(("bundle loaded", members))
             else:
                 n_refused += 1
-        return Refreshed(bool(changes), len(changes), n_refused, tuple(changes))
+        return RefreshResult(bool(changes), len(changes), n_refused, tuple(changes))
 
-    def _entry(self, name: str, stamp: str, old: Bundle | None) -> Entry:
+    def _entry(self, name: str, fingerprint: str, old: Bundle | None) -> Entry:
         """Open it. Of one that cannot be used the old bundle stays, which is logged."""
-        unforeseen = taken = None
+        unforeseen = duplicated = None
         try:
             bundle = self._open(self.path / name if self.is_folder else self.path)
         except Exception as error:
             problem = str(error).replace(f"{self.path}/", "") if self.is_folder else str(error)
             unforeseen = None if isinstance(error, BundleError) else error
         else:
-            taken = bundle.manifest.of
-            holder = next((each for each, of in self._others(name) if of == taken), None)
+            duplicated = bundle.manifest.of
+            holder = next((each for each, of in self._others(name) if of == duplicated), None)
             if holder is None:
-                return Entry(stamp, bundle)
-            problem = f"{name} is model '{taken[0]}', version '{taken[1]}', and so is {holder}"
+                return Entry(fingerprint, bundle)
+            problem = f"{name} is model '{duplicated[0]}', version '{duplicated[1]}', and so is {holder}"
         LOG.error(
             "bundle not loaded" if old is None else "bundle not loaded; the old one stays",
             exc_info=unforeseen, extra={"path": name, "reason": problem},
         )  # fmt: skip
-        return Entry(stamp, old, problem, taken)
+        return Entry(fingerprint, old, problem, duplicated)
 
     def _others(self, name: str) -> Iterator[tuple[str, tuple[str, str]]]:
         for each, entry in self.entries.items():
@@ -157,45 +164,45 @@ class Repository:
             limits=settings.limits,
         )
 
-    def _look(self) -> dict[str, str] | None:
-        """How each entry of the folder looks now; None, logged once, if it cannot be read."""
+    def _scan(self) -> dict[str, str] | None:
+        """Return the fingerprints of all entries; None, logged once, if the folder cannot be read."""
         try:
-            stamps = dict(stamps_of(self.path))
+            fingerprints = dict(scan_folder(self.path))
         except OSError as error:
             if str(error) != self._problem:
                 LOG.error("folder not read; its bundles stay", extra={"reason": str(error)})
             self._problem = str(error)
             return None
         self._problem = ""
-        return stamps
+        return fingerprints
 
 
-def stamps_of(folder: Path) -> Iterator[tuple[str, str]]:
-    """Each entry's name, and a text that is another one when the entry has changed. Raises OSError."""
+def scan_folder(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield each entry's name and fingerprint, which changes when the entry changes. Raises OSError."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            # Names that cannot be shown cannot be asked for either.
+            # A client cannot ask for a name that is not printable.
             if entry.name.startswith(".") or not entry.name.isprintable():
                 continue
             try:
                 if entry.is_dir() and os.path.isfile(os.path.join(entry.path, MANIFEST)):
                     with os.scandir(entry.path) as files:
-                        yield entry.name, stamp(files)
+                        yield entry.name, make_fingerprint(files)
                 elif entry.name.endswith(".zip") and entry.is_file():
-                    yield entry.name, stamp([entry])
+                    yield entry.name, make_fingerprint([entry])
             except OSError:
-                continue  # it has gone meanwhile
+                continue  # removed in the meantime
 
 
-def stamp(files: Iterable["os.DirEntry[str]"]) -> str:
-    """Of the files' names, times, sizes and inodes. Raises OSError."""
+def make_fingerprint(files: Iterable["os.DirEntry[str]"]) -> str:
+    """Hash the files' names, times, sizes and inodes. Raises OSError."""
     found = sorted((file.name, file.stat()) for file in files)
-    seen = [(name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in found]
-    return blake2b(repr(seen).encode(), digest_size=8).hexdigest()
+    stats = [(name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in found]
+    return blake2b(repr(stats).encode(), digest_size=8).hexdigest()
 
 
-def told(bundle: Bundle | None, prefix: str = "") -> dict[str, str]:
-    """A bundle in the log."""
+def describe_bundle(bundle: Bundle | None, prefix: str = "") -> dict[str, str]:
+    """Return the log fields of a bundle."""
     if bundle is None:
         return {}
     return {f"{prefix}model": bundle.manifest.name, f"{prefix}version": bundle.manifest.version}

@@ -1,4 +1,4 @@
-"""Which of a model's versions answers whom, as `/admin/models/{name}/roles` takes it."""
+"""Roles of a model's versions: promotion, order of versions, and shares of requests."""
 
 import random
 import re
@@ -8,20 +8,20 @@ from hashlib import blake2b
 from tailfuse_service.settings.roles_file import Roles
 
 
-def promoted(roles: Roles, version: str) -> Roles:
-    """The version becomes stable; whatever else it was, it is no longer."""
+def promote_version(roles: Roles, version: str) -> Roles:
+    """Return the roles with the version as stable; it loses any other role."""
     canary = roles.canary if roles.canary is not None and roles.canary.version != version else None
     shadow = roles.shadow if roles.shadow is not None and roles.shadow.version != version else None
     return Roles(stable=version, canary=canary, shadow=shadow)
 
 
-def latest(versions: Iterable[str]) -> str:
-    """The last of at least one: numbers in versions count as numbers, so that 10 comes after 9."""
-    return max(versions, key=natural)
+def find_latest(versions: Iterable[str]) -> str:
+    """Return the last version. Numbers are compared as numbers, so that 10 comes after 9."""
+    return max(versions, key=make_sort_key)
 
 
-def natural(version: str) -> tuple[list[tuple[int, str]], str]:
-    """What to sort versions by. Numbers may be of any length, and come after other texts."""
+def make_sort_key(version: str) -> tuple[list[tuple[int, str]], str]:
+    """Return a sort key of a version. Numbers may have any length, and come after other text."""
     parts = re.findall(r"[0-9]+|[^0-9]+", version)
     numbers = [part.lstrip("0") if "0" <= part[0] <= "9" else None for part in parts]
     order = [
@@ -31,8 +31,8 @@ def natural(version: str) -> tuple[list[tuple[int, str]], str]:
     return order, version  # 1 and 01 are not the same
 
 
-def falls_into(share: float, key: bytes | None) -> bool:
-    """One of `share` of the requests? The same key always is or is not, and stays when the share grows."""
+def is_in_share(share: float, key: bytes | None) -> bool:
+    """Return whether a request is in the share. The result is stable for a key, also when the share grows."""
     if key is None:
         return random.random() < share
     return int.from_bytes(blake2b(key, digest_size=8).digest()) < share * 2**64

@@ -1,18 +1,18 @@
-"""Compressed bodies: gzip, and deflate, which is zlib's format."""
+"""Compressed bodies: gzip and deflate (zlib's format)."""
 
 import asyncio
 import zlib
 
 from tailfuse_service.errors import BadRequest, UnsupportedMediaType
-from tailfuse_service.http.asgi import too_large
+from tailfuse_service.http.asgi import make_too_large
 
 GZIP, DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS
 ENCODINGS = {"gzip": GZIP, "deflate": DEFLATE}
-WORTH_BYTES = 1024  # a shorter answer goes into one packet as it is
-INLINE_BYTES = 64 * 1024  # more is unpacked or packed by a thread
+WORTH_BYTES = 1024  # a shorter answer fits one packet without compression
+INLINE_BYTES = 64 * 1024  # larger bodies are compressed in a thread
 
 
-async def unpacked(body: bytes, encoding: str | None, max_bytes: int) -> bytes:
+async def unpack(body: bytes, encoding: str | None, max_bytes: int) -> bytes:
     """The body as it was before it was compressed.
 
     Raises UnsupportedMediaType, BadRequest, or PayloadTooLarge: no more than `max_bytes` are ever unpacked.
@@ -33,15 +33,15 @@ async def unpacked(body: bytes, encoding: str | None, max_bytes: int) -> bytes:
     except zlib.error as error:
         raise BadRequest(f"the body is not {encoding}: {error}") from None
     if len(begun) > max_bytes:
-        raise too_large(max_bytes)
+        raise make_too_large(max_bytes)
     if not unpacker.eof or unpacker.unused_data:
         raise BadRequest(f"the body is not {encoding}: it ends too early, or goes on after its end")
     return begun
 
 
-async def packed(body: bytes, accepted: str | None) -> tuple[bytes, str | None]:
-    """The body, compressed if its caller takes that and it is worth it, and how."""
-    encoding = None if accepted is None or len(body) < WORTH_BYTES else best_of(accepted)
+async def pack(body: bytes, accepted: str | None) -> tuple[bytes, str | None]:
+    """Return the body and its encoding; compressed if the client accepts it and it is long enough."""
+    encoding = None if accepted is None or len(body) < WORTH_BYTES else choose_encoding(accepted)
     if encoding is None:
         return body, None
     if len(body) <= INLINE_BYTES:
@@ -49,8 +49,8 @@ async def packed(body: bytes, accepted: str | None) -> tuple[bytes, str | None]:
     return await asyncio.to_thread(compress, body, encoding), encoding
 
 
-def best_of(accepted: str) -> str | None:
-    """An encoding that Accept-Encoding names, and does not rule out by a quality of 0."""
+def choose_encoding(accepted: str) -> str | None:
+    """Return an encoding that Accept-Encoding allows."""
     offers = [part.replace(" ", "").lower().partition(";") for part in accepted.split(",")]
     taken = {name for name, _, quality in offers if not quality.startswith("q=") or quality[2:].strip("0.")}
     return next((name for name in ENCODINGS if name in taken), None)

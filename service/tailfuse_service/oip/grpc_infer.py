@@ -1,4 +1,4 @@
-"""ModelInfer's messages as tensors, and predictions as its answer."""
+"""Convert ModelInfer requests to tensors, and predictions to its response."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,8 +7,8 @@ from tailfuse_service.bundle import Manifest, Prediction
 from tailfuse_service.errors import BadRequest
 from tailfuse_service.modalities.tensor import BYTES, Tensor
 from tailfuse_service.oip.messages import message
-from tailfuse_service.oip.outputs import OUTPUTS, check_output, outputs_of
-from tailfuse_service.oip.tensors import Described, described, numbers_of, of_bytes
+from tailfuse_service.oip.outputs import OUTPUTS, check_output, make_outputs
+from tailfuse_service.oip.tensors import TensorSpec, make_spec, parse_binary, parse_numbers
 
 ModelInferResponse = message("ModelInferResponse")
 # Where `contents` has the values of each datatype; FP16 has no place there.
@@ -24,8 +24,8 @@ CONTENTS: Mapping[str, str] = {
 }
 
 
-def tensors_of(request: Any) -> list[Tensor]:
-    """The inputs of a ModelInferRequest. Raises BadRequest, InvalidInput."""
+def read_tensors(request: Any) -> list[Tensor]:
+    """Return the inputs of a ModelInferRequest. Raises BadRequest, InvalidInput."""
     inputs, raw = request.inputs, request.raw_input_contents
     if raw and len(raw) != len(inputs):
         raise BadRequest(
@@ -33,20 +33,20 @@ def tensors_of(request: Any) -> list[Tensor]:
         )
     tensors = []
     for number, each in enumerate(inputs):
-        tensor = described(each.name, each.datatype, list(each.shape))
+        tensor = make_spec(each.name, each.datatype, list(each.shape))
         if each.parameters and "shared_memory_region" in each.parameters:
             raise tensor.invalid("the extension 'shared_memory_region' is not there")
         if not raw:
-            tensors.append(of_contents(tensor, each.contents))
+            tensors.append(parse_contents(tensor, each.contents))
         elif each.HasField("contents"):
             raise tensor.invalid("there are both 'contents' and 'raw_input_contents'")
         else:
-            tensors.append(of_bytes(tensor, memoryview(raw[number])))
+            tensors.append(parse_binary(tensor, memoryview(raw[number])))
     return tensors
 
 
-def of_contents(tensor: Described, contents: Any) -> Tensor:
-    """The values of an InferTensorContents. Raises InvalidInput."""
+def parse_contents(tensor: TensorSpec, contents: Any) -> Tensor:
+    """Return the values of an InferTensorContents. Raises InvalidInput."""
     place = CONTENTS.get(tensor.datatype)
     if place is None:
         raise tensor.invalid(
@@ -60,23 +60,23 @@ def of_contents(tensor: Described, contents: Any) -> Tensor:
         )  # fmt: skip
     if tensor.datatype == BYTES:
         return Tensor(*tensor, values)
-    return Tensor(*tensor, numbers_of(tensor, values).reshape(tensor.shape))
+    return Tensor(*tensor, parse_numbers(tensor, values).reshape(tensor.shape))
 
 
-def wanted_of(request: Any) -> list[str]:
-    """The outputs that are asked for, by default all. Raises InvalidInput."""
+def read_outputs(request: Any) -> list[str]:
+    """Return the requested outputs, by default all. Raises InvalidInput."""
     wanted: list[str] = []
     for each in request.outputs:
         wanted.append(check_output(each.name, each.parameters, wanted))
     return wanted or list(OUTPUTS)
 
 
-def response_of(
+def make_response(
     predictions: Sequence[Prediction], manifest: Manifest, wanted: Sequence[str], *, id_: str, raw: bool
 ) -> Any:
-    """The answer; `raw` has its values in raw_output_contents, as the request had its own."""
+    """Return the response. With `raw`, its values are in raw_output_contents, as in the request."""
     response = ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=id_)
-    for output in outputs_of(predictions, manifest, wanted):
+    for output in make_outputs(predictions, manifest, wanted):
         told = response.outputs.add(name=output.name, datatype=output.datatype, shape=output.shape)
         if raw:
             response.raw_output_contents.append(output.to_bytes())

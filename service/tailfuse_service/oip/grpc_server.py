@@ -8,7 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what callers do wrong is not for this log
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors of clients do not belong into this log
 
 import grpc
 import grpc.aio
@@ -18,14 +18,14 @@ from google.protobuf.message import DecodeError
 from tailfuse_service.errors import BadRequest, UnknownModel
 from tailfuse_service.http.asgi import Scope
 from tailfuse_service.http.paths import GRPC_ROUTES, PROTOCOL_METHODS, Endpoint
-from tailfuse_service.http.problems import noted
-from tailfuse_service.http.router import HUNG_UP, Front, RequestRecord, request_id_of
+from tailfuse_service.http.problems import log_and_make_problem
+from tailfuse_service.http.router import CLIENT_CLOSED, RequestRecord, Router, choose_request_id
 from tailfuse_service.inference.engine import Engine
 from tailfuse_service.logs import LOG
 from tailfuse_service.models.versions import Headers
-from tailfuse_service.oip.gather import Gather
-from tailfuse_service.oip.grpc_infer import response_of, tensors_of, wanted_of
-from tailfuse_service.oip.inputs import rows_of
+from tailfuse_service.oip.coalescer import Coalescer
+from tailfuse_service.oip.grpc_infer import make_response, read_outputs, read_tensors
+from tailfuse_service.oip.inputs import make_rows
 from tailfuse_service.oip.messages import SERVICE, message
 from tailfuse_service.oip.metadata import model_metadata, server_metadata
 from tailfuse_service.oip.predict import predict_rows
@@ -51,18 +51,18 @@ Answer = Callable[[Any, Scope], Awaitable[Any]]
 
 
 class GrpcServer:
-    """A server on the settings' gRPC port. Made on the event loop."""
+    """A server on the settings' gRPC port. Create it on the event loop."""
 
-    def __init__(self, front: Front, settings: Settings, stopping: threading.Event) -> None:
-        self._front = front
-        self._serving = front.serving
+    def __init__(self, router: Router, settings: Settings, stopping: threading.Event) -> None:
+        self._router = router
+        self._registry = router.registry
         self._settings = settings
         self._stopping = stopping
-        self._gather = Gather()
+        self._coalescer = Coalescer()
         self._limits = settings.limits
         self._server = grpc.aio.server(options=[
             ("grpc.so_reuseport", int(settings.workers > 1)),
-            ("grpc.max_receive_message_length", settings.max_body_bytes),  # packed and unpacked
+            ("grpc.max_receive_message_length", settings.max_body_bytes),  # compressed and uncompressed
         ])  # fmt: skip
         answers: dict[str, Answer] = {
             "ServerLive": self._server_live,
@@ -90,29 +90,31 @@ class GrpcServer:
         LOG.info("gRPC started", extra={"address": f"{where}:{port}"})
 
     async def stop(self, grace_s: float) -> None:
-        """Take no more calls; answer those that have come, for at most this long."""
+        """Accept no new calls; answer the accepted ones within this time."""
         await self._server.stop(grace_s)
 
     def _handler(self, method: Endpoint, answer: Answer) -> Callable[[Any, Context], Awaitable[Any]]:
-        """What every call passes, as every request over REST passes the front."""
-        front, route, parse = self._front, GRPC_ROUTES[method], requests[method].FromString
+        """Return the handler of a method, which does what the router does for REST."""
+        router, route, parse = self._router, GRPC_ROUTES[method], requests[method].FromString
 
         async def handle(body: bytes, context: Context) -> bytes | None:
-            headers = [(key.encode(), as_bytes(value)) for key, value in context.invocation_metadata() or ()]
+            headers = [
+                (key.encode(), encode_text(value)) for key, value in context.invocation_metadata() or ()
+            ]
             given = next((value for key, value in headers if key == b"x-request-id"), None)
-            request_id = request_id_of(None if given is None else given.decode("latin-1"))
+            request_id = choose_request_id(None if given is None else given.decode("latin-1"))
             scope = {
                 "method": "POST", "path": route.label, "headers": headers, "request_id": request_id
             }  # fmt: skip
-            status = HUNG_UP
+            status = CLIENT_CLOSED
             call = RequestRecord(scope, route)
             try:
-                front.begin_request(call)
-                response: bytes = (await answer(parsed(parse, body), scope)).SerializeToString()
+                router.begin_request(call)
+                response: bytes = (await answer(parse_message(parse, body), scope)).SerializeToString()
                 status = 200
                 return response
             except Exception as error:
-                problem = noted(error, scope, front.metrics)
+                problem = log_and_make_problem(error, scope, router.metrics)
                 status = problem["status"]
                 trailing = [(PROBLEM, orjson.dumps(problem)), ("x-request-id", request_id)]
                 if "retry_after_s" in problem:
@@ -122,7 +124,7 @@ class GrpcServer:
                 context.set_details(problem["detail"])
                 return None
             finally:
-                front.end_request(call, status)
+                router.end_request(call, status)
 
         return handle
 
@@ -130,7 +132,7 @@ class GrpcServer:
         return responses["ServerLive"](live=True)
 
     async def _server_ready(self, _: Any, __: Scope) -> Any:
-        return responses["ServerReady"](ready=self._serving.is_ready and not self._stopping.is_set())
+        return responses["ServerReady"](ready=self._registry.is_ready and not self._stopping.is_set())
 
     async def _model_ready(self, request: Any, _: Scope) -> Any:
         self._find(request.name, request.version)
@@ -141,49 +143,49 @@ class GrpcServer:
 
     async def _model_metadata(self, request: Any, _: Scope) -> Any:
         engine = self._find(request.name, request.version)
-        told = model_metadata(self._serving, engine, request.version or None, self._settings)
-        properties = {name: as_json(value) for name, value in told["parameters"].items()}
-        for each in told["inputs"]:
+        metadata = model_metadata(self._registry, engine, request.version or None, self._settings)
+        properties = {name: encode_json(value) for name, value in metadata["parameters"].items()}
+        for each in metadata["inputs"]:
             if "columns" in each["parameters"]:
-                properties[f"{each['name']}.columns"] = as_json(each["parameters"]["columns"])
+                properties[f"{each['name']}.columns"] = encode_json(each["parameters"]["columns"])
         inputs, outputs = (
             [{key: each[key] for key in ("name", "datatype", "shape")} for each in tensors]
-            for tensors in (told["inputs"], told["outputs"])
+            for tensors in (metadata["inputs"], metadata["outputs"])
         )
         return responses["ModelMetadata"](
-            name=told["name"], versions=told["versions"], platform=told["platform"],
+            name=metadata["name"], versions=metadata["versions"], platform=metadata["platform"],
             inputs=inputs, outputs=outputs, properties=properties,
         )  # fmt: skip
 
     async def _model_infer(self, request: Any, scope: Scope) -> Any:
         engine = self._find(request.model_name, request.model_version, scope["headers"])
-        wanted = wanted_of(request)
-        rows = rows_of(tensors_of(request), engine.manifest, self._limits, self._settings.max_items)
-        await self._gather.wait()
+        wanted = read_outputs(request)
+        rows = make_rows(read_tensors(request), engine.manifest, self._limits, self._settings.max_items)
+        await self._coalescer.wait()
         predictions = await predict_rows(engine, rows, request.ByteSize())
-        return response_of(
+        return make_response(
             predictions, engine.manifest, wanted,
             id_=request.id or scope["request_id"], raw=bool(request.raw_input_contents),
         )  # fmt: skip
 
     def _find(self, name: str, version: str, headers: Headers = ()) -> Engine:
-        """Raises UnknownModel, NotReady. Strings that are not given are empty."""
+        """Return the engine. Raises UnknownModel, NotReady. Strings that are not given are empty."""
         if not name:
-            raise UnknownModel("no model is named", expected=list(self._serving.models))
-        return self._serving.find(name, version or None, headers)
+            raise UnknownModel("no model is named", expected=list(self._registry.models))
+        return self._registry.find(name, version or None, headers)
 
 
-def parsed(parse: Callable[[bytes], Any], body: bytes) -> Any:
-    """Raises BadRequest."""
+def parse_message(parse: Callable[[bytes], Any], body: bytes) -> Any:
+    """Parse a message. Raises BadRequest."""
     try:
         return parse(body)
     except DecodeError:
         raise BadRequest("the bytes are not a message of the protocol") from None
 
 
-def as_bytes(value: str | bytes) -> bytes:
+def encode_text(value: str | bytes) -> bytes:
     return value.encode() if isinstance(value, str) else value
 
 
-def as_json(value: Any) -> str:
+def encode_json(value: Any) -> str:
     return orjson.dumps(value).decode()

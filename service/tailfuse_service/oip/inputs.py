@@ -21,9 +21,9 @@ PRESENCE = "presence"
 Rows = list[dict[str, Any]]
 
 
-def rows_of(tensors: Sequence[Tensor], manifest: Manifest, limits: Limits, max_rows: int) -> Rows:
+def make_rows(tensors: Sequence[Tensor], manifest: Manifest, limits: Limits, max_rows: int) -> Rows:
     """The raw values of each row. Raises InvalidInput or a kind of it, UnknownModality, BatchTooLarge."""
-    n_rows = count_of(tensors, max_rows)
+    n_rows = count_rows(tensors, max_rows)
     values: dict[str, list[Any]] = {}
     by_column: dict[str, dict[str, list[Any]]] = {}
     presence: NDArray[np.bool_] | None = None
@@ -33,7 +33,7 @@ def rows_of(tensors: Sequence[Tensor], manifest: Manifest, limits: Limits, max_r
             raise InvalidInput(f"there are two inputs '{tensor.name:.80}'", input=f"{tensor.name:.80}")
         seen.add(tensor.name)
         if tensor.name == PRESENCE:
-            presence = presence_of(tensor, manifest)
+            presence = read_presence(tensor, manifest)
             continue
         name, dot, column = tensor.name.partition(".")
         modality = manifest.modalities.get(name)
@@ -67,7 +67,7 @@ def rows_of(tensors: Sequence[Tensor], manifest: Manifest, limits: Limits, max_r
     ]
 
 
-def count_of(tensors: Sequence[Tensor], max_rows: int) -> int:
+def count_rows(tensors: Sequence[Tensor], max_rows: int) -> int:
     """How many rows there are: as many in every tensor. Raises InvalidInput or BatchTooLarge."""
     if not tensors:
         raise InvalidInput("'inputs' is empty", expected="at least one input", received=0)
@@ -87,7 +87,7 @@ def count_of(tensors: Sequence[Tensor], max_rows: int) -> int:
     return n_rows
 
 
-def presence_of(tensor: Tensor, manifest: Manifest) -> NDArray[np.bool_]:
+def read_presence(tensor: Tensor, manifest: Manifest) -> NDArray[np.bool_]:
     """(rows, modalities)"""
     expected = (tensor.shape[0], len(manifest.modalities))
     if tensor.datatype != "BOOL" or tensor.shape != expected or not isinstance(tensor.values, np.ndarray):

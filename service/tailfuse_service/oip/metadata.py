@@ -1,4 +1,4 @@
-"""What the protocol tells of a server and of a model: the tensors that go in and come out."""
+"""Metadata of the server and of models: their input and output tensors."""
 
 from functools import cache
 from importlib.metadata import version
@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 from tailfuse_service.inference.engine import Engine
 from tailfuse_service.modalities import Modality
 from tailfuse_service.modalities.tensor import ANY, BYTES
-from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.oip.inputs import PRESENCE
 from tailfuse_service.settings import Settings
 
@@ -36,10 +36,10 @@ def server_metadata() -> dict[str, Any]:
 
 
 def model_metadata(
-    serving: Serving, engine: Engine, version: str | None, settings: Settings
+    registry: ModelRegistry, engine: Engine, version: str | None, settings: Settings
 ) -> ModelMetadata:
-    """That of the engine's version, if it has been named, or of the stable one."""
-    versions = serving.models[engine.manifest.name]
+    """Return the metadata of the named version, or of the stable one."""
+    versions = registry.models[engine.manifest.name]
     manifest = (engine if version is not None else versions.stable or engine).manifest
     classes, modalities = manifest.class_names, list(manifest.modalities)
     presence = tensor(PRESENCE, "BOOL", len(modalities), columns=modalities, optional=True)
@@ -47,7 +47,7 @@ def model_metadata(
         "name": manifest.name,
         "versions": [each.manifest.version for each in versions],
         "platform": f"tailfuse_{settings.runtime}",
-        "inputs": [*(input_of(name, each) for name, each in manifest.modalities.items()), presence],
+        "inputs": [*(describe_input(name, each) for name, each in manifest.modalities.items()), presence],
         "outputs": [
             tensor("probabilities", "FP32", len(classes), columns=classes),
             tensor("label", BYTES),
@@ -58,7 +58,7 @@ def model_metadata(
     }
 
 
-def input_of(name: str, modality: Modality) -> TensorMetadata:
+def describe_input(name: str, modality: Modality) -> TensorMetadata:
     """The tensor of a whole modality; every input may be left out."""
     form = modality.tensor_form()
     columns = {} if form.columns is None else {"columns": list(form.columns)}

@@ -1,4 +1,4 @@
-"""Predictions become the protocol's output tensors."""
+"""Convert predictions to the protocol's output tensors."""
 
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -9,7 +9,7 @@ import numpy as np
 from tailfuse_service.bundle import Manifest, Prediction
 from tailfuse_service.errors import InvalidInput
 from tailfuse_service.modalities.tensor import BYTES
-from tailfuse_service.oip.tensors import bytes_of
+from tailfuse_service.oip.tensors import encode_bytes
 
 OUTPUTS = ("probabilities", "label", "weights", "confidences")
 
@@ -24,32 +24,36 @@ class Output(NamedTuple):
 
     def to_bytes(self) -> bytes:
         """The values as the protocol's binary extension has them."""
-        return bytes_of(self.values) if self.datatype == BYTES else np.array(self.values, "<f4").tobytes()
+        return encode_bytes(self.values) if self.datatype == BYTES else np.array(self.values, "<f4").tobytes()
 
 
-def outputs_of(predictions: Sequence[Prediction], manifest: Manifest, wanted: Sequence[str]) -> list[Output]:
-    """The outputs by these names; probabilities in the order of the manifest's classes."""
+def make_outputs(
+    predictions: Sequence[Prediction], manifest: Manifest, wanted: Sequence[str]
+) -> list[Output]:
+    """Return the outputs with these names. Probabilities are in the order of the manifest's classes."""
     make: dict[str, Callable[[], tuple[str, list[int], list[Any]]]] = {
-        "probabilities": lambda: floats([in_order(each, manifest.class_names) for each in predictions]),
+        "probabilities": lambda: make_floats(
+            [order_probabilities(each, manifest.class_names) for each in predictions]
+        ),
         "label": lambda: (BYTES, [len(predictions)], [each.labels[0] for each in predictions]),
-        "weights": lambda: floats([each.weights for each in predictions]),
-        "confidences": lambda: floats([each.confidences for each in predictions]),
+        "weights": lambda: make_floats([each.weights for each in predictions]),
+        "confidences": lambda: make_floats([each.confidences for each in predictions]),
     }
     return [Output(name, *make[name]()) for name in wanted]
 
 
-def floats(rows: Sequence[list[float]]) -> tuple[str, list[int], list[float]]:
+def make_floats(rows: Sequence[list[float]]) -> tuple[str, list[int], list[float]]:
     return "FP32", [len(rows), len(rows[0])], list(chain.from_iterable(rows))
 
 
-def in_order(prediction: Prediction, class_names: Sequence[str]) -> list[float]:
-    """The probabilities by class, not by size."""
+def order_probabilities(prediction: Prediction, class_names: Sequence[str]) -> list[float]:
+    """Return the probabilities in the order of the classes."""
     by_name = dict(zip(prediction.labels, prediction.probabilities, strict=True))
     return [by_name[name] for name in class_names]
 
 
 def check_output(name: Any, parameters: Any, seen: Sequence[str]) -> str:
-    """The name of a requested output. Raises InvalidInput."""
+    """Return the name of a requested output. Raises InvalidInput."""
     if name not in OUTPUTS:
         raise InvalidInput(
             f"there is no output {name!r:.80}; there is {', '.join(OUTPUTS)}",

@@ -1,4 +1,4 @@
-"""What both transports do between reading tensors and writing them."""
+"""Predict the rows of a protocol request, for REST and gRPC."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from tailfuse_service.inference.engine import Engine, Inputs
 
 
 async def predict_rows(engine: Engine, rows: Sequence[Inputs], n_bytes: int) -> list[Prediction]:
-    """A prediction for each row; `n_bytes` is how long the request was.
+    """Return a prediction for each row; `n_bytes` is the length of the request.
 
     Raises what Engine.submit does; the first row that is wrong fails all of them, and is named.
     """
@@ -16,7 +16,7 @@ async def predict_rows(engine: Engine, rows: Sequence[Inputs], n_bytes: int) -> 
         answers = await engine.predict_all(rows)
         for number, answer in enumerate(answers):
             if isinstance(answer, BaseException):
-                raise of_row(answer, number)
+                raise name_row(answer, number)
         return answers  # type: ignore[return-value]
     try:
         future = engine.submit(rows[0], n_bytes)
@@ -25,11 +25,11 @@ async def predict_rows(engine: Engine, rows: Sequence[Inputs], n_bytes: int) -> 
         finally:
             engine.withdraw(future)
     except ClientError as error:
-        raise of_row(error, 0) from None
+        raise name_row(error, 0) from None
 
 
-def of_row(error: BaseException, number: int) -> BaseException:
-    """A caller's mistake with the row that it is in."""
+def name_row(error: BaseException, number: int) -> BaseException:
+    """Return a client error with the number of its row."""
     if not isinstance(error, ClientError):
         return error
     members = {name: value for name, value in error.members.items() if name != "row"}

@@ -1,4 +1,4 @@
-"""/v2: the protocol over REST. It finds its own way, as FastAPI's costs more than an answer."""
+"""The protocol over REST, below /v2. It does not use FastAPI, whose routing costs more than an answer."""
 
 import threading
 from typing import Any, NamedTuple
@@ -11,20 +11,20 @@ from tailfuse_service.http.paths import Endpoint, RouteMatch, find_route
 from tailfuse_service.modalities.json_text import parse_json
 from tailfuse_service.modalities.limits import Limits
 from tailfuse_service.modalities.tensor import Tensor
-from tailfuse_service.models.registry import Serving
-from tailfuse_service.oip.encodings import packed, unpacked
-from tailfuse_service.oip.inputs import Rows, rows_of
+from tailfuse_service.models.registry import ModelRegistry
+from tailfuse_service.oip.encodings import pack, unpack
+from tailfuse_service.oip.inputs import Rows, make_rows
 from tailfuse_service.oip.metadata import model_metadata, server_metadata
-from tailfuse_service.oip.outputs import OUTPUTS, check_output, outputs_of
+from tailfuse_service.oip.outputs import OUTPUTS, check_output, make_outputs
 from tailfuse_service.oip.predict import predict_rows
-from tailfuse_service.oip.tensors import described, of_bytes, of_json
+from tailfuse_service.oip.tensors import make_spec, parse_binary, parse_json_data
 from tailfuse_service.settings import Settings
 
-HEAD_LENGTH = b"inference-header-content-length"  # of the JSON, where bytes follow it
+HEAD_LENGTH = b"inference-header-content-length"  # length of the JSON if binary data follows it
 
 
 class InferRequest(NamedTuple):
-    """What a body asks; `wanted` are its outputs, and whether each shall be bytes."""
+    """A parsed request. `wanted` are its outputs, and whether each is binary."""
 
     id: str | None
     tensors: list[Tensor]
@@ -34,8 +34,8 @@ class InferRequest(NamedTuple):
 class Rest:
     """An ASGI application for /v2 and the paths below it."""
 
-    def __init__(self, serving: Serving, settings: Settings, stopping: threading.Event) -> None:
-        self._serving = serving
+    def __init__(self, registry: ModelRegistry, settings: Settings, stopping: threading.Event) -> None:
+        self._registry = registry
         self._settings = settings
         self._limits = settings.limits
         self._stopping = stopping
@@ -53,7 +53,7 @@ class Rest:
         if is_infer:
             await self._infer(route, scope, receive, send)
         else:
-            await answer(send, orjson.dumps(self._describe(route)))
+            await send_answer(send, orjson.dumps(self._describe(route)))
 
     def _describe(self, route: RouteMatch) -> Any:
         """Return the answer to a GET. Raises NotReady, UnknownModel."""
@@ -61,9 +61,9 @@ class Rest:
             return server_metadata()
         if route.endpoint is Endpoint.SERVER_LIVE:
             return {"live": True}
-        engine = self._serving.find(route.model, route.version)
+        engine = self._registry.find(route.model, route.version)
         if route.endpoint is Endpoint.MODEL_METADATA:
-            return model_metadata(self._serving, engine, route.version, self._settings)
+            return model_metadata(self._registry, engine, route.version, self._settings)
         if self._stopping.is_set():
             raise NotReady("the service is stopping")
         return {"ready": True} if route.model is None else {"name": route.model, "ready": True}
@@ -71,33 +71,33 @@ class Rest:
     async def _infer(self, route: RouteMatch, scope: Scope, receive: Receive, send: Send) -> None:
         longest = self._settings.max_body_bytes
         body = await read_body(scope, receive, longest)
-        body = await unpacked(body, header(scope, b"content-encoding"), longest)
-        engine = self._serving.find(route.model, route.version, scope["headers"])
-        asked = request_of(body, header(scope, HEAD_LENGTH), self._limits)
-        rows: Rows = rows_of(asked.tensors, engine.manifest, self._limits, self._settings.max_items)
+        body = await unpack(body, header(scope, b"content-encoding"), longest)
+        engine = self._registry.find(route.model, route.version, scope["headers"])
+        request = parse_request(body, header(scope, HEAD_LENGTH), self._limits)
+        rows: Rows = make_rows(request.tensors, engine.manifest, self._limits, self._settings.max_items)
         async with WhileConnected(receive):
             predictions = await predict_rows(engine, rows, len(body))
         outputs, binary = [], []
-        for output in outputs_of(predictions, engine.manifest, list(asked.wanted)):
-            told: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": output.shape}
-            if asked.wanted[output.name]:
+        for output in make_outputs(predictions, engine.manifest, list(request.wanted)):
+            entry: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": output.shape}
+            if request.wanted[output.name]:
                 binary.append(output.to_bytes())
-                told["parameters"] = {"binary_data_size": len(binary[-1])}
+                entry["parameters"] = {"binary_data_size": len(binary[-1])}
             else:
-                told["data"] = output.values
-            outputs.append(told)
+                entry["data"] = output.values
+            outputs.append(entry)
         document = orjson.dumps({
             "model_name": engine.manifest.name,
             "model_version": engine.manifest.version,
-            "id": scope["request_id"] if asked.id is None else asked.id,
+            "id": scope["request_id"] if request.id is None else request.id,
             "outputs": outputs,
         })  # fmt: skip
-        whole, encoding = await packed(b"".join((document, *binary)), header(scope, b"accept-encoding"))
-        await answer(send, whole, len(document) if binary else None, encoding)
+        whole, encoding = await pack(b"".join((document, *binary)), header(scope, b"accept-encoding"))
+        await send_answer(send, whole, len(document) if binary else None, encoding)
 
 
-def request_of(body: bytes, head_length: str | None, limits: Limits) -> InferRequest:
-    """Raises BadRequest, TooDeep, InvalidInput."""
+def parse_request(body: bytes, head_length: str | None, limits: Limits) -> InferRequest:
+    """Parse a body. Raises BadRequest, TooDeep, InvalidInput."""
     head, binary = body, memoryview(b"")
     if head_length is not None:
         if not (head_length.isascii() and head_length.isdecimal()) or int(head_length[:19]) > len(body):
@@ -110,26 +110,26 @@ def request_of(body: bytes, head_length: str | None, limits: Limits) -> InferReq
     document = parse_json(head, limits=limits)
     if not isinstance(document, dict) or not isinstance(document.get("inputs"), list):
         raise InvalidInput("the body must be an object with an array 'inputs'", expected="inputs")
-    asked_id = document.get("id")
-    if not (asked_id is None or isinstance(asked_id, str)):
+    request_id = document.get("id")
+    if not (request_id is None or isinstance(request_id, str)):
         raise InvalidInput("'id' must be a string", expected="a string")
-    return InferRequest(asked_id, tensors_of(document["inputs"], binary), wanted_of(document))
+    return InferRequest(request_id, read_tensors(document["inputs"], binary), read_outputs(document))
 
 
-def tensors_of(inputs: list[Any], binary: memoryview) -> list[Tensor]:
-    """The inputs; those without `data` take their bytes from `binary`, one after the other."""
+def read_tensors(inputs: list[Any], binary: memoryview) -> list[Tensor]:
+    """Return the inputs. Those without `data` take their bytes from `binary`, in order."""
     tensors, at = [], 0
     for each in inputs:
         if not isinstance(each, dict):
             raise InvalidInput("an input is not an object", expected="an object")
-        tensor = described(each.get("name"), each.get("datatype"), each.get("shape"))
-        parameters = parameters_of(each, f"input '{tensor.name:.80}'")
+        tensor = make_spec(each.get("name"), each.get("datatype"), each.get("shape"))
+        parameters = read_parameters(each, f"input '{tensor.name:.80}'")
         if "shared_memory_region" in parameters:
             raise tensor.invalid("the extension 'shared_memory_region' is not there")
         if "binary_data_size" not in parameters:
             if "data" not in each:
                 raise tensor.invalid("there is neither 'data' nor 'binary_data_size'")
-            tensors.append(of_json(tensor, each["data"]))
+            tensors.append(parse_json_data(tensor, each["data"]))
             continue
         size = parameters["binary_data_size"]
         if "data" in each:
@@ -139,7 +139,7 @@ def tensors_of(inputs: list[Any], binary: memoryview) -> list[Tensor]:
                 f"binary_data_size is {size!r:.40}, and {len(binary) - at} bytes are left",
                 expected=f"0 to {len(binary) - at}", received=f"{size!r:.40}",
             )  # fmt: skip
-        tensors.append(of_bytes(tensor, binary[at : at + size]))
+        tensors.append(parse_binary(tensor, binary[at : at + size]))
         at += size
     if at != len(binary):
         raise BadRequest(
@@ -148,9 +148,9 @@ def tensors_of(inputs: list[Any], binary: memoryview) -> list[Tensor]:
     return tensors
 
 
-def wanted_of(document: dict[str, Any]) -> dict[str, bool]:
-    """The outputs that are asked for, by default all, and whether each shall be bytes."""
-    as_bytes = flag(parameters_of(document, "the body"), "binary_data_output", False)
+def read_outputs(document: dict[str, Any]) -> dict[str, bool]:
+    """Return the requested outputs, by default all, and whether each is binary."""
+    as_bytes = read_flag(read_parameters(document, "the body"), "binary_data_output", False)
     outputs = document.get("outputs")
     if outputs is None or outputs == []:
         return dict.fromkeys(OUTPUTS, as_bytes)
@@ -160,14 +160,14 @@ def wanted_of(document: dict[str, Any]) -> dict[str, bool]:
     for each in outputs:
         if not isinstance(each, dict):
             raise InvalidInput("an output is not an object", expected="an object")
-        parameters = parameters_of(each, "an output")
+        parameters = read_parameters(each, "an output")
         name = check_output(each.get("name"), parameters, list(wanted))
-        wanted[name] = flag(parameters, "binary_data", as_bytes)
+        wanted[name] = read_flag(parameters, "binary_data", as_bytes)
     return wanted
 
 
-def parameters_of(document: dict[str, Any], what: str) -> dict[str, Any]:
-    """Raises InvalidInput. Those that nobody here knows are passed over, as the protocol has it."""
+def read_parameters(document: dict[str, Any], what: str) -> dict[str, Any]:
+    """Return the parameters; unknown ones are ignored, as the protocol demands. Raises InvalidInput."""
     parameters = document.get("parameters")
     if parameters is None:
         return {}
@@ -176,17 +176,17 @@ def parameters_of(document: dict[str, Any], what: str) -> dict[str, Any]:
     return parameters
 
 
-def flag(parameters: dict[str, Any], name: str, default: bool) -> bool:
+def read_flag(parameters: dict[str, Any], name: str, default: bool) -> bool:
     value = parameters.get(name, default)
     if not isinstance(value, bool):
         raise InvalidInput(f"'{name}' must be true or false", expected="a boolean")
     return value
 
 
-async def answer(
+async def send_answer(
     send: Send, body: bytes, head_length: int | None = None, encoding: str | None = None
 ) -> None:
-    """One whole response, 200; `head_length` is that of the JSON, if bytes follow it."""
+    """Send a complete response with status 200; `head_length` is that of the JSON if binary data follows."""
     kind = b"application/json" if head_length is None else b"application/octet-stream"
     headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
     if head_length is not None:

@@ -26,11 +26,11 @@ IN_JSON: dict[str, frozenset[type]] = {
     "f": frozenset((int, float, type(None))),
 }
 LENGTH = struct.Struct("<I")  # before each of the BYTES
-MOST_DIMENSIONS = 8
-MOST_ELEMENTS = 2**40  # whatever the limit of a body is
+MAX_DIMENSIONS = 8
+MAX_ELEMENTS = 2**40  # whatever the limit of a body is
 
 
-class Described(NamedTuple):
+class TensorSpec(NamedTuple):
     """A tensor before its values are read."""
 
     name: str
@@ -47,36 +47,36 @@ class Described(NamedTuple):
         return math.prod(self.shape)
 
 
-def described(name: Any, datatype: Any, shape: Any) -> Described:
+def make_spec(name: Any, datatype: Any, shape: Any) -> TensorSpec:
     """Raises InvalidInput."""
     if not isinstance(name, str):
         raise InvalidInput("an input has no name, or one that is not a string", expected="a name")
-    tensor = Described(name, datatype, shape)
+    tensor = TensorSpec(name, datatype, shape)
     if datatype != BYTES and (not isinstance(datatype, str) or datatype not in DTYPES):
         raise tensor.invalid(
             f"the datatype is {datatype!r:.40}; {', '.join((*DTYPES, BYTES))} are known",
             expected=[*DTYPES, BYTES], received=f"{datatype!r:.40}",
         )  # fmt: skip
     fits = isinstance(shape, Sequence) and not isinstance(shape, str)
-    if not fits or not 0 < len(shape) <= MOST_DIMENSIONS or not all(map(is_dimension, shape)):
+    if not fits or not 0 < len(shape) <= MAX_DIMENSIONS or not all(map(is_dimension, shape)):
         raise tensor.invalid(
-            f"the shape is {shape!r:.80}; 1 to {MOST_DIMENSIONS} whole numbers from 0 were expected",
+            f"the shape is {shape!r:.80}; 1 to {MAX_DIMENSIONS} whole numbers from 0 were expected",
             expected="a shape", received=f"{shape!r:.80}",
         )  # fmt: skip
-    if math.prod(max(each, 1) for each in shape) > MOST_ELEMENTS:  # an empty one too: numpy could not hold it
-        raise tensor.invalid(f"the shape is {list(shape)}: too large", expected=MOST_ELEMENTS)
-    return Described(name, datatype, tuple(shape))
+    if math.prod(max(each, 1) for each in shape) > MAX_ELEMENTS:  # an empty one too: numpy could not hold it
+        raise tensor.invalid(f"the shape is {list(shape)}: too large", expected=MAX_ELEMENTS)
+    return TensorSpec(name, datatype, tuple(shape))
 
 
 def is_dimension(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**63
 
 
-def of_bytes(tensor: Described, data: memoryview) -> Tensor:
+def parse_binary(tensor: TensorSpec, data: memoryview) -> Tensor:
     """The values as the protocol's binary extension has them. Raises InvalidInput."""
     name, datatype, shape = tensor
     if datatype == BYTES:
-        return Tensor(name, datatype, shape, elements_of(tensor, data))
+        return Tensor(name, datatype, shape, split_elements(tensor, data))
     dtype = DTYPES[datatype]
     expected = tensor.size * dtype.itemsize
     if len(data) != expected:
@@ -89,7 +89,7 @@ def of_bytes(tensor: Described, data: memoryview) -> Tensor:
     return Tensor(name, datatype, shape, np.frombuffer(data, dtype).reshape(shape))
 
 
-def elements_of(tensor: Described, data: memoryview) -> list[bytes]:
+def split_elements(tensor: TensorSpec, data: memoryview) -> list[bytes]:
     """Each of the BYTES has its length before it, four bytes, little-endian."""
     elements: list[bytes] = []
     size, at, end = tensor.size, 0, len(data)
@@ -109,12 +109,12 @@ def elements_of(tensor: Described, data: memoryview) -> list[bytes]:
     return elements
 
 
-def of_json(tensor: Described, data: Any) -> Tensor:
+def parse_json_data(tensor: TensorSpec, data: Any) -> Tensor:
     """The values of `data`: a list, nested as the shape is or flat. Raises InvalidInput."""
     name, datatype, shape = tensor
     if not isinstance(data, list):
         raise tensor.invalid("'data' must be an array", expected="an array")
-    flat = flattened(tensor, data)
+    flat = flatten(tensor, data)
     if len(flat) != tensor.size:
         raise tensor.invalid(
             f"{len(flat)} values, {tensor.size} expected of {list(shape)}",
@@ -124,10 +124,10 @@ def of_json(tensor: Described, data: Any) -> Tensor:
         if not all(type(value) is str or value is None for value in flat):
             raise tensor.invalid("BYTES are strings in JSON", expected="strings")
         return Tensor(name, datatype, shape, ["" if value is None else value for value in flat])
-    return Tensor(name, datatype, shape, numbers_of(tensor, flat).reshape(shape))
+    return Tensor(name, datatype, shape, parse_numbers(tensor, flat).reshape(shape))
 
 
-def flattened(tensor: Described, data: list[Any]) -> list[Any]:
+def flatten(tensor: TensorSpec, data: list[Any]) -> list[Any]:
     """The values in row-major order."""
     flat, shape = data, tensor.shape
     for depth in range(1, len(shape)):
@@ -140,7 +140,7 @@ def flattened(tensor: Described, data: list[Any]) -> list[Any]:
     return flat
 
 
-def numbers_of(tensor: Described, values: Sequence[Any]) -> NDArray[Any]:
+def parse_numbers(tensor: TensorSpec, values: Sequence[Any]) -> NDArray[Any]:
     """(n,); null as NaN. Raises InvalidInput."""
     dtype = DTYPES[tensor.datatype]
     if not IN_JSON[dtype.kind].issuperset(map(type, values)):
@@ -158,7 +158,7 @@ def numbers_of(tensor: Described, values: Sequence[Any]) -> NDArray[Any]:
         ) from None
 
 
-def bytes_of(strings: Sequence[str]) -> bytes:
+def encode_bytes(strings: Sequence[str]) -> bytes:
     """BYTES, each with its length before it."""
     encoded = [string.encode() for string in strings]
     return b"".join(chain.from_iterable((LENGTH.pack(len(each)), each) for each in encoded))

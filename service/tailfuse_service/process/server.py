@@ -1,4 +1,4 @@
-"""A process that answers: uvicorn around the application, from its start to the end of its last request."""
+"""One serving process: uvicorn and the application, from the start to the last answer."""
 
 import asyncio
 import contextlib
@@ -18,37 +18,37 @@ import uvicorn
 
 from tailfuse_service.app import create_app
 from tailfuse_service.http.fast_path import Protocol
-from tailfuse_service.http.router import Front
+from tailfuse_service.http.router import Router
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities.image.features import suppress_pillow_warnings
-from tailfuse_service.models.desired_state import DesiredState
+from tailfuse_service.models.desired_state import DesiredStateStore
 from tailfuse_service.models.repository import Repository
 from tailfuse_service.settings import Settings
 
 if TYPE_CHECKING:
     from tailfuse_service.oip.grpc_server import GrpcServer
 
-# A stop waits this long before it closes connections that are doing nothing: their request may be on its way.
+# A stop waits this long before it closes idle connections: a request may be on its way.
 LINGER_S = 0.1
 STDIN = 0
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of malloc.h
-LARGE_BYTES = 2 * 1024 * 1024  # the batches of every second are smaller
+LARGE_BYTES = 2 * 1024 * 1024  # ordinary batches are smaller
 
 
 def run(
     settings: Settings,
     repository: Repository,
-    desired: DesiredState,
+    desired_state: DesiredStateStore,
     listener: socket.socket,
     *,
     started: Callable[[], None],
     metrics: Metrics | None = None,
 ) -> None:
-    """Answer until SIGTERM or SIGINT, then whatever was accepted, and return. SIGHUP reloads.
+    """Serve until SIGTERM or SIGINT, then answer the accepted requests and return. SIGHUP reloads.
 
     The bundles have been opened. Calls `started` as soon as anybody can connect.
     """
-    give_memory_back()
+    return_freed_memory()
     suppress_pillow_warnings()
     stopping = threading.Event()
     app = create_app(
@@ -57,28 +57,28 @@ def run(
         metrics=metrics,
         stopping=stopping,
         repository=repository,
-        desired=desired,
+        desired_state=desired_state,
     )
-    # Uvicorn raises the signal that stopped it once more at its end; by then all is done.
+    # At its end uvicorn raises the signal again that stopped it; everything is answered by then.
     signal.signal(signal.SIGTERM, exit_cleanly)
     signal.signal(signal.SIGINT, exit_cleanly)
     Server(
-        config_of(app, settings),
+        make_uvicorn_config(app, settings),
         started=started,
         stopping=stopping,
-        reload=app.reload,
-        grpc=None if settings.grpc_port is None else partial(grpc_of, app, settings, stopping),
+        reload=app.reconciler,
+        grpc=None if settings.grpc_port is None else partial(make_grpc_server, app, settings, stopping),
     ).run(sockets=[listener])
 
 
-def grpc_of(app: Front, settings: Settings, stopping: threading.Event) -> "GrpcServer":
-    """Made on the event loop. Whoever wants none needs no grpcio."""
+def make_grpc_server(app: Router, settings: Settings, stopping: threading.Event) -> "GrpcServer":
+    """Create the gRPC server, on the event loop. grpcio is imported only here."""
     from tailfuse_service.oip.grpc_server import GrpcServer
 
     return GrpcServer(app, settings, stopping)
 
 
-def config_of(app: Front, settings: Settings) -> uvicorn.Config:
+def make_uvicorn_config(app: Router, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Protocol,
@@ -86,20 +86,20 @@ def config_of(app: Front, settings: Settings) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
-        timeout_keep_alive=75,  # longer than the proxies in front, or they meet closed connections
-        timeout_graceful_shutdown=drain_s(settings),
+        timeout_keep_alive=75,  # longer than a proxy's, or it would use closed connections
+        timeout_graceful_shutdown=compute_drain_s(settings),
     )
 
 
-def drain_s(settings: Settings) -> int:
-    """How long a stop waits for answers."""
+def compute_drain_s(settings: Settings) -> int:
+    """Return how long a stop waits for answers."""
     return math.ceil(settings.request_timeout_s) + 1
 
 
-def give_memory_back() -> None:
-    """Have large blocks returned to the system as soon as they are free, where memory is glibc's.
+def return_freed_memory() -> None:
+    """Make glibc return large blocks to the system as soon as they are freed.
 
-    Otherwise it learns from the first large picture to keep what such pictures take, for each thread, and a
+    Otherwise malloc learns from the first large image to keep that much memory for each thread, and a
     service that has seen many goes on growing.
     """
     if sys.platform == "linux":
@@ -110,12 +110,12 @@ def give_memory_back() -> None:
 
 
 def exit_cleanly(*_: Any) -> None:
-    """What a signal means once uvicorn has stopped."""
+    """Exit with code 0 on a signal after uvicorn has stopped."""
     sys.exit(0)
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's, with a stop that loses nobody.
+    """Uvicorn's server with a stop that loses no request.
 
     It is not ready at once; takes in every connection that the kernel has made for it before it gives up
     the port; tells who is answered from then on to connect anew; and waits a moment before it closes what
@@ -140,13 +140,13 @@ class Server(uvicorn.Server):
         self._reload = reload
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Raises OSError when the gRPC port cannot be opened."""
+        """Start serving. Raises OSError if the gRPC port cannot be opened."""
         if self._make_grpc is not None:
             self._grpc = self._make_grpc()
             await self._grpc.start()
         await super().startup(sockets)
         if hasattr(signal, "SIGHUP"):  # Windows has none
-            hung_up = on_hangup(self._reload, partial(self.handle_exit, signal.SIGHUP, None))
+            hung_up = make_hangup_handler(self._reload, partial(self.handle_exit, signal.SIGHUP, None))
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
         self._tell_started()
 
@@ -157,13 +157,13 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         state, loop = self.server_state, asyncio.get_running_loop()
         state.default_headers = [*state.default_headers, (b"connection", b"close")]
-        last = [connection for listener in sockets or [] for connection in waiting(listener)]
+        last = [connection for listener in sockets or [] for connection in accept_waiting(listener)]
         for server in self.servers:
             server.close()
         for listener in sockets or []:
             listener.close()
         for connection in last:
-            with contextlib.suppress(OSError):  # its caller has gone
+            with contextlib.suppress(OSError):  # its client is gone
                 await loop.connect_accepted_socket(self._protocol, connection)
         await asyncio.sleep(LINGER_S)
         if self._grpc is None:
@@ -172,7 +172,7 @@ class Server(uvicorn.Server):
             await asyncio.gather(super().shutdown(sockets), self._grpc.stop(self._grace_s))
 
     def _protocol(self) -> asyncio.Protocol:
-        """One connection's, as uvicorn makes it."""
+        """Return the protocol of a new connection, as uvicorn creates it."""
         make: Any = self.config.http_protocol_class
         protocol: asyncio.Protocol = make(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
@@ -180,14 +180,14 @@ class Server(uvicorn.Server):
         return protocol
 
 
-def on_hangup(reload: Callable[[], None], stop: Callable[[], None]) -> Callable[[], None]:
-    """What SIGHUP does: it reloads, unless it came because the terminal that this runs in has been closed."""
+def make_hangup_handler(reload: Callable[[], None], stop: Callable[[], None]) -> Callable[[], None]:
+    """Return the handler of SIGHUP: reload, or stop if the signal means that the terminal was closed."""
     in_terminal = os.isatty(STDIN)
     return lambda: stop() if in_terminal and not os.isatty(STDIN) else reload()
 
 
-def waiting(listener: socket.socket) -> Iterator[socket.socket]:
-    """The connections that nobody has accepted yet."""
+def accept_waiting(listener: socket.socket) -> Iterator[socket.socket]:
+    """Yield the connections that are not accepted yet."""
     listener.setblocking(False)
     with contextlib.suppress(BlockingIOError):
         while True:
@@ -195,18 +195,18 @@ def waiting(listener: socket.socket) -> Iterator[socket.socket]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises OSError, which names the address."""
+    """Return a listening socket. Raises OSError, which names the address."""
     try:
-        return socket.create_server((host, port), family=family_of(host), backlog=2048)
+        return socket.create_server((host, port), family=find_family(host), backlog=2048)
     except OSError as error:
         reason = (error.strerror or str(error)).partition(" (")[0]
         raise OSError(f"cannot listen on {host}:{port}: {reason}") from None
 
 
-def family_of(host: str) -> socket.AddressFamily:
+def find_family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def url_of(listener: socket.socket) -> str:
+def make_url(listener: socket.socket) -> str:
     address, port = listener.getsockname()[:2]
     return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"

@@ -1,4 +1,4 @@
-"""Several processes that answer at one port, and the supervisor that keeps them there.
+"""Worker processes that share one port, and the supervisor that keeps them alive.
 
 Each worker has a listening socket of its own at the port (SO_REUSEPORT), so that the kernel deals new
 connections out evenly: of 64 that come at once to a socket that two workers share, one worker may take all
@@ -25,31 +25,45 @@ from dataclasses import dataclass
 from tailfuse_service import logs
 from tailfuse_service.bundle import BundleError
 from tailfuse_service.logs import LOG
-from tailfuse_service.metrics import PUBLISH_S, Cells, Metrics, ProcessFigures, forget_levels, new_file
-from tailfuse_service.models.desired_state import DesiredState
+from tailfuse_service.metrics import (
+    PUBLISH_S,
+    Metrics,
+    ProcessFigures,
+    SharedCounters,
+    make_file,
+    reset_gauges,
+)
+from tailfuse_service.models.desired_state import DesiredStateStore
 from tailfuse_service.models.repository import Repository
-from tailfuse_service.process.server import drain_s, family_of, listen, on_hangup, run, url_of
+from tailfuse_service.process.server import (
+    compute_drain_s,
+    find_family,
+    listen,
+    make_hangup_handler,
+    make_url,
+    run,
+)
 from tailfuse_service.settings import Settings
 
 READY = b"ready\n"
-STEADY_S = 10.0  # a worker that lived this long did not die of its start
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
-GRACE_S = 5  # on top of what a worker allows itself
+MIN_STEADY_S = 10.0  # a worker that lived this long did not die from its start
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 30.0
+GRACE_S = 5  # in addition to a worker's own time for a stop
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
-    """What a worker is told. Files are descriptors that it inherits; the first is the supervisor's."""
+class WorkerConfig:
+    """The configuration of a worker. `files` are inherited descriptors; the first is the supervisor's."""
 
     settings: Settings
     number: int  # from 1
     listener: int
     files: list[int]
-    desired: int  # what admins want
+    desired_state: int  # descriptor of the shared document
 
 
 def supervise(settings: Settings) -> int | str:
-    """Keep workers answering until SIGTERM or SIGINT; then the exit code, or why it cannot begin."""
+    """Run workers until SIGTERM or SIGINT. Return the exit code, or why they cannot start."""
     try:
         with listen(settings.host, settings.port) as probe:  # fails if another service has the port
             port = probe.getsockname()[1]
@@ -61,9 +75,9 @@ def supervise(settings: Settings) -> int | str:
         return f"tailfuse: {error}"
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A socket that shares the port. It listens as soon as its worker is ready, and not before."""
-    listener = socket.socket(family_of(host))
+def bind_shared(host: str, port: int) -> socket.socket:
+    """Return a socket that shares the port. It listens only when its worker is ready."""
+    listener = socket.socket(find_family(host))
     if listener.family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -73,17 +87,17 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 class Supervisor:
-    """Starts `settings.workers` workers, and another one for each that dies."""
+    """Starts `settings.workers` workers, and restarts those that die."""
 
     def __init__(self, settings: Settings, port: int) -> None:
         self._settings = settings
         self._port = port
         self._numbers = range(1, settings.workers + 1)
-        self._listeners = {number: bound(settings.host, port) for number in self._numbers}
-        self._files = [new_file() for _ in (0, *self._numbers)]
-        self._desired = new_file(0)
-        self._cells = Cells(self._files[0])
-        self._figures = ProcessFigures(self._cells)
+        self._listeners = {number: bind_shared(settings.host, port) for number in self._numbers}
+        self._files = [make_file() for _ in (0, *self._numbers)]
+        self._desired_state = make_file(0)
+        self._counters = SharedCounters(self._files[0])
+        self._figures = ProcessFigures(self._counters)
         self._running: set[Process] = set()
         self._ready: set[Process] = set()
         self._reloads = 0
@@ -92,15 +106,15 @@ class Supervisor:
         self._forced = False
 
     async def run(self) -> int:
-        """Until a signal; 1 if workers had to be killed then. Raises BundleError."""
+        """Run until a signal. Return 1 if workers had to be killed, else 0. Raises BundleError."""
         loop = asyncio.get_running_loop()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(each, self._stop)
-        loop.add_signal_handler(signal.SIGHUP, on_hangup(self._reload, self._stop))
-        first, problem = await self._start(1)  # one alone, to say only once what is wrong with the bundle
+        loop.add_signal_handler(signal.SIGHUP, make_hangup_handler(self._reload, self._stop))
+        first, problem = await self._start(1)  # one first, to report a problem with the bundle only once
         if problem and not self._stopping.is_set():
             raise BundleError(problem)
-        url = url_of(self._listeners[1])
+        url = make_url(self._listeners[1])
         LOG.info("started", extra={"url": url, "workers": self._settings.workers})
         async with asyncio.TaskGroup() as group:
             for number in self._numbers:
@@ -109,7 +123,7 @@ class Supervisor:
         return 1 if self._forced else 0
 
     async def _keep(self, number: int, worker: Process | None) -> None:
-        """Have a worker with this number until the stop."""
+        """Keep a worker with this number running until the stop."""
         failures = 0
         while worker is not None or not self._stopping.is_set():
             begun, problem = time.monotonic(), ""
@@ -119,31 +133,31 @@ class Supervisor:
             self._ended(number, worker)
             if self._stopping.is_set():
                 return
-            failures = failures + 1 if time.monotonic() - begun < STEADY_S else 0
+            failures = failures + 1 if time.monotonic() - begun < MIN_STEADY_S else 0
             died = {"worker": number, "pid": worker.pid, "exit_code": code}
             LOG.error("worker died", extra=died | ({"reason": problem} if problem else {}))
             worker = None
             self._restarts += 1
             if failures > 1:
-                await self._pause(number, min(FIRST_PAUSE_S * 2 ** (failures - 2), LONGEST_PAUSE_S))
+                await self._pause(number, min(FIRST_PAUSE_S * 2 ** (failures - 2), MAX_PAUSE_S))
 
     async def _pause(self, number: int, seconds: float) -> None:
-        """Wait, and let the kernel send connections to the other workers meanwhile."""
+        """Wait, while the kernel sends connections to the other workers."""
         self._listeners[number].close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
         if not self._stopping.is_set():
-            self._listeners[number] = bound(self._settings.host, self._port)
+            self._listeners[number] = bind_shared(self._settings.host, self._port)
 
     async def _start(self, number: int) -> tuple[Process, str]:
-        """A worker that is ready, or that ends, and why it does."""
+        """Start a worker. Return it when it is ready or has failed, with the reason of a failure."""
         reloads = self._reloads
         listener = self._listeners[number].fileno()
-        orders = Orders(self._settings, number, listener, self._files, self._desired)
+        config = WorkerConfig(self._settings, number, listener, self._files, self._desired_state)
         worker = await asyncio.create_subprocess_exec(
-            # -P: a file in the working folder is not imported in place of a library.
+            # -P: a file in the working folder must not replace a library.
             sys.executable, "-P", "-m", "tailfuse_service.process.workers", stdin=PIPE, stdout=PIPE,
-            pass_fds=[listener, *self._files, self._desired],
+            pass_fds=[listener, *self._files, self._desired_state],
             process_group=0,  # Ctrl-C is for the supervisor
         )  # fmt: skip
         assert worker.stdin is not None
@@ -151,37 +165,37 @@ class Supervisor:
         self._running.add(worker)
         if self._stopping.is_set():
             worker.terminate()
-        worker.stdin.write(pickle.dumps(orders))
+        worker.stdin.write(pickle.dumps(config))
         said = await worker.stdout.readline()
         if said == READY:
             self._ready.add(worker)
             self._publish()
             LOG.info("worker started", extra={"worker": number, "pid": worker.pid})
             if self._reloads != reloads:  # it may have opened the old bundle
-                open_again(worker)
+                signal_reload(worker)
             return worker, ""
         return worker, said.decode().strip() or "the worker ended before it was ready"
 
     def _ended(self, number: int, worker: Process) -> None:
         self._running.discard(worker)
         self._ready.discard(worker)
-        forget_levels(Cells(self._files[number]))
+        reset_gauges(SharedCounters(self._files[number]))
         self._publish()
 
     def _publish(self) -> None:
-        """The supervisor's own share of the metrics."""
-        self._cells.block("workers")[0] = len(self._ready)
-        self._cells.block("worker_restarts")[0] = self._restarts
+        """Write the supervisor's own metrics."""
+        self._counters.block("workers")[0] = len(self._ready)
+        self._counters.block("worker_restarts")[0] = self._restarts
         self._figures.publish()
 
     def _reload(self) -> None:
-        """Have the workers look at everything again."""
+        """Make all workers reload."""
         self._reloads += 1
         for worker in self._ready:
-            open_again(worker)
+            signal_reload(worker)
 
     def _stop(self) -> None:
-        """Let the workers drain; the second time, kill them."""
+        """Stop the workers; a second call kills them."""
         if self._stopping.is_set():
             self._kill()
             return
@@ -192,7 +206,7 @@ class Supervisor:
         for worker in self._running:
             with contextlib.suppress(ProcessLookupError):
                 worker.terminate()
-        asyncio.get_running_loop().call_later(drain_s(self._settings) + GRACE_S, self._kill)
+        asyncio.get_running_loop().call_later(compute_drain_s(self._settings) + GRACE_S, self._kill)
 
     def _kill(self) -> None:
         self._forced = True
@@ -201,47 +215,49 @@ class Supervisor:
                 worker.kill()
 
 
-def open_again(worker: Process) -> None:
+def signal_reload(worker: Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         worker.send_signal(signal.SIGHUP)
 
 
-def work(orders: Orders) -> None:
-    """Be a worker."""
-    settings, files = orders.settings, list(orders.files)
-    logs.configure(settings.log_level, worker=orders.number)
+def run_worker(config: WorkerConfig) -> None:
+    """Run one worker process."""
+    settings, files = config.settings, list(config.files)
+    logs.configure(settings.log_level, worker=config.number)
     repository = Repository(settings)
     try:
-        desired = DesiredState(settings.roles, orders.desired)
-        repository.open(desired.read().unloaded)
+        desired_state = DesiredStateStore(settings.roles, config.desired_state)
+        repository.open(desired_state.read().unloaded)
     except (BundleError, ValueError) as error:
         os.write(1, f"{error}\n".encode())
         sys.exit(1)
-    own = Cells(files.pop(orders.number))
-    others = [Cells(file) for file in files]
-    metrics = Metrics(cells=own, others=others, drift_window_s=settings.drift_window_s)
-    threading.Thread(target=follow, args=[metrics], daemon=True).start()
-    listener = socket.socket(fileno=orders.listener)
+    own = SharedCounters(files.pop(config.number))
+    others = [SharedCounters(file) for file in files]
+    metrics = Metrics(counters=own, others=others, drift_window_s=settings.drift_window_s)
+    threading.Thread(target=publish_forever, args=[metrics], daemon=True).start()
+    listener = socket.socket(fileno=config.listener)
     try:
-        run(settings, repository, desired, listener, started=say_ready, metrics=metrics)
+        run(settings, repository, desired_state, listener, started=report_ready, metrics=metrics)
     except OSError as error:  # the gRPC port
         os.write(1, f"{error}\n".encode())
         sys.exit(1)
 
 
-def say_ready() -> None:
+def report_ready() -> None:
     os.write(1, READY)
-    os.dup2(2, 1)  # nobody reads the pipe from here on
+    os.dup2(2, 1)  # the supervisor no longer reads the pipe
 
 
-def follow(metrics: Metrics) -> None:
-    """Publish now and then; stop when the supervisor has gone."""
+def publish_forever(metrics: Metrics) -> None:
+    """Publish metrics regularly; stop the worker when the supervisor is gone."""
     while not select.select([0], [], [], PUBLISH_S)[0]:
         metrics.publish()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
-    from tailfuse_service.process.workers import work as begin  # not this module's: that is called __main__
+    from tailfuse_service.process.workers import (
+        run_worker as start,  # pickle needs the module's real name, not __main__
+    )
 
-    begin(pickle.load(sys.stdin.buffer))
+    start(pickle.load(sys.stdin.buffer))

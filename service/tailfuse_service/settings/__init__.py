@@ -1,4 +1,4 @@
-"""The service's settings, and the files that they name."""
+"""Configuration: the service's settings and the files that they name."""
 
 from tailfuse_service.settings.settings import Settings
 

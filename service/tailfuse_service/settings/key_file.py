@@ -1,4 +1,4 @@
-"""The file of keys that `api_keys` and `admin_keys` name."""
+"""Read a file of keys, which the settings `api_keys` and `admin_keys` name."""
 
 import re
 from hashlib import sha256
@@ -8,9 +8,9 @@ LINE = re.compile(r"(?:[^:]*:)?\s*([A-Za-z0-9._~+/-]{16,}=*)\s*")  # RFC 6750's 
 
 
 def read_keys(path: Path) -> list[bytes]:
-    """The SHA-256 of each key of a file: a line each, `name: key` or the key alone; `#` begins a comment.
+    """Return the SHA-256 of each key in a file. A line is `name: key` or a key; `#` starts a comment.
 
-    Raises ValueError, which shows no key.
+    Raises ValueError. Its message shows no key.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -27,5 +27,5 @@ def read_keys(path: Path) -> list[bytes]:
             raise ValueError(f"{path}, line {number}: a key is 16 or more of the characters A-Za-z0-9._~+/-=")
         digests.append(sha256(found[1].encode()).digest())
     if not digests:
-        raise ValueError(f"{path} has no keys")
+        raise ValueError(f"{path} contains no keys")
     return digests

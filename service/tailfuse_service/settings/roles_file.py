@@ -1,4 +1,4 @@
-"""The file that `roles` names: which of a model's versions answers which requests, as JSON."""
+"""Read and write the file that the setting `roles` names: the roles of each model's versions, as JSON."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from tailfuse_service.bundle.atomic import write_atomically
 
 
 class Frozen(BaseModel):
-    """Not to be changed; unknown keys are refused."""
+    """An immutable model that rejects unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -24,14 +24,14 @@ class Canary(Frozen):
 
 
 class Shadow(Frozen):
-    """A version that is asked a share of what the stable one is asked, and answers nobody."""
+    """A version that gets a share of the stable version's requests; its answers are only compared."""
 
     version: str
     share: float = Field(default=1.0, gt=0, le=1)
 
 
 class Roles(Frozen):
-    """`stable` answers what the canary does not; null is the latest version that has no other role."""
+    """`stable` answers what the canary does not. Null means the latest version without another role."""
 
     stable: str | None = None
     canary: Canary | None = None
@@ -39,19 +39,19 @@ class Roles(Frozen):
 
     @property
     def others(self) -> set[str]:
-        """The versions that are canary or shadow."""
+        """Versions that are canary or shadow."""
         return {each.version for each in (self.canary, self.shadow) if each is not None}
 
     @property
     def versions(self) -> set[str]:
-        """All that are named."""
+        """All versions that have a role."""
         return self.others if self.stable is None else {*self.others, self.stable}
 
     @model_validator(mode="after")
     def _one_role_each(self) -> Self:
         named = [self.stable, self.canary and self.canary.version, self.shadow and self.shadow.version]
         if len(self.versions) < len([each for each in named if each is not None]):
-            raise ValueError("a version has one role: stable, canary or shadow")
+            raise ValueError("a version can have only one role: stable, canary or shadow")
         return self
 
 
@@ -59,15 +59,15 @@ ROLES: TypeAdapter[dict[str, Roles]] = TypeAdapter(dict[str, Roles])
 
 
 def read_roles(path: Path, absent: Mapping[str, Roles] | None = None) -> dict[str, Roles]:
-    """The roles by model of a JSON file. One that is not there yet names none; one that has gone is an error.
+    """Return the roles by model in a JSON file. A file that does not exist yet has no roles.
 
-    `absent` are the roles that were read before. Raises ValueError.
+    `absent` are the roles of the last read; if there are some, a missing file is an error. Raises ValueError.
     """
     try:
         return ROLES.validate_json(path.read_bytes())
     except FileNotFoundError:
         if absent:
-            raise ValueError(f"{path} has gone") from None
+            raise ValueError(f"{path} no longer exists") from None
         return {}
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
@@ -78,6 +78,6 @@ def read_roles(path: Path, absent: Mapping[str, Roles] | None = None) -> dict[st
 
 
 def write_roles(path: Path, roles: Mapping[str, Roles]) -> None:
-    """Replace the file. Raises OSError."""
+    """Write the file atomically. Raises OSError."""
     text = orjson.dumps({name: each.model_dump() for name, each in roles.items()}, option=orjson.OPT_INDENT_2)
     write_atomically(path, text + b"\n")

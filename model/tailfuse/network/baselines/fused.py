@@ -44,7 +44,7 @@ class Baseline(nn.Module):
             embed(encoder, inputs[name], training=self.training)
             for name, encoder in zip(self.modalities, self.encoders, strict=True)
         ]
-        embeddings = scatter(present, [rows[name] for name in self.modalities], presence.shape[0])
+        embeddings = scatter(torch.cat(present), [rows[name] for name in self.modalities], presence.shape[0])
         fused: Fused = self.fusion(embeddings, presence)
         log_p = F.log_softmax(fused.log_p, dim=-1) / self.temperature
         probabilities = F.softmax(log_p + self.log_prior, dim=-1)

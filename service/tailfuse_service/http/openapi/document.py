@@ -21,11 +21,11 @@ from tailfuse_service.http.openapi.examples import (
     example_requests,
 )
 from tailfuse_service.http.paths import MODEL_PREFIXES, PREDICT, PREDICT_BATCH
-from tailfuse_service.http.problems import MEDIA_TYPE, problem_of
+from tailfuse_service.http.problems import MEDIA_TYPE, make_problem
 from tailfuse_service.modalities import KINDS
 
-DESCRIPTION = """Classifies samples that are described in several ways at once, any of which may be missing.
-Every answer says how sure the model is, class by class, and how much each modality counted.
+DESCRIPTION = """Multimodal classification for long-tailed data with missing modalities.
+Every answer has the probability of each class and the fusion weight of each modality.
 
 The Open Inference Protocol, version 2, is at /v2: openapi/open_inference.yaml has its routes, and
 docs/PROTOCOLS.md the tensors of this service.
@@ -34,17 +34,17 @@ Errors are RFC 9457 problem details with a stable `type`, and every answer has a
 
 ANY_INPUTS = {
     "type": "object",
-    "description": "Raw values by modality, at least one; null is absent. GET /model has their schema.",
+    "description": "Raw values by modality, at least one; null means absent. GET /model has their schema.",
     "minProperties": 1,
     "additionalProperties": True,
 }
 
-# Both may be left out where no keys are asked for.
+# Without key files, no key is needed.
 SECURITY = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "A key of the service, if it has any."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A client key, if the service has any."},
     "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key."},
 }
-# Members of a problem that HTTP wants said in a header too.
+# Headers that HTTP requires for a status.
 HEADERS = {
     401: {"WWW-Authenticate": {"schema": {"type": "string", "const": "Bearer"}}},
     429: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}},
@@ -52,7 +52,7 @@ HEADERS = {
 
 
 def document(api: FastAPI, bundle: Bundle | None) -> dict[str, Any]:
-    """The document with the input schema and examples of `bundle`, or a general one."""
+    """Return the document with the input schema and examples of `bundle`, or a general one."""
     table = "\n".join(
         f"| {error.status} | `{error.slug}` | {error.title} |"
         for error in sorted(
@@ -67,14 +67,14 @@ def document(api: FastAPI, bundle: Bundle | None) -> dict[str, Any]:
     )
     for prefix in MODEL_PREFIXES:
         show_bundle(described["paths"], prefix, None if prefix else bundle)
-    without_fastapis_own_errors(described)
+    remove_fastapi_errors(described)
     described["components"]["securitySchemes"] = SECURITY
     described["security"] = [{}, *({name: []} for name in SECURITY)]
     return described
 
 
-def without_fastapis_own_errors(described: dict[str, Any]) -> None:
-    """Names in a path may be any text; FastAPI thinks that they could be refused."""
+def remove_fastapi_errors(described: dict[str, Any]) -> None:
+    """Remove FastAPI's validation errors: the routes never answer them."""
     for name in ("HTTPValidationError", "ValidationError"):
         described["components"]["schemas"].pop(name, None)
     for path in described["paths"].values():
@@ -141,12 +141,12 @@ def make_named_errors() -> dict[int | str, dict[str, Any]]:
 
 
 def json_body(shape: type[BaseModel], *examples: Any, required: bool = True) -> dict[str, Any]:
-    """The body of a request that its route reads itself. Its examples must fit its shape."""
+    """Return the request body of a route that parses it itself. The examples must match the shape."""
     content = {
         "schema": shape.model_json_schema(ref_template="#/components/schemas/{model}"),
         "examples": {str(number): {"value": example} for number, example in enumerate(examples, 1)},
     }
-    content["schema"].pop("$defs", None)  # those are among the components, for answers have them too
+    content["schema"].pop("$defs", None)  # these are components already, because answers have them
     return {"requestBody": {"required": required, "content": {"application/json": content}}}
 
 
@@ -169,7 +169,7 @@ def form(bundle: Bundle | None) -> dict[str, Any]:
 
 
 def problem_responses(path: str, *examples: ServiceError) -> dict[int | str, dict[str, Any]]:
-    """A response for each status among the examples."""
+    """Return a response for each status among the examples."""
     responses: dict[int | str, dict[str, Any]] = {}
     for error in sorted(examples, key=lambda error: error.status):
         content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
@@ -183,6 +183,6 @@ def problem_responses(path: str, *examples: ServiceError) -> dict[int | str, dic
         )
         response["description"] += (", or " if response["description"] else "") + error.title
         response["content"][MEDIA_TYPE]["examples"][error.slug] = {
-            "value": problem_of(error, instance=path, request_id=REQUEST_ID)
+            "value": make_problem(error, instance=path, request_id=REQUEST_ID)
         }
     return responses

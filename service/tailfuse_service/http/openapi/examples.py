@@ -7,7 +7,7 @@ from tailfuse_service.bundle.answer import answer_of, predictions_of
 
 REQUEST_ID = "5f1c1d7ce2a04f6b"
 
-# A handwritten 7 of UCI Multiple Features (R. Duin, CC BY 4.0): its picture and its shape moments.
+# A handwritten 7 of UCI Multiple Features (R. Duin, CC BY 4.0): its image and its shape moments.
 DIGIT: dict[str, Any] = {
     "image": "iVBORw0KGgoAAAANSUhEUgAAAA8AAAAQCAAAAADsPXrYAAAAYklEQVR42nWPvRGAMAiFv3hOQ+E0FE6TwmmYx8JpXmFBojF"
     "30nC8Hx7gGssXvlUQwEEFYAVJqtkkUn8NDgs3Gu+UDivtfX8A7Dx8o5nzf+YA2F74lBSDrErSOfktI/Ify6tvVacwdjh02mMAAAAASU"

@@ -1,4 +1,4 @@
-"""The shapes of what the service answers, for its document. POST /predict builds its answers without them."""
+"""Schemas of the service's answers, for its document. POST /predict builds its answers without them."""
 
 from typing import Any, Literal
 
@@ -7,17 +7,17 @@ from pydantic.json_schema import SkipJsonSchema
 
 from tailfuse_service.bundle import RuntimeName
 from tailfuse_service.bundle.manifest import ClassInfo, SubsetMetrics
-from tailfuse_service.inference.explanations import MOST_EXACT, PAIRS
+from tailfuse_service.inference.explanations import MAX_EXACT, PAIRS
 from tailfuse_service.modalities import AnyModality
 
 
 def without_default(schema: dict[str, Any]) -> None:
-    """A member that is left out is not null."""
+    """Remove the default from a schema: an omitted member is not null."""
     del schema["default"]
 
 
 class Problem(BaseModel):
-    """What went wrong (RFC 9457). More members say where: `modality`, `column`, `expected`, `received`."""
+    """An error (RFC 9457). More members locate it: `modality`, `column`, `expected`, `received`."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -36,17 +36,17 @@ class ModelName(BaseModel):
 
 
 class ModalityAnswer(BaseModel):
-    """How much a modality counted."""
+    """A modality's share in the answer."""
 
     present: bool
     weight: float = Field(ge=0, le=1, description="Fusion weight; all of them sum to 1.")
     confidence: float | None = Field(
-        ge=0, le=1, description="How likely this modality alone is right; null if absent."
+        ge=0, le=1, description="Probability that this modality alone is right; null if absent."
     )
 
 
 class PartAnswer(BaseModel):
-    """The answer to some of the modalities."""
+    """The answer to a subset of the modalities."""
 
     label: str
     probability: float = Field(ge=0, le=1, description="Of this label.")
@@ -54,27 +54,25 @@ class PartAnswer(BaseModel):
 
 
 class Explanation(BaseModel):
-    """Why the answer is what it is, by present modality. The winning class is that of the answer's label.
+    """The explanation by present modality. The winning class is that of the answer's label.
 
     `prior` and all `contributions` sum to the answer's `probability`.
     """
 
-    prior: float = Field(
-        ge=0, le=1, description="Probability of the winning class when nothing is known of the sample."
-    )
+    prior: float = Field(ge=0, le=1, description="Probability of the winning class without any modality.")
     contributions: dict[str, float] = Field(
-        description="By modality: what it adds to the probability of the winning class (its Shapley value)."
+        description="By modality: its Shapley value for the probability of the winning class."
     )
     method: Literal["exact", "sampled"] = Field(
         description=f"From all subsets of the modalities, or from {2 * PAIRS} sampled orders if more than "
-        f"{MOST_EXACT} are present."
+        f"{MAX_EXACT} are present."
     )
     standard_errors: dict[str, float] | None = Field(description="Of the contributions; null if exact.")
     without: dict[str, PartAnswer | None] = Field(
         description="By modality: the answer without it; null if it is the only one."
     )
     alone: dict[str, PartAnswer] = Field(description="By modality: the answer to it alone.")
-    disagree: bool = Field(description="Are there two modalities that alone are answered with other labels?")
+    disagree: bool = Field(description="Whether two modalities alone have different labels.")
 
 
 class Answer(BaseModel):
@@ -92,7 +90,7 @@ class Answer(BaseModel):
 
 
 class BatchAnswer(BaseModel):
-    """An answer or a problem for each item, in their order."""
+    """An answer or a problem for each item, in order."""
 
     results: list[Answer | Problem]
 
@@ -122,9 +120,9 @@ class ModelSummary(BaseModel):
 
 
 class Models(BaseModel):
-    """The models that are loaded."""
+    """The loaded models."""
 
-    default: str | None = Field(description="The model that answers who names none.")
+    default: str | None = Field(description="Model used when the request names none.")
     models: list[ModelSummary]
 
 

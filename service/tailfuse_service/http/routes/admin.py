@@ -1,4 +1,4 @@
-"""/admin/: which bundles are loaded and who answers for each model, for whoever has an admin's key."""
+"""The routes below /admin/: loaded bundles and the roles of versions. They need an admin key."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tailfuse_service.errors import (
     UnknownModel,
     UnusableBundle,
 )
-from tailfuse_service.http.asgi import HungUp, read_body
+from tailfuse_service.http.asgi import ClientDisconnected, read_body
 from tailfuse_service.http.openapi.document import json_body, problem_responses
 from tailfuse_service.http.openapi.example_errors import (
     ADMIN_ERRORS,
@@ -38,10 +38,10 @@ from tailfuse_service.http.routes.status import (
     Unload,
 )
 from tailfuse_service.modalities.json_text import parse_json
-from tailfuse_service.models.desired_state import Desired
-from tailfuse_service.models.reconciler import Reload
-from tailfuse_service.models.registry import Serving
-from tailfuse_service.models.roles import promoted
+from tailfuse_service.models.desired_state import DesiredState
+from tailfuse_service.models.reconciler import Reconciler
+from tailfuse_service.models.registry import ModelRegistry
+from tailfuse_service.models.roles import promote_version
 from tailfuse_service.settings import Settings
 from tailfuse_service.settings.roles_file import Roles
 
@@ -50,52 +50,52 @@ MAX_BODY_BYTES = 64 * 1024
 T = TypeVar("T", bound=BaseModel)
 
 
-def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRouter:
-    """The routes of what is served."""
+def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Settings) -> APIRouter:
+    """Return the routes."""
 
     def only_with_keys() -> None:
         if settings.admin_keys is None:
             raise Forbidden(
-                "admin calls need keys of their own: name a file of them with --admin-keys "
+                "admin calls need admin keys: set a file of keys with --admin-keys "
                 "(TAILFUSE_ADMIN_KEYS)", expected="an admin's key",
             )  # fmt: skip
 
     router = APIRouter(prefix=ADMIN, tags=["admin"], dependencies=[Depends(only_with_keys)])
-    status = Status(serving, reload)
+    status = Status(registry, reconciler)
 
-    async def write(change: Callable[[Desired], Desired]) -> None:
-        """Raises Conflict, and what `change` raises."""
+    async def write(change: Callable[[DesiredState], DesiredState]) -> None:
+        """Write a change of the desired state. Raises Conflict, and what `change` raises."""
         try:
-            desired = await asyncio.to_thread(reload.desired.change, change)
+            desired_state = await asyncio.to_thread(reconciler.desired_state.change, change)
         except OSError as error:
             raise Conflict(f"{settings.roles} cannot be written: {error.strerror}") from None
         except ValueError as error:
             raise Conflict(f"the file of roles cannot be used; mend it first: {error}") from None
-        serving.assign(desired.roles)
+        registry.assign(desired_state.roles)
 
     async def change_roles(name: str, change: Callable[[Roles], Roles]) -> ModelStatus:
-        model = serving.model(name)
+        model = registry.model(name)
 
-        def changed(desired: Desired) -> Desired:
-            roles = change(desired.roles.get(name, Roles()))
+        def change_desired(desired_state: DesiredState) -> DesiredState:
+            roles = change(desired_state.roles.get(name, Roles()))
             if roles.stable is not None and roles.stable not in model:
                 raise Conflict(
                     f"version '{roles.stable:.80}' is not loaded, so it cannot become the stable one",
                     expected=[engine.manifest.version for engine in model], received=f"{roles.stable:.80}",
                 )  # fmt: skip
-            return desired.model_copy(update={"roles": {**desired.roles, name: roles}})
+            return desired_state.model_copy(update={"roles": {**desired_state.roles, name: roles}})
 
-        await write(changed)
-        return status.of_model(name)
+        await write(change_desired)
+        return status.describe_model(name)
 
-    @router.get("/models", summary="All that is loaded", responses=responses("/models"))
+    @router.get("/models", summary="Loaded models and bundles", responses=responses("/models"))
     async def models() -> ServiceStatus:
-        """Models, versions and roles, and what lies in the folder; counts are of the worker that answers."""
-        return status.of_service()
+        """Models, versions, roles, and the entries of the folder. Counts are of the worker that answers."""
+        return status.describe_service()
 
     @router.put(
         f"{MODEL}/roles",
-        summary="Say who answers for a model",
+        summary="Set the roles of a model",
         responses=responses("/models/digits/roles", UNKNOWN_MODEL, CONFLICT, INVALID_ROLES),
         openapi_extra=json_body(
             Roles,
@@ -104,11 +104,11 @@ def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRou
         ),
     )
     async def set_roles(name: str, request: Request) -> ModelStatus:
-        """All roles at once. The stable version must be loaded; canary and shadow may come later.
+        """Sets all roles at once. The stable version must be loaded; canary and shadow may follow later.
 
         All workers follow within a second.
         """
-        roles = await body_of(request, Roles)
+        roles = await read_request(request, Roles)
         return await change_roles(name, lambda _: roles)
 
     @router.post(
@@ -118,15 +118,15 @@ def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRou
         openapi_extra=json_body(Promote, {}, {"version": "2"}, required=False),
     )
     async def promote(name: str, request: Request) -> ModelStatus:
-        """The canary, or the version that is named, becomes stable; what it was before ends."""
-        version = (await body_of(request, Promote)).version
+        """Makes the canary, or the named version, stable. It loses its other role."""
+        version = (await read_request(request, Promote)).version
 
         def change(roles: Roles) -> Roles:
             if version is not None:
-                return promoted(roles, version)
+                return promote_version(roles, version)
             if roles.canary is None:
                 raise Conflict("there is no canary; name the version to promote", expected="version")
-            return promoted(roles, roles.canary.version)
+            return promote_version(roles, roles.canary.version)
 
         return await change_roles(name, change)
 
@@ -137,49 +137,63 @@ def admin_routes(serving: Serving, reload: Reload, settings: Settings) -> APIRou
         openapi_extra=json_body(Load, {"path": "digits-2.zip"}),
     )
     async def load(request: Request) -> BundleStatus:
-        """One that was unloaded, or could not be used before. New ones are opened without being asked for."""
-        name = (await body_of(request, Load)).path
-        check_folder(reload)
-        if await asyncio.to_thread(reload.repository.stamp_of, name) is None:
+        """Opens a bundle that was unloaded or unusable. New bundles are opened automatically."""
+        name = (await read_request(request, Load)).path
+        check_folder(reconciler)
+        if await asyncio.to_thread(reconciler.repository.find_fingerprint, name) is None:
             raise UnknownBundle(f"there is no bundle '{name:.80}' in the folder", received=f"{name:.80}")
 
-        def without(desired: Desired) -> Desired:
-            unloaded = {each: stamp for each, stamp in desired.unloaded.items() if each != name}
-            return desired.model_copy(update={"unloaded": unloaded, "rounds": desired.rounds + 1})
+        def without(desired_state: DesiredState) -> DesiredState:
+            unloaded = {
+                each: fingerprint for each, fingerprint in desired_state.unloaded.items() if each != name
+            }
+            return desired_state.model_copy(
+                update={"unloaded": unloaded, "generation": desired_state.generation + 1}
+            )
 
         await write(without)
-        await reload.refresh(again=True)
-        found = status.of_bundle(name)
+        await reconciler.refresh(again=True)
+        found = status.describe_bundle(name)
         if found.problem is not None:
             raise UnusableBundle(found.problem)
         return found
 
     @router.post(
         "/unload",
-        summary="Serve a version no longer",
+        summary="Unload a version",
         responses=responses("/unload", UNKNOWN_MODEL, CONFLICT, INVALID_ROLES),
         openapi_extra=json_body(Unload, {"name": "digits", "version": "1"}),
     )
     async def unload(request: Request) -> ServiceStatus:
-        """It answers what it has taken, then frees its memory. It stays out until it changes or is loaded."""
-        asked = await body_of(request, Unload)
-        check_folder(reload)
-        check_unloadable(serving, asked)
-        path = status.path_of((asked.name, asked.version))
-        stamp = None if path is None else await asyncio.to_thread(reload.repository.stamp_of, path)
-        if path is not None and stamp is not None:  # else it has gone by itself
+        """The version answers its accepted samples, then frees its memory. It stays unloaded until it changes
+        or is loaded again.
+        """
+        target = await read_request(request, Unload)
+        check_folder(reconciler)
+        check_unloadable(registry, target)
+        path = status.find_path((target.name, target.version))
+        fingerprint = (
+            None if path is None else await asyncio.to_thread(reconciler.repository.find_fingerprint, path)
+        )
+        if path is not None and fingerprint is not None:  # else it was removed from the folder
             await write(
-                lambda desired: desired.model_copy(update={"unloaded": {**desired.unloaded, path: stamp}})
+                lambda desired_state: desired_state.model_copy(
+                    update={"unloaded": {**desired_state.unloaded, path: fingerprint}}
+                )
             )
-        await reload.refresh()
-        return status.of_service()
+        await reconciler.refresh()
+        return status.describe_service()
 
-    @router.post("/reload", summary="Look at everything again", responses=responses("/reload"))
+    @router.post("/reload", summary="Reload everything", responses=responses("/reload"))
     async def look_again() -> ServiceStatus:
-        """As SIGHUP does: at once, and also at what could not be used before."""
-        await write(lambda desired: desired.model_copy(update={"rounds": desired.rounds + 1}))
-        await reload.refresh(again=True)
-        return status.of_service()
+        """Like SIGHUP: reads the folder at once, and retries unusable bundles."""
+        await write(
+            lambda desired_state: desired_state.model_copy(
+                update={"generation": desired_state.generation + 1}
+            )
+        )
+        await reconciler.refresh(again=True)
+        return status.describe_service()
 
     return router
 
@@ -188,36 +202,38 @@ def responses(path: str, *examples: Any) -> dict[int | str, dict[str, Any]]:
     return problem_responses(ADMIN + path, *ADMIN_ERRORS, *examples)
 
 
-def check_folder(reload: Reload) -> None:
-    """Raises Conflict."""
-    if not reload.repository.is_folder:
+def check_folder(reconciler: Reconciler) -> None:
+    """Raise Conflict if the service was started with a single bundle."""
+    if not reconciler.repository.is_folder:
         raise Conflict("the service was started with a single bundle; only those of a folder come and go")
 
 
-def check_unloadable(serving: Serving, asked: Unload) -> None:
-    """Raises UnknownModel; Conflict for a version that others count on."""
-    model = serving.model(asked.name)
-    if asked.version not in model:
+def check_unloadable(registry: ModelRegistry, target: Unload) -> None:
+    """Raise UnknownModel, or Conflict for a version that has a role."""
+    model = registry.model(target.name)
+    if target.version not in model:
         versions = [engine.manifest.version for engine in model]
         raise UnknownModel(
-            f"there is no version '{asked.version:.80}' of it; there is {', '.join(versions)}",
-            expected=versions, received=f"{asked.version:.80}",
+            f"there is no version '{target.version:.80}' of it; there is {', '.join(versions)}",
+            expected=versions, received=f"{target.version:.80}",
         )  # fmt: skip
-    role = model.role_of(model.pinned(asked.version))
-    if asked.version in model.roles.versions or (role == "stable" and model.roles.others):
-        raise Conflict(f"version '{asked.version:.80}' is the {role} one; give its role to another first")
+    role = model.find_role(model.find_version(target.version))
+    if target.version in model.roles.versions or (role == "stable" and model.roles.others):
+        raise Conflict(f"version '{target.version:.80}' is the {role} one; give its role to another first")
 
 
-async def body_of(request: Request, kind: type[T]) -> T:
-    """The body; nothing is an empty object. Raises BadRequest, TooDeep, PayloadTooLarge, InvalidInput."""
+async def read_request(request: Request, kind: type[T]) -> T:
+    """Parse the body; an empty one is an empty object. Raises ClientError."""
     try:
         body = await read_body(request.scope, request.receive, MAX_BODY_BYTES)
-    except HungUp:
+    except ClientDisconnected:
         raise BadRequest("the body did not arrive") from None
     try:
         return kind.model_validate(parse_json(body or b"{}"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])[:80]
-        told = first["msg"].removeprefix("Value error, ")
-        raise InvalidInput(f"{where}: {told}" if where else told, expected=told, received=where) from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise InvalidInput(
+            f"{where}: {message}" if where else message, expected=message, received=where
+        ) from None

@@ -1,4 +1,4 @@
-"""GET /healthz, /readyz and /metrics: for whatever looks after the service."""
+"""GET /healthz, /readyz and /metrics, for orchestration and monitoring."""
 
 import threading
 from typing import Any
@@ -12,30 +12,30 @@ from tailfuse_service.http.openapi.example_errors import NOT_READY
 from tailfuse_service.http.openapi.schemas import Status
 from tailfuse_service.http.paths import HEALTHZ, METRICS, READYZ
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.registry import ModelRegistry
 
-OPEN: dict[str, Any] = {"security": []}  # never asked for a key
+OPEN: dict[str, Any] = {"security": []}  # needs no key
 
 
-def health_routes(serving: Serving, metrics: Metrics, stopping: threading.Event) -> APIRouter:
-    """The routes of what is served."""
+def health_routes(registry: ModelRegistry, metrics: Metrics, stopping: threading.Event) -> APIRouter:
+    """Return the routes."""
     router = APIRouter(tags=["operation"])
 
     @router.head(HEALTHZ, include_in_schema=False)
-    @router.get(HEALTHZ, summary="Is the process alive?", openapi_extra=OPEN)
+    @router.get(HEALTHZ, summary="Liveness", openapi_extra=OPEN)
     async def healthz() -> Status:
         return Status(status="alive")
 
     @router.head(READYZ, include_in_schema=False)
     @router.get(
         READYZ,
-        summary="Can it answer?",
+        summary="Readiness",
         responses=problem_responses(READYZ, NOT_READY),
         openapi_extra=OPEN,
     )
     async def readyz() -> Status:
-        """503 before a bundle is loaded and while the service stops."""
-        _ = serving.engine
+        """503 until a bundle is loaded, and while the service stops."""
+        _ = registry.engine
         if stopping.is_set():
             raise NotReady("the service is stopping")
         return Status(status="ready")

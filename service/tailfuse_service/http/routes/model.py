@@ -1,4 +1,4 @@
-"""GET /model and /models: what the loaded bundles know, take and are worth."""
+"""GET /model and /models: classes, inputs and test metrics of the loaded bundles."""
 
 from fastapi import APIRouter
 
@@ -12,37 +12,37 @@ from tailfuse_service.http.openapi.example_errors import (
 )
 from tailfuse_service.http.openapi.schemas import ModelInfo, Models, ModelSummary, ModelVersion
 from tailfuse_service.http.paths import MODEL, MODEL_VERSION
-from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.settings import Settings
 
 ERRORS = UNAUTHORIZED, TOO_MANY_REQUESTS, NOT_READY
 
 
-def model_routes(serving: Serving, settings: Settings) -> APIRouter:
-    """The routes of what is served."""
+def model_routes(registry: ModelRegistry, settings: Settings) -> APIRouter:
+    """Return the routes."""
     router = APIRouter(tags=["prediction"])
 
     @router.head("/model", include_in_schema=False)
     @router.get("/model", summary="The loaded model", responses=problem_responses("/model", *ERRORS))
     async def model() -> ModelInfo:
-        """Classes, modalities, input schema, and the metrics on the test rows by subset of modalities."""
-        return told(serving.engine.bundle, settings)
+        """Classes, modalities, input schema, and metrics on the test rows by subset of modalities."""
+        return describe_model(registry.engine.bundle, settings)
 
     @router.head("/models", include_in_schema=False)
     @router.get("/models", summary="All loaded models", responses=problem_responses("/models", *ERRORS[:-1]))
     async def models() -> Models:
-        """Their versions and roles, and the model that answers who names none."""
+        """Their versions and roles, and the default model."""
         return Models(
-            default=serving.default,
+            default=registry.default,
             models=[
                 ModelSummary(
                     name=name,
                     versions=[
-                        ModelVersion(version=engine.manifest.version, role=versions.role_of(engine))
+                        ModelVersion(version=engine.manifest.version, role=versions.find_role(engine))
                         for engine in versions
                     ],
                 )
-                for name, versions in serving.models.items()
+                for name, versions in registry.models.items()
             ],
         )
 
@@ -54,7 +54,7 @@ def model_routes(serving: Serving, settings: Settings) -> APIRouter:
     )
     async def named_model(name: str) -> ModelInfo:
         """As /model."""
-        return told(serving.stable(name).bundle, settings)
+        return describe_model(registry.stable(name).bundle, settings)
 
     @router.head(MODEL_VERSION, include_in_schema=False)
     @router.get(
@@ -64,12 +64,12 @@ def model_routes(serving: Serving, settings: Settings) -> APIRouter:
     )
     async def model_version(name: str, version: str) -> ModelInfo:
         """As /model; `latest` is the last version that is neither canary nor shadow."""
-        return told(serving.find(name, version).bundle, settings)
+        return describe_model(registry.find(name, version).bundle, settings)
 
     return router
 
 
-def told(bundle: Bundle, settings: Settings) -> ModelInfo:
+def describe_model(bundle: Bundle, settings: Settings) -> ModelInfo:
     manifest = bundle.manifest
     return ModelInfo(
         name=manifest.name,

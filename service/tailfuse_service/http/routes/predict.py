@@ -1,4 +1,4 @@
-"""POST /predict and POST /predict/batch: bytes in, bytes out, and nothing between that need not be."""
+"""The endpoints POST /predict and POST /predict/batch, as ASGI applications without FastAPI's overhead."""
 
 import time
 from asyncio import Future
@@ -12,142 +12,144 @@ from tailfuse_service.bundle.answer import Prediction, answer_of
 from tailfuse_service.errors import ClientError, InvalidInput, UnsupportedMediaType
 from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header, read_body, send_json
 from tailfuse_service.http.paths import find_route
-from tailfuse_service.http.problems import noted
-from tailfuse_service.http.request_body import boundary_of, form_inputs, inputs_of, items_of
+from tailfuse_service.http.problems import log_and_make_problem
+from tailfuse_service.http.request_body import parse_boundary, read_form, read_inputs, read_items
 from tailfuse_service.inference.engine import Engine, Inputs
 from tailfuse_service.inference.explanations import Explained
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities.json_text import parse_json
-from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.settings import Settings
 
 
 class Options(NamedTuple):
-    """What the query says."""
+    """The query parameters."""
 
-    top_k: int | None = None  # how many classes the answer shall have; None is all
+    top_k: int | None = None  # classes in the answer; None means all
     explain: bool = False
 
 
 DEFAULT = Options()
 
 
-class Asked(NamedTuple):
-    """A prediction to come, what makes it, and how many classes the answer shall have."""
+class PendingPrediction(NamedTuple):
+    """A prediction that is not finished, its engine, and the number of classes in the answer."""
 
     prediction: Future[Prediction] | Future[Explained]
     engine: Engine
     top_k: int | None
 
     def withdraw(self) -> None:
-        """Nobody waits for it any longer."""
+        """Cancel the prediction; no client waits for it."""
         self.engine.withdraw(self.prediction)
 
 
 class Predict:
     """Answers one sample, sent as JSON or as a form."""
 
-    def __init__(self, serving: Serving, settings: Settings) -> None:
-        self._serving = serving
+    def __init__(self, registry: ModelRegistry, settings: Settings) -> None:
+        self._registry = registry
         self._limits = settings.limits
         self.max_body_bytes = settings.max_body_bytes
 
-    def submit(self, engine: Engine, content_type: str | None, query: bytes, body: bytes) -> Asked:
-        """What a whole request asks of an engine; whoever no longer waits for it withdraws it.
+    def submit(
+        self, engine: Engine, content_type: str | None, query: bytes, body: bytes
+    ) -> PendingPrediction:
+        """Submit a complete request to an engine. The caller must withdraw it when no client waits for it.
 
         Raises BadRequest, UnsupportedMediaType, InvalidInput, and what Engine.submit raises.
         """
-        top_k, explain = options_of(query) if query else DEFAULT
-        boundary = boundary_of(content_type)
+        top_k, explain = parse_options(query) if query else DEFAULT
+        boundary = parse_boundary(content_type)
         if boundary is None:
-            inputs = inputs_of(parse_json(body, limits=self._limits))
+            inputs = read_inputs(parse_json(body, limits=self._limits))
         else:
-            inputs = form_inputs(body, boundary, engine.manifest.modalities, self._limits)
+            inputs = read_form(body, boundary, engine.manifest.modalities, self._limits)
         prediction = engine.explain(inputs) if explain else engine.submit(inputs, len(body))
-        return Asked(prediction, engine, top_k)
+        return PendingPrediction(prediction, engine, top_k)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        content_type = content_type_of(scope)
+        content_type = read_content_type(scope)
         body = await read_body(scope, receive, self.max_body_bytes)
         route = find_route(scope)
-        engine = self._serving.find(route.model, route.version, scope["headers"])
-        asked = self.submit(engine, content_type, scope["query_string"], body)
+        engine = self._registry.find(route.model, route.version, scope["headers"])
+        pending = self.submit(engine, content_type, scope["query_string"], body)
         try:
             async with WhileConnected(receive):
-                await asked.prediction
+                await pending.prediction
         finally:
-            asked.withdraw()
-        await send_json(send, answer(asked, scope["request_id"]))
+            pending.withdraw()
+        await send_json(send, encode_answer(pending, scope["request_id"]))
 
 
-def answer(asked: Asked, request_id: str) -> bytes:
-    """The body of an answer, once its prediction is there."""
+def encode_answer(pending: PendingPrediction, request_id: str) -> bytes:
+    """Return the body of a finished prediction's answer."""
     start = time.perf_counter()
-    engine = asked.engine
-    given = document_of(asked.prediction.result(), engine.manifest, request_id, asked.top_k)
-    body = orjson.dumps(given)
+    engine = pending.engine
+    result = make_answer(pending.prediction.result(), engine.manifest, request_id, pending.top_k)
+    body = orjson.dumps(result)
     engine.encoded(time.perf_counter() - start)
     return body
 
 
-def document_of(
-    given: Prediction | Explained, manifest: Manifest, request_id: str, top_k: int | None
+def make_answer(
+    result: Prediction | Explained, manifest: Manifest, request_id: str, top_k: int | None
 ) -> dict[str, Any]:
-    """The answer as JSON; if it is explained, with its explanation."""
-    if isinstance(given, Explained):
-        answer = answer_of(given.prediction, manifest, request_id=request_id, top_k=top_k)
-        return {**answer, "explanation": given.explanation}
-    return answer_of(given, manifest, request_id=request_id, top_k=top_k)
+    """Return the answer as JSON, with its explanation if there is one."""
+    if isinstance(result, Explained):
+        document = answer_of(result.prediction, manifest, request_id=request_id, top_k=top_k)
+        return {**document, "explanation": result.explanation}
+    return answer_of(result, manifest, request_id=request_id, top_k=top_k)
 
 
 class PredictBatch:
-    """Answers many samples, sent as JSON; an item that is wrong gets a problem in its place."""
+    """Answers many samples, sent as JSON. An invalid item gets a problem in its place."""
 
-    def __init__(self, serving: Serving, settings: Settings, metrics: Metrics) -> None:
-        self._serving = serving
+    def __init__(self, registry: ModelRegistry, settings: Settings, metrics: Metrics) -> None:
+        self._registry = registry
         self._max_body_bytes = settings.max_body_bytes
         self._limits = settings.limits
         self._max_items = settings.max_items
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        top_k, explain = options_of(scope["query_string"])
-        if boundary_of(content_type_of(scope)) is not None:
+        top_k, explain = parse_options(scope["query_string"])
+        if parse_boundary(read_content_type(scope)) is not None:
             raise UnsupportedMediaType(
                 "a batch is sent as application/json",
                 expected=["application/json"],
                 received="multipart/form-data",
             )
         body = await read_body(scope, receive, self._max_body_bytes)
-        # Not before the body: by then it may be another one.
+        # After the body: another version may be stable by then.
         route = find_route(scope)
-        engine = self._serving.find(route.model, route.version, scope["headers"])
-        items = items_of(parse_json(body, limits=self._limits), self._max_items)
+        engine = self._registry.find(route.model, route.version, scope["headers"])
+        items = read_items(parse_json(body, limits=self._limits), self._max_items)
         async with WhileConnected(receive):
             answer_all = engine.explain_all if explain else engine.predict_all
-            predictions = await answer_all([inputs_or_error(item) for item in items])
+            predictions = await answer_all([read_item(item) for item in items])
         start = time.perf_counter()
         results = [
-            noted(prediction, scope, self._metrics, fragment=f"#/items/{at}")
+            log_and_make_problem(prediction, scope, self._metrics, fragment=f"#/items/{at}")
             if isinstance(prediction, BaseException)
-            else document_of(prediction, engine.manifest, scope["request_id"], top_k)
+            else make_answer(prediction, engine.manifest, scope["request_id"], top_k)
             for at, prediction in enumerate(predictions)
         ]
-        answer = orjson.dumps({"results": results})
+        encoded = orjson.dumps({"results": results})
         engine.encoded(time.perf_counter() - start)
-        await send_json(send, answer)
+        await send_json(send, encoded)
 
 
-def inputs_or_error(item: Any) -> Inputs | ClientError:
-    """The raw values of one item, or what is wrong with it."""
+def read_item(item: Any) -> Inputs | ClientError:
+    """Return the raw values of one item, or its error."""
     try:
-        return inputs_of(item, "the item")
+        return read_inputs(item, "the item")
     except ClientError as error:
         return error
 
 
-def content_type_of(scope: Scope) -> str | None:
-    """Raises UnsupportedMediaType for a compressed body."""
+def read_content_type(scope: Scope) -> str | None:
+    """Return the content type. Raises UnsupportedMediaType for a compressed body."""
     encoding = header(scope, b"content-encoding")
     if encoding is not None and encoding != "identity":
         raise UnsupportedMediaType(
@@ -158,8 +160,8 @@ def content_type_of(scope: Scope) -> str | None:
     return header(scope, b"content-type")
 
 
-def options_of(query: bytes) -> Options:
-    """What a query asks for. Raises InvalidInput."""
+def parse_options(query: bytes) -> Options:
+    """Parse the query. Raises InvalidInput."""
     parameters = parse_qs(query.decode("latin-1"), keep_blank_values=True)
     for name in parameters:
         if name not in Options._fields:
@@ -170,19 +172,19 @@ def options_of(query: bytes) -> Options:
     top_k = parameters.get("top_k", [None])[-1]
     explain = parameters.get("explain", ["false"])[-1]
     if explain not in ("true", "false"):
-        raise wrong("explain", "true or false", explain)
-    return Options(None if top_k is None else whole_number(top_k), explain == "true")
+        raise make_parameter_error("explain", "true or false", explain)
+    return Options(None if top_k is None else parse_top_k(top_k), explain == "true")
 
 
-def whole_number(text: str) -> int:
-    """The value of top_k. Raises InvalidInput."""
+def parse_top_k(text: str) -> int:
+    """Parse the value of top_k. Raises InvalidInput."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 9 and int(text) >= 1):
-        raise wrong("top_k", "a whole number from 1", text)
+        raise make_parameter_error("top_k", "a whole number from 1", text)
     return int(text)
 
 
-def wrong(parameter: str, expected: str, received: str) -> InvalidInput:
-    """The error of a parameter's value."""
+def make_parameter_error(parameter: str, expected: str, received: str) -> InvalidInput:
+    """Return the error of a parameter's value."""
     return InvalidInput(
         f"{parameter} must be {expected}, not '{received:.40}'",
         parameter=parameter, expected=expected, received=f"{received:.40}",

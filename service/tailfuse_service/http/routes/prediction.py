@@ -30,22 +30,22 @@ TopK = Annotated[
 Explain = Annotated[
     bool,
     Query(
-        description="Say also what each present modality contributes to the answer, and what it would be "
-        "without it. Of M modalities that are present the model runs 2^M - 1 rows."
+        description="Add the contribution of each present modality, and the answer without it. "
+        "For M present modalities the model runs 2^M - 1 rows."
     ),
 ]
 RoutingKey = Annotated[
     str | SkipJsonSchema[None],
     Header(
         alias="X-Routing-Key",
-        description="Requests with the same key are all answered by a model's canary, or none of them.",
+        description="Requests with the same key get the same version: stable or canary.",
     ),
 ]
 RequestId = Annotated[
     str | SkipJsonSchema[None],
     Header(
         alias="X-Request-Id",
-        description="Comes back in the answer and is in the log; made up if it is not given, or is not "
+        description="Returned in the answer and logged. The service creates one if it is missing or is not "
         "1 to 128 of the characters A-Za-z0-9._:/+=@-",
     ),
 ]
@@ -83,7 +83,7 @@ def prediction_routes(predict: App, predict_batch: App) -> APIRouter:
         routing_key: RoutingKey = None,
         request_id: RequestId = None,
     ) -> App:
-        """Send JSON, or a form with one part per modality. Leave out what is not known."""
+        """Send JSON, or a form with one part for each modality. Leave out missing modalities."""
         return predict
 
     async def predict_samples(
@@ -92,7 +92,7 @@ def prediction_routes(predict: App, predict_batch: App) -> APIRouter:
         routing_key: RoutingKey = None,
         request_id: RequestId = None,
     ) -> App:
-        """Answers come in the order of the items. A wrong item has a problem in its place."""
+        """Answers are in the order of the items. An invalid item has a problem in its place."""
         return predict_batch
 
     answer = {"headers": {"X-Request-Id": {"schema": {"type": "string"}}}}

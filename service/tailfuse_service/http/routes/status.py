@@ -1,21 +1,21 @@
-"""What /admin/ takes and answers: models, versions and their roles, and what lies in the folder."""
+"""Requests and answers of /admin/: models, versions, roles, and the bundles in the folder."""
 
 from datetime import UTC, datetime
 
 from pydantic import BaseModel, Field
 
 from tailfuse_service.inference.engine import Engine
-from tailfuse_service.models.reconciler import Reload
-from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.reconciler import Reconciler
+from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.settings.roles_file import Frozen, Roles
 
 
 class Promote(Frozen):
-    version: str | None = Field(default=None, description="Otherwise the canary's.")
+    version: str | None = Field(default=None, description="Version to promote; default: the canary.")
 
 
 class Load(Frozen):
-    path: str = Field(description="Its name in the folder of bundles.")
+    path: str = Field(description="The bundle's name in the folder.")
 
 
 class Unload(Frozen):
@@ -24,18 +24,18 @@ class Unload(Frozen):
 
 
 class VersionStatus(BaseModel):
-    """A version that is loaded."""
+    """A loaded version."""
 
     version: str
     role: str = Field(description="stable, canary, shadow or none.")
     path: str | None = Field(description="Its name in the folder.")
     loaded_at: datetime
     load_seconds: float
-    in_flight: int = Field(description="Samples taken and not answered yet, by this worker.")
+    in_flight: int = Field(description="Accepted samples without an answer, in this worker.")
 
 
 class ModelStatus(BaseModel):
-    """A model, its versions, and what their roles were said to be."""
+    """A model, its versions and its assigned roles."""
 
     name: str
     roles: Roles
@@ -44,66 +44,66 @@ class ModelStatus(BaseModel):
 
 
 class BundleStatus(BaseModel):
-    """What lies in the folder under one name. With a problem, name and version are those that stay."""
+    """An entry of the folder. With a problem, name and version are those of the bundle that stays loaded."""
 
     path: str
     name: str | None
     version: str | None
-    problem: str | None = Field(description="Why what lies there now cannot be used.")
+    problem: str | None = Field(description="Why the present entry is not usable.")
     unloaded: bool
 
 
 class ServiceStatus(BaseModel):
-    """All of it. What is being unloaded has not answered yet all that it has taken."""
+    """The state of the service. Bundles are unloading until they have answered all accepted samples."""
 
-    default: str | None = Field(description="The model that answers who names none.")
+    default: str | None = Field(description="Model used when the request names none.")
     models: list[ModelStatus]
     bundles: list[BundleStatus]
     unloading: int
 
 
 class Status:
-    """Tells all of this as it is now."""
+    """Describes the current state."""
 
-    def __init__(self, serving: Serving, reload: Reload) -> None:
-        self._serving = serving
-        self._reload = reload
+    def __init__(self, registry: ModelRegistry, reconciler: Reconciler) -> None:
+        self._registry = registry
+        self._reconciler = reconciler
 
-    def of_service(self) -> ServiceStatus:
-        serving = self._serving
-        names = sorted({*serving.models, *serving.roles})
-        unloaded = self._reload.desired.read().unloaded
-        paths = sorted({*self._reload.repository.entries, *unloaded})
+    def describe_service(self) -> ServiceStatus:
+        registry = self._registry
+        names = sorted({*registry.models, *registry.roles})
+        unloaded = self._reconciler.desired_state.read().unloaded
+        paths = sorted({*self._reconciler.repository.entries, *unloaded})
         return ServiceStatus(
-            default=serving.default,
-            models=[self.of_model(name) for name in names],
-            bundles=[self.of_bundle(path) for path in paths],
-            unloading=serving.n_draining,
+            default=registry.default,
+            models=[self.describe_model(name) for name in names],
+            bundles=[self.describe_bundle(path) for path in paths],
+            unloading=registry.n_draining,
         )
 
-    def of_model(self, name: str) -> ModelStatus:
-        """Also of one that only has roles."""
-        model = self._serving.models.get(name)
-        roles = self._serving.roles.get(name, Roles())
+    def describe_model(self, name: str) -> ModelStatus:
+        """Describe a model; it may have roles without a loaded version."""
+        model = self._registry.models.get(name)
+        roles = self._registry.roles.get(name, Roles())
         versions = []
         if model is not None:
-            versions = [self._of_version(engine, model.role_of(engine)) for engine in model]
+            versions = [self._describe_version(engine, model.find_role(engine)) for engine in model]
         waiting = sorted(roles.versions - {each.version for each in versions})
         return ModelStatus(name=name, roles=roles, waiting=waiting, versions=versions)
 
-    def _of_version(self, engine: Engine, role: str) -> VersionStatus:
+    def _describe_version(self, engine: Engine, role: str) -> VersionStatus:
         bundle = engine.bundle
         return VersionStatus(
             version=bundle.manifest.version,
             role=role,
-            path=self.path_of(bundle.manifest.of),
+            path=self.find_path(bundle.manifest.of),
             loaded_at=datetime.fromtimestamp(bundle.loaded_at, UTC),
             load_seconds=round(bundle.load_seconds, 3),
             in_flight=engine.in_flight,
         )
 
-    def of_bundle(self, path: str) -> BundleStatus:
-        entry = self._reload.repository.entries.get(path)
+    def describe_bundle(self, path: str) -> BundleStatus:
+        entry = self._reconciler.repository.entries.get(path)
         manifest = None if entry is None or entry.bundle is None else entry.bundle.manifest
         return BundleStatus(
             path=path,
@@ -113,10 +113,14 @@ class Status:
             unloaded=entry is None,
         )
 
-    def path_of(self, of: tuple[str, str]) -> str | None:
-        """Where a model's version lies."""
-        entries = self._reload.repository.entries.items()
+    def find_path(self, model_version: tuple[str, str]) -> str | None:
+        """Return the folder's entry of a model and version."""
+        entries = self._reconciler.repository.entries.items()
         return next(
-            (path for path, entry in entries if entry.bundle is not None and entry.bundle.manifest.of == of),
+            (
+                path
+                for path, entry in entries
+                if entry.bundle is not None and entry.bundle.manifest.of == model_version
+            ),
             None,
         )

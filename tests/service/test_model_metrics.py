@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from starlette.testclient import TestClient
 from tailfuse_service.bundle import Batch, Bundle, Output, features_by_modality
 from tailfuse_service.bundle.manifest import ClassInfo, Histogram, Reference, Shot
-from tailfuse_service.metrics import Cells, Metrics, cells, new_file
-from tailfuse_service.metrics.metrics import MOST_VERSIONS
-from tailfuse_service.metrics.series import MOST_CLASSES, MOST_SUBSETS
+from tailfuse_service.metrics import Metrics, SharedCounters, counters, make_file
+from tailfuse_service.metrics.metrics import MAX_VERSIONS
+from tailfuse_service.metrics.model_metrics import MAX_CLASSES, MAX_SUBSETS
 from tailfuse_service.modalities import TextModality
 
 from tests.support.bundles import FakeRuntime
@@ -87,20 +87,20 @@ def test_disagreement_is_there_only_if_the_graph_tells_it(bundle: Bundle) -> Non
     series.observe_batch(*answered([[1, 0, 0]]), 0.01)
     assert value_of(metrics, "expert_disagreement_count") is None
     series.observe_batch(*answered([[1, 0, 0], [0, 1, 0]], [0.25, 0.5]), 0.01)
-    series.count()
+    series.flush()
     assert value_of(metrics, "expert_disagreement_count") == 2
     assert value_of(metrics, "expert_disagreement_sum") == 0.75
     assert value_of(metrics, "expert_disagreement_bucket", le="0.3") == 1
 
 
 def test_what_has_been_put_down_is_counted_as_soon_as_it_is_much(bundle: Bundle) -> None:
-    file = new_file()
-    metrics = Metrics(cells=Cells(file))
+    file = make_file()
+    metrics = Metrics(counters=SharedCounters(file))
     series = metrics.serve(bundle)
     for _ in range(200):
         series.observe_batch(*answered([[1, 0, 0]] * 10), 0.01)
         metrics.observe_queue([0.001] * 10)
-    seen = dict(Cells(file).items())  # by another process, without anybody having asked this one
+    seen = dict(SharedCounters(file).items())  # by another process, without anybody having asked this one
     assert seen["predictions", "skin-lesions", "3", "nv"][0] >= 1500
     assert sum(seen["stage_seconds", "queue"][:-1]) >= 1500
     os.close(file)
@@ -116,7 +116,7 @@ def classes_of(count: int) -> tuple[ClassInfo, ...]:
 
 def test_of_very_many_classes_the_rarest_have_their_own_names(bundle: Bundle) -> None:
     metrics = Metrics()
-    n = MOST_CLASSES + 150
+    n = MAX_CLASSES + 150
     series = metrics.serve(with_manifest(bundle, classes=classes_of(n)))
     series.observe_batch(*answered(np.eye(n)[[0, 1, 149, 150, n - 1]].tolist()), 0.01)
     labels = set(labels_of(metrics, "predictions", "label"))
@@ -141,19 +141,19 @@ def test_of_very_many_subsets_the_later_ones_share_a_name(bundle: Bundle) -> Non
     for _ in range(2):
         series.observe_batch(Batch({}, {}, masks), output, 0.01)
     subsets = labels_of(metrics, "samples", "subset")
-    assert len(subsets) == MOST_SUBSETS + 1
+    assert len(subsets) == MAX_SUBSETS + 1
     assert value_of(metrics, "samples_total", subset="m0+m1") == 2
-    assert value_of(metrics, "samples_total", subset="other") == 2 * (100 - MOST_SUBSETS)
+    assert value_of(metrics, "samples_total", subset="other") == 2 * (100 - MAX_SUBSETS)
 
 
 def test_counts_of_the_last_versions_are_kept(bundle: Bundle) -> None:
     metrics = Metrics()
-    for version in range(1, MOST_VERSIONS + 4):
+    for version in range(1, MAX_VERSIONS + 4):
         series = metrics.serve(with_manifest(bundle, version=str(version)))
         series.observe_batch(*answered([[1, 0, 0]]), 0.01)
         metrics.retire(series)
         metrics.close(series)
-    last = [str(version) for version in range(4, MOST_VERSIONS + 4)]
+    last = [str(version) for version in range(4, MAX_VERSIONS + 4)]
     assert sorted(set(labels_of(metrics, "predictions", "version")), key=int) == last
     assert sorted(set(labels_of(metrics, "fusion_weight", "version")), key=int) == last
     assert value_of(metrics, "predictions_total", version="4", label="nv") == 1
@@ -168,7 +168,7 @@ def test_a_version_that_still_answers_is_not_given_up(bundle: Bundle) -> None:
     metrics = Metrics()
     slow = metrics.serve(with_manifest(bundle, version="0"))
     metrics.retire(slow)
-    for version in range(1, MOST_VERSIONS + 3):
+    for version in range(1, MAX_VERSIONS + 3):
         series = metrics.serve(with_manifest(bundle, version=str(version)))
         metrics.retire(series)
         metrics.close(series)
@@ -178,8 +178,8 @@ def test_a_version_that_still_answers_is_not_given_up(bundle: Bundle) -> None:
 
 
 def test_blocks_that_are_given_up_are_used_again_and_begin_at_zero() -> None:
-    file = new_file()
-    writer, reader = Cells(file), Cells(file)
+    file = make_file()
+    writer, reader = SharedCounters(file), SharedCounters(file)
     for at in range(100):
         block = writer.block(f"old{at}", size=3)
         block[0] = block[2] = 7.0
@@ -189,7 +189,7 @@ def test_blocks_that_are_given_up_are_used_again_and_begin_at_zero() -> None:
     for at in range(100):
         writer.block(f"new{at}", size=3)[1] = 1.0
     expected = {(f"new{at}",): [0.0, 1.0, 0.0] for at in range(100)}
-    assert dict(reader.items()) == dict(Cells(file).items()) == expected
+    assert dict(reader.items()) == dict(SharedCounters(file).items()) == expected
     assert writer._end == 300
     os.close(file)
 
@@ -197,8 +197,8 @@ def test_blocks_that_are_given_up_are_used_again_and_begin_at_zero() -> None:
 def test_a_full_file_loses_new_numbers_only_and_says_so_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(cells, "CAPACITY", 4)
-    few = Cells()
+    monkeypatch.setattr(counters, "CAPACITY", 4)
+    few = SharedCounters()
     few.block("first", size=3)[0] = 1.0
     with caplog.at_level(logging.ERROR):
         for name in ("second", "third"):
@@ -227,7 +227,7 @@ def test_a_picture_that_is_too_large_here_and_read_elsewhere_is_no_failure(
     client: TestClient, picture: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app: Any = client.app
-    monkeypatch.setattr(app.serving.engine, "_quick", with_few_pixels(app.serving.engine.bundle))
+    monkeypatch.setattr(app.registry.engine, "_inline_bundle", with_few_pixels(app.registry.engine.bundle))
     assert client.post("/predict", files={"image": picture}).status_code == 200
     text = client.get("/metrics").text
     assert 'tailfuse_decode_failures_total{modality="image",model="skin-lesions",version="3"} 0.0' in text

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tailfuse_service.app import create_app
-from tailfuse_service.http.asgi import HungUp, WhileConnected
+from tailfuse_service.http.asgi import ClientDisconnected, WhileConnected
 from tailfuse_service.settings import Settings
 
 from tests.support.calls import BODY, Call
@@ -47,7 +47,7 @@ def test_a_caller_who_hangs_up_while_waiting_leaves_the_queue(
     tiny_bundle: Path, fake_bundle: Any, runtime: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario() -> None:
-        monkeypatch.setattr("tailfuse_service.http.asgi.PATIENCE_S", 0.0)
+        monkeypatch.setattr("tailfuse_service.http.asgi.WATCH_AFTER_S", 0.0)
         runtime.hold()
         app = create_app(Settings(bundle=tiny_bundle), fake_bundle)
         running = Call(app)
@@ -115,7 +115,7 @@ def test_stopping_answers_what_is_queued_and_is_not_ready(
 
 
 def test_only_a_hang_up_is_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tailfuse_service.http.asgi.PATIENCE_S", 0.0)
+    monkeypatch.setattr("tailfuse_service.http.asgi.WATCH_AFTER_S", 0.0)
 
     async def never() -> Any:
         await asyncio.Event().wait()
@@ -134,7 +134,7 @@ def test_only_a_hang_up_is_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> Non
         async def gone() -> Any:
             return {"type": "http.disconnect"}
 
-        with pytest.raises(HungUp):
+        with pytest.raises(ClientDisconnected):
             async with WhileConnected(gone):
                 await asyncio.Event().wait()
         current = asyncio.current_task()

@@ -23,9 +23,9 @@ from tailfuse_service.bundle.answer import Prediction, predictions_of
 from tailfuse_service.inference.engine import INLINE_BYTES
 from tailfuse_service.logs import LOG
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.models.desired_state import DesiredState
-from tailfuse_service.models.reconciler import Reload
-from tailfuse_service.models.registry import Serving
+from tailfuse_service.models.desired_state import DesiredStateStore
+from tailfuse_service.models.reconciler import Reconciler
+from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.models.repository import Repository
 from tailfuse_service.process.workers import READY, Supervisor
 from tailfuse_service.settings import Settings
@@ -54,8 +54,8 @@ def settings(tiny_bundle: Path) -> Settings:
     return Settings(bundle=tiny_bundle)
 
 
-def serving_of(bundle: Bundle, settings: Settings) -> Serving:
-    return Serving([bundle], settings, Metrics())
+def make_registry(bundle: Bundle, settings: Settings) -> ModelRegistry:
+    return ModelRegistry([bundle], settings, Metrics())
 
 
 def own_answer(bundle: Bundle) -> Prediction:
@@ -74,24 +74,24 @@ def test_what_was_taken_before_is_answered_by_the_bundle_that_it_was_read_for(
     bundle: Bundle, old: Bundle, new: Bundle, runtime: FakeRuntime, settings: Settings
 ) -> None:
     async def scenario() -> None:
-        serving = serving_of(old, settings)
+        registry = make_registry(old, settings)
         runtime.hold()
-        running = serving.engine.submit(INPUTS, 0)
+        running = registry.engine.submit(INPUTS, 0)
         await asyncio.to_thread(runtime.begun.wait, 30)
-        queued = [serving.engine.submit(INPUTS, 0) for _ in range(3)]
-        batch = asyncio.create_task(serving.engine.predict_all([INPUTS] * 2))
+        queued = [registry.engine.submit(INPUTS, 0) for _ in range(3)]
+        batch = asyncio.create_task(registry.engine.predict_all([INPUTS] * 2))
         await asyncio.sleep(0)  # its items are with a reader
-        unread = serving.engine.submit(INPUTS, LONG)  # not even that
-        serving.replace([new])
+        unread = registry.engine.submit(INPUTS, LONG)  # not even that
+        registry.replace([new])
         # The new one waits for nobody: the old one's run is still held.
-        assert await serving.engine.submit(INPUTS, 0) == own_answer(new)
-        assert await serving.engine.predict_all([INPUTS]) == [own_answer(new)]
+        assert await registry.engine.submit(INPUTS, 0) == own_answer(new)
+        assert await registry.engine.predict_all([INPUTS]) == [own_answer(new)]
         assert not running.done()
         runtime.release()
         pending: list[Future[Prediction]] = [running, *queued, unread]
         assert await asyncio.gather(*pending) == [own_answer(bundle)] * 5
         assert await batch == [own_answer(bundle)] * 2
-        await serving.close()
+        await registry.close()
 
     asyncio.run(scenario())
 
@@ -100,12 +100,12 @@ def test_a_stop_waits_for_the_old_bundle_too(
     bundle: Bundle, old: Bundle, new: Bundle, runtime: FakeRuntime, settings: Settings
 ) -> None:
     async def scenario() -> None:
-        serving = serving_of(old, settings)
+        registry = make_registry(old, settings)
         runtime.hold()
-        pending = serving.engine.submit(INPUTS, 0)
+        pending = registry.engine.submit(INPUTS, 0)
         await asyncio.to_thread(runtime.begun.wait, 30)
-        serving.replace([new])
-        stop = asyncio.create_task(serving.close())
+        registry.replace([new])
+        stop = asyncio.create_task(registry.close())
         await asyncio.sleep(0)
         runtime.release()
         await stop
@@ -120,15 +120,15 @@ def test_a_caller_who_has_gone_leaves_the_old_bundles_queue(
     async def scenario() -> None:
         app = create_app(settings, old)
         runtime.hold()
-        app.predict.submit(app.serving.engine, None, b"", BODY)
+        app.predict.submit(app.registry.engine, None, b"", BODY)
         await asyncio.to_thread(runtime.begun.wait, 30)
-        gone = app.predict.submit(app.serving.engine, None, b"", BODY)
-        app.serving.replace([new])
+        gone = app.predict.submit(app.registry.engine, None, b"", BODY)
+        app.registry.replace([new])
         assert value_of(app.metrics, "tailfuse_queue_depth") == 1
         gone.withdraw()
         assert value_of(app.metrics, "tailfuse_queue_depth") == 0
         runtime.release()
-        await app.serving.close()
+        await app.registry.close()
         assert runtime.sizes == [1]
 
     asyncio.run(scenario())
@@ -138,16 +138,16 @@ def test_an_old_bundle_is_let_go_of(bundle: Bundle, new: Bundle, settings: Setti
     async def scenario() -> None:
         runtime = FakeRuntime()
         held = weakref.ref(runtime)
-        serving = serving_of(replace(bundle, runtime=runtime), settings)
+        registry = make_registry(replace(bundle, runtime=runtime), settings)
         del runtime
-        await serving.engine.submit(INPUTS, 0)
-        await serving.engine.submit(INPUTS, LONG)
-        serving.replace([new])
-        while serving.n_draining:
+        await registry.engine.submit(INPUTS, 0)
+        await registry.engine.submit(INPUTS, LONG)
+        registry.replace([new])
+        while registry.n_draining:
             await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert held() is None  # without the garbage collector
-        await serving.close()
+        await registry.close()
 
     asyncio.run(scenario())
 
@@ -164,7 +164,7 @@ def test_a_request_that_arrives_across_the_change_is_the_new_bundles(
 
         async def receive() -> Any:
             if len(halves) == 1:
-                app.serving.replace([new])
+                app.registry.replace([new])
             return {"type": "http.request", "body": halves.pop(0), "more_body": bool(halves)}
 
         async def send(message: Any) -> None:
@@ -177,7 +177,7 @@ def test_a_request_that_arrives_across_the_change_is_the_new_bundles(
             assert each["model"]["version"] == "4"
             assert list(each["probabilities"]) == own_answer(new).labels
             assert list(each["probabilities"].values()) == own_answer(new).probabilities
-        await app.serving.close()
+        await app.registry.close()
 
     asyncio.run(scenario())
 
@@ -210,14 +210,14 @@ def test_all_pages_show_the_new_bundle(client_of: Any, bundle: Bundle, new: Bund
     }  # fmt: skip
     assert shown() == ("3", "3", {"nv", "mel", "bkl"}, [info], {"3": 1})
     assert client.portal is not None
-    client.portal.call(app.serving.replace, [new])
+    client.portal.call(app.registry.replace, [new])
     assert client.post("/predict", content=BODY).json()["model"]["version"] == "4"
     # What was counted of the old one stays.
     assert shown() == ("4", "4", {"nv", "mel", "bkl", "scc"}, [info | {"version": "4"}], {"3": 1, "4": 1})
 
 
-def reload_of(serving: Serving, metrics: Metrics, settings: Settings) -> Reload:
-    return Reload(serving, metrics, Repository(settings), DesiredState())
+def make_reconciler(registry: ModelRegistry, metrics: Metrics, settings: Settings) -> Reconciler:
+    return Reconciler(registry, metrics, Repository(settings), DesiredStateStore())
 
 
 def test_one_opens_at_a_time_and_all_who_ask_meanwhile_are_met_by_one_more(
@@ -239,8 +239,8 @@ def test_one_opens_at_a_time_and_all_who_ask_meanwhile_are_met_by_one_more(
 
     async def scenario() -> None:
         metrics = Metrics()
-        serving = Serving([bundle], settings, metrics)
-        reload = reload_of(serving, metrics, settings)
+        registry = ModelRegistry([bundle], settings, metrics)
+        reload = make_reconciler(registry, metrics, settings)
         reload()
         await asyncio.to_thread(begun.wait, 30)
         for _ in range(5):
@@ -251,7 +251,7 @@ def test_one_opens_at_a_time_and_all_who_ask_meanwhile_are_met_by_one_more(
         await until(lambda: value_of(metrics, "tailfuse_reloads_total", outcome="ok") == 3)
         assert opened == 3
         assert value_of(metrics, "tailfuse_reloads_total", outcome="failed") == 0
-        await serving.close()
+        await registry.close()
 
     asyncio.run(scenario())
 
@@ -275,12 +275,12 @@ def test_a_bundle_that_cannot_be_opened_changes_nothing_and_is_one_line_in_the_l
         repository = Repository(settings)
         (bundle,) = repository.open({})
         monkeypatch.setattr("tailfuse_service.models.repository.open_bundle", open_again)
-        serving = Serving([bundle], settings, metrics)
-        Reload(serving, metrics, repository, DesiredState())()
+        registry = ModelRegistry([bundle], settings, metrics)
+        Reconciler(registry, metrics, repository, DesiredStateStore())()
         await until(lambda: value_of(metrics, "tailfuse_reloads_total", outcome="failed") == 1)
-        assert serving.engine.bundle is bundle
-        assert await serving.engine.submit(INPUTS, 0) == own_answer(bundle)
-        await serving.close()
+        assert registry.engine.bundle is bundle
+        assert await registry.engine.submit(INPUTS, 0) == own_answer(bundle)
+        await registry.close()
 
     with caplog.at_level(logging.INFO, "tailfuse"):
         asyncio.run(scenario())
@@ -350,10 +350,10 @@ def test_a_bundle_is_logged_as_loaded_once_it_answers(
 
     def note(message: str, **_: Any) -> None:
         if message == "bundle loaded":
-            answering.append(app.serving.bundle.manifest.version)
+            answering.append(app.registry.bundle.manifest.version)
 
     monkeypatch.setattr(LOG, "info", note)
-    app.reload.repository.path = next_bundle
+    app.reconciler.repository.path = next_bundle
     assert client.portal is not None
-    client.portal.call(functools.partial(app.reload.refresh, again=True))
+    client.portal.call(functools.partial(app.reconciler.refresh, again=True))
     assert answering == ["4"]

@@ -1,7 +1,7 @@
-"""Numbers by name, in memory that other processes can read: what the workers of one service count.
+"""Counters in memory that other processes can read, shared by the workers of one service.
 
-Every worker writes to a file of its own, which exists in memory only, and anyone who adds the files up has
-the totals; there is no lock. What a killed worker counted stays, and its successor counts on from there.
+Each worker writes to its own file, which exists in memory only. The totals are the sums over the files, so
+that no lock between processes is needed. The counts of a killed worker stay; its successor continues them.
 """
 
 import mmap
@@ -14,34 +14,34 @@ import orjson
 
 from tailfuse_service.logs import LOG
 
-CAPACITY = 1 << 20  # numbers in one file; of those that are not used, no memory is taken
+CAPACITY = 1 << 20  # numbers in one file; unused ones take no memory
 N_BYTES = 8 * CAPACITY
 
 Key = tuple[str, ...]
-Block: TypeAlias = "memoryview[float]"  # of float64, each written whole or not at all
+Block: TypeAlias = "memoryview[float]"  # of float64; each write is atomic
 
 
-class Cells:
-    """Blocks of numbers in one file, or of this process alone. One process writes them.
+class SharedCounters:
+    """Blocks of numbers in one shared file, or in this process alone. Only one process writes them.
 
-    Behind the numbers comes a line for each change of the blocks: where it begins, how many numbers it has
-    (none: it is given up), and its key.
+    After the numbers, the file has one line for each change of the blocks: a block's start, its size (0 frees
+    the block), and its key.
     """
 
     def __init__(self, file: int | None = None) -> None:
-        """`file` is one of `new_file`; what it holds already is gone on with."""
-        self.lock = threading.RLock()  # for whoever counts in one of several threads
+        """`file` comes from `make_file`; existing counts in it are continued."""
+        self.lock = threading.RLock()  # for counts from several threads
         self._file = file
         self._values: Block = memoryview(mmap.mmap(-1 if file is None else file, N_BYTES)).cast("d")
-        self._blocks: dict[Key, tuple[int, int]] = {}  # where each begins, and its size
-        self._free: dict[int, list[int]] = {}  # by size, blocks that were given up
+        self._blocks: dict[Key, tuple[int, int]] = {}  # start and size of each
+        self._free: dict[int, list[int]] = {}  # by size, the starts of freed blocks
         self._end = 0
         self._read_to = N_BYTES
         self._full = False
         self._read_lines()
 
     def block(self, *key: str, size: int = 1) -> Block:
-        """The numbers with this key; new ones are 0. When the file is full, they are this process's alone."""
+        """Return the numbers of a key, 0 at first. When the file is full, new blocks are not shared."""
         with self.lock:
             found = self._blocks.get(key)
             if found is None or found[1] != size:
@@ -56,14 +56,14 @@ class Cells:
         return self._values[found[0] : found[0] + size]
 
     def forget(self, key: Key) -> None:
-        """Give up a block, if it is there; its numbers go to the next one of its size."""
+        """Free a block, if it exists; the next block of its size takes its place."""
         with self.lock:
             found = self._blocks.get(key)
             if found is not None:
                 self._change(found[0], 0, key)
 
     def known(self) -> list[Key]:
-        """Those that are known here; of another process's file as of the last `items`."""
+        """Return the known keys; for another process's file, those of the last `items`."""
         return list(self._blocks)
 
     def items(self) -> list[tuple[Key, list[float]]]:
@@ -108,8 +108,8 @@ class Cells:
         return memoryview(bytearray(8 * size)).cast("d")
 
 
-def new_file(n_bytes: int = N_BYTES) -> int:
-    """The descriptor of a file, large enough for Cells. It has no name, and goes when nobody has it open."""
+def make_file(n_bytes: int = N_BYTES) -> int:
+    """Return the descriptor of a nameless file for SharedCounters, deleted when no process has it open."""
     if hasattr(os, "memfd_create"):
         file = os.memfd_create("tailfuse-cells")
     else:

@@ -8,36 +8,36 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from tailfuse_service import __main__ as main
-from tailfuse_service.metrics import new_file
-from tailfuse_service.models.desired_state import Desired, DesiredState
+from tailfuse_service.metrics import make_file
+from tailfuse_service.models.desired_state import DesiredState, DesiredStateStore
 from tailfuse_service.settings.roles_file import Canary, Roles
 
 
 @pytest.fixture
 def file() -> int:
-    return new_file(0)
+    return make_file(0)
 
 
-def counted(desired: Desired) -> Desired:
-    return desired.model_copy(update={"rounds": desired.rounds + 1})
+def counted(desired_state: DesiredState) -> DesiredState:
+    return desired_state.model_copy(update={"generation": desired_state.generation + 1})
 
 
-def with_roles(name: str, roles: Roles) -> Desired:
-    return Desired(roles={name: roles})
+def with_roles(name: str, roles: Roles) -> DesiredState:
+    return DesiredState(roles={name: roles})
 
 
 def test_what_one_worker_writes_all_others_read(file: int) -> None:
-    one, other = DesiredState(file=file), DesiredState(file=file)
-    assert one.read() == other.read() == Desired()
+    one, other = DesiredStateStore(file=file), DesiredStateStore(file=file)
+    assert one.read() == other.read() == DesiredState()
     roles = Roles(stable="3", canary=Canary(version="4", share=0.25))
-    written = one.change(lambda _: Desired(roles={"a": roles}, unloaded={"b.zip": "ab"}, rounds=2))
+    written = one.change(lambda _: DesiredState(roles={"a": roles}, unloaded={"b.zip": "ab"}, generation=2))
     assert other.read() == written
-    other.change(lambda _: Desired())  # shorter than what was there
-    assert one.read() == Desired()
+    other.change(lambda _: DesiredState())  # shorter than what was there
+    assert one.read() == DesiredState()
 
 
 def write_often(file: int) -> None:
-    state = DesiredState(file=file)
+    state = DesiredStateStore(file=file)
     for _ in range(200):
         state.change(counted)
 
@@ -49,24 +49,24 @@ def test_no_word_is_lost_when_several_write_at_once(file: int) -> None:
         each.start()
     for each in writers:
         each.join(60)
-    assert DesiredState(file=file).read().rounds == 600
+    assert DesiredStateStore(file=file).read().generation == 600
 
 
 def test_roles_are_in_their_file_and_survive(tmp_path: Path, file: int) -> None:
     path = tmp_path / "roles.json"
-    one, other = DesiredState(path, file), DesiredState(path, file)
-    one.change(lambda desired: counted(with_roles("a", Roles(stable="3"))))
-    assert other.read() == Desired(roles={"a": Roles(stable="3")}, rounds=1)
+    one, other = DesiredStateStore(path, file), DesiredStateStore(path, file)
+    one.change(lambda desired_state: counted(with_roles("a", Roles(stable="3"))))
+    assert other.read() == DesiredState(roles={"a": Roles(stable="3")}, generation=1)
     assert json.loads(path.read_text()) == {"a": {"stable": "3", "canary": None, "shadow": None}}
     assert os.listdir(tmp_path) == ["roles.json"]
-    assert DesiredState(path).read().roles == {"a": Roles(stable="3")}  # the next start
+    assert DesiredStateStore(path).read().roles == {"a": Roles(stable="3")}  # the next start
 
 
 def test_a_file_edited_by_hand_is_read_and_a_bad_one_leaves_the_old_roles(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "roles.json"
-    state = DesiredState(path)
+    state = DesiredStateStore(path)
     path.write_text('{"a": {"stable": "3"}}')
     good = {"a": Roles(stable="3")}
     assert state.read().roles == good
@@ -74,9 +74,9 @@ def test_a_file_edited_by_hand_is_read_and_a_bad_one_leaves_the_old_roles(
         ("", "EOF"),
         ("[]", "an object"),
         ('{"a": {"stabel": "4"}}', "a: stabel: Extra inputs"),
-        ('{"a": {"stable": "4", "shadow": {"version": "4"}}}', "a version has one role"),
+        ('{"a": {"stable": "4", "shadow": {"version": "4"}}}', "a version can have only one role"),
         ('{"a": {"canary": {"version": "4", "share": 2}}}', "a: canary: share: "),
-        (None, "has gone"),
+        (None, "no longer exists"),
     ):
         path.write_text(bad) if bad is not None else path.unlink()
         for _ in range(3):
@@ -92,10 +92,10 @@ def test_a_file_edited_by_hand_is_read_and_a_bad_one_leaves_the_old_roles(
 
 
 def test_a_file_that_cannot_be_written_says_so_and_changes_nothing(tmp_path: Path) -> None:
-    state = DesiredState(tmp_path / "none" / "roles.json")
+    state = DesiredStateStore(tmp_path / "none" / "roles.json")
     with pytest.raises(OSError, match="No such file"):
         state.change(lambda _: with_roles("a", Roles(stable="3")))
-    assert state.read() == Desired()
+    assert state.read() == DesiredState()
 
 
 def test_a_bad_file_at_the_start_is_one_sentence(tmp_path: Path) -> None:

@@ -3,22 +3,22 @@
 import asyncio
 
 import pytest
-from tailfuse_service.oip import gather
-from tailfuse_service.oip.gather import Gather
+from tailfuse_service.oip import coalescer
+from tailfuse_service.oip.coalescer import Coalescer
 
 
 def test_the_first_goes_on_at_once_and_those_behind_it_go_on_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gather, "NEAR_S", 60)
+    monkeypatch.setattr(coalescer, "BURST_GAP_S", 60)
     went: list[int] = []
 
-    async def call(calls: Gather, number: int) -> None:
+    async def call(calls: Coalescer, number: int) -> None:
         await calls.wait()
         went.append(number)
 
     async def calls() -> None:
-        together = Gather()
+        together = Coalescer()
         together._last = -1000.0
         await call(together, 0)
         assert went == [0]
