@@ -1,4 +1,4 @@
-"""Tests share code in tests/support only: a test module can be moved or deleted without a look at the others."""
+"""Tests share code in tests/support only: a test module can be moved without a look at the others."""
 
 import ast
 from collections.abc import Iterator
