@@ -109,7 +109,7 @@ LINES = st.lists(
 
 @given(lines=LINES)
 def test_a_length_that_is_found_is_the_parser_s_or_the_request_is_refused(lines: list[bytes]) -> None:
-    head = b"\r\n".join([b"POST / HTTP/1.1", *lines])
+    head = b"\r\n".join([b"POST / HTTP/1.1", *lines, b"", b""])
     head = head.partition(b"\r\n\r\n")[0]
     found = find_length(head)
     if found is None:
