@@ -224,7 +224,7 @@ def test_answered_refusals_are_forgotten(drive: Any) -> None:
         connection.send(REFUSED * 300)
         while connection.wire.answers < 200:
             await asyncio.sleep(0)
-        assert sum(isinstance(each, BadRequest) for each in gc.get_objects()) <= 2
+        assert sum(type(each) is BadRequest for each in gc.get_objects()) <= 2
         await connection.idle()
 
     drive(play)
