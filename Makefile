@@ -26,7 +26,7 @@ test-all: .venv/dev  ## Run all tests, also the slow ones.
 
 test-system:  ## As root on Debian: install the programs that some tests run, then run all tests.
 	apt-get update -q
-	apt-get install -q -y --no-install-recommends curl prometheus prometheus-alertmanager
+	apt-get install -q -y --no-install-recommends curl git prometheus prometheus-alertmanager
 	$(MAKE) test-all
 
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterator
 from functools import lru_cache
 
-from tailfuse.data.classes import labels_of
-from tailfuse.data.dataset import dataset_of, load_table
+from tailfuse.data.classes import read_labels
+from tailfuse.data.dataset import load_table, make_dataset
 from tailfuse.data.part import Dataset
 from tailfuse.data.split import split_rows
 from tailfuse.data.tail import thinned
@@ -136,8 +136,8 @@ def load_cached_rows(spec_json: str, ir: int) -> Dataset:
     """Load rows as load_rows does; JSON makes the spec a valid key of the cache."""
     spec = Spec.model_validate_json(spec_json)
     table = load_table(spec)
-    labels = labels_of(table, spec.label)
+    labels = read_labels(table, spec.label)
     split = split_rows(table, labels, spec.split, spec.seed)
     if ir != ORIGINAL_IR:
         split = thinned(split, labels, ir, spec.seed)
-    return dataset_of(spec, table, split)
+    return make_dataset(spec, table, split)

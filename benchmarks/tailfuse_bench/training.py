@@ -10,7 +10,7 @@ from tailfuse.data.part import Dataset, Part
 from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.network.build import AnyNetwork, build_encoders
 from tailfuse.network.frozen import backbone_features, with_features
-from tailfuse.network.tensors import output_of, tensors_of
+from tailfuse.network.tensors import make_output, make_tensors
 from tailfuse.spec.schema import Spec
 from tailfuse.training.fit import fit_held_out, train_stages
 from tailfuse_service.bundle import Batch, Output
@@ -64,7 +64,7 @@ def train_columns(method: str, spec: Spec, dataset: Dataset) -> TrainedMethod:
 @torch.inference_mode()
 def predict_batch(network: AnyNetwork, batch: Batch) -> Output:
     """Predict with the network, without an exported graph."""
-    return output_of(network(*tensors_of(batch)))
+    return make_output(network(*make_tensors(batch)))
 
 
 def map_encoders(network: AnyNetwork) -> dict[str, nn.Module]:

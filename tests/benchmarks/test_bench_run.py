@@ -33,6 +33,8 @@ from tailfuse_bench.tasks import Experiment, Record, Task, read_record
 
 from tests.support.known import known
 
+pytestmark = pytest.mark.slow
+
 DRIVER = Path(__file__).parents[1] / "support" / "killed_bench.py"
 WHOLE = "image+fourier+shape"
 LINEAR = ["--sets", DIGITS.name, "--ir", "10", "--seeds", "0-4", "--methods", LOGISTIC, "--jobs", "1"]

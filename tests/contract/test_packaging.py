@@ -65,10 +65,12 @@ def test_versions_agree_and_the_changelog_dates_the_present_one() -> None:
     assert f"| {minor}.x | yes |" in (ROOT / "SECURITY.md").read_text()
 
 
+@pytest.mark.needs("git")
 def test_no_host_of_an_index_or_mirror_stands_in_the_repository() -> None:
     assert [name for name, text in tracked_texts().items() if INDEX_HOSTS.search(text)] == []
 
 
+@pytest.mark.needs("git")
 def test_nothing_says_to_install_tailfuse_from_an_index() -> None:
     from_index = re.compile(r"pip install[^\n`#]*[ '\"]tailfuse(?:-client|-bench)?(?:\[|[ '\"`\n]|$)")
     assert [name for name, text in tracked_texts().items() if from_index.search(text)] == []

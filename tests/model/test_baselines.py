@@ -8,7 +8,7 @@ import pytest
 import torch
 from tailfuse.errors import SpecError
 from tailfuse.evaluation.evaluate import subsets
-from tailfuse.export.graphs import TOLERANCE, example_of
+from tailfuse.export.graphs import TOLERANCE, make_example
 from tailfuse.losses.experts import aggregate
 from tailfuse.losses.long_tail import long_tail
 from tailfuse.network.baselines import FUSIONS
@@ -224,7 +224,7 @@ def test_every_fusion_is_trained_exported_and_served(
     assert {stage.name for stage in done.run.glob("*.csv")} == (
         {"final.csv", "fold-0.csv", "fold-1.csv"} if fusion == "uniform" else {"final.csv"}
     )
-    example = example_of(done.dataset.test, 5)
+    example = make_example(done.dataset.test, 5)
     runtime = open_bundle(done.bundle).runtime
     for subset in subsets(example.modalities):
         part = example.only(subset)

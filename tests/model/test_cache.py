@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tailfuse.files.cache import cache_folder, cached, key_of
+from tailfuse.files.cache import cache_folder, cached, make_key
 
 NUMBERS = np.arange(12, dtype=np.float32).reshape(4, 3)
 
@@ -135,6 +135,6 @@ def test_the_cache_is_in_the_home_folder_unless_a_variable_names_another(
 
 
 def test_a_key_tells_its_parts_apart() -> None:
-    keys = [key_of("a", "bc"), key_of("ab", "c"), key_of("a", b"bc"), key_of(1), key_of("1")]
+    keys = [make_key("a", "bc"), make_key("ab", "c"), make_key("a", b"bc"), make_key(1), make_key("1")]
     assert len(set(keys)) == len(keys)
-    assert key_of("a", 1) == key_of("a", 1)
+    assert make_key("a", 1) == make_key("a", 1)

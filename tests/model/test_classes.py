@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from tailfuse.data.classes import class_codes, class_infos, in_order, labels_of, shots_of
+from tailfuse.data.classes import assign_shots, class_codes, class_infos, in_order, read_labels
 from tailfuse.errors import TableError
 
 
@@ -34,7 +34,7 @@ def test_classes_are_sorted_as_people_do_it(names: list[str], ordered: list[str]
     ],
 )
 def test_shots_are_thirds_by_training_rows(counts: list[int], shots: list[str]) -> None:
-    assert shots_of(counts) == shots
+    assert assign_shots(counts) == shots
 
 
 def test_class_infos_count_training_rows() -> None:
@@ -52,12 +52,12 @@ def test_class_infos_count_training_rows() -> None:
     ],
 )
 def test_labels_of_any_type_are_strings(given: list[Any], labels: list[Any]) -> None:
-    assert labels_of(pl.DataFrame({"y": given}), "y").to_list() == labels
+    assert read_labels(pl.DataFrame({"y": given}), "y").to_list() == labels
 
 
 def test_a_label_column_that_is_not_there_is_named() -> None:
     with pytest.raises(TableError) as caught:
-        labels_of(pl.DataFrame({"label": ["a"]}), "labels")
+        read_labels(pl.DataFrame({"label": ["a"]}), "labels")
     assert str(caught.value) == "label: the table has no column 'labels'; did you mean 'label'?"
 
 

@@ -11,7 +11,7 @@ from tailfuse_service.bundle import read_manifest, sha256
 
 from tests.support.known import known
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 # A batch of six rows for two processes, and a note in every seventh row: often one of them has none.
 SPEC = """\

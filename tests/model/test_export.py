@@ -16,7 +16,7 @@ from tailfuse.errors import ExportError
 from tailfuse.export import bundle as module
 from tailfuse.export import graphs as export
 from tailfuse.export.bundle import first_manifest, write_bundle
-from tailfuse.export.graphs import TOLERANCE, check_parity, eager, example_of, export_graphs, mixed
+from tailfuse.export.graphs import TOLERANCE, check_parity, eager, export_graphs, make_example, mixed
 from tailfuse.network.build import build_network
 from tailfuse.network.confidence import PER_DEVIATION
 from tailfuse.network.network import Network
@@ -50,7 +50,7 @@ def untrained(spec: Spec, dataset: Dataset) -> Network:
 
 
 def parity_of(spec: Spec, dataset: Dataset, folder: Path) -> dict[str, float]:
-    network, example = untrained(spec, dataset), example_of(dataset.train, 24)
+    network, example = untrained(spec, dataset), make_example(dataset.train, 24)
     export_graphs(network, example, folder)
     return check_parity(network, folder, first_manifest(network, spec, dataset), example)
 
@@ -62,7 +62,7 @@ def test_the_parity_of_every_subset_is_measured_and_written_down(trained: Any) -
 
 
 def test_an_example_has_every_modality_and_a_mixed_one_every_subset(trained: Any) -> None:
-    example = example_of(trained.dataset.train, 28)
+    example = make_example(trained.dataset.train, 28)
     assert example.presence().all()
     patterns, counts = np.unique(mixed(example).presence(), axis=0, return_counts=True)
     assert len(patterns) == 7
@@ -76,7 +76,7 @@ def test_batches_may_be_of_any_size_and_lack_any_modality(
 ) -> None:
     graph = open_graph(trained.bundle / GRAPHS[runtime], read_manifest(trained.bundle), runtime=runtime)
     for subset in (["picture"], ["veins"], ["note"], ["picture", "note"], ["picture", "veins", "note"]):
-        batch = example_of(trained.dataset.test, size).only(subset).batch()
+        batch = make_example(trained.dataset.test, size).only(subset).batch()
         expected, answered = eager(trained.network, batch), graph.run(batch)
         assert answered.probabilities.shape == (size, 3)
         for field in OUTPUT_NAMES:
@@ -90,7 +90,7 @@ def test_texts_may_be_of_another_length_than_the_examples(
 ) -> None:
     graph = open_graph(trained.bundle / GRAPHS[runtime], read_manifest(trained.bundle), runtime=runtime)
     texts = np.random.default_rng(0).integers(1, 65, (4, length))
-    part = example_of(trained.dataset.test, 4)
+    part = make_example(trained.dataset.test, 4)
     batch = Part({**part.inputs, "note": texts}, {**part.position, "note": np.arange(4)}, part.labels).batch()
     expected, answered = eager(trained.network, batch), graph.run(batch)
     np.testing.assert_allclose(answered.probabilities, expected.probabilities, atol=TOLERANCE)
@@ -184,7 +184,7 @@ def tampered(request: pytest.FixtureRequest, trained: Any, tmp_path: Path) -> tu
 
 def test_a_graph_that_was_tampered_with_is_found_out(trained: Any, tampered: Any) -> None:
     folder, name = tampered
-    example = example_of(trained.dataset.train, 16)
+    example = make_example(trained.dataset.train, 16)
     with pytest.raises(ExportError) as raised:
         check_parity(trained.network, folder, read_manifest(trained.bundle), example)
     assert str(raised.value).startswith(f"{name} is ")
@@ -201,7 +201,7 @@ def test_a_graph_that_answers_nan_is_found_out(
             return Output(*(np.full_like(field, np.nan) for field in fields))
 
     monkeypatch.setattr(export, "open_graph", lambda *_, **__: Runtime())
-    manifest, example = read_manifest(trained.bundle), example_of(trained.dataset.train, 4)
+    manifest, example = read_manifest(trained.bundle), make_example(trained.dataset.train, 4)
     with pytest.raises(ExportError, match="is nan from the network"):
         check_parity(trained.network, tmp_path, manifest, example)
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from tailfuse.calibration.fit_confidence import fit_confidence, fit_posterior, fit_reliability, make_votes
-from tailfuse.calibration.held_out import CalibrationData, HeldOut, balanced, select_class
+from tailfuse.calibration.held_out import CalibrationData, CalibrationRows, balanced, select_class
 from tailfuse.data.dataset import load_dataset
 from tailfuse.data.part import Dataset, Part
 from tailfuse.evaluation.evaluate import predict_part
@@ -144,12 +144,12 @@ def confidences(network: Network, name: str, rows: Tensor) -> tuple[Tensor, Tens
     return real[:, m], right[:, m]
 
 
-def held_out(trained: Any) -> list[HeldOut]:
-    return [HeldOut(trained.network, trained.dataset.val)]
+def held_out(trained: Any) -> list[CalibrationRows]:
+    return [CalibrationRows(trained.network, trained.dataset.val)]
 
 
 def fit(
-    trained: Any, network: Network, seed: int = 0, held: list[HeldOut] | None = None, **options: bool
+    trained: Any, network: Network, seed: int = 0, held: list[CalibrationRows] | None = None, **options: bool
 ) -> None:
     fit_confidence(
         network, held or held_out(trained), trained.dataset.modalities, {}, seed=seed, device=CPU,
@@ -182,7 +182,7 @@ def test_a_modality_that_no_held_out_row_has_is_trusted_like_any_other(trained: 
     network = copy.deepcopy(trained.network)
     network.posteriors, network.confidences = ModalityPosteriors(3), Confidences(3).requires_grad_(False)
     before = copy.deepcopy(network.state_dict())
-    fit(trained, network, held=[HeldOut(network, trained.dataset.val.only(["picture", "veins"]))])
+    fit(trained, network, held=[CalibrationRows(network, trained.dataset.val.only(["picture", "veins"]))])
     note = network.modalities.index("note")
     for name, value in network.state_dict().items():
         if name.startswith(("posteriors.", "confidences.")):

@@ -18,10 +18,10 @@ from tailfuse.calibration.fit_fusion import (
     fit_fusion,
     predict_joint,
 )
-from tailfuse.calibration.held_out import HeldOut, select_class
+from tailfuse.calibration.held_out import CalibrationRows, select_class
 from tailfuse.network.fusion import Fusion
 from tailfuse.network.network import Network
-from tailfuse.network.tensors import tensors_of
+from tailfuse.network.tensors import make_tensors
 
 CPU = torch.device("cpu")
 
@@ -49,10 +49,13 @@ def test_every_number_of_modalities_is_kept_equally_often() -> None:
 
 
 @pytest.fixture(scope="module")
-def held_out(trained: Any) -> list[HeldOut]:
+def held_out(trained: Any) -> list[CalibrationRows]:
     """The validation rows, and some that make do as another network's."""
     other = copy.deepcopy(trained.network)
-    return [HeldOut(trained.network, trained.dataset.val), HeldOut(other, trained.dataset.test)]
+    return [
+        CalibrationRows(trained.network, trained.dataset.val),
+        CalibrationRows(other, trained.dataset.test),
+    ]
 
 
 @torch.no_grad()
@@ -61,7 +64,7 @@ def test_what_the_fusion_is_given_makes_the_networks_own_answer(trained: Any, he
     seen = answers(network, held_out[0], CPU)
     trust = network.fusion.trust(seen.real, seen.right, seen.presence)
     log_p = network.fusion.log_probabilities(seen.votes, predict_joint(network, seen), trust, seen.presence)
-    expected = network(*tensors_of(part.batch()))
+    expected = network(*make_tensors(part.batch()))
     torch.testing.assert_close(log_p.exp(), expected.probabilities, atol=1e-5, rtol=0)
     torch.testing.assert_close(trust.weights, expected.weights, atol=1e-5, rtol=0)
     assert torch.equal(seen.labels, torch.from_numpy(part.labels))
@@ -142,7 +145,7 @@ def test_subsets_that_no_held_out_row_can_have_stay_as_they_were(trained: Any, h
     network = unfitted(trained)
     note = network.modalities.index("note")
     before = network.fusion.fitted()["kappa"].clone()
-    others = [HeldOut(each, part.only(["picture", "veins"])) for each, part in held_out]
+    others = [CalibrationRows(each, part.only(["picture", "veins"])) for each, part in held_out]
     fit_fusion(network, others, seed=0, device=CPU)
     kappa = network.fusion.fitted()["kappa"]
     with_note = (torch.arange(8) >> note & 1).bool()
@@ -155,7 +158,7 @@ def test_uniform_weights_stay_uniform_and_are_calibrated_too(trained: Any, held_
     network = unfitted(trained)
     network.fusion = Fusion(3, uniform=True).requires_grad_(False)
     fit_fusion(network, held_out, seed=0, device=CPU)
-    answer = network(*tensors_of(trained.dataset.test.batch()))
+    answer = network(*make_tensors(trained.dataset.test.batch()))
     presence = torch.from_numpy(trained.dataset.test.presence())
     torch.testing.assert_close(answer.weights, presence / presence.sum(1, keepdim=True))
     assert network.fusion.log_kappa.ne(-4.0).any()

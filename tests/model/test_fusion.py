@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tailfuse.network.fusion import (
     MAX_MODALITIES_WITH_SUBSETS,
     Fusion,
+    FusionWeights,
     ModalityPosteriors,
-    Trust,
     disagreement,
     modulation,
 )
@@ -180,7 +180,9 @@ def test_beyond_six_modalities_kappa_and_lambda_go_by_their_number() -> None:
     fusion.log_kappa.copy_(torch.arange(8.0))
     fusion.log_lambda.fill_(-torch.inf)
     votes = torch.tensor([1.0, 0.0]).expand(3, 7, 2)
-    trust = Trust(torch.zeros(3, 7).masked_fill(~presence, -torch.inf), presence / 7, presence.float())
+    trust = FusionWeights(
+        torch.zeros(3, 7).masked_fill(~presence, -torch.inf), presence / 7, presence.float()
+    )
     answer = fusion.log_probabilities(votes, torch.zeros(3, 2), trust, presence)
     # Seven votes of 1 each make e^7 x 7, one makes e.
     expected = torch.tensor([1.0, 2.0, 7.0]).exp() * torch.tensor([1.0, 2.0, 7.0])

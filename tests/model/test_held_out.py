@@ -8,7 +8,7 @@ import torch
 from tailfuse.calibration import held_out as module
 from tailfuse.calibration.held_out import (
     CORRUPTED_COPIES,
-    HeldOut,
+    CalibrationRows,
     balanced,
     class_by_class,
     collect_calibration_data,
@@ -59,7 +59,9 @@ def test_of_too_many_rows_all_networks_have_as_many_and_rare_classes_keep_theirs
 ) -> None:
     monkeypatch.setattr(module, "HELD_OUT_ROWS", 12)
     network = network_of()
-    some = limit_rows([HeldOut(network, part_of([0] * 20 + [1])), HeldOut(network, part_of([1, 0]))])
+    some = limit_rows(
+        [CalibrationRows(network, part_of([0] * 20 + [1])), CalibrationRows(network, part_of([1, 0]))]
+    )
     assert [len(part) for _, part in some] == [6, 2]
     assert np.bincount(some[0].part.labels).tolist() == [5, 1]
 
@@ -99,7 +101,7 @@ def test_a_modality_without_rows_keeps_its_generative_expert() -> None:
 def test_evidence_is_of_clean_and_damaged_rows_with_classes_alike() -> None:
     network, part = network_of(), part_of([0] * 9 + [1])
     evidence = collect_calibration_data(
-        [HeldOut(network, part)] * 2, "one", TWO_NUMBERS, {}, seed=0, device=CPU
+        [CalibrationRows(network, part)] * 2, "one", TWO_NUMBERS, {}, seed=0, device=CPU
     )
     assert evidence is not None
     assert evidence.labels.tolist() == part.labels.tolist() * 2
@@ -119,7 +121,7 @@ def test_damaged_pictures_are_shown_to_the_final_network_too() -> None:
     final = Network({"one": encoder}, width=8, n_classes=2, tail=tail, dropout=0.0).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (6, 1, 8, 8)).astype(np.uint8)
     part = Part({"one": pixels}, {"one": np.arange(6)}, np.arange(6) % 2)
-    held_out = [HeldOut(final, part), HeldOut(copy.deepcopy(final), part)]
+    held_out = [CalibrationRows(final, part), CalibrationRows(copy.deepcopy(final), part)]
     evidence = collect_calibration_data(held_out, "one", PICTURE, {}, seed=0, device=CPU)
     assert evidence is not None
     assert len(evidence.clean.log_p) == 12
@@ -130,7 +132,7 @@ def test_damaged_features_are_shared_out_among_the_networks() -> None:
     network, part = network_of(), part_of([0, 1])
     features = torch.arange(10.0).view(5, 2)
     evidence = collect_calibration_data(
-        [HeldOut(network, part)] * 2, "one", TWO_NUMBERS, {"one": features}, seed=0, device=CPU
+        [CalibrationRows(network, part)] * 2, "one", TWO_NUMBERS, {"one": features}, seed=0, device=CPU
     )
     assert evidence is not None
     expected = network.score("one", features[[0, 2, 4, 1, 3]])
@@ -140,6 +142,8 @@ def test_damaged_features_are_shared_out_among_the_networks() -> None:
 def test_nothing_held_out_is_no_evidence() -> None:
     network = network_of()
     assert (
-        collect_calibration_data([HeldOut(network, part_of([]))], "one", TWO_NUMBERS, {}, seed=0, device=CPU)
+        collect_calibration_data(
+            [CalibrationRows(network, part_of([]))], "one", TWO_NUMBERS, {}, seed=0, device=CPU
+        )
         is None
     )

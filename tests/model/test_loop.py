@@ -16,7 +16,7 @@ from tailfuse.network.build import build_network
 from tailfuse.network.network import Answer
 from tailfuse.spec.schema import TrainingSpec
 from tailfuse.training import checkpoint, loop
-from tailfuse.training.loop import Stage, best_epochs, fit_network, generator_of, learning_rate
+from tailfuse.training.loop import Stage, best_epochs, fit_network, learning_rate, make_generator
 from tailfuse.training.state import Epoch
 from tailfuse.training.validate import validate
 from torch import nn
@@ -45,7 +45,7 @@ def test_the_best_epoch_is_that_of_the_smallest_validation_loss() -> None:
 
 def test_a_generator_depends_on_every_number() -> None:
     drawn = {
-        tuple(torch.rand(2, generator=generator_of(*numbers)).tolist())
+        tuple(torch.rand(2, generator=make_generator(*numbers)).tolist())
         for numbers in [(1,), (1, 1), (1, 2), (2, 1), (1, 1, 1)]
     }
     assert len(drawn) == 5

@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tailfuse.data.part import Part
-from tailfuse.export.graphs import eager, example_of
+from tailfuse.export.graphs import eager, make_example
 from tailfuse.losses.long_tail import experts
 from tailfuse.modalities.tabular.encoder import Mlp
 from tailfuse.network.network import Network
@@ -42,7 +42,7 @@ def answer(request: pytest.FixtureRequest, trained: Any) -> Callable[[Batch], Ou
 @pytest.fixture(scope="module")
 def rows(trained: Any) -> Part:
     """Test rows that have every modality."""
-    return example_of(trained.dataset.test, N_ROWS)
+    return make_example(trained.dataset.test, N_ROWS)
 
 
 def batch_of(rows: Part, chosen: list[tuple[int, int]]) -> Batch:

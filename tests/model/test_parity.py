@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from tailfuse.calibration.fit_confidence import fit_confidence
 from tailfuse.calibration.fit_fusion import fit_fusion
-from tailfuse.calibration.held_out import HeldOut, fit_generative
+from tailfuse.calibration.held_out import CalibrationRows, fit_generative
 from tailfuse.data.part import Part
 from tailfuse.export.graphs import TOLERANCE, check_parity, eager, export_graphs, mixed
 from tailfuse.losses.long_tail import experts
@@ -115,7 +115,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     if n_classes > N_ROWS:
         train, val = (part_of(modalities, n_classes, seed, 2 * n_classes) for seed in range(2))
     fit_generative(network, train, CPU)
-    held_out = [HeldOut(network, val)]
+    held_out = [CalibrationRows(network, val)]
     fit_confidence(network, held_out, modalities, {}, generative=True, damaged=True, seed=0, device=CPU)
     fit_fusion(network, held_out, seed=0, device=CPU)
     folder = tmp_path_factory.mktemp("graphs")

@@ -18,7 +18,7 @@ from tailfuse.errors import UserError
 from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.export import reduce as module
 from tailfuse.export.adapt import adapt_bundle, unlabelled_rows
-from tailfuse.export.graphs import LOG_PRIOR, example_of, mixed
+from tailfuse.export.graphs import LOG_PRIOR, make_example, mixed
 from tailfuse.export.precision import encoder_weights
 from tailfuse.export.reduce import Comparison, reduce_bundle
 from tailfuse_service.bundle import BundleError, Manifest, open_bundle, read_manifest
@@ -38,7 +38,7 @@ def reduced(
 
 def test_its_answers_are_near_those_of_float32_on_every_subset_and_size(trained: Any, reduced: Any) -> None:
     old, new = open_bundle(trained.bundle).runtime, open_bundle(reduced[0]).runtime
-    part = mixed(example_of(trained.dataset.test, 21))
+    part = mixed(make_example(trained.dataset.test, 21))
     for size in (1, 2, 21):
         before, after = (each.run(part.first(size).batch()).probabilities for each in (old, new))
         assert 0 < np.abs(after - before).max() < 0.1
@@ -82,7 +82,7 @@ def test_there_is_no_torchscript_that_would_answer_otherwise(reduced: Any) -> No
 
 
 def test_what_one_caller_sends_does_not_change_the_answers_to_others(trained: Any, reduced: Any) -> None:
-    part = example_of(trained.dataset.test, 6)
+    part = make_example(trained.dataset.test, 6)
     odd = {name: rows[part.position[name]].copy() for name, rows in part.inputs.items()}
     odd["picture"][-1] = 255 * (np.indices(odd["picture"][-1].shape).sum(0) % 2)
     odd["veins"][-1] = 1e30

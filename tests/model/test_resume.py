@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from tailfuse_service.bundle import read_manifest, sha256
 
+pytestmark = pytest.mark.slow
+
 DRIVER = Path(__file__).parents[1] / "support" / "killed_runs.py"
 SPEC = """\
 name: leaves

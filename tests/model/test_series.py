@@ -17,7 +17,7 @@ from tailfuse.data.dataset import load_dataset
 from tailfuse.data.part import Dataset, Part
 from tailfuse.errors import TableError
 from tailfuse.evaluation.evaluate import predict_part
-from tailfuse.export.graphs import TOLERANCE, eager, example_of
+from tailfuse.export.graphs import TOLERANCE, eager, make_example
 from tailfuse.modalities import KINDS, SeriesSpec
 from tailfuse.modalities.series.fit import measure_moments
 from tailfuse.spec.schema import load_spec
@@ -252,7 +252,7 @@ def test_damaged_series_are_trusted_less_than_clean_ones(waves: Any) -> None:
 @pytest.mark.parametrize("size", [1, 5])
 def test_a_graph_takes_series_of_any_length(waves: Any, runtime: RuntimeName, time: int, size: int) -> None:
     graph = open_graph(waves.bundle / GRAPHS[runtime], read_manifest(waves.bundle), runtime=runtime)
-    part = example_of(waves.dataset.test, size)
+    part = make_example(waves.dataset.test, size)
     series = np.random.default_rng(0).normal(size=(size, time, 3)).astype(np.float32)
     series[:, :, 2] = np.arange(time) <= np.arange(size)[:, None] * time // size
     series *= series[:, :, 2:]

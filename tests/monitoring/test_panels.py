@@ -32,7 +32,7 @@ from tests.support.monitoring.traffic import (
 from tests.support.monitoring.versions import Versions, copy_version
 from tests.support.process import Service, start_service, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.needs("prometheus")]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.needs("prometheus")]
 
 MAY_BE_EMPTY = {"GPU memory": "the service runs on the CPU"}
 DASHBOARDS = {file.stem: json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))}

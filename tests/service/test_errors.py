@@ -127,7 +127,7 @@ def test_an_unforeseen_failure_tells_nothing_of_the_machine(
     def fail(*_: Any, **__: Any) -> None:
         raise KeyError("/secret/path")
 
-    monkeypatch.setattr("tailfuse_service.http.routes.predict.answer_of", fail)
+    monkeypatch.setattr("tailfuse_service.http.routes.predict.format_answer", fail)
     monkeypatch.setattr("tailfuse_service.http.routes.model.ModelInfo", fail)
     hot = client.post("/predict", json={"inputs": {"notes": "x"}}, headers={"X-Request-Id": "abc"})
     check(hot, 500, "internal-error", "see the service's log")

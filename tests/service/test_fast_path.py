@@ -221,7 +221,7 @@ def test_answered_refusals_are_forgotten(drive: Any) -> None:
     """Each holds its traceback; if that held the one before, a pipeline would keep all of them."""
 
     def count_alive() -> int:
-        return sum(isinstance(each, BadRequest) for each in gc.get_objects())
+        return sum(type(each) is BadRequest for each in gc.get_objects())
 
     async def play(connection: Connection) -> None:
         before = count_alive()  # the document's examples, and what other tests have left

@@ -82,7 +82,7 @@ def of_the_service(client_of: Any, fake_bundle: Any, runtime: Any, patch: pytest
     answers = [client_of(fake_bundle).post("/predict", **ask).text, client_of(None).get("/readyz").text]
     runtime.output_of = runtime.evenly
     with patch.context() as patched:
-        patched.setattr("tailfuse_service.http.routes.predict.answer_of", fail)
+        patched.setattr("tailfuse_service.http.routes.predict.format_answer", fail)
         patched.setattr("tailfuse_service.http.routes.model.ModelInfo", fail)
         client = client_of(fake_bundle)
         answers += [client.post("/predict", **ask).text, client.get("/model").text]

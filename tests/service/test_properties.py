@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tailfuse_service.bundle import Bundle, Output
-from tailfuse_service.bundle.answer import answer_of, predictions_of
+from tailfuse_service.bundle.answer import format_answer, make_predictions
 
 pictures = st.tuples(*[st.integers(0, 255)] * 3).map(lambda colour: Image.new("RGB", (6, 8), colour))
 
@@ -74,8 +74,8 @@ def test_a_prediction_is_its_row_sorted(bundle: Bundle, size: int, n_classes: in
     shares = np.full((size, 3), 1 / 3, np.float32)
     names = [f"class {i}" for i in range(n_classes)]
     output = Output(probabilities.astype(np.float32), shares, shares)
-    for row, prediction in zip(probabilities, predictions_of(output, presence, names), strict=True):
-        answer = answer_of(prediction, bundle.manifest, request_id="x")
+    for row, prediction in zip(probabilities, make_predictions(output, presence, names), strict=True):
+        answer = format_answer(prediction, bundle.manifest, request_id="x")
         assert answer["label"] == names[int(row.argmax())]
         assert list(answer["probabilities"].values()) == sorted(
             answer["probabilities"].values(), reverse=True

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 from tailfuse_service.app import create_app
 from tailfuse_service.bundle import Bundle, BundleError, open_bundle
-from tailfuse_service.bundle.answer import Prediction, predictions_of
+from tailfuse_service.bundle.answer import Prediction, make_predictions
 from tailfuse_service.inference.engine import INLINE_BYTES
 from tailfuse_service.logs import LOG
 from tailfuse_service.metrics import Metrics
@@ -62,7 +62,7 @@ def own_answer(bundle: Bundle) -> Prediction:
     """What a bundle itself says about the inputs."""
     sample = bundle.sample(INPUTS)
     presence = bundle.collate([sample]).presence
-    return predictions_of(bundle.run([sample]), presence, bundle.manifest.class_names)[0]
+    return make_predictions(bundle.run([sample]), presence, bundle.manifest.class_names)[0]
 
 
 def test_the_two_versions_answer_differently(bundle: Bundle, new: Bundle) -> None:

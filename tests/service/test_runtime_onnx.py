@@ -8,7 +8,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 from tailfuse_service.bundle import BundleError, open_bundle, open_graph, read_manifest
-from tailfuse_service.bundle.runtime_onnx import providers_of
+from tailfuse_service.bundle.runtime_onnx import choose_providers
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 EVERY = [TENSORRT, CUDA, CPU]
@@ -19,21 +19,21 @@ EVERY = [TENSORRT, CUDA, CPU]
     [("cpu", [CPU]), ("cuda", [CUDA, CPU]), ("cuda:1", [CUDA, CPU]), ("tensorrt:1", [TENSORRT, CUDA, CPU])],
 )
 def test_a_device_is_its_providers_in_order_on_one_gpu(device: str, names: list[str]) -> None:
-    providers = providers_of(device, EVERY)
+    providers = choose_providers(device, EVERY)
     assert [name for name, _ in providers] == names
     ids = {options["device_id"] for name, options in providers if name != CPU}
     assert ids == ({"1"} if device.endswith(":1") else {"0"} if device == "cuda" else set())
 
 
 def test_shapes_that_change_are_not_tuned_for_one_by_one_and_products_are_whole() -> None:
-    options = dict(providers_of("cuda", EVERY))[CUDA]
+    options = dict(choose_providers("cuda", EVERY))[CUDA]
     assert options["cudnn_conv_algo_search"] == "HEURISTIC"
     assert options["use_tf32"] == "0"
 
 
 def test_engines_are_kept_in_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TAILFUSE_CACHE", str(tmp_path))
-    options = dict(providers_of("tensorrt", EVERY))[TENSORRT]
+    options = dict(choose_providers("tensorrt", EVERY))[TENSORRT]
     assert options["trt_engine_cache_enable"] == "1"
     assert options["trt_engine_cache_path"] == str(tmp_path / "tensorrt")
 
@@ -41,7 +41,7 @@ def test_engines_are_kept_in_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:one", "cpu:0", "cuda:-1", "", "CPU"])
 def test_an_unknown_device_is_one_sentence_that_names_the_known_ones(device: str) -> None:
     with pytest.raises(BundleError) as raised:
-        providers_of(device, EVERY)
+        choose_providers(device, EVERY)
     assert str(raised.value).startswith(f"device '{device}' is none of the onnx runtime's: cpu, cuda, ")
 
 

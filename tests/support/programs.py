@@ -9,6 +9,7 @@ import pytest
 PACKAGES = {  # the Debian package of each program
     "amtool": "prometheus-alertmanager",
     "curl": "curl",
+    "git": "git",
     "prometheus": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "promtool": "prometheus",
@@ -46,6 +47,6 @@ def summarise(reasons: Iterable[str]) -> str | None:
     programs = sorted({program for each in lists for program in each.split(", ")})
     packages = sorted({PACKAGES[program] for program in programs})
     return (
-        f"{len(lists)} tests were left out, since {', '.join(programs)} are not installed; "
-        f"as root on Debian `make test-system` installs {', '.join(packages)} and runs all tests"
+        f"Left out for want of {', '.join(programs)}: {len(lists)} test{'s' if len(lists) > 1 else ''}. "
+        f"As root on Debian, `make test-system` installs {', '.join(packages)} and runs all tests."
     )

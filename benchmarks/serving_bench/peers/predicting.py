@@ -9,7 +9,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from tailfuse_service.bundle import Bundle, Sample, answer_of, open_bundle, predictions_of
+from tailfuse_service.bundle import Bundle, Sample, format_answer, make_predictions, open_bundle
 
 MAX_BATCH_SIZE = 64  # the service's default
 
@@ -27,8 +27,8 @@ def predict_samples(bundle: Bundle, samples: Sequence[Sample]) -> list[Answer]:
     for start in range(0, len(samples), MAX_BATCH_SIZE):
         batch = bundle.collate(samples[start : start + MAX_BATCH_SIZE])
         output = bundle.runtime.run(batch)
-        predictions = predictions_of(output, batch.presence, bundle.manifest.class_names)
-        answers += [answer_of(each, bundle.manifest, request_id=token_hex(8)) for each in predictions]
+        predictions = make_predictions(output, batch.presence, bundle.manifest.class_names)
+        answers += [format_answer(each, bundle.manifest, request_id=token_hex(8)) for each in predictions]
     return answers
 
 

@@ -8,7 +8,12 @@ import torch.nn.functional as F
 from tailfuse_service.modalities import Modality
 from torch import Tensor, nn
 
-from tailfuse.calibration.held_out import CalibrationData, HeldOut, collect_calibration_data, select_class
+from tailfuse.calibration.held_out import (
+    CalibrationData,
+    CalibrationRows,
+    collect_calibration_data,
+    select_class,
+)
 from tailfuse.network.confidence import PER_DEVIATION, Confidences
 from tailfuse.network.fusion import ModalityPosteriors
 from tailfuse.network.network import Network, Scores
@@ -20,7 +25,7 @@ PRIOR_STRENGTH = 3.0  # rows that the starting values count as
 
 
 def fit_confidence(
-    network: Network, held_out: Sequence[HeldOut], modalities: Mapping[str, Modality],
+    network: Network, held_out: Sequence[CalibrationRows], modalities: Mapping[str, Modality],
     features: Mapping[str, Tensor], *, generative: bool, damaged: bool, seed: int, device: torch.device,
 ) -> None:  # fmt: skip
     """Fit every modality's posterior, and then its confidence. Frozen encoders have `features`, (n, F).

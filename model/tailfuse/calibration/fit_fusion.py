@@ -6,11 +6,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tailfuse.calibration.held_out import HeldOut, balanced, select_class
+from tailfuse.calibration.held_out import CalibrationRows, balanced, select_class
 from tailfuse.losses.experts import aggregate
-from tailfuse.network.fusion import Trust, modulation
+from tailfuse.network.fusion import FusionWeights, modulation
 from tailfuse.network.network import Network
-from tailfuse.network.tensors import tensors_of
+from tailfuse.network.tensors import make_tensors
 
 ROUNDS, STEPS = 2, 150
 SUBSETS = 3  # of each row, drawn at random, beside all that it has
@@ -32,7 +32,9 @@ class Answers(NamedTuple):
     network: Network
 
 
-def fit_fusion(network: Network, held_out: Sequence[HeldOut], *, seed: int, device: torch.device) -> None:
+def fit_fusion(
+    network: Network, held_out: Sequence[CalibrationRows], *, seed: int, device: torch.device
+) -> None:
     """Fit b, a, kappa and lambda by class-balanced cross-entropy."""
     fusion, generator = network.fusion, torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -61,12 +63,12 @@ def fit_fusion(network: Network, held_out: Sequence[HeldOut], *, seed: int, devi
 
 
 @torch.no_grad()
-def answers(network: Network, held_out: HeldOut, device: torch.device) -> Answers:
+def answers(network: Network, held_out: CalibrationRows, device: torch.device) -> Answers:
     """Score the rows under their own network; posteriors and confidences are those of `network`."""
     other, part = held_out
     pieces = []
     for piece in part.batches(256):
-        inputs, rows, presence = tensors_of(piece.batch(), device)
+        inputs, rows, presence = make_tensors(piece.batch(), device)
         scores = other.score_batch(inputs, rows, len(piece))
         votes = network.posteriors.soften(network.posteriors(scores.log_p, scores.densities))
         real, right = network.confidences(scores.statistics)
@@ -79,7 +81,7 @@ def answers(network: Network, held_out: HeldOut, device: torch.device) -> Answer
 @torch.no_grad()
 def predict_joint(network: Network, seen: Answers) -> Tensor:
     """Return the log-probabilities of the joint branch under the current weights: (H, C)"""
-    trust: Trust = network.fusion.trust(seen.real, seen.right, seen.presence)
+    trust: FusionWeights = network.fusion.trust(seen.real, seen.right, seen.presence)
     return aggregate(seen.network.joint(seen.embeddings, modulation(trust.weights, seen.presence)))
 
 

@@ -19,13 +19,13 @@ from tailfuse.modalities import KINDS
 from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.network.frozen import backbone_features
 from tailfuse.network.network import Network, Scores
-from tailfuse.network.tensors import tensors_of
+from tailfuse.network.tensors import make_tensors
 
 HELD_OUT_ROWS, GENERATIVE_ROWS = 4000, 2000  # more tell no more
 CORRUPTED_COPIES, CORRUPTED_IMAGES, IMAGES_PER_BATCH = 4, 1000, 50
 
 
-class HeldOut(NamedTuple):
+class CalibrationRows(NamedTuple):
     """A network and rows it was not trained on."""
 
     network: Network
@@ -50,7 +50,7 @@ def fit_generative(network: Network, train: Part, device: torch.device) -> None:
             continue  # a fold may leave none of a modality that few rows have
         with torch.no_grad():
             views = [
-                network.view(name, tensors_of(piece.batch(), device).inputs[name])
+                network.view(name, make_tensors(piece.batch(), device).inputs[name])
                 for piece in part.batches(256)
             ]
         network.generative(name).fit(torch.cat(views), torch.from_numpy(part.labels).to(device))
@@ -66,10 +66,10 @@ def class_by_class(part: Part) -> Part:
     return part.take(rank.argsort(stable=True).numpy())
 
 
-def limit_rows(held_out: Sequence[HeldOut]) -> list[HeldOut]:
+def limit_rows(held_out: Sequence[CalibrationRows]) -> list[CalibrationRows]:
     """Limit the rows to as many as are needed, evenly over the classes."""
     limit = HELD_OUT_ROWS // len(held_out)
-    return [HeldOut(network, class_by_class(part).first(limit)) for network, part in held_out]
+    return [CalibrationRows(network, class_by_class(part).first(limit)) for network, part in held_out]
 
 
 def make_corrupted_features(
@@ -98,7 +98,7 @@ def make_corrupted_features(
 
 @torch.no_grad()
 def collect_calibration_data(
-    held_out: Sequence[HeldOut], name: str, modality: Modality, features: Mapping[str, Tensor], *,
+    held_out: Sequence[CalibrationRows], name: str, modality: Modality, features: Mapping[str, Tensor], *,
     seed: int, device: torch.device,
 ) -> CalibrationData | None:  # fmt: skip
     """Collect all rows of one modality, clean and corrupted. Return None if there are none.
@@ -115,7 +115,7 @@ def collect_calibration_data(
     clean, damaged, labels = [], [], []
     for at, (network, part) in enumerate(held_out):
         for piece in part.only([name]).batches(256):
-            rows = tensors_of(piece.batch()).inputs[name]
+            rows = make_tensors(piece.batch()).inputs[name]
             clean.append(network.score(name, rows.to(device)))
             labels.append(torch.from_numpy(piece.labels))
             for _ in range(copies):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from tailfuse_service.bundle import Manifest
 
-MOST_CLASSES = 20  # in the table that is printed
+MAX_SHOWN_CLASSES = 20  # in the table that is printed
 
 
 @click.command("adapt", short_help="Fit a bundle to how frequent the classes are where it is used.")
@@ -84,7 +84,7 @@ def shares_table(manifest: "Manifest") -> "Table":
     prior = manifest.adaptation.prior
     total = sum(info.train_count for info in manifest.classes)
     changed = sorted(manifest.classes, key=lambda info: -abs(prior[info.name] * len(prior) - 1))
-    shown = {info.name for info in changed[:MOST_CLASSES]}
+    shown = {info.name for info in changed[:MAX_SHOWN_CLASSES]}
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("class", overflow="fold")
     for heading in ("training", "estimated", "change"):

@@ -20,7 +20,7 @@ from tailfuse.files.long_cells import long_cells
 if TYPE_CHECKING:
     from tailfuse_client import Answer, Explanation, ModelInfo, Problem
 
-MOST_CLASSES = 10  # that are shown
+MAX_SHOWN_CLASSES = 10  # that are shown
 BAR = 24  # characters of a whole one
 EIGHTHS = " ▏▎▍▌▋▊▉"
 SOME_HAVE_A_PROBLEM = 3  # exit code
@@ -72,15 +72,15 @@ def command(
         with Client(url, model=name, version=version, key=key) as client:
             model = client.model()
             if table is not None and row is None:
-                rows = rows_of(table)
+                rows = read_rows(table)
                 samples = (inputs_of_row(each, model, table.parent) for each in rows)
                 answers = client.predict_batch(samples, top_k=top_k, explain=explain)
                 quiet = not sys.stderr.isatty() or (out is None and sys.stdout.isatty())
                 with click.progressbar(answers, len(rows), "asking", file=sys.stderr, hidden=quiet) as bar:
                     results = list(bar)
-                text = json_lines(results) if as_json else csv_of(results, model, explain)
+                text = json_lines(results) if as_json else format_csv(results, model, explain)
             else:
-                answer = client.predict(sample_of(model, table, row, inputs), top_k=top_k, explain=explain)
+                answer = client.predict(parse_sample(model, table, row, inputs), top_k=top_k, explain=explain)
                 text = indented(answer) if as_json else shown(answer)
     except (Problem, NoAnswer, ValueError) as error:
         raise UserError(str(error)) from None
@@ -95,26 +95,26 @@ def command(
         sys.exit(SOME_HAVE_A_PROBLEM)
 
 
-def sample_of(
+def parse_sample(
     model: "ModelInfo", table: Path | None, row: int | None, inputs: Sequence[str]
 ) -> Mapping[str, Any]:
     """A row of the table, or what --input says. Raises UserError."""
     from tailfuse_client import inputs_of_row
 
     if table is not None and row is not None:
-        return inputs_of_row(row_of(table, row), model, table.parent)
+        return inputs_of_row(read_row(table, row), model, table.parent)
     return parse_inputs({name: each["kind"] for name, each in model.modalities.items()}, inputs)
 
 
-def row_of(table: Path, row: int) -> Mapping[str, Any]:
+def read_row(table: Path, row: int) -> Mapping[str, Any]:
     """One row, counted from 1. Raises UserError."""
-    rows = rows_of(table)
+    rows = read_rows(table)
     if row > len(rows):
         raise UserError(f"--row {row}: {table} has {len(rows):,} rows")
     return rows[row - 1]
 
 
-def rows_of(table: Path) -> Sequence[Mapping[str, Any]]:
+def read_rows(table: Path) -> Sequence[Mapping[str, Any]]:
     """The rows of a .csv, for which the base install is enough, or of another table. Raises UserError."""
     if table.suffix.lower() != ".csv":
         from tailfuse.files.table import read_table
@@ -131,9 +131,9 @@ def shown(answer: "Answer") -> str:
     """An answer for people: its classes, and how much each modality counted."""
     lines = [f"{answer.label}, {answer.probability:.1%}", ""]
     width = max(map(len, [*answer.probabilities, *answer.modalities, "modality"]))
-    for name, probability in list(answer.probabilities.items())[:MOST_CLASSES]:
+    for name, probability in list(answer.probabilities.items())[:MAX_SHOWN_CLASSES]:
         lines.append(f"{name:{width}}  {probability:6.1%}  {bar(probability)}".rstrip())
-    more = len(answer.probabilities) - MOST_CLASSES
+    more = len(answer.probabilities) - MAX_SHOWN_CLASSES
     if more > 0:
         lines.append(f"and {more} classes that are less probable")
     lines += ["", f"{'modality':{width}}  {'weight':>6}  {'':{BAR}}  confidence"]
@@ -173,17 +173,19 @@ def bar(share: float) -> str:
 
 def indented(answer: "Answer") -> str:
     """As POST /predict has answered it."""
-    return orjson.dumps(document_of(answer), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
+    return orjson.dumps(
+        make_document(answer), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    ).decode()
 
 
 def json_lines(results: Sequence["Answer | Problem"]) -> str:
     """A line for each, as POST /predict/batch has answered it."""
     return "".join(
-        orjson.dumps(document_of(result), option=orjson.OPT_APPEND_NEWLINE).decode() for result in results
+        orjson.dumps(make_document(result), option=orjson.OPT_APPEND_NEWLINE).decode() for result in results
     )
 
 
-def document_of(result: "Answer | Problem") -> Mapping[str, Any]:
+def make_document(result: "Answer | Problem") -> Mapping[str, Any]:
     from tailfuse_client import Answer
 
     if not isinstance(result, Answer):
@@ -194,7 +196,7 @@ def document_of(result: "Answer | Problem") -> Mapping[str, Any]:
     return document
 
 
-def csv_of(results: Sequence["Answer | Problem"], model: "ModelInfo", explain: bool) -> str:
+def format_csv(results: Sequence["Answer | Problem"], model: "ModelInfo", explain: bool) -> str:
     """A line for each, with the columns of `tailfuse predict`, and its problem if it has one."""
     from tailfuse_client import Answer
 

@@ -62,9 +62,9 @@ def export_float32(run: Path, out: Path | None) -> None:
         raise RunError(f"{run} is not the folder of a run: it has no run.json")
 
     from tailfuse.data.dataset import load_dataset
-    from tailfuse.training.train import BUNDLE, export_run, spec_of
+    from tailfuse.training.train import BUNDLE, export_run, read_spec
 
-    spec = spec_of(run)
+    spec = read_spec(run)
     target = out or run / BUNDLE
     written(target, lambda folder: export_run(run, spec, load_dataset(spec), folder))
     click.echo(f"Written: {target}")
@@ -85,9 +85,9 @@ def export_reduced(source: Path, out: Path | None, precision: str, table: Path |
     console = Console(stderr=True)
     log.addHandler(RichHandler(console=console, show_time=False, show_path=False))
     if (source / "run.json").is_file():
-        from tailfuse.training.train import BUNDLE, spec_of
+        from tailfuse.training.train import BUNDLE, read_spec
 
-        table = table or spec_of(source).table
+        table = table or read_spec(source).table
         source = source / BUNDLE
     with console.status(f"answering test rows in float32 and in {precision} …"):
         comparison = written(

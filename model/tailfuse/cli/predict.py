@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 import orjson
-from tailfuse_service.bundle import Bundle, answer_of, open_bundle, predictions_of
+from tailfuse_service.bundle import Bundle, format_answer, make_predictions, open_bundle
 
 from tailfuse.cli.inputs import INPUT_HELP, parse_inputs
 from tailfuse.cli.output import write_output
@@ -44,8 +44,8 @@ def predict_sample(bundle: Bundle, inputs: dict[str, Any]) -> str:
     """The answer for one sample as JSON, as POST /predict gives it, but for the request's id."""
     sample = bundle.sample(inputs)
     batch = bundle.collate([sample])
-    [prediction] = predictions_of(bundle.runtime.run(batch), batch.presence, bundle.manifest.class_names)
-    answer = answer_of(prediction, bundle.manifest, request_id="")
+    [prediction] = make_predictions(bundle.runtime.run(batch), batch.presence, bundle.manifest.class_names)
+    answer = format_answer(prediction, bundle.manifest, request_id="")
     del answer["request_id"]  # there was no request
     return orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
 
@@ -58,13 +58,13 @@ def predict_table(bundle: Bundle, path: Path) -> str:
     import numpy as np
     import polars as pl
 
-    from tailfuse.data.dataset import part_of
+    from tailfuse.data.dataset import make_part
     from tailfuse.data.labelled import text_columns
     from tailfuse.evaluation.evaluate import predict_part
     from tailfuse.files.table import read_table
 
     manifest = bundle.manifest
-    part = part_of(read_table(path, strings=text_columns(manifest)), manifest.modalities, path.parent)
+    part = make_part(read_table(path, strings=text_columns(manifest)), manifest.modalities, path.parent)
     presence = part.presence()
     answered = np.flatnonzero(presence.any(axis=1))
     if not len(answered):

@@ -54,7 +54,7 @@ def command(
     console = Console(stderr=True, quiet=rank_zero_only.rank > 0)  # type: ignore[attr-defined]
     logging.getLogger("tailfuse").addHandler(RichHandler(console=console, show_time=False, show_path=False))
     run = out or Path("runs") / loaded.name
-    hardware = Hardware(accelerator, devices if devices == "auto" else int_of(devices), precision)
+    hardware = Hardware(accelerator, devices if devices == "auto" else parse_int(devices), precision)
     with TrainingProgress(console) as listener:
         bundle = train(loaded, run, hardware, listener, resume=resume)
     if bundle is None:
@@ -81,7 +81,7 @@ def show(bundle: Path, as_json: bool) -> None:
     click.echo(f"Next:   tailfuse serve {bundle}")
 
 
-def int_of(text: str) -> int:
+def parse_int(text: str) -> int:
     """A number of devices. Raises click.BadParameter."""
     if not text.isdecimal() or int(text) < 1:
         raise click.BadParameter(

@@ -16,7 +16,7 @@ NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 DIGITS = re.compile(r"(\d+)", re.ASCII)
 
 
-def labels_of(table: pl.DataFrame, column: str) -> pl.Series:
+def read_labels(table: pl.DataFrame, column: str) -> pl.Series:
     """The label of every row as a string, or null. Raises TableError."""
     if column not in table.columns:
         raise TableError(f"label: the table has no column '{column}'{did_you_mean(column, table.columns)}")
@@ -55,14 +55,14 @@ def check_in_train(labels: pl.Series, parts: dict[str, Rows]) -> None:
 
 def class_codes(labels: pl.Series, classes: Sequence[str], rows: Rows) -> NDArray[np.int64]:
     """The index of each row's class. Raises TableError if there is none."""
-    code_of = {name: code for code, name in enumerate(classes)}
+    code_by_name = {name: code for code, name in enumerate(classes)}
     codes = np.zeros(len(rows), np.int64)
     for at, (row, label) in enumerate(zip(rows, labels[rows], strict=True)):
-        if label not in code_of:
+        if label not in code_by_name:
             what = "the label is missing" if label is None else f"'{label:.80}' is not a class of this model"
             hint = did_you_mean(label or "", classes)
             raise TableError(f"row {row + 1}: label, column '{labels.name}': {what}{hint}")
-        codes[at] = code_of[label]
+        codes[at] = code_by_name[label]
     return codes
 
 
@@ -81,11 +81,11 @@ def class_infos(names: Sequence[str], codes: NDArray[np.int64]) -> tuple[ClassIn
             raise TableError(f"label: class '{name}': no training row has a modality")
     return tuple(
         ClassInfo(name=name, train_count=count, shot=shot)
-        for name, count, shot in zip(names, counts, shots_of(counts), strict=True)
+        for name, count, shot in zip(names, counts, assign_shots(counts), strict=True)
     )
 
 
-def shots_of(counts: Sequence[int]) -> list[Shot]:
+def assign_shots(counts: Sequence[int]) -> list[Shot]:
     """The classes' top, middle and last third by count; ties keep the order of the classes."""
     third = max(1, round(len(counts) / 3))
     shots: list[Shot] = ["medium"] * len(counts)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from tailfuse_service.bundle import Features, InvalidInput
 from tailfuse_service.modalities import Modality
 
-from tailfuse.data.classes import class_codes, class_infos, in_order, labels_of
+from tailfuse.data.classes import class_codes, class_infos, in_order, read_labels
 from tailfuse.data.part import Dataset, Part
-from tailfuse.data.split import Split, groups_of, split_rows
+from tailfuse.data.split import Split, read_groups, split_rows
 from tailfuse.errors import TableError
 from tailfuse.files.table import Rows, read_table
 from tailfuse.modalities import KINDS
@@ -38,16 +38,16 @@ def load_dataset(spec: Spec, on_progress: OnProgress | None = None) -> Dataset:
     Rows without any modality are left out. Raises TableError.
     """
     table = load_table(spec)
-    split = split_rows(table, labels_of(table, spec.label), spec.split, spec.seed)
-    return dataset_of(spec, table, split, on_progress)
+    split = split_rows(table, read_labels(table, spec.label), spec.split, spec.seed)
+    return make_dataset(spec, table, split, on_progress)
 
 
-def dataset_of(
+def make_dataset(
     spec: Spec, table: pl.DataFrame, split: Split, on_progress: OnProgress | None = None
 ) -> Dataset:
     """The rows of a split as arrays; the modalities are fitted on its training rows. Raises TableError."""
     folder = spec.table.parent
-    labels = labels_of(table, spec.label)
+    labels = read_labels(table, spec.label)
     modalities = {
         name: KINDS[each.kind].fit(name, each, table, split.train, folder)
         for name, each in spec.modalities.items()
@@ -55,7 +55,7 @@ def dataset_of(
     check_leaks(spec, modalities)
     rows = np.sort(np.concatenate([split.train, split.val, split.test]))
     names = in_order(labels[split.train].unique().to_list())
-    whole = part_of(
+    whole = make_part(
         table, modalities, folder, labels=class_codes(labels, names, rows), rows=rows, use_cache=True,
         on_progress=on_progress,
     )  # fmt: skip
@@ -71,7 +71,7 @@ def dataset_of(
         if not len(given):
             raise TableError(f"split: no row of {part} has a modality")
     group = spec.split.group if isinstance(spec.split, SplitSpec) else None
-    groups = groups_of(table, group)[rows[present & np.isin(rows, split.train)]]
+    groups = read_groups(table, group)[rows[present & np.isin(rows, split.train)]]
     return Dataset(class_infos(names, train.labels), modalities, train, val, test, groups)
 
 
@@ -97,7 +97,7 @@ def check_leaks(spec: Spec, modalities: dict[str, Modality]) -> None:
                 raise TableError(f"modalities.{name}: column '{column}' is the spec's {role}; leave it out")
 
 
-def part_of(
+def make_part(
     table: pl.DataFrame,
     modalities: dict[str, Modality],
     folder: Path,
@@ -120,7 +120,7 @@ def part_of(
         position[name] = np.full(len(rows), -1, np.int64)
         if has_columns(table, name, modality):
             report = partial(on_progress, name) if on_progress else None
-            decode = partial(arrays_of, table, name, modality, each, folder, rows, report)
+            decode = partial(make_arrays, table, name, modality, each, folder, rows, report)
             kind = KINDS[modality.kind]
             if use_cache and (kept := kind.load_cached(modality, table, rows, folder, decode)):
                 inputs[name], position[name] = kept
@@ -146,7 +146,7 @@ def has_columns(table: pl.DataFrame, name: str, modality: Modality) -> bool:
     return True
 
 
-def arrays_of(
+def make_arrays(
     table: pl.DataFrame,
     name: str,
     modality: Modality,

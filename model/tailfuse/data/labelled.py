@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from tailfuse_service.bundle import Manifest, sha256
 
-from tailfuse.data.classes import class_codes, labels_of
-from tailfuse.data.dataset import part_of
+from tailfuse.data.classes import class_codes, read_labels
+from tailfuse.data.dataset import make_part
 from tailfuse.data.part import Part
 from tailfuse.data.split import split_rows
 from tailfuse.errors import TableError
@@ -26,7 +26,7 @@ log = logging.getLogger("tailfuse")
 def labelled_part(manifest: Manifest, path: Path, part: str | None = None) -> Part:
     """The rows of a table, or of one part of it as the bundle's spec splits it. Raises TableError."""
     table = read_table(path, strings=text_columns(manifest))
-    labels = labels_of(table, manifest.label)
+    labels = read_labels(table, manifest.label)
     if part is not None:
         rows = rows_of_part(manifest, path, table, labels, part)
     else:
@@ -36,7 +36,7 @@ def labelled_part(manifest: Manifest, path: Path, part: str | None = None) -> Pa
                 "these rows include those that the model was trained on; --part test judges the others"
             )
     codes = class_codes(labels, manifest.class_names, rows)
-    judged = part_of(table, manifest.modalities, path.parent, labels=codes, rows=rows)
+    judged = make_part(table, manifest.modalities, path.parent, labels=codes, rows=rows)
     if not judged.presence().any():
         known = ", ".join(manifest.modalities)
         raise TableError(f"{path}: no row has any modality of this model: {known}")

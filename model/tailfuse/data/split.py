@@ -35,7 +35,7 @@ def split_rows(table: pl.DataFrame, labels: pl.Series, split: str | SplitSpec, s
     """
     if isinstance(split, str):
         split = SplitSpec(column=split)
-    everything, groups = np.arange(len(table)), groups_of(table, split.group)
+    everything, groups = np.arange(len(table)), read_groups(table, split.group)
     if split.column:
         parts = by_column(table, split.column)
         check_labels(labels, np.concatenate(list(parts.values())))
@@ -85,7 +85,7 @@ def warn_of_shared_groups(names: pl.Series, groups: NDArray[np.int64], parts: di
         )  # fmt: skip
 
 
-def groups_of(table: pl.DataFrame, column: str | None) -> NDArray[np.int64]:
+def read_groups(table: pl.DataFrame, column: str | None) -> NDArray[np.int64]:
     """The number of each row's group. A row without a group is one of its own."""
     alone = np.arange(len(table))
     if column is None:

@@ -28,7 +28,7 @@ from tailfuse.evaluation.metrics import (
 )
 
 AS_GIVEN = "as given"  # the rows as they are, each with the modalities it has
-MOST_MODALITIES = 6  # beyond these not every subset is judged: there are 2^M - 1
+MAX_MODALITIES_FOR_ALL_SUBSETS = 6  # beyond these not every subset is judged: there are 2^M - 1
 EDGES = tuple(step / 20 for step in range(21))
 
 ByModality = dict[str, float | None]
@@ -65,7 +65,7 @@ class Evaluation:
 def subsets(modalities: Sequence[str]) -> list[tuple[str, ...]]:
     """All non-empty subsets, largest first; of more than six modalities all, all but one, and each alone."""
     count = len(modalities)
-    sizes = range(count, 0, -1) if count <= MOST_MODALITIES else (count, count - 1, 1)
+    sizes = range(count, 0, -1) if count <= MAX_MODALITIES_FOR_ALL_SUBSETS else (count, count - 1, 1)
     return [subset for size in sizes for subset in combinations(modalities, size)]
 
 

@@ -32,8 +32,8 @@ SAME_FOR_ALL = 2.0  # rows that the average over the classes counts for in each 
 DOUBT = (
     10.0  # with so many calibration rows of each class, the prior around t counts half as much as the rows
 )
-FEW_ROWS = 10.0  # below about as many, the spread of the answers says little
-LEAST_NOISE = 1e-3  # of a class's mean answer, however many rows there are
+PRIOR_ROWS = 10.0  # below about as many, the spread of the answers says little
+MIN_NOISE = 1e-3  # of a class's mean answer, however many rows there are
 STEEPEST = 2.0  # a; at IR 50, the shares of a long tail are as with 1.2
 FLAT = 1.5  # up to this imbalance ratio, training counts have no direction
 EM_STEPS = 200
@@ -79,7 +79,7 @@ def estimate_prior(
     means, weight = smoothed(held_out)
     balanced = means.mean(axis=0)
     difference = answers.mean(axis=0) - balanced
-    noise = noise_of(answers, balanced, means, weight)
+    noise = estimate_noise(answers, balanced, means, weight)
     overall = difference @ np.linalg.solve(noise, difference)
     p_value = float(chi2.sf(overall, n_classes - 1))
     centre = np.full(n_classes, 1 / n_classes)
@@ -108,7 +108,7 @@ def smoothed(held_out: MeanAnswers) -> tuple[Floats, Floats]:
     return (rows[:, None] * means + SAME_FOR_ALL * typical) / weight[:, None], weight
 
 
-def noise_of(answers: Floats, balanced: Floats, means: Floats, weight: Floats) -> Floats:
+def estimate_noise(answers: Floats, balanced: Floats, means: Floats, weight: Floats) -> Floats:
     """Covariance (C, C) of d: of the mean answer to N rows, and of b.
 
     It is at most as large as if each row were answered with one class alone; the rows tell how much less
@@ -117,11 +117,11 @@ def noise_of(answers: Floats, balanced: Floats, means: Floats, weight: Floats) -
     n_rows, n_classes = answers.shape
     spread = np.cov(answers.T, bias=True)
     at_most = np.diag(balanced) - np.outer(balanced, balanced)
-    of_rows = (n_rows * spread + FEW_ROWS * at_most) / (n_rows + FEW_ROWS) / n_rows
+    of_rows = (n_rows * spread + PRIOR_ROWS * at_most) / (n_rows + PRIOR_ROWS) / n_rows
     share = 1 / (weight * n_classes**2)
     of_held_out = np.diag(share @ means) - means.T @ (share[:, None] * means)
     softness = min(1.0, np.trace(of_rows) * n_rows / np.trace(at_most))
-    covariance: Floats = of_rows + softness * of_held_out + LEAST_NOISE**2 * np.eye(n_classes)
+    covariance: Floats = of_rows + softness * of_held_out + MIN_NOISE**2 * np.eye(n_classes)
     return covariance
 
 

@@ -12,7 +12,7 @@ from tailfuse.evaluation.evaluate import Evaluation, as_given
 from tailfuse.evaluation.pages import facts, page
 
 History = Sequence[Mapping[str, float | str]]
-MOST_LABELS = 30  # beyond these classes the confusion matrix has no room for names and counts
+MAX_LABELS = 30  # beyond these classes the confusion matrix has no room for names and counts
 WIDTH, HEIGHT, LEFT, BOTTOM = 480, 220, 46, 24  # of a line chart
 
 
@@ -79,7 +79,7 @@ def report_html(manifest: Manifest, evaluation: Evaluation, history: History) ->
             "classes": class_rows(evaluation),
             "cells": cells,
             "mistakes": sorted(mistakes, key=lambda cell: (-cell.share, -cell.rows))[:8],
-            "labelled": len(manifest.classes) <= MOST_LABELS,
+            "labelled": len(manifest.classes) <= MAX_LABELS,
             "charts": line_charts(history),
             "size": {"width": WIDTH, "height": HEIGHT, "left": LEFT, "bottom": BOTTOM},
         },

@@ -16,8 +16,8 @@ from tailfuse_service.bundle.atomic import atomic_folder
 from tailfuse_service.bundle.files import read_manifest, unpacked
 from tailfuse_service.bundle.manifest import Adaptation, SubsetMetrics
 
-from tailfuse.data.classes import class_codes, labels_of
-from tailfuse.data.dataset import OnProgress, part_of
+from tailfuse.data.classes import class_codes, read_labels
+from tailfuse.data.dataset import OnProgress, make_part
 from tailfuse.data.labelled import text_columns
 from tailfuse.data.part import Part
 from tailfuse.errors import ExportError, TableError, UserError
@@ -56,10 +56,10 @@ def unlabelled_rows(
     rows, codes = np.arange(len(table)), None
     if manifest.label in table.columns:
         try:
-            codes = class_codes(labels_of(table, manifest.label), manifest.class_names, rows)
+            codes = class_codes(read_labels(table, manifest.label), manifest.class_names, rows)
         except TableError:
             log.info("not every row has a label of this model; the column '%s' is left aside", manifest.label)
-    part = part_of(table, manifest.modalities, path.parent, labels=codes, on_progress=on_progress)
+    part = make_part(table, manifest.modalities, path.parent, labels=codes, on_progress=on_progress)
     present = np.flatnonzero(part.presence().any(axis=1))
     if not len(present):
         raise TableError(f"{path}: no row has any modality of this model: {', '.join(manifest.modalities)}")

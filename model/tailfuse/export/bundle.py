@@ -24,7 +24,7 @@ from tailfuse.evaluation.card import model_card
 from tailfuse.evaluation.evaluate import evaluate, predict_part
 from tailfuse.evaluation.prior import mean_answers
 from tailfuse.evaluation.report import write_report
-from tailfuse.export.graphs import check_parity, example_of, export_graphs
+from tailfuse.export.graphs import check_parity, export_graphs, make_example
 from tailfuse.network.build import AnyNetwork
 from tailfuse.spec.schema import Spec
 
@@ -35,7 +35,7 @@ def write_bundle(
     network: AnyNetwork, spec: Spec, dataset: Dataset, history: list[dict[str, float]], target: Path
 ) -> Manifest:
     """Export, check and evaluate `network`, and put the bundle at `target`. Raises ExportError."""
-    example = example_of(dataset.train)
+    example = make_example(dataset.train)
     manifest = first_manifest(network, spec, dataset)
     with atomic_folder(target) as folder:
         export_graphs(network, example, folder)

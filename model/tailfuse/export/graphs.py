@@ -27,7 +27,7 @@ from tailfuse.evaluation.evaluate import subset_name, subsets
 from tailfuse.export.shapes import say_shapes
 from tailfuse.network.build import AnyNetwork
 from tailfuse.network.network import Answer, Network
-from tailfuse.network.tensors import output_of, tensors_of
+from tailfuse.network.tensors import make_output, make_tensors
 from tailfuse.network.torch_state import torch_state
 
 TOLERANCE = 1e-4
@@ -123,7 +123,7 @@ def save_torchscript(module: torch.jit.ScriptModule, path: Path) -> None:
 @torch.no_grad()
 def eager(network: AnyNetwork, batch: Batch) -> Output:
     """What the network itself answers."""
-    return output_of(network(*tensors_of(batch)))
+    return make_output(network(*make_tensors(batch)))
 
 
 def output_names(network: AnyNetwork) -> list[str]:
@@ -158,7 +158,7 @@ def check_parity(network: AnyNetwork, folder: Path, manifest: Manifest, example:
     return worst
 
 
-def example_of(part: Part, n: int = 64) -> Part:
+def make_example(part: Part, n: int = 64) -> Part:
     """n samples with every modality, put together from whatever rows have each."""
     position = {name: np.resize(np.arange(len(rows)), n) for name, rows in part.inputs.items()}
     return Part(part.inputs, position, np.zeros(n, np.int64))

@@ -49,7 +49,7 @@ def to_int8(path: Path, target: Path, weights: tuple[str, ...], rows: Part) -> N
     from onnxruntime import quantization
 
     class Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
-        feeds = batches_of(rows)
+        feeds = make_batches(rows)
 
         def get_next(self) -> dict[str, NDArray[Any]] | None:
             return next(self.feeds, None)
@@ -70,7 +70,7 @@ def to_int8(path: Path, target: Path, weights: tuple[str, ...], rows: Part) -> N
         logging.disable(logging.NOTSET)
 
 
-def batches_of(part: Part) -> Iterator[dict[str, NDArray[Any]]]:
+def make_batches(part: Part) -> Iterator[dict[str, NDArray[Any]]]:
     """Feeds of rows from all over a part, each with every modality that any row has."""
     position = {
         name: np.linspace(0, len(rows) - 1, CALIBRATED_ROWS).astype(np.int64) if len(rows) else at[:0]

@@ -25,7 +25,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get(FOLDER) or Path.home() / ".cache" / "tailfuse")
 
 
-def key_of(*parts: object) -> str:
+def make_key(*parts: object) -> str:
     """A name for what these parts say, each by its repr: the same for the same parts, and for no others."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -48,7 +48,8 @@ def cached(
     except OSError as error:
         log.warning(
             "%s: %s; %.1f GB are kept in memory instead (the variable %s names another folder)",
-            path.parent, (error.strerror or "cannot be written").lower(), size_of(shape, dtype) / 1e9, FOLDER,
+            path.parent, (error.strerror or "cannot be written").lower(),
+            count_bytes(shape, dtype) / 1e9, FOLDER,
         )  # fmt: skip
     return np.concatenate([np.empty((0, *shape[1:]), dtype), *make()]) if found is None else found
 
@@ -68,7 +69,7 @@ def write(path: Path, shape: Shape, dtype: type[Any], make: Callable[[], Iterabl
     """Write a .npy with its sha256 behind it. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(path.parent)
-    if shutil.disk_usage(path.parent).free < size_of(shape, dtype):
+    if shutil.disk_usage(path.parent).free < count_bytes(shape, dtype):
         raise OSError(errno.ENOSPC, "the disk is too full")
     with atomic_file(path) as file:
         header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
@@ -82,6 +83,6 @@ def write(path: Path, shape: Shape, dtype: type[Any], make: Callable[[], Iterabl
         file.write(digest.digest())
 
 
-def size_of(shape: Shape, dtype: type[Any]) -> int:
+def count_bytes(shape: Shape, dtype: type[Any]) -> int:
     """Bytes of an array."""
     return int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tailfuse.data.classes import shots_of
+from tailfuse.data.classes import assign_shots
 from tailfuse.errors import SpecError
 from tailfuse.losses.experts import adjustments, aggregate
 from tailfuse.spelling import did_you_mean
@@ -227,6 +227,6 @@ def effective_weights(counts: Tensor) -> Tensor:
 
 def classes_by_expert(counts: Tensor) -> Tensor:
     """1 where an expert knows a class: all; medium and few; few. (C,) -> (3, C)"""
-    shots = shots_of(counts.tolist())
+    shots = assign_shots(counts.tolist())
     groups = (("many", "medium", "few"), ("medium", "few"), ("few",))
     return torch.tensor([[float(shot in group) for shot in shots] for group in groups], dtype=counts.dtype)

@@ -6,7 +6,7 @@ A small network per modality sees statistics of how the modality's experts answe
 training rows its row is. "Right" is learnt from the true-class probability of the modality's vote
 (Corbière et al. 2019; Han et al. 2022), on rows that the encoder has NOT been trained on: on its own
 training rows an encoder is always sure, and the confidence would learn nothing. "Real" is learnt by telling
-such rows from damaged copies of them.
+such rows from corrupted copies of them.
 """
 
 import math
@@ -20,7 +20,7 @@ from tailfuse.network.generative import N_DENSITIES
 N_STATISTICS = 6 + N_DENSITIES
 LEAST = math.log(1e-6)  # how unlikely all other classes can be
 REAL = 4.0  # the log-odds of being real until they are fitted: nothing is suspected
-# From this many standard deviations beyond the held-out rows on, a row is the less real the farther it is.
+# From this many standard deviations beyond the calibration set on, a row is the less real the farther it is.
 FAR, PER_DEVIATION = 4.0, 2.0
 
 

@@ -1,4 +1,4 @@
-"""What a frozen encoder makes of its pictures: computed once, and kept on disk."""
+"""What a frozen encoder makes of its images: computed once, and kept on disk."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -13,12 +13,12 @@ from torch import nn
 
 from tailfuse.data.dataset import OnProgress
 from tailfuse.data.part import Dataset
-from tailfuse.files.cache import cached, key_of
+from tailfuse.files.cache import cached, make_key
 from tailfuse.modalities.pretrained import Pretrained
 
-BATCH = 8  # pictures; the feature maps of many more do not stay near a processor
+BATCH = 8  # images; the feature maps of many more do not stay near a processor
 
-Report = Callable[[int, int], None]  # pictures done, pictures in all
+Report = Callable[[int, int], None]  # images done, images in all
 
 
 def with_features(
@@ -28,7 +28,7 @@ def with_features(
     device: torch.device | str = "cpu",
     on_progress: OnProgress | None = None,
 ) -> Dataset:
-    """The dataset with the features of every frozen encoder, (n, F) float32, in the place of its pictures.
+    """The dataset with the features of every frozen encoder, (n, F) float32, in the place of its images.
 
     Each of these encoders gets the scale of its features on the way, from the training rows.
     """
@@ -54,7 +54,7 @@ def backbone_features(
     device: torch.device | str = "cpu",
     report: Report | None = None,
 ) -> NDArray[np.float32]:
-    """What a backbone makes of pictures (n, channels, height, width): (n, F), computed or from the cache."""
+    """What a backbone makes of images (n, channels, height, width): (n, F), computed or from the cache."""
     device = torch.device(device)
     backbone = backbone.to(device).eval()
 
@@ -66,7 +66,7 @@ def backbone_features(
                 report(min(start + BATCH, len(pictures)), len(pictures))
 
     content = hashlib.sha256(np.ascontiguousarray(pictures).data).hexdigest()
-    name = "features-" + key_of(
+    name = "features-" + make_key(
         content, pictures.shape, fingerprint(backbone), torch.__version__, device.type
     )
     width = backbone(torch.zeros(1, *pictures.shape[1:], device=device)).shape[1]

@@ -8,7 +8,7 @@ Letters: B samples, M modalities, C classes, S the modalities that a sample has.
     log p = kappa_S sum_m exp(s_m) vote_m + lambda_S r log joint(u) + constant,   r = sum_m w_m P(real)_m
 
 b_m is what a vote of modality m is worth: b_m and a, and kappa and lambda for each subset, are fitted on
-held-out rows. A modality that loses its weight loses its vote and fades out of the joint branch too; where
+the calibration set. A modality that loses its weight loses its vote and fades out of the joint branch; where
 nothing real is left, the answer says that it knows nothing.
 """
 
@@ -29,7 +29,7 @@ class ModalityPosteriors(nn.Module):
     """Each modality's own answer: a log-linear pool of its softmax experts and its generative one.
 
     log p = alpha log p_softmax + delta log density - constant. Divided by a temperature t, such that the top
-    two are 1 apart on average over held-out rows, it is the modality's vote; what a vote is worth is left to
+    two are 1 apart on average over the calibration set, it is the modality's vote; its worth is left to
     the weights. The parameters of all modalities are stacked, (M, ...) each.
     """
 
@@ -51,7 +51,7 @@ class ModalityPosteriors(nn.Module):
         return log_posteriors / self.temperature[:, None]
 
 
-class Trust(NamedTuple):
+class FusionWeights(NamedTuple):
     """How far each modality is trusted: (B, M) each, 0 where absent but for `worth`, which is -inf there."""
 
     worth: Tensor  # s
@@ -60,7 +60,7 @@ class Trust(NamedTuple):
 
 
 class Fusion(nn.Module):
-    """The few numbers that are fitted on held-out rows."""
+    """The few numbers that are fitted on the calibration set."""
 
     sizes: Tensor
 
@@ -80,7 +80,7 @@ class Fusion(nn.Module):
         slope, kappa, share = F.softplus(self.raw_slope), self.log_kappa.exp(), self.log_lambda.exp()
         return {"worth": self.worth, "slope": slope, "kappa": kappa, "lambda": share}
 
-    def trust(self, real: Tensor, right: Tensor, presence: Tensor) -> Trust:
+    def trust(self, real: Tensor, right: Tensor, presence: Tensor) -> FusionWeights:
         """Log-odds (B, M) of being real and of being right, (B, M) bool -> weights; rows sum to 1."""
         # softplus, not logsigmoid: onnxruntime makes that log(sigmoid), which is infinite from -80 on.
         unlike, wrong = F.softplus(-real), F.softplus(-right)
@@ -89,9 +89,11 @@ class Fusion(nn.Module):
             worth, real = torch.zeros_like(worth) + self.worth.mean(), torch.full_like(real, torch.inf)
         # masked_fill, not a product with the mask: whatever stands in an absent slot must not count.
         worth = worth.masked_fill(~presence, -torch.inf)
-        return Trust(worth, worth.softmax(-1), real.sigmoid().masked_fill(~presence, 0.0))
+        return FusionWeights(worth, worth.softmax(-1), real.sigmoid().masked_fill(~presence, 0.0))
 
-    def log_probabilities(self, votes: Tensor, joint: Tensor, trust: Trust, presence: Tensor) -> Tensor:
+    def log_probabilities(
+        self, votes: Tensor, joint: Tensor, trust: FusionWeights, presence: Tensor
+    ) -> Tensor:
         """Votes (B, M, C), the joint branch's log-probabilities (B, C), (B, M) bool -> (B, C)"""
         subset = self.subset(presence)
         voted = self.log_kappa.exp()[subset][:, None] * (trust.worth.exp()[:, :, None] * votes).sum(1)

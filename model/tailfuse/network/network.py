@@ -74,7 +74,7 @@ class Network(nn.Module):
         self.generatives = nn.ModuleList(
             Generative(view_width(encoder), n_classes) for encoder in encoders.values()
         )
-        # Fitted later, on held-out rows.
+        # Fitted later, on the calibration set.
         self.posteriors = ModalityPosteriors(n_modalities)
         self.confidences = Confidences(n_modalities)
         self.fusion = fusion or Fusion(n_modalities)
@@ -139,7 +139,7 @@ class Network(nn.Module):
         return self.joint.loss(embeddings, u, target, progress) + alone.sum()
 
     def fitted(self) -> dict[str, Tensor]:
-        """What was fitted on held-out rows to calibrate the answers."""
+        """What was fitted on the calibration set to calibrate the answers."""
         return self.fusion.fitted()
 
 

@@ -17,7 +17,7 @@ class Tensors(NamedTuple):
     presence: Tensor
 
 
-def tensors_of(batch: Batch, device: torch.device | str = "cpu") -> Tensors:
+def make_tensors(batch: Batch, device: torch.device | str = "cpu") -> Tensors:
     """The batch's arrays on a device."""
     return Tensors(
         {name: torch.from_numpy(rows).to(device) for name, rows in batch.inputs.items()},
@@ -26,6 +26,6 @@ def tensors_of(batch: Batch, device: torch.device | str = "cpu") -> Tensors:
     )
 
 
-def output_of(answer: Answer) -> Output:
+def make_output(answer: Answer) -> Output:
     """An answer's tensors as arrays."""
     return Output(*(each.cpu().numpy() for each in answer if each is not None))

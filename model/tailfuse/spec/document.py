@@ -42,7 +42,7 @@ class Document:
         """`spec.yaml:7`, the line of a key, or of the mapping that lacks it; `--set` if it was overridden."""
         if any(key[: len(written)] == written for written in self.overridden):
             return "--set"
-        return f"{self.path}:{line_of(self.root, key)}"
+        return f"{self.path}:{find_line(self.root, key)}"
 
 
 class TextLoader(yaml.SafeLoader):
@@ -90,7 +90,7 @@ def read_document(path: Path) -> Document:
     return Document(path, data, root)
 
 
-def line_of(node: yaml.Node, key: Sequence[str]) -> int:
+def find_line(node: yaml.Node, key: Sequence[str]) -> int:
     """The line (from 1) of a key, or of the innermost mapping on the way to it."""
     line = node.start_mark.line
     for part in key:

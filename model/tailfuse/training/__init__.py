@@ -1,1 +1,1 @@
-"""Runs: stages, checkpoints, and what is fitted on held-out rows."""
+"""Runs: stages, checkpoints, and what is fitted on the calibration set."""

@@ -1,4 +1,4 @@
-"""From arrays to a fitted network: the final one, the fold networks, and what is fitted on held-out rows.
+"""From arrays to a fitted network: the final one, the fold networks, and the fits on the calibration set.
 
 Fold networks serve to fit on rows that a network has not seen; only the final one answers.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tailfuse.calibration.fit_confidence import fit_confidence
 from tailfuse.calibration.fit_fusion import fit_fusion
-from tailfuse.calibration.held_out import HeldOut, fit_generative, limit_rows, make_corrupted_features
+from tailfuse.calibration.held_out import CalibrationRows, fit_generative, limit_rows, make_corrupted_features
 from tailfuse.data.dataset import OnProgress
 from tailfuse.data.folds import folds
 from tailfuse.data.part import Dataset, Part
@@ -27,24 +27,24 @@ from tailfuse.network.frozen import with_features
 from tailfuse.network.network import Network
 from tailfuse.network.torch_state import torch_state
 from tailfuse.spec.schema import Spec
-from tailfuse.training.loop import Stage, best_epochs, fit_network, generator_of
+from tailfuse.training.loop import Stage, best_epochs, fit_network, make_generator
 from tailfuse.training.smote import oversampled
 from tailfuse.training.state import Epoch
 from tailfuse.training.validate import fit_temperature
 
 FINAL = "final"
-SMALL_BATCH = 2**20  # numbers; 128 grey pictures of 90 x 90, or texts of 64 words
+SMALL_BATCH = 2**20  # numbers; 128 grey images of 90 x 90, or texts of 64 words
 
 OnEpoch = Callable[[Stage, Epoch, int], None]  # the last is the number of stages
 
 
 class Stages(NamedTuple):
-    """Trained networks; nothing of them is fitted on held-out rows yet."""
+    """Trained networks; nothing of them is fitted on the calibration set yet."""
 
     network: AnyNetwork  # the final one
-    folds: list[HeldOut]  # the fold networks, each with the training rows that it has not seen
-    dataset: Dataset  # frozen encoders' pictures are their features
-    damaged: dict[str, Tensor]  # features of damaged pictures, where the encoder is frozen
+    folds: list[CalibrationRows]  # the fold networks, each with the training rows that it has not seen
+    dataset: Dataset  # frozen encoders' images are their features
+    damaged: dict[str, Tensor]  # features of damaged images, where the encoder is frozen
 
 
 def fit(spec: Spec, dataset: Dataset, *, on_epoch: OnEpoch | None = None) -> AnyNetwork:
@@ -63,7 +63,7 @@ def train_stages(
 
     With a folder each stage leaves a checkpoint there, and goes on from it. Specs that differ only in
     whether the weights are uniform, in `training.damage` and in `training.calibrate` have the same stages.
-    `on_features` hears of the pictures that a frozen encoder has seen, unless the cache has their features.
+    `on_features` hears of the images that a frozen encoder has seen, unless the cache has their features.
     Raises SpecError, RunError.
     """
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
@@ -94,7 +94,7 @@ def run_stages(
     ) -> tuple[AnyNetwork, list[Epoch]]:
         rows = oversampled(train, seed) if spec.training.smote else train
         stage = Stage(name, seed, rows, val, epochs, augmentations)
-        torch.manual_seed(generator_of(seed).initial_seed())
+        torch.manual_seed(make_generator(seed).initial_seed())
         network = build_network(spec, dataset)
         copy_scales(first, network)
         log = fit_network(
@@ -116,7 +116,7 @@ def run_stages(
                 f"fold-{k}", spec.seed + 1 + k, dataset.train.take(others), None, best_epochs(log)
             )
             assert isinstance(fold, Network)
-            held_out.append(HeldOut(fold, dataset.train.take(own)))
+            held_out.append(CalibrationRows(fold, dataset.train.take(own)))
     damaged = (
         make_corrupted_features(decoded, encoders, fabric.device) if isinstance(network, Network) else {}
     )
@@ -124,7 +124,7 @@ def run_stages(
 
 
 def fit_held_out(stages: Stages, spec: Spec) -> AnyNetwork:
-    """A copy of the final network with all that is fitted on held-out rows; the stages stay as they are."""
+    """Return a copy of the final network, fitted on the calibration set; the stages stay as they are."""
     with reproducible(spec, stages.dataset):
         return fit_copy(stages, spec)
 
@@ -138,7 +138,7 @@ def fit_copy(stages: Stages, spec: Spec) -> AnyNetwork:
             fit_temperature(network, stages.dataset.val, device)
         return network.eval()
     network.fusion = guided_fusion(spec, len(network.modalities)).to(device)
-    held_out = limit_rows([HeldOut(network, stages.dataset.val), *stages.folds])
+    held_out = limit_rows([CalibrationRows(network, stages.dataset.val), *stages.folds])
     fit_confidence(
         network, held_out, stages.dataset.modalities, stages.damaged, generative=spec.network.generative,
         damaged=spec.training.damage, seed=spec.seed, device=device,

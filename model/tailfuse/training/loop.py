@@ -13,7 +13,7 @@ from torch import Tensor
 from tailfuse.data.part import Part
 from tailfuse.errors import RunError
 from tailfuse.network.build import AnyNetwork
-from tailfuse.network.tensors import tensors_of
+from tailfuse.network.tensors import make_tensors
 from tailfuse.spec.schema import TrainingSpec
 from tailfuse.training.average import Average
 from tailfuse.training.objective import Objective, draw
@@ -121,8 +121,8 @@ def run_epoch(
     training: TrainingSpec, epoch: int,
 ) -> float:  # fmt: skip
     """One pass over the training rows, each device on its share of every batch; the mean loss."""
-    order = torch.randperm(len(stage.train), generator=generator_of(stage.seed, epoch)).numpy()
-    own = generator_of(stage.seed, epoch, 1 + fabric.global_rank)
+    order = torch.randperm(len(stage.train), generator=make_generator(stage.seed, epoch)).numpy()
+    own = make_generator(stage.seed, epoch, 1 + fabric.global_rank)
     torch.manual_seed(own.initial_seed())  # dropout and augmentation
     losses: list[Tensor] = []
     # Batches of nearly equal size: a last one of one row would upset batch norm.
@@ -133,7 +133,7 @@ def run_epoch(
             torch.from_numpy(part.presence()), dropout=training.modality_dropout, mixup=training.mixup,
             generator=own,
         )  # fmt: skip
-        inputs, rows, presence = tensors_of(part.batch(), fabric.device)
+        inputs, rows, presence = make_tensors(part.batch(), fabric.device)
         for name, augment in stage.augmentations.items():
             inputs[name] = augment(inputs[name])
         labels = torch.from_numpy(part.labels).to(fabric.device)
@@ -159,7 +159,7 @@ def average_decay(stage: Stage, training: TrainingSpec) -> float:
     return 1 - 1 / max(1.0, steps * AVERAGED_SHARE)
 
 
-def generator_of(*numbers: int) -> torch.Generator:
+def make_generator(*numbers: int) -> torch.Generator:
     """A generator that depends on these numbers alone."""
     seed = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
     return torch.Generator().manual_seed(seed)

@@ -25,7 +25,7 @@ def oversampled(part: Part, seed: int) -> Part:
         if rows.ndim != 2 or rows.dtype.kind != "f":
             raise SpecError(
                 f"training.smote: modality '{name}' is not a row of numbers to interpolate; "
-                "SMOTE takes tabular modalities and cached picture features"
+                "SMOTE takes tabular modalities and cached image features"
             )
     complete = np.flatnonzero(part.presence().all(axis=1))
     columns = [part.inputs[name][at[complete]] for name, at in part.position.items()]

@@ -64,7 +64,7 @@ class State:
     def save(self, path: Path) -> None:
         """Write a checkpoint, and the log beside it as CSV, for whoever wants to watch or plot it."""
         # First the log: after a kill between the two, the epoch that it tells of is trained again.
-        write_atomically(path.with_suffix(".csv"), csv_of(self.log))
+        write_atomically(path.with_suffix(".csv"), format_csv(self.log))
         checkpoint.save(
             path,
             {
@@ -89,7 +89,7 @@ class State:
         self.precision.load_state_dict(saved["precision"])
 
 
-def csv_of(log: list[Epoch]) -> bytes:
+def format_csv(log: list[Epoch]) -> bytes:
     """A training log as CSV, with a header."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")

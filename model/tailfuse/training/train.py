@@ -54,7 +54,7 @@ class Hardware:
 class Listener(NamedTuple):
     """Who hears how far a run is."""
 
-    on_load: Callable[[str, int, int], None]  # modality, rows or pictures done, and in all
+    on_load: Callable[[str, int, int], None]  # modality, rows or images done, and in all
     on_epoch: OnEpoch
     on_step: Callable[[str], None]  # what is being done now
 
@@ -87,7 +87,7 @@ def train(
         )  # fmt: skip
         if not fabric.is_global_zero:
             return None
-        listener.on_step("fitting on held-out rows")
+        listener.on_step("fitting on the calibration set")
         checkpoint.save(run / TRAINED, fit_held_out(stages, spec).state_dict())
     listener.on_step("exporting and checking the graphs on every subset")
     for left_over in run.glob(f".{BUNDLE}.*"):  # of an export that was killed
@@ -115,7 +115,7 @@ def beginning(spec: Spec) -> dict[str, Any]:
     return {"spec": written, "table_sha256": table_sha256(spec)}
 
 
-def spec_of(run: Path) -> Spec:
+def read_spec(run: Path) -> Spec:
     """The spec of a run whose table is still the same. Raises RunError, TableError."""
     try:
         spec = Spec.model_validate(json.loads((run / RUN).read_text())["spec"])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tailfuse.data.part import Part
 from tailfuse.network.baselines.fused import Baseline
 from tailfuse.network.baselines.single import Single
-from tailfuse.network.tensors import tensors_of
+from tailfuse.network.tensors import make_tensors
 
 SHARPEST = 10.0  # a temperature is between this and its inverse
 SHARPNESSES = np.logspace(-1, 1, 21)
@@ -41,7 +41,10 @@ def answered(network: nn.Module, part: Part, device: torch.device) -> tuple[Tens
     if network.training:
         network.eval()
     log_p = torch.cat(
-        [network(*tensors_of(piece.batch(), device)).probabilities.log().cpu() for piece in part.batches(256)]
+        [
+            network(*make_tensors(piece.batch(), device)).probabilities.log().cpu()
+            for piece in part.batches(256)
+        ]
     )
     return log_p.clamp(min=-80), torch.from_numpy(part.labels)
 

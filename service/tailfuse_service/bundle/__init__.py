@@ -1,6 +1,6 @@
 """Open and run a bundle: no web, no torch. The one room of the service that `model` knows."""
 
-from tailfuse_service.bundle.answer import Prediction, answer_of, predictions_of
+from tailfuse_service.bundle.answer import Prediction, format_answer, make_predictions
 from tailfuse_service.bundle.atomic import atomic_file, atomic_folder, write_atomically
 from tailfuse_service.bundle.batch import (
     DISAGREEMENT,
@@ -43,18 +43,18 @@ __all__ = [
     "RuntimeName",
     "Sample",
     "ServiceError",
-    "answer_of",
     "atomic_file",
     "atomic_folder",
     "collate",
     "features_by_modality",
+    "format_answer",
     "input_names",
     "input_schema",
     "install_hint",
+    "make_predictions",
     "open_bundle",
     "open_graph",
     "pack",
-    "predictions_of",
     "read_manifest",
     "sha256",
     "write_atomically",

@@ -23,7 +23,7 @@ class Prediction(NamedTuple):
     confidences: list[float]  # (M,)
 
 
-def predictions_of(
+def make_predictions(
     output: Output, presence: NDArray[np.bool_], class_names: Sequence[str]
 ) -> list[Prediction]:
     """The predictions of a batch, (B,). Whole arrays at a time: this is paid by every request."""
@@ -44,7 +44,7 @@ def rounded(values: NDArray[np.float32]) -> list[list[float]]:
     return values.astype(np.float64).round(DIGITS).tolist()  # type: ignore[no-any-return]
 
 
-def answer_of(
+def format_answer(
     prediction: Prediction, manifest: Manifest, *, request_id: str, top_k: int | None = None
 ) -> dict[str, Any]:
     """The body of an answer; `top_k` keeps that many of the most probable classes."""

@@ -27,7 +27,7 @@ class OnnxRuntime:
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
-        providers = providers_of(device, onnxruntime.get_available_providers())
+        providers = choose_providers(device, onnxruntime.get_available_providers())
         if device != "cpu":
             # CUDA may have come as pip packages, where no loader looks. What is missing it prints, and
             # onnxruntime's log has it too.
@@ -58,7 +58,7 @@ class OnnxRuntime:
         return Output(*self._session.run(self._outputs, batch.feed()))
 
 
-def providers_of(device: str, available: Sequence[str]) -> list[Provider]:
+def choose_providers(device: str, available: Sequence[str]) -> list[Provider]:
     """The providers for a device: cpu, cuda, cuda:1, tensorrt or tensorrt:1. Raises BundleError."""
     match = re.fullmatch(r"(cpu)|(cuda|tensorrt)(?::(\d+))?", device)
     if match is None:
@@ -71,10 +71,10 @@ def providers_of(device: str, available: Sequence[str]) -> list[Provider]:
             f"device '{device}' needs {names[0]}; this onnxruntime has only {', '.join(available)}: "
             "pip uninstall onnxruntime, then pip install onnxruntime-gpu"
         )
-    return [(name, options_of(name, match[3] or "0")) for name in names]
+    return [(name, make_provider_options(name, match[3] or "0")) for name in names]
 
 
-def options_of(provider: str, device_id: str) -> dict[str, str]:
+def make_provider_options(provider: str, device_id: str) -> dict[str, str]:
     """What a provider is told, in onnxruntime's words."""
     options = {
         "CUDAExecutionProvider": {

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tailfuse_service.bundle import Bundle, Output, Sample
-from tailfuse_service.bundle.answer import Prediction, predictions_of
+from tailfuse_service.bundle.answer import Prediction, make_predictions
 from tailfuse_service.bundle.bundle import features_by_modality
 from tailfuse_service.errors import ClientError, InferenceFailed, Overloaded, TooManyPixels
 from tailfuse_service.inference.batcher import Batcher, make_deadline_error
@@ -266,7 +266,7 @@ def run(bundle: Bundle, model_metrics: ModelMetrics, samples: Sequence[Sample]) 
         observe_whole(bundle, model_metrics, samples, output)
     else:
         model_metrics.observe_batch(batch, output, seconds)
-    return predictions_of(output, batch.presence, bundle.manifest.class_names)
+    return make_predictions(output, batch.presence, bundle.manifest.class_names)
 
 
 def observe_whole(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tailfuse_service.modalities import ImageModality
 from tailfuse_service.modalities.image import features
 
-from tailfuse.files.cache import cached, key_of
+from tailfuse.files.cache import cached, make_key
 
 MIN_CACHED_BYTES = 2**24  # of image files; fewer are decoded in a second
 
@@ -47,7 +47,7 @@ def load_images(
         return None
     present = np.array([source is not None for source in sources])
     shape = (int(present.sum()), modality.channels, modality.height, modality.width)
-    name = "images-" + key_of(shape, sources, identify_decoder())
+    name = "images-" + make_key(shape, sources, identify_decoder())
     images = cached(name, shape, np.uint8, lambda: (each[None] for each in decode() if each is not None))
     return images, np.where(present, np.cumsum(present) - 1, -1)
 

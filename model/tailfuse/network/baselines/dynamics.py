@@ -6,7 +6,7 @@
 
 Losses: that of y, of a head on each h'_m, the gates' mean, and (c_m - p_m(true class))^2, all with weight 1
 as in the authors' code. All of it is learnt on the training rows. The authors gate the input's columns and
-leave c_m unbounded; here the embedding is gated, as pictures and texts have no columns, and c_m lies in 0..1.
+leave c_m unbounded; here the embedding is gated, as images and texts have no columns, and c_m lies in 0..1.
 An absent modality is 0.
 """
 

@@ -21,7 +21,7 @@ class Fused(NamedTuple):
 
 
 class Baseline(nn.Module):
-    """Encoders and another fusion than ours. What it answers has one temperature, fitted on held-out rows."""
+    """Encoders and another fusion than ours; one temperature is fitted on the calibration set."""
 
     log_prior: Tensor
     temperature: Tensor
@@ -61,7 +61,7 @@ class Baseline(nn.Module):
         return loss
 
     def fitted(self) -> dict[str, Tensor]:
-        """What was fitted on held-out rows to calibrate the answers."""
+        """What was fitted on the calibration set to calibrate the answers."""
         return {"temperature": self.temperature}
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tailfuse_service.bundle import Bundle
-from tailfuse_service.bundle.answer import answer_of, predictions_of
+from tailfuse_service.bundle.answer import format_answer, make_predictions
 
 REQUEST_ID = "5f1c1d7ce2a04f6b"
 
@@ -101,5 +101,5 @@ def example_answer(bundle: Bundle | None) -> dict[str, Any]:
         return DIGIT_ANSWER
     batch = bundle.collate([bundle.sample(example_inputs(bundle))])
     output = bundle.runtime.run(batch)
-    (prediction,) = predictions_of(output, batch.presence, bundle.manifest.class_names)
-    return answer_of(prediction, bundle.manifest, request_id=REQUEST_ID)
+    (prediction,) = make_predictions(output, batch.presence, bundle.manifest.class_names)
+    return format_answer(prediction, bundle.manifest, request_id=REQUEST_ID)

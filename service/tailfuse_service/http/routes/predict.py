@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 import orjson
 
 from tailfuse_service.bundle import Manifest
-from tailfuse_service.bundle.answer import Prediction, answer_of
+from tailfuse_service.bundle.answer import Prediction, format_answer
 from tailfuse_service.errors import ClientError, InvalidInput, UnsupportedMediaType
 from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header, read_body, send_json
 from tailfuse_service.http.paths import find_route
@@ -97,9 +97,9 @@ def make_answer(
 ) -> dict[str, Any]:
     """Return the answer as JSON, with its explanation if there is one."""
     if isinstance(result, Explained):
-        document = answer_of(result.prediction, manifest, request_id=request_id, top_k=top_k)
+        document = format_answer(result.prediction, manifest, request_id=request_id, top_k=top_k)
         return {**document, "explanation": result.explanation}
-    return answer_of(result, manifest, request_id=request_id, top_k=top_k)
+    return format_answer(result, manifest, request_id=request_id, top_k=top_k)
 
 
 class PredictBatch:
