@@ -60,7 +60,13 @@ def test_what_the_document_allows_is_answered_as_it_says(
 
 def test_what_the_document_forbids_is_refused_as_it_says(document: schemathesis.BaseSchema) -> None:
     forbidden = document["/predict"]["post"].as_strategy(GenerationMode.NEGATIVE)
-    try_out(forbidden, [*TRUTH, checks.negative_data_rejection])
+    try_out(forbidden.filter(can_be_sent), [*TRUTH, checks.negative_data_rejection])
+
+
+def can_be_sent(case: schemathesis.Case[Any]) -> bool:
+    """Return whether the request says what was generated: a form has no null, so that part is just absent."""
+    is_form = case.media_type == "multipart/form-data" and isinstance(case.body, dict)
+    return not (is_form and None in case.body.values())
 
 
 def test_of_a_batch_what_the_document_forbids_is_answered_as_it_says(
