@@ -65,8 +65,9 @@ def test_what_the_document_forbids_is_refused_as_it_says(document: schemathesis.
 
 def can_be_sent(case: schemathesis.Case[Any]) -> bool:
     """Return whether the request says what was generated: a form has no null, so that part is just absent."""
-    is_form = case.media_type == "multipart/form-data" and isinstance(case.body, dict)
-    return not (is_form and None in case.body.values())
+    body = case.body
+    is_form = case.media_type == "multipart/form-data"
+    return not (is_form and isinstance(body, dict) and None in body.values())
 
 
 def test_of_a_batch_what_the_document_forbids_is_answered_as_it_says(
