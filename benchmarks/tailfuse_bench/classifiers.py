@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
-from tailfuse.data.part import Dataset, Part
+from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse_service.bundle import Batch, Output
 
 from tailfuse_bench.methods import TREES
@@ -112,7 +112,7 @@ def fit_trees(train: LabelledRows) -> Classifier:
     return trees.fit(*train)
 
 
-def select_rows(part: Part, subset: Sequence[str]) -> LabelledRows:
+def select_rows(part: SplitArrays, subset: Sequence[str]) -> LabelledRows:
     """Return the rows that have any modality of the subset."""
     batch = part.batch()
     has = batch.presence[:, [part.modalities.index(name) for name in subset]].any(axis=1)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 
 Array = NDArray[Any]  # the rows of one modality: float32 (n, ...), or uint8 (n, channels, height, width)
 
@@ -23,10 +23,10 @@ class CorruptedRows(NamedTuple):
     modality: str
     condition: str
     level: float | None
-    part: Part
+    part: SplitArrays
 
 
-def corrupt_modalities(part: Part, name: str, seed: int) -> Iterator[CorruptedRows]:
+def corrupt_modalities(part: SplitArrays, name: str, seed: int) -> Iterator[CorruptedRows]:
     """Yield the rows with each modality corrupted in every way that its kind allows.
 
     The name of the data set and the seed determine the random numbers.
@@ -49,11 +49,11 @@ def corrupt_modalities(part: Part, name: str, seed: int) -> Iterator[CorruptedRo
             yield CorruptedRows(modality, NOISE_ADDED, level, replace_rows(part, modality, noisy))
 
 
-def replace_rows(part: Part, modality: str, rows: Array) -> Part:
+def replace_rows(part: SplitArrays, modality: str, rows: Array) -> SplitArrays:
     """Return a copy with other values where the modality is present."""
     present = part.position[modality] >= 0
     position = np.where(present, np.cumsum(present) - 1, -1)
-    return Part(part.inputs | {modality: rows}, part.position | {modality: position}, part.labels)
+    return SplitArrays(part.inputs | {modality: rows}, part.position | {modality: position}, part.labels)
 
 
 def make_noise(rows: Array, scale: float, random: np.random.Generator) -> Array:

@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.evaluation.evaluate import predict_part, subset_name, subsets
 from tailfuse.evaluation.metrics import FloatArray, auroc, mean, reliability, subset_metrics
 from tailfuse.evaluation.prior import estimate_prior, mean_answers, reweighted
@@ -39,9 +39,9 @@ class Evaluator:
 
     template: Result
     run: Callable[[Batch], Output]
-    prepare: Callable[[Part], Part]
+    prepare: Callable[[SplitArrays], SplitArrays]
     classes: Sequence[ClassInfo]
-    test: Part
+    test: SplitArrays
     corrupted: Sequence[CorruptedRows]
 
     def evaluate_subsets(self, chosen: Sequence[Subset]) -> Iterator[Result]:
@@ -74,7 +74,7 @@ class Evaluator:
                 level=level, weight=mean(output.weights[:, self.all_modalities.index(modality)]),
             )  # fmt: skip
 
-    def evaluate_shifts(self, val: Part) -> Iterator[Result]:
+    def evaluate_shifts(self, val: SplitArrays) -> Iterator[Result]:
         """Yield the metrics under other class frequencies, before and after adapting to them."""
         test = self.test.only(self.all_modalities)
         answers = self.predict(test).probabilities
@@ -120,13 +120,13 @@ class Evaluator:
     def all_modalities(self) -> Subset:
         return tuple(self.test.modalities)
 
-    def predict(self, part: Part) -> Output:
+    def predict(self, part: SplitArrays) -> Output:
         return predict_part(self.run, part)
 
-    def make_result(self, part: Part, output: Output, **where: Any) -> Result:
+    def make_result(self, part: SplitArrays, output: Output, **where: Any) -> Result:
         return self.template._replace(**where, **self.compute_metrics(output.probabilities, part))
 
-    def compute_metrics(self, probabilities: FloatArray, part: Part) -> dict[str, Any]:
+    def compute_metrics(self, probabilities: FloatArray, part: SplitArrays) -> dict[str, Any]:
         shots = [info.shot for info in self.classes]
         return subset_metrics(probabilities, part.labels, shots).model_dump()
 

@@ -6,9 +6,9 @@ from functools import lru_cache
 
 from tailfuse.data.classes import read_labels
 from tailfuse.data.dataset import load_table, make_dataset
-from tailfuse.data.part import Dataset
+from tailfuse.data.imbalance import impose_imbalance
 from tailfuse.data.split import split_rows
-from tailfuse.data.tail import thinned
+from tailfuse.data.split_arrays import Dataset
 from tailfuse.spec.schema import Spec
 
 from tailfuse_bench.corruption import CorruptedRows, corrupt_modalities
@@ -139,5 +139,5 @@ def load_cached_rows(spec_json: str, ir: int) -> Dataset:
     labels = read_labels(table, spec.label)
     split = split_rows(table, labels, spec.split, spec.seed)
     if ir != ORIGINAL_IR:
-        split = thinned(split, labels, ir, spec.seed)
+        split = impose_imbalance(split, labels, ir, spec.seed)
     return make_dataset(spec, table, split)

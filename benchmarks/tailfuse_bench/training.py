@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from tailfuse.data.part import Dataset, Part
+from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.network.build import AnyNetwork, build_encoders
 from tailfuse.network.frozen import backbone_features, with_features
@@ -27,7 +27,7 @@ class TrainedMethod:
     """
 
     run: Callable[[Batch], Output]
-    prepare: Callable[[Part], Part]
+    prepare: Callable[[SplitArrays], SplitArrays]
     parameters: int | None
     seconds: float
 
@@ -71,7 +71,7 @@ def map_encoders(network: AnyNetwork) -> dict[str, nn.Module]:
     return dict(zip(network.modalities, network.encoders, strict=True))
 
 
-def make_preparation(encoders: Mapping[str, nn.Module]) -> Callable[[Part], Part]:
+def make_preparation(encoders: Mapping[str, nn.Module]) -> Callable[[SplitArrays], SplitArrays]:
     """Return a function that replaces images by features where the encoder is frozen."""
     frozen = {
         name: each
@@ -81,7 +81,7 @@ def make_preparation(encoders: Mapping[str, nn.Module]) -> Callable[[Part], Part
     return partial(replace_images, frozen)
 
 
-def replace_images(encoders: Mapping[str, Pretrained], part: Part) -> Part:
+def replace_images(encoders: Mapping[str, Pretrained], part: SplitArrays) -> SplitArrays:
     """Return a copy with the encoders' features in place of images, computed or from the cache."""
     features = {
         name: encoder.scale(torch.from_numpy(backbone_features(encoder.backbone, part.inputs[name]))).numpy()

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tailfuse.data.part import Dataset, Part
+from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse_bench.classifiers import fit_classifiers, stack_columns
 from tailfuse_bench.methods import LOGISTIC, TREES
 from tailfuse_service.bundle.manifest import ClassInfo, Shot
@@ -13,20 +13,22 @@ SIZES = (80, 40, 20)
 SHOTS: tuple[Shot, ...] = ("many", "medium", "few")
 
 
-def make_part(random: np.random.Generator, sizes: tuple[int, ...]) -> Part:
+def make_split_arrays(random: np.random.Generator, sizes: tuple[int, ...]) -> SplitArrays:
     """Three classes; `far` tells them apart well, `near` hardly. Every tenth row has only one of the two."""
     labels = np.repeat(np.arange(3), sizes)
     far = random.normal(size=(len(labels), 2)) + 4 * np.stack([labels == 1, labels == 2], axis=1)
     near = random.normal(size=(len(labels), 3, 1)) + labels[:, None, None]
     at = np.arange(len(labels))
     inputs = {"far": far.astype(np.float32), "near": near.astype(np.float32)}
-    return Part(inputs, {"far": np.where(at % 20, at, -1), "near": np.where(at % 20 == 10, -1, at)}, labels)
+    return SplitArrays(
+        inputs, {"far": np.where(at % 20, at, -1), "near": np.where(at % 20 == 10, -1, at)}, labels
+    )
 
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
     random = np.random.default_rng(0)
-    train, val, test = (make_part(random, sizes) for sizes in (SIZES, (8, 4, 2), (30, 30, 30)))
+    train, val, test = (make_split_arrays(random, sizes) for sizes in (SIZES, (8, 4, 2), (30, 30, 30)))
     classes = tuple(
         ClassInfo(name=name, train_count=count, shot=shot)
         for name, count, shot in zip("abc", SIZES, SHOTS, strict=True)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse_bench.corruption import LEVELS, NOISE_ADDED, corrupt_modalities
 from tailfuse_bench.shift import draw_shifted_rows
 
@@ -13,7 +13,7 @@ N = 200
 
 
 @pytest.fixture(scope="module")
-def part() -> Part:
+def part() -> SplitArrays:
     """Rows 0..N-1 of a larger table; every fifth has no picture."""
     random = np.random.default_rng(0)
     pictures = random.integers(0, 256, (2 * N, 3, 20, 16)).astype(np.uint8)
@@ -22,14 +22,14 @@ def part() -> Part:
         "numbers": random.normal(size=(2 * N, 4)).astype(np.float32),
         "picture": pictures,
     }
-    return Part(inputs, {"numbers": at, "picture": np.where(at % 5, at, -1)}, at % 3)
+    return SplitArrays(inputs, {"numbers": at, "picture": np.where(at % 5, at, -1)}, at % 3)
 
 
-def damaged(part: Part, seed: int = 0) -> dict[tuple[str, str, float | None], Part]:
+def damaged(part: SplitArrays, seed: int = 0) -> dict[tuple[str, str, float | None], SplitArrays]:
     return {each[:3]: each.part for each in corrupt_modalities(part, "a set", seed)}
 
 
-def rows(part: Part, name: str) -> np.ndarray:
+def rows(part: SplitArrays, name: str) -> np.ndarray:
     return part.inputs[name][part.position[name][part.position[name] >= 0]].astype(np.float64)
 
 

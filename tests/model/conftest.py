@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from PIL import Image
 from tailfuse.data.dataset import OnProgress, load_dataset
-from tailfuse.data.part import Dataset
+from tailfuse.data.split_arrays import Dataset
 from tailfuse.network.build import AnyNetwork, build_network
 from tailfuse.spec.schema import Spec, load_spec
 from tailfuse.training import checkpoint

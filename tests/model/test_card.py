@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.evaluation.card import model_card
 from tailfuse.evaluation.evaluate import Evaluation, evaluate
 from tailfuse_service.bundle import Batch, Output
@@ -42,7 +42,7 @@ def evaluated(labels: list[int], answers: list[int]) -> Evaluation:
 
     inputs = {name: np.array(answers)[:, None] for name in ("image", "clinical")}
     position = {name: np.arange(len(labels)) for name in inputs}
-    return evaluate(run, Part(inputs, position, np.array(labels)), CLASSES)
+    return evaluate(run, SplitArrays(inputs, position, np.array(labels)), CLASSES)
 
 
 def card_of(evaluation: Evaluation) -> str:

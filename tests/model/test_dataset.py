@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
-from tailfuse.data.dataset import make_part
+from tailfuse.data.dataset import make_split_arrays
 from tailfuse.errors import TableError
 
 
@@ -204,7 +204,7 @@ def test_a_broken_picture_in_a_row_that_is_not_used_does_not_matter(lesions: Any
 def test_another_table_is_read_with_the_fitted_modalities(lesions: Any) -> None:
     modalities = lesions.load().modalities
     table = pl.DataFrame({"age": [50, None], "sex": ["other", None], "smoker": [None, "true"]})
-    part = make_part(table, modalities, lesions.folder)
+    part = make_split_arrays(table, modalities, lesions.folder)
     assert part.presence().tolist() == [[False, True, False], [False, True, False]]
     assert part.labels.tolist() == [-1, -1]
     assert part.inputs["image"].shape == (0, 3, 12, 16)
@@ -215,12 +215,12 @@ def test_another_table_that_has_half_of_a_modality_is_refused(lesions: Any) -> N
     modalities = lesions.load().modalities
     table = pl.DataFrame({"age": [50], "gender": ["male"], "smoker": [True]})
     with pytest.raises(TableError, match="modality 'clinical': the table has no column 'sex'"):
-        make_part(table, modalities, lesions.folder)
+        make_split_arrays(table, modalities, lesions.folder)
 
 
 def test_parts_of_some_rows_say_the_tables_row_numbers(lesions: Any) -> None:
     modalities = lesions.load().modalities
     table = pl.DataFrame({"image": ["images/0.png", "images/none.png", "images/2.png"]})
-    assert len(make_part(table, modalities, lesions.folder, rows=np.array([0, 2]))) == 2
+    assert len(make_split_arrays(table, modalities, lesions.folder, rows=np.array([0, 2]))) == 2
     with pytest.raises(TableError, match=r"row 2: .* column 'image': images/none\.png"):
-        make_part(table, modalities, lesions.folder, rows=np.array([1, 2]))
+        make_split_arrays(table, modalities, lesions.folder, rows=np.array([1, 2]))

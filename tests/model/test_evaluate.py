@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from rich.console import Console
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.evaluation.evaluate import (
     AS_GIVEN,
     Evaluation,
@@ -43,23 +43,23 @@ def answer(batch: Batch) -> Output:
     return Output(*(array.astype(np.float32) for array in (probabilities, weights, confidences)))
 
 
-def part(image: list[int | None], shape: list[int | None], labels: list[int]) -> Part:
+def part(image: list[int | None], shape: list[int | None], labels: list[int]) -> SplitArrays:
     inputs, position = {}, {}
     for name, values in (("image", image), ("shape", shape)):
         present = np.array([value is not None for value in values])
         inputs[name] = np.array([value for value in values if value is not None], np.float32).reshape(-1, 1)
         position[name] = np.where(present, np.cumsum(present) - 1, -1)
-    return Part(inputs, position, np.array(labels, np.int64))
+    return SplitArrays(inputs, position, np.array(labels, np.int64))
 
 
 @pytest.fixture
-def complete() -> Part:
+def complete() -> SplitArrays:
     """The picture is always right; the shape takes every 6 and 9 for a 6."""
     return part([0, 0, 1, 2], [0, 0, 1, 0], [0, 0, 1, 2])
 
 
 @pytest.fixture
-def lacking() -> Part:
+def lacking() -> SplitArrays:
     return part([0, None, 1, None], [0, 0, None, 0], [0, 0, 1, 2])
 
 
@@ -87,13 +87,15 @@ def test_a_subset_is_named_by_its_modalities() -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 256])
-def test_answers_come_in_the_order_of_the_rows_whatever_the_batch(lacking: Part, batch_size: int) -> None:
+def test_answers_come_in_the_order_of_the_rows_whatever_the_batch(
+    lacking: SplitArrays, batch_size: int
+) -> None:
     output = predict_part(answer, lacking, batch_size)
     assert output.probabilities.argmax(axis=1).tolist() == [0, 0, 1, 0]
     assert output.weights.tolist() == [[0.75, 0.25], [0, 1], [1, 0], [0, 1]]
 
 
-def test_every_subset_is_judged_on_its_own_answers(complete: Part) -> None:
+def test_every_subset_is_judged_on_its_own_answers(complete: SplitArrays) -> None:
     evaluation = evaluate(answer, complete, CLASSES)
     assert list(evaluation.metrics) == ["image+shape", "image", "shape"]
     assert evaluation.metrics["image"].balanced_accuracy == 1.0
@@ -104,7 +106,7 @@ def test_every_subset_is_judged_on_its_own_answers(complete: Part) -> None:
     assert evaluation.recall.tolist() == [1, 1, 1]
 
 
-def test_rows_that_lack_modalities_are_judged_as_given_too(lacking: Part) -> None:
+def test_rows_that_lack_modalities_are_judged_as_given_too(lacking: SplitArrays) -> None:
     evaluation = evaluate(answer, lacking, CLASSES)
     assert list(evaluation.metrics) == ["image+shape", AS_GIVEN, "image", "shape"]
     assert {name: metrics.rows for name, metrics in evaluation.metrics.items()} == {
@@ -123,7 +125,7 @@ def test_a_subset_that_no_row_has_is_none() -> None:
     assert evaluation.overall.balanced_accuracy == 1.0
 
 
-def test_reference_histograms_hold_the_present_rows_only(lacking: Part) -> None:
+def test_reference_histograms_hold_the_present_rows_only(lacking: SplitArrays) -> None:
     reference = evaluate(answer, lacking, CLASSES).reference
     assert reference["image"].presence == 0.5
     assert reference["shape"].presence == 0.75
@@ -143,7 +145,7 @@ def test_values_just_above_one_are_counted() -> None:
     assert reference["image"].weight.counts[19] == 1
 
 
-def test_weights_and_confidences_are_means_over_present_rows(lacking: Part) -> None:
+def test_weights_and_confidences_are_means_over_present_rows(lacking: SplitArrays) -> None:
     evaluation = evaluate(answer, lacking, CLASSES)
     assert evaluation.weights["image+shape"] == pytest.approx({"image": 0.75, "shape": 0.25})
     assert evaluation.weights["shape"] == {"image": None, "shape": 1.0}
@@ -151,25 +153,25 @@ def test_weights_and_confidences_are_means_over_present_rows(lacking: Part) -> N
     assert evaluation.confidences[AS_GIVEN] == pytest.approx({"image": 0.9, "shape": 0.4})
 
 
-def test_confidence_by_class_shows_what_a_modality_cannot_tell_apart(complete: Part) -> None:
+def test_confidence_by_class_shows_what_a_modality_cannot_tell_apart(complete: SplitArrays) -> None:
     evaluation = evaluate(answer, complete, CLASSES)
     assert evaluation.class_confidences[:, 0] == pytest.approx([0.9, 0.9, 0.9])
     assert evaluation.class_confidences[:, 1] == pytest.approx([0.4, 0.7, 0.4])
 
 
-def test_confidence_by_class_is_nan_where_the_class_lacks_the_modality(lacking: Part) -> None:
+def test_confidence_by_class_is_nan_where_the_class_lacks_the_modality(lacking: SplitArrays) -> None:
     confidences = evaluate(answer, lacking, CLASSES).class_confidences
     assert np.isnan(confidences).tolist() == [[False, False], [False, True], [True, False]]
 
 
-def test_confidence_is_held_against_its_own_modality_alone(complete: Part) -> None:
+def test_confidence_is_held_against_its_own_modality_alone(complete: SplitArrays) -> None:
     """The shape is right on 0.4, 0.4, 0.7 and wrong on 0.4: two ties and a win in three pairs."""
     evaluation = evaluate(answer, complete, CLASSES)
     assert evaluation.confidence_auroc["shape"] == pytest.approx(2 / 3)
     assert evaluation.confidence_auroc["image"] is None  # it is never wrong
 
 
-def test_json_has_null_and_no_nan(lacking: Part) -> None:
+def test_json_has_null_and_no_nan(lacking: SplitArrays) -> None:
     text = json.dumps(evaluation_json(evaluate(answer, lacking, CLASSES)), allow_nan=False)
     read = json.loads(text)
     assert read["subsets"]["image+shape"]["few"] is None
@@ -181,7 +183,7 @@ def test_json_has_null_and_no_nan(lacking: Part) -> None:
     }  # fmt: skip
 
 
-def test_the_table_has_percentages_and_dashes(lacking: Part) -> None:
+def test_the_table_has_percentages_and_dashes(lacking: SplitArrays) -> None:
     lines = printed(evaluate(answer, lacking, CLASSES))
     image = next(line.split() for line in lines if line.startswith(" image "))
     assert image == ["image", "2", "100.0%", "100.0%", "100.0%", "–", "100.0%", "100.0%", "0.223", "0.200"]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 from tailfuse.calibration.held_out import fit_generative
-from tailfuse.data.part import Dataset, Part
+from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import ExportError
 from tailfuse.export import bundle as module
 from tailfuse.export import graphs as export
@@ -91,7 +91,9 @@ def test_texts_may_be_of_another_length_than_the_examples(
     graph = open_graph(trained.bundle / GRAPHS[runtime], read_manifest(trained.bundle), runtime=runtime)
     texts = np.random.default_rng(0).integers(1, 65, (4, length))
     part = make_example(trained.dataset.test, 4)
-    batch = Part({**part.inputs, "note": texts}, {**part.position, "note": np.arange(4)}, part.labels).batch()
+    batch = SplitArrays(
+        {**part.inputs, "note": texts}, {**part.position, "note": np.arange(4)}, part.labels
+    ).batch()
     expected, answered = eager(trained.network, batch), graph.run(batch)
     np.testing.assert_allclose(answered.probabilities, expected.probabilities, atol=TOLERANCE)
 
@@ -209,7 +211,7 @@ def test_a_graph_that_answers_nan_is_found_out(
 def graphs_from(source: Path) -> Any:
     """Stands in for export_graphs."""
 
-    def copy(network: Network, example: Part, folder: Path) -> None:
+    def copy(network: Network, example: SplitArrays, folder: Path) -> None:
         for name in GRAPHS.values():
             shutil.copy(source / name, folder)
 

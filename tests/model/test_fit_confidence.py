@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tailfuse.calibration.fit_confidence import fit_confidence, fit_posterior, fit_reliability, make_votes
 from tailfuse.calibration.held_out import CalibrationData, CalibrationRows, balanced, select_class
 from tailfuse.data.dataset import load_dataset
-from tailfuse.data.part import Dataset, Part
+from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.export.graphs import eager
 from tailfuse.modalities import KINDS
@@ -207,7 +207,7 @@ def test_damaged_pictures_and_numbers_are_trusted_less_than_clean_ones(trained: 
     assert confidence_of(rows) > confidence_of(broken) + 0.1
 
 
-def answered(network: AnyNetwork, part: Part) -> Output:
+def answered(network: AnyNetwork, part: SplitArrays) -> Output:
     return predict_part(partial(eager, network), part)
 
 
@@ -241,7 +241,7 @@ def test_noise_of_the_data_s_own_scale_loses_its_weight_and_clean_rows_keep_thei
         rest = (without.probabilities.argmax(1) == test.labels).mean()
         for scale in (1.0, 3.0):
             noisy = {**test.inputs, name: noise_like(test.inputs[name], scale)}
-            output = answered(network, Part(noisy, test.position, test.labels))
+            output = answered(network, SplitArrays(noisy, test.position, test.labels))
             assert output.weights[:, m].mean() < 0.05
             assert (output.probabilities.argmax(1) == test.labels).mean() > rest - 0.02
 
@@ -251,7 +251,7 @@ def test_without_damaged_rows_to_learn_from_noise_keeps_its_weight(digits: Any) 
     training = spec.training.model_copy(update={"damage": False})
     network = fit_held_out(stages, spec.model_copy(update={"training": training}))
     noisy = {**dataset.test.inputs, "shape": noise_like(dataset.test.inputs["shape"], 3.0)}
-    output = answered(network, Part(noisy, dataset.test.position, dataset.test.labels))
+    output = answered(network, SplitArrays(noisy, dataset.test.position, dataset.test.labels))
     assert output.weights[:, 2].mean() > 0.1
 
 

@@ -16,7 +16,7 @@ from tailfuse.calibration.held_out import (
     limit_rows,
     select_class,
 )
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.losses.long_tail import experts
 from tailfuse.modalities.image.small_cnn import SmallCnn
 from tailfuse.modalities.tabular.encoder import Mlp
@@ -32,12 +32,12 @@ TWO_NUMBERS = TabularModality(columns=(BooleanColumn(name="a"), BooleanColumn(na
 PICTURE = ImageModality(column="p", height=8, width=8, channels=1)
 
 
-def part_of(labels: list[int], *names: str) -> Part:
+def part_of(labels: list[int], *names: str) -> SplitArrays:
     """Rows that have every modality, whose numbers are the row's and the label's."""
     codes = np.array(labels, np.int64)
     inputs = np.stack([np.arange(len(codes)) / 10, codes + np.arange(len(codes)) % 3], 1).astype(np.float32)
     names = names or ("one",)
-    return Part(dict.fromkeys(names, inputs), dict.fromkeys(names, np.arange(len(codes))), codes)
+    return SplitArrays(dict.fromkeys(names, inputs), dict.fromkeys(names, np.arange(len(codes))), codes)
 
 
 def network_of(n_classes: int = 2, *names: str) -> Network:
@@ -79,7 +79,7 @@ def test_the_value_of_a_rows_own_class() -> None:
 
 def test_generative_experts_are_fitted_to_the_views_of_the_rows_that_have_a_modality() -> None:
     network, part = network_of(3, "one", "two"), part_of([0] * 6 + [1] * 5 + [2] * 4, "one", "two")
-    other = Part(
+    other = SplitArrays(
         part.inputs, {**part.position, "two": np.where(part.labels == 2, -1, np.arange(15))}, part.labels
     )
     fit_generative(network, other, CPU)
@@ -120,7 +120,7 @@ def test_damaged_pictures_are_shown_to_the_final_network_too() -> None:
     tail = experts(torch.ones(2), (0.0, 1.0))
     final = Network({"one": encoder}, width=8, n_classes=2, tail=tail, dropout=0.0).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (6, 1, 8, 8)).astype(np.uint8)
-    part = Part({"one": pixels}, {"one": np.arange(6)}, np.arange(6) % 2)
+    part = SplitArrays({"one": pixels}, {"one": np.arange(6)}, np.arange(6) % 2)
     held_out = [CalibrationRows(final, part), CalibrationRows(copy.deepcopy(final), part)]
     evidence = collect_calibration_data(held_out, "one", PICTURE, {}, seed=0, device=CPU)
     assert evidence is not None

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.export.graphs import eager, make_example
 from tailfuse.losses.long_tail import experts
 from tailfuse.modalities.tabular.encoder import Mlp
@@ -40,19 +40,19 @@ def answer(request: pytest.FixtureRequest, trained: Any) -> Callable[[Batch], Ou
 
 
 @pytest.fixture(scope="module")
-def rows(trained: Any) -> Part:
+def rows(trained: Any) -> SplitArrays:
     """Test rows that have every modality."""
     return make_example(trained.dataset.test, N_ROWS)
 
 
-def batch_of(rows: Part, chosen: list[tuple[int, int]]) -> Batch:
+def batch_of(rows: SplitArrays, chosen: list[tuple[int, int]]) -> Batch:
     """The chosen rows, each with the modalities its bits name."""
     part = rows.take(np.array([row for row, _ in chosen]))
     bits = np.array([bits for _, bits in chosen])
     position = {
         name: np.where(bits >> m & 1, part.position[name], -1) for m, name in enumerate(part.modalities)
     }
-    return Part(part.inputs, position, part.labels).batch()
+    return SplitArrays(part.inputs, position, part.labels).batch()
 
 
 def assert_alike(one: Output, other: Output) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tailfuse.calibration.fit_confidence import fit_confidence
 from tailfuse.calibration.fit_fusion import fit_fusion
 from tailfuse.calibration.held_out import CalibrationRows, fit_generative
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.export.graphs import TOLERANCE, check_parity, eager, export_graphs, mixed
 from tailfuse.losses.long_tail import experts
 from tailfuse.modalities import KINDS
@@ -68,19 +68,19 @@ def rows_of(modality: Modality, labels: NDArray[np.int64], random: np.random.Gen
     return (means[labels] + random.normal(size=(n, modality.width))).astype(np.float32)
 
 
-def part_of(modalities: Mapping[str, Modality], n_classes: int, seed: int, n: int = N_ROWS) -> Part:
+def part_of(modalities: Mapping[str, Modality], n_classes: int, seed: int, n: int = N_ROWS) -> SplitArrays:
     """Rows with every modality and, where there are enough of them, of every class."""
     random = np.random.default_rng(seed)
     labels = np.arange(n) % n_classes
     inputs = {name: rows_of(each, labels, random) for name, each in modalities.items()}
-    return Part(inputs, dict.fromkeys(inputs, np.arange(n)), labels)
+    return SplitArrays(inputs, dict.fromkeys(inputs, np.arange(n)), labels)
 
 
 class Exported(NamedTuple):
     network: Network
     folder: Path
     manifest: Manifest
-    test: Part
+    test: SplitArrays
 
     def ways(self) -> dict[str, Callable[[Batch], Output]]:
         """Eager torch and both runtimes."""
@@ -164,7 +164,7 @@ def extreme(rows: NDArray[Any], value: float) -> NDArray[Any]:
 def test_extreme_rows_have_finite_answers(exported: Exported, value: float) -> None:
     part = mixed(exported.test)
     inputs = {name: extreme(rows, value) for name, rows in part.inputs.items()}
-    batch, presence = Part(inputs, part.position, part.labels).batch(), part.presence()
+    batch, presence = SplitArrays(inputs, part.position, part.labels).batch(), part.presence()
     for output in (run(batch) for run in exported.ways().values()):
         assert all(np.isfinite(getattr(output, field)).all() for field in OUTPUT_NAMES)
         np.testing.assert_allclose(output.probabilities.sum(1), 1.0, atol=1e-5)

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from onnx import TensorProto
 from tailfuse.cli import main
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import UserError
 from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.export import reduce as module
@@ -88,7 +88,7 @@ def test_what_one_caller_sends_does_not_change_the_answers_to_others(trained: An
     odd["veins"][-1] = 1e30
     runtime = open_bundle(reduced[0]).runtime
     alone = runtime.run(part.first(5).batch())
-    among = runtime.run(Part(odd, dict.fromkeys(odd, np.arange(6)), part.labels).batch())
+    among = runtime.run(SplitArrays(odd, dict.fromkeys(odd, np.arange(6)), part.labels).batch())
     np.testing.assert_allclose(among.probabilities[:5], alone.probabilities, atol=1e-5)
     assert np.isfinite(among.probabilities).all()
 

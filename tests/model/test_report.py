@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.evaluation.evaluate import Evaluation, evaluate
 from tailfuse.evaluation.report import curve, line_charts, report_html, ticks, write_report
 from tailfuse_service.bundle import Batch, Output
@@ -49,7 +49,7 @@ def evaluated(classes: tuple[ClassInfo, ...], modalities: list[str], lacking: bo
     position = {name: np.arange(len(labels)) for name in modalities}
     if lacking:
         position[modalities[0]] = np.where(fourth, -1, position[modalities[0]])
-    return evaluate(run, Part(dict.fromkeys(modalities, values), position, labels), classes)
+    return evaluate(run, SplitArrays(dict.fromkeys(modalities, values), position, labels), classes)
 
 
 def manifest_of(evaluation: Evaluation, modalities: dict[str, Modality], name: str = "digits") -> Manifest:
@@ -173,7 +173,7 @@ def test_many_classes_have_a_matrix_without_names() -> None:
 def test_what_has_no_rows_is_a_dash() -> None:
     classes = classes_named("six", "seven", "nine")
     some = evaluated(classes, ["image", "shape"])
-    part = Part(
+    part = SplitArrays(
         {"image": np.zeros((1, 1)), "shape": np.zeros((1, 1))},
         {"image": np.array([0, -1]), "shape": np.array([-1, 0])},
         np.zeros(2, np.int64),

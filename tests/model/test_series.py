@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from tailfuse.cli.inputs import parse_inputs
 from tailfuse.cli.predict import predict_sample, predict_table
 from tailfuse.data.dataset import load_dataset
-from tailfuse.data.part import Dataset, Part
+from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import TableError
 from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.export.graphs import TOLERANCE, eager, make_example
@@ -231,7 +231,7 @@ def test_the_series_carries_the_class_and_the_numbers_do_not(waves: Any) -> None
 
 def test_damaged_series_are_trusted_less_than_clean_ones(waves: Any) -> None:
     part, modality = waves.dataset.test.only(["trace"]), waves.dataset.modalities["trace"]
-    own = Part(
+    own = SplitArrays(
         {**part.inputs, "trace": part.batch().inputs["trace"]},
         {**part.position, "trace": np.arange(len(part))},
         part.labels,
@@ -240,7 +240,8 @@ def test_damaged_series_are_trusted_less_than_clean_ones(waves: Any) -> None:
     broken = KINDS["series"].corrupt(rows, modality, generator).numpy()
     clean, damaged = (
         predict_part(
-            partial(eager, waves.network), Part({**own.inputs, "trace": rows}, own.position, own.labels)
+            partial(eager, waves.network),
+            SplitArrays({**own.inputs, "trace": rows}, own.position, own.labels),
         )
         for rows in (own.inputs["trace"], broken)
     )
@@ -256,7 +257,9 @@ def test_a_graph_takes_series_of_any_length(waves: Any, runtime: RuntimeName, ti
     series = np.random.default_rng(0).normal(size=(size, time, 3)).astype(np.float32)
     series[:, :, 2] = np.arange(time) <= np.arange(size)[:, None] * time // size
     series *= series[:, :, 2:]
-    batch = Part({**part.inputs, "trace": series}, {**part.position, "trace": np.arange(size)}, part.labels)
+    batch = SplitArrays(
+        {**part.inputs, "trace": series}, {**part.position, "trace": np.arange(size)}, part.labels
+    )
     for subset in (["trace"], ["trace", "noise"]):
         expected, answered = (
             eager(waves.network, batch.only(subset).batch()),

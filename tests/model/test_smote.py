@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import SpecError
 from tailfuse.training.smote import oversampled
 
@@ -15,7 +15,7 @@ LABELS = np.repeat([0, 1, 2], [9, 4, 2])
 
 def part_of(
     labels: NDArray[np.int64], absent: dict[str, list[int]] | None = None, **inputs: NDArray[Any]
-) -> Part:
+) -> SplitArrays:
     """A part whose modalities have every row but the absent ones."""
     rows, position = {}, {}
     for name, values in inputs.items():
@@ -23,7 +23,7 @@ def part_of(
         present[(absent or {}).get(name, [])] = False
         rows[name] = values[present]
         position[name] = np.where(present, present.cumsum() - 1, -1)
-    return Part(rows, position, labels)
+    return SplitArrays(rows, position, labels)
 
 
 def numbers(width: int, labels: NDArray[np.int64] = LABELS) -> NDArray[np.float32]:
@@ -32,7 +32,7 @@ def numbers(width: int, labels: NDArray[np.int64] = LABELS) -> NDArray[np.float3
     return (10 * labels[:, None] + noise).astype(np.float32)
 
 
-def rows_of(part: Part, name: str, index: NDArray[np.int64]) -> NDArray[Any]:
+def rows_of(part: SplitArrays, name: str, index: NDArray[np.int64]) -> NDArray[Any]:
     return part.inputs[name][part.position[name][index]]
 
 

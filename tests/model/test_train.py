@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import torch
 from tailfuse.data.dataset import load_dataset
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import RunError, SpecError, TableError
 from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.export.graphs import eager
@@ -260,7 +260,7 @@ def test_what_is_held_out_was_not_trained_on(lesions: Any, monkeypatch: pytest.M
         trained.append((network, rows_of(stage.train)))
         return fit_network(fabric, network, stage, *rest)
 
-    def rows_of(part: Part) -> set[int]:
+    def rows_of(part: SplitArrays) -> set[int]:
         return set(part.position["clinical"].tolist())
 
     monkeypatch.setattr(fitting, "fit_network", spy_on)
@@ -309,7 +309,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return network.eval(), dataset
 
 
-def answered(network: Any, part: Part) -> Any:
+def answered(network: Any, part: SplitArrays) -> Any:
     return predict_part(partial(eager, network), part)
 
 
@@ -325,7 +325,7 @@ def test_the_modality_that_tells_the_class_gets_the_weight(judged: Any) -> None:
 def test_noise_in_place_of_it_costs_it_weight_and_confidence(judged: Any) -> None:
     network, dataset = judged
     noise = np.random.default_rng(1).normal(0, 3, dataset.test.inputs["told"].shape).astype(np.float32)
-    damaged = Part({**dataset.test.inputs, "told": noise}, dataset.test.position, dataset.test.labels)
+    damaged = SplitArrays({**dataset.test.inputs, "told": noise}, dataset.test.position, dataset.test.labels)
     clean, output = answered(network, dataset.test), answered(network, damaged)
     assert clean.weights[:, 0].mean() > output.weights[:, 0].mean() + 0.03
     assert clean.confidences[:, 0].mean() > output.confidences[:, 0].mean() + 0.06

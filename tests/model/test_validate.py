@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.losses.long_tail import long_tail
 from tailfuse.network.baselines.fused import Baseline, Fused, equal_weights
 from tailfuse.network.baselines.single import Single
@@ -42,10 +42,10 @@ class First(nn.Module):
         return Fused(embeddings[:, 0], equal_weights(presence))
 
 
-def part_of(labels: list[int], **rows: list[list[float]]) -> Part:
+def part_of(labels: list[int], **rows: list[list[float]]) -> SplitArrays:
     inputs = {name: np.array(values, np.float32) for name, values in rows.items()}
     position = {name: np.arange(len(labels)) for name in rows}
-    return Part(inputs, position, np.array(labels))
+    return SplitArrays(inputs, position, np.array(labels))
 
 
 def odds(probability: float) -> list[float]:
@@ -111,7 +111,7 @@ def test_the_modality_that_validates_best_alone_comes_first(single: Baseline) ->
 
 def test_a_modality_without_validation_rows_comes_last(single: Baseline) -> None:
     part = part_of([0, 1], a=RIGHT[::-1], b=RIGHT, c=RIGHT)
-    absent = Part(part.inputs, {**part.position, "b": np.array([-1, -1])}, part.labels)
+    absent = SplitArrays(part.inputs, {**part.position, "b": np.array([-1, -1])}, part.labels)
     rank_modalities(single, chooser(single), absent, CPU)
     assert chooser(single).ranks.tolist() == [1, 2, 0]
 

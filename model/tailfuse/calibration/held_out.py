@@ -14,7 +14,7 @@ import torch
 from tailfuse_service.modalities import Modality
 from torch import Tensor, nn
 
-from tailfuse.data.part import Dataset, Part
+from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.network.frozen import backbone_features
@@ -29,7 +29,7 @@ class CalibrationRows(NamedTuple):
     """A network and rows it was not trained on."""
 
     network: Network
-    part: Part
+    part: SplitArrays
 
 
 class CalibrationData(NamedTuple):
@@ -41,7 +41,7 @@ class CalibrationData(NamedTuple):
     weight: Tensor  # (n,)
 
 
-def fit_generative(network: Network, train: Part, device: torch.device) -> None:
+def fit_generative(network: Network, train: SplitArrays, device: torch.device) -> None:
     """Fit every modality's generative expert to training rows of `network`."""
     network.eval()
     for name in network.modalities:
@@ -56,7 +56,7 @@ def fit_generative(network: Network, train: Part, device: torch.device) -> None:
         network.generative(name).fit(torch.cat(views), torch.from_numpy(part.labels).to(device))
 
 
-def class_by_class(part: Part) -> Part:
+def class_by_class(part: SplitArrays) -> SplitArrays:
     """The rows so ordered that every prefix holds the classes as evenly as can be."""
     labels = torch.from_numpy(part.labels)
     rank = torch.zeros(len(labels))

@@ -19,11 +19,11 @@ def command(table: Path, out: Path, force: bool) -> None:
 
     The spec says in comments what was guessed and why; read it before you train.
     """
-    from tailfuse.data.first_spec import first_spec
+    from tailfuse.data.scaffold import scaffold_spec
 
     if out.exists() and not force:
         raise UserError(f"{out} is there already; --force overwrites it, --out writes elsewhere")
-    text = first_spec(table, out.parent)
+    text = scaffold_spec(table, out.parent)
     write_output(out, text)
     click.echo(text)
     click.echo(f"Written to {out}. Next: tailfuse train {out}", err=True)

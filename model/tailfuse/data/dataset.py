@@ -16,8 +16,8 @@ from tailfuse_service.bundle import Features, InvalidInput
 from tailfuse_service.modalities import Modality
 
 from tailfuse.data.classes import class_codes, class_infos, in_order, read_labels
-from tailfuse.data.part import Dataset, Part
 from tailfuse.data.split import Split, read_groups, split_rows
+from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import TableError
 from tailfuse.files.table import Rows, read_table
 from tailfuse.modalities import KINDS
@@ -55,7 +55,7 @@ def make_dataset(
     check_leaks(spec, modalities)
     rows = np.sort(np.concatenate([split.train, split.val, split.test]))
     names = in_order(labels[split.train].unique().to_list())
-    whole = make_part(
+    whole = make_split_arrays(
         table, modalities, folder, labels=class_codes(labels, names, rows), rows=rows, use_cache=True,
         on_progress=on_progress,
     )  # fmt: skip
@@ -97,7 +97,7 @@ def check_leaks(spec: Spec, modalities: dict[str, Modality]) -> None:
                 raise TableError(f"modalities.{name}: column '{column}' is the spec's {role}; leave it out")
 
 
-def make_part(
+def make_split_arrays(
     table: pl.DataFrame,
     modalities: dict[str, Modality],
     folder: Path,
@@ -106,7 +106,7 @@ def make_part(
     rows: Rows | None = None,
     use_cache: bool = False,
     on_progress: OnProgress | None = None,
-) -> Part:
+) -> SplitArrays:
     """The `rows` of a table (all of them, if not given) as arrays; without `labels` (n,), those are -1.
 
     A modality none of whose columns the table has is absent. With `use_cache` decoded images are kept on
@@ -130,7 +130,7 @@ def make_part(
                     position[name][at] = len(arrays)
                     arrays.append(array)
         inputs[name] = each.stack(arrays)
-    return Part(inputs, position, np.full(len(rows), -1, np.int64) if labels is None else labels)
+    return SplitArrays(inputs, position, np.full(len(rows), -1, np.int64) if labels is None else labels)
 
 
 def has_columns(table: pl.DataFrame, name: str, modality: Modality) -> bool:

@@ -10,9 +10,9 @@ import polars as pl
 from tailfuse_service.bundle import Manifest, sha256
 
 from tailfuse.data.classes import class_codes, read_labels
-from tailfuse.data.dataset import make_part
-from tailfuse.data.part import Part
+from tailfuse.data.dataset import make_split_arrays
 from tailfuse.data.split import split_rows
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import TableError
 from tailfuse.files.table import Rows, read_table
 from tailfuse.modalities import KINDS
@@ -23,7 +23,7 @@ NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d*[1-9])?")
 log = logging.getLogger("tailfuse")
 
 
-def labelled_part(manifest: Manifest, path: Path, part: str | None = None) -> Part:
+def labelled_part(manifest: Manifest, path: Path, part: str | None = None) -> SplitArrays:
     """The rows of a table, or of one part of it as the bundle's spec splits it. Raises TableError."""
     table = read_table(path, strings=text_columns(manifest))
     labels = read_labels(table, manifest.label)
@@ -36,7 +36,7 @@ def labelled_part(manifest: Manifest, path: Path, part: str | None = None) -> Pa
                 "these rows include those that the model was trained on; --part test judges the others"
             )
     codes = class_codes(labels, manifest.class_names, rows)
-    judged = make_part(table, manifest.modalities, path.parent, labels=codes, rows=rows)
+    judged = make_split_arrays(table, manifest.modalities, path.parent, labels=codes, rows=rows)
     if not judged.presence().any():
         known = ", ".join(manifest.modalities)
         raise TableError(f"{path}: no row has any modality of this model: {known}")

@@ -15,7 +15,7 @@ from rich.table import Table
 from tailfuse_service.bundle import Batch, Output
 from tailfuse_service.bundle.manifest import ClassInfo, Histogram, Reference, SubsetMetrics
 
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.evaluation.metrics import (
     Counts,
     Reliability,
@@ -74,7 +74,7 @@ def subset_name(subset: Sequence[str]) -> str:
     return "+".join(subset)
 
 
-def predict_part(run: Callable[[Batch], Output], part: Part, batch_size: int = 256) -> Output:
+def predict_part(run: Callable[[Batch], Output], part: SplitArrays, batch_size: int = 256) -> Output:
     """The answers for all rows (at least one), in order."""
     outputs = [run(rows.batch()) for rows in part.batches(batch_size)]
     return Output(
@@ -84,7 +84,7 @@ def predict_part(run: Callable[[Batch], Output], part: Part, batch_size: int = 2
     )
 
 
-def evaluate(run: Callable[[Batch], Output], part: Part, classes: Sequence[ClassInfo]) -> Evaluation:
+def evaluate(run: Callable[[Batch], Output], part: SplitArrays, classes: Sequence[ClassInfo]) -> Evaluation:
     """Run the part with every subset of its modalities, and as it is."""
     modalities = part.modalities
     presence = part.presence()

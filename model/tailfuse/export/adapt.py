@@ -17,9 +17,9 @@ from tailfuse_service.bundle.files import read_manifest, unpacked
 from tailfuse_service.bundle.manifest import Adaptation, SubsetMetrics
 
 from tailfuse.data.classes import class_codes, read_labels
-from tailfuse.data.dataset import OnProgress, make_part
+from tailfuse.data.dataset import OnProgress, make_split_arrays
 from tailfuse.data.labelled import text_columns
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import ExportError, TableError, UserError
 from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.evaluation.metrics import FloatArray, subset_metrics
@@ -40,7 +40,7 @@ log = logging.getLogger("tailfuse")
 class Unlabelled(NamedTuple):
     """Rows to adapt to. Their labels, if all of them have one, judge the result and do nothing else."""
 
-    part: Part
+    part: SplitArrays
     labelled: bool
     sha256: str
 
@@ -59,7 +59,7 @@ def unlabelled_rows(
             codes = class_codes(read_labels(table, manifest.label), manifest.class_names, rows)
         except TableError:
             log.info("not every row has a label of this model; the column '%s' is left aside", manifest.label)
-    part = make_part(table, manifest.modalities, path.parent, labels=codes, on_progress=on_progress)
+    part = make_split_arrays(table, manifest.modalities, path.parent, labels=codes, on_progress=on_progress)
     present = np.flatnonzero(part.presence().any(axis=1))
     if not len(present):
         raise TableError(f"{path}: no row has any modality of this model: {', '.join(manifest.modalities)}")
@@ -155,7 +155,7 @@ def set_in_torchscript(path: Path, log_prior: FloatArray) -> None:
         save_torchscript(module, path)
 
 
-def check_answers(old: Path, new: Path, manifest: Manifest, shares: Floats, part: Part) -> None:
+def check_answers(old: Path, new: Path, manifest: Manifest, shares: Floats, part: SplitArrays) -> None:
     """Each new graph answers as the old one, times the prior; the new bundle opens. Raises ExportError."""
     open_bundle(new)
     batch = part.batch()

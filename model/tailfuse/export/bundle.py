@@ -19,7 +19,7 @@ from tailfuse_service.bundle.manifest import Reference
 from tailfuse_service.bundle.summary import input_references
 from tailfuse_service.modalities import Modality
 
-from tailfuse.data.part import Dataset, Part
+from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.evaluation.card import model_card
 from tailfuse.evaluation.evaluate import evaluate, predict_part
 from tailfuse.evaluation.prior import mean_answers
@@ -61,7 +61,7 @@ def write_bundle(
 
 
 def with_inputs(
-    reference: Mapping[str, Reference], modalities: Mapping[str, Modality], part: Part
+    reference: Mapping[str, Reference], modalities: Mapping[str, Modality], part: SplitArrays
 ) -> dict[str, Reference]:
     """The references of a part's rows, with those of its inputs."""
     by_name: dict[str, Reference] = {}

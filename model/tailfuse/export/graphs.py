@@ -21,7 +21,7 @@ from tailfuse_service.bundle import (
 )
 from torch import Tensor, nn
 
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import ExportError
 from tailfuse.evaluation.evaluate import subset_name, subsets
 from tailfuse.export.shapes import say_shapes
@@ -49,7 +49,7 @@ class Graph(nn.Module):
         return tuple(each for each in answer if each is not None)
 
 
-def export_graphs(network: AnyNetwork, example: Part, folder: Path) -> None:
+def export_graphs(network: AnyNetwork, example: SplitArrays, folder: Path) -> None:
     """Write both graphs, dynamic in the batch and in each modality's rows. `example` has every modality."""
     graph = Graph(network.cpu()).eval()
     # Another number of rows for each, all above 1: sizes that are equal or 1 could be taken for fixed ones.
@@ -59,7 +59,7 @@ def export_graphs(network: AnyNetwork, example: Part, folder: Path) -> None:
         export_torchscript(graph, flat, folder / GRAPHS["torchscript"])
 
 
-def flat_tensors(part: Part, names: Sequence[str]) -> tuple[Tensor, ...]:
+def flat_tensors(part: SplitArrays, names: Sequence[str]) -> tuple[Tensor, ...]:
     """A part's ragged batch in the order of the graph's signature."""
     feed = part.batch().feed()
     return tuple(torch.from_numpy(feed[name]) for name in input_names(names))
@@ -131,7 +131,9 @@ def output_names(network: AnyNetwork) -> list[str]:
     return [*OUTPUT_NAMES, *([DISAGREEMENT] if isinstance(network, Network) else [])]
 
 
-def check_parity(network: AnyNetwork, folder: Path, manifest: Manifest, example: Part) -> dict[str, float]:
+def check_parity(
+    network: AnyNetwork, folder: Path, manifest: Manifest, example: SplitArrays
+) -> dict[str, float]:
     """The largest difference of each runtime from eager torch, over every subset at several batch sizes.
 
     Raises ExportError above TOLERANCE. Mixed batches, where every row has another subset, count too.
@@ -158,13 +160,13 @@ def check_parity(network: AnyNetwork, folder: Path, manifest: Manifest, example:
     return worst
 
 
-def make_example(part: Part, n: int = 64) -> Part:
+def make_example(part: SplitArrays, n: int = 64) -> SplitArrays:
     """n samples with every modality, put together from whatever rows have each."""
     position = {name: np.resize(np.arange(len(rows)), n) for name, rows in part.inputs.items()}
-    return Part(part.inputs, position, np.zeros(n, np.int64))
+    return SplitArrays(part.inputs, position, np.zeros(n, np.int64))
 
 
-def mixed(part: Part) -> Part:
+def mixed(part: SplitArrays) -> SplitArrays:
     """The same rows, each with another subset of its modalities."""
     every = subsets(part.modalities)
     position = {
@@ -173,4 +175,4 @@ def mixed(part: Part) -> Part:
         )
         for name in part.modalities
     }
-    return Part(part.inputs, position, part.labels)
+    return SplitArrays(part.inputs, position, part.labels)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from tailfuse_service.bundle import Manifest
 
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import UserError
 from tailfuse.modalities import KINDS
 
@@ -40,7 +40,7 @@ def encoder_weights(manifest: Manifest, precision: Reduced) -> tuple[str, ...]:
     return tuple(f"network.encoders.{m}." for m in at)
 
 
-def to_int8(path: Path, target: Path, weights: tuple[str, ...], rows: Part) -> None:
+def to_int8(path: Path, target: Path, weights: tuple[str, ...], rows: SplitArrays) -> None:
     """Write the graph with 8-bit weights and activations, whose ranges are those of `rows`.
 
     Not onnxruntime's dynamic quantisation: there a batch has one scale, and one client's odd image
@@ -70,13 +70,13 @@ def to_int8(path: Path, target: Path, weights: tuple[str, ...], rows: Part) -> N
         logging.disable(logging.NOTSET)
 
 
-def make_batches(part: Part) -> Iterator[dict[str, NDArray[Any]]]:
+def make_batches(part: SplitArrays) -> Iterator[dict[str, NDArray[Any]]]:
     """Feeds of rows from all over a part, each with every modality that any row has."""
     position = {
         name: np.linspace(0, len(rows) - 1, CALIBRATED_ROWS).astype(np.int64) if len(rows) else at[:0]
         for (name, rows), at in zip(part.inputs.items(), part.position.values(), strict=True)
     }
-    spread = Part(part.inputs, position, np.zeros(CALIBRATED_ROWS, np.int64))
+    spread = SplitArrays(part.inputs, position, np.zeros(CALIBRATED_ROWS, np.int64))
     return (each.batch().feed() for each in spread.batches(BATCH))
 
 

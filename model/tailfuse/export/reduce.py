@@ -21,7 +21,7 @@ from tailfuse_service.bundle.files import read_manifest, unpacked
 from tailfuse_service.bundle.manifest import Reduction, SubsetMetrics
 
 from tailfuse.data.labelled import labelled_part
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import ExportError, UserError
 from tailfuse.evaluation.card import model_card
 from tailfuse.evaluation.evaluate import evaluate, predict_part
@@ -87,7 +87,7 @@ def check_reducible(source: Path, manifest: Manifest, table: Path) -> None:
         raise UserError(f"--table: {table} is not the table that {source} was trained on")
 
 
-def compared(before: Path, after: Path, manifest: Manifest, test: Part) -> Comparison:
+def compared(before: Path, after: Path, manifest: Manifest, test: SplitArrays) -> Comparison:
     """Both graphs on the same rows, timed in turns. Raises ExportError."""
     paths = (before, after)
     runtimes = [open_graph(path, manifest, runtime="onnx") for path in paths]
@@ -106,12 +106,12 @@ def compared(before: Path, after: Path, manifest: Manifest, test: Part) -> Compa
     return Comparison(manifest, float32, reduced, difference)
 
 
-def microseconds(runtimes: list[Runtime], part: Part) -> list[dict[int, float]]:
+def microseconds(runtimes: list[Runtime], part: SplitArrays) -> list[dict[int, float]]:
     """Of each runtime the median time of a sample, by batch size."""
     taken: list[dict[int, float]] = [{} for _ in runtimes]
     for size in BATCH_SIZES:
         position = {name: np.resize(np.arange(len(rows)), size) for name, rows in part.inputs.items()}
-        batch = Part(part.inputs, position, np.zeros(size, np.int64)).batch()
+        batch = SplitArrays(part.inputs, position, np.zeros(size, np.int64)).batch()
         times: list[list[float]] = [[] for _ in runtimes]
         for _ in range(TIMED_RUNS):
             for each, runtime in zip(times, runtimes, strict=True):
@@ -124,7 +124,7 @@ def microseconds(runtimes: list[Runtime], part: Part) -> list[dict[int, float]]:
 
 
 def fill(
-    new: Path, folder: Path, precision: Reduced, comparison: Comparison, val: Part, test: Part
+    new: Path, folder: Path, precision: Reduced, comparison: Comparison, val: SplitArrays, test: SplitArrays
 ) -> Manifest:
     """The pages and the manifest beside the new graph: its own metrics, of every subset."""
     manifest = comparison.manifest

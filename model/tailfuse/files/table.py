@@ -43,7 +43,7 @@ def read_table(path: Path, strings: Collection[str] = ()) -> pl.DataFrame:
         raise TableError(f"{path}: cannot be read: {(str(error) or 'not a table').splitlines()[0]}") from None
     if not len(table):
         raise TableError(f"{path}: the table has no rows")
-    return table.with_columns(plain(table[column]) for column in table.columns)
+    return table.with_columns(normalise_nulls(table[column]) for column in table.columns)
 
 
 def read_csv(path: Path, strings: Collection[str]) -> pl.DataFrame:
@@ -101,7 +101,7 @@ def check_header(header: Sequence[str], where: str) -> None:
             raise TableError(f"{where}: values are separated by {name}; a comma is taken")
 
 
-def plain(series: pl.Series) -> pl.Series:
+def normalise_nulls(series: pl.Series) -> pl.Series:
     """The same values with one spelling of missing, and fewer types."""
     if series.dtype.is_decimal():
         series = series.cast(pl.Float64)

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from tailfuse.data.part import Dataset
+from tailfuse.data.split_arrays import Dataset
 from tailfuse.errors import SpecError
 from tailfuse.losses.long_tail import long_tail
 from tailfuse.modalities import KINDS

@@ -18,7 +18,7 @@ from tailfuse.calibration.fit_fusion import fit_fusion
 from tailfuse.calibration.held_out import CalibrationRows, fit_generative, limit_rows, make_corrupted_features
 from tailfuse.data.dataset import OnProgress
 from tailfuse.data.folds import folds
-from tailfuse.data.part import Dataset, Part
+from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.network.baselines.fused import Baseline
@@ -90,7 +90,7 @@ def run_stages(
     }
 
     def trained(
-        name: str, seed: int, train: Part, val: Part | None, epochs: int
+        name: str, seed: int, train: SplitArrays, val: SplitArrays | None, epochs: int
     ) -> tuple[AnyNetwork, list[Epoch]]:
         rows = oversampled(train, seed) if spec.training.smote else train
         stage = Stage(name, seed, rows, val, epochs, augmentations)

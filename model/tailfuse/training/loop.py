@@ -10,7 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import RunError
 from tailfuse.network.build import AnyNetwork
 from tailfuse.network.tensors import make_tensors
@@ -34,8 +34,8 @@ class Stage(NamedTuple):
 
     name: str
     seed: int
-    train: Part
-    val: Part | None  # None: no early stopping; the network of the last epoch is kept
+    train: SplitArrays
+    val: SplitArrays | None  # None: no early stopping; the network of the last epoch is kept
     epochs: int
     augmentations: Mapping[str, Callable[[Tensor], Tensor]]  # by modality
 

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import SpecError
 
 NEIGHBOURS = 5  # as in the paper; one less than its rows for a class of fewer
 
 
-def oversampled(part: Part, seed: int) -> Part:
+def oversampled(part: SplitArrays, seed: int) -> SplitArrays:
     """The part, and behind its rows synthetic ones, so that every class has as many as the largest.
 
     Neighbours are sought, and rows interpolated, in the concatenated columns of all modalities, categories
@@ -39,7 +39,7 @@ def oversampled(part: Part, seed: int) -> Part:
         rows = part.inputs[name]
         inputs[name] = np.concatenate([rows, new.astype(rows.dtype)])
         position[name] = np.concatenate([at, len(rows) + np.arange(len(new))])
-    return Part(inputs, position, np.concatenate([part.labels, labels]))
+    return SplitArrays(inputs, position, np.concatenate([part.labels, labels]))
 
 
 def synthetic(

@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from tailfuse_service.bundle import sha256, write_atomically
 
 from tailfuse.data.dataset import load_dataset
-from tailfuse.data.part import Dataset
+from tailfuse.data.split_arrays import Dataset
 from tailfuse.errors import RunError, TableError
 from tailfuse.export.bundle import write_bundle
 from tailfuse.network.build import build_network, check_encoders

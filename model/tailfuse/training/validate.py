@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
-from tailfuse.data.part import Part
+from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.network.baselines.fused import Baseline
 from tailfuse.network.baselines.single import Single
 from tailfuse.network.tensors import make_tensors
@@ -15,7 +15,7 @@ SHARPEST = 10.0  # a temperature is between this and its inverse
 SHARPNESSES = np.logspace(-1, 1, 21)
 
 
-def validate(network: nn.Module, val: Part, device: torch.device) -> tuple[float, float]:
+def validate(network: nn.Module, val: SplitArrays, device: torch.device) -> tuple[float, float]:
     """Class-balanced negative log-likelihood, and balanced accuracy, of the rows as they are.
 
     The likelihood is that of the best temperature: being too sure is mended by calibration later, and
@@ -26,7 +26,7 @@ def validate(network: nn.Module, val: Part, device: torch.device) -> tuple[float
     return judged(network, val, device)
 
 
-def judged(network: nn.Module, val: Part, device: torch.device) -> tuple[float, float]:
+def judged(network: nn.Module, val: SplitArrays, device: torch.device) -> tuple[float, float]:
     """See validate."""
     log_p, labels = answered(network, val, device)
     weight = class_weights(labels)
@@ -36,7 +36,7 @@ def judged(network: nn.Module, val: Part, device: torch.device) -> tuple[float, 
 
 
 @torch.no_grad()
-def answered(network: nn.Module, part: Part, device: torch.device) -> tuple[Tensor, Tensor]:
+def answered(network: nn.Module, part: SplitArrays, device: torch.device) -> tuple[Tensor, Tensor]:
     """Log-probabilities (n, C) and labels (n,) of a part's rows."""
     if network.training:
         network.eval()
@@ -60,14 +60,14 @@ def balanced_loss(logits: Tensor, labels: Tensor, weight: Tensor) -> float:
     return float((F.cross_entropy(logits, labels, reduction="none") * weight).sum())
 
 
-def rank_modalities(network: Baseline, fusion: Single, val: Part, device: torch.device) -> None:
+def rank_modalities(network: Baseline, fusion: Single, val: SplitArrays, device: torch.device) -> None:
     """The modality that alone has the smallest validation loss comes first; one without rows last."""
     alone = [val.only([name]) for name in network.modalities]
     losses = [judged(network, part, device)[0] if len(part) else np.inf for part in alone]
     fusion.ranks.copy_(torch.from_numpy(np.argsort(np.argsort(losses, kind="stable"))))
 
 
-def fit_temperature(network: Baseline, val: Part, device: torch.device) -> None:
+def fit_temperature(network: Baseline, val: SplitArrays, device: torch.device) -> None:
     """The temperature of the smallest class-balanced loss of validation rows (Guo et al. 2017)."""
     network.temperature.fill_(1.0)
     log_p, labels = answered(network, val, device)

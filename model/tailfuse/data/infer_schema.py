@@ -27,7 +27,7 @@ SAMPLE = 200  # values looked at, where looking at all would be slow
 
 
 @dataclass(slots=True)
-class Guess:
+class InferredSchema:
     """Columns by what they are for. `families` are numbered columns, such as fou_0 … fou_75, by "fou_"."""
 
     label: str
@@ -43,20 +43,20 @@ class Guess:
     left_out: dict[str, str] = field(default_factory=dict)  # and why
 
 
-def guess_columns(table: pl.DataFrame, folder: Path) -> Guess:
+def infer_schema(table: pl.DataFrame, folder: Path) -> InferredSchema:
     """Look at a table whose images lie in `folder`. Raises TableError if nothing could be a label."""
     split = next((column for column in table.columns if is_split(table[column])), None)
-    label, is_sure = guess_label(table, {split})
-    guess = Guess(label, is_sure, split)
+    label, is_sure = infer_label(table, {split})
+    schema = InferredSchema(label, is_sure, split)
     train = table.filter(pl.col(split) == "train") if split else table
     for series in table:
         if series.name not in (label, split):
-            place_column(guess, series, train[series.name].drop_nulls(), folder)
-    guess.channels = channels_of_one(guess.series, train)
-    guess.families = families(guess.rest)
-    in_family = {column for members in guess.families.values() for column in members}
-    guess.rest = [column for column in guess.rest if column not in in_family]
-    return guess
+            place_column(schema, series, train[series.name].drop_nulls(), folder)
+    schema.channels = channels_of_one(schema.series, train)
+    schema.families = families(schema.rest)
+    in_family = {column for members in schema.families.values() for column in members}
+    schema.rest = [column for column in schema.rest if column not in in_family]
+    return schema
 
 
 def is_split(series: pl.Series) -> bool:
@@ -67,7 +67,7 @@ def is_split(series: pl.Series) -> bool:
     return values <= set(PARTS) and {"train", "test"} <= values
 
 
-def guess_label(table: pl.DataFrame, taken: set[str | None]) -> tuple[str, bool]:
+def infer_label(table: pl.DataFrame, taken: set[str | None]) -> tuple[str, bool]:
     """The label's column, and whether its name says so."""
     fit = [series for series in table if series.name not in taken and has_classes(series)]
     named = [series.name for name in LABELS for series in fit if series.name.lower() == name]
@@ -89,7 +89,7 @@ def has_classes(series: pl.Series) -> bool:
     return 2 <= values.n_unique() <= len(values) / 3
 
 
-def place_column(guess: Guess, series: pl.Series, values: pl.Series, folder: Path) -> None:
+def place_column(schema: InferredSchema, series: pl.Series, values: pl.Series, folder: Path) -> None:
     """Write down what one column is for, judged by its training `values`."""
     name = series.name
     distinct = 0 if series.dtype.is_nested() else values.n_unique()
@@ -98,35 +98,35 @@ def place_column(guess: Guess, series: pl.Series, values: pl.Series, folder: Pat
     is_series = looks_like_series(values)
     shape = series_shape(values, folder) if is_series else None
     if not name:
-        guess.left_out[name] = "it has no name"
+        schema.left_out[name] = "it has no name"
     elif not len(values):
-        guess.left_out[name] = "it has no value in a training row"
+        schema.left_out[name] = "it has no value in a training row"
     elif size:
-        guess.images[name] = size
+        schema.images[name] = size
     elif is_image:
-        guess.left_out[name] = "it looks like images, but the first one cannot be opened"
+        schema.left_out[name] = "it looks like images, but the first one cannot be opened"
     elif shape:
-        guess.series[name] = shape
+        schema.series[name] = shape
     elif is_series:
-        guess.left_out[name] = "it looks like series, but the first one cannot be read"
+        schema.left_out[name] = "it looks like series, but the first one cannot be read"
     elif not (series.dtype in (pl.String, pl.Boolean) or series.dtype.is_numeric()):
-        guess.left_out[name] = f"it holds {type_name(series)}"
+        schema.left_out[name] = f"it holds {type_name(series)}"
     elif looks_like_text(values):
-        guess.texts.append(name)
+        schema.texts.append(name)
     elif ID.fullmatch(name):
         if 1 < series.n_unique() < len(series):
-            guess.groups.append(name)
-        guess.left_out[name] = "it looks like an identifier"
+            schema.groups.append(name)
+        schema.left_out[name] = "it looks like an identifier"
     elif counts_rows(series):
-        guess.left_out[name] = "it counts the rows"
+        schema.left_out[name] = "it counts the rows"
     elif series.dtype == pl.String and (distinct > MAX_CATEGORIES or distinct > len(values) / 2):
-        guess.left_out[name] = (
+        schema.left_out[name] = (
             describe_odd_value(series) or f"it has {distinct:,} different strings: an identifier?"
         )
     elif series.dtype.is_float() and values.is_infinite().any():
-        guess.left_out[name] = "it holds infinite numbers"
+        schema.left_out[name] = "it holds infinite numbers"
     else:
-        guess.rest.append(name)
+        schema.rest.append(name)
 
 
 def counts_rows(series: pl.Series) -> bool:

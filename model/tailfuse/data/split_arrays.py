@@ -12,7 +12,7 @@ from tailfuse_service.modalities import Modality
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SplitArrays:
     """N rows. `inputs[m]` (n_m, ...) holds the present rows of modality m only."""
 
     inputs: dict[str, NDArray[Any]]
@@ -30,23 +30,23 @@ class Part:
         """(N, M)"""
         return np.stack([at >= 0 for at in self.position.values()], axis=1)
 
-    def take(self, index: NDArray[np.int64]) -> "Part":
+    def take(self, index: NDArray[np.int64]) -> "SplitArrays":
         """The rows of `index`; the inputs are shared, not copied."""
         position = {name: at[index] for name, at in self.position.items()}
-        return Part(self.inputs, position, self.labels[index])
+        return SplitArrays(self.inputs, position, self.labels[index])
 
-    def first(self, n: int) -> "Part":
+    def first(self, n: int) -> "SplitArrays":
         """At most n rows from the front."""
         return self.take(np.arange(min(n, len(self))))
 
-    def only(self, subset: Sequence[str]) -> "Part":
+    def only(self, subset: Sequence[str]) -> "SplitArrays":
         """The rows that have every modality of `subset`, with the other modalities taken away."""
         rows = np.flatnonzero(np.all([self.position[name] >= 0 for name in subset], axis=0))
         position = {
             name: at[rows] if name in subset else np.full(len(rows), -1, np.int64)
             for name, at in self.position.items()
         }
-        return Part(self.inputs, position, self.labels[rows])
+        return SplitArrays(self.inputs, position, self.labels[rows])
 
     def batch(self) -> Batch:
         """All rows as one ragged batch."""
@@ -54,7 +54,7 @@ class Part:
         inputs = {name: self.inputs[name][self.position[name][at]] for name, at in rows.items()}
         return Batch(inputs, rows, self.presence())
 
-    def batches(self, size: int) -> Iterator["Part"]:
+    def batches(self, size: int) -> Iterator["SplitArrays"]:
         """The rows in order, `size` at a time."""
         for start in range(0, len(self), size):
             yield self.take(np.arange(start, min(start + size, len(self))))
@@ -66,7 +66,7 @@ class Dataset:
 
     classes: tuple[ClassInfo, ...]
     modalities: dict[str, Modality]
-    train: Part
-    val: Part
-    test: Part
+    train: SplitArrays
+    val: SplitArrays
+    test: SplitArrays
     groups: NDArray[np.int64]  # of each training row; rows of one group are never on both sides of a fold

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from PIL import Image
 from tailfuse.data.dataset import load_dataset
-from tailfuse.data.first_spec import first_spec
-from tailfuse.data.part import Dataset
+from tailfuse.data.scaffold import scaffold_spec
+from tailfuse.data.split_arrays import Dataset
 from tailfuse.errors import TableError
 from tailfuse.modalities import ImageSpec, SeriesSpec, TabularSpec, TextSpec
 from tailfuse.modalities.spec import ModalitySpec
@@ -26,7 +26,7 @@ def init(folder: Path, columns: dict[str, Any], name: str = "table.parquet") -> 
         table.write_csv(path)
     else:
         table.write_parquet(path)
-    text = first_spec(path, folder)
+    text = scaffold_spec(path, folder)
     (folder / "spec.yaml").write_text(text, "utf-8")
     spec = load_spec(folder / "spec.yaml")
     return text, spec, load_dataset(spec)
@@ -53,7 +53,7 @@ def numbers() -> dict[str, Any]:
 def test_a_table_of_lesions_is_understood(lesions: Any, table: str) -> None:
     lesions.table = table
     lesions.write()
-    text = first_spec(lesions.folder / table, lesions.folder)
+    text = scaffold_spec(lesions.folder / table, lesions.folder)
     lesions.spec = text
     dataset = lesions.load()
     assert {name: modality.kind for name, modality in dataset.modalities.items()} == {
@@ -194,7 +194,7 @@ def test_names_that_yaml_would_misread_are_quoted(tmp_path: Path, numbers: dict[
 def test_the_table_is_named_from_where_the_spec_will_lie(tmp_path: Path, numbers: dict[str, Any]) -> None:
     (tmp_path / "data").mkdir()
     pl.DataFrame(numbers).write_parquet(tmp_path / "data" / "table.parquet")
-    text = first_spec(tmp_path / "data" / "table.parquet", tmp_path)
+    text = scaffold_spec(tmp_path / "data" / "table.parquet", tmp_path)
     assert "\nname: data\ntable: data/table.parquet\n" in text
 
 
@@ -210,4 +210,4 @@ def test_a_table_that_cannot_be_learnt_from_is_named(
 ) -> None:
     pl.DataFrame(columns).write_csv(tmp_path / "t.csv")
     with pytest.raises(TableError, match=rf"t\.csv: {said}"):
-        first_spec(tmp_path / "t.csv")
+        scaffold_spec(tmp_path / "t.csv")

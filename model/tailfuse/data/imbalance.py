@@ -9,7 +9,7 @@ from tailfuse.data.split import Split
 from tailfuse.files.table import Rows
 
 
-def thinned(split: Split, labels: pl.Series, imbalance_ratio: float, seed: int) -> Split:
+def impose_imbalance(split: Split, labels: pl.Series, imbalance_ratio: float, seed: int) -> Split:
     """The split with a long tail of classes in train, and the same one in val; test is not touched.
 
     The seed shuffles the order of the classes and chooses the rows. With one seed, the rows kept at a large
@@ -18,13 +18,13 @@ def thinned(split: Split, labels: pl.Series, imbalance_ratio: float, seed: int) 
     random = np.random.default_rng(seed)
     order = random.permutation(np.sort(labels[split.train].unique().to_numpy())).tolist()
     return Split(
-        train=thin(labels, split.train, order, imbalance_ratio, least=2, random=random),
-        val=thin(labels, split.val, order, imbalance_ratio, least=1, random=random),
+        train=subsample_rows(labels, split.train, order, imbalance_ratio, least=2, random=random),
+        val=subsample_rows(labels, split.val, order, imbalance_ratio, least=1, random=random),
         test=split.test,
     )
 
 
-def thin(
+def subsample_rows(
     labels: pl.Series, rows: Rows, order: Sequence[str], imbalance_ratio: float, *, least: int,
     random: np.random.Generator,
 ) -> Rows:  # fmt: skip
