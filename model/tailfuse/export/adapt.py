@@ -18,7 +18,6 @@ from tailfuse_service.bundle.manifest import Adaptation, SubsetMetrics
 
 from tailfuse.data.classes import class_codes, read_labels
 from tailfuse.data.dataset import OnProgress, make_split_arrays
-from tailfuse.data.labelled import text_columns
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import ExportError, TableError, UserError
 from tailfuse.evaluation.evaluate import predict_part
@@ -26,6 +25,7 @@ from tailfuse.evaluation.metrics import FloatArray, subset_metrics
 from tailfuse.evaluation.pages import page
 from tailfuse.evaluation.prior import Floats, estimate_prior, reweighted
 from tailfuse.export.graphs import LOG_PRIOR, TOLERANCE, save_torchscript
+from tailfuse.files.reading import make_reading
 from tailfuse.files.table import read_table
 
 ADAPTED = "+adapted"
@@ -49,7 +49,7 @@ def unlabelled_rows(
     manifest: Manifest, path: Path, limit: int | None = None, on_progress: OnProgress | None = None
 ) -> Unlabelled:
     """The rows of a table, or the first of them, that have a modality. Raises TableError."""
-    table = read_table(path, strings=text_columns(manifest))[:limit]
+    table = read_table(path, make_reading(manifest.spec))[:limit]
     digest = sha256(path)
     if digest == manifest.spec.get("table_sha256"):
         log.warning("these rows include those that the model was trained on: give rows from where it is used")
