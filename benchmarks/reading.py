@@ -1,4 +1,4 @@
-"""Time and memory of reading a table of ROWS x 20 and turning it into arrays: python benchmarks/reading.py [ROWS].
+"""Time and memory of turning a table of ROWS x 20 into arrays: python benchmarks/reading.py [ROWS].
 
 Twelve columns of decimals, four of whole numbers, four of categories. Prints one line of JSON.
 """
@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 from tailfuse.data.dataset import load_dataset
 from tailfuse.spec.schema import load_spec
 
@@ -25,6 +24,8 @@ modalities:
 
 def write_table(path: Path, rows: int) -> None:
     """Write the table as CSV."""
+    import polars as pl
+
     random = np.random.default_rng(0)
     words = np.array(["red", "green", "blue light", "dark"])
     columns = {f"n{at}": random.normal(size=rows).round(4) for at in range(12)}
