@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from tailfuse_service.app import create_app
-from tailfuse_service.http.fast_path import Protocol
+from tailfuse_service.http.connection import Protocol
 from tailfuse_service.http.router import Router
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities.image.features import suppress_pillow_warnings

@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     max_queue: int = Field(default=1024, ge=1)
     """Maximum number of waiting samples; above it, requests get 429."""
     max_concurrency: int = Field(default=1024, ge=1)
-    """Maximum number of requests in flight; above it, requests get 429."""
+    """Maximum number of requests in flight; above it, requests get 429. It leaves out checks and /admin."""
     max_items: int = Field(default=256, ge=1)
     """Maximum number of items in one POST /predict/batch."""
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1)
@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     """Timeout from a complete request to its answer."""
     receive_timeout_s: float = Field(default=60.0, gt=0)
     """Timeout for receiving a request."""
+    send_timeout_s: float = Field(default=60.0, gt=0)
+    """Timeout for a client to read an answer that is too long for the connection's buffers."""
     api_keys: Path | None = None
     """File of client keys, one `name: key` or key on each line; read again when it changes."""
     admin_keys: Path | None = None
