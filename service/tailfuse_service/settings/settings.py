@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     """Maximum number of parts in a form."""
     max_json_depth: int = Field(default=Limits.max_json_depth, ge=6, le=1000)
     """Maximum nesting depth of a JSON body."""
+    max_json_values: int = Field(default=Limits.max_json_values, ge=1000)
+    """Maximum number of values in a JSON body; a member of an object counts as 4."""
     max_text_chars: int = Field(default=Limits.max_text_chars, ge=1)
     """Maximum number of characters in a text or a cell."""
     max_pixels: int = Field(default=Limits.max_pixels, ge=1, le=PILLOW_MAX_PIXELS)
@@ -93,6 +95,7 @@ class Settings(BaseSettings):
             max_pixels=self.max_pixels,
             max_text_chars=self.max_text_chars,
             max_json_depth=self.max_json_depth,
+            max_json_values=self.max_json_values,
             max_parts=self.max_parts,
         )
 
