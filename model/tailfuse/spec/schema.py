@@ -11,6 +11,7 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -42,6 +43,12 @@ def _folds(folds: int) -> int:
     if folds == 1:
         raise ValueError("takes 0 (none), or at least 2")
     return folds
+
+
+def _other(name: str | None, info: ValidationInfo) -> str | None:
+    if name is not None and info.data.get("min_rows", 0) is None:
+        raise ValueError("names the class that rare classes become; it needs min_rows")
+    return name
 
 
 class SplitSpec(Frozen):
@@ -117,12 +124,17 @@ Split = Annotated[
 
 
 class Spec(Frozen):
-    """The whole spec. `split` is a column with train, val and test, or keys of its own."""
+    """The whole spec. `split` is a column with train, val and test, or keys of its own.
+
+    Classes with fewer than `min_rows` rows become one class, named `other`.
+    """
 
     name: Name
     version: Name = "1"
     table: Path
     label: Name
+    min_rows: int | None = Field(default=None, ge=2)
+    other: Annotated[Name | None, AfterValidator(_other)] = Field(default=None, validate_default=False)
     split: Split = SplitSpec()
     modalities: dict[Annotated[str, AfterValidator(_modality_name)], AnySpec] = Field(min_length=1)
     network: NetworkSpec = NetworkSpec()
