@@ -1,0 +1,67 @@
+"""`tailfuse train`: its options, its mistakes, and Ctrl-C."""
+
+import shlex
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from click.testing import CliRunner, Result
+from tailfuse.cli import main
+from tailfuse.training import train as module
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(each) for each in arguments], prog_name="tailfuse")
+
+
+def last_line(done: Result, status: int) -> str:
+    assert done.exit_code == status, done.output
+    return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set", "seed", "5"], "'seed' is not KEY=VALUE; write --set seed=VALUE, without a space"),
+        (["--set", "seed", "=", "5"], "'seed' is not KEY=VALUE; write --set seed=VALUE"),
+        (["--set", "=5"], "'=5' is not KEY=VALUE; write --set training.epochs=VALUE"),
+        (["--set", "a b"], "write --set 'a b'=VALUE"),
+        (["--epochs", "5"], "no option '--epochs'; it is a key of the spec: --set training.epochs=VALUE"),
+        (["--learning-rate=1"], "it is a key of the spec: --set training.learning_rate=VALUE"),
+        (["--seed", "5"], "--set seed=VALUE"),
+        (["--resum"], "No such option '--resum'"),
+        (["--resume", "--overwrite"], "--resume continues a run and --overwrite replaces it; give one"),
+        (["--devices", "many"], "'many' is neither a number of devices nor 'auto'"),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else None,
+)  # fmt: skip
+def test_a_mistake_of_usage_is_named(arguments: list[str], said: str) -> None:
+    assert said in last_line(run("train", "spec.yaml", *arguments), 2)
+
+
+def test_a_table_or_a_folder_in_place_of_a_spec_is_named(tmp_path: Path) -> None:
+    for name in ("my birds.csv", "BIRDS.CSV", "birds.csv.gz", "birds.parquet"):
+        path = tmp_path / name
+        said = last_line(run("train", path), 1)
+        assert said == (
+            f"Error: {path} is a table, not a spec; this writes a spec for it: "
+            f"tailfuse init {shlex.quote(str(path))}"
+        )
+    assert last_line(run("train", tmp_path), 1) == (
+        f"Error: {tmp_path} is a folder; expected a spec, a YAML file"
+    )
+
+
+def test_ctrl_c_says_how_to_continue(lesions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: Any, **__: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "load_dataset", interrupt)
+    folder = lesions.folder / "a run; it's mine"
+    for flags in ([], ["--resume"], ["--overwrite"]):
+        done = run("train", lesions.write(), "--out", folder, "--set", "seed=1", *flags)
+        spec, out = (shlex.quote(str(path)) for path in (lesions.folder / "spec.yaml", folder))
+        assert last_line(done, 130) == (
+            f"Stopped. Continue with: tailfuse train --resume {spec} --out {out} --set seed=1"
+        )
+        assert not folder.exists()
