@@ -1,5 +1,6 @@
 """`tailfuse train`: its options, its mistakes, and Ctrl-C."""
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any, NoReturn
@@ -7,7 +8,9 @@ from typing import Any, NoReturn
 import pytest
 from click.testing import CliRunner, Result
 from tailfuse.cli import main
+from tailfuse.evaluation.evaluate import evaluate
 from tailfuse.training import train as module
+from tailfuse_service.bundle import open_bundle, read_manifest
 
 
 def run(*arguments: object) -> Result:
@@ -50,6 +53,26 @@ def test_a_table_or_a_folder_in_place_of_a_spec_is_named(tmp_path: Path) -> None
     assert last_line(run("train", tmp_path), 1) == (
         f"Error: {tmp_path} is a folder; expected a spec, a YAML file"
     )
+
+
+def test_json_has_metrics_of_validation_and_test_rows(lesions: Any) -> None:
+    quick = ("--set", "training.epochs=1", "--set", "network.width=4", "--set", "training.folds=0")
+    done = run("train", lesions.write(), "--out", lesions.folder / "run", "--json", *quick)
+    assert done.exit_code == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert set(printed) == {"bundle", "validation", "test", "metrics", "parity"}
+    rows = {part: printed[part]["image+clinical+notes"]["rows"] for part in ("validation", "test")}
+    assert rows == {"validation": len(lesions.load().val), "test": len(lesions.load().test)}
+    assert printed["validation"].keys() == printed["test"].keys()
+    assert printed["metrics"] == printed["test"]  # the older name
+    manifest = read_manifest(Path(printed["bundle"]))
+    assert printed["validation"] == {
+        name: each.model_dump() for name, each in manifest.validation_metrics.items()
+    }
+    expected = evaluate(
+        open_bundle(Path(printed["bundle"])).runtime.run, lesions.load().val, manifest.classes
+    )
+    assert expected.metrics["image"].nll == pytest.approx(printed["validation"]["image"]["nll"], abs=1e-5)
 
 
 def test_ctrl_c_says_how_to_continue(lesions: Any, monkeypatch: pytest.MonkeyPatch) -> None:

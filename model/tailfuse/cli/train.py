@@ -118,20 +118,27 @@ def format_resume(typed: Sequence[str]) -> str:
 
 
 def show(bundle: Path, as_json: bool) -> None:
-    """Print the bundle's metrics by subset."""
+    """Print the bundle's metrics by subset: of the test rows, and as JSON of the validation rows too."""
     from rich.console import Console
     from tailfuse_service.bundle import read_manifest
 
-    from tailfuse.evaluation.evaluate import subset_table
+    from tailfuse.evaluation.evaluate import AS_GIVEN, percent, subset_table
 
     manifest = read_manifest(bundle)
     if as_json:
-        metrics = {name: each.model_dump() for name, each in manifest.metrics.items()}
-        click.echo(
-            json.dumps({"bundle": str(bundle), "metrics": metrics, "parity": manifest.parity}, indent=1)
-        )
+        written = manifest.model_dump(include={"metrics", "validation_metrics", "parity"})
+        test, validation = written["metrics"], written["validation_metrics"]
+        # "metrics" is the older name of "test".
+        result = {"bundle": str(bundle), "validation": validation, "test": test, "metrics": test}
+        click.echo(json.dumps(result | {"parity": written["parity"]}, indent=1))
         return
-    Console().print(subset_table(manifest.metrics))
+    Console().print("Test rows:", subset_table(manifest.metrics))
+    by_subset = manifest.validation_metrics
+    whole = by_subset.get(AS_GIVEN) or next(iter(by_subset.values()))
+    accuracy = percent(whole.balanced_accuracy)
+    click.echo(
+        f"Validation rows: balanced accuracy {accuracy}. Compare specs by this figure, not by the test rows'."
+    )
     click.echo(f"Bundle: {bundle}   Report: {bundle / 'report.html'}")
     click.echo(f"Next:   {shlex.join(['tailfuse', 'serve', str(bundle)])}")
 

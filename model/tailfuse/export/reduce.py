@@ -142,6 +142,7 @@ def fill(
         update={
             "version": f"{manifest.version}+{precision}",
             "metrics": evaluation.metrics,
+            "validation_metrics": evaluate(run, val, manifest.classes).metrics,
             "reference": {
                 name: each.model_copy(update={"inputs": manifest.reference[name].inputs})
                 for name, each in evaluation.reference.items()

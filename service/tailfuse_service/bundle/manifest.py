@@ -117,7 +117,9 @@ class Manifest(Frozen):
     modalities: dict[str, AnyModality]
     input_schema: dict[str, Any]
     calibration: dict[str, list[float]]
-    metrics: dict[str, SubsetMetrics]
+    metrics: dict[str, SubsetMetrics]  # of the test rows, by subset
+    # Of the validation rows, which chose the epoch and fitted the calibration. Empty in older bundles.
+    validation_metrics: dict[str, SubsetMetrics] = Field(default_factory=dict)
     reference: dict[str, Reference]
     parity: dict[str, float]
     held_out: MeanAnswers | None = None
