@@ -34,6 +34,8 @@ def last_line(done: Result, status: int) -> str:
         (["--seed", "5"], "--set seed=VALUE"),
         (["--resum"], "No such option '--resum'"),
         (["--resume", "--overwrite"], "--resume continues a run and --overwrite replaces it; give one"),
+        (["--version", "latest"], "'latest' cannot be a version, which is a part of a URL"),
+        (["--version"], "Option '--version' requires an argument"),
         (["--devices", "many"], "'many' is neither a number of devices nor 'auto'"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else None,
@@ -55,9 +57,10 @@ def test_a_table_or_a_folder_in_place_of_a_spec_is_named(tmp_path: Path) -> None
     )
 
 
-def test_json_has_metrics_of_validation_and_test_rows(lesions: Any) -> None:
+def test_json_has_metrics_of_validation_and_test_rows_of_the_version_asked_for(lesions: Any) -> None:
     quick = ("--set", "training.epochs=1", "--set", "network.width=4", "--set", "training.folds=0")
-    done = run("train", lesions.write(), "--out", lesions.folder / "run", "--json", *quick)
+    options = ("--out", lesions.folder / "run", "--json", "--version", "1.10")
+    done = run("train", lesions.write(), *options, *quick)
     assert done.exit_code == 0, done.stderr
     printed = json.loads(done.stdout)
     assert set(printed) == {"bundle", "validation", "test", "metrics", "parity"}
@@ -66,6 +69,7 @@ def test_json_has_metrics_of_validation_and_test_rows(lesions: Any) -> None:
     assert printed["validation"].keys() == printed["test"].keys()
     assert printed["metrics"] == printed["test"]  # the older name
     manifest = read_manifest(Path(printed["bundle"]))
+    assert manifest.version == "1.10"
     assert printed["validation"] == {
         name: each.model_dump() for name, each in manifest.validation_metrics.items()
     }

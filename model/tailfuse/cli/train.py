@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tailfuse.cli import INTERRUPTED
+from tailfuse.cli.version_option import version_option
 
 if TYPE_CHECKING:
     from tailfuse.spec.schema import Spec
@@ -53,6 +54,7 @@ def check_overrides(ctx: click.Context, param: click.Parameter, texts: tuple[str
     "-s", "--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=check_overrides,
     help="Overrule a key of the spec, as in training.epochs=20. May be repeated.",
 )  # fmt: skip
+@version_option("the spec's key `version`")
 @click.option(
     "--accelerator",
     default="auto",
@@ -70,7 +72,8 @@ def check_overrides(ctx: click.Context, param: click.Parameter, texts: tuple[str
 @click.pass_context
 def command(
     ctx: click.Context, spec: Path, out: Path | None, resume: bool, overwrite: bool,
-    overrides: tuple[str, ...], accelerator: str, devices: str, precision: str, as_json: bool,
+    overrides: tuple[str, ...], version: str | None, accelerator: str, devices: str, precision: str,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Train on the table that SPEC (a YAML file) describes, and write a bundle.
 
@@ -79,6 +82,8 @@ def command(
     """
     if resume and overwrite:
         raise click.UsageError("--resume continues a run and --overwrite replaces it; give one of them")
+    if version is not None:
+        overrides = (*overrides, f"version={json.dumps(version)}")  # JSON quotes as YAML does
     n_devices = devices if devices == "auto" else parse_int(devices)
     try:
         from tailfuse.spec.schema import load_spec
