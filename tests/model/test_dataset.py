@@ -166,7 +166,9 @@ CASES = {
     broken_picture: "row 17, column 'image' (images/16.png): modality 'image': "
     "the bytes are not an image that can be read",
     all_missing: "modality 'clinical', column 'age': missing in every training row",
-    infinite: "row 17: modality 'clinical', column 'age': expected a finite number, not inf",
+    infinite: "modality 'clinical', column 'age': 23 of 24 values are numbers, but row 17 is 'inf'; "
+    "correct it, list it under `missing:`, take such cells as missing by `unreadable: missing`, or say "
+    "`types: {{age: category}}`",
     label_leak: "modalities.clinical: column 'label' is the spec's label; leave it out",
     split_leak: "modalities.clinical: column 'split' is the spec's split; leave it out",
     group_leak: "modalities.notes: column 'lesion_id' is the spec's split.group; leave it out",

@@ -7,9 +7,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from tailfuse_service.bundle.manifest import ClassInfo, Shot
+from tailfuse_service.modalities.tabular.spelling import KnownNames
 
 from tailfuse.errors import TableError
-from tailfuse.files.table import Rows, typed
+from tailfuse.files.cells import type_cells
+from tailfuse.files.table import Rows
 from tailfuse.spelling import did_you_mean
 
 NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
@@ -20,7 +22,7 @@ def read_labels(table: pl.DataFrame, column: str) -> pl.Series:
     """The label of every row as a string, or null. Raises TableError."""
     if column not in table.columns:
         raise TableError(f"label: the table has no column '{column}'{did_you_mean(column, table.columns)}")
-    return typed(table[column], "category", f"label, column '{column}'", np.arange(len(table)))
+    return type_cells(table[column], "category", f"label, column '{column}'", np.arange(len(table)))
 
 
 def check_labels(labels: pl.Series, rows: Rows) -> None:
@@ -55,15 +57,17 @@ def check_in_train(labels: pl.Series, parts: dict[str, Rows]) -> None:
 
 def class_codes(labels: pl.Series, classes: Sequence[str], rows: Rows) -> NDArray[np.int64]:
     """The index of each row's class. Raises TableError if there is none."""
-    code_by_name = {name: code for code, name in enumerate(classes)}
-    codes = np.zeros(len(rows), np.int64)
-    for at, (row, label) in enumerate(zip(rows, labels[rows], strict=True)):
-        if label not in code_by_name:
-            what = "the label is missing" if label is None else f"'{label:.80}' is not a class of this model"
-            hint = did_you_mean(label or "", classes)
-            raise TableError(f"row {row + 1}: label, column '{labels.name}': {what}{hint}")
-        codes[at] = code_by_name[label]
-    return codes
+    names = KnownNames(classes)
+    used = labels[rows]
+    found = {label: code for label in used.unique().drop_nulls() if (code := names.find(label)) is not None}
+    codes = used.replace_strict(found, default=None, return_dtype=pl.Int64)
+    if codes.null_count():
+        at = int(codes.is_null().arg_max() or 0)
+        label = used[at]
+        what = "the label is missing" if label is None else f"'{label:.80}' is not a class of this model"
+        hint = did_you_mean(label or "", classes)
+        raise TableError(f"row {rows[at] + 1}: label, column '{labels.name}': {what}{hint}")
+    return codes.to_numpy()
 
 
 def in_order(names: Sequence[str]) -> list[str]:

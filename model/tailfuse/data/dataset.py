@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from tailfuse.data.classes import class_codes, class_infos, in_order, read_label
 from tailfuse.data.split import Split, read_groups, split_rows
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import TableError
-from tailfuse.files.table import Rows, read_table
+from tailfuse.files.table import Rows, describe_wide_missing, normalise, read_table
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.files import name_source
 from tailfuse.spec.schema import Spec, SplitSpec
@@ -49,7 +50,7 @@ def make_dataset(
     folder = spec.table.parent
     labels = read_labels(table, spec.label)
     modalities = {
-        name: KINDS[each.kind].fit(name, each, table, split.train, folder)
+        name: KINDS[each.kind].fit(name, each, table, split.train, folder, spec.reading)
         for name, each in spec.modalities.items()
     }
     check_leaks(spec, modalities)
@@ -76,11 +77,18 @@ def make_dataset(
 
 
 def load_table(spec: Spec) -> pl.DataFrame:
-    """The spec's table. Raises TableError."""
+    """Read the spec's table. A text that is taken as missing but may be a value is warned of.
+
+    Raises TableError.
+    """
+    reading = spec.reading
     try:
-        return read_table(spec.table)
+        table = read_table(spec.table, replace(reading, missing=()))
     except TableError as error:
         raise TableError(f"table: {error}") from None
+    for line in describe_wide_missing(table, reading.missing):
+        log.warning(line)
+    return normalise(table.lazy(), reading.missing).collect()
 
 
 def check_leaks(spec: Spec, modalities: dict[str, Modality]) -> None:
@@ -119,9 +127,14 @@ def make_split_arrays(
         arrays: list[NDArray[Any]] = []
         position[name] = np.full(len(rows), -1, np.int64)
         if has_columns(table, name, modality):
-            report = partial(on_progress, name) if on_progress else None
-            decode = partial(make_arrays, table, name, modality, each, folder, rows, report)
             kind = KINDS[modality.kind]
+            report = partial(on_progress, name) if on_progress else None
+            if by_columns := kind.read_arrays(name, modality, table, rows):
+                inputs[name], position[name] = by_columns
+                if report:
+                    report(len(rows), len(rows))
+                continue
+            decode = partial(make_arrays, table, name, modality, each, folder, rows, report)
             if use_cache and (kept := kind.load_cached(modality, table, rows, folder, decode)):
                 inputs[name], position[name] = kept
                 continue

@@ -1,8 +1,6 @@
 """Another table's labelled rows, turned into arrays as a bundle's own training rows were."""
 
 import logging
-import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +12,16 @@ from tailfuse.data.dataset import make_split_arrays
 from tailfuse.data.split import split_rows
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import TableError
+from tailfuse.files.reading import make_reading
 from tailfuse.files.table import Rows, read_table
-from tailfuse.modalities import KINDS
 from tailfuse.spec.schema import SplitSpec
-
-NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d*[1-9])?")
 
 log = logging.getLogger("tailfuse")
 
 
 def labelled_part(manifest: Manifest, path: Path, part: str | None = None) -> SplitArrays:
     """The rows of a table, or of one part of it as the bundle's spec splits it. Raises TableError."""
-    table = read_table(path, strings=text_columns(manifest))
+    table = read_table(path, make_reading(manifest.spec))
     labels = read_labels(table, manifest.label)
     if part is not None:
         rows = rows_of_part(manifest, path, table, labels, part)
@@ -62,11 +58,3 @@ def rows_of_part(manifest: Manifest, path: Path, table: pl.DataFrame, labels: pl
         )
     split = split_rows(table, labels, SplitSpec.model_validate(given), int(manifest.spec["seed"]))
     return {"train": split.train, "val": split.val, "test": split.test}[part]
-
-
-def text_columns(manifest: Manifest) -> set[str]:
-    """The columns to read as text even where they look like numbers: names such as 001, or A1 beside 2."""
-    names: dict[str, Sequence[str]] = {manifest.label: manifest.class_names}
-    for modality in manifest.modalities.values():
-        names |= KINDS[modality.kind].known_values(modality)
-    return {column for column, known in names.items() if not all(map(NUMBER.fullmatch, known))}

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from tailfuse.data.classes import check_in_train, check_labels
 from tailfuse.errors import TableError
-from tailfuse.files.table import Rows, typed
+from tailfuse.files.cells import type_cells
+from tailfuse.files.table import Rows
 from tailfuse.spec.schema import SplitSpec
 from tailfuse.spelling import did_you_mean
 
@@ -60,7 +61,7 @@ def by_column(table: pl.DataFrame, column: str) -> dict[str, Rows]:
     if column not in table.columns:
         hint = did_you_mean(column, table.columns)
         raise TableError(f"split: the table has no column '{column}'{hint}")
-    values = typed(table[column], "category", f"split, column '{column}'", np.arange(len(table)))
+    values = type_cells(table[column], "category", f"split, column '{column}'", np.arange(len(table)))
     parts = {part: np.flatnonzero((values == part).fill_null(False).to_numpy()) for part in PARTS}
     other = values.filter(~values.fill_null("").is_in(PARTS))
     examples = other.fill_null("missing").unique().sort().head(3)
@@ -93,7 +94,7 @@ def read_groups(table: pl.DataFrame, column: str | None) -> NDArray[np.int64]:
     if column not in table.columns:
         hint = did_you_mean(column, table.columns)
         raise TableError(f"split.group: the table has no column '{column}'{hint}")
-    values = typed(table[column], "category", f"split.group, column '{column}'", alone)
+    values = type_cells(table[column], "category", f"split.group, column '{column}'", alone)
     _, groups = np.unique(values.fill_null("").to_numpy(), return_inverse=True)
     return np.where(values.is_null().to_numpy(), len(table) + alone, groups)
 

@@ -18,10 +18,10 @@ from tailfuse_service.bundle import GRAPHS, MANIFEST, OUTPUT_NAMES, Manifest, op
 from tailfuse_service.bundle.atomic import atomic_folder
 from tailfuse_service.bundle.files import read_manifest, unpacked
 from tailfuse_service.bundle.manifest import Adaptation, Shot, SubsetMetrics
+from tailfuse_service.modalities.tabular.spelling import KnownNames
 
 from tailfuse.data.classes import class_codes, read_labels
 from tailfuse.data.dataset import OnProgress, make_split_arrays
-from tailfuse.data.labelled import text_columns
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import ExportError, TableError, UserError
 from tailfuse.evaluation.evaluate import predict_part
@@ -30,6 +30,7 @@ from tailfuse.evaluation.metrics import FloatArray, subset_metrics
 from tailfuse.evaluation.pages import page
 from tailfuse.evaluation.prior import Floats, estimate_prior, reweighted
 from tailfuse.export.graphs import LOG_PRIOR, TOLERANCE, save_torchscript
+from tailfuse.files.reading import make_reading
 from tailfuse.files.table import read_table
 
 ADAPTED = "+adapted"
@@ -52,7 +53,7 @@ def unlabelled_rows(
     manifest: Manifest, path: Path, limit: int | None = None, on_progress: OnProgress | None = None
 ) -> Unlabelled:
     """The rows of a table, or the first of them, that have a modality. Raises TableError."""
-    table = read_table(path, strings=text_columns(manifest))[:limit]
+    table = read_table(path, make_reading(manifest.spec))[:limit]
     digest = sha256(path)
     if digest == manifest.spec.get("table_sha256"):
         log.warning("these rows include those that the model was trained on: give rows from where it is used")
@@ -69,7 +70,9 @@ def read_known_labels(table: pl.DataFrame, manifest: Manifest) -> NDArray[np.int
     if manifest.label not in table.columns:
         return np.full(len(table), -1, np.int64)
     labels = read_labels(table, manifest.label)
-    known = labels.is_in(manifest.class_names).fill_null(False).to_numpy()
+    names = KnownNames(manifest.class_names)
+    spelt = [label for label in labels.unique().drop_nulls() if names.find(label) is not None]
+    known = labels.is_in(spelt).fill_null(False).to_numpy()
     unknown = np.flatnonzero(labels.is_not_null().to_numpy() & ~known)
     if len(unknown):
         log.warning(

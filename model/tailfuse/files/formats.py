@@ -1,7 +1,8 @@
 """What the end of a file's name says about the file."""
 
-TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".parquet", ".xlsx", ".jsonl", ".feather", ".arrow")
-SPEC_SUFFIXES = (".yaml", ".yml")
+TEXT_ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+TYPED_ENDINGS = (".parquet", ".feather", ".arrow", ".jsonl", ".ndjson", ".xlsx")
+SPEC_ENDINGS = (".yaml", ".yml")
 
 
 def is_table(path: str) -> bool:
@@ -10,9 +11,9 @@ def is_table(path: str) -> bool:
     >>> is_table("data/Birds.CSV"), is_table("spec.yaml")
     (True, False)
     """
-    return path.lower().endswith(TABLE_SUFFIXES)
+    return path.lower().endswith((*TEXT_ENDINGS, *TYPED_ENDINGS))
 
 
 def is_spec(path: str) -> bool:
     """Return whether the name is that of a spec."""
-    return path.lower().endswith(SPEC_SUFFIXES)
+    return path.lower().endswith(SPEC_ENDINGS)

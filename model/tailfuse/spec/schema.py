@@ -18,6 +18,7 @@ from tailfuse_service.bundle import DISAGREEMENT, OUTPUT_NAMES
 from tailfuse_service.modalities.by_kind import ByKind
 
 from tailfuse.errors import SpecError
+from tailfuse.files.reading import DEFAULT_MISSING, Reading
 from tailfuse.modalities import KINDS, ModalitySpec
 from tailfuse.modalities.spec import Frozen, Name
 from tailfuse.spec.document import Key, read_document
@@ -42,6 +43,21 @@ def _folds(folds: int) -> int:
     if folds == 1:
         raise ValueError("takes 0 (none), or at least 2")
     return folds
+
+
+def _separator(separator: str) -> str:
+    separator = {"tab": "\t", "\\t": "\t"}.get(separator, separator)
+    if len(separator) != 1 or not separator.isascii() or separator in '"\r\n':
+        raise ValueError("takes one character, or tab")
+    return separator
+
+
+def _encoding(encoding: str) -> str:
+    try:
+        "".encode(encoding)
+    except LookupError:
+        raise ValueError("is no encoding that Python knows; latin-1 or utf-16, for example") from None
+    return encoding
 
 
 class SplitSpec(Frozen):
@@ -117,17 +133,30 @@ Split = Annotated[
 
 
 class Spec(Frozen):
-    """The whole spec. `split` is a column with train, val and test, or keys of its own."""
+    """The whole spec. `split` is a column with train, val and test, or keys of its own.
+
+    `separator`, `decimal` and `encoding` say what a table in text does not show; `missing` are the texts
+    that are no value.
+    """
 
     name: Name
     version: Name = "1"
     table: Path
+    separator: Annotated[str, AfterValidator(_separator)] | None = None
+    decimal: Literal[".", ","] | None = None
+    encoding: Annotated[str, AfterValidator(_encoding)] | None = None
+    missing: tuple[str, ...] = DEFAULT_MISSING
     label: Name
     split: Split = SplitSpec()
     modalities: dict[Annotated[str, AfterValidator(_modality_name)], AnySpec] = Field(min_length=1)
     network: NetworkSpec = NetworkSpec()
     training: TrainingSpec = TrainingSpec()
     seed: int = Field(default=0, ge=0)
+
+    @property
+    def reading(self) -> Reading:
+        """How the table is read."""
+        return Reading(self.separator, self.decimal, self.encoding, self.missing)
 
 
 SECTIONS: dict[str, type[Frozen]] = {"split": SplitSpec, "network": NetworkSpec, "training": TrainingSpec}
