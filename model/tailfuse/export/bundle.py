@@ -47,6 +47,7 @@ def write_bundle(
             update={
                 "parity": parity,
                 "metrics": evaluation.metrics,
+                "validation_metrics": evaluate(runtime.run, dataset.val, dataset.classes).metrics,
                 "reference": with_inputs(evaluation.reference, manifest.modalities, dataset.test),
                 "held_out": held_out,
             }

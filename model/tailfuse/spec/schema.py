@@ -191,6 +191,18 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
     return spec.model_copy(update={"table": path.parent / spec.table})
 
 
+def find_key(name: str) -> str | None:
+    """Return the dotted key of the spec that ends in this name, of those outside of modalities.
+
+    >>> find_key("epochs")
+    'training.epochs'
+    """
+    dotted = {each: each for each in Spec.model_fields}
+    for section, model in SECTIONS.items():
+        dotted |= {each: f"{section}.{each}" for each in model.model_fields}
+    return dotted.get(name)
+
+
 def explain(error: ErrorDetails, data: dict[str, Any]) -> tuple[Key, str]:
     """The key that a mistake is at, and what is wrong with it."""
     key, value = locate(error["loc"], data)

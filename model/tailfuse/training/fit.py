@@ -32,7 +32,7 @@ from tailfuse.training.smote import oversampled
 from tailfuse.training.state import Epoch
 from tailfuse.training.validate import fit_temperature
 
-FINAL = "final"
+FINAL, FOLD = "final", "fold-"  # names of stages; the number of the fold follows
 SMALL_BATCH = 2**20  # numbers; 128 grey images of 90 x 90, or texts of 64 words
 
 OnEpoch = Callable[[Stage, Epoch, int], None]  # the last is the number of stages
@@ -113,7 +113,7 @@ def run_stages(
         ):
             # No early stopping: what is held out must stay unseen. As many epochs as the final network took.
             fold, _ = trained(
-                f"fold-{k}", spec.seed + 1 + k, dataset.train.take(others), None, best_epochs(log)
+                f"{FOLD}{k}", spec.seed + 1 + k, dataset.train.take(others), None, best_epochs(log)
             )
             assert isinstance(fold, Network)
             held_out.append(CalibrationRows(fold, dataset.train.take(own)))
