@@ -22,7 +22,8 @@ from tailfuse.network.fusion import ModalityPosteriors
 from tailfuse.network.network import Network, Scores
 from tailfuse.quickstart.quickstart import write_quickstart
 from tailfuse.spec.schema import Spec, load_spec
-from tailfuse.training.fit import Stages, fit_held_out, train_stages
+from tailfuse.training.families import Stages
+from tailfuse.training.fit import calibrate_network, train_stages
 from tailfuse_service.bundle import Output
 from torch import Tensor
 
@@ -220,7 +221,7 @@ def noise_like(rows: NDArray[Any], scale: float) -> NDArray[Any]:
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Spec, Dataset, Stages]:
+def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Spec, Dataset, Stages[Any]]:
     """The quick-start, trained for a moment: what is to be told from noise are real measurements."""
     path = write_quickstart(tmp_path_factory.mktemp("digits") / "quickstart")
     spec = load_spec(path, ["training.epochs=15", "training.folds=2"])
@@ -230,7 +231,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Spec, Dataset, Sta
 
 def test_noise_of_the_data_s_own_scale_loses_its_weight_and_clean_rows_keep_theirs(digits: Any) -> None:
     spec, dataset, stages = digits
-    network = fit_held_out(stages, spec)
+    network = calibrate_network(stages, spec)
     test = dataset.test
     clean = answered(network, test)
     assert clean.weights.mean(0).min() > 0.15
@@ -249,7 +250,7 @@ def test_noise_of_the_data_s_own_scale_loses_its_weight_and_clean_rows_keep_thei
 def test_without_damaged_rows_to_learn_from_noise_keeps_its_weight(digits: Any) -> None:
     spec, dataset, stages = digits
     training = spec.training.model_copy(update={"damage": False})
-    network = fit_held_out(stages, spec.model_copy(update={"training": training}))
+    network = calibrate_network(stages, spec.model_copy(update={"training": training}))
     noisy = {**dataset.test.inputs, "shape": noise_like(dataset.test.inputs["shape"], 3.0)}
     output = answered(network, SplitArrays(noisy, dataset.test.position, dataset.test.labels))
     assert output.weights[:, 2].mean() > 0.1
@@ -259,6 +260,6 @@ def test_the_spec_says_whether_the_generative_experts_vote(digits: Any) -> None:
     spec, _, stages = digits
     without = spec.network.model_copy(update={"generative": False})
     for options, voting in ((spec.network, True), (without, False)):
-        network = fit_held_out(stages, spec.model_copy(update={"network": options}))
+        network = calibrate_network(stages, spec.model_copy(update={"network": options}))
         assert isinstance(network, Network)
         assert ((network.posteriors.pool_weights[:, 1] > 0) == voting).all()

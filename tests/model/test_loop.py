@@ -57,6 +57,8 @@ class Says(nn.Module):
     def __init__(self, *probabilities: float) -> None:
         super().__init__()
         self.probabilities = torch.tensor(probabilities)
+        self.modalities: list[str] = []
+        self.ranks = None
 
     def forward(self, inputs: Any, rows: Any, presence: Any) -> Answer:
         return Answer(self.probabilities.expand(len(presence), -1), presence.float(), presence.float())

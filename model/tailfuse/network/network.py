@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 import torch
+from tailfuse_service.bundle import DISAGREEMENT, OUTPUT_NAMES
 from torch import Tensor, nn
 
 from tailfuse.losses.experts import aggregate
@@ -51,6 +52,8 @@ class Network(nn.Module):
     """What is trained, and what is exported: one forward for both."""
 
     log_prior: Tensor
+    output_names = (*OUTPUT_NAMES, DISAGREEMENT)  # the fields of its Answer
+    ranks: Tensor | None = None  # all modalities answer, in no order
 
     def __init__(
         self,

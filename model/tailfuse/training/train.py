@@ -21,7 +21,7 @@ from tailfuse.export.bundle import write_bundle
 from tailfuse.network.build import build_network, check_encoders
 from tailfuse.spec.schema import Spec
 from tailfuse.training import checkpoint
-from tailfuse.training.fit import FINAL, OnEpoch, fit_held_out, reproducible, train_stages
+from tailfuse.training.fit import FINAL, OnEpoch, calibrate_network, reproducible, train_stages
 from tailfuse.training.state import read_log
 
 TRAINED, RUN, BUNDLE = "trained.pt", "run.json", "bundle"
@@ -88,7 +88,7 @@ def train(
         if not fabric.is_global_zero:
             return None
         listener.on_step("fitting on the calibration set")
-        checkpoint.save(run / TRAINED, fit_held_out(stages, spec).state_dict())
+        checkpoint.save(run / TRAINED, calibrate_network(stages, spec).state_dict())
     listener.on_step("exporting and checking the graphs on every subset")
     for left_over in run.glob(f".{BUNDLE}.*"):  # of an export that was killed
         shutil.rmtree(left_over)

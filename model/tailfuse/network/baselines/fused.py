@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from tailfuse_service.bundle import OUTPUT_NAMES
 from torch import Tensor, nn
 
 from tailfuse.losses.long_tail import LongTail
@@ -25,6 +26,7 @@ class Baseline(nn.Module):
 
     log_prior: Tensor
     temperature: Tensor
+    output_names = OUTPUT_NAMES  # the fields of its Answer
 
     def __init__(
         self, encoders: Mapping[str, nn.Module], *, n_classes: int, tail: LongTail, fusion: nn.Module
@@ -52,6 +54,11 @@ class Baseline(nn.Module):
         if confidences is None:
             confidences = probabilities.amax(-1, keepdim=True).expand(presence.shape)
         return Answer(probabilities, fused.weights, confidences.masked_fill(~presence, 0.0))
+
+    @property
+    def ranks(self) -> Tensor | None:
+        """The order of the modalities, 0 the best, where the fusion has one: (M,)"""
+        return dict(self.fusion.named_buffers()).get("ranks")
 
     def loss(
         self, embeddings: Tensor, presence: Tensor, u: Tensor, target: Tensor, progress: float
