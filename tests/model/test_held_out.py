@@ -17,7 +17,7 @@ from tailfuse.calibration.held_out import (
     select_class,
 )
 from tailfuse.data.split_arrays import SplitArrays
-from tailfuse.losses.long_tail import experts
+from tailfuse.losses.imbalance import make_expert_loss
 from tailfuse.modalities.image.small_cnn import SmallCnn
 from tailfuse.modalities.tabular.encoder import Mlp
 from tailfuse.network.generative import Generative
@@ -44,7 +44,8 @@ def network_of(n_classes: int = 2, *names: str) -> Network:
     torch.manual_seed(0)
     return Network(
         {name: Mlp(TWO_NUMBERS, width=8, dropout=0.0, input_dropout=0.0) for name in names or ("one",)},
-        width=8, n_classes=n_classes, tail=experts(torch.ones(n_classes), (0.0, 1.0)), dropout=0.0,
+        width=8, n_classes=n_classes, dropout=0.0,
+        loss_fn=make_expert_loss(torch.ones(n_classes), (0.0, 1.0)),
     ).eval()  # fmt: skip
 
 
@@ -117,8 +118,8 @@ def test_evidence_is_of_clean_and_damaged_rows_with_classes_alike() -> None:
 
 def test_damaged_pictures_are_shown_to_the_final_network_too() -> None:
     encoder = SmallCnn(PICTURE, width=8, dropout=0.0, input_dropout=0.0)
-    tail = experts(torch.ones(2), (0.0, 1.0))
-    final = Network({"one": encoder}, width=8, n_classes=2, tail=tail, dropout=0.0).eval()
+    loss_fn = make_expert_loss(torch.ones(2), (0.0, 1.0))
+    final = Network({"one": encoder}, width=8, n_classes=2, loss_fn=loss_fn, dropout=0.0).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (6, 1, 8, 8)).astype(np.uint8)
     part = SplitArrays({"one": pixels}, {"one": np.arange(6)}, np.arange(6) % 2)
     held_out = [CalibrationRows(final, part), CalibrationRows(copy.deepcopy(final), part)]

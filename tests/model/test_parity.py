@@ -14,7 +14,7 @@ from tailfuse.calibration.fit_fusion import fit_fusion
 from tailfuse.calibration.held_out import CalibrationRows, fit_generative
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.export.graphs import TOLERANCE, check_parity, eager, export_graphs, mixed
-from tailfuse.losses.long_tail import experts
+from tailfuse.losses.imbalance import make_expert_loss
 from tailfuse.modalities import KINDS
 from tailfuse.network.network import Network
 from tailfuse_service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Manifest, Output, open_graph
@@ -106,7 +106,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         encoders,
         width=WIDTH,
         n_classes=n_classes,
-        tail=experts(torch.ones(n_classes), (0.0, 1.0, 2.0)),
+        loss_fn=make_expert_loss(torch.ones(n_classes), (0.0, 1.0, 2.0)),
         dropout=0.0,
     )
     for head in (*network.heads, network.joint.head):

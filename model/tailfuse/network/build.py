@@ -5,7 +5,7 @@ from torch import nn
 
 from tailfuse.data.split_arrays import Dataset
 from tailfuse.errors import SpecError
-from tailfuse.losses.long_tail import LongTail, long_tail
+from tailfuse.losses.imbalance import ImbalanceLoss, make_loss
 from tailfuse.modalities import KINDS
 from tailfuse.network.baselines import FUSIONS
 from tailfuse.network.baselines.fused import Baseline
@@ -28,7 +28,7 @@ def build_guided(spec: Spec, dataset: Dataset) -> Network:
         encoders,
         width=spec.network.width,
         n_classes=len(dataset.classes),
-        tail=build_loss(spec, dataset),
+        loss_fn=build_loss(spec, dataset),
         dropout=spec.network.dropout,
         fusion=make_fusion(spec, len(encoders)),
     )
@@ -37,17 +37,17 @@ def build_guided(spec: Spec, dataset: Dataset) -> Network:
 def build_baseline(spec: Spec, dataset: Dataset) -> Baseline:
     """Build the same encoders with a published fusion. Raises SpecError."""
     encoders = build_encoders(spec, dataset)
-    tail, n_classes = build_loss(spec, dataset), len(dataset.classes)
+    loss_fn, n_classes = build_loss(spec, dataset), len(dataset.classes)
     fusion = FUSIONS[spec.network.fusion](
-        len(encoders), spec.network.width, tail, n_classes, spec.network.dropout
+        len(encoders), spec.network.width, loss_fn, n_classes, spec.network.dropout
     )
-    return Baseline(encoders, n_classes=n_classes, tail=tail, fusion=fusion)
+    return Baseline(encoders, n_classes=n_classes, loss_fn=loss_fn, fusion=fusion)
 
 
-def build_loss(spec: Spec, dataset: Dataset) -> LongTail:
+def build_loss(spec: Spec, dataset: Dataset) -> ImbalanceLoss:
     """Build the loss, its prior that of the training rows. Raises SpecError."""
     counts = torch.tensor([info.train_count for info in dataset.classes], dtype=torch.float32)
-    return long_tail(spec.network.loss, counts, spec.network.experts)
+    return make_loss(spec.network.loss, counts, spec.network.experts)
 
 
 def make_fusion(spec: Spec, n_modalities: int) -> Fusion:

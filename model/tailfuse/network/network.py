@@ -12,7 +12,7 @@ from tailfuse_service.bundle import DISAGREEMENT, OUTPUT_NAMES
 from torch import Tensor, nn
 
 from tailfuse.losses.experts import aggregate
-from tailfuse.losses.long_tail import LongTail
+from tailfuse.losses.imbalance import ImbalanceLoss
 from tailfuse.network.confidence import Confidences, statistics
 from tailfuse.network.fusion import Fusion, ModalityPosteriors, disagreement, modulation
 from tailfuse.network.generative import Generative
@@ -61,7 +61,7 @@ class Network(nn.Module):
         *,
         width: int,
         n_classes: int,
-        tail: LongTail,
+        loss_fn: ImbalanceLoss,
         dropout: float,
         fusion: Fusion | None = None,
     ) -> None:
@@ -69,11 +69,11 @@ class Network(nn.Module):
         self.modalities = list(encoders)
         self.width = width
         self.n_classes = n_classes
-        self.tail = tail
+        self.loss_fn = loss_fn
         n_modalities = len(encoders)
         self.encoders = nn.ModuleList(encoders.values())
-        self.heads = make_heads(n_modalities, width, tail, n_classes)
-        self.joint = JointBranch(n_modalities, width, tail, n_classes, dropout)
+        self.heads = make_heads(n_modalities, width, loss_fn, n_classes)
+        self.joint = JointBranch(n_modalities, width, loss_fn, n_classes, dropout)
         self.generatives = nn.ModuleList(
             Generative(view_width(encoder), n_classes) for encoder in encoders.values()
         )
@@ -138,7 +138,7 @@ class Network(nn.Module):
 
         (B, M, W), (B, M), u (B, M) in 0..1, probabilities (B, C), share of the training done -> scalar
         """
-        alone = losses_alone(self.heads, self.tail, embeddings, presence, target, progress)
+        alone = losses_alone(self.heads, self.loss_fn, embeddings, presence, target, progress)
         return self.joint.loss(embeddings, u, target, progress) + alone.sum()
 
     def fitted(self) -> dict[str, Tensor]:

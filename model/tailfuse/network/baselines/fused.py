@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from tailfuse_service.bundle import OUTPUT_NAMES
 from torch import Tensor, nn
 
-from tailfuse.losses.long_tail import LongTail
+from tailfuse.losses.imbalance import ImbalanceLoss
 from tailfuse.network.network import Answer
 from tailfuse.network.ragged import Rows, embed, scatter
 
@@ -29,12 +29,12 @@ class Baseline(nn.Module):
     output_names = OUTPUT_NAMES  # the fields of its Answer
 
     def __init__(
-        self, encoders: Mapping[str, nn.Module], *, n_classes: int, tail: LongTail, fusion: nn.Module
+        self, encoders: Mapping[str, nn.Module], *, n_classes: int, loss_fn: ImbalanceLoss, fusion: nn.Module
     ) -> None:
         super().__init__()
         self.modalities = list(encoders)
         self.n_classes = n_classes
-        self.tail = tail
+        self.loss_fn = loss_fn
         self.encoders = nn.ModuleList(encoders.values())
         self.fusion = fusion
         self.register_buffer("temperature", torch.ones(()))
