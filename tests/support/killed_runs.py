@@ -60,7 +60,7 @@ TRAINING = {
     **{f"in the middle of file {n}": in_write(n, after=False) for n in (1, 3, 5, 8)},
     **{f"after file {n}": in_write(n, after=True) for n in (1, 2, 4, 6)},
     "before the first epoch": at_call(loop, "run_epoch"),
-    "between two stages": at_call(families, "fit_generative"),
+    "between two stages": at_call(families, "fit_plda_heads"),
     "before confidences are fitted": at_call(families, "fit_confidence"),
     "before the fusion is fitted": at_call(families, "fit_fusion"),
     "before the export": at_call(train, "export_run"),

@@ -15,9 +15,9 @@ from tailfuse.losses.experts import aggregate
 from tailfuse.losses.imbalance import ImbalanceLoss
 from tailfuse.network.confidence import Confidences, statistics
 from tailfuse.network.fusion import Fusion, ModalityPosteriors, disagreement, modulation
-from tailfuse.network.generative import Generative
 from tailfuse.network.head import losses_alone, make_heads
 from tailfuse.network.joint import JointBranch
+from tailfuse.network.plda import PldaHead
 from tailfuse.network.ragged import Rows, encode, scatter, view_width
 
 
@@ -26,8 +26,8 @@ class Encoded(NamedTuple):
 
     embedding: Tensor  # (n, W)
     logits: Tensor  # (n, E, C)
-    densities: Tensor  # (n, C), of the generative expert
-    strangeness: Tensor  # (n, N_DENSITIES)
+    densities: Tensor  # (n, C), of the PLDA head
+    ood_scores: Tensor  # (n, N_DENSITIES)
 
 
 class Scores(NamedTuple):
@@ -35,7 +35,7 @@ class Scores(NamedTuple):
 
     embedding: Tensor  # (n, W), or (B, M, W) with a slot for every modality; as those below
     log_p: Tensor  # (n, C), of the softmax experts
-    densities: Tensor  # (n, C), of the generative one
+    densities: Tensor  # (n, C), of the PLDA head
     statistics: Tensor  # (n, N_STATISTICS)
 
 
@@ -74,8 +74,8 @@ class Network(nn.Module):
         self.encoders = nn.ModuleList(encoders.values())
         self.heads = make_heads(n_modalities, width, loss_fn, n_classes)
         self.joint = JointBranch(n_modalities, width, loss_fn, n_classes, dropout)
-        self.generatives = nn.ModuleList(
-            Generative(view_width(encoder), n_classes) for encoder in encoders.values()
+        self.plda_heads = nn.ModuleList(
+            PldaHead(view_width(encoder), n_classes) for encoder in encoders.values()
         )
         # Fitted later, on the calibration set.
         self.posteriors = ModalityPosteriors(n_modalities)
@@ -90,15 +90,15 @@ class Network(nn.Module):
         """What the last layers of a modality's encoder see of its rows: (n, ...) -> (n, D)"""
         return encode(self.encoders[self.modalities.index(name)], rows, training=self.training)[0]
 
-    def generative(self, name: str) -> Generative:
-        """The generative expert of a modality."""
-        return cast(Generative, self.generatives[self.modalities.index(name)])
+    def plda_head(self, name: str) -> PldaHead:
+        """Return the PLDA head of a modality."""
+        return cast(PldaHead, self.plda_heads[self.modalities.index(name)])
 
     def encode(self, name: str, rows: Tensor) -> Encoded:
         """Rows of one modality, (n, ...), through its encoder and its experts."""
         m = self.modalities.index(name)
         view, embedding = encode(self.encoders[m], rows, training=self.training)
-        return Encoded(embedding, self.heads[m](embedding), *self.generatives[m](view))
+        return Encoded(embedding, self.heads[m](embedding), *self.plda_heads[m](view))
 
     def score(self, name: str, rows: Tensor) -> Scores:
         """Score rows of one modality, (n, ...)."""
@@ -148,5 +148,5 @@ class Network(nn.Module):
 
 def score(encoded: Encoded) -> Scores:
     """Score encoded rows."""
-    embedding, logits, densities, strangeness = encoded
-    return Scores(embedding, aggregate(logits), densities, statistics(logits, densities, strangeness))
+    embedding, logits, densities, ood_scores = encoded
+    return Scores(embedding, aggregate(logits), densities, statistics(logits, densities, ood_scores))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tailfuse.calibration.fit_confidence import fit_confidence
 from tailfuse.calibration.fit_fusion import fit_fusion
-from tailfuse.calibration.held_out import CalibrationRows, fit_generative, limit_rows, make_corrupted_features
+from tailfuse.calibration.held_out import CalibrationRows, fit_plda_heads, limit_rows, make_corrupted_features
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.network.baselines import FUSIONS
 from tailfuse.network.baselines.fused import Baseline
@@ -61,7 +61,7 @@ class GuidedFamily:
         return spec.training.folds
 
     def fit_closed_form(self, network: Network, train: SplitArrays, device: torch.device) -> None:
-        fit_generative(network, train, device)
+        fit_plda_heads(network, train, device)
 
     def corrupt_features(
         self, dataset: Dataset, encoders: Mapping[str, nn.Module], device: torch.device
@@ -75,7 +75,7 @@ class GuidedFamily:
         calibration_set = limit_rows([CalibrationRows(network, stages.dataset.val), *folds])
         fit_confidence(
             network, calibration_set, stages.dataset.modalities, stages.corrupted,
-            generative=spec.network.generative, damaged=spec.training.damage, seed=spec.seed, device=device,
+            use_plda=spec.network.generative, damaged=spec.training.damage, seed=spec.seed, device=device,
         )  # fmt: skip
         if spec.training.calibrate:
             fit_fusion(network, calibration_set, seed=spec.seed, device=device)
