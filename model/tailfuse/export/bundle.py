@@ -47,6 +47,7 @@ def write_bundle(
             update={
                 "parity": parity,
                 "metrics": evaluation.metrics,
+                "validation_metrics": evaluate(runtime.run, dataset.val, dataset.classes).metrics,
                 "reference": with_inputs(evaluation.reference, manifest.modalities, dataset.test),
                 "held_out": held_out,
             }
@@ -82,6 +83,7 @@ def first_manifest(network: AnyNetwork, spec: Spec, dataset: Dataset) -> Manifes
         version=spec.version,
         label=spec.label,
         classes=dataset.classes,
+        merged_labels=dataset.merged_labels,
         modalities=dataset.modalities,
         input_schema=input_schema(dataset.modalities),
         calibration=fusion,

@@ -26,7 +26,7 @@ from tailfuse.training.loop import Stage, best_epochs, fit_network, make_generat
 from tailfuse.training.smote import oversampled
 from tailfuse.training.state import Epoch
 
-FINAL = "final"
+FINAL, FOLD = "final", "fold-"  # names of stages; the number of the fold follows
 SMALL_BATCH = 2**20  # numbers; 128 grey images of 90 x 90, or texts of 64 words
 
 OnEpoch = Callable[[Stage, Epoch, int], None]  # the last is the number of stages
@@ -97,7 +97,7 @@ def run_stages(
     ):
         # No early stopping: it would look at the calibration rows. As many epochs as the final network took.
         fold, _ = train_stage(
-            f"fold-{k}", spec.seed + 1 + k, dataset.train.take(others), None, best_epochs(log)
+            f"{FOLD}{k}", spec.seed + 1 + k, dataset.train.take(others), None, best_epochs(log)
         )
         fold_networks.append((fold, dataset.train.take(calibration_rows)))
     corrupted = family.corrupt_features(decoded, encoders, fabric.device)

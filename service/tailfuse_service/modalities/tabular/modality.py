@@ -31,13 +31,18 @@ class TabularModality(Modality):
     kind: Literal["tabular"] = "tabular"
     columns: tuple[Column, ...]
     width: int
+    missing: tuple[str, ...] = ()  # texts that are no value
+    unreadable: Literal["stop", "missing"] = "stop"  # what a cell is that its column cannot take
 
     @property
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
     def features(self, name: str, limits: Limits = DEFAULT_LIMITS) -> TabularFeatures:
-        return TabularFeatures(name, columns=self.columns, width=self.width, limits=limits)
+        return TabularFeatures(
+            name, columns=self.columns, width=self.width, missing=self.missing, unreadable=self.unreadable,
+            limits=limits,
+        )  # fmt: skip
 
     def input_schema(self) -> dict[str, Any]:
         n_columns = len(self.columns)
