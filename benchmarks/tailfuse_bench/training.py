@@ -12,7 +12,7 @@ from tailfuse.network.build import AnyNetwork, build_encoders
 from tailfuse.network.frozen import backbone_features, with_features
 from tailfuse.network.tensors import make_output, make_tensors
 from tailfuse.spec.schema import Spec
-from tailfuse.training.fit import fit_held_out, train_stages
+from tailfuse.training.fit import calibrate_network, train_stages
 from tailfuse_service.bundle import Batch, Output
 from torch import nn
 
@@ -41,7 +41,7 @@ def train_networks(specs: Mapping[str, Spec], dataset: Dataset) -> Iterator[tupl
     shared = time.process_time() - begun
     for name, spec in specs.items():
         begun = time.process_time()
-        network = fit_held_out(stages, spec)
+        network = calibrate_network(stages, spec)
         seconds = shared + time.process_time() - begun
         parameters = sum(each.numel() for each in network.parameters())
         yield (

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import tailfuse_service
 import uvicorn
+from tailfuse_service.http.connection import Protocol
 from tailfuse_service.http.cycle import RequestCycle
-from tailfuse_service.http.fast_path import Protocol
 from tailfuse_service.http.flow import ReadControl
 from tailfuse_service.process.server import Server
 from uvicorn.config import Config
@@ -39,7 +39,7 @@ INHERITED = {
         "__init__", "_unset_keepalive_if_required", "connection_lost", "connection_made",
         "cycle", "data_received", "expect_100_continue", "flow", "headers", "loop", "on_body",
         "on_headers_complete", "on_message_begin", "on_message_complete", "on_response_complete", "parser",
-        "resume_writing", "server_state", "timeout_keep_alive", "timeout_keep_alive_handler",
+        "pause_writing", "resume_writing", "server_state", "timeout_keep_alive", "timeout_keep_alive_handler",
         "transport", "url",
     },
     (ReadControl, FlowControl): {"__init__", "pause_reading", "resume_reading"},

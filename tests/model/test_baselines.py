@@ -10,7 +10,7 @@ from tailfuse.errors import SpecError
 from tailfuse.evaluation.evaluate import subsets
 from tailfuse.export.graphs import TOLERANCE, make_example
 from tailfuse.losses.experts import aggregate
-from tailfuse.losses.long_tail import long_tail
+from tailfuse.losses.imbalance import make_loss
 from tailfuse.network.baselines import FUSIONS
 from tailfuse.network.baselines.concat import Concat
 from tailfuse.network.baselines.dynamics import Dynamics
@@ -27,7 +27,7 @@ from tests.support.layers import find_linear
 
 B, M, W, C = 6, 3, 8, 4
 COUNTS = torch.tensor([40.0, 20.0, 10.0, 5.0])
-TAIL = long_tail("logit_adjustment", COUNTS, ())
+LOSS_FN = make_loss("logit_adjustment", COUNTS, ())
 # All, the last two, the first alone, and again.
 PRESENCE = torch.tensor([[1, 1, 1], [0, 1, 1], [1, 0, 0]] * 2, dtype=torch.bool)
 
@@ -40,7 +40,7 @@ def embeddings() -> Tensor:
 
 def built(name: str, n_modalities: int = M) -> Any:
     torch.manual_seed(0)
-    return FUSIONS[name](n_modalities, W, TAIL, C, 0.5)
+    return FUSIONS[name](n_modalities, W, LOSS_FN, C, 0.5)
 
 
 def targets() -> Tensor:
@@ -102,7 +102,7 @@ def test_a_modality_alone_answers_with_its_head_and_its_loss_is_its_own(embeddin
     fusion = built("late").train()
     assert isinstance(fusion, Late)
     alone = [
-        TAIL.loss(head(embeddings[:, m]), targets(), 0.0)[PRESENCE[:, m]].mean()
+        LOSS_FN(head(embeddings[:, m]), targets(), 0.0)[PRESENCE[:, m]].mean()
         for m, head in enumerate(fusion.heads)
     ]
     loss = fusion.loss(embeddings, PRESENCE, PRESENCE.float(), targets(), 0.0)
@@ -166,7 +166,7 @@ def test_too_many_modalities_for_a_tensor_are_named() -> None:
 @pytest.fixture
 def by_hand() -> Dynamics:
     """One modality of one feature and two classes, one classifier, without hidden layers."""
-    fusion = Dynamics(1, 1, long_tail("cross_entropy", torch.tensor([1.0, 1.0]), ()), 2, 0.0)
+    fusion = Dynamics(1, 1, make_loss("cross_entropy", torch.tensor([1.0, 1.0]), ()), 2, 0.0)
     fusion.layers = torch.nn.Sequential()
     with torch.no_grad():
         for path, weight in (

@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
-from tailfuse.calibration.held_out import fit_generative
+from tailfuse.calibration.held_out import fit_plda_heads
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import ExportError
 from tailfuse.export import bundle as module
@@ -40,7 +40,7 @@ def untrained(spec: Spec, dataset: Dataset) -> Network:
     torch.manual_seed(0)
     network = build_network(spec, dataset).eval()
     assert isinstance(network, Network)
-    fit_generative(network, dataset.train, torch.device("cpu"))
+    fit_plda_heads(network, dataset.train, torch.device("cpu"))
     for head in (*network.heads, network.joint.head):
         torch.nn.init.normal_(head.linear.weight, std=0.5)
     network.posteriors.pool_weights.copy_(torch.tensor([0.5, 0.2]))

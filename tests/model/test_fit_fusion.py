@@ -124,7 +124,7 @@ def test_fitting_twice_gives_the_same_bytes(trained: Any, held_out: Any) -> None
         network = unfitted(trained)
         fit_confidence(
             network, held_out, trained.dataset.modalities, {},
-            generative=True, damaged=True, seed=1, device=CPU,
+            use_plda=True, damaged=True, seed=1, device=CPU,
         )  # fmt: skip
         fit_fusion(network, held_out, seed=1, device=CPU)
         return {name: value.numpy().tobytes() for name, value in network.state_dict().items()}
@@ -135,7 +135,7 @@ def test_fitting_twice_gives_the_same_bytes(trained: Any, held_out: Any) -> None
 def test_the_global_random_numbers_are_left_alone(trained: Any, held_out: Any) -> None:
     network, state = unfitted(trained), torch.get_rng_state()
     fit_confidence(
-        network, held_out, trained.dataset.modalities, {}, generative=True, damaged=True, seed=1, device=CPU
+        network, held_out, trained.dataset.modalities, {}, use_plda=True, damaged=True, seed=1, device=CPU
     )
     fit_fusion(network, held_out, seed=1, device=CPU)
     assert torch.equal(torch.get_rng_state(), state)

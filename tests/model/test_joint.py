@@ -1,14 +1,14 @@
 """The joint branch."""
 
 import torch
-from tailfuse.losses.long_tail import experts
+from tailfuse.losses.imbalance import make_expert_loss
 from tailfuse.network.joint import JointBranch
 
 
 def branch(width: int = 4) -> JointBranch:
     torch.manual_seed(0)
-    tail = experts(torch.ones(2), (0.0, 1.0, 2.0))
-    return JointBranch(2, width, tail, n_classes=2, dropout=0.5).eval()
+    loss_fn = make_expert_loss(torch.ones(2), (0.0, 1.0, 2.0))
+    return JointBranch(2, width, loss_fn, n_classes=2, dropout=0.5).eval()
 
 
 def test_a_modality_that_is_out_leaves_the_token_alone() -> None:

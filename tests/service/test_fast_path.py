@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tailfuse_service.app import create_app
 from tailfuse_service.bundle import Bundle
-from tailfuse_service.errors import BadRequest
-from tailfuse_service.http import fast_path
-from tailfuse_service.http.fast_path import Protocol
-from tailfuse_service.http.router import Router
+from tailfuse_service.errors import BadRequest, TooManyRequests
+from tailfuse_service.http import answers, fast_path
+from tailfuse_service.http.connection import Protocol
+from tailfuse_service.http.paths import match_path
+from tailfuse_service.http.router import RequestRecord, Router
 from tailfuse_service.logs import LOG
 from tailfuse_service.settings import Settings
 from uvicorn import Config
@@ -51,6 +52,9 @@ class Wire(asyncio.Transport):
 
     def close(self) -> None:
         self.closed = True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def abort(self) -> None:
         self.closed = self.aborted = True
@@ -345,8 +349,8 @@ STEPS: dict[str, Callable[[Router], tuple[Any, str]]] = {
     "the registry": lambda app: (app.registry, "find"),
     "submission": lambda app: (app.predict, "submit"),
     "the answer": lambda _: (fast_path, "encode_answer"),
-    "a problem": lambda _: (fast_path, "make_response"),
-    "the log": lambda _: (fast_path, "log_and_make_problem"),
+    "a problem": lambda _: (answers, "make_response"),
+    "the log": lambda _: (answers, "log_and_make_problem"),
     "metrics": lambda app: (app.metrics, "observe_request"),
 }
 
@@ -408,7 +412,7 @@ def test_a_time_out_that_cannot_be_answered_breaks_the_connection(
     drive: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def play(connection: Connection) -> None:
-        monkeypatch.setattr(fast_path, "log_and_make_problem", fail)
+        monkeypatch.setattr(answers, "log_and_make_problem", fail)
         connection.send(GOOD[:-1])
         for _ in range(1000):
             await asyncio.sleep(0.001)
@@ -417,6 +421,84 @@ def test_a_time_out_that_cannot_be_answered_breaks_the_connection(
         raise AssertionError("the connection stays open")
 
     drive(play, receive_timeout_s=0.01)
+
+
+def test_a_client_that_does_not_read_is_disconnected(drive: Any) -> None:
+    """Neither a full buffer nor a close that waits for one keeps a connection, or counts for long."""
+
+    async def play(connection: Connection) -> None:
+        connection.send(request(b"", target=b"/metrics", method=b"GET"))
+        await connection.idle()
+        connection.protocol.pause_writing()
+        connection.send(request(b"", target=b"/metrics", method=b"GET"))
+        await wait_for_abort(connection)
+        closing = Connection(connection.app)
+        closing.send(request(BODY, b"connection: close"))
+        await closing.idle()
+        assert closing.wire.closed
+        assert not closing.wire.aborted
+        await wait_for_abort(closing)
+        closing.lose()
+
+    drive(play, send_timeout_s=0.1)
+
+
+async def wait_for_abort(connection: Connection) -> None:
+    for _ in range(2000):
+        await asyncio.sleep(0.001)
+        if connection.wire.aborted:
+            return
+    raise AssertionError("the connection stays open")
+
+
+def test_a_client_that_reads_again_is_not_disconnected(drive: Any) -> None:
+    async def play(connection: Connection) -> None:
+        for _ in range(4):
+            connection.protocol.pause_writing()
+            await asyncio.sleep(0.1)
+            connection.protocol.resume_writing()
+        assert not connection.wire.aborted
+
+    drive(play, send_timeout_s=0.2)
+
+
+def test_routes_that_the_limit_exempts_do_not_count_in_it(drive: Any) -> None:
+    async def play(connection: Connection) -> None:
+        app = connection.app
+        open_, limited = match_path("/metrics"), match_path("/predict")
+        others = [
+            RequestRecord({"headers": [], "method": "GET", "path": "/metrics"}, open_) for _ in range(9)
+        ]
+        for each in others:
+            app.begin_request(each)
+        first = RequestRecord({"headers": [], "method": "POST", "path": "/predict"}, limited)
+        second = RequestRecord({"headers": [], "method": "POST", "path": "/predict"}, limited)
+        app.begin_request(first)
+        with pytest.raises(TooManyRequests):
+            app.begin_request(second)
+        assert app.in_flight == 11
+        for each in (*others, first, second):
+            app.end_request(each, 200)
+        connection.send(GOOD)
+        await connection.idle()
+        assert connection.wire.written.startswith(b"HTTP/1.1 200 ")
+
+    drive(play, max_concurrency=1)
+
+
+def test_a_time_out_comes_when_it_is_due(drive: Any) -> None:
+    """Not only when the timer of the connection's start fires again."""
+
+    async def play(connection: Connection) -> None:
+        await asyncio.sleep(0.3)
+        start = asyncio.get_running_loop().time()
+        connection.send(GOOD[:-1])
+        while not connection.wire.closed:
+            await asyncio.sleep(0.005)
+        assert 0.49 < asyncio.get_running_loop().time() - start < 0.75
+        assert connection.wire.written.startswith(b"HTTP/1.1 408 ")
+
+    drive(play, receive_timeout_s=0.5)
 
 
 PIECES = [

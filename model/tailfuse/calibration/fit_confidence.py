@@ -26,11 +26,11 @@ PRIOR_STRENGTH = 3.0  # rows that the starting values count as
 
 def fit_confidence(
     network: Network, held_out: Sequence[CalibrationRows], modalities: Mapping[str, Modality],
-    features: Mapping[str, Tensor], *, generative: bool, damaged: bool, seed: int, device: torch.device,
+    features: Mapping[str, Tensor], *, use_plda: bool, damaged: bool, seed: int, device: torch.device,
 ) -> None:  # fmt: skip
     """Fit every modality's posterior, and then its confidence. Frozen encoders have `features`, (n, F).
 
-    Without `generative` the generative expert's pool weight is 0. Without `damaged` every row is taken to
+    Without `use_plda` the PLDA head's pool weight is 0. Without `damaged` every row is taken to
     be real.
     """
     for m, name in enumerate(network.modalities):
@@ -39,7 +39,7 @@ def fit_confidence(
         )
         if evidence is None:
             continue  # nothing was held out: this modality is trusted like any other
-        posterior = fit_posterior(evidence, generative=generative)
+        posterior = fit_posterior(evidence, use_plda=use_plda)
         set_modality(network.posteriors, m, posterior)
         set_modality(network.confidences, m, fit_reliability(posterior, evidence, damaged=damaged, seed=seed))
 
@@ -51,14 +51,14 @@ def set_modality(stacked: nn.Module, m: int, fitted: nn.Module) -> None:
         own[m] = new[0]
 
 
-def fit_posterior(evidence: CalibrationData, *, generative: bool) -> ModalityPosteriors:
+def fit_posterior(evidence: CalibrationData, *, use_plda: bool) -> ModalityPosteriors:
     """Fit the pool weights that make held-out classes likely, then the temperature, of one modality."""
     seen, labels, weight = evidence.clean, evidence.labels, evidence.weight
 
     def loss(log_p: Tensor) -> Tensor:
         return -(select_class(F.log_softmax(log_p, dim=-1), labels) * weight).mean()
 
-    both = torch.tensor([1.0, float(generative)], device=labels.device)
+    both = torch.tensor([1.0, float(use_plda)], device=labels.device)
     # Two experts that say the same are worth half each.
     best = torch.stack([find_best_power(seen.log_p, loss), find_best_power(seen.densities, loss)])
     start = (best / both.sum()).log()

@@ -21,7 +21,7 @@ from tailfuse.network.frozen import backbone_features
 from tailfuse.network.network import Network, Scores
 from tailfuse.network.tensors import make_tensors
 
-HELD_OUT_ROWS, GENERATIVE_ROWS = 4000, 2000  # more tell no more
+HELD_OUT_ROWS, PLDA_ROWS = 4000, 2000  # more tell no more
 CORRUPTED_COPIES, CORRUPTED_IMAGES, IMAGES_PER_BATCH = 4, 1000, 50
 
 
@@ -41,11 +41,11 @@ class CalibrationData(NamedTuple):
     weight: Tensor  # (n,)
 
 
-def fit_generative(network: Network, train: SplitArrays, device: torch.device) -> None:
-    """Fit every modality's generative expert to training rows of `network`."""
+def fit_plda_heads(network: Network, train: SplitArrays, device: torch.device) -> None:
+    """Fit every modality's PLDA head to training rows of `network`."""
     network.eval()
     for name in network.modalities:
-        part = class_by_class(train.only([name])).first(GENERATIVE_ROWS)
+        part = class_by_class(train.only([name])).first(PLDA_ROWS)
         if not len(part):
             continue  # a fold may leave none of a modality that few rows have
         with torch.no_grad():
@@ -53,7 +53,7 @@ def fit_generative(network: Network, train: SplitArrays, device: torch.device) -
                 network.view(name, make_tensors(piece.batch(), device).inputs[name])
                 for piece in part.batches(256)
             ]
-        network.generative(name).fit(torch.cat(views), torch.from_numpy(part.labels).to(device))
+        network.plda_head(name).fit(torch.cat(views), torch.from_numpy(part.labels).to(device))
 
 
 def class_by_class(part: SplitArrays) -> SplitArrays:

@@ -9,7 +9,8 @@ from tailfuse_service.bundle import Manifest, sha256
 
 from tailfuse.data.classes import class_codes, read_labels
 from tailfuse.data.dataset import make_split_arrays
-from tailfuse.data.split import split_rows
+from tailfuse.data.labels import find_labelled_rows
+from tailfuse.data.split import read_split_column, split_rows
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import TableError
 from tailfuse.files.reading import make_reading
@@ -20,9 +21,12 @@ log = logging.getLogger("tailfuse")
 
 
 def labelled_part(manifest: Manifest, path: Path, part: str | None = None) -> SplitArrays:
-    """The rows of a table, or of one part of it as the bundle's spec splits it. Raises TableError."""
+    """The rows of a table that have a label, or those of one part as the bundle's spec splits it.
+
+    Raises TableError.
+    """
     table = read_table(path, make_reading(manifest.spec))
-    labels = read_labels(table, manifest.label)
+    labels = read_labels(table, manifest.label).replace(manifest.merged_labels)
     if part is not None:
         rows = rows_of_part(manifest, path, table, labels, part)
     else:
@@ -31,6 +35,7 @@ def labelled_part(manifest: Manifest, path: Path, part: str | None = None) -> Sp
             log.warning(
                 "these rows include those that the model was trained on; --part test judges the others"
             )
+    rows = find_labelled_rows(labels, rows)
     codes = class_codes(labels, manifest.class_names, rows)
     judged = make_split_arrays(table, manifest.modalities, path.parent, labels=codes, rows=rows)
     if not judged.presence().any():
@@ -48,7 +53,7 @@ def rows_of_part(manifest: Manifest, path: Path, table: pl.DataFrame, labels: pl
             raise TableError(
                 f"--part: {path} has no column '{column}', by which this model's rows were split"
             )
-        rows = np.flatnonzero((table[column] == part).fill_null(False).to_numpy())
+        rows = np.flatnonzero((read_split_column(table, column) == part).fill_null(False).to_numpy())
         if not len(rows):
             raise TableError(f"--part: no row of {path} has '{part}' in column '{column}'")
         return rows

@@ -83,6 +83,7 @@ def first_manifest(network: AnyNetwork, spec: Spec, dataset: Dataset) -> Manifes
         version=spec.version,
         label=spec.label,
         classes=dataset.classes,
+        merged_labels=dataset.merged_labels,
         modalities=dataset.modalities,
         input_schema=input_schema(dataset.modalities),
         calibration=fusion,

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tailfuse.network.generative import N_DENSITIES
+from tailfuse.network.plda import N_DENSITIES
 
 N_STATISTICS = 6 + N_DENSITIES
 LEAST = math.log(1e-6)  # how unlikely all other classes can be
@@ -24,12 +24,12 @@ REAL = 4.0  # the log-odds of being real until they are fitted: nothing is suspe
 FAR, PER_DEVIATION = 4.0, 2.0
 
 
-def statistics(logits: Tensor, densities: Tensor, strangeness: Tensor) -> Tensor:
+def statistics(logits: Tensor, densities: Tensor, ood_scores: Tensor) -> Tensor:
     """(n, E, C), (n, C), (n, 4) -> (n, 10)
 
     Of the softmax experts' joint answer: log-odds of the top class, log ratio of the top two, entropy, and
-    the experts' disagreement. Of the generative expert: log ratio of its top two, and its disagreement with
-    the others. Its strangeness comes last. None moves when a constant is added to all logits.
+    the experts' disagreement. Of the PLDA head: log ratio of its top two, and its disagreement with
+    the others. Its OOD scores come last. None moves when a constant is added to all logits.
     """
     each = F.log_softmax(logits, dim=-1)  # (n, E, C)
     joint = F.log_softmax(logits.mean(-2), dim=-1)  # (n, C)
@@ -42,12 +42,12 @@ def statistics(logits: Tensor, densities: Tensor, strangeness: Tensor) -> Tensor
     odds = top - others.clamp(min=LEAST)
     entropy = -(p * joint).sum(-1, keepdim=True)
     disagreement = (each.exp() * (each - joint[:, None])).sum(-1).mean(-1, keepdim=True)
-    generative = F.log_softmax(densities, dim=-1)
+    plda = F.log_softmax(densities, dim=-1)
     nearest, next_one = densities.topk(2, dim=-1).values.split(1, dim=-1)
     # Far from every class densities differ by hundreds; what counts is their order of magnitude.
     ratio = torch.asinh(nearest - next_one)
-    against = torch.asinh((p * (joint - generative)).sum(-1, keepdim=True))
-    return torch.cat([odds, top - second, entropy, disagreement, ratio, against, strangeness], dim=-1)
+    against = torch.asinh((p * (joint - plda)).sum(-1, keepdim=True))
+    return torch.cat([odds, top - second, entropy, disagreement, ratio, against, ood_scores], dim=-1)
 
 
 class Confidences(nn.Module):

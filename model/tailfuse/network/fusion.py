@@ -26,7 +26,7 @@ DOUBT = 2.0
 
 
 class ModalityPosteriors(nn.Module):
-    """Each modality's own answer: a log-linear pool of its softmax experts and its generative one.
+    """Each modality's own answer: a log-linear pool of its softmax experts and its PLDA head.
 
     log p = alpha log p_softmax + delta log density - constant. Divided by a temperature t, such that the top
     two are 1 apart on average over the calibration set, it is the modality's vote; its worth is left to

@@ -6,7 +6,7 @@ Letters: B samples, M modalities, W width, E experts, C classes.
 import torch
 from torch import Tensor, nn
 
-from tailfuse.losses.long_tail import LongTail
+from tailfuse.losses.imbalance import ImbalanceLoss
 from tailfuse.modalities.dropout import Dropout
 from tailfuse.network.head import Head
 
@@ -18,12 +18,14 @@ class JointBranch(nn.Module):
     modality a learnt token f_m stands in: sum_m u_m V_m h_m + (1 - u_m) f_m
     """
 
-    def __init__(self, n_modalities: int, width: int, tail: LongTail, n_classes: int, dropout: float) -> None:
+    def __init__(
+        self, n_modalities: int, width: int, loss_fn: ImbalanceLoss, n_classes: int, dropout: float
+    ) -> None:
         super().__init__()
         self.project = nn.Parameter(torch.randn(n_modalities, width, width) / width**0.5)  # V
         self.missing = nn.Parameter(torch.zeros(n_modalities, width))  # f
         self.layers = hidden_layers(width, dropout)
-        self.head = Head(width, tail, n_classes)
+        self.head = Head(width, loss_fn, n_classes)
 
     def forward(self, embeddings: Tensor, u: Tensor) -> Tensor:
         """(B, M, W), (B, M) -> what the head says (B, E, C)"""

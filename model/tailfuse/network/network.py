@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 import torch
+from tailfuse_service.bundle import DISAGREEMENT, OUTPUT_NAMES
 from torch import Tensor, nn
 
 from tailfuse.losses.experts import aggregate
-from tailfuse.losses.long_tail import LongTail
+from tailfuse.losses.imbalance import ImbalanceLoss
 from tailfuse.network.confidence import Confidences, statistics
 from tailfuse.network.fusion import Fusion, ModalityPosteriors, disagreement, modulation
-from tailfuse.network.generative import Generative
 from tailfuse.network.head import losses_alone, make_heads
 from tailfuse.network.joint import JointBranch
+from tailfuse.network.plda import PldaHead
 from tailfuse.network.ragged import Rows, encode, scatter, view_width
 
 
@@ -25,8 +26,8 @@ class Encoded(NamedTuple):
 
     embedding: Tensor  # (n, W)
     logits: Tensor  # (n, E, C)
-    densities: Tensor  # (n, C), of the generative expert
-    strangeness: Tensor  # (n, N_DENSITIES)
+    densities: Tensor  # (n, C), of the PLDA head
+    ood_scores: Tensor  # (n, N_DENSITIES)
 
 
 class Scores(NamedTuple):
@@ -34,7 +35,7 @@ class Scores(NamedTuple):
 
     embedding: Tensor  # (n, W), or (B, M, W) with a slot for every modality; as those below
     log_p: Tensor  # (n, C), of the softmax experts
-    densities: Tensor  # (n, C), of the generative one
+    densities: Tensor  # (n, C), of the PLDA head
     statistics: Tensor  # (n, N_STATISTICS)
 
 
@@ -51,6 +52,8 @@ class Network(nn.Module):
     """What is trained, and what is exported: one forward for both."""
 
     log_prior: Tensor
+    output_names = (*OUTPUT_NAMES, DISAGREEMENT)  # the fields of its Answer
+    ranks: Tensor | None = None  # all modalities answer, in no order
 
     def __init__(
         self,
@@ -58,7 +61,7 @@ class Network(nn.Module):
         *,
         width: int,
         n_classes: int,
-        tail: LongTail,
+        loss_fn: ImbalanceLoss,
         dropout: float,
         fusion: Fusion | None = None,
     ) -> None:
@@ -66,13 +69,13 @@ class Network(nn.Module):
         self.modalities = list(encoders)
         self.width = width
         self.n_classes = n_classes
-        self.tail = tail
+        self.loss_fn = loss_fn
         n_modalities = len(encoders)
         self.encoders = nn.ModuleList(encoders.values())
-        self.heads = make_heads(n_modalities, width, tail, n_classes)
-        self.joint = JointBranch(n_modalities, width, tail, n_classes, dropout)
-        self.generatives = nn.ModuleList(
-            Generative(view_width(encoder), n_classes) for encoder in encoders.values()
+        self.heads = make_heads(n_modalities, width, loss_fn, n_classes)
+        self.joint = JointBranch(n_modalities, width, loss_fn, n_classes, dropout)
+        self.plda_heads = nn.ModuleList(
+            PldaHead(view_width(encoder), n_classes) for encoder in encoders.values()
         )
         # Fitted later, on the calibration set.
         self.posteriors = ModalityPosteriors(n_modalities)
@@ -87,15 +90,15 @@ class Network(nn.Module):
         """What the last layers of a modality's encoder see of its rows: (n, ...) -> (n, D)"""
         return encode(self.encoders[self.modalities.index(name)], rows, training=self.training)[0]
 
-    def generative(self, name: str) -> Generative:
-        """The generative expert of a modality."""
-        return cast(Generative, self.generatives[self.modalities.index(name)])
+    def plda_head(self, name: str) -> PldaHead:
+        """Return the PLDA head of a modality."""
+        return cast(PldaHead, self.plda_heads[self.modalities.index(name)])
 
     def encode(self, name: str, rows: Tensor) -> Encoded:
         """Rows of one modality, (n, ...), through its encoder and its experts."""
         m = self.modalities.index(name)
         view, embedding = encode(self.encoders[m], rows, training=self.training)
-        return Encoded(embedding, self.heads[m](embedding), *self.generatives[m](view))
+        return Encoded(embedding, self.heads[m](embedding), *self.plda_heads[m](view))
 
     def score(self, name: str, rows: Tensor) -> Scores:
         """Score rows of one modality, (n, ...)."""
@@ -135,7 +138,7 @@ class Network(nn.Module):
 
         (B, M, W), (B, M), u (B, M) in 0..1, probabilities (B, C), share of the training done -> scalar
         """
-        alone = losses_alone(self.heads, self.tail, embeddings, presence, target, progress)
+        alone = losses_alone(self.heads, self.loss_fn, embeddings, presence, target, progress)
         return self.joint.loss(embeddings, u, target, progress) + alone.sum()
 
     def fitted(self) -> dict[str, Tensor]:
@@ -145,5 +148,5 @@ class Network(nn.Module):
 
 def score(encoded: Encoded) -> Scores:
     """Score encoded rows."""
-    embedding, logits, densities, strangeness = encoded
-    return Scores(embedding, aggregate(logits), densities, statistics(logits, densities, strangeness))
+    embedding, logits, densities, ood_scores = encoded
+    return Scores(embedding, aggregate(logits), densities, statistics(logits, densities, ood_scores))

@@ -24,7 +24,7 @@ from tailfuse.files.lock import LOCK, FolderInUse, lock_folder
 from tailfuse.network.build import build_network, check_encoders
 from tailfuse.spec.schema import Spec
 from tailfuse.training import checkpoint
-from tailfuse.training.fit import FINAL, FOLD, OnEpoch, fit_held_out, reproducible, train_stages
+from tailfuse.training.fit import FINAL, FOLD, OnEpoch, calibrate_network, reproducible, train_stages
 from tailfuse.training.state import read_log
 
 TRAINED, RUN, BUNDLE = "trained.pt", "run.json", "bundle"
@@ -118,7 +118,7 @@ def train_locked(
         if not fabric.is_global_zero:
             return None
         listener.on_step("fitting on the calibration set")
-        checkpoint.save(run / TRAINED, fit_held_out(stages, spec).state_dict())
+        checkpoint.save(run / TRAINED, calibrate_network(stages, spec).state_dict())
     listener.on_step("exporting and checking the graphs on every subset")
     for left_over in run.glob(f".{BUNDLE}.*"):  # of an export that was killed
         shutil.rmtree(left_over)

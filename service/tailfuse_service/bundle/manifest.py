@@ -125,6 +125,7 @@ class Manifest(Frozen):
     version: str
     label: str
     classes: tuple[ClassInfo, ...]
+    merged_labels: dict[str, str] = Field(default_factory=dict)  # the class of each label merged into another
     modalities: dict[str, AnyModality]
     input_schema: dict[str, Any]
     calibration: dict[str, list[float]]

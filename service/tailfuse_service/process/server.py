@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import gc
 import math
 import os
 import signal
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from tailfuse_service.app import create_app
-from tailfuse_service.http.fast_path import Protocol
+from tailfuse_service.http.connection import Protocol
 from tailfuse_service.http.router import Router
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities.image.features import suppress_pillow_warnings
@@ -59,6 +60,9 @@ def run(
         repository=repository,
         desired_state=desired_state,
     )
+    # What exists by now stays. Without it a collection while a request is answered is short.
+    gc.collect()
+    gc.freeze()
     # At its end uvicorn raises the signal again that stopped it; everything is answered by then.
     signal.signal(signal.SIGTERM, exit_cleanly)
     signal.signal(signal.SIGINT, exit_cleanly)

@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     max_queue: int = Field(default=1024, ge=1)
     """Maximum number of waiting samples; above it, requests get 429."""
     max_concurrency: int = Field(default=1024, ge=1)
-    """Maximum number of requests in flight; above it, requests get 429."""
+    """Maximum number of requests in flight; above it, requests get 429. It leaves out checks and /admin."""
     max_items: int = Field(default=256, ge=1)
     """Maximum number of items in one POST /predict/batch."""
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1)
@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     """Maximum number of parts in a form."""
     max_json_depth: int = Field(default=Limits.max_json_depth, ge=6, le=1000)
     """Maximum nesting depth of a JSON body."""
+    max_json_values: int = Field(default=Limits.max_json_values, ge=1000)
+    """Maximum number of values in a JSON body; a member of an object counts as 4."""
     max_text_chars: int = Field(default=Limits.max_text_chars, ge=1)
     """Maximum number of characters in a text or a cell."""
     max_pixels: int = Field(default=Limits.max_pixels, ge=1, le=PILLOW_MAX_PIXELS)
@@ -67,6 +69,8 @@ class Settings(BaseSettings):
     """Timeout from a complete request to its answer."""
     receive_timeout_s: float = Field(default=60.0, gt=0)
     """Timeout for receiving a request."""
+    send_timeout_s: float = Field(default=60.0, gt=0)
+    """Timeout for a client to read an answer that is too long for the connection's buffers."""
     api_keys: Path | None = None
     """File of client keys, one `name: key` or key on each line; read again when it changes."""
     admin_keys: Path | None = None
@@ -91,6 +95,7 @@ class Settings(BaseSettings):
             max_pixels=self.max_pixels,
             max_text_chars=self.max_text_chars,
             max_json_depth=self.max_json_depth,
+            max_json_values=self.max_json_values,
             max_parts=self.max_parts,
         )
 

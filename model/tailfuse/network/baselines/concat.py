@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from tailfuse.losses.experts import aggregate
-from tailfuse.losses.long_tail import LongTail
+from tailfuse.losses.imbalance import ImbalanceLoss
 from tailfuse.network.baselines.fused import Fused, equal_weights
 from tailfuse.network.joint import JointBranch
 
@@ -11,9 +11,11 @@ from tailfuse.network.joint import JointBranch
 class Concat(nn.Module):
     """The joint branch alone, each modality whole or absent. In training modalities are left out too."""
 
-    def __init__(self, n_modalities: int, width: int, tail: LongTail, n_classes: int, dropout: float) -> None:
+    def __init__(
+        self, n_modalities: int, width: int, loss_fn: ImbalanceLoss, n_classes: int, dropout: float
+    ) -> None:
         super().__init__()
-        self.joint = JointBranch(n_modalities, width, tail, n_classes, dropout)
+        self.joint = JointBranch(n_modalities, width, loss_fn, n_classes, dropout)
 
     def forward(self, embeddings: Tensor, presence: Tensor) -> Fused:
         """(B, M, W), (B, M) -> the joint branch's answer"""

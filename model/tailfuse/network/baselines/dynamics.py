@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tailfuse.losses.experts import aggregate
-from tailfuse.losses.long_tail import LongTail
+from tailfuse.losses.imbalance import ImbalanceLoss
 from tailfuse.network.baselines.fused import Fused
 from tailfuse.network.head import Head, losses_alone, make_heads, mean_of_present
 from tailfuse.network.joint import hidden_layers
@@ -33,15 +33,17 @@ class Seen(NamedTuple):
 class Dynamics(nn.Module):
     """Gates, heads, confidences, and a head on the concatenation that they scale."""
 
-    def __init__(self, n_modalities: int, width: int, tail: LongTail, n_classes: int, dropout: float) -> None:
+    def __init__(
+        self, n_modalities: int, width: int, loss_fn: ImbalanceLoss, n_classes: int, dropout: float
+    ) -> None:
         super().__init__()
         self.gates = nn.ModuleList(nn.Linear(width, width) for _ in range(n_modalities))
-        self.heads = make_heads(n_modalities, width, tail, n_classes)
+        self.heads = make_heads(n_modalities, width, loss_fn, n_classes)
         self.confidences = nn.ModuleList(nn.Linear(width, 1) for _ in range(n_modalities))
         self.mix = nn.Linear(n_modalities * width, width)
         self.layers = hidden_layers(width, dropout)
-        self.head = Head(width, tail, n_classes)
-        self.tail = tail
+        self.head = Head(width, loss_fn, n_classes)
+        self.loss_fn = loss_fn
 
     def forward(self, embeddings: Tensor, presence: Tensor) -> Fused:
         """(B, M, W), (B, M) -> the head's answer; weights are the confidences' shares"""
@@ -55,9 +57,9 @@ class Dynamics(nn.Module):
     ) -> Tensor:
         """All four losses; modalities whose u is 0 are left out of the concatenation."""
         seen = self.seen(embeddings)
-        alone = losses_alone(self.heads, self.tail, seen.gated, presence, target, progress)
+        alone = losses_alone(self.heads, self.loss_fn, seen.gated, presence, target, progress)
         with torch.no_grad():
-            votes = [self.tail.answer(head(seen.gated[:, m])) for m, head in enumerate(self.heads)]
+            votes = [self.loss_fn.predict(head(seen.gated[:, m])) for m, head in enumerate(self.heads)]
             true_class = (torch.stack(votes, 1).exp() * target[:, None, :]).sum(-1)
         wrong = (seen.confidences - true_class).square() + seen.gates.mean(-1)
         fused = self.head.loss(self.hidden(seen, u > 0), target, progress)

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from tailfuse_service.bundle import OUTPUT_NAMES
 from torch import Tensor, nn
 
-from tailfuse.losses.long_tail import LongTail
+from tailfuse.losses.imbalance import ImbalanceLoss
 from tailfuse.network.network import Answer
 from tailfuse.network.ragged import Rows, embed, scatter
 
@@ -25,14 +26,15 @@ class Baseline(nn.Module):
 
     log_prior: Tensor
     temperature: Tensor
+    output_names = OUTPUT_NAMES  # the fields of its Answer
 
     def __init__(
-        self, encoders: Mapping[str, nn.Module], *, n_classes: int, tail: LongTail, fusion: nn.Module
+        self, encoders: Mapping[str, nn.Module], *, n_classes: int, loss_fn: ImbalanceLoss, fusion: nn.Module
     ) -> None:
         super().__init__()
         self.modalities = list(encoders)
         self.n_classes = n_classes
-        self.tail = tail
+        self.loss_fn = loss_fn
         self.encoders = nn.ModuleList(encoders.values())
         self.fusion = fusion
         self.register_buffer("temperature", torch.ones(()))
@@ -52,6 +54,11 @@ class Baseline(nn.Module):
         if confidences is None:
             confidences = probabilities.amax(-1, keepdim=True).expand(presence.shape)
         return Answer(probabilities, fused.weights, confidences.masked_fill(~presence, 0.0))
+
+    @property
+    def ranks(self) -> Tensor | None:
+        """The order of the modalities, 0 the best, where the fusion has one: (M,)"""
+        return dict(self.fusion.named_buffers()).get("ranks")
 
     def loss(
         self, embeddings: Tensor, presence: Tensor, u: Tensor, target: Tensor, progress: float

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from tailfuse.losses.long_tail import LongTail
+from tailfuse.losses.imbalance import ImbalanceLoss
 from tailfuse.network.baselines.fused import Fused, equal_weights
 from tailfuse.network.head import losses_alone, make_heads, stack_posteriors
 
@@ -11,10 +11,12 @@ from tailfuse.network.head import losses_alone, make_heads, stack_posteriors
 class Late(nn.Module):
     """Heads only."""
 
-    def __init__(self, n_modalities: int, width: int, tail: LongTail, n_classes: int, dropout: float) -> None:
+    def __init__(
+        self, n_modalities: int, width: int, loss_fn: ImbalanceLoss, n_classes: int, dropout: float
+    ) -> None:
         super().__init__()
-        self.tail = tail
-        self.heads = make_heads(n_modalities, width, tail, n_classes)
+        self.loss_fn = loss_fn
+        self.heads = make_heads(n_modalities, width, loss_fn, n_classes)
 
     def forward(self, embeddings: Tensor, presence: Tensor) -> Fused:
         """(B, M, W), (B, M) -> log of the mean of the present modalities' probabilities"""
@@ -27,4 +29,4 @@ class Late(nn.Module):
         self, embeddings: Tensor, presence: Tensor, u: Tensor, target: Tensor, progress: float
     ) -> Tensor:
         """The modalities' losses, summed."""
-        return losses_alone(self.heads, self.tail, embeddings, presence, target, progress).sum()
+        return losses_alone(self.heads, self.loss_fn, embeddings, presence, target, progress).sum()

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from tailfuse.losses.long_tail import LongTail
+from tailfuse.losses.imbalance import ImbalanceLoss
 from tailfuse.network.baselines.fused import Fused
 from tailfuse.network.head import losses_alone, make_heads, stack_posteriors
 
@@ -13,10 +13,12 @@ class Single(nn.Module):
 
     ranks: Tensor
 
-    def __init__(self, n_modalities: int, width: int, tail: LongTail, n_classes: int, dropout: float) -> None:
+    def __init__(
+        self, n_modalities: int, width: int, loss_fn: ImbalanceLoss, n_classes: int, dropout: float
+    ) -> None:
         super().__init__()
-        self.tail = tail
-        self.heads = make_heads(n_modalities, width, tail, n_classes)
+        self.loss_fn = loss_fn
+        self.heads = make_heads(n_modalities, width, loss_fn, n_classes)
         self.register_buffer("ranks", torch.arange(n_modalities))
 
     def forward(self, embeddings: Tensor, presence: Tensor) -> Fused:
@@ -30,4 +32,4 @@ class Single(nn.Module):
         self, embeddings: Tensor, presence: Tensor, u: Tensor, target: Tensor, progress: float
     ) -> Tensor:
         """The modalities' losses, summed: each encoder and head learns from its own alone."""
-        return losses_alone(self.heads, self.tail, embeddings, presence, target, progress).sum()
+        return losses_alone(self.heads, self.loss_fn, embeddings, presence, target, progress).sum()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tailfuse.errors import SpecError
 from tailfuse.losses.experts import aggregate
-from tailfuse.losses.long_tail import LongTail
+from tailfuse.losses.imbalance import ImbalanceLoss
 from tailfuse.network.baselines.fused import Fused, equal_weights
 from tailfuse.network.head import Head
 from tailfuse.network.joint import hidden_layers
@@ -22,13 +22,15 @@ MAX_PRODUCTS = 4096
 class TensorFusion(nn.Module):
     """The outer product, and on it the hidden layers and the head of the joint branch."""
 
-    def __init__(self, n_modalities: int, width: int, tail: LongTail, n_classes: int, dropout: float) -> None:
+    def __init__(
+        self, n_modalities: int, width: int, loss_fn: ImbalanceLoss, n_classes: int, dropout: float
+    ) -> None:
         super().__init__()
         d = projected_width(n_modalities, width)
         self.project = nn.Parameter(torch.randn(n_modalities, width, d) / width**0.5)  # P
         self.mix = nn.Linear((d + 1) ** n_modalities, width)
         self.layers = hidden_layers(width, dropout)
-        self.head = Head(width, tail, n_classes)
+        self.head = Head(width, loss_fn, n_classes)
 
     def forward(self, embeddings: Tensor, presence: Tensor) -> Fused:
         """(B, M, W), (B, M) -> the head's answer"""
