@@ -16,11 +16,12 @@ from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.export.graphs import eager
 from tailfuse.network.build import build_network
 from tailfuse.spec.schema import load_spec
+from tailfuse.training import families
 from tailfuse.training import fit as fitting
 from tailfuse.training import train as module
 from tailfuse.training.loop import fit_network
 from tailfuse.training.state import read_log
-from tailfuse.training.train import RUN, TRAINED, Hardware, Listener, differing, export_run, train
+from tailfuse.training.train import RUN, TRAINED, Hardware, Listener, export_run, find_differences, train
 
 QUICK = ("training.epochs=3", "network.width=8", "training.folds=2")
 SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)
@@ -157,7 +158,7 @@ def test_a_run_that_was_not_trained_cannot_be_exported(lesions: Any) -> None:
 def test_differing_keys_are_dotted_paths() -> None:
     before = {"a": 1, "b": {"c": [1], "d": 2}, "table": "x", "old": 0}
     now = {"a": 1, "b": {"c": [2], "d": 2}, "table": "y", "new": {"e": 1}}
-    assert differing(before, now) == ["b.c", "old", "new"]
+    assert find_differences(before, now) == ["b.c", "old", "new"]
 
 
 @pytest.mark.usefixtures("no_export")
@@ -268,8 +269,8 @@ def test_what_is_held_out_was_not_trained_on(lesions: Any, monkeypatch: pytest.M
         return set(part.position["clinical"].tolist())
 
     monkeypatch.setattr(fitting, "fit_network", spy_on)
-    monkeypatch.setattr(fitting, "fit_confidence", lambda network, given, *_, **__: held_out.extend(given))
-    monkeypatch.setattr(fitting, "fit_fusion", lambda *_, **__: None)
+    monkeypatch.setattr(families, "fit_confidence", lambda network, given, *_, **__: held_out.extend(given))
+    monkeypatch.setattr(families, "fit_fusion", lambda *_, **__: None)
     begin(lesions)
     assert len(held_out) == len(trained) == 3
     for (network, part), (own, seen) in zip(held_out, trained, strict=True):
