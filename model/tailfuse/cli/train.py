@@ -1,7 +1,6 @@
 """tailfuse train"""
 
 import json
-import logging
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,14 +102,14 @@ def train_spec(
     """Train, and show how far it is; None in all but the first of several processes."""
     from lightning_fabric.utilities.rank_zero import rank_zero_only
     from rich.console import Console
-    from rich.logging import RichHandler
 
+    from tailfuse.cli.log import show_warnings
     from tailfuse.training.progress import TrainingProgress
     from tailfuse.training.train import Hardware, train
 
     # Of the processes of several devices only the first speaks.
     console = Console(stderr=True, quiet=rank_zero_only.rank > 0)  # type: ignore[attr-defined]
-    logging.getLogger("tailfuse").addHandler(RichHandler(console=console, show_time=False, show_path=False))
+    show_warnings(console)
     run = out or Path("runs") / spec.name
     with TrainingProgress(console) as listener:
         return train(spec, run, Hardware(*hardware), listener, resume=resume, overwrite=overwrite)
