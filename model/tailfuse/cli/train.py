@@ -1,6 +1,7 @@
 """tailfuse train"""
 
 import json
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,7 +91,10 @@ def command(
         loaded = load_spec(spec, overrides)  # a mistake in it is not to wait for torch, which takes seconds
         bundle = train_spec(loaded, out, (accelerator, n_devices, precision), resume, overwrite)
     except KeyboardInterrupt:
-        click.echo(f"\nStopped. Continue with: {format_resume(ctx.find_root().obj)}", err=True)
+        if (
+            os.environ.get("LOCAL_RANK", "0") == "0"
+        ):  # of the processes of several devices only the first speaks
+            click.echo(f"\nStopped. Continue with: {format_resume(ctx.find_root().obj)}", err=True)
         ctx.exit(INTERRUPTED)
     if bundle:
         show(bundle, as_json)
