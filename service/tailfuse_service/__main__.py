@@ -26,7 +26,7 @@ def serve(settings: Settings) -> None:
         sys.exit(supervise(settings))
     from tailfuse_service.models.desired_state import DesiredStateStore
     from tailfuse_service.models.repository import Repository
-    from tailfuse_service.process.server import listen, make_url, run
+    from tailfuse_service.process.server import end_process, listen, make_url, run
 
     repository = Repository(settings)
     try:
@@ -53,8 +53,10 @@ def serve(settings: Settings) -> None:
         )
     except OSError as error:  # the gRPC port
         sys.exit(f"tailfuse: {error}")
-    finally:
+    except SystemExit:  # a signal has stopped it
         LOG.info("stopped")
+        end_process()
+        raise
 
 
 def make_option(name: str, field: FieldInfo) -> click.Parameter:

@@ -18,7 +18,7 @@ from tailfuse.export import graphs as export
 from tailfuse.export.bundle import first_manifest, write_bundle
 from tailfuse.export.graphs import TOLERANCE, check_parity, eager, export_graphs, make_example, mixed
 from tailfuse.network.build import build_network
-from tailfuse.network.confidence import PER_DEVIATION
+from tailfuse.network.confidence import SLOPE_PER_DEVIATION
 from tailfuse.network.network import Network
 from tailfuse.spec.schema import Spec, load_spec
 from tailfuse_service.bundle import (
@@ -42,10 +42,10 @@ def untrained(spec: Spec, dataset: Dataset) -> Network:
     assert isinstance(network, Network)
     fit_plda_heads(network, dataset.train, torch.device("cpu"))
     for head in (*network.heads, network.joint.head):
-        torch.nn.init.normal_(head.linear.weight, std=0.5)
+        torch.nn.init.normal_(head.apply_linear.weight, std=0.5)
     network.posteriors.pool_weights.copy_(torch.tensor([0.5, 0.2]))
     torch.nn.init.normal_(network.confidences.weight)
-    network.confidences.per_deviation.fill_(PER_DEVIATION)
+    network.confidences.per_deviation.fill_(SLOPE_PER_DEVIATION)
     return network
 
 

@@ -9,7 +9,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from tailfuse.calibration.fit_confidence import fit_confidence, fit_posterior, fit_reliability, make_votes
+from tailfuse.calibration.fit_confidence import (
+    compute_posterior_logits,
+    fit_confidence,
+    fit_posterior,
+    fit_reliability,
+)
 from tailfuse.calibration.held_out import CalibrationData, CalibrationRows, balanced, select_class
 from tailfuse.data.dataset import load_dataset
 from tailfuse.data.split_arrays import Dataset, SplitArrays
@@ -54,7 +59,7 @@ def loss_of(log_p: Tensor, evidence: CalibrationData) -> float:
 def test_a_vote_times_its_temperature_is_calibrated(use_plda: bool) -> None:
     evidence = evidence_of()
     posterior = fit_posterior(evidence, use_plda=use_plda)
-    fitted = posterior.temperature * make_votes(posterior, evidence.clean)
+    fitted = posterior.temperature * compute_posterior_logits(posterior, evidence.clean)
     assert loss_of(fitted, evidence) < loss_of(evidence.clean.log_p, evidence) - 0.5
     for sharpness in (0.8, 1.25):
         assert loss_of(fitted, evidence) < loss_of(sharpness * fitted, evidence)
@@ -62,7 +67,7 @@ def test_a_vote_times_its_temperature_is_calibrated(use_plda: bool) -> None:
 
 def test_the_top_two_of_a_vote_are_1_apart_on_average_over_the_classes() -> None:
     evidence = evidence_of(other=1.0)
-    top = make_votes(fit_posterior(evidence, use_plda=True), evidence.clean).topk(2).values
+    top = compute_posterior_logits(fit_posterior(evidence, use_plda=True), evidence.clean).topk(2).values
     assert float(((top[:, 0] - top[:, 1]) * evidence.weight).mean()) == pytest.approx(1.0, rel=1e-5)
 
 
@@ -75,7 +80,7 @@ def test_without_a_plda_head_its_pool_weight_is_exactly_0() -> None:
 def test_both_kinds_of_experts_together_say_more_than_either() -> None:
     evidence = evidence_of(other=2.0)
     posteriors = [fit_posterior(evidence, use_plda=use_plda) for use_plda in (True, False)]
-    both, one = (each.temperature * make_votes(each, evidence.clean) for each in posteriors)
+    both, one = (each.temperature * compute_posterior_logits(each, evidence.clean) for each in posteriors)
     assert (posteriors[0].pool_weights > 0).all()
     assert loss_of(both, evidence) < loss_of(one, evidence) - 0.1
 
@@ -90,7 +95,7 @@ def test_experts_that_tell_nothing_at_all_are_not_blown_up() -> None:
     flat = evidence.clean._replace(log_p=torch.full((400, 4), -1.4), densities=torch.zeros(400, 4))
     posterior = fit_posterior(evidence._replace(clean=flat), use_plda=True)
     assert float(posterior.temperature) == pytest.approx(0.01)
-    assert make_votes(posterior, flat).isfinite().all()
+    assert compute_posterior_logits(posterior, flat).isfinite().all()
 
 
 def fit_one_confidence(evidence: CalibrationData, *, damaged: bool, seed: int = 0) -> Confidences:
@@ -122,7 +127,7 @@ def test_where_nothing_is_learnt_from_damaged_rows_no_rows_reality_is_doubted() 
 def test_right_is_learnt_from_what_the_vote_makes_of_the_true_class(damaged: bool) -> None:
     evidence = evidence_of(2000)
     posterior = fit_posterior(evidence, use_plda=True)
-    answer = (posterior.temperature * make_votes(posterior, evidence.clean)).softmax(-1)
+    answer = (posterior.temperature * compute_posterior_logits(posterior, evidence.clean)).softmax(-1)
     right = select_class(answer, evidence.labels)
     # One statistic tells how sure the answer is.
     seen = torch.zeros(2000, N_STATISTICS)

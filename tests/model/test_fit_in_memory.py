@@ -14,7 +14,7 @@ from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.export.graphs import eager
 from tailfuse.network.baselines.fused import Baseline
 from tailfuse.network.build import AnyNetwork, build_network
-from tailfuse.network.frozen import with_features
+from tailfuse.network.frozen import add_frozen_features
 from tailfuse.spec.schema import Spec, load_spec
 from tailfuse.training import fit as module
 from tailfuse.training import train as training
@@ -178,7 +178,7 @@ def test_a_frozen_encoder_learns_from_features_and_answers_pictures(
         network = fit(spec, dataset)
     assert seen == [(2, {})]
     part = dataset.test.only(["picture"])
-    featured = with_features(dataset, dict(zip(network.modalities, network.encoders, strict=True)))
+    featured = add_frozen_features(dataset, dict(zip(network.modalities, network.encoders, strict=True)))
     expected = predict_part(partial(eager, network), featured.test.only(["picture"]))
     output = predict_part(partial(eager, network), part)
     np.testing.assert_allclose(output.probabilities, expected.probabilities, atol=1e-5)

@@ -30,4 +30,4 @@ def test_what_is_seen_is_a_linear_layer_on_the_concatenation_and_the_token_fills
     embeddings = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])
     # V_1 h_1 = (1, 4) and V_2 h_2 = (4, 9)
     for u, expected in (((1.0, 1.0), (5.0, 13.0)), ((1.0, 0.0), (31.0, 44.0)), ((0.5, 1.0), (9.5, 21.0))):
-        assert joint.hidden(embeddings, torch.tensor([u]))[0].tolist() == list(expected)
+        assert joint.compute_hidden(embeddings, torch.tensor([u]))[0].tolist() == list(expected)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.losses.imbalance import make_loss
-from tailfuse.network.baselines.fused import Baseline, Fused, equal_weights
+from tailfuse.network.baselines.fused import Baseline, FusedAnswer, make_equal_weights
 from tailfuse.network.baselines.single import Single
 from tailfuse.training.validate import class_weights, fit_temperature, judged, rank_modalities, validate
 from torch import Tensor, nn
@@ -38,8 +38,8 @@ class Rows(nn.Module):
 class First(nn.Module):
     """Answers with the first modality's logits."""
 
-    def forward(self, embeddings: Tensor, presence: Tensor) -> Fused:
-        return Fused(embeddings[:, 0], equal_weights(presence))
+    def forward(self, embeddings: Tensor, presence: Tensor) -> FusedAnswer:
+        return FusedAnswer(embeddings[:, 0], make_equal_weights(presence))
 
 
 def part_of(labels: list[int], **rows: list[list[float]]) -> SplitArrays:
@@ -68,7 +68,7 @@ def test_the_temperature_undoes_how_sure_the_answers_are_by_hand() -> None:
     )
     assert answer.probabilities[0].tolist() == pytest.approx([0.75, 0.25], abs=2e-3)
     assert answer.confidences[0].tolist() == pytest.approx([0.75], abs=2e-3)
-    assert {name: float(value) for name, value in network.fitted().items()} == {
+    assert {name: float(value) for name, value in network.describe_calibration().items()} == {
         "temperature": pytest.approx(3.0, rel=1e-2)
     }
 

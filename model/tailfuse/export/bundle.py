@@ -74,7 +74,7 @@ def with_inputs(
 
 def first_manifest(network: AnyNetwork, spec: Spec, dataset: Dataset) -> Manifest:
     """All that is known before anything has been measured."""
-    fusion = {name: value.flatten().tolist() for name, value in network.fitted().items()}
+    fusion = {name: value.flatten().tolist() for name, value in network.describe_calibration().items()}
     written = json.loads(spec.model_dump_json())
     written["table"] = spec.table.name  # where it lay on one machine is nobody's business
     written["table_sha256"] = sha256(spec.table)

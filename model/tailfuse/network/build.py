@@ -1,4 +1,4 @@
-"""From a spec and fitted modalities to an untrained network."""
+"""Build an untrained network from a spec and fitted modalities."""
 
 import torch
 from torch import nn
@@ -56,7 +56,7 @@ def make_fusion(spec: Spec, n_modalities: int) -> Fusion:
 
 
 def build_encoders(spec: Spec, dataset: Dataset) -> dict[str, nn.Module]:
-    """An encoder for each modality. Raises SpecError."""
+    """Build an encoder for each modality. Raises SpecError."""
     encoders = {}
     for name, modality in dataset.modalities.items():
         each = spec.modalities[name]
@@ -73,7 +73,7 @@ def build_encoders(spec: Spec, dataset: Dataset) -> dict[str, nn.Module]:
 
 
 def check_encoders(spec: Spec) -> None:
-    """Every encoder's name is known; said before any row is read. Raises SpecError."""
+    """Check the names of the encoders before any row is read. Raises SpecError."""
     for name, each in spec.modalities.items():
         try:
             KINDS[each.kind].check_encoder(each.encoder)

@@ -18,7 +18,7 @@ from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.network.build import AnyNetwork
-from tailfuse.network.frozen import with_features
+from tailfuse.network.frozen import add_frozen_features
 from tailfuse.network.torch_state import torch_state
 from tailfuse.spec.schema import Spec
 from tailfuse.training.families import Family, N, Stages, choose_family
@@ -65,7 +65,7 @@ def run_stages(
     first = family.build(spec, dataset)
     encoders = dict(zip(first.modalities, first.encoders, strict=True))
     decoded = dataset
-    dataset = with_features(dataset, encoders, device=fabric.device, on_progress=on_features)
+    dataset = add_frozen_features(dataset, encoders, device=fabric.device, on_progress=on_features)
     n_folds = family.count_folds(spec)
     augmentations = {
         name: augment

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 # A stop waits this long before it closes idle connections: a request may be on its way.
 LINGER_S = 0.1
 STDIN = 0
+# Names of the threads that work on requests; all of these are answered or abandoned after a stop.
+ABANDONED_THREADS = ("reader", "batcher", "large-body", "asyncio")
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of malloc.h
 LARGE_BYTES = 2 * 1024 * 1024  # ordinary batches are smaller
 
@@ -116,6 +118,15 @@ def return_freed_memory() -> None:
 def exit_cleanly(*_: Any) -> None:
     """Exit with code 0 on a signal after uvicorn has stopped."""
     sys.exit(0)
+
+
+def end_process() -> None:
+    """End the process at once if threads still work for clients that are gone. Python would wait for them."""
+    if any(thread.name.startswith(ABANDONED_THREADS) for thread in threading.enumerate()):
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(0)
 
 
 class Server(uvicorn.Server):

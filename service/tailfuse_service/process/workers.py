@@ -37,6 +37,7 @@ from tailfuse_service.models.desired_state import DesiredStateStore
 from tailfuse_service.models.repository import Repository
 from tailfuse_service.process.server import (
     compute_drain_s,
+    end_process,
     find_family,
     listen,
     make_hangup_handler,
@@ -241,6 +242,9 @@ def run_worker(config: WorkerConfig) -> None:
     except OSError as error:  # the gRPC port
         os.write(1, f"{error}\n".encode())
         sys.exit(1)
+    except SystemExit:  # a signal has stopped it
+        end_process()
+        raise
 
 
 def report_ready() -> None:

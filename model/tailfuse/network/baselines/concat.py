@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from tailfuse.losses.experts import aggregate
 from tailfuse.losses.imbalance import ImbalanceLoss
-from tailfuse.network.baselines.fused import Fused, equal_weights
+from tailfuse.network.baselines.fused import FusedAnswer, make_equal_weights
 from tailfuse.network.joint import JointBranch
 
 
@@ -17,10 +17,10 @@ class Concat(nn.Module):
         super().__init__()
         self.joint = JointBranch(n_modalities, width, loss_fn, n_classes, dropout)
 
-    def forward(self, embeddings: Tensor, presence: Tensor) -> Fused:
+    def forward(self, embeddings: Tensor, presence: Tensor) -> FusedAnswer:
         """(B, M, W), (B, M) -> the joint branch's answer"""
-        said = self.joint(embeddings, presence.to(embeddings.dtype))
-        return Fused(aggregate(said), equal_weights(presence))
+        logits = self.joint(embeddings, presence.to(embeddings.dtype))
+        return FusedAnswer(aggregate(logits), make_equal_weights(presence))
 
     def loss(
         self, embeddings: Tensor, presence: Tensor, u: Tensor, target: Tensor, progress: float

@@ -1,4 +1,4 @@
-"""What a baseline's fusion answers, and a network that has one."""
+"""A network with a published fusion, and what such a fusion returns."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from tailfuse.network.network import Answer
 from tailfuse.network.ragged import Rows, embed, scatter
 
 
-class Fused(NamedTuple):
+class FusedAnswer(NamedTuple):
     """Of B samples. Without `confidences` every modality has that of the fused answer."""
 
     log_p: Tensor  # (B, C)
@@ -47,7 +47,7 @@ class Baseline(nn.Module):
             for name, encoder in zip(self.modalities, self.encoders, strict=True)
         ]
         embeddings = scatter(torch.cat(present), [rows[name] for name in self.modalities], presence.shape[0])
-        fused: Fused = self.fusion(embeddings, presence)
+        fused: FusedAnswer = self.fusion(embeddings, presence)
         log_p = F.log_softmax(fused.log_p, dim=-1) / self.temperature
         probabilities = F.softmax(log_p + self.log_prior, dim=-1)
         confidences = fused.confidences
@@ -67,11 +67,11 @@ class Baseline(nn.Module):
         loss: Tensor = self.fusion.loss(embeddings, presence, u, target, progress)  # type: ignore[operator]
         return loss
 
-    def fitted(self) -> dict[str, Tensor]:
-        """What was fitted on the calibration set to calibrate the answers."""
+    def describe_calibration(self) -> dict[str, Tensor]:
+        """Return the temperature, by the name that the manifest has for it."""
         return {"temperature": self.temperature}
 
 
-def equal_weights(presence: Tensor) -> Tensor:
-    """The same for every modality present: (B, M) -> (B, M)"""
+def make_equal_weights(presence: Tensor) -> Tensor:
+    """Make the same weight for every modality present: (B, M) -> (B, M)"""
     return presence / presence.sum(-1, keepdim=True)
