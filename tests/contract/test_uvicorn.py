@@ -49,7 +49,10 @@ INHERITED = {
 }  # fmt: skip
 # What ours calls an object of uvicorn's: its class, and the names that are used of it.
 HELD = {
-    (Protocol, "self.cycle"): (RequestResponseCycle, {"response_complete"}),
+    (Protocol, "self.cycle"): (
+        RequestResponseCycle,
+        {"disconnected", "message_event", "response_complete", "response_started"},
+    ),
     (Protocol, "self.flow"): (FlowControl, {"resume_reading", "write_paused"}),
     (Protocol, "self.server_state"): (ServerState, {"default_headers", "total_requests"}),
     (Protocol, "config"): (Config, {"app"}),

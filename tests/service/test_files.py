@@ -87,8 +87,12 @@ SPOILT: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda folder: change(folder, files={"../model.onnx": "0"}),
         "not a plain file name",
     ),
+    "a file that the manifest does not list": (
+        lambda folder: (folder / "weights.bin").write_bytes(b"x"),
+        "'weights.bin' is not listed in manifest.json",
+    ),
     "no graph in its files": (
-        lambda folder: change(folder, files={}),
+        lambda folder: ((folder / "model.onnx").unlink(), change(folder, files={})),
         "cannot be served with runtime 'onnx'",
     ),
     "a graph that is none": (no_graph, "model.onnx cannot be loaded"),
