@@ -9,7 +9,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from tailfuse.calibration.fit_confidence import fit_confidence, fit_posterior, fit_reliability, make_votes
+from tailfuse.calibration.fit_confidence import (
+    compute_posterior_logits,
+    fit_confidence,
+    fit_posterior,
+    fit_reliability,
+)
 from tailfuse.calibration.held_out import CalibrationData, CalibrationRows, balanced, select_class
 from tailfuse.data.dataset import load_dataset
 from tailfuse.data.split_arrays import Dataset, SplitArrays
@@ -22,7 +27,8 @@ from tailfuse.network.fusion import ModalityPosteriors
 from tailfuse.network.network import Network, Scores
 from tailfuse.quickstart.quickstart import write_quickstart
 from tailfuse.spec.schema import Spec, load_spec
-from tailfuse.training.fit import Stages, fit_held_out, train_stages
+from tailfuse.training.families import Stages
+from tailfuse.training.fit import calibrate_network, train_stages
 from tailfuse_service.bundle import Output
 from torch import Tensor
 
@@ -49,11 +55,11 @@ def loss_of(log_p: Tensor, evidence: CalibrationData) -> float:
     return float(-(select_class(log_p.log_softmax(-1), evidence.labels) * evidence.weight).mean())
 
 
-@pytest.mark.parametrize("generative", [True, False])
-def test_a_vote_times_its_temperature_is_calibrated(generative: bool) -> None:
+@pytest.mark.parametrize("use_plda", [True, False])
+def test_a_vote_times_its_temperature_is_calibrated(use_plda: bool) -> None:
     evidence = evidence_of()
-    posterior = fit_posterior(evidence, generative=generative)
-    fitted = posterior.temperature * make_votes(posterior, evidence.clean)
+    posterior = fit_posterior(evidence, use_plda=use_plda)
+    fitted = posterior.temperature * compute_posterior_logits(posterior, evidence.clean)
     assert loss_of(fitted, evidence) < loss_of(evidence.clean.log_p, evidence) - 0.5
     for sharpness in (0.8, 1.25):
         assert loss_of(fitted, evidence) < loss_of(sharpness * fitted, evidence)
@@ -61,39 +67,39 @@ def test_a_vote_times_its_temperature_is_calibrated(generative: bool) -> None:
 
 def test_the_top_two_of_a_vote_are_1_apart_on_average_over_the_classes() -> None:
     evidence = evidence_of(other=1.0)
-    top = make_votes(fit_posterior(evidence, generative=True), evidence.clean).topk(2).values
+    top = compute_posterior_logits(fit_posterior(evidence, use_plda=True), evidence.clean).topk(2).values
     assert float(((top[:, 0] - top[:, 1]) * evidence.weight).mean()) == pytest.approx(1.0, rel=1e-5)
 
 
-def test_without_a_generative_expert_its_pool_weight_is_exactly_0() -> None:
-    alpha, delta = fit_posterior(evidence_of(other=5.0), generative=False).pool_weights[0]
+def test_without_a_plda_head_its_pool_weight_is_exactly_0() -> None:
+    alpha, delta = fit_posterior(evidence_of(other=5.0), use_plda=False).pool_weights[0]
     assert alpha > 0
     assert delta == 0.0
 
 
 def test_both_kinds_of_experts_together_say_more_than_either() -> None:
     evidence = evidence_of(other=2.0)
-    posteriors = [fit_posterior(evidence, generative=generative) for generative in (True, False)]
-    both, one = (each.temperature * make_votes(each, evidence.clean) for each in posteriors)
+    posteriors = [fit_posterior(evidence, use_plda=use_plda) for use_plda in (True, False)]
+    both, one = (each.temperature * compute_posterior_logits(each, evidence.clean) for each in posteriors)
     assert (posteriors[0].pool_weights > 0).all()
     assert loss_of(both, evidence) < loss_of(one, evidence) - 0.1
 
 
 def test_an_expert_that_tells_nothing_gets_next_to_no_pool_weight() -> None:
-    posterior = fit_posterior(evidence_of(other=0.0), generative=True)
+    posterior = fit_posterior(evidence_of(other=0.0), use_plda=True)
     assert float(posterior.pool_weights[0, 1]) < 0.1
 
 
 def test_experts_that_tell_nothing_at_all_are_not_blown_up() -> None:
     evidence = evidence_of()
     flat = evidence.clean._replace(log_p=torch.full((400, 4), -1.4), densities=torch.zeros(400, 4))
-    posterior = fit_posterior(evidence._replace(clean=flat), generative=True)
+    posterior = fit_posterior(evidence._replace(clean=flat), use_plda=True)
     assert float(posterior.temperature) == pytest.approx(0.01)
-    assert make_votes(posterior, flat).isfinite().all()
+    assert compute_posterior_logits(posterior, flat).isfinite().all()
 
 
 def fit_one_confidence(evidence: CalibrationData, *, damaged: bool, seed: int = 0) -> Confidences:
-    posterior = fit_posterior(evidence, generative=True)
+    posterior = fit_posterior(evidence, use_plda=True)
     return fit_reliability(posterior, evidence, damaged=damaged, seed=seed)
 
 
@@ -120,8 +126,8 @@ def test_where_nothing_is_learnt_from_damaged_rows_no_rows_reality_is_doubted() 
 @pytest.mark.parametrize("damaged", [True, False])
 def test_right_is_learnt_from_what_the_vote_makes_of_the_true_class(damaged: bool) -> None:
     evidence = evidence_of(2000)
-    posterior = fit_posterior(evidence, generative=True)
-    answer = (posterior.temperature * make_votes(posterior, evidence.clean)).softmax(-1)
+    posterior = fit_posterior(evidence, use_plda=True)
+    answer = (posterior.temperature * compute_posterior_logits(posterior, evidence.clean)).softmax(-1)
     right = select_class(answer, evidence.labels)
     # One statistic tells how sure the answer is.
     seen = torch.zeros(2000, N_STATISTICS)
@@ -153,7 +159,7 @@ def fit(
 ) -> None:
     fit_confidence(
         network, held or held_out(trained), trained.dataset.modalities, {}, seed=seed, device=CPU,
-        **{"generative": True, "damaged": True, **options},
+        **{"use_plda": True, "damaged": True, **options},
     )  # fmt: skip
 
 
@@ -220,7 +226,7 @@ def noise_like(rows: NDArray[Any], scale: float) -> NDArray[Any]:
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Spec, Dataset, Stages]:
+def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Spec, Dataset, Stages[Any]]:
     """The quick-start, trained for a moment: what is to be told from noise are real measurements."""
     path = write_quickstart(tmp_path_factory.mktemp("digits") / "quickstart")
     spec = load_spec(path, ["training.epochs=15", "training.folds=2"])
@@ -230,7 +236,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Spec, Dataset, Sta
 
 def test_noise_of_the_data_s_own_scale_loses_its_weight_and_clean_rows_keep_theirs(digits: Any) -> None:
     spec, dataset, stages = digits
-    network = fit_held_out(stages, spec)
+    network = calibrate_network(stages, spec)
     test = dataset.test
     clean = answered(network, test)
     assert clean.weights.mean(0).min() > 0.15
@@ -249,16 +255,16 @@ def test_noise_of_the_data_s_own_scale_loses_its_weight_and_clean_rows_keep_thei
 def test_without_damaged_rows_to_learn_from_noise_keeps_its_weight(digits: Any) -> None:
     spec, dataset, stages = digits
     training = spec.training.model_copy(update={"damage": False})
-    network = fit_held_out(stages, spec.model_copy(update={"training": training}))
+    network = calibrate_network(stages, spec.model_copy(update={"training": training}))
     noisy = {**dataset.test.inputs, "shape": noise_like(dataset.test.inputs["shape"], 3.0)}
     output = answered(network, SplitArrays(noisy, dataset.test.position, dataset.test.labels))
     assert output.weights[:, 2].mean() > 0.1
 
 
-def test_the_spec_says_whether_the_generative_experts_vote(digits: Any) -> None:
+def test_the_spec_says_whether_the_plda_heads_count(digits: Any) -> None:
     spec, _, stages = digits
     without = spec.network.model_copy(update={"generative": False})
     for options, voting in ((spec.network, True), (without, False)):
-        network = fit_held_out(stages, spec.model_copy(update={"network": options}))
+        network = calibrate_network(stages, spec.model_copy(update={"network": options}))
         assert isinstance(network, Network)
         assert ((network.posteriors.pool_weights[:, 1] > 0) == voting).all()

@@ -62,11 +62,11 @@ def held_out(trained: Any) -> list[CalibrationRows]:
 def test_what_the_fusion_is_given_makes_the_networks_own_answer(trained: Any, held_out: Any) -> None:
     network, part = held_out[0]
     seen = answers(network, held_out[0], CPU)
-    trust = network.fusion.trust(seen.real, seen.right, seen.presence)
-    log_p = network.fusion.log_probabilities(seen.votes, predict_joint(network, seen), trust, seen.presence)
+    weighting = network.fusion.compute_weights(seen.in_dist, seen.correct, seen.presence)
+    log_p = network.fusion.fuse(seen.posterior_logits, predict_joint(network, seen), weighting, seen.presence)
     expected = network(*make_tensors(part.batch()))
     torch.testing.assert_close(log_p.exp(), expected.probabilities, atol=1e-5, rtol=0)
-    torch.testing.assert_close(trust.weights, expected.weights, atol=1e-5, rtol=0)
+    torch.testing.assert_close(weighting.weights, expected.weights, atol=1e-5, rtol=0)
     assert torch.equal(seen.labels, torch.from_numpy(part.labels))
 
 
@@ -79,7 +79,7 @@ def test_every_row_comes_whole_and_with_some_subsets(trained: Any, held_out: Any
     torch.testing.assert_close(seen.weight[:n], WHOLE * whole.weight)
     for at in range(1, 1 + SUBSETS):
         rows = slice(at * n, (at + 1) * n)
-        assert torch.equal(seen.votes[rows], whole.votes)
+        assert torch.equal(seen.posterior_logits[rows], whole.posterior_logits)
         assert torch.equal(seen.weight[rows], whole.weight)
         assert (seen.presence[rows] <= whole.presence).all()
         assert not torch.equal(seen.presence[rows], whole.presence)
@@ -88,8 +88,8 @@ def test_every_row_comes_whole_and_with_some_subsets(trained: Any, held_out: Any
 @torch.no_grad()
 def loss_of(network: Network, seen: Answers) -> float:
     """Weighted negative log-likelihood."""
-    trust = network.fusion.trust(seen.real, seen.right, seen.presence)
-    log_p = network.fusion.log_probabilities(seen.votes, predict_joint(network, seen), trust, seen.presence)
+    weighting = network.fusion.compute_weights(seen.in_dist, seen.correct, seen.presence)
+    log_p = network.fusion.fuse(seen.posterior_logits, predict_joint(network, seen), weighting, seen.presence)
     return float(-(select_class(log_p, seen.labels) * seen.weight).sum() / seen.weight.sum())
 
 
@@ -108,7 +108,7 @@ def test_fitting_lowers_the_loss_of_held_out_rows_and_touches_nothing_else(
     before = copy.deepcopy(network.state_dict())
     seen = [add_subsets(answers(network, each, CPU), generator(7)) for each in held_out]
     with torch.no_grad():  # where the fit starts
-        network.fusion.worth.copy_(network.posteriors.temperature.log())
+        network.fusion.base_logits.copy_(network.posteriors.temperature.log())
     losses = [loss_of(network, each) for each in seen]
     fit_fusion(network, held_out, seed=0, device=CPU)
     assert sum(loss_of(network, each) for each in seen) < sum(losses) - 0.01
@@ -124,7 +124,7 @@ def test_fitting_twice_gives_the_same_bytes(trained: Any, held_out: Any) -> None
         network = unfitted(trained)
         fit_confidence(
             network, held_out, trained.dataset.modalities, {},
-            generative=True, damaged=True, seed=1, device=CPU,
+            use_plda=True, damaged=True, seed=1, device=CPU,
         )  # fmt: skip
         fit_fusion(network, held_out, seed=1, device=CPU)
         return {name: value.numpy().tobytes() for name, value in network.state_dict().items()}
@@ -135,7 +135,7 @@ def test_fitting_twice_gives_the_same_bytes(trained: Any, held_out: Any) -> None
 def test_the_global_random_numbers_are_left_alone(trained: Any, held_out: Any) -> None:
     network, state = unfitted(trained), torch.get_rng_state()
     fit_confidence(
-        network, held_out, trained.dataset.modalities, {}, generative=True, damaged=True, seed=1, device=CPU
+        network, held_out, trained.dataset.modalities, {}, use_plda=True, damaged=True, seed=1, device=CPU
     )
     fit_fusion(network, held_out, seed=1, device=CPU)
     assert torch.equal(torch.get_rng_state(), state)
@@ -144,10 +144,10 @@ def test_the_global_random_numbers_are_left_alone(trained: Any, held_out: Any) -
 def test_subsets_that_no_held_out_row_can_have_stay_as_they_were(trained: Any, held_out: Any) -> None:
     network = unfitted(trained)
     note = network.modalities.index("note")
-    before = network.fusion.fitted()["kappa"].clone()
+    before = network.fusion.describe_calibration()["kappa"].clone()
     others = [CalibrationRows(each, part.only(["picture", "veins"])) for each, part in held_out]
     fit_fusion(network, others, seed=0, device=CPU)
-    kappa = network.fusion.fitted()["kappa"]
+    kappa = network.fusion.describe_calibration()["kappa"]
     with_note = (torch.arange(8) >> note & 1).bool()
     torch.testing.assert_close(kappa[with_note], before[with_note])
     assert not torch.allclose(kappa[~with_note][1:], before[~with_note][1:])

@@ -12,16 +12,16 @@ from tailfuse.calibration.held_out import (
     balanced,
     class_by_class,
     collect_calibration_data,
-    fit_generative,
+    fit_plda_heads,
     limit_rows,
     select_class,
 )
 from tailfuse.data.split_arrays import SplitArrays
-from tailfuse.losses.long_tail import experts
+from tailfuse.losses.imbalance import make_expert_loss
 from tailfuse.modalities.image.small_cnn import SmallCnn
 from tailfuse.modalities.tabular.encoder import Mlp
-from tailfuse.network.generative import Generative
 from tailfuse.network.network import Network
+from tailfuse.network.plda import PldaHead
 from tailfuse_service.modalities import ImageModality, TabularModality
 from tailfuse_service.modalities.tabular import BooleanColumn
 
@@ -44,7 +44,8 @@ def network_of(n_classes: int = 2, *names: str) -> Network:
     torch.manual_seed(0)
     return Network(
         {name: Mlp(TWO_NUMBERS, width=8, dropout=0.0, input_dropout=0.0) for name in names or ("one",)},
-        width=8, n_classes=n_classes, tail=experts(torch.ones(n_classes), (0.0, 1.0)), dropout=0.0,
+        width=8, n_classes=n_classes, dropout=0.0,
+        loss_fn=make_expert_loss(torch.ones(n_classes), (0.0, 1.0)),
     ).eval()  # fmt: skip
 
 
@@ -77,24 +78,24 @@ def test_the_value_of_a_rows_own_class() -> None:
     assert select_class(values, torch.tensor([2, 0])).tolist() == [3.0, 4.0]
 
 
-def test_generative_experts_are_fitted_to_the_views_of_the_rows_that_have_a_modality() -> None:
+def test_plda_heads_are_fitted_to_the_features_of_the_rows_that_have_a_modality() -> None:
     network, part = network_of(3, "one", "two"), part_of([0] * 6 + [1] * 5 + [2] * 4, "one", "two")
     other = SplitArrays(
         part.inputs, {**part.position, "two": np.where(part.labels == 2, -1, np.arange(15))}, part.labels
     )
-    fit_generative(network, other, CPU)
+    fit_plda_heads(network, other, CPU)
     views, labels = torch.from_numpy(part.inputs["one"]), torch.from_numpy(part.labels)
     for name, kept in (("one", labels >= 0), ("two", labels < 2)):
-        expected = Generative(2, 3)
+        expected = PldaHead(2, 3)
         expected.fit(views[kept], labels[kept])
-        for mine, theirs in zip(network.generative(name)(views), expected(views), strict=True):
+        for mine, theirs in zip(network.plda_head(name)(views), expected(views), strict=True):
             torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
 
 
-def test_a_modality_without_rows_keeps_its_generative_expert() -> None:
+def test_a_modality_without_rows_keeps_its_plda_head() -> None:
     network, nothing = network_of(), part_of([])
     before = copy.deepcopy(network.state_dict())
-    fit_generative(network, nothing, CPU)
+    fit_plda_heads(network, nothing, CPU)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
@@ -117,8 +118,8 @@ def test_evidence_is_of_clean_and_damaged_rows_with_classes_alike() -> None:
 
 def test_damaged_pictures_are_shown_to_the_final_network_too() -> None:
     encoder = SmallCnn(PICTURE, width=8, dropout=0.0, input_dropout=0.0)
-    tail = experts(torch.ones(2), (0.0, 1.0))
-    final = Network({"one": encoder}, width=8, n_classes=2, tail=tail, dropout=0.0).eval()
+    loss_fn = make_expert_loss(torch.ones(2), (0.0, 1.0))
+    final = Network({"one": encoder}, width=8, n_classes=2, loss_fn=loss_fn, dropout=0.0).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (6, 1, 8, 8)).astype(np.uint8)
     part = SplitArrays({"one": pixels}, {"one": np.arange(6)}, np.arange(6) % 2)
     held_out = [CalibrationRows(final, part), CalibrationRows(copy.deepcopy(final), part)]

@@ -8,11 +8,10 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 from tailfuse.cli import main
-from tailfuse.data.labelled import labelled_part, text_columns
+from tailfuse.data.labelled import labelled_part
 from tailfuse.errors import TableError
 from tailfuse_service.bundle import read_manifest
-from tailfuse_service.bundle.manifest import ClassInfo, Manifest
-from tailfuse_service.modalities.tabular import CategoryColumn
+from tailfuse_service.bundle.manifest import Manifest
 
 
 @pytest.fixture(scope="module")
@@ -48,20 +47,6 @@ def test_a_table_without_any_modality_is_refused(manifest: Manifest, tmp_path: P
     pl.DataFrame({"label": ["oak", "elm"]}).write_csv(tmp_path / "bare.csv")
     with pytest.raises(TableError, match=r"no row has any modality of this model: picture, veins, note"):
         labelled_part(manifest, tmp_path / "bare.csv")
-
-
-def test_names_that_are_no_plain_numbers_are_read_as_text(manifest: Manifest) -> None:
-    veins = manifest.modalities["veins"]
-    columns = (
-        CategoryColumn(name="zone", categories=("001", "2")),
-        CategoryColumn(name="grade", categories=("1", "2.5")),
-        CategoryColumn(name="side", categories=("left", "3")),
-    )
-    classes = tuple(ClassInfo(name=name, train_count=2, shot="many") for name in ("1", "10"))
-    coded = manifest.model_copy(
-        update={"modalities": {"veins": veins.model_copy(update={"columns": columns})}, "classes": classes}
-    )
-    assert text_columns(coded) == {"zone", "side"}
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict", "init"])

@@ -57,6 +57,8 @@ class Says(nn.Module):
     def __init__(self, *probabilities: float) -> None:
         super().__init__()
         self.probabilities = torch.tensor(probabilities)
+        self.modalities: list[str] = []
+        self.ranks = None
 
     def forward(self, inputs: Any, rows: Any, presence: Any) -> Answer:
         return Answer(self.probabilities.expand(len(presence), -1), presence.float(), presence.float())
@@ -93,13 +95,13 @@ def fit(lesions: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         path: Path,
         heard: Any = lambda stage, epoch: None,
         val: Any = dataset.val,
-        settled: Any = 0.0,
+        last_change: Any = 0.0,
         **training: Any,
     ) -> Any:
         settings = spec.training.model_copy(update=training)
         torch.manual_seed(0)
         network = build_network(spec, dataset)
-        network.tail = network.tail._replace(settled=settled)
+        network.loss_fn = network.loss_fn._replace(last_change=last_change)
         stage = Stage("final", 5, dataset.train, val, settings.epochs, {"image": augment})
         fabric = Fabric(accelerator="cpu", devices=1)
         fabric.launch()
@@ -141,7 +143,7 @@ def test_a_loss_that_changes_late_is_waited_for(
 ) -> None:
     losses = iter([1.0] + [2.0] * 9)
     monkeypatch.setattr(loop, "validate", lambda network, val, device: (next(losses), 0.5))
-    _, log = fit(tmp_path / "a.pt", epochs=10, patience=2, settled=0.5)
+    _, log = fit(tmp_path / "a.pt", epochs=10, patience=2, last_change=0.5)
     assert len(log) == 7
 
 

@@ -48,9 +48,9 @@ def said(kind: type[Exception], lesions: Any, *overrides: str, resume: bool = Fa
 @pytest.mark.usefixtures("no_export")
 def test_a_run_is_not_begun_twice(lesions: Any) -> None:
     begin(lesions)
-    assert (
-        said(RunError, lesions)
-        == "run holds a run already; go on with it by --resume, or choose another --out"
+    assert said(RunError, lesions) == (
+        "run holds a run already; continue it with --resume, replace it with --overwrite, or choose another "
+        "--out"
     )
 
 
@@ -74,7 +74,8 @@ def test_a_run_is_resumed_with_the_same_spec_only(lesions: Any) -> None:
     begin(lesions)
     begin(lesions, resume=True)
     assert said(RunError, lesions, "training.mixup=0.1", resume=True) == (
-        "run was started with another training.mixup; resume with the same spec, or choose another --out"
+        "run was started with another training.mixup; resume with the same spec, replace the run with "
+        "--overwrite, or choose another --out"
     )
     lesions.spec = lesions.spec.replace("[age, sex, smoker]", "[age, sex]")
     assert said(RunError, lesions, resume=True).startswith(
@@ -86,8 +87,8 @@ def test_a_run_is_resumed_with_the_same_spec_only(lesions: Any) -> None:
 def test_a_run_is_resumed_with_the_same_table_only(lesions: Any) -> None:
     begin(lesions)
     lesions.rows[0]["age"] = 99
-    assert (
-        said(RunError, lesions, resume=True) == "run was started with another table.csv; choose another --out"
+    assert said(RunError, lesions, resume=True) == (
+        "run was started with another table.csv; replace the run with --overwrite, or choose another --out"
     )
 
 
@@ -108,7 +109,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(lesions: Any) -> None:
     (run / "thesis.tex").unlink()
     run.rmdir()
     run.write_text("a file")
-    assert said(RunError, lesions) == message
+    assert said(RunError, lesions) == "run is a file; choose another folder with --out"
 
 
 def test_a_damaged_record_of_a_run_is_named(lesions: Any) -> None:
@@ -116,7 +117,9 @@ def test_a_damaged_record_of_a_run_is_named(lesions: Any) -> None:
     run.mkdir()
     for damaged in ("", "{}", "[]", '{"spec": 3}'):
         (run / RUN).write_text(damaged)
-        assert said(RunError, lesions, resume=True) == "run/run.json is damaged; choose another --out"
+        assert said(RunError, lesions, resume=True) == (
+            "run/run.json is damaged; replace the run with --overwrite, or choose another --out"
+        )
 
 
 def test_what_is_wrong_with_spec_or_table_is_found_before_a_run_is_begun(lesions: Any) -> None:
@@ -145,7 +148,8 @@ def test_hardware_that_is_not_there_is_named(lesions: Any, hardware: Hardware, s
 def test_a_run_that_was_not_trained_cannot_be_exported(lesions: Any) -> None:
     spec = load_spec(lesions.write())
     with pytest.raises(
-        RunError, match="holds no trained network yet; finish it with: tailfuse train --resume"
+        RunError,
+        match=r"holds no trained network yet; finish it with: tailfuse train SPEC --out \S* --resume",
     ):
         export_run(lesions.folder, spec, lesions.load(), lesions.folder / "bundle")
 

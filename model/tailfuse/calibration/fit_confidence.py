@@ -14,11 +14,11 @@ from tailfuse.calibration.held_out import (
     collect_calibration_data,
     select_class,
 )
-from tailfuse.network.confidence import PER_DEVIATION, Confidences
+from tailfuse.network.confidence import SLOPE_PER_DEVIATION, Confidences
 from tailfuse.network.fusion import ModalityPosteriors
 from tailfuse.network.network import Network, Scores
 
-VOTE_STEPS, CONFIDENCE_STEPS = 120, 300
+POSTERIOR_STEPS, CONFIDENCE_STEPS = 120, 300
 # Prior corruption rate in use; in the calibration set it is 0.5.
 DAMAGED = 0.15
 PRIOR_STRENGTH = 3.0  # rows that the starting values count as
@@ -26,11 +26,11 @@ PRIOR_STRENGTH = 3.0  # rows that the starting values count as
 
 def fit_confidence(
     network: Network, held_out: Sequence[CalibrationRows], modalities: Mapping[str, Modality],
-    features: Mapping[str, Tensor], *, generative: bool, damaged: bool, seed: int, device: torch.device,
+    features: Mapping[str, Tensor], *, use_plda: bool, damaged: bool, seed: int, device: torch.device,
 ) -> None:  # fmt: skip
     """Fit every modality's posterior, and then its confidence. Frozen encoders have `features`, (n, F).
 
-    Without `generative` the generative expert's pool weight is 0. Without `damaged` every row is taken to
+    Without `use_plda` the PLDA head's pool weight is 0. Without `damaged` every row is taken to
     be real.
     """
     for m, name in enumerate(network.modalities):
@@ -39,7 +39,7 @@ def fit_confidence(
         )
         if evidence is None:
             continue  # nothing was held out: this modality is trusted like any other
-        posterior = fit_posterior(evidence, generative=generative)
+        posterior = fit_posterior(evidence, use_plda=use_plda)
         set_modality(network.posteriors, m, posterior)
         set_modality(network.confidences, m, fit_reliability(posterior, evidence, damaged=damaged, seed=seed))
 
@@ -51,20 +51,20 @@ def set_modality(stacked: nn.Module, m: int, fitted: nn.Module) -> None:
         own[m] = new[0]
 
 
-def fit_posterior(evidence: CalibrationData, *, generative: bool) -> ModalityPosteriors:
+def fit_posterior(evidence: CalibrationData, *, use_plda: bool) -> ModalityPosteriors:
     """Fit the pool weights that make held-out classes likely, then the temperature, of one modality."""
     seen, labels, weight = evidence.clean, evidence.labels, evidence.weight
 
     def loss(log_p: Tensor) -> Tensor:
         return -(select_class(F.log_softmax(log_p, dim=-1), labels) * weight).mean()
 
-    both = torch.tensor([1.0, float(generative)], device=labels.device)
+    both = torch.tensor([1.0, float(use_plda)], device=labels.device)
     # Two experts that say the same are worth half each.
     best = torch.stack([find_best_power(seen.log_p, loss), find_best_power(seen.densities, loss)])
     start = (best / both.sum()).log()
     powers = start.clone().requires_grad_()
     optimizer = torch.optim.Adam([powers], lr=0.05)
-    for _ in range(VOTE_STEPS):
+    for _ in range(POSTERIOR_STEPS):
         alpha, delta = powers.exp() * both
         penalty = PRIOR_STRENGTH / len(labels) * (powers - start).square().sum()
         optimizer.zero_grad()
@@ -73,13 +73,13 @@ def fit_posterior(evidence: CalibrationData, *, generative: bool) -> ModalityPos
     posterior = ModalityPosteriors(1).to(labels.device)
     with torch.no_grad():
         posterior.pool_weights[0] = powers.exp() * both
-        top = make_votes(posterior, seen).topk(2, dim=-1).values
+        top = compute_posterior_logits(posterior, seen).topk(2, dim=-1).values
         # At least a hundredth: what hardly ever prefers a class shall not be blown up without limit.
         posterior.temperature[0] = ((top[:, 0] - top[:, 1]) * weight).mean().clamp(min=0.01)
     return posterior
 
 
-def make_votes(posterior: ModalityPosteriors, scores: Scores) -> Tensor:
+def compute_posterior_logits(posterior: ModalityPosteriors, scores: Scores) -> Tensor:
     """The votes of one modality's rows: (n, C)"""
     return posterior.soften(posterior(scores.log_p[:, None], scores.densities[:, None])).squeeze(1)
 
@@ -104,21 +104,21 @@ def fit_reliability(
         torch.manual_seed(seed)
         confidence = Confidences(1).to(weight.device)
     with torch.no_grad():
-        calibrated = (posterior.temperature * make_votes(posterior, clean)).softmax(-1)
-        right = select_class(calibrated, evidence.labels)
+        calibrated = (posterior.temperature * compute_posterior_logits(posterior, clean)).softmax(-1)
+        correct = select_class(calibrated, evidence.labels)
         confidence.mean[0] = clean.statistics.mean(0)
         confidence.scale[0] = clean.statistics.std(0, correction=0).clamp(min=1e-2)
-        confidence.per_deviation[0] = PER_DEVIATION if damaged else 0.0
+        confidence.per_deviation[0] = SLOPE_PER_DEVIATION if damaged else 0.0
     seen = torch.cat([clean.statistics, other.statistics])
-    real = torch.cat([torch.ones_like(weight), torch.zeros(len(other.statistics), device=weight.device)])
+    in_dist = torch.cat([torch.ones_like(weight), torch.zeros(len(other.statistics), device=weight.device)])
     # Clean and corrupted rows have the same total weight; the prior corruption rate comes in at the end.
-    weights = torch.cat([weight * len(other.statistics) / len(weight), 1 - real[len(weight) :]])
+    weights = torch.cat([weight * len(other.statistics) / len(weight), 1 - in_dist[len(weight) :]])
     optimizer = torch.optim.AdamW(confidence.parameters(), lr=0.02, weight_decay=0.01)
     for _ in range(CONFIDENCE_STEPS):
-        reality, rightness = (each.squeeze(1) for each in confidence(seen[:, None]))
-        loss = F.binary_cross_entropy_with_logits(rightness[: len(weight)], right, weight)
+        in_dist_logits, correct_logits = (each.squeeze(1) for each in confidence(seen[:, None]))
+        loss = F.binary_cross_entropy_with_logits(correct_logits[: len(weight)], correct, weight)
         if damaged:
-            loss = loss + F.binary_cross_entropy_with_logits(reality, real, weights)
+            loss = loss + F.binary_cross_entropy_with_logits(in_dist_logits, in_dist, weights)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.pretrained import Pretrained
-from tailfuse.network.frozen import backbone_features
+from tailfuse.network.frozen import compute_backbone_features
 from tailfuse.network.network import Network, Scores
 from tailfuse.network.tensors import make_tensors
 
-HELD_OUT_ROWS, GENERATIVE_ROWS = 4000, 2000  # more tell no more
+HELD_OUT_ROWS, PLDA_ROWS = 4000, 2000  # more tell no more
 CORRUPTED_COPIES, CORRUPTED_IMAGES, IMAGES_PER_BATCH = 4, 1000, 50
 
 
@@ -41,19 +41,19 @@ class CalibrationData(NamedTuple):
     weight: Tensor  # (n,)
 
 
-def fit_generative(network: Network, train: SplitArrays, device: torch.device) -> None:
-    """Fit every modality's generative expert to training rows of `network`."""
+def fit_plda_heads(network: Network, train: SplitArrays, device: torch.device) -> None:
+    """Fit every modality's PLDA head to training rows of `network`."""
     network.eval()
     for name in network.modalities:
-        part = class_by_class(train.only([name])).first(GENERATIVE_ROWS)
+        part = class_by_class(train.only([name])).first(PLDA_ROWS)
         if not len(part):
             continue  # a fold may leave none of a modality that few rows have
         with torch.no_grad():
-            views = [
-                network.view(name, make_tensors(piece.batch(), device).inputs[name])
+            features = [
+                network.compute_penultimate_features(name, make_tensors(piece.batch(), device).inputs[name])
                 for piece in part.batches(256)
             ]
-        network.generative(name).fit(torch.cat(views), torch.from_numpy(part.labels).to(device))
+        network.plda_head(name).fit(torch.cat(features), torch.from_numpy(part.labels).to(device))
 
 
 def class_by_class(part: SplitArrays) -> SplitArrays:
@@ -84,14 +84,14 @@ def make_corrupted_features(
         if not isinstance(encoder, Pretrained) or encoder.trained != "none":
             continue
         part = class_by_class(dataset.train.only([name])).first(CORRUPTED_IMAGES)
-        pictures = torch.from_numpy(part.inputs[name][part.position[name]])
+        images = torch.from_numpy(part.inputs[name][part.position[name]])
         generator = torch.Generator().manual_seed(0)
         modality = dataset.modalities[name]
         kind = KINDS[modality.kind]
         copies = torch.cat(
-            [kind.corrupt(piece, modality, generator) for piece in pictures.split(IMAGES_PER_BATCH)]
+            [kind.corrupt(piece, modality, generator) for piece in images.split(IMAGES_PER_BATCH)]
         )
-        made = backbone_features(encoder.backbone, copies.numpy(), device=device)
+        made = compute_backbone_features(encoder.backbone, copies.numpy(), device=device)
         features[name] = encoder.scale.cpu()(torch.from_numpy(made))
     return features
 

@@ -83,7 +83,7 @@ def fit_network(
             validated = fabric.broadcast(validate(average.network, stage.val, fabric.device))
         state.note(Epoch(epoch, loss, *validated, rate))
         # A loss that changes late is given as much patience from there on.
-        earliest = network.tail.settled * training.epochs + training.patience
+        earliest = network.loss_fn.last_change * training.epochs + training.patience
         out_of_patience = state.waited >= training.patience and epoch + 1 >= earliest
         state.finished = epoch + 1 == stage.epochs or out_of_patience
         due = state.finished or time.monotonic() - saved_at > CHECKPOINT_EVERY_S

@@ -5,8 +5,10 @@ CSV, and the bundle.
 """
 
 import json
+import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +20,11 @@ from tailfuse.data.dataset import load_dataset
 from tailfuse.data.split_arrays import Dataset
 from tailfuse.errors import RunError, TableError
 from tailfuse.export.bundle import write_bundle
+from tailfuse.files.lock import LOCK, FolderInUse, lock_folder
 from tailfuse.network.build import build_network, check_encoders
 from tailfuse.spec.schema import Spec
 from tailfuse.training import checkpoint
-from tailfuse.training.fit import FINAL, OnEpoch, fit_held_out, reproducible, train_stages
+from tailfuse.training.fit import FINAL, FOLD, OnEpoch, calibrate_network, reproducible, train_stages
 from tailfuse.training.state import read_log
 
 TRAINED, RUN, BUNDLE = "trained.pt", "run.json", "bundle"
@@ -60,24 +63,51 @@ class Listener(NamedTuple):
 
 
 def train(
-    spec: Spec, run: Path, hardware: Hardware, listener: Listener, *, resume: bool = False
-) -> Path | None:
+    spec: Spec, run: Path, hardware: Hardware, listener: Listener, *, resume: bool = False,
+    overwrite: bool = False,
+) -> Path | None:  # fmt: skip
     """Train, fit, export; the bundle's folder, or None in all but the first of several processes.
 
-    A run that was killed goes on with `resume`.
+    A run that was killed goes on with `resume`. With `overwrite` a run that the folder holds is replaced,
+    once the spec and the table have been found to be right.
 
     Raises SpecError, TableError, RunError, ExportError.
     """
     fabric = hardware.fabric()
     check_encoders(spec)
+    if not fabric.is_global_zero:
+        return train_locked(spec, run, fabric, listener, resume=resume, overwrite=overwrite)
+    with lock_run(run):
+        return train_locked(spec, run, fabric, listener, resume=resume, overwrite=overwrite)
+
+
+@contextmanager
+def lock_run(run: Path) -> Iterator[None]:
+    """Hold the folder of a run. Raises RunError if another training holds it."""
+    if run.exists() and not run.is_dir():
+        raise RunError(f"{run} is a file; choose another folder with --out")
+    try:
+        with lock_folder(run):
+            yield
+    except FolderInUse:
+        raise RunError(
+            f"{run} is in use by another training; wait until it ends, or choose another --out"
+        ) from None
+
+
+def train_locked(
+    spec: Spec, run: Path, fabric: Fabric, listener: Listener, *, resume: bool, overwrite: bool
+) -> Path | None:
+    """What `train` does, in a folder that nobody else trains in."""
     begun = beginning(spec)
     if fabric.is_global_zero:
-        check_run(run, begun, resume=resume)
+        check_run(run, begun, resume=resume, overwrite=overwrite)
     listener.on_step("reading the table")
     dataset = load_dataset(spec, listener.on_load)
     build_network(spec, dataset)  # an encoder that cannot be had shall leave no run behind
     if fabric.is_global_zero:
-        run.mkdir(parents=True, exist_ok=True)
+        if overwrite:
+            remove_run(run)
         write_atomically(run / RUN, json.dumps(begun, indent=1))
     if not (run / TRAINED).exists():
         fabric.launch()  # from here on there may be several processes
@@ -88,7 +118,7 @@ def train(
         if not fabric.is_global_zero:
             return None
         listener.on_step("fitting on the calibration set")
-        checkpoint.save(run / TRAINED, fit_held_out(stages, spec).state_dict())
+        checkpoint.save(run / TRAINED, calibrate_network(stages, spec).state_dict())
     listener.on_step("exporting and checking the graphs on every subset")
     for left_over in run.glob(f".{BUNDLE}.*"):  # of an export that was killed
         shutil.rmtree(left_over)
@@ -101,7 +131,10 @@ def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path) -> Path:
     """Write the bundle of a run that has been trained. Raises RunError, ExportError."""
     state = checkpoint.load(run / TRAINED)
     if state is None:
-        raise RunError(f"{run} holds no trained network yet; finish it with: tailfuse train --resume")
+        raise RunError(
+            f"{run} holds no trained network yet; finish it with: "
+            f"tailfuse train SPEC --out {shlex.quote(str(run))} --resume"
+        )
     with reproducible(spec, dataset):
         network = build_network(spec, dataset)
         checkpoint.set_weights(network, state, run / TRAINED)
@@ -120,7 +153,7 @@ def read_spec(run: Path) -> Spec:
     try:
         spec = Spec.model_validate(json.loads((run / RUN).read_text())["spec"])
     except (ValueError, KeyError, TypeError):
-        raise RunError(f"{run / RUN} is damaged; train anew") from None
+        raise RunError(f"{run / RUN} is damaged; train again with --overwrite") from None
     # What the features learnt from another table would not fit the weights.
     check_run(run, beginning(spec), resume=True)
     return spec
@@ -134,28 +167,52 @@ def table_sha256(spec: Spec) -> str:
         raise TableError(f"table: {spec.table}: {str(error.strerror).lower()}") from None
 
 
-def check_run(run: Path, begun: dict[str, Any], *, resume: bool) -> None:
-    """The folder is free, or holds a run to go on with, of the same spec and table. Raises RunError."""
+def check_run(run: Path, begun: dict[str, Any], *, resume: bool, overwrite: bool = False) -> None:
+    """The folder is free, or holds a run to replace or to go on with, of the same spec and table.
+
+    Raises RunError.
+    """
     path = run / RUN
     if not path.exists():
-        if run.exists() and not (run.is_dir() and all(file.suffix == ".part" for file in run.iterdir())):
+        if not all(file.name == LOCK or file.suffix == ".part" for file in run.iterdir()):
             raise RunError(f"{run} holds something else; choose another folder with --out")
         return
+    if overwrite:
+        return
     if not resume:
-        raise RunError(f"{run} holds a run already; go on with it by --resume, or choose another --out")
+        raise RunError(
+            f"{run} holds a run already; continue it with --resume, replace it with --overwrite, or choose "
+            "another --out"
+        )
     try:
         before = json.loads(path.read_text())
         keys, same_table = differing(before["spec"], begun["spec"]), before["table_sha256"]
     except (ValueError, KeyError, AttributeError, TypeError):
-        raise RunError(f"{path} is damaged; choose another --out") from None
+        raise RunError(
+            f"{path} is damaged; replace the run with --overwrite, or choose another --out"
+        ) from None
     for key in keys:
         raise RunError(
-            f"{run} was started with another {key}; resume with the same spec, or choose another --out"
+            f"{run} was started with another {key}; resume with the same spec, replace the run with "
+            "--overwrite, or choose another --out"
         )
     if same_table != begun["table_sha256"]:
         raise RunError(
-            f"{run} was started with another {Path(begun['spec']['table']).name}; choose another --out"
+            f"{run} was started with another {Path(begun['spec']['table']).name}; replace the run with "
+            "--overwrite, or choose another --out"
         )
+
+
+def remove_run(run: Path) -> None:
+    """Remove what a training wrote but for run.json, which the next one replaces; other files stay.
+
+    If this is interrupted, --resume trains the old run again.
+    """
+    if (run / BUNDLE).exists():
+        shutil.rmtree(run / BUNDLE)
+    for pattern in (TRAINED, f"{FINAL}.pt", f"{FINAL}.csv", f"{FOLD}*.pt", f"{FOLD}*.csv"):
+        for file in run.glob(pattern):
+            file.unlink()
 
 
 def differing(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:

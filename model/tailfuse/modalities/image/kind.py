@@ -12,6 +12,7 @@ from PIL import Image
 from tailfuse_service.modalities import ImageModality
 
 from tailfuse.errors import TableError
+from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows, check_some_value, place, type_name
 from tailfuse.modalities.files import read_bytes
 from tailfuse.modalities.image.cache import load_images
@@ -39,7 +40,15 @@ class ImageKind(Kind[ImageSpec, ImageModality]):
     final_scores_corrupted = True
     card_note = "`<base64>` stands for the bytes of an image file."
 
-    def fit(self, name: str, spec: ImageSpec, table: pl.DataFrame, rows: Rows, folder: Path) -> ImageModality:
+    def fit(
+        self,
+        name: str,
+        spec: ImageSpec,
+        table: pl.DataFrame,
+        rows: Rows,
+        folder: Path,
+        reading: Reading = DEFAULT_READING,
+    ) -> ImageModality:
         """Grey if a sample of the images is, by their headers."""
         column = spec.column
         if column not in table.columns:

@@ -9,6 +9,7 @@ from pydantic import AliasChoices, Field
 from tailfuse_service.modalities import SeriesModality
 from tailfuse_service.modalities.series import with_noun
 
+from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows, match_columns
 from tailfuse.modalities.kind import Kind
 from tailfuse.modalities.series.fit import fit_series
@@ -44,7 +45,13 @@ class SeriesKind(Kind[SeriesSpec, SeriesModality]):
     precisions = ("int8",)
 
     def fit(
-        self, name: str, spec: SeriesSpec, table: pl.DataFrame, rows: Rows, folder: Path
+        self,
+        name: str,
+        spec: SeriesSpec,
+        table: pl.DataFrame,
+        rows: Rows,
+        folder: Path,
+        reading: Reading = DEFAULT_READING,
     ) -> SeriesModality:
         columns = match_columns(table, spec.columns, f"modalities.{name}.columns")
         return fit_series(name, columns, spec.length, table, rows, folder)
