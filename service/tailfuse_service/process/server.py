@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import logging
 import math
 import os
 import signal
@@ -125,9 +126,8 @@ def exit_cleanly(*_: Any) -> None:
 def end_process() -> None:
     """End the process at once if threads still work for clients that are gone. Python would wait for them."""
     if any(thread.name.startswith(ABANDONED_THREADS) for thread in threading.enumerate()):
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
+        logging.shutdown()
+        sys.stdout.flush()
         os._exit(0)
 
 
