@@ -14,6 +14,7 @@ from tailfuse_service.app import create_app
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.errors import BadRequest, TooManyRequests
 from tailfuse_service.http import answers, fast_path
+from tailfuse_service.http import connection as connection_module
 from tailfuse_service.http.connection import Protocol
 from tailfuse_service.http.cycle import RequestCycle
 from tailfuse_service.http.paths import match_path
@@ -492,6 +493,24 @@ def test_routes_that_the_limit_exempts_do_not_count_in_it(drive: Any) -> None:
         assert connection.wire.written.startswith(b"HTTP/1.1 200 ")
 
     drive(play, max_concurrency=1)
+
+
+@pytest.mark.parametrize("data", [GOOD[:-1], CHUNKED + b"5\r\nhel"], ids=["fast path", "ASGI"])
+def test_a_stop_does_not_wait_long_for_a_request_to_arrive(
+    drive: Any, monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    monkeypatch.setattr(connection_module, "STOP_WAIT_S", 0.05)
+
+    async def play(connection: Connection) -> None:
+        connection.send(data)
+        connection.protocol.shutdown()
+        await asyncio.sleep(0)
+        assert not connection.wire.closed
+        while not connection.wire.closed:
+            await asyncio.sleep(0.005)
+        assert statuses(connection) == [b"408"]
+
+    drive(play)
 
 
 def test_a_time_out_comes_when_it_is_due(drive: Any) -> None:

@@ -32,6 +32,7 @@ BODY_BYTE = 8  # byte of the body makes up for some
 # Of one connection in one turn of the loop. A request has two, its head and its body; blank lines before it
 # and an offer of an upgrade are one more each.
 MAX_SLICES_PER_TURN = 4
+STOP_WAIT_S = 5.0  # of a stop, for the rest of a request to arrive or of an answer to be read
 # What uvicorn's callbacks raise for a request that is malformed.
 MALFORMED = (httptools.HttpParserError, UnicodeError)
 
@@ -285,6 +286,11 @@ class Protocol(HttpToolsProtocol):
         self._times.sending_since = None
         if self._slices.data:
             self._feed_later()
+
+    def shutdown(self) -> None:
+        """Close, or let the request be answered first. A stop does not wait for long for a slow client."""
+        super().shutdown()
+        self._times.limit(STOP_WAIT_S)
 
     @breaks_connection
     def _time_out(self, deadline: Deadline) -> None:

@@ -74,6 +74,8 @@ class Settings(BaseSettings):
     """Timeout for receiving a request."""
     send_timeout_s: float = Field(default=60.0, gt=0)
     """Timeout for a client to read an answer that is too long for the connection's buffers."""
+    stop_timeout_s: float = Field(default=20.0, gt=0)
+    """Timeout of a stop for answering accepted requests; Kubernetes kills a container after 30 s."""
     api_keys: Path | None = None
     """File of client keys, one `name: key` or key on each line; read again when it changes."""
     admin_keys: Path | None = None
