@@ -17,6 +17,7 @@ from tailfuse_service.bundle import Features, InvalidInput
 from tailfuse_service.modalities import Modality
 
 from tailfuse.data.classes import class_codes, class_infos, in_order, read_labels
+from tailfuse.data.labels import find_merged_labels, load_labels, warn_of_single_rows
 from tailfuse.data.split import Split, read_groups, split_rows
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import TableError
@@ -39,22 +40,23 @@ def load_dataset(spec: Spec, on_progress: OnProgress | None = None) -> Dataset:
     Rows without any modality are left out. Raises TableError.
     """
     table = load_table(spec)
-    split = split_rows(table, read_labels(table, spec.label), spec.split, spec.seed)
-    return make_dataset(spec, table, split, on_progress)
+    labels = load_labels(table, spec)
+    split = split_rows(table, labels, spec.split, spec.seed)
+    return make_dataset(spec, table, labels, split, on_progress)
 
 
 def make_dataset(
-    spec: Spec, table: pl.DataFrame, split: Split, on_progress: OnProgress | None = None
+    spec: Spec, table: pl.DataFrame, labels: pl.Series, split: Split, on_progress: OnProgress | None = None
 ) -> Dataset:
     """The rows of a split as arrays; the modalities are fitted on its training rows. Raises TableError."""
     folder = spec.table.parent
-    labels = read_labels(table, spec.label)
     modalities = {
         name: KINDS[each.kind].fit(name, each, table, split.train, folder, spec.reading)
         for name, each in spec.modalities.items()
     }
     check_leaks(spec, modalities)
     rows = np.sort(np.concatenate([split.train, split.val, split.test]))
+    warn_of_single_rows(labels[rows])
     names = in_order(labels[split.train].unique().to_list())
     whole = make_split_arrays(
         table, modalities, folder, labels=class_codes(labels, names, rows), rows=rows, use_cache=True,
@@ -73,7 +75,10 @@ def make_dataset(
             raise TableError(f"split: no row of {part} has a modality")
     group = spec.split.group if isinstance(spec.split, SplitSpec) else None
     groups = read_groups(table, group)[rows[present & np.isin(rows, split.train)]]
-    return Dataset(class_infos(names, train.labels), modalities, train, val, test, groups)
+    return Dataset(
+        class_infos(names, train.labels), modalities, train, val, test, groups,
+        find_merged_labels(read_labels(table, spec.label), labels),
+    )  # fmt: skip
 
 
 def load_table(spec: Spec) -> pl.DataFrame:

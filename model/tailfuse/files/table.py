@@ -15,12 +15,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tailfuse.errors import TableError
+from tailfuse.files.formats import TEXT_ENDINGS, TYPED_ENDINGS
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.text_table import find_bad_line, open_text_table
 from tailfuse.spelling import did_you_mean
 
-TEXT_ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-TYPED_ENDINGS = (".parquet", ".feather", ".arrow", ".jsonl", ".ndjson", ".xlsx")
 INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")  # the index that pandas writes into a file
 BATCH_ROWS = 65_536
 WIDE = 0.1  # a text of `missing` in this share of a column's rows may be a value

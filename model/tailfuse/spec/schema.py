@@ -11,6 +11,7 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -58,6 +59,12 @@ def _encoding(encoding: str) -> str:
     except LookupError:
         raise ValueError("is no encoding that Python knows; latin-1 or utf-16, for example") from None
     return encoding
+
+
+def _other(name: str | None, info: ValidationInfo) -> str | None:
+    if name is not None and info.data.get("min_rows", 0) is None:
+        raise ValueError("names the class that rare classes become; it needs min_rows")
+    return name
 
 
 class SplitSpec(Frozen):
@@ -137,6 +144,7 @@ class Spec(Frozen):
 
     `separator`, `decimal` and `encoding` say what a table in text does not show; `missing` are the texts
     that are no value.
+    Classes with fewer than `min_rows` rows become one class, named `other`.
     """
 
     name: Name
@@ -147,6 +155,8 @@ class Spec(Frozen):
     encoding: Annotated[str, AfterValidator(_encoding)] | None = None
     missing: tuple[str, ...] = DEFAULT_MISSING
     label: Name
+    min_rows: int | None = Field(default=None, ge=2)
+    other: Annotated[Name | None, AfterValidator(_other)] = Field(default=None, validate_default=False)
     split: Split = SplitSpec()
     modalities: dict[Annotated[str, AfterValidator(_modality_name)], AnySpec] = Field(min_length=1)
     network: NetworkSpec = NetworkSpec()
@@ -179,6 +189,18 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
             mistakes[f"{document.place(key)}: {'.'.join(key) or 'the spec'}: {why}"] = None
         raise SpecError("\n".join(mistakes)) from None
     return spec.model_copy(update={"table": path.parent / spec.table})
+
+
+def find_key(name: str) -> str | None:
+    """Return the dotted key of the spec that ends in this name, of those outside of modalities.
+
+    >>> find_key("epochs")
+    'training.epochs'
+    """
+    dotted = {each: each for each in Spec.model_fields}
+    for section, model in SECTIONS.items():
+        dotted |= {each: f"{section}.{each}" for each in model.model_fields}
+    return dotted.get(name)
 
 
 def explain(error: ErrorDetails, data: dict[str, Any]) -> tuple[Key, str]:

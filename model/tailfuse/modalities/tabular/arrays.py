@@ -11,6 +11,7 @@ from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, N
 from tailfuse_service.modalities.tabular.features import MAX_SCALED, UNSEEN, TabularFeatures
 
 from tailfuse.errors import TableError
+from tailfuse.files.cells import Unreadable
 from tailfuse.files.table import Rows, place
 
 
@@ -26,15 +27,12 @@ def make_rows(
     features = modality.features(name)
     at = 0
     for column, values in zip(modality.columns, cells, strict=True):
+        if isinstance(column, NumberColumn):
+            values = scale_numbers(values, column, name, rows, modality.unreadable)
         has_value = values.is_not_null().to_numpy()
         present |= has_value
         if isinstance(column, NumberColumn):
-            scaled = (values.fill_null(column.mean).to_numpy() - column.mean) / column.scale
-            if (too_large := np.abs(scaled) > MAX_SCALED).any():
-                bad = int(too_large.argmax())
-                where = f"row {rows[bad] + 1}: {place(name, column.name)}"
-                raise TableError(f"{where}: expected a finite number, not {values[bad]!r}")
-            array[:, at] = scaled
+            array[:, at] = values.fill_null(0.0).to_numpy()
             if column.indicator:
                 array[:, at + 1] = ~has_value
         elif isinstance(column, BooleanColumn):
@@ -44,6 +42,21 @@ def make_rows(
         at += count_slots(column)
     position = np.where(present, np.cumsum(present) - 1, -1)
     return (array if present.all() else array[present]), position
+
+
+def scale_numbers(
+    values: pl.Series, column: NumberColumn, modality: str, rows: Rows, unreadable: Unreadable
+) -> pl.Series:
+    """Return (value - mean) / scale. A number beyond float32 stops, or is missing. Raises TableError."""
+    scaled = (values - column.mean) / column.scale
+    too_large = (scaled.abs() > MAX_SCALED).fill_null(False)
+    if not too_large.any():
+        return scaled
+    if unreadable == "stop":
+        at = int(too_large.arg_max() or 0)
+        where = f"row {rows[at] + 1}: {place(modality, column.name)}"
+        raise TableError(f"{where}: expected a finite number, not {values[at]!r}")
+    return scaled.set(too_large, None)
 
 
 def fill_categories(
