@@ -115,12 +115,16 @@ def predict_table(bundle: Bundle, path: Path, keep: Sequence[str], out: Path | N
 
     Raises UserError, and leaves no file behind then.
     """
+    from rich.console import Console
+
+    from tailfuse.cli.log import show_warnings
     from tailfuse.cli.rows_bar import show_rows
     from tailfuse.files.reading import make_reading
     from tailfuse.files.table import read_batches
     from tailfuse.files.table_writer import open_table_writer
     from tailfuse.scoring.answers import Counts, TableScorer
 
+    show_warnings(Console(stderr=True))
     counts = Counts()
     reading = make_reading(bundle.manifest.spec)
     ending = ".csv" if out is None else out.suffix.lower()
