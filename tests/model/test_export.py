@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
-from tailfuse.calibration.held_out import fit_plda_heads
+from tailfuse.calibration.calibration_set import fit_plda_heads
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import ExportError
 from tailfuse.export import bundle as module

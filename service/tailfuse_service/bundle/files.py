@@ -39,7 +39,9 @@ def read_manifest(folder: Path, trusted_keys: Path | None = None) -> Manifest:
             check_signature(folder, content, trusted_keys)
         manifest = Manifest.model_validate_json(content)
     except OSError as error:
-        raise BundleError(f"{folder} is not a bundle: {MANIFEST}: {error.strerror}") from None
+        inner = folder / "bundle"  # where a training writes it, in the folder of its run
+        hint = f"; did you mean {inner}?" if (inner / MANIFEST).is_file() else ""
+        raise BundleError(f"{folder} is not a bundle: {MANIFEST}: {error.strerror}{hint}") from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the document"

@@ -56,7 +56,7 @@ def read_trusted_keys(path: Path) -> "list[Ed25519PublicKey]":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    keys = []
+    keys: list[Ed25519PublicKey] = []
     for block in path.read_bytes().split(PEM_END)[:-1]:
         try:
             key = load_pem_public_key(block[block.find(b"-----BEGIN") :] + PEM_END + b"\n")

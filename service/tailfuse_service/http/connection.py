@@ -99,9 +99,9 @@ class Protocol(HttpToolsProtocol):
         self._parse(data)
         if self._slices.data:
             self._feed()  # it offered an upgrade
-        cycle = self._complete
-        if cycle is not None and cycle.keep_alive and cycle.body == [body]:
-            parsed = CachedHead(cycle.scope["headers"], cycle.query, cycle.content_type, len(body))
+        complete = self._complete
+        if complete is not None and complete.keep_alive and complete.body == [body]:
+            parsed = CachedHead(complete.scope["headers"], complete.query, complete.content_type, len(body))
             self._router.cached_heads.add(head, parsed)
         return True
 
@@ -312,11 +312,11 @@ class Protocol(HttpToolsProtocol):
         """Answer, unless this request has been answered; then close: the start of the next one is unknown."""
         if self.transport.is_closing():
             return
-        scope = {"method": "", "path": "", "headers": [], "request_id": choose_request_id(None)}
+        request_id = choose_request_id(None)
+        scope = {"method": "", "path": "", "headers": [], "request_id": request_id}
         answer = format_problem(error, scope, self._router.metrics)
         if self._take_answer():
             status, lines, body = answer
-            request_id = scope["request_id"]
             self.transport.write(
                 format_answer(status, self._format_defaults(), lines, request_id, body, keep_alive=False)
             )
