@@ -124,7 +124,7 @@ def test_another_table_than_that_of_the_training_is_refused(trained: Any, tmp_pa
 
 
 def test_numbers_alone_are_not_reduced(trained: Any) -> None:
-    numbers = {"age": TabularModality(columns=(), width=1)}
+    numbers = {"age": TabularModality(columns=(), width=0)}
     manifest: Manifest = read_manifest(trained.bundle).model_copy(update={"modalities": numbers})
     with pytest.raises(UserError, match="no modality of kind image or text or series: int8 would change"):
         find_encoder_weights(manifest, "int8")

@@ -1,5 +1,6 @@
 """What `manifest.json` says: one frozen model per thing, unknown keys refused."""
 
+from collections import Counter
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -124,7 +125,7 @@ class Manifest(Frozen):
     name: str
     version: str
     label: str
-    classes: tuple[ClassInfo, ...]
+    classes: tuple[ClassInfo, ...] = Field(min_length=1)
     merged_labels: dict[str, str] = Field(default_factory=dict)  # the class of each label merged into another
     modalities: dict[str, AnyModality]
     input_schema: dict[str, Any]
@@ -140,6 +141,13 @@ class Manifest(Frozen):
     spec: dict[str, Any]
     built_with: dict[str, str]
     files: dict[str, str]
+
+    @model_validator(mode="after")
+    def _class_names_are_unique(self) -> Self:
+        name, count = Counter(self.class_names).most_common(1)[0]
+        if count > 1:
+            raise ValueError(f"class '{name:.80}' is there twice")
+        return self
 
     @property
     def precision(self) -> Literal["float32", "float16", "int8"]:

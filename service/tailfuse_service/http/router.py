@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from fastapi import FastAPI
 
-from tailfuse_service.errors import TooManyRequests
+from tailfuse_service.errors import ClientError, TooManyRequests
 from tailfuse_service.http.answers import DefaultLines
 from tailfuse_service.http.asgi import App, ClientDisconnected, Message, Receive, Scope, Send, header
 from tailfuse_service.http.auth import KeyCheck
@@ -148,6 +148,16 @@ class Router:
             raise TooManyRequests(
                 f"{self._max_concurrency} requests are in flight; try again soon", retry_after_s=1
             )
+
+    def has_key(self, request: RequestRecord) -> bool:
+        """Return whether the request has the key that its route needs."""
+        if self._access is None:
+            return True
+        try:
+            self._access.check(request.scope["headers"], request.route.access)
+        except ClientError:
+            return False
+        return True
 
     def end_request(self, request: RequestRecord, status: int) -> None:
         """Take the request out of the count; record its status and duration. A second call does nothing."""

@@ -8,11 +8,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import Field
 
 from tailfuse_service.modalities.image.features import ImageFeatures
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
 from tailfuse_service.modalities.modality import MAX_POINTS, Modality, Summary, SummaryValues
 from tailfuse_service.modalities.tensor import BYTES, Tensor, TensorForm, read_elements
+
+MAX_SIDE = 4096  # pixels: an array is made before a graph can refuse its shape
 
 
 class ImageModality(Modality):
@@ -24,8 +27,8 @@ class ImageModality(Modality):
 
     kind: Literal["image"] = "image"
     column: str
-    height: int
-    width: int
+    height: int = Field(ge=1, le=MAX_SIDE)
+    width: int = Field(ge=1, le=MAX_SIDE)
     channels: Literal[1, 3]
 
     @property

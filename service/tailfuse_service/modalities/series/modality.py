@@ -46,7 +46,7 @@ class SeriesModality(Modality):
     kind: Literal["series"] = "series"
     columns: tuple[str, ...]
     channels: tuple[Channel, ...]
-    length: int
+    length: int = Field(ge=1, le=2**20)
 
     @property
     def column_names(self) -> tuple[str, ...]:
