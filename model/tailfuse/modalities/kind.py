@@ -16,6 +16,7 @@ from tailfuse_service.modalities import Modality
 
 from tailfuse.errors import SpecError
 from tailfuse.files.table import Rows
+from tailfuse.modalities.files import OnUnreadable
 from tailfuse.modalities.spec import ModalitySpec
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ class Kind(ABC, Generic[S, M]):
     ) -> Arrays | None:
         """Return the rows' arrays from a cache on disk, filled by `decode`; None if there is no cache."""
         return None
+
+    def on_unreadable(self, modality: M) -> OnUnreadable:
+        """Return what a file that cannot be read does, of a kind that reads files."""
+        return "stop"
 
     def known_values(self, modality: M) -> dict[str, Sequence[str]]:
         """Return, for each column of strings, the values it was fitted on.
