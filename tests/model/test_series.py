@@ -301,7 +301,8 @@ def test_predict_takes_a_table_or_a_file(waves: Any, tmp_path: Path) -> None:
         bundle, parse_inputs({"trace": "series"}, [f"trace={tmp_path / 'one.csv'}"])
     )
     pl.DataFrame({"id": [7, 8], "trace": ["one.csv", None]}).write_csv(tmp_path / "new.csv")
-    lines = predict_table(bundle, tmp_path / "new.csv").splitlines()
+    predict_table(bundle, tmp_path / "new.csv", [], tmp_path / "answers.csv")
+    lines = (tmp_path / "answers.csv").read_text().splitlines()
     assert lines[1].startswith("1,")
     assert set(lines[2]) == {"2", ","}
 

@@ -282,7 +282,7 @@ def test_roles_that_cannot_be_written_are_refused(start: Start, tmp_path: Path) 
 def test_an_admin_is_let_in_when_there_are_too_many_requests(start: Start) -> None:
     client = start(max_concurrency=1)
     app: Any = client.app
-    app.in_flight += 1
+    app._n_limited += 1
     problem(client.get("/models"), 429, "too-many-requests")
     assert client.get("/admin/models").status_code == 200
 

@@ -171,5 +171,5 @@ def test_a_manifest_of_absurd_shapes_is_refused(tiny_bundle: Path, tmp_path: Pat
     manifest = json.loads((folder / MANIFEST).read_text())
     manifest["modalities"]["image"] |= {"height": 10**9, "width": 10**9}
     (folder / MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(BundleError, match="too large"):
+    with pytest.raises(BundleError, match=r"too large|less than or equal to|width is"):
         open_bundle(folder)

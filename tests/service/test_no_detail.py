@@ -59,6 +59,7 @@ def of_forms_and_bodies(client: Any) -> list[str]:
         client.post("/predict", files={"image": large}),
         client.post("/predict", json={"inputs": {"notes": "x" * 1_000_001}}),
         client.post("/predict", content=b" " * (17 << 20)),
+        client.post("/predict", content=b"[" + b"0," * (1 << 21) + b"0]"),
         client.post("/predict", content=b"x", headers={"content-type": "text/csv"}),
         client.post("/predict/batch", json={"items": [{}] * 300}),
         client.post("/predict/batch", json={"items": [{}, {"inputs": {"image": "AAAA"}}]}),
