@@ -156,7 +156,7 @@ def test_a_missing_column_counts_as_missing_and_is_warned_of_once(
 def test_a_table_of_something_else_is_refused(predict: Callable[..., Result], tmp_path: Path) -> None:
     done = predict("a,b\n1,2\n", "--out", tmp_path / "answers.csv")
     assert done.exit_code == 1
-    assert "no column of this model; it reads 'image', 'age', 'pulse'" in done.output
+    assert "no column of this model, which reads 'image', 'age', 'pulse'" in done.output
     assert not (tmp_path / "answers.csv").exists()
     assert "no row has any modality" in predict(HEADER + "a,,,,,,,\n", "--out", tmp_path / "a.csv").output
     assert "has no rows" in predict(HEADER, "--out", tmp_path / "a.csv").output
