@@ -138,7 +138,7 @@ def test_the_headline_is_of_the_rows_as_given(manifest: Manifest, evaluation: Ev
     assert "<b>75.0%</b><span>balanced accuracy</span>" in html
     assert "Trained on 183 rows of digits.parquet" in html  # 100 + 50 + 33
     assert "3.03 times the smallest" in html
-    assert "judged on 12 rows" in html
+    assert "evaluated on 12 rows" in html
     assert "/home/someone" not in html
 
 
