@@ -192,7 +192,7 @@ def test_a_kept_column_with_the_name_of_an_answer_gets_another(
     ]  # fmt: skip
     assert "column 'label' of the table is written as 'table.table.label'" in caplog.text
     assert predict(table, "--keep", "a,b", "--out", tmp_path / "one.csv").exit_code == 0
-    assert "no column 'lable'; did you mean 'label'?" in predict(table, "--keep", "lable").output
+    assert "no column 'labl'; did you mean 'label'?" in predict(table, "--keep", "labl").output
 
 
 def test_a_kept_column_that_the_format_cannot_hold_is_named(
