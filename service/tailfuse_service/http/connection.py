@@ -12,7 +12,7 @@ from typing import Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tailfuse_service.errors import BadRequest, HeadTooLarge, ReceiveTimeout, ServiceError
+from tailfuse_service.errors import BadRequest, HeadTooLarge, ReceiveTimeout, ServiceError, TooManyRequests
 from tailfuse_service.http.answers import format_answer, format_problem
 from tailfuse_service.http.asgi import Headers
 from tailfuse_service.http.cycle import RequestCycle, match_fast_path
@@ -68,6 +68,9 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(cast(asyncio.Transport, transport))
         self.flow = self._reading = ReadControl(self.transport)
         self._times.watch(self.transport)
+        reason = self._router.connections.add(self, self.client[0] if self.client else "")
+        if reason is not None:
+            self._refuse(TooManyRequests(f"{reason}; try again soon", retry_after_s=1))
 
     @breaks_connection
     def data_received(self, data: bytes) -> None:
@@ -250,6 +253,7 @@ class Protocol(HttpToolsProtocol):
         if self._turn is not None:
             self._turn.cancel()
         self._slices.clear()
+        self._router.connections.remove(self)
         try:
             super().connection_lost(exc)
         finally:
@@ -264,6 +268,15 @@ class Protocol(HttpToolsProtocol):
             LOG.error("connection broken", exc_info=error)
 
     # --- idle connections ---
+
+    def get_idle_since(self) -> float | None:
+        """Return since when no request is received or answered; None if one is."""
+        is_busy = self._times.receiving_since is not None or self._slices.data or not self._is_idle()
+        return None if is_busy else self._times.idle_since
+
+    def close_idle(self) -> None:
+        """Close, because another connection needs the place."""
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1

@@ -54,6 +54,7 @@ def run(
     The bundles have been opened. Calls `started` as soon as anybody can connect.
     """
     return_freed_memory()
+    allow_many_files()
     suppress_pillow_warnings()
     stopping = threading.Event()
     app = create_app(
@@ -121,6 +122,15 @@ def return_freed_memory() -> None:
 def exit_cleanly(*_: Any) -> None:
     """Exit with code 0 on a signal after uvicorn has stopped."""
     sys.exit(0)
+
+
+def allow_many_files() -> None:
+    """Raise the limit on open files as far as this process may; every connection is one."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # Windows has no such limit
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def end_process() -> None:

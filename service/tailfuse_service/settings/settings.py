@@ -56,6 +56,10 @@ class Settings(BaseSettings):
     """Maximum number of waiting samples; above it, requests get 429."""
     max_concurrency: int = Field(default=1024, ge=1)
     """Maximum number of requests in flight; above it, requests get 429. It leaves out checks and /admin."""
+    max_connections: int = Field(default=8192, ge=1)
+    """Maximum number of open HTTP connections; above it, idle ones are closed, then new ones get 429."""
+    max_per_client: int | None = Field(default=None, ge=1)
+    """Maximum number of HTTP connections of an address, and of requests in flight of a key."""
     max_items: int = Field(default=256, ge=1)
     """Maximum number of items in one POST /predict/batch."""
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1)
