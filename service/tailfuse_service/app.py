@@ -94,6 +94,7 @@ def create_app(
         max_concurrency=settings.max_concurrency,
         max_per_client=settings.max_per_client,
         connections=Connections(settings.max_connections, settings.max_per_client),
+        metrics_port=settings.metrics_port,
         receive_timeout_s=settings.receive_timeout_s,
         send_timeout_s=settings.send_timeout_s,
         origins=settings.origins,

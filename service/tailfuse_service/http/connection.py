@@ -27,6 +27,7 @@ from tailfuse_service.logs import LOG
 
 # Uvicorn reads longer bodies, in pieces, and only after the key has been checked.
 MAX_FAST_BYTES = 256 * 1024
+NO_FAST_PATH = -1  # of the port of /metrics, where there are no predictions
 MAX_OVERHEAD = 64 * 1024  # bytes of a head; or of a body's chunks and trailers, where each
 BODY_BYTE = 8  # byte of the body makes up for some
 # Of one connection in one turn of the loop. A request has two, its head and its body; blank lines before it
@@ -68,6 +69,9 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(cast(asyncio.Transport, transport))
         self.flow = self._reading = ReadControl(self.transport)
         self._times.watch(self.transport)
+        own = self._router.metrics_port
+        if own is not None and self.server is not None and self.server[1] == own:
+            self._longest = NO_FAST_PATH
         reason = self._router.connections.add(self, self.client[0] if self.client else "")
         if reason is not None:
             self._refuse(TooManyRequests(f"{reason}; try again soon", retry_after_s=1))
@@ -90,7 +94,7 @@ class Protocol(HttpToolsProtocol):
         """
         head, _, body = data.partition(END_OF_HEAD)
         cached = self._router.cached_heads.find(head)
-        if cached is not None and len(body) == cached.length:
+        if cached is not None and len(body) == cached.length <= self._longest:
             cycle = RequestCycle(cached.headers, cached.query, cached.content_type)
             cycle.body.append(body)
             self.cycle = cycle  # type: ignore[assignment]

@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 
 from fastapi import FastAPI
 
-from tailfuse_service.errors import ClientError, TooManyRequests
+from tailfuse_service.errors import ClientError, NotFound, TooManyRequests, clipped
 from tailfuse_service.http.answers import DefaultLines
 from tailfuse_service.http.asgi import App, ClientDisconnected, Message, Receive, Scope, Send, header
 from tailfuse_service.http.auth import KeyCheck, find_key
 from tailfuse_service.http.connections import Connections
 from tailfuse_service.http.cors import add_cors
 from tailfuse_service.http.head_cache import HeadCache
-from tailfuse_service.http.paths import PROTOCOL_METHODS, Access, Endpoint, RouteMatch, find_route
+from tailfuse_service.http.paths import METRICS, PROTOCOL_METHODS, Access, Endpoint, RouteMatch, find_route
 from tailfuse_service.http.problems import MEDIA_TYPE, log_and_make_problem, log_request, make_response
 from tailfuse_service.http.routes.predict import Predict
 from tailfuse_service.http.tracing import Tracing
@@ -70,6 +70,7 @@ class Router:
         max_concurrency: int,
         max_per_client: int | None,
         connections: Connections,
+        metrics_port: int | None,
         receive_timeout_s: float,
         send_timeout_s: float,
         origins: Sequence[str],
@@ -92,6 +93,7 @@ class Router:
         self._app: App = add_cors(self._answer, origins) if origins else self._answer
         self.receive_timeout_s = receive_timeout_s
         self.send_timeout_s = send_timeout_s
+        self.metrics_port = metrics_port
         self.cached_heads, self.default_lines = HeadCache(), DefaultLines()  # of the fast path
         self.in_flight = 0
         self.connections = connections
@@ -125,6 +127,7 @@ class Router:
         request = RequestRecord(scope, route)
         try:
             self.begin_request(request)
+            self._check_port(scope, route)
             await (v2 or posted or self.api)(scope, receive, send_with_id)
         except ClientDisconnected:
             pass
@@ -138,6 +141,14 @@ class Router:
             )
         finally:
             self.end_request(request, status)
+
+    def _check_port(self, scope: Scope, route: RouteMatch) -> None:
+        """Raise NotFound for /metrics on another port than its own, and for closed routes there."""
+        if self.metrics_port is None:
+            return
+        is_own = (scope.get("server") or ("", None))[1] == self.metrics_port
+        if (is_own and route.access is not Access.OPEN) or (not is_own and route.label == METRICS):
+            raise NotFound(f"no route {clipped(scope['path'])} on this port")
 
     def begin_request(self, request: RequestRecord) -> None:
         """Count the request as in flight, then check its key and the limit on requests in flight.

@@ -40,6 +40,10 @@ class Settings(BaseSettings):
     """HTTP port; 0 takes any free port."""
     grpc_port: int | None = Field(default=None, ge=0, le=65535)
     """Port of the Open Inference Protocol over gRPC; 0 takes any free port. Needs tailfuse[grpc]."""
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port of /metrics alone, which the HTTP port then no longer has; 0 takes any free port."""
+    metrics_host: str | None = None
+    """Bind address of the metrics port. Default: 127.0.0.1 if there are keys, else --host."""
     runtime: RuntimeName = "onnx"
     """Runtime that runs the model's graph."""
     device: str = "cpu"
@@ -109,6 +113,11 @@ class Settings(BaseSettings):
             max_json_values=self.max_json_values,
             max_parts=self.max_parts,
         )
+
+    @property
+    def metrics_address(self) -> str:
+        """Bind address of the metrics port. Metrics show what was predicted, and a scraper has no key."""
+        return self.metrics_host or ("127.0.0.1" if self.api_keys else self.host)
 
     @property
     def origins(self) -> list[str]:
