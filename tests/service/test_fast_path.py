@@ -17,6 +17,7 @@ from tailfuse_service.http import answers, fast_path
 from tailfuse_service.http import connection as connection_module
 from tailfuse_service.http.connection import Protocol
 from tailfuse_service.http.cycle import RequestCycle
+from tailfuse_service.http.feeder import Feeder
 from tailfuse_service.http.paths import match_path
 from tailfuse_service.http.router import RequestRecord, Router
 from tailfuse_service.logs import LOG
@@ -267,14 +268,14 @@ def test_a_head_is_remembered_for_its_own_request_only(drive: Any, keys: Path) -
 def test_nothing_is_parsed_once_a_connection_is_closing(drive: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A close waits for what is written, perhaps for long; nothing must be tried over and over meanwhile."""
     fed = 0
-    feed = Protocol._feed
+    feed = Feeder.feed
 
-    def count(protocol: Protocol) -> None:
+    def count(feeder: Feeder) -> None:
         nonlocal fed
         fed += 1
-        feed(protocol)
+        feed(feeder)
 
-    monkeypatch.setattr(Protocol, "_feed", count)
+    monkeypatch.setattr(Feeder, "feed", count)
 
     async def play(connection: Connection) -> None:
         connection.send(request(BODY, b"connection: close") + GOOD * 20)
