@@ -2,11 +2,13 @@
 
 import shlex
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from click.testing import CliRunner
 from tailfuse.cli import COMMANDS, main
 from tailfuse.cli.hints import COMMAND_BY_WORD
+from tailfuse.data import scaffold
 
 
 @pytest.mark.parametrize(
@@ -47,3 +49,31 @@ def test_a_word_like_no_command_has_no_hint() -> None:
 def test_every_hint_leads_to_a_command() -> None:
     assert {word for word in COMMAND_BY_WORD.values() if not word.startswith("--")} <= COMMANDS.keys()
     assert not COMMAND_BY_WORD.keys() & COMMANDS.keys()
+
+
+def test_the_next_command_is_quoted_and_ctrl_c_ends_with_its_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my birds.csv").write_text("kind,wing\n" + "robin,1.5\nwren,1.1\n" * 9)
+    arguments = ["init", str(tmp_path / "my birds.csv"), "--out", str(tmp_path / "my spec.yaml")]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.stderr
+    assert f"Next: tailfuse train '{tmp_path}/my spec.yaml'" in done.stderr
+
+    def interrupt(*_: object, **__: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scaffold, "scaffold_spec", interrupt)
+    stopped = CliRunner().invoke(main, [*arguments, "--force"])
+    assert (stopped.exit_code, stopped.stderr) == (130, "\nStopped.\n")
+
+
+def test_the_folder_of_a_run_in_place_of_its_bundle_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "manifest.json").touch()
+    done = CliRunner().invoke(main, ["adapt", str(tmp_path), "--unlabelled", "t.csv", "--out", "new"])
+    assert done.exit_code == 1
+    assert (
+        f"is not a bundle: manifest.json: No such file or directory; did you mean {tmp_path}/bundle?"
+        in done.stderr
+    )

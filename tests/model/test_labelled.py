@@ -4,13 +4,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
 from tailfuse.cli import main
 from tailfuse.data.labelled import labelled_part
 from tailfuse.errors import TableError
-from tailfuse_service.bundle import read_manifest
+from tailfuse.spec.schema import load_spec
+from tailfuse_service.bundle import read_manifest, sha256
 from tailfuse_service.bundle.manifest import Manifest
 
 
@@ -41,6 +43,19 @@ def test_a_part_by_fractions_is_drawn_again_as_it_was(
         TableError, match=r"--part: rows were split by fractions, and .*other\.csv is not the"
     ):
         labelled_part(by_fractions, other, "test")
+
+
+def test_val_rows_that_were_drawn_from_train_rows_are_drawn_again(lesions: Any) -> None:
+    for row in lesions.rows:
+        row["split"] = {"val": "train"}.get(row["split"], row["split"])
+    spec, dataset = load_spec(lesions.write()), lesions.load()
+    written = {"split": spec.split, "seed": spec.seed, "table_sha256": sha256(spec.table)}
+    manifest = Manifest.model_construct(
+        label="label", classes=dataset.classes, modalities=dataset.modalities, spec=written
+    )
+    for part in ("train", "val", "test"):
+        found = labelled_part(manifest, spec.table, part).inputs["clinical"]
+        np.testing.assert_array_equal(found, getattr(dataset, part).batch().inputs["clinical"])
 
 
 def test_a_table_without_any_modality_is_refused(manifest: Manifest, tmp_path: Path) -> None:

@@ -9,7 +9,13 @@ from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.losses.imbalance import make_loss
 from tailfuse.network.baselines.fused import Baseline, FusedAnswer, make_equal_weights
 from tailfuse.network.baselines.single import Single
-from tailfuse.training.validate import class_weights, fit_temperature, judged, rank_modalities, validate
+from tailfuse.training.validate import (
+    compute_class_weights,
+    compute_validation_scores,
+    fit_temperature,
+    rank_modalities,
+    validate,
+)
 from torch import Tensor, nn
 
 from tests.support.layers import find_linear
@@ -53,7 +59,9 @@ def odds(probability: float) -> list[float]:
 
 
 def test_every_class_has_the_same_weight_and_one_without_rows_none() -> None:
-    assert class_weights(torch.tensor([0, 0, 0, 3])).tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
+    assert compute_class_weights(torch.tensor([0, 0, 0, 3])).tolist() == pytest.approx(
+        [1 / 6, 1 / 6, 1 / 6, 1 / 2]
+    )
 
 
 def test_the_temperature_undoes_how_sure_the_answers_are_by_hand() -> None:
@@ -117,4 +125,4 @@ def test_while_it_learns_the_best_modality_is_chosen_anew_by_every_validation(si
         assert single.ranks is not None
         assert single.ranks[best] == 0
         assert accuracy == 1.0
-        assert loss == judged(single, part.only(["abc"[best]]), CPU)[0]
+        assert loss == compute_validation_scores(single, part.only(["abc"[best]]), CPU)[0]

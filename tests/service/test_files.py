@@ -48,6 +48,11 @@ def no_graph(folder: Path) -> None:
     change(folder, files={"model.onnx": sha256(folder / "model.onnx")})
 
 
+def no_graph_at_all(folder: Path) -> None:
+    (folder / "model.onnx").unlink()
+    change(folder, files={})
+
+
 def more_classes(folder: Path) -> None:
     classes = json.loads((folder / MANIFEST).read_text())["classes"]
     change(folder, classes=[*classes, {**classes[0], "name": "fourth"}])
@@ -87,8 +92,12 @@ SPOILT: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda folder: change(folder, files={"../model.onnx": "0"}),
         "not a plain file name",
     ),
+    "a file that the manifest does not list": (
+        lambda folder: (folder / "weights.bin").write_bytes(b"x"),
+        "'weights.bin' is not listed in manifest.json",
+    ),
     "no graph in its files": (
-        lambda folder: change(folder, files={}),
+        no_graph_at_all,
         "cannot be served with runtime 'onnx'",
     ),
     "a graph that is none": (no_graph, "model.onnx cannot be loaded"),

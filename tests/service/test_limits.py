@@ -15,7 +15,7 @@ import pytest
 from tailfuse_service.app import create_app
 from tailfuse_service.bundle import Bundle, Limits, open_bundle
 from tailfuse_service.errors import TooManyPixels, UndecodableImage
-from tailfuse_service.modalities import ImageModality, json_text
+from tailfuse_service.modalities import ImageModality
 from tailfuse_service.modalities.image.features import MAX_SCANS, MIN_SHARED_PIXELS, Share
 from tailfuse_service.settings import Settings
 
@@ -85,7 +85,7 @@ def test_a_large_body_is_parsed_off_the_event_loop(
         parsed.append((threading.current_thread().name.partition("_")[0], gc.isenabled()))
         return loads(data)
 
-    monkeypatch.setattr(json_text.orjson, "loads", note)
+    monkeypatch.setattr(orjson, "loads", note)
     item = b'{"inputs": {"notes": "' + b"a " * 150_000 + b'"}}'
     batch = b'{"items": [' + item + b"]}"
     infer = orjson.dumps({

@@ -92,7 +92,7 @@ def main(folder: Path, spec: Spec) -> dict[str, dict[str, Any]]:
     def run(name: str, *, export: bool, resume: bool, moment: Callable[[], None] = lambda: None) -> int:
         def work() -> None:
             if not export:  # nor all that takes long
-                fit_confidence.VOTE_STEPS = fit_confidence.CONFIDENCE_STEPS = fit_fusion.STEPS = 9
+                fit_confidence.POSTERIOR_STEPS = fit_confidence.CONFIDENCE_STEPS = fit_fusion.STEPS = 9
                 train.export_run = lambda run, spec, dataset, target: target
             moment()
             train.train(spec, folder / name, hardware, SILENT, resume=resume)

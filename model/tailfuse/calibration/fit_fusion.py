@@ -6,21 +6,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tailfuse.calibration.held_out import CalibrationRows, balanced, select_class
+from tailfuse.calibration.calibration_set import CalibrationRows, compute_row_weights, select_class
 from tailfuse.losses.experts import aggregate
 from tailfuse.network.fusion import FusionWeights, compute_modulation
 from tailfuse.network.network import Network
 from tailfuse.network.tensors import make_tensors
 
 ROUNDS, STEPS = 2, 150
-SUBSETS = 3  # of each row, drawn at random, beside all that it has
-WHOLE = 3.0  # how much more than one of these all that it has counts
-# How many rows each starting value counts as: a small calibration set tells only so much.
+SUBSETS_PER_ROW = 3  # drawn at random for each row, beside the whole row
+WHOLE_ROW_WEIGHT = 3.0  # weight of the whole row, relative to one of these
+# How many rows each starting value counts as: a small calibration set determines little.
 PRIOR_STRENGTH = {"base_logits": 10.0, "raw_slope": 10.0, "log_kappa": 1.0, "log_lambda": 1.0}
 
 
-class Answers(NamedTuple):
-    """One network's inputs of the fusion for its part of the calibration set."""
+class FusionInputs(NamedTuple):
+    """Inputs of the fusion, by one network for its part of the calibration set."""
 
     posterior_logits: Tensor  # (H, M, C)
     embeddings: Tensor  # (H, M, W)
@@ -33,22 +33,26 @@ class Answers(NamedTuple):
 
 
 def fit_fusion(
-    network: Network, held_out: Sequence[CalibrationRows], *, seed: int, device: torch.device
+    network: Network, calibration_set: Sequence[CalibrationRows], *, seed: int, device: torch.device
 ) -> None:
     """Fit b, a, kappa and lambda by class-balanced cross-entropy."""
     fusion, generator = network.fusion, torch.Generator().manual_seed(seed)
     with torch.no_grad():
         fusion.base_logits.copy_(network.posteriors.temperature.log())
     start = {name: parameter.detach().clone() for name, parameter in fusion.named_parameters()}
-    seen = [add_subsets(answers(network, each, device), generator) for each in held_out if len(each.part)]
+    inputs = [
+        add_subsets(compute_fusion_inputs(network, each, device), generator)
+        for each in calibration_set
+        if len(each.part)
+    ]
     posterior_logits, in_dist, correct, presence, labels, weight = (
-        torch.cat([getattr(each, name) for each in seen])
+        torch.cat([getattr(each, name) for each in inputs])
         for name in ("posterior_logits", "in_dist", "correct", "presence", "labels", "weight")
     )
-    rows = len(labels) / (1 + SUBSETS)
+    rows = len(labels) / (1 + SUBSETS_PER_ROW)
     fusion.requires_grad_(True)
-    for _ in range(ROUNDS):  # the joint branch's answers follow the weights, a round late
-        joint = torch.cat([predict_joint(network, each) for each in seen])
+    for _ in range(ROUNDS):  # the joint branch's predictions depend on the weights of the round before
+        joint = torch.cat([predict_joint(network, each) for each in inputs])
         optimizer = torch.optim.Adam(fusion.parameters(), lr=0.03)
         for _ in range(STEPS):
             weighting = fusion.compute_weights(in_dist, correct, presence)
@@ -63,9 +67,11 @@ def fit_fusion(
 
 
 @torch.no_grad()
-def answers(network: Network, held_out: CalibrationRows, device: torch.device) -> Answers:
-    """Score the rows under their own network; posteriors and confidences are those of `network`."""
-    other, part = held_out
+def compute_fusion_inputs(
+    network: Network, calibration_rows: CalibrationRows, device: torch.device
+) -> FusionInputs:
+    """Score the rows by the network that was not trained on them, and apply the calibration of `network`."""
+    other, part = calibration_rows
     pieces = []
     for piece in part.batches(256):
         inputs, rows, presence = make_tensors(piece.batch(), device)
@@ -77,36 +83,38 @@ def answers(network: Network, held_out: CalibrationRows, device: torch.device) -
     posterior_logits, embeddings, in_dist, correct, presence, labels = (
         torch.cat(each) for each in zip(*pieces, strict=True)
     )
-    return Answers(posterior_logits, embeddings, in_dist, correct, presence, labels, balanced(labels), other)
-
-
-@torch.no_grad()
-def predict_joint(network: Network, seen: Answers) -> Tensor:
-    """Return the log-probabilities of the joint branch under the current weights: (H, C)"""
-    weighting: FusionWeights = network.fusion.compute_weights(seen.in_dist, seen.correct, seen.presence)
-    return aggregate(
-        seen.network.joint(seen.embeddings, compute_modulation(weighting.weights, seen.presence))
+    return FusionInputs(
+        posterior_logits, embeddings, in_dist, correct, presence, labels, compute_row_weights(labels), other
     )
 
 
-def add_subsets(seen: Answers, generator: torch.Generator) -> Answers:
+@torch.no_grad()
+def predict_joint(network: Network, inputs: FusionInputs) -> Tensor:
+    """Return the log-probabilities of the joint branch under the current weights: (H, C)"""
+    weighting: FusionWeights = network.fusion.compute_weights(inputs.in_dist, inputs.correct, inputs.presence)
+    return aggregate(
+        inputs.network.joint(inputs.embeddings, compute_modulation(weighting.weights, inputs.presence))
+    )
+
+
+def add_subsets(inputs: FusionInputs, generator: torch.Generator) -> FusionInputs:
     """Return every row as it is, and again with random subsets of its modalities."""
-    rows = torch.arange(len(seen.labels), device=seen.labels.device).repeat(1 + SUBSETS)
-    presence = seen.presence[rows]
-    n = len(seen.labels)
+    rows = torch.arange(len(inputs.labels), device=inputs.labels.device).repeat(1 + SUBSETS_PER_ROW)
+    presence = inputs.presence[rows]
+    n = len(inputs.labels)
     presence[n:] = draw_subset(presence[n:], generator)
-    weight = seen.weight[rows]
-    weight[:n] *= WHOLE
-    posterior_logits, embeddings, in_dist, correct = (each[rows] for each in seen[:4])
-    return Answers(
+    weight = inputs.weight[rows]
+    weight[:n] *= WHOLE_ROW_WEIGHT
+    posterior_logits, embeddings, in_dist, correct = (each[rows] for each in inputs[:4])
+    return FusionInputs(
         posterior_logits,
         embeddings,
         in_dist,
         correct,
         presence,
-        seen.labels[rows],
+        inputs.labels[rows],
         weight,
-        seen.network,
+        inputs.network,
     )
 
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "tailfuse.cli.evaluate",
     "export": "tailfuse.cli.export",
     "adapt": "tailfuse.cli.adapt",
+    "sign": "tailfuse.cli.sign",
     "predict": "tailfuse.cli.predict",
     "serve": "tailfuse_service.__main__",
     "call": "tailfuse.cli.call",
@@ -29,6 +30,7 @@ COMMANDS = {
 }
 INTERRUPTED = 130  # the exit status after Ctrl-C, as in a shell: 128 and the number of SIGINT
 EXTRA_OF = {
+    "cryptography": "sign",
     "polars": "train",
     "torch": "train",
     "onnx": "train",

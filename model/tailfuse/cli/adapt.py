@@ -1,6 +1,5 @@
 """tailfuse adapt"""
 
-import logging
 import shlex
 import sys
 import tempfile
@@ -57,13 +56,13 @@ def command(
         raise UserError(f"{out} is there already; choose another --out")
 
     from rich.console import Console
-    from rich.logging import RichHandler
     from tailfuse_service.bundle.files import read_manifest, unpacked
 
+    from tailfuse.cli.log import show_warnings
     from tailfuse.export.adapt import find_adaptation
 
     console = Console(stderr=True)
-    logging.getLogger("tailfuse").addHandler(RichHandler(console=console, show_time=False, show_path=False))
+    show_warnings(console)
     with unpacked(bundle) as folder:
         manifest = read_manifest(folder)
         given = read_rows(manifest, table, rows, console)

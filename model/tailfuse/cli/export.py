@@ -15,7 +15,7 @@ from tailfuse.errors import RunError, UserError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tailfuse.export.reduce import Comparison, Judged
+    from tailfuse.export.reduce import Comparison, GraphScores
 
 T = TypeVar("T")
 FELL = 0.005  # of balanced accuracy: more is worth a warning
@@ -65,9 +65,13 @@ def export_float32(run: Path, out: Path | None, version: str | None) -> None:
     if not (run / "run.json").is_file():  # said before torch is loaded
         raise RunError(f"{run} is not the folder of a run: it has no run.json")
 
+    from rich.console import Console
+
+    from tailfuse.cli.log import show_warnings
     from tailfuse.data.dataset import load_dataset
     from tailfuse.training.train import BUNDLE, export_run, read_spec
 
+    show_warnings(Console(stderr=True))
     spec = read_spec(run)
     spec = spec.model_copy(update={"version": version or spec.version})
     target = out or run / BUNDLE
@@ -85,12 +89,12 @@ def export_reduced(
         raise UserError(f"--precision {precision} needs --table, the one that {source} was trained on")
 
     from rich.console import Console
-    from rich.logging import RichHandler
 
+    from tailfuse.cli.log import show_warnings
     from tailfuse.export.reduce import reduce_bundle
 
     console = Console(stderr=True)
-    log.addHandler(RichHandler(console=console, show_time=False, show_path=False))
+    show_warnings(console)
     if (source / "run.json").is_file():
         from tailfuse.training.train import BUNDLE, read_spec
 
@@ -131,7 +135,7 @@ def comparison_table(comparison: "Comparison", precision: str) -> "Table":
 
     from tailfuse.evaluation.evaluate import decimal, percent
 
-    def column(judged: "Judged") -> list[str]:
+    def column(judged: "GraphScores") -> list[str]:
         metrics, times = judged.metrics, judged.microseconds
         shares = percent(metrics.balanced_accuracy), percent(metrics.few), decimal(metrics.ece)
         return [*shares, f"{judged.n_bytes:,}", *(f"{each:.1f}" for each in times.values())]

@@ -1,7 +1,7 @@
 """tailfuse train"""
 
 import json
-import logging
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,7 +91,10 @@ def command(
         loaded = load_spec(spec, overrides)  # a mistake in it is not to wait for torch, which takes seconds
         bundle = train_spec(loaded, out, (accelerator, n_devices, precision), resume, overwrite)
     except KeyboardInterrupt:
-        click.echo(f"\nStopped. Continue with: {format_resume(ctx.find_root().obj)}", err=True)
+        if (
+            os.environ.get("LOCAL_RANK", "0") == "0"
+        ):  # of the processes of several devices only the first speaks
+            click.echo(f"\nStopped. Continue with: {format_resume(ctx.find_root().obj)}", err=True)
         ctx.exit(INTERRUPTED)
     if bundle:
         show(bundle, as_json)
@@ -103,14 +106,14 @@ def train_spec(
     """Train, and show how far it is; None in all but the first of several processes."""
     from lightning_fabric.utilities.rank_zero import rank_zero_only
     from rich.console import Console
-    from rich.logging import RichHandler
 
+    from tailfuse.cli.log import show_warnings
     from tailfuse.training.progress import TrainingProgress
     from tailfuse.training.train import Hardware, train
 
     # Of the processes of several devices only the first speaks.
     console = Console(stderr=True, quiet=rank_zero_only.rank > 0)  # type: ignore[attr-defined]
-    logging.getLogger("tailfuse").addHandler(RichHandler(console=console, show_time=False, show_path=False))
+    show_warnings(console)
     run = out or Path("runs") / spec.name
     with TrainingProgress(console) as listener:
         return train(spec, run, Hardware(*hardware), listener, resume=resume, overwrite=overwrite)

@@ -45,7 +45,11 @@ def labelled_part(manifest: Manifest, path: Path, part: str | None = None) -> Sp
 
 
 def rows_of_part(manifest: Manifest, path: Path, table: pl.DataFrame, labels: pl.Series, part: str) -> Rows:
-    """By the spec's split column, or by its fractions if this is the table that they were drawn from."""
+    """By the spec's split column, or by its fractions if this is the table that they were drawn from.
+
+    Without val rows in the column of that table, these were drawn from its train rows.
+    """
+    is_trained_table = sha256(path) == manifest.spec.get("table_sha256")
     given = manifest.spec.get("split")
     column = given.get("column") if isinstance(given, dict) else given
     if isinstance(column, str):
@@ -53,13 +57,16 @@ def rows_of_part(manifest: Manifest, path: Path, table: pl.DataFrame, labels: pl
             raise TableError(
                 f"--part: {path} has no column '{column}', by which this model's rows were split"
             )
-        rows = np.flatnonzero((read_split_column(table, column) == part).fill_null(False).to_numpy())
-        if not len(rows):
-            raise TableError(f"--part: no row of {path} has '{part}' in column '{column}'")
-        return rows
-    if sha256(path) != manifest.spec.get("table_sha256"):
+        parts = read_split_column(table, column)
+        if (parts == "val").any() or not is_trained_table:
+            rows = np.flatnonzero((parts == part).fill_null(False).to_numpy())
+            if not len(rows):
+                raise TableError(f"--part: no row of {path} has '{part}' in column '{column}'")
+            return rows
+    elif not is_trained_table:
         raise TableError(
             f"--part: rows were split by fractions, and {path} is not the table that was trained on"
         )
-    split = split_rows(table, labels, SplitSpec.model_validate(given), int(manifest.spec["seed"]))
+    split_spec = given if isinstance(given, str) else SplitSpec.model_validate(given)
+    split = split_rows(table, labels, split_spec, int(manifest.spec["seed"]))
     return {"train": split.train, "val": split.val, "test": split.test}[part]

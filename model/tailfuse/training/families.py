@@ -6,9 +6,14 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from tailfuse.calibration.calibration_set import (
+    CalibrationRows,
+    fit_plda_heads,
+    limit_rows,
+    make_corrupted_features,
+)
 from tailfuse.calibration.fit_confidence import fit_confidence
 from tailfuse.calibration.fit_fusion import fit_fusion
-from tailfuse.calibration.held_out import CalibrationRows, fit_plda_heads, limit_rows, make_corrupted_features
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.network.baselines import FUSIONS
 from tailfuse.network.baselines.fused import Baseline
@@ -75,7 +80,7 @@ class GuidedFamily:
         calibration_set = limit_rows([CalibrationRows(network, stages.dataset.val), *folds])
         fit_confidence(
             network, calibration_set, stages.dataset.modalities, stages.corrupted,
-            use_plda=spec.network.generative, damaged=spec.training.damage, seed=spec.seed, device=device,
+            use_plda=spec.network.generative, corrupted=spec.training.damage, seed=spec.seed, device=device,
         )  # fmt: skip
         if spec.training.calibrate:
             fit_fusion(network, calibration_set, seed=spec.seed, device=device)

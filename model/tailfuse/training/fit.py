@@ -1,6 +1,6 @@
-"""From arrays to a fitted network: the final one, the fold networks, and the fits on the calibration set.
+"""Train and calibrate a network: the final one, the fold networks, and the fits on the calibration set.
 
-Fold networks serve to fit on rows that a network has not seen; only the final one answers.
+Fold networks supply calibration rows that a network was not trained on; only the final one is kept.
 """
 
 import copy
@@ -22,8 +22,8 @@ from tailfuse.network.frozen import add_frozen_features
 from tailfuse.network.torch_state import torch_state
 from tailfuse.spec.schema import Spec
 from tailfuse.training.families import Family, N, Stages, choose_family
-from tailfuse.training.loop import Stage, best_epochs, fit_network, make_generator
-from tailfuse.training.smote import oversampled
+from tailfuse.training.loop import Stage, count_best_epochs, fit_network, make_generator
+from tailfuse.training.smote import oversample
 from tailfuse.training.state import Epoch
 
 FINAL, FOLD = "final", "fold-"  # names of stages; the number of the fold follows
@@ -33,7 +33,7 @@ OnEpoch = Callable[[Stage, Epoch, int], None]  # the last is the number of stage
 
 
 def fit(spec: Spec, dataset: Dataset, *, on_epoch: OnEpoch | None = None) -> AnyNetwork:
-    """Train and fit a network in memory, on the CPU; what `train` does, without a file. In eval mode.
+    """Train and calibrate a network in memory, on the CPU, as `train` does but without files. In eval mode.
 
     Raises SpecError, RunError.
     """
@@ -45,15 +45,15 @@ def train_stages(
     spec: Spec, dataset: Dataset, *, fabric: Fabric | None = None, folder: Path | None = None,
     on_epoch: OnEpoch | None = None, on_features: OnProgress | None = None,
 ) -> Stages[Any]:  # fmt: skip
-    """Train the final network and, if anything is to be fitted with them, the fold networks.
+    """Train the final network and, if the calibration needs them, the fold networks.
 
-    With a folder each stage leaves a checkpoint there, and goes on from it. Specs that differ only in
+    With a folder each stage writes a checkpoint there, and continues from it. Specs that differ only in
     whether the weights are uniform, in `training.damage` and in `training.calibrate` have the same stages.
-    `on_features` hears of the images that a frozen encoder has seen, unless the cache has their features.
+    `on_features` is called while a frozen encoder computes features that are not cached.
     Raises SpecError, RunError.
     """
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
-    with reproducible(spec, dataset):
+    with make_reproducible(spec, dataset):
         return run_stages(choose_family(spec), spec, dataset, fabric, folder, on_epoch, on_features)
 
 
@@ -78,7 +78,7 @@ def run_stages(
     def train_stage(
         name: str, seed: int, train: SplitArrays, val: SplitArrays | None, epochs: int
     ) -> tuple[N, list[Epoch]]:
-        rows = oversampled(train, seed) if spec.training.smote else train
+        rows = oversample(train, seed) if spec.training.smote else train
         stage = Stage(name, seed, rows, val, epochs, augmentations)
         torch.manual_seed(make_generator(seed).initial_seed())
         network = family.build(spec, dataset)
@@ -97,7 +97,7 @@ def run_stages(
     ):
         # No early stopping: it would look at the calibration rows. As many epochs as the final network took.
         fold, _ = train_stage(
-            f"{FOLD}{k}", spec.seed + 1 + k, dataset.train.take(others), None, best_epochs(log)
+            f"{FOLD}{k}", spec.seed + 1 + k, dataset.train.take(others), None, count_best_epochs(log)
         )
         fold_networks.append((fold, dataset.train.take(calibration_rows)))
     corrupted = family.corrupt_features(decoded, encoders, fabric.device)
@@ -106,7 +106,7 @@ def run_stages(
 
 def calibrate_network(stages: Stages[N], spec: Spec) -> N:
     """Return a copy of the final network, fitted on the calibration set; the stages stay as they are."""
-    with reproducible(spec, stages.dataset):
+    with make_reproducible(spec, stages.dataset):
         network = copy.deepcopy(stages.network)
         stages.family.calibrate(network, stages, spec)
         return network.eval()
@@ -119,9 +119,9 @@ def copy_scales(source: AnyNetwork, target: AnyNetwork) -> None:
             other.scale.load_state_dict(one.scale.state_dict())
 
 
-def reproducible(spec: Spec, dataset: Dataset) -> AbstractContextManager[None]:
-    """Have a block compute the same numbers every time, on no more threads than its work is worth."""
-    numbers = 0  # of a row, that the encoders' first layers go through
+def make_reproducible(spec: Spec, dataset: Dataset) -> AbstractContextManager[None]:
+    """Make a block deterministic, on one thread if its batches are small."""
+    numbers = 0  # of a row, in the encoders' first layers
     for name, modality in dataset.modalities.items():
         shape = dataset.train.inputs[name].shape[1:]
         numbers += KINDS[modality.kind].count_inputs(shape, spec.network.width)

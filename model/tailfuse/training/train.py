@@ -24,7 +24,7 @@ from tailfuse.files.lock import LOCK, FolderInUse, lock_folder
 from tailfuse.network.build import build_network, check_encoders
 from tailfuse.spec.schema import Spec
 from tailfuse.training import checkpoint
-from tailfuse.training.fit import FINAL, FOLD, OnEpoch, calibrate_network, reproducible, train_stages
+from tailfuse.training.fit import FINAL, FOLD, OnEpoch, calibrate_network, make_reproducible, train_stages
 from tailfuse.training.state import read_log
 
 TRAINED, RUN, BUNDLE = "trained.pt", "run.json", "bundle"
@@ -33,7 +33,7 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What to train on, in Fabric's words."""
+    """The hardware to train on, by the names of Lightning Fabric."""
 
     accelerator: str = "auto"
     devices: int | str = 1
@@ -55,11 +55,11 @@ class Hardware:
 
 
 class Listener(NamedTuple):
-    """Who hears how far a run is."""
+    """Callbacks for the progress of a run."""
 
     on_load: Callable[[str, int, int], None]  # modality, rows or images done, and in all
     on_epoch: OnEpoch
-    on_step: Callable[[str], None]  # what is being done now
+    on_step: Callable[[str], None]  # the step that begins
 
 
 def train(
@@ -99,12 +99,12 @@ def train_locked(
     spec: Spec, run: Path, fabric: Fabric, listener: Listener, *, resume: bool, overwrite: bool
 ) -> Path | None:
     """What `train` does, in a folder that nobody else trains in."""
-    begun = beginning(spec)
+    begun = describe_run(spec)
     if fabric.is_global_zero:
         check_run(run, begun, resume=resume, overwrite=overwrite)
     listener.on_step("reading the table")
     dataset = load_dataset(spec, listener.on_load)
-    build_network(spec, dataset)  # an encoder that cannot be had shall leave no run behind
+    build_network(spec, dataset)  # without its encoder a run shall leave no folder behind
     if fabric.is_global_zero:
         if overwrite:
             remove_run(run)
@@ -135,27 +135,27 @@ def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path) -> Path:
             f"{run} holds no trained network yet; finish it with: "
             f"tailfuse train SPEC --out {shlex.quote(str(run))} --resume"
         )
-    with reproducible(spec, dataset):
+    with make_reproducible(spec, dataset):
         network = build_network(spec, dataset)
         checkpoint.set_weights(network, state, run / TRAINED)
         write_bundle(network.eval(), spec, dataset, read_log(run / f"{FINAL}.csv"), target)
     return target
 
 
-def beginning(spec: Spec) -> dict[str, Any]:
-    """What run.json says: the spec, and which table it was. Raises TableError."""
+def describe_run(spec: Spec) -> dict[str, Any]:
+    """Describe a run for run.json: the spec, and the table's checksum. Raises TableError."""
     written = json.loads(spec.model_dump_json()) | {"table": str(spec.table.resolve())}
     return {"spec": written, "table_sha256": table_sha256(spec)}
 
 
 def read_spec(run: Path) -> Spec:
-    """The spec of a run whose table is still the same. Raises RunError, TableError."""
+    """Read the spec of a run whose table is unchanged. Raises RunError, TableError."""
     try:
         spec = Spec.model_validate(json.loads((run / RUN).read_text())["spec"])
     except (ValueError, KeyError, TypeError):
         raise RunError(f"{run / RUN} is damaged; train again with --overwrite") from None
-    # What the features learnt from another table would not fit the weights.
-    check_run(run, beginning(spec), resume=True)
+    # Features fitted to another table would not fit the weights.
+    check_run(run, describe_run(spec), resume=True)
     return spec
 
 
@@ -186,7 +186,7 @@ def check_run(run: Path, begun: dict[str, Any], *, resume: bool, overwrite: bool
         )
     try:
         before = json.loads(path.read_text())
-        keys, same_table = differing(before["spec"], begun["spec"]), before["table_sha256"]
+        keys, same_table = find_differences(before["spec"], begun["spec"]), before["table_sha256"]
     except (ValueError, KeyError, AttributeError, TypeError):
         raise RunError(
             f"{path} is damaged; replace the run with --overwrite, or choose another --out"
@@ -215,13 +215,13 @@ def remove_run(run: Path) -> None:
             file.unlink()
 
 
-def differing(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
-    """The keys whose values differ, as dotted paths. Where the files lie does not matter."""
+def find_differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    """List the keys whose values differ, as dotted paths. The path of the table does not matter."""
     keys = []
     for key in before | now:
         old, new = before.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            keys += differing(old, new, f"{prefix}{key}.")
+            keys += find_differences(old, new, f"{prefix}{key}.")
         elif old != new and f"{prefix}{key}" != "table":
             keys.append(f"{prefix}{key}")
     return keys

@@ -7,18 +7,18 @@ that nothing else catches breaks its connection only.
 """
 
 import asyncio
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, TypeVarTuple, cast
+from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tailfuse_service.errors import BadRequest, HeadTooLarge, ReceiveTimeout, ServiceError
 from tailfuse_service.http.answers import format_answer, format_problem
+from tailfuse_service.http.asgi import Headers
 from tailfuse_service.http.cycle import RequestCycle, match_fast_path
 from tailfuse_service.http.fast_path import FastPath
 from tailfuse_service.http.flow import ReadControl
+from tailfuse_service.http.guard import breaks_connection
 from tailfuse_service.http.head_cache import MAX_HEAD_BYTES, CachedHead
 from tailfuse_service.http.router import Router, choose_request_id
 from tailfuse_service.http.slices import END_OF_HEAD, Slices, find_length, get_length, remove_upgrade
@@ -32,23 +32,9 @@ BODY_BYTE = 8  # byte of the body makes up for some
 # Of one connection in one turn of the loop. A request has two, its head and its body; blank lines before it
 # and an offer of an upgrade are one more each.
 MAX_SLICES_PER_TURN = 4
+STOP_WAIT_S = 5.0  # of a stop, for the rest of a request to arrive or of an answer to be read
 # What uvicorn's callbacks raise for a request that is malformed.
 MALFORMED = (httptools.HttpParserError, UnicodeError)
-
-Ts = TypeVarTuple("Ts")
-
-
-def breaks_connection(method: Callable[["Protocol", *Ts], None]) -> Callable[["Protocol", *Ts], None]:
-    """Have what escapes from a method that the event loop calls break this connection, and nothing else."""
-
-    @wraps(method)
-    def guarded(protocol: "Protocol", *args: *Ts) -> None:
-        try:
-            method(protocol, *args)
-        except Exception as error:
-            protocol._break(error)
-
-    return guarded
 
 
 class Protocol(HttpToolsProtocol):
@@ -59,10 +45,11 @@ class Protocol(HttpToolsProtocol):
         self._router = cast(Router, config.app)
         self._longest = min(MAX_FAST_BYTES, self._router.predict.max_body_bytes)
         self._now = self.loop.time
-        self._fast = FastPath(self._router, self.loop, send=self._send, break_connection=self._break)
+        self._fast = FastPath(self._router, self.loop, send=self._send, break_connection=self.break_off)
         self._slices = Slices()  # received, and not parsed
         self._turn: asyncio.Handle | None = None  # in which the parser gets more of them
-        self._overhead = 0  # its bytes outside the body
+        self._overhead = 0  # bytes of the request that are no body
+        self._in_body = False  # the head of the request is complete
         self._complete: RequestCycle | None = None  # one that the present read has completed
         self._times = Timeouts(
             self.loop,
@@ -112,9 +99,9 @@ class Protocol(HttpToolsProtocol):
         self._parse(data)
         if self._slices.data:
             self._feed()  # it offered an upgrade
-        cycle = self._complete
-        if cycle is not None and cycle.keep_alive and cycle.body == [body]:
-            parsed = CachedHead(cycle.scope["headers"], cycle.query, cycle.content_type, len(body))
+        complete = self._complete
+        if complete is not None and complete.keep_alive and complete.body == [body]:
+            parsed = CachedHead(complete.scope["headers"], complete.query, complete.content_type, len(body))
             self._router.cached_heads.add(head, parsed)
         return True
 
@@ -160,7 +147,6 @@ class Protocol(HttpToolsProtocol):
         self._feed()
 
     def _parse(self, piece: bytes) -> None:
-        before = self._times.receiving_since
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
@@ -170,8 +156,7 @@ class Protocol(HttpToolsProtocol):
             if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(cause, MALFORMED):
                 raise cause or error from None  # not the client's fault
             self._refuse(BadRequest("this is not an HTTP/1.1 request"))
-        # A piece with the end of one request and the beginning of the next counts for neither.
-        if self._times.receiving_since is not None and self._times.receiving_since is before:
+        if self._times.receiving_since is not None:
             self._overhead = max(self._overhead + len(piece), -MAX_OVERHEAD)
             if self._overhead > MAX_OVERHEAD:
                 self._refuse(HeadTooLarge(f"more than {MAX_OVERHEAD} bytes that are no body"))
@@ -182,6 +167,7 @@ class Protocol(HttpToolsProtocol):
         self.expect_100_continue = False
         self._times.receiving_since = self._now()
         self._overhead = 0
+        self._in_body = False
 
     def _drop_upgrade(self, rest: bytes) -> None:
         """Parse the request again without its upgrade headers; the parser stopped after its head.
@@ -199,11 +185,16 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             return  # see _drop_upgrade
-        assert self.cycle is None or self.cycle.response_complete, "a slice holds two requests"
+        assert self._is_idle(), "a slice holds two requests"
+        if self.parser.get_http_version() == "1.1" and count_hosts(self.headers) != 1:
+            self._refuse(BadRequest("an HTTP/1.1 request has one Host header"))
+            return
         self._slices.body_left = get_length(self.headers)
+        self._in_body = True
         cycle = self._match_fast_path()
         if cycle is not None:
-            self.cycle = self._fast.arriving = cycle  # type: ignore[assignment]
+            self.cycle = cycle  # type: ignore[assignment]
+            self._fast.receive(cycle)
             return
         url, headers, expect = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
@@ -223,9 +214,9 @@ class Protocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._overhead -= BODY_BYTE * len(body)
-        if self._fast.arriving is not None:
-            self._fast.arriving.body.append(body)
-        else:
+        if self._fast.is_receiving:
+            self._fast.add(body)
+        elif not self.transport.is_closing():
             super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -233,11 +224,9 @@ class Protocol(HttpToolsProtocol):
             return
         self._times.receiving_since = None
         self._slices.body_left = 0
-        cycle, self._fast.arriving = self._fast.arriving, None
-        if cycle is not None:
-            self._complete = cycle
-            self._fast.submit(cycle)
-        else:
+        if self._fast.is_receiving:
+            self._complete = self._fast.complete()
+        elif not self.transport.is_closing():
             super().on_message_complete()
 
     # --- answers ---
@@ -266,7 +255,7 @@ class Protocol(HttpToolsProtocol):
         finally:
             self._fast.abandon()
 
-    def _break(self, error: Exception) -> None:
+    def break_off(self, error: Exception) -> None:
         """Abort this connection after an unexpected error; other connections are not affected."""
         self.transport.abort()
         try:
@@ -298,6 +287,11 @@ class Protocol(HttpToolsProtocol):
         if self._slices.data:
             self._feed_later()
 
+    def shutdown(self) -> None:
+        """Close, or let the request be answered first. A stop does not wait for long for a slow client."""
+        super().shutdown()
+        self._times.limit(STOP_WAIT_S)
+
     @breaks_connection
     def _time_out(self, deadline: Deadline) -> None:
         """End a connection that is idle for too long, or whose client sends or reads too slowly."""
@@ -315,19 +309,36 @@ class Protocol(HttpToolsProtocol):
     # --- invalid requests ---
 
     def _refuse(self, error: ServiceError) -> None:
-        """Answer if it is this request's turn, then close: the start of the next request is unknown."""
+        """Answer, unless this request has been answered; then close: the start of the next one is unknown."""
         if self.transport.is_closing():
             return
-        scope = {"method": "", "path": "", "headers": [], "request_id": choose_request_id(None)}
-        status, lines, body = format_problem(error, scope, self._router.metrics)
-        if self._is_idle() or self._fast.arriving is not None:
-            request_id = scope["request_id"]
+        request_id = choose_request_id(None)
+        scope = {"method": "", "path": "", "headers": [], "request_id": request_id}
+        answer = format_problem(error, scope, self._router.metrics)
+        if self._take_answer():
+            status, lines, body = answer
             self.transport.write(
                 format_answer(status, self._format_defaults(), lines, request_id, body, keep_alive=False)
             )
         self.transport.close()
 
+    def _take_answer(self) -> bool:
+        """Return whether the request that is being received may get an answer, which is its last."""
+        if not self._in_body:
+            return self._is_idle()
+        if self._is_idle() or self.cycle.response_started:
+            return False
+        if not self._fast.drop():  # the cycle of uvicorn, whose application waits for more of the body
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        return True
+
 
 def make_receive_timeout(limit: float) -> ReceiveTimeout:
     """Return the error of a request that is received too slowly."""
     return ReceiveTimeout(f"the request has not arrived within {limit:g} s", expected=limit)
+
+
+def count_hosts(headers: Headers) -> int:
+    """Return how many Host headers there are."""
+    return sum(name == b"host" for name, _ in headers)

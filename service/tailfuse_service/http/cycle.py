@@ -30,6 +30,7 @@ class RequestCycle(RequestRecord):
         "response_complete",
     )  # fmt: skip
     message_event = NoEvent()
+    response_started = False  # an answer is written as a whole
 
     def __init__(
         self, headers: Headers, query: bytes, content_type: str | None, request_id: str | None = None

@@ -24,7 +24,7 @@ class FastPath:
     `send` writes an answer, and `break_connection` is told of what nobody expects.
     """
 
-    __slots__ = ("_answering", "_break_connection", "_loop", "_router", "_send", "arriving")
+    __slots__ = ("_answering", "_break_connection", "_loop", "_receiving", "_router", "_send", "is_receiving")
 
     def __init__(
         self,
@@ -39,7 +39,34 @@ class FastPath:
         self._send = send
         self._break_connection = break_connection
         self._answering: RequestCycle | None = None
-        self.arriving: RequestCycle | None = None  # its body is being received
+        self._receiving: RequestCycle | None = None
+        self.is_receiving = False  # a body
+
+    def receive(self, cycle: RequestCycle) -> None:
+        """Take a request whose body comes next. Without a key it is refused at once, and its body dropped."""
+        self.is_receiving = True
+        if self._router.has_key(cycle):
+            self._receiving = cycle
+        else:
+            self.submit(cycle)
+
+    def add(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        if self._receiving is not None:
+            self._receiving.body.append(body)
+
+    def complete(self) -> RequestCycle | None:
+        """Submit the request, which is complete, and return it; None if it has been refused."""
+        self.is_receiving = False
+        cycle, self._receiving = self._receiving, None
+        if cycle is not None:
+            self.submit(cycle)
+        return cycle
+
+    def drop(self) -> bool:
+        """Drop the request whose body is being received. Return whether there was one."""
+        dropped, self._receiving = self._receiving, None
+        return dropped is not None
 
     def submit(self, cycle: RequestCycle) -> None:
         """Submit a complete request, or answer that it is refused."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from fastapi import FastAPI
 
-from tailfuse_service.errors import TooManyRequests
+from tailfuse_service.errors import ClientError, TooManyRequests
 from tailfuse_service.http.answers import DefaultLines
 from tailfuse_service.http.asgi import App, ClientDisconnected, Message, Receive, Scope, Send, header
 from tailfuse_service.http.auth import KeyCheck
@@ -91,6 +91,8 @@ class Router:
         self.in_flight = 0
         self._n_limited = 0  # those of them that the limit counts
         metrics.in_flight.set_function(lambda: self.in_flight)
+        if access is not None:
+            metrics.key_file_problems.set_function(access.count_problems)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
@@ -148,6 +150,16 @@ class Router:
             raise TooManyRequests(
                 f"{self._max_concurrency} requests are in flight; try again soon", retry_after_s=1
             )
+
+    def has_key(self, request: RequestRecord) -> bool:
+        """Return whether the request has the key that its route needs."""
+        if self._access is None:
+            return True
+        try:
+            self._access.check(request.scope["headers"], request.route.access)
+        except ClientError:
+            return False
+        return True
 
     def end_request(self, request: RequestRecord, status: int) -> None:
         """Take the request out of the count; record its status and duration. A second call does nothing."""

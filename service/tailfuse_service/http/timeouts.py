@@ -55,6 +55,18 @@ class Timeouts:
         """Stop the timer."""
         self._timer.cancel()
 
+    def limit(self, seconds: float) -> None:
+        """Shorten all limits to this; each wait has at least that long from now on."""
+        now = self._loop.time()
+        self._limits = {deadline: min(limit, seconds) for deadline, limit in self._limits.items()}
+        self._shortest = min(self._limits.values())
+        if self.receiving_since is not None:
+            self.receiving_since = now
+        if self.sending_since is not None:
+            self.sending_since = now
+        self._timer.cancel()
+        self._timer = self._loop.call_later(self._shortest, self._check)
+
     def _check(self) -> None:
         now = self._loop.time()
         if self._transport is not None and self._transport.is_closing() and self.sending_since is None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from prometheus_client import CollectorRegistry, generate_latest
 
 from tailfuse_service.bundle import Bundle
+from tailfuse_service.logs import count_dropped
 from tailfuse_service.metrics.comparison import Comparison
 from tailfuse_service.metrics.counters import Block, SharedCounters
 from tailfuse_service.metrics.drift import DRIFT
@@ -51,8 +52,10 @@ class Metrics:
         self._process = ProcessFigures(self._counters, is_worker=bool(others))
         self._gpu: Gpu | None = None
         self.in_flight, self.queue_depth, self.ready = CallbackGauge(), CallbackGauge(), CallbackGauge()
+        self.key_file_problems = CallbackGauge()
         self._gauges = {
-            "requests_in_flight": self.in_flight, "queue_depth": self.queue_depth, "ready": self.ready
+            "requests_in_flight": self.in_flight, "queue_depth": self.queue_depth, "ready": self.ready,
+            "key_file_problems": self.key_file_problems,
         }  # fmt: skip
         self.decode = Histogram(self._counters, "stage_seconds", stage="decode")
         self.queue = Histogram(self._counters, "stage_seconds", stage="queue")
@@ -63,6 +66,8 @@ class Metrics:
         if not others:
             self._counters.block("workers")[0] = 1
             self._counters.block("worker_restarts")
+        self._dropped_lines = self._counters.block("log_lines_dropped")
+        self._n_dropped = count_dropped()  # those that are counted, or of an earlier service of this process
         self._requests: dict[tuple[str, int], tuple[Block, Block]] = {}
         self._reloads = {
             outcome: find_series(self._counters, "reloads", outcome=outcome) for outcome in ("ok", "failed")
@@ -156,6 +161,9 @@ class Metrics:
             served.window.publish(time.perf_counter())
         for name, gauge in self._gauges.items():
             self._counters.block(name)[0] = gauge.read()
+        dropped = count_dropped()
+        self._dropped_lines[0] += dropped - self._n_dropped
+        self._n_dropped = dropped
         self._process.publish()
 
     def _flush(self) -> None:

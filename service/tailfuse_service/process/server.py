@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import logging
 import math
 import os
 import signal
@@ -24,6 +25,7 @@ from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities.image.features import suppress_pillow_warnings
 from tailfuse_service.models.desired_state import DesiredStateStore
 from tailfuse_service.models.repository import Repository
+from tailfuse_service.process.hangup import HangUps
 from tailfuse_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
 # A stop waits this long before it closes idle connections: a request may be on its way.
 LINGER_S = 0.1
-STDIN = 0
 # Names of the threads that work on requests; all of these are answered or abandoned after a stop.
 ABANDONED_THREADS = ("reader", "batcher", "large-body", "asyncio")
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of malloc.h
@@ -45,6 +46,7 @@ def run(
     listener: socket.socket,
     *,
     started: Callable[[], None],
+    hang_ups: HangUps,
     metrics: Metrics | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then answer the accepted requests and return. SIGHUP reloads.
@@ -72,6 +74,7 @@ def run(
         make_uvicorn_config(app, settings),
         started=started,
         stopping=stopping,
+        hang_ups=hang_ups,
         reload=app.reconciler,
         grpc=None if settings.grpc_port is None else partial(make_grpc_server, app, settings, stopping),
     ).run(sockets=[listener])
@@ -99,7 +102,7 @@ def make_uvicorn_config(app: Router, settings: Settings) -> uvicorn.Config:
 
 def compute_drain_s(settings: Settings) -> int:
     """Return how long a stop waits for answers."""
-    return math.ceil(settings.request_timeout_s) + 1
+    return math.ceil(settings.stop_timeout_s)
 
 
 def return_freed_memory() -> None:
@@ -123,9 +126,8 @@ def exit_cleanly(*_: Any) -> None:
 def end_process() -> None:
     """End the process at once if threads still work for clients that are gone. Python would wait for them."""
     if any(thread.name.startswith(ABANDONED_THREADS) for thread in threading.enumerate()):
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
+        logging.shutdown()
+        sys.stdout.flush()
         os._exit(0)
 
 
@@ -143,6 +145,7 @@ class Server(uvicorn.Server):
         *,
         started: Callable[[], None],
         stopping: threading.Event,
+        hang_ups: HangUps,
         reload: Callable[[], None],
         grpc: "Callable[[], GrpcServer] | None",
     ) -> None:
@@ -152,6 +155,7 @@ class Server(uvicorn.Server):
         self._grace_s = config.timeout_graceful_shutdown or 0
         self._tell_started = started
         self._stopping = stopping
+        self._hang_ups = hang_ups
         self._reload = reload
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -160,9 +164,7 @@ class Server(uvicorn.Server):
             self._grpc = self._make_grpc()
             await self._grpc.start()
         await super().startup(sockets)
-        if hasattr(signal, "SIGHUP"):  # Windows has none
-            hung_up = make_hangup_handler(self._reload, partial(self.handle_exit, signal.SIGHUP, None))
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
+        self._hang_ups.handle(self._reload, partial(self.handle_exit, signal.SIGTERM, None))
         self._tell_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -193,12 +195,6 @@ class Server(uvicorn.Server):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return protocol
-
-
-def make_hangup_handler(reload: Callable[[], None], stop: Callable[[], None]) -> Callable[[], None]:
-    """Return the handler of SIGHUP: reload, or stop if the signal means that the terminal was closed."""
-    in_terminal = os.isatty(STDIN)
-    return lambda: stop() if in_terminal and not os.isatty(STDIN) else reload()
 
 
 def accept_waiting(listener: socket.socket) -> Iterator[socket.socket]:

@@ -6,7 +6,8 @@ connections out evenly: of 64 that come at once to a socket that two workers sha
 killed, only its own connections break; those that wait in its queue wait for its successor.
 
 A worker's standard input is a pipe from the supervisor: its orders, then nothing until it ends, which means
-that the supervisor is gone. On its standard output it says once that it is ready, or why it cannot be.
+that the supervisor is gone. On its standard output it says once that it is ready, or why it cannot be; then
+its event loop writes a heartbeat. A worker without one, which is stopped or hangs, is killed and replaced.
 """
 
 import asyncio
@@ -35,18 +36,20 @@ from tailfuse_service.metrics import (
 )
 from tailfuse_service.models.desired_state import DesiredStateStore
 from tailfuse_service.models.repository import Repository
+from tailfuse_service.process.hangup import HangUps
 from tailfuse_service.process.server import (
     compute_drain_s,
     end_process,
     find_family,
     listen,
-    make_hangup_handler,
     make_url,
     run,
 )
 from tailfuse_service.settings import Settings
 
 READY = b"ready\n"
+BEAT, BEAT_S = b".", 1.0  # the event loop of a worker writes it so often
+READ_BYTES = 4096
 MIN_STEADY_S = 10.0  # a worker that lived this long did not die from its start
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 30.0
 GRACE_S = 5  # in addition to a worker's own time for a stop
@@ -63,7 +66,7 @@ class WorkerConfig:
     desired_state: int  # descriptor of the shared document
 
 
-def supervise(settings: Settings) -> int | str:
+def supervise(settings: Settings, hang_ups: HangUps) -> int | str:
     """Run workers until SIGTERM or SIGINT. Return the exit code, or why they cannot start."""
     try:
         with listen(settings.host, settings.port) as probe:  # fails if another service has the port
@@ -71,7 +74,7 @@ def supervise(settings: Settings) -> int | str:
         if settings.grpc_port is not None:
             with listen(settings.host, settings.grpc_port) as probe:
                 settings = settings.model_copy(update={"grpc_port": probe.getsockname()[1]})
-        return asyncio.run(Supervisor(settings, port).run())
+        return asyncio.run(Supervisor(settings, port, hang_ups).run())
     except (BundleError, OSError) as error:
         return f"tailfuse: {error}"
 
@@ -90,8 +93,9 @@ def bind_shared(host: str, port: int) -> socket.socket:
 class Supervisor:
     """Starts `settings.workers` workers, and restarts those that die."""
 
-    def __init__(self, settings: Settings, port: int) -> None:
+    def __init__(self, settings: Settings, port: int, hang_ups: HangUps) -> None:
         self._settings = settings
+        self._hang_ups = hang_ups
         self._port = port
         self._numbers = range(1, settings.workers + 1)
         self._listeners = {number: bind_shared(settings.host, port) for number in self._numbers}
@@ -111,7 +115,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(each, self._stop)
-        loop.add_signal_handler(signal.SIGHUP, make_hangup_handler(self._reload, self._stop))
+        self._hang_ups.handle(self._reload, self._stop)
         first, problem = await self._start(1)  # one first, to report a problem with the bundle only once
         if problem and not self._stopping.is_set():
             raise BundleError(problem)
@@ -130,7 +134,7 @@ class Supervisor:
             begun, problem = time.monotonic(), ""
             if worker is None:
                 worker, problem = await self._start(number)
-            code = await worker.wait()
+            code = await self._watch(number, worker)
             self._ended(number, worker)
             if self._stopping.is_set():
                 return
@@ -141,6 +145,23 @@ class Supervisor:
             self._restarts += 1
             if failures > 1:
                 await self._pause(number, min(FIRST_PAUSE_S * 2 ** (failures - 2), MAX_PAUSE_S))
+
+    async def _watch(self, number: int, worker: Process) -> int:
+        """Return a worker's exit code when it has ended. Kill it if its event loop stands still."""
+        assert worker.stdout is not None
+        limit, beat = self._settings.worker_timeout_s, READY
+        while beat:  # the end of the pipe is that of the process
+            try:
+                async with asyncio.timeout(limit):
+                    beat = await worker.stdout.read(READ_BYTES)
+                limit = self._settings.worker_timeout_s
+            except TimeoutError:
+                if limit == BEAT_S:
+                    LOG.error("worker hangs", extra={"worker": number, "pid": worker.pid})
+                    worker.kill()
+                    break
+                limit = BEAT_S  # once more: perhaps this process was stopped itself
+        return await worker.wait()
 
     async def _pause(self, number: int, seconds: float) -> None:
         """Wait, while the kernel sends connections to the other workers."""
@@ -223,6 +244,7 @@ def signal_reload(worker: Process) -> None:
 
 def run_worker(config: WorkerConfig) -> None:
     """Run one worker process."""
+    hang_ups = HangUps()
     settings, files = config.settings, list(config.files)
     logs.configure(settings.log_level, worker=config.number)
     repository = Repository(settings)
@@ -238,7 +260,10 @@ def run_worker(config: WorkerConfig) -> None:
     threading.Thread(target=publish_forever, args=[metrics], daemon=True).start()
     listener = socket.socket(fileno=config.listener)
     try:
-        run(settings, repository, desired_state, listener, started=report_ready, metrics=metrics)
+        run(
+            settings, repository, desired_state, listener,
+            started=report_ready, hang_ups=hang_ups, metrics=metrics,
+        )  # fmt: skip
     except OSError as error:  # the gRPC port
         os.write(1, f"{error}\n".encode())
         sys.exit(1)
@@ -248,8 +273,19 @@ def run_worker(config: WorkerConfig) -> None:
 
 
 def report_ready() -> None:
+    """Tell the supervisor that the worker is ready, and from now on that its event loop goes on."""
     os.write(1, READY)
-    os.dup2(2, 1)  # the supervisor no longer reads the pipe
+    pipe = os.dup(1)
+    os.set_blocking(pipe, False)  # a supervisor that does not read must not hold up the worker
+    os.dup2(2, 1)  # what a library prints is none of the supervisor's business
+    loop = asyncio.get_running_loop()
+
+    def beat() -> None:
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            os.write(pipe, BEAT)
+        loop.call_later(BEAT_S, beat)
+
+    beat()
 
 
 def publish_forever(metrics: Metrics) -> None:

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailfuse_service.bundle import Limits, RuntimeName, install_hint
+from tailfuse_service.bundle.signature import read_trusted_keys
 from tailfuse_service.modalities.limits import PILLOW_MAX_PIXELS
 from tailfuse_service.settings.key_file import read_keys
 from tailfuse_service.settings.roles_file import read_roles
@@ -27,6 +28,8 @@ class Settings(BaseSettings):
 
     bundle: Path
     """Bundle to serve: a folder or a .zip file, or a folder of bundles."""
+    trusted_keys: Path | None = None
+    """File of public keys in PEM; only bundles signed by one of them are served. Needs tailfuse[sign]."""
     default_model: str | None = None
     """Model used when the request names none. Default: the first by name."""
     roles: Path | None = None
@@ -43,6 +46,8 @@ class Settings(BaseSettings):
     """Device of the model: cpu, cuda, cuda:1, …"""
     workers: int = Field(default=1, ge=1)
     """Number of worker processes. Each loads the model; limits apply to each worker."""
+    worker_timeout_s: float = Field(default=15.0, gt=1)
+    """Time after which a worker that does not respond to its supervisor is replaced."""
     threads: int = Field(default=1, ge=0)
     """Threads of one run of the model; 0 uses one per core."""
     max_batch_size: int = Field(default=64, ge=1)
@@ -71,6 +76,8 @@ class Settings(BaseSettings):
     """Timeout for receiving a request."""
     send_timeout_s: float = Field(default=60.0, gt=0)
     """Timeout for a client to read an answer that is too long for the connection's buffers."""
+    stop_timeout_s: float = Field(default=20.0, gt=0)
+    """Timeout of a stop for answering accepted requests; Kubernetes kills a container after 30 s."""
     api_keys: Path | None = None
     """File of client keys, one `name: key` or key on each line; read again when it changes."""
     admin_keys: Path | None = None
@@ -123,6 +130,18 @@ class Settings(BaseSettings):
     def _check_keys(cls, path: Path | None) -> Path | None:
         if path is not None:
             read_keys(path)
+        return path
+
+    @field_validator("trusted_keys")
+    @classmethod
+    def _check_trusted_keys(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            if not is_installed("cryptography"):
+                raise ValueError(f"cryptography is not installed: {install_hint('sign')}")
+            try:
+                read_trusted_keys(path)
+            except OSError as error:
+                raise ValueError(f"{path}: {error.strerror}") from None
         return path
 
     @field_validator("roles")
