@@ -66,11 +66,6 @@ def test_another_content_type_is_refused(client: TestClient, kind: str) -> None:
     check(response, 415, "unsupported-media-type", "application/json")
 
 
-def test_a_compressed_body_is_refused(client: TestClient) -> None:
-    response = client.post("/predict", content=b"x", headers={**JSON, "content-encoding": "gzip"})
-    check(response, 415, "unsupported-media-type", "gzip")
-
-
 def test_a_batch_as_a_form_is_refused(client: TestClient) -> None:
     response = client.post("/predict/batch", files={"items": b"x"})
     check(response, 415, "unsupported-media-type", "application/json", "/predict/batch")

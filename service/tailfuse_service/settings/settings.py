@@ -17,6 +17,7 @@ from tailfuse_service.settings.key_file import read_keys
 from tailfuse_service.settings.roles_file import read_roles
 
 EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 READERS = {"DICOM": "pydicom", "HEIC": "pillow_heif"}  # the modules of OPTIONAL_PACKAGES
 ORIGIN = re.compile(r"\*|https?://[^/\s,]+")
 
@@ -99,6 +100,8 @@ class Settings(BaseSettings):
     """Allow requests without keys on an address that other machines can reach."""
     cors_origins: str = ""
     """Allowed origins of web pages, separated by commas; * allows all."""
+    root_path: str = ""
+    """Path prefix that a proxy removes from requests, such as /tailfuse; links in /docs begin with it."""
     drift_window_s: float = Field(default=900.0, gt=0)
     """Time window of the drift metrics."""
     tracing: bool = False
@@ -178,6 +181,14 @@ class Settings(BaseSettings):
     def _check_roles(cls, path: Path | None) -> Path | None:
         if path is not None:
             read_roles(path)
+        return path
+
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, path: str) -> str:
+        path = path.rstrip("/")
+        if not ROOT_PATH.fullmatch(path) or ".." in path:
+            raise ValueError(f"'{path}' is not a path prefix like /tailfuse")
         return path
 
     @model_validator(mode="after")

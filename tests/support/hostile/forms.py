@@ -1,5 +1,7 @@
 """Forms that are hostile, and what may be said falsely about a body."""
 
+import gzip
+
 from tests.support.hostile.pictures import art, file_of
 from tests.support.hostile.request import DEEP, ENDLESS, FORM, MISFIT, SYNTAX, Inputs, Request
 
@@ -96,8 +98,13 @@ def declared() -> dict[str, Request]:
         **{f"content type '{kind}'": Request(honest, same_as=ok, content_type=kind) for kind in fine},
         **{
             f"a body in {coding}": Request(honest, other, headers={"content-encoding": coding})
-            for coding in ("gzip", "br", "deflate, gzip", "nonsense")
+            for coding in ("br", "deflate, gzip", "nonsense")
         },
+        "a body that is not in gzip": Request(honest, SYNTAX, headers={"content-encoding": "gzip"}),
+        "a body in gzip": Request(gzip.compress(honest), same_as=ok, headers={"content-encoding": "gzip"}),
+        "a bomb in gzip": Request(
+            gzip.compress(bytes(50_000_000)), ("payload-too-large",), headers={"content-encoding": "gzip"}
+        ),
         "a body in no coding": Request(honest, same_as=ok, headers={"content-encoding": "identity"}),
         "a form that is JSON": Request(honest, SYNTAX, content_type=FORM),
         "JSON that is a form": Request(part("notes", b"spot") + END, SYNTAX),
