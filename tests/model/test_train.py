@@ -262,10 +262,10 @@ def test_what_is_held_out_was_not_trained_on(lesions: Any, monkeypatch: pytest.M
     trained, calibration_set = [], []
 
     def spy_on(fabric: Any, network: Any, stage: Any, *rest: Any) -> Any:
-        trained.append((network, rows_of(stage.train)))
+        trained.append((network, collect_rows(stage.train)))
         return fit_network(fabric, network, stage, *rest)
 
-    def rows_of(part: SplitArrays) -> set[int]:
+    def collect_rows(part: SplitArrays) -> set[int]:
         return set(part.position["clinical"].tolist())
 
     monkeypatch.setattr(fitting, "fit_network", spy_on)
@@ -276,10 +276,10 @@ def test_what_is_held_out_was_not_trained_on(lesions: Any, monkeypatch: pytest.M
     begin(lesions)
     assert len(calibration_set) == len(trained) == 3
     for (network, part), (own, seen) in zip(calibration_set, trained, strict=True):
-        assert not rows_of(part) & seen
+        assert not collect_rows(part) & seen
         assert torch.equal(network.joint.project, own.joint.project)
-    folds = [rows_of(part) for _, part in calibration_set[1:]]
-    assert set.union(*folds) == rows_of(lesions.load().train)
+    folds = [collect_rows(part) for _, part in calibration_set[1:]]
+    assert set.union(*folds) == collect_rows(lesions.load().train)
 
 
 SPEC = """\
