@@ -14,7 +14,7 @@ from tailfuse_service.errors import InferenceFailed, Overloaded
 from tailfuse_service.inference.engine import Engine, run
 from tailfuse_service.inference.explanations import Explained, make_plan
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.modalities.image.features import convert_mode
+from tailfuse_service.modalities.image.pixels import Mode, convert_mode
 from tailfuse_service.settings import Settings
 
 from tests.support.bundles import FakeRuntime
@@ -33,9 +33,9 @@ def test_a_picture_is_decoded_once(
 ) -> None:
     decoded: list[str] = []
 
-    def noting(picture: Image.Image, mode: str) -> Image.Image:
+    def noting(picture: Image.Image, mode: Mode, *depth: Any) -> Image.Image:
         decoded.append(mode)
-        return convert_mode(picture, mode)
+        return convert_mode(picture, mode, *depth)
 
     monkeypatch.setattr("tailfuse_service.modalities.image.features.convert_mode", noting)
     ask(client, inputs)

@@ -11,11 +11,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailfuse_service.bundle import Limits, RuntimeName, install_hint
 from tailfuse_service.bundle.signature import read_trusted_keys
+from tailfuse_service.modalities.image.formats import FORMATS, OPTIONAL_PACKAGES
 from tailfuse_service.modalities.limits import PILLOW_MAX_PIXELS
 from tailfuse_service.settings.key_file import read_keys
 from tailfuse_service.settings.roles_file import read_roles
 
 EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+READERS = {"DICOM": "pydicom", "HEIC": "pillow_heif"}  # the modules of OPTIONAL_PACKAGES
 ORIGIN = re.compile(r"\*|https?://[^/\s,]+")
 
 
@@ -46,6 +48,8 @@ class Settings(BaseSettings):
     """Device of the model: cpu, cuda, cuda:1, …"""
     workers: int = Field(default=1, ge=1)
     """Number of worker processes. Each loads the model; limits apply to each worker."""
+    worker_timeout_s: float = Field(default=15.0, gt=1)
+    """Time after which a worker that does not respond to its supervisor is replaced."""
     threads: int = Field(default=1, ge=0)
     """Threads of one run of the model; 0 uses one per core."""
     max_batch_size: int = Field(default=64, ge=1)
@@ -68,6 +72,9 @@ class Settings(BaseSettings):
     """Maximum number of characters in a text or a cell."""
     max_pixels: int = Field(default=Limits.max_pixels, ge=1, le=PILLOW_MAX_PIXELS)
     """Maximum number of pixels in an image, by its header; at most this many are decoded at once."""
+    image_formats: str = ""
+    """Image formats accepted too, separated by commas, such as TIFF,HEIC. Always accepted: JPEG, PNG,
+    WEBP and the formats of the training images."""
     request_timeout_s: float = Field(default=30.0, gt=0)
     """Timeout from a complete request to its answer."""
     receive_timeout_s: float = Field(default=60.0, gt=0)
@@ -102,12 +109,23 @@ class Settings(BaseSettings):
             max_json_depth=self.max_json_depth,
             max_json_values=self.max_json_values,
             max_parts=self.max_parts,
+            image_formats=frozenset(parse_formats(self.image_formats)),
         )
 
     @property
     def origins(self) -> list[str]:
         """Allowed origins, as a list."""
         return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
+
+    @field_validator("image_formats")
+    @classmethod
+    def _check_formats(cls, formats: str) -> str:
+        for name in parse_formats(formats):
+            if name not in FORMATS:
+                raise ValueError(f"'{name}' is not one of {', '.join(sorted(FORMATS))}")
+            if not is_installed(READERS.get(name, "PIL")):
+                raise ValueError(f"{OPTIONAL_PACKAGES[name]} is not installed: {install_hint('formats')}")
+        return formats
 
     @field_validator("tracing")
     @classmethod
@@ -171,6 +189,11 @@ class Settings(BaseSettings):
         if self.max_items > self.max_queue:
             raise ValueError(f"max_items ({self.max_items}) must not be above max_queue ({self.max_queue})")
         return self
+
+
+def parse_formats(formats: str) -> list[str]:
+    """Return the names in a list like `tiff, heic`, in capitals."""
+    return [name.strip().upper() for name in formats.split(",") if name.strip()]
 
 
 def is_installed(module: str) -> bool:
