@@ -144,7 +144,7 @@ def test_the_headline_is_of_the_rows_as_given(manifest: Manifest, evaluation: Ev
 
 def test_the_report_of_another_table_names_it(manifest: Manifest, evaluation: Evaluation) -> None:
     html = report_html(manifest, evaluation, [], evaluated_table="<new>.csv, part test")
-    assert tags_of(html).open == []
+    assert collect_tags(html).open == []
     assert "evaluated on 12 rows of &lt;new&gt;.csv, part test." in html
     assert "not seen" not in html
     assert "test rows" not in html
