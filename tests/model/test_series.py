@@ -60,7 +60,7 @@ def files(folder: Path, suffix: str) -> list[str]:
     return [f"{i}{suffix}" for i in range(len(TRACES))]
 
 
-def bytes_of(trace: NDArray[Any]) -> bytes:
+def encode_bytes(trace: NDArray[Any]) -> bytes:
     file = io.BytesIO()
     np.save(file, trace)
     return file.getvalue()
@@ -76,7 +76,7 @@ def test_every_form_of_a_column_gives_the_same_arrays(tmp_path: Path) -> None:
         "lists as text": (WHOLE, "table.csv", {"trace": [str(each) for each in lists]}),
         "npy": (WHOLE, "table.csv", {"trace": files(tmp_path, ".npy")}),
         "csv": (WHOLE, "table.parquet", {"trace": files(tmp_path, ".csv")}),
-        "bytes": (WHOLE, "table.parquet", {"trace": [bytes_of(each) for each in TRACES]}),
+        "bytes": (WHOLE, "table.parquet", {"trace": [encode_bytes(each) for each in TRACES]}),
         "columns": (
             "{kind: series, columns: [x, y]}", "table.parquet",
             {"x": [each[:, 0].tolist() for each in TRACES], "y": [each[:, 1].tolist() for each in TRACES]},
