@@ -62,7 +62,7 @@ def numbers(ctx: click.Context, param: click.Parameter, text: str) -> list[int]:
 )  # fmt: skip
 @click.option(
     "--quick", is_flag=True,
-    help="Run for a minute on the shipped digits: ratio 50, two seeds, few methods.",
+    help="Run on the shipped digits: ratio 50, two seeds, few methods; about 40 s of processor time.",
 )  # fmt: skip
 @click.option(
     "--report/--no-report", default=True, show_default=True, help="Write report.html and report.md."
@@ -113,7 +113,7 @@ def run(tasks: "list[Task]", out: Path, jobs: int) -> int:
     """Run the remaining tasks and write the tables. Return how many tasks failed."""
     from rich.console import Console
 
-    from tailfuse_bench.progress import BenchProgress
+    from tailfuse_bench.progress import BenchProgress, format_minutes
     from tailfuse_bench.run import count_outdated, find_remaining, merge_results, run_tasks, write_log
     from tailfuse_bench.tasks import EXPERIMENTS
 
@@ -127,7 +127,10 @@ def run(tasks: "list[Task]", out: Path, jobs: int) -> int:
     begun = time.monotonic()
     try:
         with BenchProgress(console, left, done, jobs) as progress:
-            return run_tasks(left, jobs, progress)
+            failures = run_tasks(left, jobs, progress)
+        if left:
+            console.print(f"Took {format_minutes(time.monotonic() - begun)}.", highlight=False)
+        return failures
     except KeyboardInterrupt:
         console.print("Stopped; the same command continues from here.")
         sys.exit(130)

@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterator
 from functools import lru_cache
 
-from tailfuse.data.classes import read_labels
 from tailfuse.data.dataset import load_table, make_dataset
 from tailfuse.data.imbalance import impose_imbalance
+from tailfuse.data.labels import load_labels
 from tailfuse.data.split import split_rows
 from tailfuse.data.split_arrays import Dataset
 from tailfuse.spec.schema import Spec
@@ -136,8 +136,8 @@ def load_cached_rows(spec_json: str, ir: int) -> Dataset:
     """Load rows as load_rows does; JSON makes the spec a valid key of the cache."""
     spec = Spec.model_validate_json(spec_json)
     table = load_table(spec)
-    labels = read_labels(table, spec.label)
+    labels = load_labels(table, spec)
     split = split_rows(table, labels, spec.split, spec.seed)
     if ir != ORIGINAL_IR:
         split = impose_imbalance(split, labels, ir, spec.seed)
-    return make_dataset(spec, table, split)
+    return make_dataset(spec, table, labels, split)

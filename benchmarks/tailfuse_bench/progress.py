@@ -43,6 +43,12 @@ class BenchProgress:
         self.task = self.bar.add_task("", total=self.total, completed=len(done), left="", best="")
 
     def __enter__(self) -> "BenchProgress":
+        if self.left:
+            self.console.print(
+                f"{len(self.left)} of {self.total} results to compute, {self.jobs} at a time; "
+                "the first ones take longest",
+                highlight=False,
+            )
         self.bar.start()
         return self
 
@@ -108,10 +114,9 @@ class BenchProgress:
         seconds = self.seconds_left()
         if seconds is None:
             return ""
-        minutes = round(seconds / 60)
-        if minutes < 1:
+        if seconds < 30:
             return "less than a minute left" if self.left else "done"
-        return f"{minutes // 60} h {minutes % 60:02} min left" if minutes >= 60 else f"{minutes} min left"
+        return f"{format_minutes(seconds)} left"
 
     def format_best(self, experiment: Experiment) -> str:
         """Name the best method: `pie, IR 50: best is tailfuse, 80.1 %`."""
@@ -121,6 +126,14 @@ class BenchProgress:
         name = max(scores, key=lambda method: fmean(scores[method]))
         accuracy = format_percent(fmean(scores[name]))
         return f"{experiment.dataset}, {format_ratio(experiment.ir)}: best is {name}, {accuracy}"
+
+
+def format_minutes(seconds: float) -> str:
+    """Format a time: `1 h 05 min`, `3 min`, `12 s`."""
+    minutes = round(seconds / 60)
+    if seconds < 30:
+        return f"{seconds:.0f} s"
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
 
 
 def format_percent(share: float | None) -> str:

@@ -23,7 +23,7 @@ from tailfuse_bench.sections import (
     subsets,
     weights,
 )
-from tailfuse_bench.sections.section import Section
+from tailfuse_bench.sections.section import Section, remove_statuses
 from tailfuse_bench.tables import join_names
 
 SECTIONS = (
@@ -70,8 +70,18 @@ def render_page(template: str, context: Mapping[str, Any]) -> str:
 
 
 def make_sections(scores: Scores) -> list[Section]:
-    """Return all sections in the order of the protocol."""
-    return [part.make_section(scores) for part in SECTIONS]
+    """Return all sections in the order of the protocol.
+
+    With fewer datasets than the protocol has, the targets are texts without a verdict: most of them cannot be
+    reached, and those that can be missed would only look bad.
+    """
+    sections = [part.make_section(scores) for part in SECTIONS]
+    return sections if has_all_datasets(scores) else [remove_statuses(section) for section in sections]
+
+
+def has_all_datasets(scores: Scores) -> bool:
+    """Return whether the table has as many datasets as the protocol."""
+    return len(scores.full) >= headline.N_DATASETS
 
 
 def describe_size(scores: Scores) -> str:
@@ -84,4 +94,10 @@ def describe_size(scores: Scores) -> str:
         "ablation": len(scores.ablations),
     }
     words = [f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items()]
-    return join_names(words)
+    size = join_names(words)
+    if has_all_datasets(scores):
+        return size
+    note = (
+        f"The protocol has {headline.N_DATASETS} data sets: with fewer no target counts as reached or missed"
+    )
+    return f"{size}. {note}"

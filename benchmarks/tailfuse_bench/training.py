@@ -9,10 +9,10 @@ import torch
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.network.build import AnyNetwork, build_encoders
-from tailfuse.network.frozen import backbone_features, with_features
+from tailfuse.network.frozen import add_frozen_features, compute_backbone_features
 from tailfuse.network.tensors import make_output, make_tensors
 from tailfuse.spec.schema import Spec
-from tailfuse.training.fit import fit_held_out, train_stages
+from tailfuse.training.fit import calibrate_network, train_stages
 from tailfuse_service.bundle import Batch, Output
 from torch import nn
 
@@ -35,13 +35,13 @@ class TrainedMethod:
 def train_networks(specs: Mapping[str, Spec], dataset: Dataset) -> Iterator[tuple[str, TrainedMethod]]:
     """Train one network per spec, by name. The specs differ only in what the calibration set fits."""
     shared_spec = next(iter(specs.values()))
-    with_features(dataset, build_encoders(shared_spec, dataset))  # fills the cache of features
+    add_frozen_features(dataset, build_encoders(shared_spec, dataset))  # fills the cache of features
     begun = time.process_time()
     stages = train_stages(shared_spec, dataset)
     shared = time.process_time() - begun
     for name, spec in specs.items():
         begun = time.process_time()
-        network = fit_held_out(stages, spec)
+        network = calibrate_network(stages, spec)
         seconds = shared + time.process_time() - begun
         parameters = sum(each.numel() for each in network.parameters())
         yield (
@@ -55,7 +55,7 @@ def train_networks(specs: Mapping[str, Spec], dataset: Dataset) -> Iterator[tupl
 def train_columns(method: str, spec: Spec, dataset: Dataset) -> TrainedMethod:
     """Train a baseline without a network, on the features of frozen encoders."""
     encoders = build_encoders(spec, dataset)
-    dataset = with_features(dataset, encoders)
+    dataset = add_frozen_features(dataset, encoders)
     begun = time.process_time()
     fitted = fit_classifiers(method, dataset)
     return TrainedMethod(fitted, make_preparation(encoders), fitted.parameters, time.process_time() - begun)
@@ -84,7 +84,9 @@ def make_preparation(encoders: Mapping[str, nn.Module]) -> Callable[[SplitArrays
 def replace_images(encoders: Mapping[str, Pretrained], part: SplitArrays) -> SplitArrays:
     """Return a copy with the encoders' features in place of images, computed or from the cache."""
     features = {
-        name: encoder.scale(torch.from_numpy(backbone_features(encoder.backbone, part.inputs[name]))).numpy()
+        name: encoder.scale(
+            torch.from_numpy(compute_backbone_features(encoder.backbone, part.inputs[name]))
+        ).numpy()
         for name, encoder in encoders.items()
     }
     return replace(part, inputs=part.inputs | features)

@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from tailfuse_service import logs
 from tailfuse_service.bundle import BundleError
 from tailfuse_service.logs import LOG
+from tailfuse_service.process.hangup import HangUps
 from tailfuse_service.settings import Settings
 
 
@@ -19,14 +20,15 @@ def serve(settings: Settings) -> None:
     The port opens after the bundle: a client that can connect gets answers. If the bundle or the port cannot
     be opened, the process prints one sentence and exits with code 1.
     """
+    hang_ups = HangUps()
     logs.configure(settings.log_level)
     if settings.workers > 1:
         from tailfuse_service.process.workers import supervise
 
-        sys.exit(supervise(settings))
+        sys.exit(supervise(settings, hang_ups))
     from tailfuse_service.models.desired_state import DesiredStateStore
     from tailfuse_service.models.repository import Repository
-    from tailfuse_service.process.server import listen, make_url, run
+    from tailfuse_service.process.server import end_process, listen, make_url, run
 
     repository = Repository(settings)
     try:
@@ -50,11 +52,14 @@ def serve(settings: Settings) -> None:
             desired_state,
             listener,
             started=lambda: LOG.info("started", extra=where | model),
+            hang_ups=hang_ups,
         )
     except OSError as error:  # the gRPC port
         sys.exit(f"tailfuse: {error}")
-    finally:
+    except SystemExit:  # a signal has stopped it
         LOG.info("stopped")
+        end_process()
+        raise
 
 
 def make_option(name: str, field: FieldInfo) -> click.Parameter:

@@ -92,6 +92,7 @@ def create_app(
         access=make_key_check(settings.api_keys, settings.admin_keys),
         max_concurrency=settings.max_concurrency,
         receive_timeout_s=settings.receive_timeout_s,
+        send_timeout_s=settings.send_timeout_s,
         origins=settings.origins,
         tracing=tracing,
         log_requests=settings.log_requests,

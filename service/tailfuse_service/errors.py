@@ -4,6 +4,7 @@ ServiceError                     status  slug
 ├─ ClientError                           the client can correct it
 │  ├─ BadRequest                 400     bad-request             the body is neither JSON nor multipart
 │  ├─ TooDeep                    400     too-deep                JSON nested too deeply
+│  ├─ TooManyValues              400     too-many-values         the JSON has too many values
 │  ├─ TooManyParts               400     too-many-parts          the form has too many parts
 │  ├─ Unauthorized               401     unauthorized            no key, or an unknown one
 │  ├─ Forbidden                  403     forbidden               a known key without access to this route
@@ -78,6 +79,10 @@ class BadRequest(ClientError):
 
 class TooDeep(ClientError):
     status, slug, title = 400, "too-deep", "JSON nested too deeply"
+
+
+class TooManyValues(ClientError):
+    status, slug, title = 400, "too-many-values", "Too many values"
 
 
 class TooManyParts(ClientError):

@@ -1,9 +1,12 @@
 """JSON logs on stderr, one object on each line."""
 
 import logging
+import sys
 from datetime import UTC, datetime
 
 import orjson
+
+from tailfuse_service.log_writer import LogWriter
 
 LOG = logging.getLogger("tailfuse")
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -32,7 +35,12 @@ class JsonFormatter(logging.Formatter):
 
 def configure(level: str, worker: int | None = None) -> None:
     """Send this process's logs to stderr. Uvicorn's own logs start at level warning."""
-    handler = logging.StreamHandler()
+    handler = LogWriter(sys.stderr)
     handler.setFormatter(JsonFormatter(worker))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     LOG.setLevel(level.upper())
+
+
+def count_dropped() -> int:
+    """Return how many lines this process has dropped."""
+    return sum(each.dropped for each in logging.getLogger().handlers if isinstance(each, LogWriter))

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -267,7 +268,10 @@ def test_the_whole_command_on_what_is_shipped(tmp_path: Path) -> None:
     options = ("--quick", "--seeds", "3", "--methods", f"{OURS},{TREES}")
     done = bench(tmp_path, *options)
     assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("2 of 2 results to compute, ")
     assert "2/2 digits, IR 50, seed 3: " in done.stderr
+    assert re.search(r"^Took \d+ (s|min)\.$", done.stderr, re.MULTILINE)
+    assert 'class="status' not in (tmp_path / "report.html").read_text()
     rows = table(tmp_path)
     assert tuple(rows[0]) == Result._fields
     assert tuple(table(tmp_path, "reliability.csv")[0]) == Bin._fields

@@ -257,7 +257,7 @@ def test_the_example_of_an_env_file_names_what_compose_takes_with_its_defaults()
 def test_compose_waits_longer_than_a_request_may_take(services: dict[str, Any]) -> None:
     for name in BUILT_HERE:
         grace = services[name]["stop_grace_period"]
-        assert int(grace.removesuffix("s")) > Settings.model_fields["request_timeout_s"].default + 1
+        assert int(grace.removesuffix("s")) > Settings.model_fields["stop_timeout_s"].default + 5
 
 
 def test_on_the_host_s_network_the_service_has_no_port_but_its_own() -> None:

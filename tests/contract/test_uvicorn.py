@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import tailfuse_service
 import uvicorn
+from tailfuse_service.http.connection import Protocol
 from tailfuse_service.http.cycle import RequestCycle
-from tailfuse_service.http.fast_path import Protocol
 from tailfuse_service.http.flow import ReadControl
 from tailfuse_service.process.server import Server
 from uvicorn.config import Config
@@ -39,8 +39,8 @@ INHERITED = {
         "__init__", "_unset_keepalive_if_required", "connection_lost", "connection_made",
         "cycle", "data_received", "expect_100_continue", "flow", "headers", "loop", "on_body",
         "on_headers_complete", "on_message_begin", "on_message_complete", "on_response_complete", "parser",
-        "resume_writing", "server_state", "timeout_keep_alive", "timeout_keep_alive_handler",
-        "transport", "url",
+        "pause_writing", "resume_writing", "server_state", "shutdown", "timeout_keep_alive",
+        "timeout_keep_alive_handler", "transport", "url",
     },
     (ReadControl, FlowControl): {"__init__", "pause_reading", "resume_reading"},
     (Server, uvicorn.Server): {
@@ -49,7 +49,10 @@ INHERITED = {
 }  # fmt: skip
 # What ours calls an object of uvicorn's: its class, and the names that are used of it.
 HELD = {
-    (Protocol, "self.cycle"): (RequestResponseCycle, {"response_complete"}),
+    (Protocol, "self.cycle"): (
+        RequestResponseCycle,
+        {"disconnected", "message_event", "response_complete", "response_started"},
+    ),
     (Protocol, "self.flow"): (FlowControl, {"resume_reading", "write_paused"}),
     (Protocol, "self.server_state"): (ServerState, {"default_headers", "total_requests"}),
     (Protocol, "config"): (Config, {"app"}),

@@ -30,7 +30,7 @@ def fours(quickstart: Path) -> Path:
 @pytest.fixture(scope="module")
 def new_bundle(bundle_folder: Path, fours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("adapted") / "bundle"
-    text = tailfuse("adapt", bundle_folder, "--unlabelled", fours, "--out", out)
+    text = tailfuse("adapt", bundle_folder, "--unlabelled", fours, "--out", out, "--yes")
     assert "training  estimated  change" in text
     assert "70 rows; were all classes equally frequent, p = " in text
     return out
@@ -56,7 +56,9 @@ def test_the_service_answers_with_the_new_prior(
 
 def test_json_and_a_zip(bundle_folder: Path, fours: Path, tmp_path: Path) -> None:
     out = tmp_path / "new.zip"
-    text = tailfuse("adapt", bundle_folder, "--unlabelled", fours, "--out", out, "--json", "--rows", 50)
+    text = tailfuse(
+        "adapt", bundle_folder, "--unlabelled", fours, "--out", out, "--json", "--rows", 50, "--yes"
+    )
     found = json.loads(text)
     assert found["rows"] == 50
     assert found["shifted"]

@@ -88,3 +88,26 @@ def test_a_port_in_use_is_named_before_anything_is_trained(tmp_path: Path) -> No
     assert done.returncode == 1
     assert done.stderr == f"Error: port {port}: address already in use; choose another --port\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_warns_of_nothing_and_ctrl_c_says_how_to_continue(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tailfuse", "demo", "--no-serve", "--folder", "my digits"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, text=True, stderr=subprocess.PIPE, env=environment(), start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line.strip())
+            if line.startswith("reading shape"):  # the last that is read of the table
+                break
+            assert process.poll() is None, lines
+        ctrl_c(process)
+        *_, again, demo = [*lines, *process.stderr.read().splitlines()]
+        assert process.wait(TIMEOUT_S) == 130
+    assert (
+        again == "Stopped. Continue with: tailfuse train --resume 'my digits/spec.yaml' --out 'my digits/run'"
+    )
+    assert demo == "or with: tailfuse demo --no-serve --folder 'my digits'"
+    assert not [line for line in lines if "WARNING" in line]
+    assert not list(tmp_path.rglob(".*"))

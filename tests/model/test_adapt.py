@@ -13,7 +13,7 @@ from tailfuse.errors import ExportError, TableError, UserError
 from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.evaluation.prior import Prior, reweighted
 from tailfuse.export import adapt as module
-from tailfuse.export.adapt import adapt_bundle, unlabelled_rows
+from tailfuse.export.adapt import adapt_bundle, find_adaptation, unlabelled_rows
 from tailfuse.export.graphs import LOG_PRIOR
 from tailfuse_service.bundle import MANIFEST, Manifest, open_bundle, read_manifest, sha256
 from tailfuse_service.bundle.runtime import RuntimeName
@@ -34,7 +34,8 @@ def rows_of(trained: Any, folder: Path, kind: str | None = None, *, labels: bool
 
 def adapted(trained: Any, folder: Path, table: Path, source: Path | None = None) -> Manifest:
     rows = unlabelled_rows(read_manifest(trained.bundle), table)
-    return adapt_bundle(source or trained.bundle, rows, folder / "adapted")
+    source = source or trained.bundle
+    return adapt_bundle(source, find_adaptation(source, rows), rows, folder / "adapted")
 
 
 @pytest.fixture
@@ -101,12 +102,28 @@ def test_labels_judge_the_result(trained: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("known")
-def test_labels_of_another_kind_are_left_aside(trained: Any, tmp_path: Path) -> None:
+def test_labels_of_another_kind_are_named_and_left_aside(
+    trained: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = rows_of(trained, tmp_path)
     pl.read_csv(path).with_columns(label=pl.lit("birch")).write_csv(path)
     found = adapted(trained, tmp_path, path).adaptation
     assert found is not None
     assert found.after is None
+    assert "120 labels are no class of this model and are left out; the first: row 1, 'birch'" in caplog.text
+
+
+@pytest.mark.usefixtures("known")
+def test_rows_that_have_a_label_are_enough_to_measure_the_effect(trained: Any, tmp_path: Path) -> None:
+    path = rows_of(trained, tmp_path)
+    table = pl.read_csv(path)
+    names = [name if row % 2 else None for row, name in enumerate(table["label"])]
+    table.with_columns(label=pl.Series(["birch", *names[1:]])).write_csv(path)
+    found = adapted(trained, tmp_path, path).adaptation
+    assert found is not None
+    assert found.before is not None
+    assert found.before.rows == 60
+    assert found.rows == 120
 
 
 def test_without_a_shift_the_answers_stay_and_that_is_said(

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from tailfuse.losses.long_tail import experts
+from tailfuse.losses.imbalance import make_expert_loss
 from tailfuse.network.baselines.fused import Baseline
 from tailfuse.network.baselines.late import Late
 from tailfuse.training.average import Average
@@ -14,9 +14,9 @@ from tests.support.known import known
 
 
 def network() -> Baseline:
-    tail = experts(torch.ones(2), (0.0,))
+    loss_fn = make_expert_loss(torch.ones(2), (0.0,))
     encoder = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-    return Baseline({"one": encoder}, n_classes=2, tail=tail, fusion=Late(1, 4, tail, 2, 0.0))
+    return Baseline({"one": encoder}, n_classes=2, loss_fn=loss_fn, fusion=Late(1, 4, loss_fn, 2, 0.0))
 
 
 def layers(network: nn.Module) -> tuple[nn.Linear, nn.BatchNorm1d]:

@@ -10,13 +10,13 @@ from tailfuse.errors import SpecError
 from tailfuse.evaluation.evaluate import subsets
 from tailfuse.export.graphs import TOLERANCE, make_example
 from tailfuse.losses.experts import aggregate
-from tailfuse.losses.long_tail import long_tail
+from tailfuse.losses.imbalance import make_loss
 from tailfuse.network.baselines import FUSIONS
 from tailfuse.network.baselines.concat import Concat
 from tailfuse.network.baselines.dynamics import Dynamics
 from tailfuse.network.baselines.late import Late
 from tailfuse.network.baselines.single import Single
-from tailfuse.network.baselines.tensor import TensorFusion, outer_product, projected_width
+from tailfuse.network.baselines.tensor import TensorFusion, choose_projected_width, compute_outer_product
 from tailfuse.network.head import stack_posteriors
 from tailfuse.network.joint import JointBranch
 from tailfuse.spec.schema import Fusion
@@ -27,7 +27,7 @@ from tests.support.layers import find_linear
 
 B, M, W, C = 6, 3, 8, 4
 COUNTS = torch.tensor([40.0, 20.0, 10.0, 5.0])
-TAIL = long_tail("logit_adjustment", COUNTS, ())
+LOSS_FN = make_loss("logit_adjustment", COUNTS, ())
 # All, the last two, the first alone, and again.
 PRESENCE = torch.tensor([[1, 1, 1], [0, 1, 1], [1, 0, 0]] * 2, dtype=torch.bool)
 
@@ -40,7 +40,7 @@ def embeddings() -> Tensor:
 
 def built(name: str, n_modalities: int = M) -> Any:
     torch.manual_seed(0)
-    return FUSIONS[name](n_modalities, W, TAIL, C, 0.5)
+    return FUSIONS[name](n_modalities, W, LOSS_FN, C, 0.5)
 
 
 def targets() -> Tensor:
@@ -102,7 +102,7 @@ def test_a_modality_alone_answers_with_its_head_and_its_loss_is_its_own(embeddin
     fusion = built("late").train()
     assert isinstance(fusion, Late)
     alone = [
-        TAIL.loss(head(embeddings[:, m]), targets(), 0.0)[PRESENCE[:, m]].mean()
+        LOSS_FN(head(embeddings[:, m]), targets(), 0.0)[PRESENCE[:, m]].mean()
         for m, head in enumerate(fusion.heads)
     ]
     loss = fusion.loss(embeddings, PRESENCE, PRESENCE.float(), targets(), 0.0)
@@ -133,7 +133,7 @@ def test_concatenation_is_the_joint_branch_with_what_is_present(embeddings: Any)
 
 def test_an_outer_product_by_hand() -> None:
     factors = torch.tensor([[[1.0, 2.0], [1.0, 3.0], [1.0, 5.0]]])
-    assert outer_product(factors)[0].tolist() == [1, 5, 3, 15, 2, 10, 6, 30]
+    assert compute_outer_product(factors)[0].tolist() == [1, 5, 3, 15, 2, 10, 6, 30]
 
 
 def test_the_tensor_of_what_is_present_is_the_product_of_its_projections(embeddings: Any) -> None:
@@ -145,7 +145,7 @@ def test_the_tensor_of_what_is_present_is_the_product_of_its_projections(embeddi
     both = torch.outer(torch.cat([one, a]), torch.cat([one, b])).flatten()
     alone = torch.outer(torch.cat([one, a]), torch.cat([one, 0 * b])).flatten()
     for present, expected in (((True, True), both), ((True, False), alone)):
-        actual = fusion.hidden(embeddings[:1, :2], torch.tensor([present]))
+        actual = fusion.compute_hidden(embeddings[:1, :2], torch.tensor([present]))
         torch.testing.assert_close(actual[0], fusion.mix(expected))
 
 
@@ -154,19 +154,19 @@ def test_the_tensor_of_what_is_present_is_the_product_of_its_projections(embeddi
     [(1, 128, 128), (2, 128, 63), (3, 128, 15), (4, 128, 7), (6, 128, 3), (12, 128, 1), (2, 32, 32)],
 )
 def test_the_tensor_has_at_most_4096_numbers(n_modalities: int, width: int, expected: int) -> None:
-    assert projected_width(n_modalities, width) == expected
+    assert choose_projected_width(n_modalities, width) == expected
     assert (expected + 1) ** n_modalities <= 4096
 
 
 def test_too_many_modalities_for_a_tensor_are_named() -> None:
     with pytest.raises(SpecError, match=r"network\.fusion: the tensor of 13 modalities is too large"):
-        projected_width(13, 128)
+        choose_projected_width(13, 128)
 
 
 @pytest.fixture
 def by_hand() -> Dynamics:
     """One modality of one feature and two classes, one classifier, without hidden layers."""
-    fusion = Dynamics(1, 1, long_tail("cross_entropy", torch.tensor([1.0, 1.0]), ()), 2, 0.0)
+    fusion = Dynamics(1, 1, make_loss("cross_entropy", torch.tensor([1.0, 1.0]), ()), 2, 0.0)
     fusion.layers = torch.nn.Sequential()
     with torch.no_grad():
         for path, weight in (

@@ -4,18 +4,25 @@ from math import asinh, log
 
 import pytest
 import torch
-from tailfuse.network.confidence import FAR, N_STATISTICS, PER_DEVIATION, REAL, Confidences, statistics
+from tailfuse.network.confidence import (
+    INITIAL_LOG_ODDS,
+    N_STATISTICS,
+    OUTLIER_FROM,
+    SLOPE_PER_DEVIATION,
+    Confidences,
+    compute_statistics,
+)
 from torch import Tensor
 
 # Experts with 4/5, 1/5 and 1/2, 1/2 say 2/3, 1/3 together.
 LOGITS = torch.tensor([[[0.8, 0.2], [0.5, 0.5]]]).log()
 DENSITIES = torch.tensor([[0.9, 0.1]]).log()
-STRANGENESS = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+OOD_SCORES = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
 
 
 def test_the_statistics_by_hand() -> None:
-    seen = statistics(LOGITS, DENSITIES, STRANGENESS)[0].tolist()
-    odds, ratio, entropy, disagreement, lead, against, *strangeness = seen
+    seen = compute_statistics(LOGITS, DENSITIES, OOD_SCORES)[0].tolist()
+    odds, ratio, entropy, disagreement, lead, against, *ood_scores = seen
     assert odds == pytest.approx(log(2))
     assert ratio == pytest.approx(log(2))
     assert entropy == pytest.approx(log(3) - 2 / 3 * log(2))
@@ -23,12 +30,12 @@ def test_the_statistics_by_hand() -> None:
     assert disagreement == pytest.approx(sum(from_joint) / 2)
     assert lead == pytest.approx(asinh(log(9)))
     assert against == pytest.approx(asinh(2 / 3 * log(2 / 3 / 0.9) + 1 / 3 * log(1 / 3 / 0.1)))
-    assert strangeness == [1.0, 2.0, 3.0, 4.0]
+    assert ood_scores == [1.0, 2.0, 3.0, 4.0]
 
 
 def test_odds_are_of_the_top_class_against_all_others() -> None:
     logits = torch.tensor([[[0.5, 0.3, 0.2]]]).log()
-    odds, ratio = statistics(logits, logits[:, 0], STRANGENESS)[0, :2].tolist()
+    odds, ratio = compute_statistics(logits, logits[:, 0], OOD_SCORES)[0, :2].tolist()
     assert odds == pytest.approx(0.0, abs=1e-6)
     assert ratio == pytest.approx(log(5 / 3))
 
@@ -37,38 +44,38 @@ def test_odds_are_of_the_top_class_against_all_others() -> None:
 def test_a_constant_added_to_all_logits_or_densities_moves_no_statistic(n_classes: int) -> None:
     torch.manual_seed(0)
     logits, densities = torch.randn(9, 3, n_classes), torch.randn(9, n_classes)
-    strangeness = torch.randn(9, 4)
-    moved = statistics(logits + 7.0, densities - 50.0, strangeness)
-    torch.testing.assert_close(moved, statistics(logits, densities, strangeness), rtol=1e-4, atol=2e-5)
+    ood_scores = torch.randn(9, 4)
+    moved = compute_statistics(logits + 7.0, densities - 50.0, ood_scores)
+    torch.testing.assert_close(moved, compute_statistics(logits, densities, ood_scores), rtol=1e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize("certainty", [2.0, 8.0, 13.0])
 def test_odds_are_exact_however_near_to_1_a_probability_is(certainty: float) -> None:
     # Runtimes differ by a rounding: 1 - p of p = 0.999998 would differ by a tenth.
     logits = torch.tensor([[[certainty, 0.0, 0.0]]])
-    odds = statistics(logits, logits[:, 0], STRANGENESS)[0, 0]
+    odds = compute_statistics(logits, logits[:, 0], OOD_SCORES)[0, 0]
     assert float(odds) == pytest.approx(certainty - log(2), rel=1e-6)
 
 
 def test_odds_have_a_limit() -> None:
     logits = torch.tensor([[[40.0, 0.0, 0.0]]])
-    assert float(statistics(logits, logits[:, 0], STRANGENESS)[0, 0]) == pytest.approx(log(1e6))
+    assert float(compute_statistics(logits, logits[:, 0], OOD_SCORES)[0, 0]) == pytest.approx(log(1e6))
 
 
 @pytest.mark.parametrize("scale", [0.0, 500.0, 1e6, 1e12])
 def test_statistics_stay_finite_however_sure_the_experts_are(scale: float) -> None:
     logits = scale * torch.tensor([[[1.0, -1.0, 0.0]] * 3])
-    assert statistics(logits, -scale * logits[:, 0], STRANGENESS).isfinite().all()
+    assert compute_statistics(logits, -scale * logits[:, 0], OOD_SCORES).isfinite().all()
 
 
 def test_an_unfitted_network_trusts_every_row_alike() -> None:
-    real, right = Confidences(2)(100 * torch.randn(5, 2, N_STATISTICS))
-    assert real.tolist() == [[REAL] * 2] * 5
-    assert right.tolist() == [[0.0] * 2] * 5
+    in_dist, correct = Confidences(2)(100 * torch.randn(5, 2, N_STATISTICS))
+    assert in_dist.tolist() == [[INITIAL_LOG_ODDS] * 2] * 5
+    assert correct.tolist() == [[0.0] * 2] * 5
 
 
 def test_no_rows_have_no_doubts() -> None:
-    seen = statistics(torch.zeros(0, 3, 4), torch.zeros(0, 4), torch.zeros(0, 4))
+    seen = compute_statistics(torch.zeros(0, 3, 4), torch.zeros(0, 4), torch.zeros(0, 4))
     assert seen.shape == (0, N_STATISTICS)
     assert [each.shape for each in Confidences(2)(seen[:, None].expand(0, 2, -1))] == [(0, 2), (0, 2)]
 
@@ -78,7 +85,7 @@ def doubtful() -> Confidences:
     network = Confidences(1)
     network.mean.fill_(1.0)
     network.scale.fill_(2.0)
-    network.per_deviation.fill_(PER_DEVIATION)
+    network.per_deviation.fill_(SLOPE_PER_DEVIATION)
     return network
 
 
@@ -91,25 +98,29 @@ def strange(*deviations: float, at: int) -> Tensor:
 
 @pytest.mark.parametrize("at", range(6, N_STATISTICS))
 def test_a_row_is_the_less_real_the_stranger_it_is_without_limit(at: int) -> None:
-    real, right = doubtful()(strange(-1000.0, 0.0, FAR, FAR + 1, FAR + 1000, at=at))
+    in_dist, correct = doubtful()(
+        strange(-1000.0, 0.0, OUTLIER_FROM, OUTLIER_FROM + 1, OUTLIER_FROM + 1000, at=at)
+    )
     beyond = [0, 0, 0, 1, 1000]
-    assert real[:, 0].tolist() == pytest.approx([REAL - PER_DEVIATION * each for each in beyond], rel=1e-4)
-    assert right[:, 0].tolist() == [0.0] * 5
+    assert in_dist[:, 0].tolist() == pytest.approx(
+        [INITIAL_LOG_ODDS - SLOPE_PER_DEVIATION * each for each in beyond], rel=1e-4
+    )
+    assert correct[:, 0].tolist() == [0.0] * 5
 
 
 @pytest.mark.parametrize("at", range(6))
 def test_a_sure_or_an_unsure_row_is_not_strange_for_it(at: int) -> None:
-    real, _ = doubtful()(strange(-1000.0, 0.0, 1000.0, at=at))
-    assert real[:, 0].tolist() == [REAL] * 3
+    in_dist, _ = doubtful()(strange(-1000.0, 0.0, 1000.0, at=at))
+    assert in_dist[:, 0].tolist() == [INITIAL_LOG_ODDS] * 3
 
 
 def test_a_rows_statistics_do_not_depend_on_how_many_rows_are_judged_with_it() -> None:
     torch.manual_seed(0)
-    logits, densities, strangeness = torch.randn(256, 3, 5), 1e3 * torch.randn(256, 5), torch.randn(256, 4)
-    together = statistics(logits, densities, strangeness)
+    logits, densities, ood_scores = torch.randn(256, 3, 5), 1e3 * torch.randn(256, 5), torch.randn(256, 4)
+    together = compute_statistics(logits, densities, ood_scores)
     for at in range(0, 256, 7):
         one = slice(at, at + 1)
-        alone = statistics(logits[one], densities[one], strangeness[one])[0]
+        alone = compute_statistics(logits[one], densities[one], ood_scores[one])[0]
         torch.testing.assert_close(alone, together[at], atol=2e-6, rtol=0)
 
 

@@ -10,7 +10,7 @@ import torch
 from tailfuse.errors import SpecError
 from tailfuse.modalities import KINDS
 from tailfuse.network.build import build_network
-from tailfuse.network.ragged import FARTHEST, encode, view_width
+from tailfuse.network.ragged import MAX_DEVIATIONS, count_penultimate_features, encode
 from tailfuse.spec.schema import load_spec
 from tailfuse_service.bundle import install_hint
 from tailfuse_service.modalities import ImageModality, Modality, SeriesModality, TabularModality, TextModality
@@ -106,10 +106,10 @@ def test_every_row_becomes_an_embedding_that_depends_on_it_alone(case: Any) -> N
 def test_an_embedding_is_made_of_the_view_which_depends_on_its_row_alone(case: Any) -> None:
     encoder, rows = case
     view, embedding = encode(encoder, rows(5), training=False)
-    assert view.shape == (5, view_width(encoder))
+    assert view.shape == (5, count_penultimate_features(encoder))
     torch.testing.assert_close(encoder.layers(view), embedding)
     torch.testing.assert_close(encoder(rows(5)), embedding)
-    assert encode(encoder, rows(0), training=False)[0].shape == (0, view_width(encoder))
+    assert encode(encoder, rows(0), training=False)[0].shape == (0, count_penultimate_features(encoder))
     for at in range(5):
         alone = encode(encoder, rows(5)[at : at + 1], training=False)[0]
         torch.testing.assert_close(alone[0], view[at], atol=1e-5, rtol=1e-5)
@@ -118,7 +118,7 @@ def test_an_embedding_is_made_of_the_view_which_depends_on_its_row_alone(case: A
 def test_in_training_no_rows_have_a_view_too(case: Any) -> None:
     encoder, rows = case
     view, embedding = encode(encoder, rows(0), training=True)
-    assert view.shape == (0, view_width(encoder))
+    assert view.shape == (0, count_penultimate_features(encoder))
     assert embedding.shape == (0, WIDTH)
     encoder.eval()
 
@@ -126,7 +126,7 @@ def test_in_training_no_rows_have_a_view_too(case: Any) -> None:
 def test_numbers_beyond_all_reason_are_as_far_as_numbers_get() -> None:
     encoder, far = encoder_of("mlp", numbers(7)).eval(), torch.full((1, 7), 1e30)
     view, embedding = encode(encoder, far, training=False)
-    assert view.tolist() == [[FARTHEST] * 7]
+    assert view.tolist() == [[MAX_DEVIATIONS] * 7]
     assert embedding.isfinite().all()
 
 

@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
-from tailfuse.calibration.held_out import fit_generative
+from tailfuse.calibration.calibration_set import fit_plda_heads
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import ExportError
 from tailfuse.export import bundle as module
@@ -18,7 +18,7 @@ from tailfuse.export import graphs as export
 from tailfuse.export.bundle import first_manifest, write_bundle
 from tailfuse.export.graphs import TOLERANCE, check_parity, eager, export_graphs, make_example, mixed
 from tailfuse.network.build import build_network
-from tailfuse.network.confidence import PER_DEVIATION
+from tailfuse.network.confidence import SLOPE_PER_DEVIATION
 from tailfuse.network.network import Network
 from tailfuse.spec.schema import Spec, load_spec
 from tailfuse_service.bundle import (
@@ -40,12 +40,12 @@ def untrained(spec: Spec, dataset: Dataset) -> Network:
     torch.manual_seed(0)
     network = build_network(spec, dataset).eval()
     assert isinstance(network, Network)
-    fit_generative(network, dataset.train, torch.device("cpu"))
+    fit_plda_heads(network, dataset.train, torch.device("cpu"))
     for head in (*network.heads, network.joint.head):
-        torch.nn.init.normal_(head.linear.weight, std=0.5)
+        torch.nn.init.normal_(head.apply_linear.weight, std=0.5)
     network.posteriors.pool_weights.copy_(torch.tensor([0.5, 0.2]))
     torch.nn.init.normal_(network.confidences.weight)
-    network.confidences.per_deviation.fill_(PER_DEVIATION)
+    network.confidences.per_deviation.fill_(SLOPE_PER_DEVIATION)
     return network
 
 

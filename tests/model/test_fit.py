@@ -28,13 +28,29 @@ def test_types_are_inferred() -> None:
     assert modality.width == 1 + 1 + 2
 
 
-def test_a_few_strings_among_numbers_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    odd = {"v1": ["1.5", None, "3", "<0.5"], "code": ["001", "2", "3", "x"], "grade": ["1", "2", "x", "y"]}
+def test_a_cell_that_is_no_number_among_numbers_stops_training() -> None:
+    with pytest.raises(TableError) as caught:
+        fit_columns({"v1": ["1.5", None, "3", "<0.5"]})
+    assert str(caught.value) == (
+        "modality 'm', column 'v1': 2 of 3 values are numbers, but row 4 is '<0.5'; correct it, list it "
+        "under `missing:`, take such cells as missing by `unreadable: missing`, or say "
+        "`types: {v1: category}`"
+    )
+    (v1,) = fit_columns({"v1": ["1.5", None, "3", "<0.5"]}, unreadable="missing").columns
+    assert v1 == NumberColumn(name="v1", mean=2.25, scale=0.75, indicator=True)
+    (v1,) = fit_columns({"v1": ["1.5", None, "3", "<0.5"]}, types={"v1": "category"}).columns
+    assert v1.categories == ("1.5", "3", "<0.5")
+
+
+def test_a_type_that_was_a_close_call_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    odd = {"code": ["001", "2", "3", "4"], "grade": ["1", "2", "x", "y"], "zip": ["01234", "9", "8", "7"]}
     with caplog.at_level(logging.WARNING, "tailfuse"):
         fit_columns(odd)
         fit_columns(odd, types=dict.fromkeys(odd, "category"))
     assert caplog.messages == [
-        "column 'v1': 2 of 3 values are numbers, but row 4 is '<0.5'; it is read as a category"
+        "modality 'm', column 'code': read as a category: 1 of 4 values begin with 0, as codes do",
+        "modality 'm', column 'grade': read as a category: only 2 of 4 values are numbers",
+        "modality 'm', column 'zip': read as a category: 1 of 4 values begin with 0, as codes do",
     ]
 
 
@@ -68,12 +84,28 @@ def test_a_constant_has_scale_one() -> None:
     assert age.scale == 1.0
 
 
-def test_categories_come_most_frequent_first_and_at_most_255_of_them() -> None:
+def test_categories_come_most_frequent_first() -> None:
     (sex,) = fit_columns({"count": ["b", "c", "a", "c", None]}).columns
     assert sex.categories == ("c", "a", "b")
-    (many,) = fit_columns({"city": [f"{number:03}" for number in range(300)] + ["299"]}).columns
-    assert len(many.categories) == 255
-    assert many.categories[:2] == ("299", "000")
+
+
+def test_very_many_categories_share_buckets(caplog: pytest.LogCaptureFixture) -> None:
+    names = [f"n{number}" for number in range(5000)] + ["n4999"]
+    with caplog.at_level(logging.WARNING, "tailfuse"):
+        modality = fit_columns({"city": names})
+    (city,) = modality.columns
+    assert len(city.categories) == 4096
+    assert city.categories[:2] == ("n4999", "n0")
+    assert city.buckets == 256
+    assert modality.width == 4096 + 256
+    assert caplog.messages == [
+        "modality 'm', column 'city': 5,000 categories; the most frequent 4,096 have a slot each, "
+        "the others share 256"
+    ]
+    features = modality.features("m")
+    others = {int(features.apply({"city": name}).argmax()) for name in set(names) - set(city.categories)}
+    assert min(others) >= 4096
+    assert len(others) > 200
 
 
 @pytest.mark.parametrize(

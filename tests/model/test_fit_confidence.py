@@ -9,8 +9,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from tailfuse.calibration.fit_confidence import fit_confidence, fit_posterior, fit_reliability, make_votes
-from tailfuse.calibration.held_out import CalibrationData, CalibrationRows, balanced, select_class
+from tailfuse.calibration.calibration_set import (
+    CalibrationData,
+    CalibrationRows,
+    compute_row_weights,
+    select_class,
+)
+from tailfuse.calibration.fit_confidence import (
+    compute_posterior_logits,
+    fit_confidence,
+    fit_posterior,
+    fit_reliability,
+)
 from tailfuse.data.dataset import load_dataset
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.evaluation.evaluate import predict_part
@@ -22,7 +32,8 @@ from tailfuse.network.fusion import ModalityPosteriors
 from tailfuse.network.network import Network, Scores
 from tailfuse.quickstart.quickstart import write_quickstart
 from tailfuse.spec.schema import Spec, load_spec
-from tailfuse.training.fit import Stages, fit_held_out, train_stages
+from tailfuse.training.families import Stages
+from tailfuse.training.fit import calibrate_network, train_stages
 from tailfuse_service.bundle import Output
 from torch import Tensor
 
@@ -32,7 +43,7 @@ CPU = torch.device("cpu")
 def evidence_of(n: int = 400, certainty: float = 3.0, other: float = 0.0, seed: int = 0) -> CalibrationData:
     """Four classes, told by softmax experts that are three times too sure and, with `other`, by densities.
 
-    Clean rows' statistics are around 0, damaged ones' around 3.
+    Clean rows' statistics are around 0, corrupted ones around 3.
     """
     random = torch.Generator().manual_seed(seed)
     # The last class is rare.
@@ -41,60 +52,60 @@ def evidence_of(n: int = 400, certainty: float = 3.0, other: float = 0.0, seed: 
     log_p = (certainty * 3 * (own + torch.randn(n, 4, generator=random))).log_softmax(-1)
     densities = other * own + torch.randn(n, 4, generator=random)
     clean = Scores(own, log_p, densities, torch.randn(n, N_STATISTICS, generator=random))
-    damaged = Scores(own, log_p, densities, torch.randn(n, N_STATISTICS, generator=random) + 3)
-    return CalibrationData(clean, damaged, labels, balanced(labels))
+    corrupted = Scores(own, log_p, densities, torch.randn(n, N_STATISTICS, generator=random) + 3)
+    return CalibrationData(clean, corrupted, labels, compute_row_weights(labels))
 
 
-def loss_of(log_p: Tensor, evidence: CalibrationData) -> float:
-    return float(-(select_class(log_p.log_softmax(-1), evidence.labels) * evidence.weight).mean())
+def loss_of(log_p: Tensor, data: CalibrationData) -> float:
+    return float(-(select_class(log_p.log_softmax(-1), data.labels) * data.weight).mean())
 
 
-@pytest.mark.parametrize("generative", [True, False])
-def test_a_vote_times_its_temperature_is_calibrated(generative: bool) -> None:
-    evidence = evidence_of()
-    posterior = fit_posterior(evidence, generative=generative)
-    fitted = posterior.temperature * make_votes(posterior, evidence.clean)
-    assert loss_of(fitted, evidence) < loss_of(evidence.clean.log_p, evidence) - 0.5
+@pytest.mark.parametrize("use_plda", [True, False])
+def test_a_vote_times_its_temperature_is_calibrated(use_plda: bool) -> None:
+    data = evidence_of()
+    posterior = fit_posterior(data, use_plda=use_plda)
+    fitted = posterior.temperature * compute_posterior_logits(posterior, data.clean)
+    assert loss_of(fitted, data) < loss_of(data.clean.log_p, data) - 0.5
     for sharpness in (0.8, 1.25):
-        assert loss_of(fitted, evidence) < loss_of(sharpness * fitted, evidence)
+        assert loss_of(fitted, data) < loss_of(sharpness * fitted, data)
 
 
 def test_the_top_two_of_a_vote_are_1_apart_on_average_over_the_classes() -> None:
-    evidence = evidence_of(other=1.0)
-    top = make_votes(fit_posterior(evidence, generative=True), evidence.clean).topk(2).values
-    assert float(((top[:, 0] - top[:, 1]) * evidence.weight).mean()) == pytest.approx(1.0, rel=1e-5)
+    data = evidence_of(other=1.0)
+    top = compute_posterior_logits(fit_posterior(data, use_plda=True), data.clean).topk(2).values
+    assert float(((top[:, 0] - top[:, 1]) * data.weight).mean()) == pytest.approx(1.0, rel=1e-5)
 
 
-def test_without_a_generative_expert_its_pool_weight_is_exactly_0() -> None:
-    alpha, delta = fit_posterior(evidence_of(other=5.0), generative=False).pool_weights[0]
+def test_without_a_plda_head_its_pool_weight_is_exactly_0() -> None:
+    alpha, delta = fit_posterior(evidence_of(other=5.0), use_plda=False).pool_weights[0]
     assert alpha > 0
     assert delta == 0.0
 
 
 def test_both_kinds_of_experts_together_say_more_than_either() -> None:
-    evidence = evidence_of(other=2.0)
-    posteriors = [fit_posterior(evidence, generative=generative) for generative in (True, False)]
-    both, one = (each.temperature * make_votes(each, evidence.clean) for each in posteriors)
+    data = evidence_of(other=2.0)
+    posteriors = [fit_posterior(data, use_plda=use_plda) for use_plda in (True, False)]
+    both, one = (each.temperature * compute_posterior_logits(each, data.clean) for each in posteriors)
     assert (posteriors[0].pool_weights > 0).all()
-    assert loss_of(both, evidence) < loss_of(one, evidence) - 0.1
+    assert loss_of(both, data) < loss_of(one, data) - 0.1
 
 
 def test_an_expert_that_tells_nothing_gets_next_to_no_pool_weight() -> None:
-    posterior = fit_posterior(evidence_of(other=0.0), generative=True)
+    posterior = fit_posterior(evidence_of(other=0.0), use_plda=True)
     assert float(posterior.pool_weights[0, 1]) < 0.1
 
 
 def test_experts_that_tell_nothing_at_all_are_not_blown_up() -> None:
-    evidence = evidence_of()
-    flat = evidence.clean._replace(log_p=torch.full((400, 4), -1.4), densities=torch.zeros(400, 4))
-    posterior = fit_posterior(evidence._replace(clean=flat), generative=True)
+    data = evidence_of()
+    flat = data.clean._replace(log_p=torch.full((400, 4), -1.4), densities=torch.zeros(400, 4))
+    posterior = fit_posterior(data._replace(clean=flat), use_plda=True)
     assert float(posterior.temperature) == pytest.approx(0.01)
-    assert make_votes(posterior, flat).isfinite().all()
+    assert compute_posterior_logits(posterior, flat).isfinite().all()
 
 
-def fit_one_confidence(evidence: CalibrationData, *, damaged: bool, seed: int = 0) -> Confidences:
-    posterior = fit_posterior(evidence, generative=True)
-    return fit_reliability(posterior, evidence, damaged=damaged, seed=seed)
+def fit_one_confidence(data: CalibrationData, *, corrupted: bool, seed: int = 0) -> Confidences:
+    posterior = fit_posterior(data, use_plda=True)
+    return fit_reliability(posterior, data, corrupted=corrupted, seed=seed)
 
 
 def apply(confidence: Confidences, statistics: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,32 +115,34 @@ def apply(confidence: Confidences, statistics: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def test_damaged_rows_are_found_less_real_than_clean_ones_and_new_ones_too() -> None:
-    confidence, new = fit_one_confidence(evidence_of(), damaged=True), evidence_of(seed=1)
-    clean, damaged = (apply(confidence, each.statistics)[0].sigmoid() for each in (new.clean, new.damaged))
+    confidence, new = fit_one_confidence(evidence_of(), corrupted=True), evidence_of(seed=1)
+    clean, corrupted = (
+        apply(confidence, each.statistics)[0].sigmoid() for each in (new.clean, new.corrupted)
+    )
     assert float(clean.mean()) > 0.9
-    assert float(damaged.mean()) < 0.1
+    assert float(corrupted.mean()) < 0.1
 
 
 def test_where_nothing_is_learnt_from_damaged_rows_no_rows_reality_is_doubted() -> None:
-    confidence, new = fit_one_confidence(evidence_of(), damaged=False), evidence_of(seed=1)
-    real = torch.cat([apply(confidence, k * new.damaged.statistics)[0] for k in (0, 1, 100)])
+    confidence, new = fit_one_confidence(evidence_of(), corrupted=False), evidence_of(seed=1)
+    real = torch.cat([apply(confidence, k * new.corrupted.statistics)[0] for k in (0, 1, 100)])
     assert real.unique().numel() == 1
     assert float(real[0].sigmoid()) > 0.95
 
 
-@pytest.mark.parametrize("damaged", [True, False])
-def test_right_is_learnt_from_what_the_vote_makes_of_the_true_class(damaged: bool) -> None:
-    evidence = evidence_of(2000)
-    posterior = fit_posterior(evidence, generative=True)
-    answer = (posterior.temperature * make_votes(posterior, evidence.clean)).softmax(-1)
-    right = select_class(answer, evidence.labels)
+@pytest.mark.parametrize("corrupted", [True, False])
+def test_right_is_learnt_from_what_the_vote_makes_of_the_true_class(corrupted: bool) -> None:
+    data = evidence_of(2000)
+    posterior = fit_posterior(data, use_plda=True)
+    answer = (posterior.temperature * compute_posterior_logits(posterior, data.clean)).softmax(-1)
+    right = select_class(answer, data.labels)
     # One statistic tells how sure the answer is.
     seen = torch.zeros(2000, N_STATISTICS)
     seen[:, 0] = answer.amax(1)
-    told = evidence._replace(clean=evidence.clean._replace(statistics=seen))
-    fitted = apply(fit_one_confidence(told, damaged=damaged), seen)[1].sigmoid()
-    assert float((fitted * evidence.weight).mean()) == pytest.approx(
-        float((right * evidence.weight).mean()), abs=0.02
+    told = data._replace(clean=data.clean._replace(statistics=seen))
+    fitted = apply(fit_one_confidence(told, corrupted=corrupted), seen)[1].sigmoid()
+    assert float((fitted * data.weight).mean()) == pytest.approx(
+        float((right * data.weight).mean()), abs=0.02
     )
     sure = seen[:, 0] > seen[:, 0].median()
     assert fitted[sure].mean() > fitted[~sure].mean() + 0.1
@@ -144,7 +157,7 @@ def confidences(network: Network, name: str, rows: Tensor) -> tuple[Tensor, Tens
     return real[:, m], right[:, m]
 
 
-def held_out(trained: Any) -> list[CalibrationRows]:
+def calibration_set(trained: Any) -> list[CalibrationRows]:
     return [CalibrationRows(trained.network, trained.dataset.val)]
 
 
@@ -152,8 +165,8 @@ def fit(
     trained: Any, network: Network, seed: int = 0, held: list[CalibrationRows] | None = None, **options: bool
 ) -> None:
     fit_confidence(
-        network, held or held_out(trained), trained.dataset.modalities, {}, seed=seed, device=CPU,
-        **{"generative": True, "damaged": True, **options},
+        network, held or calibration_set(trained), trained.dataset.modalities, {}, seed=seed, device=CPU,
+        **{"use_plda": True, "corrupted": True, **options},
     )  # fmt: skip
 
 
@@ -220,7 +233,7 @@ def noise_like(rows: NDArray[Any], scale: float) -> NDArray[Any]:
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Spec, Dataset, Stages]:
+def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Spec, Dataset, Stages[Any]]:
     """The quick-start, trained for a moment: what is to be told from noise are real measurements."""
     path = write_quickstart(tmp_path_factory.mktemp("digits") / "quickstart")
     spec = load_spec(path, ["training.epochs=15", "training.folds=2"])
@@ -230,7 +243,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Spec, Dataset, Sta
 
 def test_noise_of_the_data_s_own_scale_loses_its_weight_and_clean_rows_keep_theirs(digits: Any) -> None:
     spec, dataset, stages = digits
-    network = fit_held_out(stages, spec)
+    network = calibrate_network(stages, spec)
     test = dataset.test
     clean = answered(network, test)
     assert clean.weights.mean(0).min() > 0.15
@@ -249,16 +262,16 @@ def test_noise_of_the_data_s_own_scale_loses_its_weight_and_clean_rows_keep_thei
 def test_without_damaged_rows_to_learn_from_noise_keeps_its_weight(digits: Any) -> None:
     spec, dataset, stages = digits
     training = spec.training.model_copy(update={"damage": False})
-    network = fit_held_out(stages, spec.model_copy(update={"training": training}))
+    network = calibrate_network(stages, spec.model_copy(update={"training": training}))
     noisy = {**dataset.test.inputs, "shape": noise_like(dataset.test.inputs["shape"], 3.0)}
     output = answered(network, SplitArrays(noisy, dataset.test.position, dataset.test.labels))
     assert output.weights[:, 2].mean() > 0.1
 
 
-def test_the_spec_says_whether_the_generative_experts_vote(digits: Any) -> None:
+def test_the_spec_says_whether_the_plda_heads_count(digits: Any) -> None:
     spec, _, stages = digits
     without = spec.network.model_copy(update={"generative": False})
     for options, voting in ((spec.network, True), (without, False)):
-        network = fit_held_out(stages, spec.model_copy(update={"network": options}))
+        network = calibrate_network(stages, spec.model_copy(update={"network": options}))
         assert isinstance(network, Network)
         assert ((network.posteriors.pool_weights[:, 1] > 0) == voting).all()

@@ -14,11 +14,11 @@ from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.export.graphs import eager
 from tailfuse.network.baselines.fused import Baseline
 from tailfuse.network.build import AnyNetwork, build_network
-from tailfuse.network.frozen import with_features
+from tailfuse.network.frozen import add_frozen_features
 from tailfuse.spec.schema import Spec, load_spec
 from tailfuse.training import fit as module
 from tailfuse.training import train as training
-from tailfuse.training.fit import fit, fit_held_out, train_stages
+from tailfuse.training.fit import calibrate_network, fit, train_stages
 from tailfuse.training.loop import fit_network
 from tailfuse.training.objective import Objective
 from tailfuse.training.train import TRAINED, Hardware, Listener, train
@@ -84,9 +84,9 @@ def test_stages_are_trained_once_and_fitted_in_several_ways(leaves: Any) -> None
         with_keys(spec, "training", damage=False),
         with_keys(spec, "training", calibrate=False),
     ]
-    fitted = [fit_held_out(stages, each) for each in variants]
+    fitted = [calibrate_network(stages, each) for each in variants]
     assert all(torch.equal(value, before[name]) for name, value in stages.network.state_dict().items())
-    assert same(fit_held_out(stages, spec), fitted[0])
+    assert same(calibrate_network(stages, spec), fitted[0])
     assert not any(same(fitted[0], each) for each in fitted[1:])
     assert same(fitted[1], fit(variants[1], dataset))
 
@@ -96,7 +96,7 @@ def test_uniform_weights_are_equal_and_ours_are_not(leaves: Any) -> None:
     stages = train_stages(spec, dataset)
     part = dataset.test.only(["veins", "note"])
     for fusion, equal in (("uniform", True), ("confidence", False)):
-        network = fit_held_out(stages, with_keys(spec, "network", fusion=fusion))
+        network = calibrate_network(stages, with_keys(spec, "network", fusion=fusion))
         weights = predict_part(partial(eager, network), part).weights
         assert np.allclose(weights, [0, 0.5, 0.5], atol=1e-6) == equal
 
@@ -111,8 +111,8 @@ def test_a_baseline_needs_no_folds_and_may_keep_its_temperature(leaves: Any, fus
     spec, dataset = leaves(f"network.fusion={fusion}")
     stages = train_stages(spec, dataset)
     assert stages.folds == []
-    assert temperature(fit_held_out(stages, spec)) != 1.0
-    assert temperature(fit_held_out(stages, with_keys(spec, "training", calibrate=False))) == 1.0
+    assert temperature(calibrate_network(stages, spec)) != 1.0
+    assert temperature(calibrate_network(stages, with_keys(spec, "training", calibrate=False))) == 1.0
 
 
 @pytest.mark.parametrize("fusion", ["confidence", "concat"])
@@ -154,7 +154,7 @@ def test_smote_makes_the_classes_of_every_stage_alike_and_not_those_of_its_held_
     stages = train_stages(spec, dataset)
     assert set(seen) == {"final", "fold-0", "fold-1"}
     assert all(counts.min() == counts.max() for counts in seen.values())
-    held = np.sort(np.concatenate([fold.part.position["veins"] for fold in stages.folds]))
+    held = np.sort(np.concatenate([rows.position["veins"] for _, rows in stages.folds]))
     np.testing.assert_array_equal(held, np.sort(dataset.train.position["veins"]))
 
 
@@ -178,7 +178,7 @@ def test_a_frozen_encoder_learns_from_features_and_answers_pictures(
         network = fit(spec, dataset)
     assert seen == [(2, {})]
     part = dataset.test.only(["picture"])
-    featured = with_features(dataset, dict(zip(network.modalities, network.encoders, strict=True)))
+    featured = add_frozen_features(dataset, dict(zip(network.modalities, network.encoders, strict=True)))
     expected = predict_part(partial(eager, network), featured.test.only(["picture"]))
     output = predict_part(partial(eager, network), part)
     np.testing.assert_allclose(output.probabilities, expected.probabilities, atol=1e-5)

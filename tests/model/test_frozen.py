@@ -14,7 +14,7 @@ from tailfuse.modalities.image.pretrained import Backbone, add_layers
 from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.modalities.spec import Trained
 from tailfuse.network.build import build_network
-from tailfuse.network.frozen import backbone_features, with_features
+from tailfuse.network.frozen import add_frozen_features, compute_backbone_features
 from tailfuse.spec.schema import load_spec
 from tailfuse_service.modalities import ImageModality
 from torch import Tensor, nn
@@ -39,7 +39,7 @@ def encoder_of(trained: Trained, seed: int = 0, flips: bool = False) -> Pretrain
     return add_layers(backbone, MODALITY, width=5, dropout=0.5, trained=trained)
 
 
-def pictures(n: int) -> Tensor:
+def make_images(n: int) -> Tensor:
     return torch.randint(
         0, 256, (n, 3, 12, 16), generator=torch.Generator().manual_seed(1), dtype=torch.uint8
     )
@@ -51,7 +51,7 @@ def pictures(n: int) -> Tensor:
 )
 def test_as_much_of_the_backbone_learns_as_is_said(trained: Trained, learning: set[str] | None) -> None:
     encoder = encoder_of(trained)
-    encoder.train()(pictures(8)).square().sum().backward()
+    encoder.train()(make_images(8)).square().sum().backward()
     network = encoder.get_submodule("backbone.network")
     moved = {name for name, each in network.named_parameters() if each.grad is not None}
     assert moved == (learning if learning is not None else set(dict(network.named_parameters())))
@@ -62,7 +62,7 @@ def test_as_much_of_the_backbone_learns_as_is_said(trained: Trained, learning: s
 def test_batch_norm_keeps_its_statistics_unless_all_is_trained(trained: Trained, same: bool) -> None:
     encoder = encoder_of(trained).train()
     before = {name: value.clone() for name, value in encoder.backbone.named_buffers()}
-    encoder(pictures(8))
+    encoder(make_images(8))
     after = dict(encoder.backbone.named_buffers())
     assert all(torch.equal(after[name], value) for name, value in before.items()) == same
     assert encoder.layers.training
@@ -87,11 +87,11 @@ def test_the_last_block_of_efficientnet_lite0_is_its_last_stage_and_head() -> No
 @torch.no_grad()
 def test_an_encoder_takes_pictures_or_their_features() -> None:
     encoder = encoder_of("none").eval()
-    encoder.scale.fit(encoder.backbone(pictures(9)))
-    features = encoder.features(pictures(5))
+    encoder.scale.fit(encoder.backbone(make_images(9)))
+    features = encoder.features(make_images(5))
     assert features.shape == (5, encoder.feature_width)
-    torch.testing.assert_close(encoder(features), encoder(pictures(5)))
-    assert encoder(features[:0]).shape == encoder(pictures(0)).shape == (0, 5)
+    torch.testing.assert_close(encoder(features), encoder(make_images(5)))
+    assert encoder(features[:0]).shape == encoder(make_images(0)).shape == (0, 5)
 
 
 @torch.no_grad()
@@ -111,7 +111,9 @@ def test_features_are_those_that_the_encoder_computes_and_are_computed_once(lesi
     lesions.column("image", [None if i in (0, 9) else row["image"] for i, row in enumerate(lesions.rows)])
     dataset, encoder, reports = lesions.load(), encoder_of("none"), []
     for _ in range(2):
-        changed = with_features(dataset, {"image": encoder}, on_progress=lambda *seen: reports.append(seen))
+        changed = add_frozen_features(
+            dataset, {"image": encoder}, on_progress=lambda *seen: reports.append(seen)
+        )
     assert reports == [("image", 8, 22), ("image", 16, 22), ("image", 22, 22)]
     assert len(list(cache.iterdir())) == 1
     for part in ("train", "val", "test"):
@@ -127,27 +129,27 @@ def test_features_are_those_that_the_encoder_computes_and_are_computed_once(lesi
 
 def test_pictures_of_an_encoder_that_learns_stay_pictures(lesions: Any) -> None:
     dataset = lesions.load()
-    changed = with_features(dataset, {"image": encoder_of("last"), "clinical": nn.Identity()})
+    changed = add_frozen_features(dataset, {"image": encoder_of("last"), "clinical": nn.Identity()})
     assert changed.train.inputs["image"] is dataset.train.inputs["image"]
 
 
 def test_other_weights_other_layers_and_other_pictures_have_other_features(cache: Any) -> None:
-    rows = pictures(4).numpy()
-    backbone_features(encoder_of("none").backbone, rows)
-    backbone_features(encoder_of("none", seed=1).backbone, rows)
-    backbone_features(encoder_of("none").backbone, 255 - rows)
+    rows = make_images(4).numpy()
+    compute_backbone_features(encoder_of("none").backbone, rows)
+    compute_backbone_features(encoder_of("none", seed=1).backbone, rows)
+    compute_backbone_features(encoder_of("none").backbone, 255 - rows)
     strided = encoder_of("none").backbone
     convolution = strided.get_submodule("network.3")
     assert isinstance(convolution, nn.Conv2d)
     convolution.stride = (1, 1)
-    backbone_features(strided, rows)
-    backbone_features(encoder_of("none", flips=True).backbone, rows)
+    compute_backbone_features(strided, rows)
+    compute_backbone_features(encoder_of("none", flips=True).backbone, rows)
     assert len(list(cache.iterdir())) == 5
 
 
 @torch.no_grad()
 def test_with_flips_all_mirror_images_have_the_same_features() -> None:
-    encoder, plain, rows = encoder_of("none", flips=True).eval(), encoder_of("none").eval(), pictures(5)
+    encoder, plain, rows = encoder_of("none", flips=True).eval(), encoder_of("none").eval(), make_images(5)
     images = [rows, rows.flip(3), rows.flip(2), rows.flip(2, 3)]
     expected = torch.stack([plain.features(each) for each in images]).mean(0)
     for each in images:
@@ -161,8 +163,8 @@ def test_with_flips_all_mirror_images_have_the_same_features() -> None:
 @torch.no_grad()
 def test_a_graph_of_a_frozen_encoder_takes_pictures(tmp_path: Path, runtime: str, flips: bool) -> None:
     encoder = encoder_of("none", flips=flips).eval()
-    encoder.scale.fit(encoder.backbone(pictures(30)))
-    rows = pictures(7)
+    encoder.scale.fit(encoder.backbone(make_images(30)))
+    rows = make_images(7)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if runtime == "onnx":

@@ -13,18 +13,23 @@ from tailfuse.network.fusion import (
     Fusion,
     FusionWeights,
     ModalityPosteriors,
-    disagreement,
-    modulation,
+    compute_disagreement,
+    compute_modulation,
 )
 from torch import Tensor
 
 
 def fusion_of(
-    worth: Sequence[float], a: float = 1.0, kappa: float = 1.0, share: float = 1.0, *, uniform: bool = False
+    base_logits: Sequence[float],
+    a: float = 1.0,
+    kappa: float = 1.0,
+    share: float = 1.0,
+    *,
+    uniform: bool = False,
 ) -> Fusion:
     """A fusion with these b, a, and kappa and lambda of every subset; softplus has to be undone."""
-    fusion = Fusion(len(worth), uniform=uniform).requires_grad_(False)
-    fusion.worth.copy_(torch.tensor(worth))
+    fusion = Fusion(len(base_logits), uniform=uniform).requires_grad_(False)
+    fusion.base_logits.copy_(torch.tensor(base_logits))
     fusion.raw_slope.copy_(torch.tensor(a).expm1().log())
     fusion.log_kappa.fill_(log(kappa))
     fusion.log_lambda.fill_(log(share))
@@ -39,14 +44,14 @@ SURE = torch.tensor([[torch.inf, torch.inf]])
 TWO = torch.tensor([[True, True]])
 ALL = torch.tensor([[True, True, True]])
 # 4 to 1, and undecided; the joint branch says 1 to 3.
-VOTES = torch.tensor([[[0.8, 0.2], [0.5, 0.5]]]).log()
+POSTERIOR_LOGITS = torch.tensor([[[0.8, 0.2], [0.5, 0.5]]]).log()
 JOINT = torch.tensor([[0.25, 0.75]]).log()
 
 
-def odds_of(fusion: Fusion, real: Tensor, right: Tensor = SURE, presence: Tensor = TWO) -> float:
+def odds_of(fusion: Fusion, in_dist: Tensor, correct: Tensor = SURE, presence: Tensor = TWO) -> float:
     """What VOTES and JOINT make together, first class to second."""
-    trust = fusion.trust(real, right, presence)
-    answer = fusion.log_probabilities(VOTES, JOINT, trust, presence)[0].exp()
+    weighting = fusion.compute_weights(in_dist, correct, presence)
+    answer = fusion.fuse(POSTERIOR_LOGITS, JOINT, weighting, presence)[0].exp()
     assert float(answer.sum()) == pytest.approx(1.0, abs=1e-6)
     return float(answer[0] / answer[1])
 
@@ -55,11 +60,11 @@ def odds_of(fusion: Fusion, real: Tensor, right: Tensor = SURE, presence: Tensor
 def test_weights_by_hand(a: float, expected: list[float]) -> None:
     # a = 1: 1 x 0.5 x 0.81 = 0.405 and 2 x 0.25 x 0.09 = 0.045.
     # a = 2: 1 x 0.25 x 0.81 = 0.2025 and 2 x 0.0625 x 0.09 = 0.01125.
-    trust = fusion_of([log(1), log(2)], a).trust(logits(0.9, 0.3), logits(0.5, 0.25), TWO)
-    assert trust.weights[0].tolist() == pytest.approx(expected, abs=1e-6)
+    weighting = fusion_of([log(1), log(2)], a).compute_weights(logits(0.9, 0.3), logits(0.5, 0.25), TWO)
+    assert weighting.weights[0].tolist() == pytest.approx(expected, abs=1e-6)
     unnormalised = [0.405, 0.045] if a == 1 else [0.2025, 0.01125]
-    assert trust.worth.exp()[0].tolist() == pytest.approx(unnormalised, abs=1e-6)
-    assert trust.real[0].tolist() == pytest.approx([0.9, 0.3], abs=1e-6)
+    assert weighting.logits.exp()[0].tolist() == pytest.approx(unnormalised, abs=1e-6)
+    assert weighting.in_dist[0].tolist() == pytest.approx([0.9, 0.3], abs=1e-6)
 
 
 @settings(deadline=None)
@@ -75,11 +80,13 @@ def test_weights_by_hand(a: float, expected: list[float]) -> None:
 def test_weights_sum_to_one_over_what_is_present(rows: list[Any], uniform: bool) -> None:
     values = torch.tensor([[each[1:] for each in row] for row in rows])
     presence = torch.tensor([[each[0] for each in row] for row in rows])
-    trust = fusion_of([0.3, -1.0, 2.0], uniform=uniform).trust(values[..., 0], values[..., 1], presence)
-    torch.testing.assert_close(trust.weights.sum(1), torch.ones(len(rows)))
-    assert (trust.weights[~presence] == 0).all()
-    assert (trust.real[~presence] == 0).all()
-    assert (trust.worth.exp()[~presence] == 0).all()
+    weighting = fusion_of([0.3, -1.0, 2.0], uniform=uniform).compute_weights(
+        values[..., 0], values[..., 1], presence
+    )
+    torch.testing.assert_close(weighting.weights.sum(1), torch.ones(len(rows)))
+    assert (weighting.weights[~presence] == 0).all()
+    assert (weighting.in_dist[~presence] == 0).all()
+    assert (weighting.logits.exp()[~presence] == 0).all()
 
 
 @pytest.mark.parametrize("stands", [torch.nan, torch.inf, 1e30, -1e30, 0.0])
@@ -88,29 +95,29 @@ def test_an_absent_modality_counts_exactly_nothing_whatever_stands_in_its_slot(
     stands: float, uniform: bool
 ) -> None:
     fusion, presence = fusion_of([0.0, 1.0, 2.0], uniform=uniform), torch.tensor([[True, True, False]])
-    real, right = logits(0.9, 0.3, 0.5), logits(0.5, 0.25, 0.5)
-    expected = fusion.trust(real, right, presence)
-    real[0, 2] = right[0, 2] = stands
-    trust = fusion.trust(real, right, presence)
-    assert trust.weights[0, 2] == 0.0
-    assert trust.real[0, 2] == 0.0
-    assert torch.equal(trust.weights, expected.weights)
-    assert torch.equal(trust.worth, expected.worth)
+    in_dist, correct = logits(0.9, 0.3, 0.5), logits(0.5, 0.25, 0.5)
+    expected = fusion.compute_weights(in_dist, correct, presence)
+    in_dist[0, 2] = correct[0, 2] = stands
+    weighting = fusion.compute_weights(in_dist, correct, presence)
+    assert weighting.weights[0, 2] == 0.0
+    assert weighting.in_dist[0, 2] == 0.0
+    assert torch.equal(weighting.weights, expected.weights)
+    assert torch.equal(weighting.logits, expected.logits)
 
 
 def test_confidences_near_zero_still_make_weights() -> None:
     # The squares of e^-300 and e^-301 are 0 in single precision; one is e^2 times the other.
     presence = torch.tensor([[True, True, False]])
-    real = torch.tensor([[-300.0, -301.0, 0.0]])
-    weights = fusion_of([0.0] * 3).trust(real, torch.zeros(1, 3), presence).weights
+    in_dist = torch.tensor([[-300.0, -301.0, 0.0]])
+    weights = fusion_of([0.0] * 3).compute_weights(in_dist, torch.zeros(1, 3), presence).weights
     assert weights[0].tolist() == pytest.approx([0.8808, 0.1192, 0.0], abs=1e-4)
 
 
 def test_uniform_weights_are_equal_and_know_no_doubts() -> None:
     fusion = fusion_of([0.0, log(4)], uniform=True)
-    trust = fusion.trust(logits(0.9, 1e-9), logits(0.9, 1e-9), TWO)
-    assert trust.weights.tolist() == [[0.5, 0.5]]
-    assert trust.real.tolist() == [[1.0, 1.0]]
+    weighting = fusion.compute_weights(logits(0.9, 1e-9), logits(0.9, 1e-9), TWO)
+    assert weighting.weights.tolist() == [[0.5, 0.5]]
+    assert weighting.in_dist.tolist() == [[1.0, 1.0]]
     # A vote is worth the mean b, ln 2, of each: (4 x 1)^2; the joint branch counts whole.
     assert odds_of(fusion, logits(0.9, 1e-9)) == pytest.approx(16 / 3, rel=1e-5)
 
@@ -165,9 +172,9 @@ def test_every_subset_has_a_kappa_and_a_lambda_of_its_own() -> None:
 
 def test_up_to_six_modalities_bit_m_of_a_subsets_index_says_that_m_is_present() -> None:
     presence = torch.tensor([[True, False, False], [False, True, False], [True, False, True], [True] * 3])
-    assert Fusion(3).subset(presence).tolist() == [1, 2, 5, 7]
+    assert Fusion(3).index_subsets(presence).tolist() == [1, 2, 5, 7]
     every = torch.ones(1, MAX_MODALITIES_WITH_SUBSETS, dtype=torch.bool)
-    assert Fusion(6).subset(every).tolist() == [63]
+    assert Fusion(6).index_subsets(every).tolist() == [63]
     assert len(Fusion(6).log_kappa) == 64
 
 
@@ -175,15 +182,15 @@ def test_beyond_six_modalities_kappa_and_lambda_go_by_their_number() -> None:
     presence = torch.zeros(3, 7, dtype=torch.bool)
     presence[0, 5] = presence[1, :2] = presence[2, :] = True
     fusion = Fusion(7).requires_grad_(False)
-    assert fusion.subset(presence).tolist() == [1, 2, 7]
+    assert fusion.index_subsets(presence).tolist() == [1, 2, 7]
     assert len(fusion.log_kappa) == len(fusion.log_lambda) == 8
     fusion.log_kappa.copy_(torch.arange(8.0))
     fusion.log_lambda.fill_(-torch.inf)
-    votes = torch.tensor([1.0, 0.0]).expand(3, 7, 2)
-    trust = FusionWeights(
+    posterior_logits = torch.tensor([1.0, 0.0]).expand(3, 7, 2)
+    weighting = FusionWeights(
         torch.zeros(3, 7).masked_fill(~presence, -torch.inf), presence / 7, presence.float()
     )
-    answer = fusion.log_probabilities(votes, torch.zeros(3, 2), trust, presence)
+    answer = fusion.fuse(posterior_logits, torch.zeros(3, 2), weighting, presence)
     # Seven votes of 1 each make e^7 x 7, one makes e.
     expected = torch.tensor([1.0, 2.0, 7.0]).exp() * torch.tensor([1.0, 2.0, 7.0])
     torch.testing.assert_close(answer[:, 0] - answer[:, 1], expected, rtol=1e-4, atol=1e-4)
@@ -194,18 +201,18 @@ def test_before_they_are_fitted_votes_of_many_are_worth_less_than_their_sum(n_mo
     fusion = Fusion(n_modalities).requires_grad_(False)
     for present in range(1, n_modalities + 1):
         presence = torch.arange(n_modalities)[None] < present
-        assert float(fusion.log_kappa.exp()[fusion.subset(presence)]) == pytest.approx(present**-0.5)
+        assert float(fusion.log_kappa.exp()[fusion.index_subsets(presence)]) == pytest.approx(present**-0.5)
 
 
 def test_a_modality_enters_the_joint_branch_whole_until_it_has_half_of_its_share() -> None:
     weights = torch.tensor([[0.9, 0.1, 0.0], [0.5, 0.25, 0.25]])
     presence = torch.tensor([[True, True, False], [True, True, True]])
     expected = torch.tensor([[1.0, 0.4, 0.0], [1.0, 1.0, 1.0]])
-    torch.testing.assert_close(modulation(weights, presence), expected)
+    torch.testing.assert_close(compute_modulation(weights, presence), expected)
 
 
 def test_what_is_fitted_is_told_as_it_is_used() -> None:
-    fitted = fusion_of([0.5, -2.0], 1.5, 0.7, 3.0).fitted()
+    fitted = fusion_of([0.5, -2.0], 1.5, 0.7, 3.0).describe_calibration()
     assert fitted["worth"].tolist() == [0.5, -2.0]
     assert float(fitted["slope"]) == pytest.approx(1.5)
     assert fitted["kappa"].tolist() == pytest.approx([0.7] * 4)
@@ -222,8 +229,8 @@ def test_posteriors_and_votes_by_hand() -> None:
     log_posteriors = posteriors(log_p, densities)
     expected = [[log(6 / 7), log(1 / 7)], [log(16 / 17), log(1 / 17)]]
     torch.testing.assert_close(log_posteriors[0], torch.tensor(expected))
-    votes = posteriors.soften(log_posteriors)[0]
-    torch.testing.assert_close(votes, torch.tensor(expected) / torch.tensor([[2.0], [4.0]]))
+    posterior_logits = posteriors.soften(log_posteriors)[0]
+    torch.testing.assert_close(posterior_logits, torch.tensor(expected) / torch.tensor([[2.0], [4.0]]))
 
 
 def test_unfitted_posteriors_are_those_of_the_softmax_experts() -> None:
@@ -245,11 +252,11 @@ def test_unfitted_posteriors_are_those_of_the_softmax_experts() -> None:
 )
 def test_disagreement_in_bits_by_hand(own: list[Any], weights: list[Any], bits: float) -> None:
     answers = torch.tensor([own]).clamp(min=1e-30).log()
-    assert float(disagreement(answers, torch.tensor([weights]))) == pytest.approx(bits, abs=1e-5)
+    assert float(compute_disagreement(answers, torch.tensor([weights]))) == pytest.approx(bits, abs=1e-5)
 
 
 @given(rows=st.lists(st.lists(st.floats(-30, 30), min_size=6, max_size=6), min_size=1, max_size=5))
 def test_disagreement_lies_between_none_and_the_bits_that_name_a_modality(rows: list[Any]) -> None:
     answers = torch.tensor(rows).view(-1, 3, 2).log_softmax(-1)
-    bits = disagreement(answers, torch.full((len(rows), 3), 1 / 3))
+    bits = compute_disagreement(answers, torch.full((len(rows), 3), 1 / 3))
     assert ((bits >= 0) & (bits <= log(3) / log(2) + 1e-5)).all()

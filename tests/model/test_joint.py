@@ -1,14 +1,14 @@
 """The joint branch."""
 
 import torch
-from tailfuse.losses.long_tail import experts
+from tailfuse.losses.imbalance import make_expert_loss
 from tailfuse.network.joint import JointBranch
 
 
 def branch(width: int = 4) -> JointBranch:
     torch.manual_seed(0)
-    tail = experts(torch.ones(2), (0.0, 1.0, 2.0))
-    return JointBranch(2, width, tail, n_classes=2, dropout=0.5).eval()
+    loss_fn = make_expert_loss(torch.ones(2), (0.0, 1.0, 2.0))
+    return JointBranch(2, width, loss_fn, n_classes=2, dropout=0.5).eval()
 
 
 def test_a_modality_that_is_out_leaves_the_token_alone() -> None:
@@ -30,4 +30,4 @@ def test_what_is_seen_is_a_linear_layer_on_the_concatenation_and_the_token_fills
     embeddings = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])
     # V_1 h_1 = (1, 4) and V_2 h_2 = (4, 9)
     for u, expected in (((1.0, 1.0), (5.0, 13.0)), ((1.0, 0.0), (31.0, 44.0)), ((0.5, 1.0), (9.5, 21.0))):
-        assert joint.hidden(embeddings, torch.tensor([u]))[0].tolist() == list(expected)
+        assert joint.compute_hidden(embeddings, torch.tensor([u]))[0].tolist() == list(expected)

@@ -4,15 +4,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
 from tailfuse.cli import main
-from tailfuse.data.labelled import labelled_part, text_columns
+from tailfuse.data.labelled import labelled_part
 from tailfuse.errors import TableError
-from tailfuse_service.bundle import read_manifest
-from tailfuse_service.bundle.manifest import ClassInfo, Manifest
-from tailfuse_service.modalities.tabular import CategoryColumn
+from tailfuse.spec.schema import load_spec
+from tailfuse_service.bundle import read_manifest, sha256
+from tailfuse_service.bundle.manifest import Manifest
 
 
 @pytest.fixture(scope="module")
@@ -44,24 +45,23 @@ def test_a_part_by_fractions_is_drawn_again_as_it_was(
         labelled_part(by_fractions, other, "test")
 
 
+def test_val_rows_that_were_drawn_from_train_rows_are_drawn_again(lesions: Any) -> None:
+    for row in lesions.rows:
+        row["split"] = {"val": "train"}.get(row["split"], row["split"])
+    spec, dataset = load_spec(lesions.write()), lesions.load()
+    written = {"split": spec.split, "seed": spec.seed, "table_sha256": sha256(spec.table)}
+    manifest = Manifest.model_construct(
+        label="label", classes=dataset.classes, modalities=dataset.modalities, spec=written
+    )
+    for part in ("train", "val", "test"):
+        found = labelled_part(manifest, spec.table, part).inputs["clinical"]
+        np.testing.assert_array_equal(found, getattr(dataset, part).batch().inputs["clinical"])
+
+
 def test_a_table_without_any_modality_is_refused(manifest: Manifest, tmp_path: Path) -> None:
     pl.DataFrame({"label": ["oak", "elm"]}).write_csv(tmp_path / "bare.csv")
     with pytest.raises(TableError, match=r"no row has any modality of this model: picture, veins, note"):
         labelled_part(manifest, tmp_path / "bare.csv")
-
-
-def test_names_that_are_no_plain_numbers_are_read_as_text(manifest: Manifest) -> None:
-    veins = manifest.modalities["veins"]
-    columns = (
-        CategoryColumn(name="zone", categories=("001", "2")),
-        CategoryColumn(name="grade", categories=("1", "2.5")),
-        CategoryColumn(name="side", categories=("left", "3")),
-    )
-    classes = tuple(ClassInfo(name=name, train_count=2, shot="many") for name in ("1", "10"))
-    coded = manifest.model_copy(
-        update={"modalities": {"veins": veins.model_copy(update={"columns": columns})}, "classes": classes}
-    )
-    assert text_columns(coded) == {"zone", "side"}
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict", "init"])

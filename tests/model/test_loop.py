@@ -16,7 +16,13 @@ from tailfuse.network.build import build_network
 from tailfuse.network.network import Answer
 from tailfuse.spec.schema import TrainingSpec
 from tailfuse.training import checkpoint, loop
-from tailfuse.training.loop import Stage, best_epochs, fit_network, learning_rate, make_generator
+from tailfuse.training.loop import (
+    Stage,
+    compute_learning_rate,
+    count_best_epochs,
+    fit_network,
+    make_generator,
+)
 from tailfuse.training.state import Epoch
 from tailfuse.training.validate import validate
 from torch import nn
@@ -26,7 +32,7 @@ from tests.support.known import known
 
 def test_the_rate_warms_up_and_falls_to_nearly_nothing() -> None:
     training = TrainingSpec(epochs=10, learning_rate=1.0)
-    rates = [learning_rate(training, epoch) for epoch in range(10)]
+    rates = [compute_learning_rate(training, epoch) for epoch in range(10)]
     assert rates[0] == pytest.approx(0.2)
     assert rates[1] == pytest.approx(0.4 * (1 + math.cos(math.pi / 10)) / 2)
     assert rates[5] == pytest.approx(0.5)
@@ -35,12 +41,14 @@ def test_the_rate_warms_up_and_falls_to_nearly_nothing() -> None:
 
 
 def test_a_run_of_one_epoch_has_a_rate() -> None:
-    assert learning_rate(TrainingSpec(epochs=1, learning_rate=0.5), 0) == pytest.approx(0.5)
+    assert compute_learning_rate(TrainingSpec(epochs=1, learning_rate=0.5), 0) == pytest.approx(0.5)
 
 
 def test_the_best_epoch_is_that_of_the_smallest_validation_loss() -> None:
     losses = [3.0, 1.0, 2.0, 1.0]
-    assert best_epochs([Epoch(i, 0.0, loss, 0.0, 0.0) for i, loss in enumerate(losses)]) == 4  # the later one
+    assert (
+        count_best_epochs([Epoch(i, 0.0, loss, 0.0, 0.0) for i, loss in enumerate(losses)]) == 4
+    )  # the later one
 
 
 def test_a_generator_depends_on_every_number() -> None:
@@ -57,6 +65,8 @@ class Says(nn.Module):
     def __init__(self, *probabilities: float) -> None:
         super().__init__()
         self.probabilities = torch.tensor(probabilities)
+        self.modalities: list[str] = []
+        self.ranks = None
 
     def forward(self, inputs: Any, rows: Any, presence: Any) -> Answer:
         return Answer(self.probabilities.expand(len(presence), -1), presence.float(), presence.float())
@@ -93,13 +103,13 @@ def fit(lesions: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         path: Path,
         heard: Any = lambda stage, epoch: None,
         val: Any = dataset.val,
-        settled: Any = 0.0,
+        last_change: Any = 0.0,
         **training: Any,
     ) -> Any:
         settings = spec.training.model_copy(update=training)
         torch.manual_seed(0)
         network = build_network(spec, dataset)
-        network.tail = network.tail._replace(settled=settled)
+        network.loss_fn = network.loss_fn._replace(last_change=last_change)
         stage = Stage("final", 5, dataset.train, val, settings.epochs, {"image": augment})
         fabric = Fabric(accelerator="cpu", devices=1)
         fabric.launch()
@@ -131,7 +141,7 @@ def test_training_stops_when_validation_has_not_improved_for_long_enough(
     monkeypatch.setattr(loop, "validate", canned)
     network, log = fit(tmp_path / "a.pt", epochs=8, patience=3)
     assert [line.val_loss for line in log] == [3.0, 2.0, 2.5, 2.0, 2.4, 2.3, 2.2]
-    assert best_epochs(log) == 4
+    assert count_best_epochs(log) == 4
     assert all(torch.equal(value, seen[3][name]) for name, value in network.state_dict().items())
     assert not network.training
 
@@ -141,7 +151,7 @@ def test_a_loss_that_changes_late_is_waited_for(
 ) -> None:
     losses = iter([1.0] + [2.0] * 9)
     monkeypatch.setattr(loop, "validate", lambda network, val, device: (next(losses), 0.5))
-    _, log = fit(tmp_path / "a.pt", epochs=10, patience=2, settled=0.5)
+    _, log = fit(tmp_path / "a.pt", epochs=10, patience=2, last_change=0.5)
     assert len(log) == 7
 
 
@@ -246,3 +256,15 @@ def test_there_is_nothing_to_load_where_nothing_was_saved(tmp_path: Path) -> Non
 def test_the_weights_of_another_network_are_refused(tmp_path: Any) -> None:
     with pytest.raises(RunError, match=r"final\.pt does not fit this version of tailfuse"):
         checkpoint.set_weights(nn.Linear(2, 3), nn.Linear(2, 4).state_dict(), tmp_path / "final.pt")
+
+
+def test_a_checkpoint_of_another_version_is_refused_whatever_its_state_is_called(
+    fit: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "final.pt"
+    fit(path, epochs=1)
+    state = torch.load(path)
+    state["waited"] = state.pop("epochs_since_best")  # as up to 0.2
+    torch.save(state, path)
+    with pytest.raises(RunError, match=r"final\.pt was written by another version of tailfuse; delete it"):
+        fit(path, epochs=1)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.export.graphs import eager, make_example
-from tailfuse.losses.long_tail import experts
+from tailfuse.losses.imbalance import make_expert_loss
 from tailfuse.modalities.tabular.encoder import Mlp
 from tailfuse.network.network import Network
 from tailfuse.network.ragged import scatter
@@ -135,7 +135,7 @@ def tiny() -> Network:
     modality = TabularModality(columns=(BooleanColumn(name="a"), BooleanColumn(name="b")), width=2)
     return Network(
         {name: Mlp(modality, width=4, dropout=0.5, input_dropout=0.2) for name in ("one", "two")},
-        width=4, n_classes=2, tail=experts(torch.ones(2), (0.0, 1.0)), dropout=0.5,
+        width=4, n_classes=2, loss_fn=make_expert_loss(torch.ones(2), (0.0, 1.0)), dropout=0.5,
     )  # fmt: skip
 
 

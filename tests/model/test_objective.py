@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tailfuse.losses.long_tail import experts
+from tailfuse.losses.imbalance import make_expert_loss
 from tailfuse.modalities.tabular.encoder import Mlp
 from tailfuse.network.network import Network
 from tailfuse.training.objective import Draw, Objective, blend, draw
@@ -75,7 +75,7 @@ def objective() -> Objective:
     modality = TabularModality(columns=(BooleanColumn(name="a"), BooleanColumn(name="b")), width=2)
     network = Network(
         {name: Mlp(modality, width=4, dropout=0.0, input_dropout=0.0) for name in ("one", "two")},
-        width=4, n_classes=2, tail=experts(torch.tensor([3, 1]), (0.0, 1.0)), dropout=0.0,
+        width=4, n_classes=2, loss_fn=make_expert_loss(torch.tensor([3, 1]), (0.0, 1.0)), dropout=0.0,
     )  # fmt: skip
     for head in (*network.heads, network.joint.head):
         torch.nn.init.zeros_(head.linear.weight)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tailfuse.calibration.calibration_set import CalibrationRows, fit_plda_heads
 from tailfuse.calibration.fit_confidence import fit_confidence
 from tailfuse.calibration.fit_fusion import fit_fusion
-from tailfuse.calibration.held_out import CalibrationRows, fit_generative
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.export.graphs import TOLERANCE, check_parity, eager, export_graphs, mixed
-from tailfuse.losses.long_tail import experts
+from tailfuse.losses.imbalance import make_expert_loss
 from tailfuse.modalities import KINDS
 from tailfuse.network.network import Network
 from tailfuse_service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Manifest, Output, open_graph
@@ -106,7 +106,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         encoders,
         width=WIDTH,
         n_classes=n_classes,
-        tail=experts(torch.ones(n_classes), (0.0, 1.0, 2.0)),
+        loss_fn=make_expert_loss(torch.ones(n_classes), (0.0, 1.0, 2.0)),
         dropout=0.0,
     )
     for head in (*network.heads, network.joint.head):
@@ -114,10 +114,12 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     train, val, test = (part_of(modalities, n_classes, seed) for seed in range(3))
     if n_classes > N_ROWS:
         train, val = (part_of(modalities, n_classes, seed, 2 * n_classes) for seed in range(2))
-    fit_generative(network, train, CPU)
-    held_out = [CalibrationRows(network, val)]
-    fit_confidence(network, held_out, modalities, {}, generative=True, damaged=True, seed=0, device=CPU)
-    fit_fusion(network, held_out, seed=0, device=CPU)
+    fit_plda_heads(network, train, CPU)
+    calibration_set = [CalibrationRows(network, val)]
+    fit_confidence(
+        network, calibration_set, modalities, {}, use_plda=True, corrupted=True, seed=0, device=CPU
+    )
+    fit_fusion(network, calibration_set, seed=0, device=CPU)
     folder = tmp_path_factory.mktemp("graphs")
     export_graphs(network.eval(), test, folder)
     classes = tuple(ClassInfo(name=str(c), train_count=2, shot="few") for c in range(n_classes))

@@ -17,7 +17,7 @@ from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import UserError
 from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.export import reduce as module
-from tailfuse.export.adapt import adapt_bundle, unlabelled_rows
+from tailfuse.export.adapt import adapt_bundle, find_adaptation, unlabelled_rows
 from tailfuse.export.graphs import LOG_PRIOR, make_example, mixed
 from tailfuse.export.precision import encoder_weights
 from tailfuse.export.reduce import Comparison, reduce_bundle
@@ -95,7 +95,8 @@ def test_what_one_caller_sends_does_not_change_the_answers_to_others(trained: An
 
 def test_it_can_be_adapted(trained: Any, reduced: Any, tmp_path: Path) -> None:
     rows = unlabelled_rows(read_manifest(reduced[0]), trained.spec.table)
-    manifest = adapt_bundle(reduced[0], rows, tmp_path / "adapted")
+    found = find_adaptation(reduced[0], rows)
+    manifest = adapt_bundle(reduced[0], found, rows, tmp_path / "adapted")
     assert manifest.precision == reduced[0].name
     with pytest.raises(UserError, match="is adapted; give the bundle it was made of"):
         reduce_bundle(as_float32(tmp_path / "adapted"), trained.spec.table, "int8", tmp_path / "again")
@@ -123,7 +124,7 @@ def test_another_table_than_that_of_the_training_is_refused(trained: Any, tmp_pa
 
 
 def test_numbers_alone_are_not_reduced(trained: Any) -> None:
-    numbers = {"age": TabularModality(columns=(), width=1)}
+    numbers = {"age": TabularModality(columns=(), width=0)}
     manifest: Manifest = read_manifest(trained.bundle).model_copy(update={"modalities": numbers})
     with pytest.raises(UserError, match="no modality of kind image or text or series: int8 would change"):
         encoder_weights(manifest, "int8")

@@ -35,6 +35,28 @@ def test_fractions_hold_for_every_class() -> None:
     assert counts(parts.train, LABELS) == {"a": 70, "b": 21, "c": 2, "d": 1}
 
 
+def test_every_class_with_one_row_goes_to_train() -> None:
+    labels = ["a"] * 40 + [f"rare {number}" for number in range(30)]
+    for seed in range(5):
+        assert set(range(40, 70)) <= set(split(labels, seed=seed).train)
+        together = split(labels, SplitSpec(group="g"), seed, g=[number // 2 for number in range(70)])
+        assert set(range(40, 70)) <= set(together.train)
+
+
+def test_rows_without_a_label_are_in_no_part() -> None:
+    labels = ["a", None, "b", "b", None] * 8
+    by_fractions = split(labels)
+    by_column = split(labels, "part", part=["train", "train", "val", "train", "test"] * 7 + ["test"] * 5)
+    for parts in (by_fractions, by_column):
+        rows = sorted([*parts.train, *parts.val, *parts.test])
+        assert rows == [row for row, label in enumerate(labels) if label]
+
+
+def test_spaces_around_a_part_do_not_count() -> None:
+    parts = split(["a", "b"] * 3, "part", part=["train ", "train", " val", "val", "test\t", "test"])
+    assert (parts.train.tolist(), parts.val.tolist(), parts.test.tolist()) == ([0, 1], [2, 3], [4, 5])
+
+
 def test_the_same_seed_gives_the_same_split() -> None:
     same, again, other = split(LABELS, seed=1), split(LABELS, seed=1), split(LABELS, seed=2)
     assert same.test.tolist() == again.test.tolist()
@@ -53,7 +75,7 @@ def test_no_group_is_in_two_parts_and_no_row_is_lost(rows: list[Any], seed: int)
         parts = split(labels, SplitSpec(group="g"), seed, g=groups)
     except TableError as error:
         # Too few rows or groups to give every class and every part some.
-        assert any(why in str(error) for why in ("no row is left", "has one", "has no training row"))  # noqa: PT017
+        assert any(why in str(error) for why in ("no row is left", "has no training row"))  # noqa: PT017
         return
     each = [parts.train.tolist(), parts.val.tolist(), parts.test.tolist()]
     assert sorted(itertools.chain(*each)) == list(range(len(rows)))
@@ -96,14 +118,16 @@ def test_without_val_some_of_train_become_val() -> None:
 @pytest.mark.parametrize(
     ("labels", "columns", "how", "said"),
     [
-        (["a", "a", None, "b"], {}, FRACTIONS, "row 3: label, column 'y': the label is missing"),
-        (["a", "a", "a"], {}, FRACTIONS, "label: column 'y' has one class, 'a'; at least two are needed"),
-        (["a", "a", "b"], {}, FRACTIONS,
-         "label: column 'y': class 'b' has one row, row 3; a class needs at least two"),
+        (["a", "b", "c"], {}, FRACTIONS,
+         "split: no row is left for val; there are too few rows, or too few groups"),
         (["a", "a", "b", "b"], {}, FRACTIONS,
          "split: no row is left for val; there are too few rows, or too few groups"),
         (["a", "a", "b", "b"], {"part": ["train", "test", "test", "val"]}, "part",
-         "label: column 'y': class 'b' has no training row; row 4 is in val"),
+         "label: column 'y': class 'b' has no training row; row 3 is in test. Move a row of each to train, "
+         "or merge rare classes by min_rows in the spec"),
+        (["a", "a", "a", "c", "b"], {"part": ["train", "test", "val", "val", "test"]}, "part",
+         "label: column 'y': 2 classes have no training row: 'b', 'c'; row 4 is in val. "
+         "Move a row of each to train, or merge rare classes by min_rows in the spec"),
         (["a", "b", "a", "b"], {"part": ["train"] * 4}, "part",
          "split: column 'part' has no row with 'test'"),
         (["a", "b", "a", "b"], {"part": [[1]] * 4}, "part",
@@ -115,7 +139,7 @@ def test_without_val_some_of_train_become_val() -> None:
         (["a", "a", "b", "b"], {"who": [1, 2, 3, 4]}, SplitSpec(group="whom"),
          "split.group: the table has no column 'whom'; did you mean 'who'?"),
     ],
-    ids=["null", "1 class", "one row", "few", "val only", "no test", "lists", "no train", "split", "group"],
+    ids=["one row each", "few", "test only", "val only", "no test", "lists", "no train", "split", "group"],
 )  # fmt: skip
 def test_a_table_that_cannot_be_split_is_named(
     labels: list[Any], columns: dict[str, Any], how: Any, said: str

@@ -16,11 +16,12 @@ from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.export.graphs import eager
 from tailfuse.network.build import build_network
 from tailfuse.spec.schema import load_spec
+from tailfuse.training import families
 from tailfuse.training import fit as fitting
 from tailfuse.training import train as module
 from tailfuse.training.loop import fit_network
 from tailfuse.training.state import read_log
-from tailfuse.training.train import RUN, TRAINED, Hardware, Listener, differing, export_run, train
+from tailfuse.training.train import RUN, TRAINED, Hardware, Listener, export_run, find_differences, train
 
 QUICK = ("training.epochs=3", "network.width=8", "training.folds=2")
 SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)
@@ -48,9 +49,9 @@ def said(kind: type[Exception], lesions: Any, *overrides: str, resume: bool = Fa
 @pytest.mark.usefixtures("no_export")
 def test_a_run_is_not_begun_twice(lesions: Any) -> None:
     begin(lesions)
-    assert (
-        said(RunError, lesions)
-        == "run holds a run already; go on with it by --resume, or choose another --out"
+    assert said(RunError, lesions) == (
+        "run holds a run already; continue it with --resume, replace it with --overwrite, or choose another "
+        "--out"
     )
 
 
@@ -74,7 +75,8 @@ def test_a_run_is_resumed_with_the_same_spec_only(lesions: Any) -> None:
     begin(lesions)
     begin(lesions, resume=True)
     assert said(RunError, lesions, "training.mixup=0.1", resume=True) == (
-        "run was started with another training.mixup; resume with the same spec, or choose another --out"
+        "run was started with another training.mixup; resume with the same spec, replace the run with "
+        "--overwrite, or choose another --out"
     )
     lesions.spec = lesions.spec.replace("[age, sex, smoker]", "[age, sex]")
     assert said(RunError, lesions, resume=True).startswith(
@@ -86,8 +88,8 @@ def test_a_run_is_resumed_with_the_same_spec_only(lesions: Any) -> None:
 def test_a_run_is_resumed_with_the_same_table_only(lesions: Any) -> None:
     begin(lesions)
     lesions.rows[0]["age"] = 99
-    assert (
-        said(RunError, lesions, resume=True) == "run was started with another table.csv; choose another --out"
+    assert said(RunError, lesions, resume=True) == (
+        "run was started with another table.csv; replace the run with --overwrite, or choose another --out"
     )
 
 
@@ -108,15 +110,17 @@ def test_a_folder_that_holds_something_else_is_left_alone(lesions: Any) -> None:
     (run / "thesis.tex").unlink()
     run.rmdir()
     run.write_text("a file")
-    assert said(RunError, lesions) == message
+    assert said(RunError, lesions) == "run is a file; choose another folder with --out"
 
 
 def test_a_damaged_record_of_a_run_is_named(lesions: Any) -> None:
     run = lesions.folder / "run"
     run.mkdir()
-    for damaged in ("", "{}", "[]", '{"spec": 3}'):
-        (run / RUN).write_text(damaged)
-        assert said(RunError, lesions, resume=True) == "run/run.json is damaged; choose another --out"
+    for corrupted in ("", "{}", "[]", '{"spec": 3}'):
+        (run / RUN).write_text(corrupted)
+        assert said(RunError, lesions, resume=True) == (
+            "run/run.json is damaged; replace the run with --overwrite, or choose another --out"
+        )
 
 
 def test_what_is_wrong_with_spec_or_table_is_found_before_a_run_is_begun(lesions: Any) -> None:
@@ -145,7 +149,8 @@ def test_hardware_that_is_not_there_is_named(lesions: Any, hardware: Hardware, s
 def test_a_run_that_was_not_trained_cannot_be_exported(lesions: Any) -> None:
     spec = load_spec(lesions.write())
     with pytest.raises(
-        RunError, match="holds no trained network yet; finish it with: tailfuse train --resume"
+        RunError,
+        match=r"holds no trained network yet; finish it with: tailfuse train SPEC --out \S* --resume",
     ):
         export_run(lesions.folder, spec, lesions.load(), lesions.folder / "bundle")
 
@@ -153,7 +158,7 @@ def test_a_run_that_was_not_trained_cannot_be_exported(lesions: Any) -> None:
 def test_differing_keys_are_dotted_paths() -> None:
     before = {"a": 1, "b": {"c": [1], "d": 2}, "table": "x", "old": 0}
     now = {"a": 1, "b": {"c": [2], "d": 2}, "table": "y", "new": {"e": 1}}
-    assert differing(before, now) == ["b.c", "old", "new"]
+    assert find_differences(before, now) == ["b.c", "old", "new"]
 
 
 @pytest.mark.usefixtures("no_export")
@@ -254,7 +259,7 @@ def test_unusual_tables_and_specs_train(lesions: Any, change: Any, overrides: An
 
 @pytest.mark.usefixtures("no_export")
 def test_what_is_held_out_was_not_trained_on(lesions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained, held_out = [], []
+    trained, calibration_set = [], []
 
     def spy_on(fabric: Any, network: Any, stage: Any, *rest: Any) -> Any:
         trained.append((network, rows_of(stage.train)))
@@ -264,14 +269,16 @@ def test_what_is_held_out_was_not_trained_on(lesions: Any, monkeypatch: pytest.M
         return set(part.position["clinical"].tolist())
 
     monkeypatch.setattr(fitting, "fit_network", spy_on)
-    monkeypatch.setattr(fitting, "fit_confidence", lambda network, given, *_, **__: held_out.extend(given))
-    monkeypatch.setattr(fitting, "fit_fusion", lambda *_, **__: None)
+    monkeypatch.setattr(
+        families, "fit_confidence", lambda network, given, *_, **__: calibration_set.extend(given)
+    )
+    monkeypatch.setattr(families, "fit_fusion", lambda *_, **__: None)
     begin(lesions)
-    assert len(held_out) == len(trained) == 3
-    for (network, part), (own, seen) in zip(held_out, trained, strict=True):
+    assert len(calibration_set) == len(trained) == 3
+    for (network, part), (own, seen) in zip(calibration_set, trained, strict=True):
         assert not rows_of(part) & seen
         assert torch.equal(network.joint.project, own.joint.project)
-    folds = [rows_of(part) for _, part in held_out[1:]]
+    folds = [rows_of(part) for _, part in calibration_set[1:]]
     assert set.union(*folds) == rows_of(lesions.load().train)
 
 
@@ -325,8 +332,10 @@ def test_the_modality_that_tells_the_class_gets_the_weight(judged: Any) -> None:
 def test_noise_in_place_of_it_costs_it_weight_and_confidence(judged: Any) -> None:
     network, dataset = judged
     noise = np.random.default_rng(1).normal(0, 3, dataset.test.inputs["told"].shape).astype(np.float32)
-    damaged = SplitArrays({**dataset.test.inputs, "told": noise}, dataset.test.position, dataset.test.labels)
-    clean, output = answered(network, dataset.test), answered(network, damaged)
+    corrupted = SplitArrays(
+        {**dataset.test.inputs, "told": noise}, dataset.test.position, dataset.test.labels
+    )
+    clean, output = answered(network, dataset.test), answered(network, corrupted)
     assert clean.weights[:, 0].mean() > output.weights[:, 0].mean() + 0.03
     assert clean.confidences[:, 0].mean() > output.confidences[:, 0].mean() + 0.06
 

@@ -6,16 +6,22 @@ import numpy as np
 import pytest
 import torch
 from tailfuse.data.split_arrays import SplitArrays
-from tailfuse.losses.long_tail import long_tail
-from tailfuse.network.baselines.fused import Baseline, Fused, equal_weights
+from tailfuse.losses.imbalance import make_loss
+from tailfuse.network.baselines.fused import Baseline, FusedAnswer, make_equal_weights
 from tailfuse.network.baselines.single import Single
-from tailfuse.training.validate import class_weights, fit_temperature, judged, rank_modalities, validate
+from tailfuse.training.validate import (
+    compute_class_weights,
+    compute_validation_scores,
+    fit_temperature,
+    rank_modalities,
+    validate,
+)
 from torch import Tensor, nn
 
 from tests.support.layers import find_linear
 
 CPU = torch.device("cpu")
-TAIL = long_tail("cross_entropy", torch.tensor([1.0, 1.0]), ())
+LOSS_FN = make_loss("cross_entropy", torch.tensor([1.0, 1.0]), ())
 
 
 class Rows(nn.Module):
@@ -38,8 +44,8 @@ class Rows(nn.Module):
 class First(nn.Module):
     """Answers with the first modality's logits."""
 
-    def forward(self, embeddings: Tensor, presence: Tensor) -> Fused:
-        return Fused(embeddings[:, 0], equal_weights(presence))
+    def forward(self, embeddings: Tensor, presence: Tensor) -> FusedAnswer:
+        return FusedAnswer(embeddings[:, 0], make_equal_weights(presence))
 
 
 def part_of(labels: list[int], **rows: list[list[float]]) -> SplitArrays:
@@ -53,14 +59,16 @@ def odds(probability: float) -> list[float]:
 
 
 def test_every_class_has_the_same_weight_and_one_without_rows_none() -> None:
-    assert class_weights(torch.tensor([0, 0, 0, 3])).tolist() == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
+    assert compute_class_weights(torch.tensor([0, 0, 0, 3])).tolist() == pytest.approx(
+        [1 / 6, 1 / 6, 1 / 6, 1 / 2]
+    )
 
 
 def test_the_temperature_undoes_how_sure_the_answers_are_by_hand() -> None:
     # Of four rows of each class three are answered right: the truth is 3/4. The answers say so, cubed.
     sure = [3 * value for value in odds(0.75)]
     part = part_of([0, 0, 0, 1, 1, 1, 1, 0], one=[sure] * 4 + [sure[::-1]] * 4)
-    network = Baseline({"one": Rows()}, n_classes=2, tail=TAIL, fusion=First())
+    network = Baseline({"one": Rows()}, n_classes=2, loss_fn=LOSS_FN, fusion=First())
     fit_temperature(network, part, CPU)
     assert float(network.temperature) == pytest.approx(3.0, rel=1e-2)
     answer = network(
@@ -68,14 +76,14 @@ def test_the_temperature_undoes_how_sure_the_answers_are_by_hand() -> None:
     )
     assert answer.probabilities[0].tolist() == pytest.approx([0.75, 0.25], abs=2e-3)
     assert answer.confidences[0].tolist() == pytest.approx([0.75], abs=2e-3)
-    assert {name: float(value) for name, value in network.fitted().items()} == {
+    assert {name: float(value) for name, value in network.describe_calibration().items()} == {
         "temperature": pytest.approx(3.0, rel=1e-2)
     }
 
 
 def test_the_temperature_is_the_same_whatever_it_was_before() -> None:
     part = part_of([0, 1, 0, 1], one=[odds(0.9), odds(0.3), odds(0.4), odds(0.1)])
-    network, found = Baseline({"one": Rows()}, n_classes=2, tail=TAIL, fusion=First()), []
+    network, found = Baseline({"one": Rows()}, n_classes=2, loss_fn=LOSS_FN, fusion=First()), []
     for before in (1.0, 5.0):
         network.temperature.fill_(before)
         fit_temperature(network, part, CPU)
@@ -86,18 +94,12 @@ def test_the_temperature_is_the_same_whatever_it_was_before() -> None:
 @pytest.fixture
 def single() -> Baseline:
     """Three modalities whose rows are logits."""
-    fusion = Single(3, 2, TAIL, 2, 0.0)
+    fusion = Single(3, 2, LOSS_FN, 2, 0.0)
     for at in range(len(fusion.heads)):
         linear = find_linear(fusion, f"heads.{at}.linear")
         nn.init.eye_(linear.weight)
         nn.init.zeros_(linear.bias)
-    return Baseline({name: Rows() for name in ("a", "b", "c")}, n_classes=2, tail=TAIL, fusion=fusion)
-
-
-def chooser(network: Baseline) -> Single:
-    """Its fusion, which chooses one modality."""
-    assert isinstance(network.fusion, Single)
-    return network.fusion
+    return Baseline({name: Rows() for name in ("a", "b", "c")}, n_classes=2, loss_fn=LOSS_FN, fusion=fusion)
 
 
 RIGHT, UNSURE = [odds(0.9), odds(0.1)], [odds(0.6), odds(0.5)]
@@ -105,15 +107,13 @@ RIGHT, UNSURE = [odds(0.9), odds(0.1)], [odds(0.6), odds(0.5)]
 
 def test_the_modality_that_validates_best_alone_comes_first(single: Baseline) -> None:
     part = part_of([0, 1], a=UNSURE, b=RIGHT, c=RIGHT[::-1])
-    rank_modalities(single, chooser(single), part, CPU)
-    assert chooser(single).ranks.tolist() == [1, 0, 2]
+    assert rank_modalities(single, part, CPU).tolist() == [1, 0, 2]
 
 
 def test_a_modality_without_validation_rows_comes_last(single: Baseline) -> None:
     part = part_of([0, 1], a=RIGHT[::-1], b=RIGHT, c=RIGHT)
     absent = SplitArrays(part.inputs, {**part.position, "b": np.array([-1, -1])}, part.labels)
-    rank_modalities(single, chooser(single), absent, CPU)
-    assert chooser(single).ranks.tolist() == [1, 2, 0]
+    assert rank_modalities(single, absent, CPU).tolist() == [1, 2, 0]
 
 
 def test_while_it_learns_the_best_modality_is_chosen_anew_by_every_validation(single: Baseline) -> None:
@@ -122,6 +122,7 @@ def test_while_it_learns_the_best_modality_is_chosen_anew_by_every_validation(si
         rows[best] = RIGHT
         part = part_of([0, 1], **dict(zip("abc", rows, strict=True)))
         loss, accuracy = validate(single, part, CPU)
-        assert chooser(single).ranks[best] == 0
+        assert single.ranks is not None
+        assert single.ranks[best] == 0
         assert accuracy == 1.0
-        assert loss == judged(single, part.only(["abc"[best]]), CPU)[0]
+        assert loss == compute_validation_scores(single, part.only(["abc"[best]]), CPU)[0]

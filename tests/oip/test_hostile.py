@@ -102,8 +102,6 @@ JSON: dict[str, Any] = {
         {"name": "clinical.age", "datatype": "BYTES", "shape": [1], "data": ["1_0"]}]},
     "a boolean of 2": {"inputs": [
         {"name": "clinical.smoker", "datatype": "INT8", "shape": [1], "data": [2]}]},
-    "a category that is a fraction": {"inputs": [
-        {"name": "clinical.site", "datatype": "FP32", "shape": [1], "data": [0.5]}]},
     "presence alone": {"inputs": [
         {"name": "presence", "datatype": "BOOL", "shape": [1, 3], "data": [True] * 3}]},
     "presence of the wrong shape": {"inputs": [

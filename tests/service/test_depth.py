@@ -1,4 +1,4 @@
-"""How deep a JSON text is nested is told from its bytes, whatever they are."""
+"""How deep a JSON text is nested, and how many values it has, is told from its bytes, whatever they are."""
 
 from typing import Any
 
@@ -6,7 +6,8 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tailfuse_service.modalities.json_text import is_deeper, measure_depth
+from tailfuse_service.modalities import json_structure
+from tailfuse_service.modalities.json_structure import MEMBER_COST, measure_structure
 
 nested = st.recursive(
     st.none() | st.integers(-9, 9) | st.text('[]{}"\\a', max_size=6),
@@ -23,11 +24,25 @@ def depth(value: Any) -> int:
     return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
 
 
-@given(nested, st.integers(0, 10))
-def test_the_depth_is_that_of_the_value(value: Any, limit: int) -> None:
-    for text in (orjson.dumps(value), orjson.dumps(value, option=orjson.OPT_INDENT_2)):
-        assert measure_depth(text) == depth(value)
-        assert is_deeper(text, limit) == (depth(value) > limit)
+def measure_depth(data: bytes) -> int:
+    return measure_structure(data).depth
+
+
+def count_values(value: Any) -> int:
+    """Count commas and opening brackets, and each colon MEMBER_COST - 1 times."""
+    if isinstance(value, dict):
+        colons = (MEMBER_COST - 1) * len(value)
+        return 1 + max(len(value) - 1, 0) + colons + sum(map(count_values, value.values()))
+    return 1 + max(len(value) - 1, 0) + sum(map(count_values, value)) if isinstance(value, list) else 0
+
+
+@given(value=nested, piece_bytes=st.integers(1, 9))
+def test_depth_and_number_are_those_of_the_value(value: Any, piece_bytes: int) -> None:
+    """Wherever the text is cut into pieces."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(json_structure, "PIECE_BYTES", piece_bytes)
+        for text in (orjson.dumps(value), orjson.dumps(value, option=orjson.OPT_INDENT_2)):
+            assert measure_structure(text) == (depth(value), count_values(value))
 
 
 @given(st.binary(max_size=200) | st.text('[]{}"\\,', max_size=50).map(str.encode))

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tailfuse_service.app import create_app
 from tailfuse_service.bundle import Bundle
-from tailfuse_service.errors import BadRequest
-from tailfuse_service.http import fast_path
-from tailfuse_service.http.fast_path import Protocol
-from tailfuse_service.http.router import Router
+from tailfuse_service.errors import BadRequest, TooManyRequests
+from tailfuse_service.http import answers, fast_path
+from tailfuse_service.http import connection as connection_module
+from tailfuse_service.http.connection import Protocol
+from tailfuse_service.http.cycle import RequestCycle
+from tailfuse_service.http.paths import match_path
+from tailfuse_service.http.router import RequestRecord, Router
 from tailfuse_service.logs import LOG
 from tailfuse_service.settings import Settings
 from uvicorn import Config
@@ -31,7 +35,10 @@ def request(body: bytes = BODY, *lines: bytes, target: bytes = b"/predict", meth
 
 GOOD = request()
 REFUSED = request(b"")
-UPGRADE = b"POST /predict HTTP/1.1\r\nUpgrade: h\r\nConnection: upgrade\r\nContent-Length: 0\r\n\r\n"
+CHUNKED = b"POST /predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+UPGRADE = (
+    b"POST /predict HTTP/1.1\r\nHost: x\r\nUpgrade: h\r\nConnection: upgrade\r\nContent-Length: 0\r\n\r\n"
+)
 
 
 class Wire(asyncio.Transport):
@@ -51,6 +58,9 @@ class Wire(asyncio.Transport):
 
     def close(self) -> None:
         self.closed = True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def abort(self) -> None:
         self.closed = self.aborted = True
@@ -108,7 +118,10 @@ def drive(bundle: Bundle, tiny_bundle: Path) -> Callable[..., Any]:
                 return await play(connection)
             finally:
                 connection.lose()
-                await asyncio.sleep(0.01)
+                for _ in range(5000):  # a run that has begun ends first
+                    await asyncio.sleep(0.001)
+                    if not app.in_flight:
+                        break
                 assert app.in_flight == 0
                 await app.registry.close()
 
@@ -193,9 +206,9 @@ def test_chunked_requests_in_one_read_are_parsed_one_by_one(drive: Any) -> None:
 
 
 ENDLESS = {
-    "chunks of a byte": (b"POST /predict HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "chunks of a byte": (CHUNKED, b"1\r\nx\r\n"),
     "empty lines in chunks": (
-        b"POST /nope HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", b"8\r\n\r\n\r\n\r\n\r\n\r\n",
+        b"POST /nope HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n", b"8\r\n\r\n\r\n\r\n\r\n\r\n",
     ),
     "empty lines": (b"", b"\r\n\r\n"),
 }  # fmt: skip
@@ -345,8 +358,8 @@ STEPS: dict[str, Callable[[Router], tuple[Any, str]]] = {
     "the registry": lambda app: (app.registry, "find"),
     "submission": lambda app: (app.predict, "submit"),
     "the answer": lambda _: (fast_path, "encode_answer"),
-    "a problem": lambda _: (fast_path, "make_response"),
-    "the log": lambda _: (fast_path, "log_and_make_problem"),
+    "a problem": lambda _: (answers, "make_response"),
+    "the log": lambda _: (answers, "log_and_make_problem"),
     "metrics": lambda app: (app.metrics, "observe_request"),
 }
 
@@ -408,7 +421,7 @@ def test_a_time_out_that_cannot_be_answered_breaks_the_connection(
     drive: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def play(connection: Connection) -> None:
-        monkeypatch.setattr(fast_path, "log_and_make_problem", fail)
+        monkeypatch.setattr(answers, "log_and_make_problem", fail)
         connection.send(GOOD[:-1])
         for _ in range(1000):
             await asyncio.sleep(0.001)
@@ -417,6 +430,165 @@ def test_a_time_out_that_cannot_be_answered_breaks_the_connection(
         raise AssertionError("the connection stays open")
 
     drive(play, receive_timeout_s=0.01)
+
+
+def test_a_client_that_does_not_read_is_disconnected(drive: Any) -> None:
+    """Neither a full buffer nor a close that waits for one keeps a connection, or counts for long."""
+
+    async def play(connection: Connection) -> None:
+        connection.send(request(b"", target=b"/metrics", method=b"GET"))
+        await connection.idle()
+        connection.protocol.pause_writing()
+        connection.send(request(b"", target=b"/metrics", method=b"GET"))
+        await wait_for_abort(connection)
+        closing = Connection(connection.app)
+        closing.send(request(BODY, b"connection: close"))
+        await closing.idle()
+        assert closing.wire.closed
+        assert not closing.wire.aborted
+        await wait_for_abort(closing)
+        closing.lose()
+
+    drive(play, send_timeout_s=0.1)
+
+
+async def wait_for_abort(connection: Connection) -> None:
+    for _ in range(2000):
+        await asyncio.sleep(0.001)
+        if connection.wire.aborted:
+            return
+    raise AssertionError("the connection stays open")
+
+
+def test_a_client_that_reads_again_is_not_disconnected(drive: Any) -> None:
+    async def play(connection: Connection) -> None:
+        for _ in range(4):
+            connection.protocol.pause_writing()
+            await asyncio.sleep(0.1)
+            connection.protocol.resume_writing()
+        assert not connection.wire.aborted
+
+    drive(play, send_timeout_s=0.2)
+
+
+def test_routes_that_the_limit_exempts_do_not_count_in_it(drive: Any) -> None:
+    async def play(connection: Connection) -> None:
+        app = connection.app
+        open_, limited = match_path("/metrics"), match_path("/predict")
+        others = [
+            RequestRecord({"headers": [], "method": "GET", "path": "/metrics"}, open_) for _ in range(9)
+        ]
+        for each in others:
+            app.begin_request(each)
+        first = RequestRecord({"headers": [], "method": "POST", "path": "/predict"}, limited)
+        second = RequestRecord({"headers": [], "method": "POST", "path": "/predict"}, limited)
+        app.begin_request(first)
+        with pytest.raises(TooManyRequests):
+            app.begin_request(second)
+        assert app.in_flight == 11
+        for each in (*others, first, second):
+            app.end_request(each, 200)
+        connection.send(GOOD)
+        await connection.idle()
+        assert connection.wire.written.startswith(b"HTTP/1.1 200 ")
+
+    drive(play, max_concurrency=1)
+
+
+@pytest.mark.parametrize("data", [GOOD[:-1], CHUNKED + b"5\r\nhel"], ids=["fast path", "ASGI"])
+def test_a_stop_does_not_wait_long_for_a_request_to_arrive(
+    drive: Any, monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    monkeypatch.setattr(connection_module, "STOP_WAIT_S", 0.05)
+
+    async def play(connection: Connection) -> None:
+        connection.send(data)
+        connection.protocol.shutdown()
+        await asyncio.sleep(0)
+        assert not connection.wire.closed
+        while not connection.wire.closed:
+            await asyncio.sleep(0.005)
+        assert statuses(connection) == [b"408"]
+
+    drive(play)
+
+
+def test_a_time_out_comes_when_it_is_due(drive: Any) -> None:
+    """Not only when the timer of the connection's start fires again."""
+
+    async def play(connection: Connection) -> None:
+        await asyncio.sleep(0.3)
+        start = asyncio.get_running_loop().time()
+        connection.send(GOOD[:-1])
+        while not connection.wire.closed:
+            await asyncio.sleep(0.005)
+        assert 0.49 < asyncio.get_running_loop().time() - start < 0.75
+        assert connection.wire.written.startswith(b"HTTP/1.1 408 ")
+
+    drive(play, receive_timeout_s=0.5)
+
+
+def statuses(connection: Connection) -> list[bytes]:
+    return re.findall(rb"HTTP/1.1 ([0-9]{3}) ", connection.wire.written)
+
+
+def test_without_a_key_a_body_is_neither_waited_for_nor_kept(drive: Any, keys: Path) -> None:
+    """The connection stays good: what is left of the body is dropped as it comes."""
+
+    async def play(connection: Connection) -> None:
+        body = b"x" * 200_000
+        stranger = request(body)
+        connection.send(stranger[:-150_000])
+        await connection.idle()
+        assert statuses(connection) == [b"401"]
+        cycles = [each for each in gc.get_objects() if type(each) is RequestCycle]
+        assert [each for each in cycles if sum(map(len, each.body)) > 40_000] == []
+        connection.send(stranger[-150_000:] + request(BODY, b"x-api-key: " + KEY.encode()))
+        await connection.idle()
+        assert statuses(connection) == [b"401", b"200"]
+
+    drive(play, api_keys=keys)
+
+
+def test_heads_without_a_key_are_not_cached(drive: Any, keys: Path) -> None:
+    async def play(connection: Connection) -> None:
+        connection.send(GOOD)
+        await connection.idle()
+        assert connection.app.cached_heads.find(GOOD.partition(b"\r\n\r\n")[0]) is None
+
+    drive(play, api_keys=keys)
+
+
+ONE_ANSWER = {
+    "a malformed chunk": ([CHUNKED + b"1\r\n{\r\n", b"zz\r\n"], [b"400"]),
+    "no host": ([b"GET /healthz HTTP/1.1\r\n\r\n"], [b"400"]),
+    "two hosts": ([b"GET /healthz HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n"], [b"400"]),
+    "no host, and a body": ([GOOD.replace(b"host: x\r\n", b"")], [b"400"]),
+    "a version without hosts": ([b"GET /healthz HTTP/1.0\r\n\r\n"], [b"200"]),
+    "a long head in one read": (
+        [request(b"", b"x: " + b"y" * 70_000, target=b"/healthz", method=b"GET")], [b"431"]
+    ),
+    "rubbish behind a request": ([GOOD + b"\0rubbish\r\n\r\n"], [b"200", b"400"]),
+    "a body that goes on after its refusal": (
+        [b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999\r\n\r\n", b"x" * 70_000], [b"413"]
+    ),
+    "a bad chunk behind a refusal": (
+        [b"POST /nope HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\n", b"zz\r\nqq"], [b"404"]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("reads", "expected"), ONE_ANSWER.values(), ids=ONE_ANSWER)
+def test_a_request_gets_one_answer(drive: Any, reads: list[bytes], expected: list[bytes]) -> None:
+    async def play(connection: Connection) -> None:
+        for read in reads:
+            connection.protocol.data_received(read)
+            for _ in range(100):
+                await asyncio.sleep(0.001)
+        await connection.idle()
+        assert statuses(connection) == expected
+
+    drive(play)
 
 
 PIECES = [

@@ -249,6 +249,10 @@ WRONG: dict[str, tuple[SeriesFeatures, Any, str]] = {
         ONE, npy([1.0]).replace(b"(1,)", b"(9**9,)"), "the .npy file has a header that cannot be",
     ),
     "an npy of a huge shape": (ONE, PROMISE, "the .npy file is not as long as its header says"),
+    "an npy whose shape is a boolean": (
+        ONE, npy(np.zeros(1)).replace(b"(1,), }   ", b"(True,), }"),
+        "the .npy file has a header that cannot be read",
+    ),
     "a broken npy": (ONE, b"\x93NUMPY\x01", "the .npy file has a header that cannot be read"),
     "a broken wav": (ONE, b"RIFF\0\0\0\0WAVE", "the .wav file has a header that cannot be read"),
     "a wav of another encoding": (

@@ -48,9 +48,30 @@ def no_graph(folder: Path) -> None:
     change(folder, files={"model.onnx": sha256(folder / "model.onnx")})
 
 
+def no_graph_at_all(folder: Path) -> None:
+    (folder / "model.onnx").unlink()
+    change(folder, files={})
+
+
 def more_classes(folder: Path) -> None:
     classes = json.loads((folder / MANIFEST).read_text())["classes"]
     change(folder, classes=[*classes, {**classes[0], "name": "fourth"}])
+
+
+def two_classes_of_one_name(folder: Path) -> None:
+    classes = json.loads((folder / MANIFEST).read_text())["classes"]
+    change(folder, classes=[*classes[:-1], classes[0]])
+
+
+def change_modality(kind: str, **values: Any) -> Callable[[Path], Any]:
+    """Make the change of what the manifest says of the first modality of a kind."""
+
+    def spoil(folder: Path) -> None:
+        modalities = json.loads((folder / MANIFEST).read_text())["modalities"]
+        name = next(name for name, each in modalities.items() if each["kind"] == kind)
+        change(folder, modalities={**modalities, name: {**modalities[name], **values}})
+
+    return spoil
 
 
 SPOILT: dict[str, tuple[Callable[[Path], Any], str]] = {
@@ -71,12 +92,20 @@ SPOILT: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda folder: change(folder, files={"../model.onnx": "0"}),
         "not a plain file name",
     ),
+    "a file that the manifest does not list": (
+        lambda folder: (folder / "weights.bin").write_bytes(b"x"),
+        "'weights.bin' is not listed in manifest.json",
+    ),
     "no graph in its files": (
-        lambda folder: change(folder, files={}),
+        no_graph_at_all,
         "cannot be served with runtime 'onnx'",
     ),
     "a graph that is none": (no_graph, "model.onnx cannot be loaded"),
     "a foreign graph": (foreign, "the graph does not run"),
+    "a class that is there twice": (two_classes_of_one_name, "is there twice"),
+    "a row of a terabyte": (change_modality("tabular", width=2**38), "width is 274,877,906,944, but"),
+    "an image of a terabyte": (change_modality("image", height=2**20, width=2**20), "height"),
+    "a text of a terabyte": (change_modality("text", max_tokens=2**37), "max_tokens"),
     "a graph of other classes": (more_classes, "the graph's classes are not the manifest's"),
 }
 

@@ -1,6 +1,7 @@
 """Every limit has a setting, and an error of its own: what just fits is taken, the first beyond it is not."""
 
 import asyncio
+import gc
 import json
 import struct
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from tailfuse_service.app import create_app
 from tailfuse_service.bundle import Bundle, Limits, open_bundle
@@ -50,6 +52,50 @@ def test_a_request_as_wide_as_can_be_is_not_deep(client: Any) -> None:
     items = [{"inputs": {"clinical": {"age": age}, "notes": '[[{"'}} for age in range(100)]
     results = client.post("/predict/batch", json={"items": items}).json()["results"]
     assert all("label" in result for result in results)
+
+
+def test_json_may_have_as_many_values_as_the_setting_says(client_of: Any, bundle: Bundle) -> None:
+    """They are counted before anything is parsed, also in a part of a form."""
+    client = client_of(bundle, max_json_values=1000)
+    infer = f"/v2/models/{bundle.manifest.name}/infer"
+    for values in (b"[],", b'{"a":1},', b"1,", b'"",'):
+        body = b'{"inputs": {"notes": [' + values * 1000 + b"1]}}"
+        refused = client.post("/predict", content=body)
+        assert (refused.status_code, slug_of(refused)) == (400, "too-many-values")
+        assert refused.json()["expected"] == 1000
+        assert refused.json()["received"] > 1000
+        assert slug_of(client.post("/predict/batch", content=body)) == "too-many-values"
+        assert slug_of(client.post(infer, content=body)) == "too-many-values"
+    row = b"[" + b"1," * 1000 + b"1]"
+    assert slug_of(client.post("/predict", files={"clinical": row})) == "too-many-values"
+    text = b'{"inputs": {"notes": "' + b"spot, [], {:}, " * 1000 + b'"}}'
+    assert client.post("/predict", content=text).status_code == 200
+    fits = b'{"inputs": {"notes": [' + b"1," * 990 + b"1]}}"
+    assert slug_of(client.post("/predict", content=fits)) == "invalid-input"
+
+
+def test_a_large_body_is_parsed_off_the_event_loop(
+    client: Any, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And without collections of garbage, each of which would look at all that has been parsed so far."""
+    parsed: list[tuple[str, bool]] = []
+    loads = orjson.loads
+
+    def note(data: bytes) -> Any:
+        parsed.append((threading.current_thread().name.partition("_")[0], gc.isenabled()))
+        return loads(data)
+
+    monkeypatch.setattr(orjson, "loads", note)
+    item = b'{"inputs": {"notes": "' + b"a " * 150_000 + b'"}}'
+    batch = b'{"items": [' + item + b"]}"
+    infer = orjson.dumps({
+        "inputs": [{"name": "notes", "datatype": "BYTES", "shape": [1], "data": ["a " * 150_000]}]
+    })  # fmt: skip
+    assert client.post("/predict", content=item).status_code == 200
+    assert client.post("/predict/batch", content=batch).status_code == 200
+    assert client.post(f"/v2/models/{bundle.manifest.name}/infer", content=infer).status_code == 200
+    assert parsed == [("large-body", False)] * 3
+    assert gc.isenabled()
 
 
 def test_a_form_may_have_as_many_parts_as_the_setting_says(client_of: Any, bundle: Bundle) -> None:

@@ -1,9 +1,16 @@
 """Logs: a line of JSON each."""
 
+import io
 import json
 import logging
+import os
+import threading
 
+import pytest
+from tailfuse_service import log_writer, logs
+from tailfuse_service.log_writer import MAX_BURST, LogWriter
 from tailfuse_service.logs import JsonFormatter
+from tailfuse_service.metrics import Metrics
 
 
 def test_a_line_has_what_came_with_it() -> None:
@@ -35,3 +42,59 @@ def test_a_worker_names_itself() -> None:
     record = logging.LogRecord("tailfuse", logging.INFO, "x.py", 1, "hello", (), None)
     assert json.loads(JsonFormatter(worker=2).format(record))["worker"] == 2
     assert "worker" not in json.loads(JsonFormatter().format(record))
+
+
+def make_record(level: int = logging.INFO, **extra: object) -> logging.LogRecord:
+    record = logging.LogRecord("tailfuse", level, "x.py", 1, "x" * 1000, (), None)
+    vars(record).update(extra)
+    return record
+
+
+def test_a_reader_that_does_not_read_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_writer, "FLUSH_S", 0.05)
+    read, write = os.pipe()
+    with open(write, "w") as full:
+        writer = LogWriter(full)
+        for _ in range(10_000):  # of a kilobyte: more than a pipe and the queue take
+            writer.emit(make_record())
+        assert 5000 < writer.dropped < 9000
+        writer.flush()  # and the end of the process does not wait for it
+        threading.Thread(target=drain, args=[read], daemon=True).start()
+        while writer._queued_bytes:
+            writer.flush()
+
+
+def drain(read: int) -> None:
+    with open(read, "rb") as file:
+        file.read()
+
+
+def test_a_flood_of_problems_is_cut_and_counted_by_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_writer, "PER_SECOND", 0.0)
+    stream = io.StringIO()
+    writer = LogWriter(stream)
+    for _ in range(MAX_BURST + 70):
+        writer.emit(make_record(slug="invalid-input"))
+    writer.emit(make_record(logging.ERROR, slug="internal-error"))
+    writer.emit(make_record())  # not about a problem
+    writer.flush()
+    assert writer.dropped == 70
+    assert stream.getvalue().count("\n") == MAX_BURST + 2
+
+
+def test_a_closed_stream_ends_nothing() -> None:
+    stream = io.StringIO()
+    stream.close()
+    writer = LogWriter(stream)
+    writer.emit(make_record())
+    writer.flush()
+    assert writer.dropped == 1
+
+
+def test_dropped_lines_are_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = Metrics()
+    writer = LogWriter(io.StringIO())
+    monkeypatch.setattr(logging.getLogger(), "handlers", [writer])
+    writer.dropped = 3
+    assert logs.count_dropped() == 3
+    assert "tailfuse_log_lines_dropped_total 3.0" in metrics.text().decode()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -318,7 +318,7 @@ def test_a_worker_that_is_starting_is_told_as_soon_as_it_is_ready(
     async def scenario() -> None:
         worker = StartingWorker()
         monkeypatch.setattr("asyncio.create_subprocess_exec", AsyncMock(return_value=worker))
-        supervisor = Supervisor(settings, 0)
+        supervisor = Supervisor(settings, 0, Mock())
         start = asyncio.create_task(supervisor._start(1))
         await asyncio.sleep(0)
         for _ in range(times):

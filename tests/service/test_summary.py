@@ -15,7 +15,7 @@ from tailfuse_service.bundle.summary import (
 from tailfuse_service.modalities import ImageModality, Modality, SeriesModality, TabularModality, TextModality
 from tailfuse_service.modalities.modality import MAX_INPUTS
 from tailfuse_service.modalities.series import Channel
-from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn
+from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn, count_slots
 
 TABULAR = TabularModality(
     columns=(
@@ -65,7 +65,7 @@ def test_of_a_row_each_column_is_an_input_and_missing_is_missing() -> None:
 
 def test_of_many_columns_the_first_are_watched() -> None:
     columns = tuple(NumberColumn(name=f"c{at}", mean=0, scale=1) for at in range(100))
-    names, compute = TabularModality(columns=columns, width=100).summary()
+    names, compute = TabularModality(columns=columns, width=sum(map(count_slots, columns))).summary()
     assert names == [*(f"c{at}" for at in range(MAX_INPUTS)), "all numbers"]
     assert compute(np.ones((3, 100), np.float32)).shape == (3, MAX_INPUTS + 1)
 

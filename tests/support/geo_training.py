@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 import polars as pl
 import torch
-from tailfuse.files.table import Rows, match_columns, place, typed
+from tailfuse.files.cells import type_cells
+from tailfuse.files.reading import DEFAULT_READING, Reading
+from tailfuse.files.table import Rows, match_columns, place
 from tailfuse.modalities import Kind, ModalitySpec
 from tailfuse.modalities.spec import Name
 from torch import Generator, Tensor, nn
@@ -46,7 +48,15 @@ class GeoKind(Kind[GeoSpec, GeoModality]):
     encoder_names = ("dense",)
     card_note = "`lat` and `lon` are in degrees."
 
-    def fit(self, name: str, spec: GeoSpec, table: pl.DataFrame, rows: Rows, folder: Path) -> GeoModality:
+    def fit(
+        self,
+        name: str,
+        spec: GeoSpec,
+        table: pl.DataFrame,
+        rows: Rows,
+        folder: Path,
+        reading: Reading = DEFAULT_READING,
+    ) -> GeoModality:
         match_columns(table, [spec.latitude], f"modalities.{name}.latitude")
         match_columns(table, [spec.longitude], f"modalities.{name}.longitude")
         return GeoModality(latitude=spec.latitude, longitude=spec.longitude)
@@ -54,7 +64,9 @@ class GeoKind(Kind[GeoSpec, GeoModality]):
     def raw_values(
         self, name: str, modality: GeoModality, table: pl.DataFrame, rows: Rows, folder: Path
     ) -> Iterator[Any]:
-        columns = [typed(table[each], "number", place(name, each), rows) for each in modality.column_names]
+        columns = [
+            type_cells(table[each], "number", place(name, each), rows) for each in modality.column_names
+        ]
         for lat, lon in zip(*columns, strict=True):
             yield {"lat": lat, "lon": lon}
 

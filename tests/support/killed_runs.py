@@ -17,7 +17,7 @@ from unittest import mock
 from tailfuse.calibration import fit_confidence, fit_fusion
 from tailfuse.export import bundle
 from tailfuse.spec.schema import Spec, load_spec
-from tailfuse.training import fit, loop, train
+from tailfuse.training import families, loop, train
 from tailfuse_service.bundle import sha256
 
 SILENT = train.Listener(lambda *_: None, lambda *_: None, lambda _: None)
@@ -60,9 +60,9 @@ TRAINING = {
     **{f"in the middle of file {n}": in_write(n, after=False) for n in (1, 3, 5, 8)},
     **{f"after file {n}": in_write(n, after=True) for n in (1, 2, 4, 6)},
     "before the first epoch": at_call(loop, "run_epoch"),
-    "between two stages": at_call(fit, "fit_generative"),
-    "before confidences are fitted": at_call(fit, "fit_confidence"),
-    "before the fusion is fitted": at_call(fit, "fit_fusion"),
+    "between two stages": at_call(families, "fit_plda_heads"),
+    "before confidences are fitted": at_call(families, "fit_confidence"),
+    "before the fusion is fitted": at_call(families, "fit_fusion"),
     "before the export": at_call(train, "export_run"),
 }
 EXPORT = {
@@ -92,7 +92,7 @@ def main(folder: Path, spec: Spec) -> dict[str, dict[str, Any]]:
     def run(name: str, *, export: bool, resume: bool, moment: Callable[[], None] = lambda: None) -> int:
         def work() -> None:
             if not export:  # nor all that takes long
-                fit_confidence.VOTE_STEPS = fit_confidence.CONFIDENCE_STEPS = fit_fusion.STEPS = 9
+                fit_confidence.POSTERIOR_STEPS = fit_confidence.CONFIDENCE_STEPS = fit_fusion.STEPS = 9
                 train.export_run = lambda run, spec, dataset, target: target
             moment()
             train.train(spec, folder / name, hardware, SILENT, resume=resume)

@@ -1,6 +1,6 @@
 """The parts of a section of the report."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tailfuse_bench.figures import Figure
@@ -13,12 +13,13 @@ Status = Literal["reached", "not reached", "open", "shown"]
 class Target:
     """A target of the protocol and its outcome.
 
-    `open`: the table is not sufficient to decide. `shown`: the target has no threshold.
+    `open`: the table is not sufficient to decide. `shown`: the target has no threshold. None: the table is
+    too small to reach the targets of the protocol, so it is measured by none.
     """
 
     text: str
     outcome: str
-    status: Status
+    status: Status | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,11 @@ class Section:
 def make_absent_section(title: str, target: str, what: str) -> Section:
     """Return a section for which the table has no results."""
     return Section(title, [Target(target, f"Not in this table: {what}.", "open")])
+
+
+def remove_statuses(section: Section) -> Section:
+    """Return the section without a verdict on its targets."""
+    return replace(section, targets=[replace(target, status=None) for target in section.targets])
 
 
 def make_status(reached: bool | None) -> Status:

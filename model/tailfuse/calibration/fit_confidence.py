@@ -8,121 +8,121 @@ import torch.nn.functional as F
 from tailfuse_service.modalities import Modality
 from torch import Tensor, nn
 
-from tailfuse.calibration.held_out import (
+from tailfuse.calibration.calibration_set import (
     CalibrationData,
     CalibrationRows,
     collect_calibration_data,
     select_class,
 )
-from tailfuse.network.confidence import PER_DEVIATION, Confidences
+from tailfuse.network.confidence import SLOPE_PER_DEVIATION, Confidences
 from tailfuse.network.fusion import ModalityPosteriors
 from tailfuse.network.network import Network, Scores
 
-VOTE_STEPS, CONFIDENCE_STEPS = 120, 300
+POSTERIOR_STEPS, CONFIDENCE_STEPS = 120, 300
 # Prior corruption rate in use; in the calibration set it is 0.5.
-DAMAGED = 0.15
+CORRUPTION_RATE = 0.15
 PRIOR_STRENGTH = 3.0  # rows that the starting values count as
 
 
 def fit_confidence(
-    network: Network, held_out: Sequence[CalibrationRows], modalities: Mapping[str, Modality],
-    features: Mapping[str, Tensor], *, generative: bool, damaged: bool, seed: int, device: torch.device,
+    network: Network, calibration_set: Sequence[CalibrationRows], modalities: Mapping[str, Modality],
+    features: Mapping[str, Tensor], *, use_plda: bool, corrupted: bool, seed: int, device: torch.device,
 ) -> None:  # fmt: skip
     """Fit every modality's posterior, and then its confidence. Frozen encoders have `features`, (n, F).
 
-    Without `generative` the generative expert's pool weight is 0. Without `damaged` every row is taken to
-    be real.
+    Without `use_plda` the PLDA head's pool weight is 0. Without `corrupted` no corrupted
+    rows are used, and every row is taken to be in-distribution.
     """
     for m, name in enumerate(network.modalities):
-        evidence = collect_calibration_data(
-            held_out, name, modalities[name], features, seed=seed, device=device
+        data = collect_calibration_data(
+            calibration_set, name, modalities[name], features, seed=seed, device=device
         )
-        if evidence is None:
-            continue  # nothing was held out: this modality is trusted like any other
-        posterior = fit_posterior(evidence, generative=generative)
+        if data is None:
+            continue  # no calibration rows: the modality keeps the initial confidence
+        posterior = fit_posterior(data, use_plda=use_plda)
         set_modality(network.posteriors, m, posterior)
-        set_modality(network.confidences, m, fit_reliability(posterior, evidence, damaged=damaged, seed=seed))
+        set_modality(network.confidences, m, fit_reliability(posterior, data, corrupted=corrupted, seed=seed))
 
 
 @torch.no_grad()
 def set_modality(stacked: nn.Module, m: int, fitted: nn.Module) -> None:
     """Copy the parameters of one modality, (1, ...) each, to those of all modalities, (M, ...) each."""
-    for own, new in zip(stacked.state_dict().values(), fitted.state_dict().values(), strict=True):
-        own[m] = new[0]
+    for all_modalities, one in zip(stacked.state_dict().values(), fitted.state_dict().values(), strict=True):
+        all_modalities[m] = one[0]
 
 
-def fit_posterior(evidence: CalibrationData, *, generative: bool) -> ModalityPosteriors:
-    """Fit the pool weights that make held-out classes likely, then the temperature, of one modality."""
-    seen, labels, weight = evidence.clean, evidence.labels, evidence.weight
+def fit_posterior(data: CalibrationData, *, use_plda: bool) -> ModalityPosteriors:
+    """Fit the pool weights by likelihood on the calibration set, then the temperature, of one modality."""
+    clean, labels, weight = data.clean, data.labels, data.weight
 
     def loss(log_p: Tensor) -> Tensor:
         return -(select_class(F.log_softmax(log_p, dim=-1), labels) * weight).mean()
 
-    both = torch.tensor([1.0, float(generative)], device=labels.device)
-    # Two experts that say the same are worth half each.
-    best = torch.stack([find_best_power(seen.log_p, loss), find_best_power(seen.densities, loss)])
+    both = torch.tensor([1.0, float(use_plda)], device=labels.device)
+    # The start: two experts that agree weigh half each.
+    best = torch.stack([find_best_weight(clean.log_p, loss), find_best_weight(clean.densities, loss)])
     start = (best / both.sum()).log()
-    powers = start.clone().requires_grad_()
-    optimizer = torch.optim.Adam([powers], lr=0.05)
-    for _ in range(VOTE_STEPS):
-        alpha, delta = powers.exp() * both
-        penalty = PRIOR_STRENGTH / len(labels) * (powers - start).square().sum()
+    pool_weights = start.clone().requires_grad_()
+    optimizer = torch.optim.Adam([pool_weights], lr=0.05)
+    for _ in range(POSTERIOR_STEPS):
+        alpha, delta = pool_weights.exp() * both
+        penalty = PRIOR_STRENGTH / len(labels) * (pool_weights - start).square().sum()
         optimizer.zero_grad()
-        (loss(alpha * seen.log_p + delta * seen.densities) + penalty).backward()
+        (loss(alpha * clean.log_p + delta * clean.densities) + penalty).backward()
         optimizer.step()
     posterior = ModalityPosteriors(1).to(labels.device)
     with torch.no_grad():
-        posterior.pool_weights[0] = powers.exp() * both
-        top = make_votes(posterior, seen).topk(2, dim=-1).values
-        # At least a hundredth: what hardly ever prefers a class shall not be blown up without limit.
+        posterior.pool_weights[0] = pool_weights.exp() * both
+        top = compute_posterior_logits(posterior, clean).topk(2, dim=-1).values
+        # At least 0.01: a modality that hardly prefers any class must not be scaled without limit.
         posterior.temperature[0] = ((top[:, 0] - top[:, 1]) * weight).mean().clamp(min=0.01)
     return posterior
 
 
-def make_votes(posterior: ModalityPosteriors, scores: Scores) -> Tensor:
-    """The votes of one modality's rows: (n, C)"""
+def compute_posterior_logits(posterior: ModalityPosteriors, scores: Scores) -> Tensor:
+    """Compute the log-posteriors of one modality's rows, divided by the temperature: (n, C)"""
     return posterior.soften(posterior(scores.log_p[:, None], scores.densities[:, None])).squeeze(1)
 
 
 @torch.no_grad()
-def find_best_power(log_p: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
-    """The best of a grid of powers (inverse temperatures)."""
+def find_best_weight(log_p: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
+    """Find the best of a grid of weights (inverse temperatures)."""
     grid = torch.logspace(-2.5, 0.7, 33, device=log_p.device)
     losses = torch.stack([loss(power * log_p) for power in grid])
     return grid[losses.argmin()]
 
 
 def fit_reliability(
-    posterior: ModalityPosteriors, evidence: CalibrationData, *, damaged: bool, seed: int
+    posterior: ModalityPosteriors, data: CalibrationData, *, corrupted: bool, seed: int
 ) -> Confidences:
-    """Fit one modality's confidence: is a row clean, and how probable is its true class?
+    """Fit one modality's confidence: whether a row is clean, and the probability of its true class.
 
     Classes are balanced.
     """
-    clean, other, weight = evidence.clean, evidence.damaged, evidence.weight
+    clean, other, weight = data.clean, data.corrupted, data.weight
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         confidence = Confidences(1).to(weight.device)
     with torch.no_grad():
-        calibrated = (posterior.temperature * make_votes(posterior, clean)).softmax(-1)
-        right = select_class(calibrated, evidence.labels)
+        calibrated = (posterior.temperature * compute_posterior_logits(posterior, clean)).softmax(-1)
+        correct = select_class(calibrated, data.labels)
         confidence.mean[0] = clean.statistics.mean(0)
         confidence.scale[0] = clean.statistics.std(0, correction=0).clamp(min=1e-2)
-        confidence.per_deviation[0] = PER_DEVIATION if damaged else 0.0
-    seen = torch.cat([clean.statistics, other.statistics])
-    real = torch.cat([torch.ones_like(weight), torch.zeros(len(other.statistics), device=weight.device)])
+        confidence.per_deviation[0] = SLOPE_PER_DEVIATION if corrupted else 0.0
+    statistics = torch.cat([clean.statistics, other.statistics])
+    in_dist = torch.cat([torch.ones_like(weight), torch.zeros(len(other.statistics), device=weight.device)])
     # Clean and corrupted rows have the same total weight; the prior corruption rate comes in at the end.
-    weights = torch.cat([weight * len(other.statistics) / len(weight), 1 - real[len(weight) :]])
+    weights = torch.cat([weight * len(other.statistics) / len(weight), 1 - in_dist[len(weight) :]])
     optimizer = torch.optim.AdamW(confidence.parameters(), lr=0.02, weight_decay=0.01)
     for _ in range(CONFIDENCE_STEPS):
-        reality, rightness = (each.squeeze(1) for each in confidence(seen[:, None]))
-        loss = F.binary_cross_entropy_with_logits(rightness[: len(weight)], right, weight)
-        if damaged:
-            loss = loss + F.binary_cross_entropy_with_logits(reality, real, weights)
+        in_dist_logits, correct_logits = (each.squeeze(1) for each in confidence(statistics[:, None]))
+        loss = F.binary_cross_entropy_with_logits(correct_logits[: len(weight)], correct, weight)
+        if corrupted:
+            loss = loss + F.binary_cross_entropy_with_logits(in_dist_logits, in_dist, weights)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     confidence.requires_grad_(False)
-    if damaged:
-        confidence.bias[0, 0] += math.log((1 - DAMAGED) / DAMAGED)
+    if corrupted:
+        confidence.bias[0, 0] += math.log((1 - CORRUPTION_RATE) / CORRUPTION_RATE)
     return confidence

@@ -6,26 +6,26 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tailfuse.calibration.held_out import CalibrationRows, balanced, select_class
+from tailfuse.calibration.calibration_set import CalibrationRows, compute_row_weights, select_class
 from tailfuse.losses.experts import aggregate
-from tailfuse.network.fusion import FusionWeights, modulation
+from tailfuse.network.fusion import FusionWeights, compute_modulation
 from tailfuse.network.network import Network
 from tailfuse.network.tensors import make_tensors
 
 ROUNDS, STEPS = 2, 150
-SUBSETS = 3  # of each row, drawn at random, beside all that it has
-WHOLE = 3.0  # how much more than one of these all that it has counts
-# How many rows each starting value counts as: a small calibration set tells only so much.
-PRIOR_STRENGTH = {"worth": 10.0, "raw_slope": 10.0, "log_kappa": 1.0, "log_lambda": 1.0}
+SUBSETS_PER_ROW = 3  # drawn at random for each row, beside the whole row
+WHOLE_ROW_WEIGHT = 3.0  # weight of the whole row, relative to one of these
+# How many rows each starting value counts as: a small calibration set determines little.
+PRIOR_STRENGTH = {"base_logits": 10.0, "raw_slope": 10.0, "log_kappa": 1.0, "log_lambda": 1.0}
 
 
-class Answers(NamedTuple):
-    """One network's inputs of the fusion for its part of the calibration set."""
+class FusionInputs(NamedTuple):
+    """Inputs of the fusion, by one network for its part of the calibration set."""
 
-    votes: Tensor  # (H, M, C)
+    posterior_logits: Tensor  # (H, M, C)
     embeddings: Tensor  # (H, M, W)
-    real: Tensor  # (H, M)
-    right: Tensor  # (H, M)
+    in_dist: Tensor  # (H, M)
+    correct: Tensor  # (H, M)
     presence: Tensor  # (H, M)
     labels: Tensor  # (H,)
     weight: Tensor  # (H,)
@@ -33,26 +33,30 @@ class Answers(NamedTuple):
 
 
 def fit_fusion(
-    network: Network, held_out: Sequence[CalibrationRows], *, seed: int, device: torch.device
+    network: Network, calibration_set: Sequence[CalibrationRows], *, seed: int, device: torch.device
 ) -> None:
     """Fit b, a, kappa and lambda by class-balanced cross-entropy."""
     fusion, generator = network.fusion, torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        fusion.worth.copy_(network.posteriors.temperature.log())
+        fusion.base_logits.copy_(network.posteriors.temperature.log())
     start = {name: parameter.detach().clone() for name, parameter in fusion.named_parameters()}
-    seen = [add_subsets(answers(network, each, device), generator) for each in held_out if len(each.part)]
-    votes, real, right, presence, labels, weight = (
-        torch.cat([getattr(each, name) for each in seen])
-        for name in ("votes", "real", "right", "presence", "labels", "weight")
+    inputs = [
+        add_subsets(compute_fusion_inputs(network, each, device), generator)
+        for each in calibration_set
+        if len(each.part)
+    ]
+    posterior_logits, in_dist, correct, presence, labels, weight = (
+        torch.cat([getattr(each, name) for each in inputs])
+        for name in ("posterior_logits", "in_dist", "correct", "presence", "labels", "weight")
     )
-    rows = len(labels) / (1 + SUBSETS)
+    rows = len(labels) / (1 + SUBSETS_PER_ROW)
     fusion.requires_grad_(True)
-    for _ in range(ROUNDS):  # the joint branch's answers follow the weights, a round late
-        joint = torch.cat([predict_joint(network, each) for each in seen])
+    for _ in range(ROUNDS):  # the joint branch's predictions depend on the weights of the round before
+        joint = torch.cat([predict_joint(network, each) for each in inputs])
         optimizer = torch.optim.Adam(fusion.parameters(), lr=0.03)
         for _ in range(STEPS):
-            trust = fusion.trust(real, right, presence)
-            log_p = fusion.log_probabilities(votes, joint, trust, presence)
+            weighting = fusion.compute_weights(in_dist, correct, presence)
+            log_p = fusion.fuse(posterior_logits, joint, weighting, presence)
             loss = -(select_class(log_p, labels) * weight).sum() / weight.sum()
             for name, parameter in fusion.named_parameters():
                 loss = loss + PRIOR_STRENGTH[name] / rows * (parameter - start[name]).square().sum()
@@ -63,38 +67,55 @@ def fit_fusion(
 
 
 @torch.no_grad()
-def answers(network: Network, held_out: CalibrationRows, device: torch.device) -> Answers:
-    """Score the rows under their own network; posteriors and confidences are those of `network`."""
-    other, part = held_out
+def compute_fusion_inputs(
+    network: Network, calibration_rows: CalibrationRows, device: torch.device
+) -> FusionInputs:
+    """Score the rows by the network that was not trained on them, and apply the calibration of `network`."""
+    other, part = calibration_rows
     pieces = []
     for piece in part.batches(256):
         inputs, rows, presence = make_tensors(piece.batch(), device)
         scores = other.score_batch(inputs, rows, len(piece))
-        votes = network.posteriors.soften(network.posteriors(scores.log_p, scores.densities))
-        real, right = network.confidences(scores.statistics)
+        posterior_logits = network.posteriors.soften(network.posteriors(scores.log_p, scores.densities))
+        in_dist, correct = network.confidences(scores.statistics)
         labels = torch.from_numpy(piece.labels).to(device)
-        pieces.append((votes, scores.embedding, real, right, presence, labels))
-    votes, embeddings, real, right, presence, labels = (torch.cat(each) for each in zip(*pieces, strict=True))
-    return Answers(votes, embeddings, real, right, presence, labels, balanced(labels), other)
+        pieces.append((posterior_logits, scores.embedding, in_dist, correct, presence, labels))
+    posterior_logits, embeddings, in_dist, correct, presence, labels = (
+        torch.cat(each) for each in zip(*pieces, strict=True)
+    )
+    return FusionInputs(
+        posterior_logits, embeddings, in_dist, correct, presence, labels, compute_row_weights(labels), other
+    )
 
 
 @torch.no_grad()
-def predict_joint(network: Network, seen: Answers) -> Tensor:
+def predict_joint(network: Network, inputs: FusionInputs) -> Tensor:
     """Return the log-probabilities of the joint branch under the current weights: (H, C)"""
-    trust: FusionWeights = network.fusion.trust(seen.real, seen.right, seen.presence)
-    return aggregate(seen.network.joint(seen.embeddings, modulation(trust.weights, seen.presence)))
+    weighting: FusionWeights = network.fusion.compute_weights(inputs.in_dist, inputs.correct, inputs.presence)
+    return aggregate(
+        inputs.network.joint(inputs.embeddings, compute_modulation(weighting.weights, inputs.presence))
+    )
 
 
-def add_subsets(seen: Answers, generator: torch.Generator) -> Answers:
+def add_subsets(inputs: FusionInputs, generator: torch.Generator) -> FusionInputs:
     """Return every row as it is, and again with random subsets of its modalities."""
-    rows = torch.arange(len(seen.labels), device=seen.labels.device).repeat(1 + SUBSETS)
-    presence = seen.presence[rows]
-    n = len(seen.labels)
+    rows = torch.arange(len(inputs.labels), device=inputs.labels.device).repeat(1 + SUBSETS_PER_ROW)
+    presence = inputs.presence[rows]
+    n = len(inputs.labels)
     presence[n:] = draw_subset(presence[n:], generator)
-    weight = seen.weight[rows]
-    weight[:n] *= WHOLE
-    votes, embeddings, real, right = (each[rows] for each in seen[:4])
-    return Answers(votes, embeddings, real, right, presence, seen.labels[rows], weight, seen.network)
+    weight = inputs.weight[rows]
+    weight[:n] *= WHOLE_ROW_WEIGHT
+    posterior_logits, embeddings, in_dist, correct = (each[rows] for each in inputs[:4])
+    return FusionInputs(
+        posterior_logits,
+        embeddings,
+        in_dist,
+        correct,
+        presence,
+        inputs.labels[rows],
+        weight,
+        inputs.network,
+    )
 
 
 def draw_subset(presence: Tensor, generator: torch.Generator) -> Tensor:

@@ -11,6 +11,7 @@ from click.shell_completion import get_completion_class
 from tailfuse_service.bundle import ServiceError, install_hint
 from tailfuse_service.modalities.image.features import suppress_pillow_warnings
 
+from tailfuse.cli.hints import suggest_command
 from tailfuse.errors import UserError
 
 COMMANDS = {
@@ -20,13 +21,16 @@ COMMANDS = {
     "evaluate": "tailfuse.cli.evaluate",
     "export": "tailfuse.cli.export",
     "adapt": "tailfuse.cli.adapt",
+    "sign": "tailfuse.cli.sign",
     "predict": "tailfuse.cli.predict",
     "serve": "tailfuse_service.__main__",
     "call": "tailfuse.cli.call",
     "bench": "tailfuse.cli.bench",
     "completion": "tailfuse.cli",
 }
+INTERRUPTED = 130  # the exit status after Ctrl-C, as in a shell: 128 and the number of SIGINT
 EXTRA_OF = {
+    "cryptography": "sign",
     "polars": "train",
     "torch": "train",
     "onnx": "train",
@@ -48,11 +52,26 @@ class Commands(click.Group):
         module = COMMANDS.get(name)
         return importlib.import_module(module).command if module else None
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.obj = tuple(args)  # as they were typed, for a command that tells how to continue it
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, *rest = args
+        if name not in COMMANDS and not name.startswith("-"):
+            ctx.fail(f"there is no command '{name}'{suggest_command(name, rest, COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> object:
         set_environment()
         suppress_pillow_warnings()
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\nStopped.", err=True)
+            ctx.exit(INTERRUPTED)
         except (UserError, ServiceError) as error:
             raise click.ClickException(str(error)) from None
         except OSError as error:

@@ -1,39 +1,53 @@
 """tailfuse adapt"""
 
-import logging
+import shlex
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from tailfuse.cli.version_option import version_option
 from tailfuse.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
     from tailfuse_service.bundle import Manifest
+    from tailfuse_service.bundle.manifest import Adaptation, GroupRecall, SubsetMetrics
+
+    from tailfuse.export.adapt import Unlabelled
 
 MAX_SHOWN_CLASSES = 20  # in the table that is printed
+MIN_FALL = 0.01  # of few-shot recall; a smaller one is rounding in the table that is printed
 
 
 @click.command("adapt", short_help="Fit a bundle to how frequent the classes are where it is used.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
     "--unlabelled", "table", type=click.Path(path_type=Path), required=True,
-    help="Rows from where the bundle is used. Labels are not needed; where there are, they only judge.",
+    help="Rows from where the bundle is used. Labels are not needed; if there are, they measure the effect.",
 )  # fmt: skip
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), required=True,
     help="The new bundle: a folder, or a file ending in .zip.",
 )  # fmt: skip
 @click.option("--rows", type=click.IntRange(min=1), help="Only the first rows of the table.")
+@version_option("that of BUNDLE, and +adapted")
+@click.option("-y", "--yes", is_flag=True, help="Write the bundle even if few-shot recall falls.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON instead of a table.")
-def command(bundle: Path, table: Path, out: Path, rows: int | None, as_json: bool) -> None:
+def command(
+    bundle: Path, table: Path, out: Path, rows: int | None, version: str | None, yes: bool, as_json: bool
+) -> None:
     """Write BUNDLE anew, its answers fitted to how frequent the classes are among unlabelled rows.
 
     A bundle takes all classes as equally frequent, however rare they were in training. Where that is not so,
     accuracy gains by knowing the shares; balanced accuracy may fall, for what is rare is predicted less.
-    If the rows do not show a shift beyond doubt, the new bundle answers as the old one.
+    If no significant shift is found, the new bundle answers as the old one.
+
+    If the recall of the few-shot classes falls by more than a point, or these rows have none of them, adapt
+    asks first. Where there is no terminal, it writes nothing and ends with status 1, unless --yes is given.
 
     \b
     tailfuse adapt runs/digits/bundle --unlabelled june.parquet --out bundles/june
@@ -42,46 +56,118 @@ def command(bundle: Path, table: Path, out: Path, rows: int | None, as_json: boo
         raise UserError(f"{out} is there already; choose another --out")
 
     from rich.console import Console
-    from rich.logging import RichHandler
-    from tailfuse_service.bundle import pack
     from tailfuse_service.bundle.files import read_manifest, unpacked
 
-    from tailfuse.export.adapt import adapt_bundle, unlabelled_rows
+    from tailfuse.cli.log import show_warnings
+    from tailfuse.export.adapt import find_adaptation
 
     console = Console(stderr=True)
-    logging.getLogger("tailfuse").addHandler(RichHandler(console=console, show_time=False, show_path=False))
-    with unpacked(bundle) as folder, console.status("reading the table …") as status:
+    show_warnings(console)
+    with unpacked(bundle) as folder:
+        manifest = read_manifest(folder)
+        given = read_rows(manifest, table, rows, console)
+        with console.status("answering the rows …"):
+            adaptation = find_adaptation(folder, given)
+        show(manifest, adaptation, as_json)
+        if not yes:
+            check_few_shot(manifest, adaptation)
+        with console.status("writing and checking the bundle …"):
+            write(folder, adaptation, given, out, version)
+    click.echo(f"Written: {out}", err=True)
+    click.echo(f"Next:    {shlex.join(['tailfuse', 'serve', str(out)])}", err=True)
+
+
+def read_rows(manifest: "Manifest", table: Path, limit: int | None, console: "Console") -> "Unlabelled":
+    """Read the table, and show how far it is. Raises TableError."""
+    from tailfuse.export.adapt import unlabelled_rows
+
+    with console.status("reading the table …") as status:
 
         def on_progress(modality: str, done: int, total: int) -> None:
             status.update(f"reading {modality} {done}/{total} …")
 
-        given = unlabelled_rows(read_manifest(folder), table, rows, on_progress)
-        status.update("answering the rows, writing and checking the bundle …")
-        if out.suffix != ".zip":
-            manifest = adapt_bundle(folder, given, out)
-        else:
-            with tempfile.TemporaryDirectory() as beside:
-                manifest = adapt_bundle(folder, given, Path(beside) / "bundle")
-                pack(Path(beside) / "bundle", out)
-    adaptation = manifest.adaptation
-    assert adaptation is not None
+        return unlabelled_rows(manifest, table, limit, on_progress)
+
+
+def write(folder: Path, adaptation: "Adaptation", rows: "Unlabelled", out: Path, version: str | None) -> None:
+    """Write the new bundle: a folder, or a .zip. Raises UserError, ExportError."""
+    from tailfuse_service.bundle import pack
+
+    from tailfuse.export.adapt import adapt_bundle
+
+    if out.suffix != ".zip":
+        adapt_bundle(folder, adaptation, rows, out, version)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        adapt_bundle(folder, adaptation, rows, Path(temporary) / "bundle", version)
+        pack(Path(temporary) / "bundle", out)
+
+
+def check_few_shot(manifest: "Manifest", adaptation: "Adaptation") -> None:
+    """Ask whether few-shot recall may fall, if it does. Raises UserError if not, or without a terminal."""
+    fall = describe_fall(manifest, adaptation)
+    if fall is None:
+        return
+    if not is_terminal():
+        raise UserError(f"{fall}; no bundle was written. Add --yes to write it nevertheless")
+    if not click.confirm(f"{fall}. Write the bundle?", err=True):
+        raise UserError("no bundle was written")
+
+
+def describe_fall(manifest: "Manifest", adaptation: "Adaptation") -> str | None:
+    """What the few-shot classes lose, in words; None if they lose nothing."""
+    before, after, source = compare_recall(adaptation)
+    if before.few is not None and after.few is not None:
+        if before.few - after.few <= MIN_FALL:
+            return None
+        return f"few-shot recall falls from {before.few:.1%} to {after.few:.1%} ({source})"
+    factors = [
+        adaptation.prior[info.name] * len(adaptation.prior) for info in manifest.classes if info.shot == "few"
+    ]
+    if min(factors) > 1 - MIN_FALL:
+        return None
+    return (
+        "few-shot recall falls by an unknown amount: these rows have no few-shot class, and the "
+        f"probabilities of those classes are multiplied by {min(factors):.2f} to {max(factors):.2f}"
+    )
+
+
+def is_terminal() -> bool:
+    """Return whether there is somebody to ask."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def compare_recall(
+    adaptation: "Adaptation",
+) -> "tuple[GroupRecall | SubsetMetrics, GroupRecall | SubsetMetrics, str]":
+    """Recall by group before and after, and where it is from: labels, or else the estimate."""
+    if adaptation.before and adaptation.after and adaptation.before.few is not None:
+        rows = adaptation.before.rows
+        return adaptation.before, adaptation.after, f"by the labels of {rows:,} row{'s' * (rows != 1)}"
+    assert adaptation.estimated_before is not None
+    assert adaptation.estimated_after is not None
+    return adaptation.estimated_before, adaptation.estimated_after, "estimated without labels"
+
+
+def show(manifest: "Manifest", adaptation: "Adaptation", as_json: bool) -> None:
+    """Print what was found."""
+    from rich.console import Console
+
     if as_json:
         click.echo(adaptation.model_dump_json(indent=1))
-    else:
-        Console().print(shares_table(manifest))
-        click.echo(sentence(manifest))
-    click.echo(f"Written: {out}", err=True)
+        return
+    Console().print(make_shares_table(manifest, adaptation), make_recall_table(adaptation))
+    click.echo(describe(adaptation))
 
 
-def shares_table(manifest: "Manifest") -> "Table":
+def make_shares_table(manifest: "Manifest", adaptation: "Adaptation") -> "Table":
     """Shares of the classes in training and here, and what their probabilities are multiplied by."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from tailfuse.evaluation.evaluate import percent
 
-    assert manifest.adaptation is not None
-    prior = manifest.adaptation.prior
+    prior = adaptation.prior
     total = sum(info.train_count for info in manifest.classes)
     changed = sorted(manifest.classes, key=lambda info: -abs(prior[info.name] * len(prior) - 1))
     shown = {info.name for info in changed[:MAX_SHOWN_CLASSES]}
@@ -100,25 +186,40 @@ def shares_table(manifest: "Manifest") -> "Table":
     return table
 
 
-def sentence(manifest: "Manifest") -> str:
+def make_recall_table(adaptation: "Adaptation") -> "Table":
+    """Recall of each class group before and after."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from tailfuse.evaluation.evaluate import percent
+
+    before, after, source = compare_recall(adaptation)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=source, caption_justify="left")
+    table.add_column("recall of classes")
+    for heading in ("before", "after"):
+        table.add_column(heading, justify="right")
+    for group in ("many", "medium", "few"):
+        table.add_row(group, percent(getattr(before, group)), percent(getattr(after, group)))
+    return table
+
+
+def describe(adaptation: "Adaptation") -> str:
     """What was found, in words."""
-    adaptation = manifest.adaptation
-    assert adaptation is not None
     found = f"{adaptation.rows:,} rows; were all classes equally frequent, p = {adaptation.p_value:.2g}. "
     if adaptation.shifted:
         found += "The change is against equal shares, which the answers took for granted."
     else:
         found += (
-            "That is no shift beyond doubt: the new bundle answers as if all classes were equally frequent."
+            "No significant shift was found: the new bundle answers as if all classes were equally frequent."
         )
     if adaptation.before is None or adaptation.after is None:
         return found
     figures = (
-        f"{name} {before:.{digits}f} → {after:.{digits}f}"
-        for name, before, after, digits in (
-            ("accuracy", adaptation.before.accuracy, adaptation.after.accuracy, 3),
-            ("balanced accuracy", adaptation.before.balanced_accuracy, adaptation.after.balanced_accuracy, 3),
-            ("NLL", adaptation.before.nll, adaptation.after.nll, 3),
+        f"{name} {before:.3f} → {after:.3f}"
+        for name, before, after in (
+            ("accuracy", adaptation.before.accuracy, adaptation.after.accuracy),
+            ("balanced accuracy", adaptation.before.balanced_accuracy, adaptation.after.balanced_accuracy),
+            ("NLL", adaptation.before.nll, adaptation.after.nll),
         )
     )
-    return f"{found}\nBy the labels of these rows: {', '.join(figures)}."
+    return f"{found}\nBy the labels of {adaptation.before.rows:,} rows: {', '.join(figures)}."

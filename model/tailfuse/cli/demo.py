@@ -1,6 +1,7 @@
 """tailfuse demo"""
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -11,13 +12,14 @@ from pathlib import Path
 
 import click
 
+from tailfuse.cli import INTERRUPTED
 from tailfuse.errors import UserError
 
 # -P: a file in the working folder is not imported in place of a library.
 PYTHON = (sys.executable, "-P")
 
 
-@click.command("demo", short_help="Train on 2,000 digits, serve, and show what to try.")
+@click.command("demo", short_help="Train on 855 digits, serve, and show what to try.")
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=8000, show_default=True,
     help="The port that the service listens on.",
@@ -27,8 +29,9 @@ PYTHON = (sys.executable, "-P")
     help="Where table, spec, run and example requests go.",
 )  # fmt: skip
 @click.option("--serve/--no-serve", default=True, show_default=True, help="Start the service at the end.")
-def command(port: int, folder: Path, serve: bool) -> None:
-    """Train on 2,000 handwritten digits, export, serve, and show what to try.
+@click.pass_context
+def command(ctx: click.Context, port: int, folder: Path, serve: bool) -> None:
+    """Train on 855 handwritten digits, export, serve, and show what to try.
 
     A second call serves the bundle that the first one made.
     """
@@ -36,7 +39,11 @@ def command(port: int, folder: Path, serve: bool) -> None:
         check_is_free(port)
     bundle = folder / "run" / "bundle"
     if not (bundle / "manifest.json").exists():
-        make_bundle(folder)
+        try:
+            make_bundle(folder)
+        except KeyboardInterrupt:
+            click.echo(f"or with: {shlex.join(['tailfuse', *ctx.find_root().obj])}", err=True)
+            ctx.exit(INTERRUPTED)
     if serve:
         serve_and_show(folder, bundle, port)
 
@@ -58,11 +65,17 @@ def make_bundle(folder: Path) -> None:
     if not spec.exists():
         if folder.exists():
             raise UserError(f"{folder} holds something else; choose another --folder")
-        click.echo(f"Writing 2,000 handwritten digits to {folder}/", err=True)
+        click.echo(f"Writing 855 handwritten digits to {folder}/", err=True)
         write_quickstart(folder)
     # In a process of its own: the service that follows needs none of torch's memory.
-    training = [*PYTHON, "-m", "tailfuse", "train", str(spec), "--out", str(folder / "run"), "--resume"]
-    if subprocess.run(training, check=False).returncode:
+    arguments = ["train", str(spec), "--out", str(folder / "run"), "--resume"]
+    training = subprocess.Popen([*PYTHON, "-m", "tailfuse", *arguments])
+    try:
+        status = training.wait()
+    except KeyboardInterrupt:
+        training.wait()  # the terminal has interrupted it too, and it says how to continue
+        raise
+    if status:
         raise UserError("the quick-start model was not trained; see above")
 
 
@@ -94,18 +107,23 @@ def what_to_try(folder: Path, port: int) -> str:
     """Return requests to paste: an image alone, numbers alone, both."""
     example = folder / "example"
     url = f"http://127.0.0.1:{port}"
+    image, fourier, shape = (
+        shlex.quote(f"{each}{example / file}")
+        for each, file in (("image=@", "image.png"), ("fourier=<", "fourier.json"), ("shape=<", "shape.json"))
+    )
+    numbers = shlex.quote(f"@{example / 'numbers.json'}")
     return f"""
 The service is ready at {url}   (stop it with Ctrl-C)
 
 An image alone:
-  curl -F image=@{example}/image.png {url}/predict
+  curl -F {image} {url}/predict
 
 Numbers alone (a 6; see the confidence of its shape moments, which cannot tell a 6 from a 9):
-  curl -H 'Content-Type: application/json' -d @{example}/numbers.json {url}/predict
+  curl -H 'Content-Type: application/json' -d {numbers} {url}/predict
 
 Both:
-  curl -F image=@{example}/image.png -F 'fourier=<{example}/fourier.json' \\
-       -F 'shape=<{example}/shape.json' {url}/predict
+  curl -F {image} -F {fourier} \\
+       -F {shape} {url}/predict
 
 See also: {url}/docs   {url}/model   {url}/metrics
 The report: {folder}/run/bundle/report.html   The spec: {folder}/spec.yaml

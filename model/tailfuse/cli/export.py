@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tailfuse.cli.version_option import version_option
 from tailfuse.errors import RunError, UserError
 
 if TYPE_CHECKING:
@@ -35,8 +36,11 @@ log = logging.getLogger("tailfuse")
     "--table", type=click.Path(path_type=Path),
     help="The table that a BUNDLE was trained on; that of a RUN is known.",
 )  # fmt: skip
+@version_option("that of RUN, or of BUNDLE and +PRECISION")
 @click.option("--json", "as_json", is_flag=True, help="Print what less precision costs as JSON.")
-def command(source: Path, out: Path | None, precision: str, table: Path | None, as_json: bool) -> None:
+def command(
+    source: Path, out: Path | None, precision: str, table: Path | None, version: str | None, as_json: bool
+) -> None:
     """Export the trained network of RUN (a folder of `tailfuse train`) as a bundle.
 
     Both graphs are checked against the network on every subset of modalities; nothing is written if one
@@ -51,26 +55,33 @@ def command(source: Path, out: Path | None, precision: str, table: Path | None, 
     if out is not None and out.exists() and out.suffix != ".zip":
         raise UserError(f"{out} is there already; choose another --out")
     if precision == "float32":
-        export_float32(source, out)
+        export_float32(source, out, version)
     else:
-        export_reduced(source, out, precision, table, as_json)
+        export_reduced(source, out, precision, table, version, as_json)
 
 
-def export_float32(run: Path, out: Path | None) -> None:
+def export_float32(run: Path, out: Path | None, version: str | None) -> None:
     """Raises RunError, TableError, ExportError."""
     if not (run / "run.json").is_file():  # said before torch is loaded
         raise RunError(f"{run} is not the folder of a run: it has no run.json")
 
+    from rich.console import Console
+
+    from tailfuse.cli.log import show_warnings
     from tailfuse.data.dataset import load_dataset
     from tailfuse.training.train import BUNDLE, export_run, read_spec
 
+    show_warnings(Console(stderr=True))
     spec = read_spec(run)
+    spec = spec.model_copy(update={"version": version or spec.version})
     target = out or run / BUNDLE
     written(target, lambda folder: export_run(run, spec, load_dataset(spec), folder))
     click.echo(f"Written: {target}")
 
 
-def export_reduced(source: Path, out: Path | None, precision: str, table: Path | None, as_json: bool) -> None:
+def export_reduced(
+    source: Path, out: Path | None, precision: str, table: Path | None, version: str | None, as_json: bool
+) -> None:
     """Raises BundleError, UserError, TableError, ExportError."""
     if out is None:
         raise UserError(f"--precision {precision} needs --out, for it writes another bundle")
@@ -78,12 +89,12 @@ def export_reduced(source: Path, out: Path | None, precision: str, table: Path |
         raise UserError(f"--precision {precision} needs --table, the one that {source} was trained on")
 
     from rich.console import Console
-    from rich.logging import RichHandler
 
+    from tailfuse.cli.log import show_warnings
     from tailfuse.export.reduce import reduce_bundle
 
     console = Console(stderr=True)
-    log.addHandler(RichHandler(console=console, show_time=False, show_path=False))
+    show_warnings(console)
     if (source / "run.json").is_file():
         from tailfuse.training.train import BUNDLE, read_spec
 
@@ -92,7 +103,7 @@ def export_reduced(source: Path, out: Path | None, precision: str, table: Path |
     with console.status(f"answering test rows in float32 and in {precision} …"):
         comparison = written(
             out,
-            lambda folder: reduce_bundle(source, table, precision, folder),  # type: ignore[arg-type]
+            lambda folder: reduce_bundle(source, table, precision, folder, version),  # type: ignore[arg-type]
         )
     before, after = comparison.float32.metrics.balanced_accuracy, comparison.reduced.metrics.balanced_accuracy
     if before is not None and after is not None and before - after > FELL:

@@ -1,5 +1,6 @@
 """tailfuse init"""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -26,4 +27,4 @@ def command(table: Path, out: Path, force: bool) -> None:
     text = scaffold_spec(table, out.parent)
     write_output(out, text)
     click.echo(text)
-    click.echo(f"Written to {out}. Next: tailfuse train {out}", err=True)
+    click.echo(f"Written to {out}. Next: {shlex.join(['tailfuse', 'train', str(out)])}", err=True)

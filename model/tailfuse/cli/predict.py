@@ -59,14 +59,12 @@ def predict_table(bundle: Bundle, path: Path) -> str:
     import polars as pl
 
     from tailfuse.data.dataset import make_split_arrays
-    from tailfuse.data.labelled import text_columns
     from tailfuse.evaluation.evaluate import predict_part
+    from tailfuse.files.reading import make_reading
     from tailfuse.files.table import read_table
 
     manifest = bundle.manifest
-    part = make_split_arrays(
-        read_table(path, strings=text_columns(manifest)), manifest.modalities, path.parent
-    )
+    part = make_split_arrays(read_table(path, make_reading(manifest.spec)), manifest.modalities, path.parent)
     presence = part.presence()
     answered = np.flatnonzero(presence.any(axis=1))
     if not len(answered):

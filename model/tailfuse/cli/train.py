@@ -1,22 +1,60 @@
 """tailfuse train"""
 
 import json
-import logging
+import os
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from tailfuse.cli import INTERRUPTED
+from tailfuse.cli.version_option import version_option
 
-@click.command("train", short_help="Train on what a spec describes; write a bundle.")
+if TYPE_CHECKING:
+    from tailfuse.spec.schema import Spec
+
+
+class TrainCommand(click.Command):
+    """Takes an unknown option for a key of the spec, where it has the name of one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            from tailfuse.spec.schema import find_key
+
+            key = find_key(error.option_name.lstrip("-").replace("-", "_"))
+            if key is None:
+                raise
+            ctx.fail(f"there is no option '{error.option_name}'; it is a key of the spec: --set {key}=VALUE")
+
+
+def check_overrides(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Each is `key=value`. Raises click.BadParameter."""
+    for text in texts:
+        key, equals, _ = text.partition("=")
+        if not key.strip() or not equals:
+            example = shlex.quote(key.strip() or "training.epochs")
+            raise click.BadParameter(
+                f"'{text}' is not KEY=VALUE; write --set {example}=VALUE, without a space"
+            )
+    return texts
+
+
+@click.command("train", cls=TrainCommand, short_help="Train on what a spec describes; write a bundle.")
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="The run's folder.  [runs/<name of the spec>]"
 )
-@click.option("--resume", is_flag=True, help="Go on with a run that was stopped.")
+@click.option("--resume", is_flag=True, help="Continue a run that was stopped.")
+@click.option("--overwrite", is_flag=True, help="Replace the run that the folder holds.")
 @click.option(
-    "-s", "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+    "-s", "--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=check_overrides,
     help="Overrule a key of the spec, as in training.epochs=20. May be repeated.",
 )  # fmt: skip
+@version_option("the spec's key `version`")
 @click.option(
     "--accelerator",
     default="auto",
@@ -31,54 +69,86 @@ import click
     help="32-true, bf16-mixed or 16-mixed (mixed precision).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+@click.pass_context
 def command(
-    spec: Path, out: Path | None, resume: bool, overrides: tuple[str, ...], accelerator: str, devices: str,
-    precision: str, as_json: bool,
+    ctx: click.Context, spec: Path, out: Path | None, resume: bool, overwrite: bool,
+    overrides: tuple[str, ...], version: str | None, accelerator: str, devices: str, precision: str,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Train on the table that SPEC (a YAML file) describes, and write a bundle.
 
-    The run's folder holds checkpoints, logs as CSV, and the bundle. A run that was killed at any moment
-    goes on with --resume and ends with the same bundle.
+    The run's folder holds checkpoints, logs as CSV, and the bundle. A run that was stopped at any moment
+    continues with --resume and ends with the same bundle.
     """
-    from tailfuse.spec.schema import load_spec
+    if resume and overwrite:
+        raise click.UsageError("--resume continues a run and --overwrite replaces it; give one of them")
+    if version is not None:
+        overrides = (*overrides, f"version={json.dumps(version)}")  # JSON quotes as YAML does
+    n_devices = devices if devices == "auto" else parse_int(devices)
+    try:
+        from tailfuse.spec.schema import load_spec
 
-    loaded = load_spec(spec, overrides)  # a mistake in it is not to wait for torch, which takes seconds
+        loaded = load_spec(spec, overrides)  # a mistake in it is not to wait for torch, which takes seconds
+        bundle = train_spec(loaded, out, (accelerator, n_devices, precision), resume, overwrite)
+    except KeyboardInterrupt:
+        if (
+            os.environ.get("LOCAL_RANK", "0") == "0"
+        ):  # of the processes of several devices only the first speaks
+            click.echo(f"\nStopped. Continue with: {format_resume(ctx.find_root().obj)}", err=True)
+        ctx.exit(INTERRUPTED)
+    if bundle:
+        show(bundle, as_json)
+
+
+def train_spec(
+    spec: "Spec", out: Path | None, hardware: tuple[str, int | str, str], resume: bool, overwrite: bool
+) -> Path | None:
+    """Train, and show how far it is; None in all but the first of several processes."""
     from lightning_fabric.utilities.rank_zero import rank_zero_only
     from rich.console import Console
-    from rich.logging import RichHandler
 
+    from tailfuse.cli.log import show_warnings
     from tailfuse.training.progress import TrainingProgress
     from tailfuse.training.train import Hardware, train
 
     # Of the processes of several devices only the first speaks.
     console = Console(stderr=True, quiet=rank_zero_only.rank > 0)  # type: ignore[attr-defined]
-    logging.getLogger("tailfuse").addHandler(RichHandler(console=console, show_time=False, show_path=False))
-    run = out or Path("runs") / loaded.name
-    hardware = Hardware(accelerator, devices if devices == "auto" else parse_int(devices), precision)
+    show_warnings(console)
+    run = out or Path("runs") / spec.name
     with TrainingProgress(console) as listener:
-        bundle = train(loaded, run, hardware, listener, resume=resume)
-    if bundle is None:
-        return  # another process of the same run writes it
-    show(bundle, as_json)
+        return train(spec, run, Hardware(*hardware), listener, resume=resume, overwrite=overwrite)
+
+
+def format_resume(typed: Sequence[str]) -> str:
+    """Return the command that continues a run, from the one that was typed, quoted for a shell."""
+    name, *rest = (word for word in typed if word not in ("--overwrite", "--resume"))
+    return shlex.join(["tailfuse", name, "--resume", *rest])
 
 
 def show(bundle: Path, as_json: bool) -> None:
-    """Print the bundle's metrics by subset."""
+    """Print the bundle's metrics by subset: of the test rows, and as JSON of the validation rows too."""
     from rich.console import Console
     from tailfuse_service.bundle import read_manifest
 
-    from tailfuse.evaluation.evaluate import subset_table
+    from tailfuse.evaluation.evaluate import AS_GIVEN, percent, subset_table
 
     manifest = read_manifest(bundle)
     if as_json:
-        metrics = {name: each.model_dump() for name, each in manifest.metrics.items()}
-        click.echo(
-            json.dumps({"bundle": str(bundle), "metrics": metrics, "parity": manifest.parity}, indent=1)
-        )
+        written = manifest.model_dump(include={"metrics", "validation_metrics", "parity"})
+        test, validation = written["metrics"], written["validation_metrics"]
+        # "metrics" is the older name of "test".
+        result = {"bundle": str(bundle), "validation": validation, "test": test, "metrics": test}
+        click.echo(json.dumps(result | {"parity": written["parity"]}, indent=1))
         return
-    Console().print(subset_table(manifest.metrics))
+    Console().print("Test rows:", subset_table(manifest.metrics))
+    by_subset = manifest.validation_metrics
+    whole = by_subset.get(AS_GIVEN) or next(iter(by_subset.values()))
+    accuracy = percent(whole.balanced_accuracy)
+    click.echo(
+        f"Validation rows: balanced accuracy {accuracy}. Compare specs by this figure, not by the test rows'."
+    )
     click.echo(f"Bundle: {bundle}   Report: {bundle / 'report.html'}")
-    click.echo(f"Next:   tailfuse serve {bundle}")
+    click.echo(f"Next:   {shlex.join(['tailfuse', 'serve', str(bundle)])}")
 
 
 def parse_int(text: str) -> int:

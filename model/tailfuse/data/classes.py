@@ -7,63 +7,39 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from tailfuse_service.bundle.manifest import ClassInfo, Shot
+from tailfuse_service.modalities.tabular.spelling import KnownNames
 
 from tailfuse.errors import TableError
-from tailfuse.files.table import Rows, typed
+from tailfuse.files.cells import type_cells
+from tailfuse.files.table import Rows
 from tailfuse.spelling import did_you_mean
 
 NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 DIGITS = re.compile(r"(\d+)", re.ASCII)
+MAX_LISTED = 50  # names in one message
 
 
 def read_labels(table: pl.DataFrame, column: str) -> pl.Series:
-    """The label of every row as a string, or null. Raises TableError."""
+    """Return the label of every row as a string without spaces around it, or null. Raises TableError."""
     if column not in table.columns:
         raise TableError(f"label: the table has no column '{column}'{did_you_mean(column, table.columns)}")
-    return typed(table[column], "category", f"label, column '{column}'", np.arange(len(table)))
-
-
-def check_labels(labels: pl.Series, rows: Rows) -> None:
-    """Each of `rows` has a label, and there are two classes, each with two rows. Raises TableError."""
-    used = labels[rows]
-    if used.null_count():
-        row = rows[int(used.is_null().arg_max() or 0)] + 1
-        raise TableError(f"row {row}: label, column '{labels.name}': the label is missing")
-    names, first, counts = np.unique(used.to_numpy(), return_index=True, return_counts=True)
-    if len(names) < 2:
-        raise TableError(
-            f"label: column '{labels.name}' has one class, '{names[0]:.80}'; at least two are needed"
-        )
-    for at in np.flatnonzero(counts == 1):
-        raise TableError(
-            f"label: column '{labels.name}': class '{names[at]:.80}' has one row, row {rows[first[at]] + 1}; "
-            "a class needs at least two"
-        )
-
-
-def check_in_train(labels: pl.Series, parts: dict[str, Rows]) -> None:
-    """Every class of val and test has training rows. Raises TableError."""
-    trained = set(labels[parts["train"]])
-    for part in ("val", "test"):
-        for row, label in zip(parts[part], labels[parts[part]], strict=True):
-            if label not in trained:
-                raise TableError(
-                    f"label: column '{labels.name}': class '{label:.80}' has no training row; "
-                    f"row {row + 1} is in {part}"
-                )
+    labels = type_cells(table[column], "category", f"label, column '{column}'", np.arange(len(table)))
+    return labels.str.strip_chars().replace("", None)
 
 
 def class_codes(labels: pl.Series, classes: Sequence[str], rows: Rows) -> NDArray[np.int64]:
     """The index of each row's class. Raises TableError if there is none."""
-    code_by_name = {name: code for code, name in enumerate(classes)}
-    codes = np.zeros(len(rows), np.int64)
-    for at, (row, label) in enumerate(zip(rows, labels[rows], strict=True)):
-        if label not in code_by_name:
-            what = "the label is missing" if label is None else f"'{label:.80}' is not a class of this model"
-            hint = did_you_mean(label or "", classes)
-            raise TableError(f"row {row + 1}: label, column '{labels.name}': {what}{hint}")
-        codes[at] = code_by_name[label]
-    return codes
+    names = KnownNames(classes)
+    used = labels[rows]
+    found = {label: code for label in used.unique().drop_nulls() if (code := names.find(label)) is not None}
+    codes = used.replace_strict(found, default=None, return_dtype=pl.Int64)
+    if codes.null_count():
+        at = int(codes.is_null().arg_max() or 0)
+        label = used[at]
+        what = "the label is missing" if label is None else f"'{label:.80}' is not a class of this model"
+        hint = did_you_mean(label or "", classes)
+        raise TableError(f"row {rows[at] + 1}: label, column '{labels.name}': {what}{hint}")
+    return codes.to_numpy()
 
 
 def in_order(names: Sequence[str]) -> list[str]:
@@ -76,9 +52,9 @@ def in_order(names: Sequence[str]) -> list[str]:
 def class_infos(names: Sequence[str], codes: NDArray[np.int64]) -> tuple[ClassInfo, ...]:
     """The classes with the counts and shots that the training `codes` give them. Raises TableError."""
     counts = np.bincount(codes, minlength=len(names)).tolist()
-    for name, count in zip(names, counts, strict=True):
-        if not count:
-            raise TableError(f"label: class '{name}': no training row has a modality")
+    empty = [name for name, count in zip(names, counts, strict=True) if not count]
+    if empty:
+        raise TableError(f"label: class {list_names(empty)}: no training row has a modality")
     return tuple(
         ClassInfo(name=name, train_count=count, shot=shot)
         for name, count, shot in zip(names, counts, assign_shots(counts), strict=True)
@@ -95,3 +71,13 @@ def assign_shots(counts: Sequence[int]) -> list[Shot]:
     for code in ranked[len(counts) - third :]:
         shots[code] = "few"
     return shots
+
+
+def list_names(names: Sequence[str]) -> str:
+    """Return names in quotes for a message; of very many the first ones, and how many more there are.
+
+    >>> list_names(["cat", "elk"])
+    "'cat', 'elk'"
+    """
+    rest = f" and {len(names) - MAX_LISTED:,} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(f"'{name:.80}'" for name in names[:MAX_LISTED]) + rest

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from tailfuse_service.modalities.image.formats import FORMATS
 from tailfuse_service.modalities.limits import Limits
 
 from tailfuse.data.classes import class_codes, class_infos, in_order, read_labels
+from tailfuse.data.labels import find_merged_labels, load_labels, warn_of_single_rows
 from tailfuse.data.split import Split, read_groups, split_rows
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import TableError
-from tailfuse.files.table import Rows, read_table
+from tailfuse.files.table import Rows, describe_wide_missing, normalise, read_table
 from tailfuse.modalities import KINDS
-from tailfuse.modalities.files import Unreadable, name_source, report_unreadable
+from tailfuse.modalities.files import UnreadableFile, name_source, report_unreadable
 from tailfuse.spec.schema import Spec, SplitSpec
 from tailfuse.spelling import did_you_mean
 
@@ -42,22 +44,23 @@ def load_dataset(spec: Spec, on_progress: OnProgress | None = None) -> Dataset:
     Rows without any modality are left out. Raises TableError.
     """
     table = load_table(spec)
-    split = split_rows(table, read_labels(table, spec.label), spec.split, spec.seed)
-    return make_dataset(spec, table, split, on_progress)
+    labels = load_labels(table, spec)
+    split = split_rows(table, labels, spec.split, spec.seed)
+    return make_dataset(spec, table, labels, split, on_progress)
 
 
 def make_dataset(
-    spec: Spec, table: pl.DataFrame, split: Split, on_progress: OnProgress | None = None
+    spec: Spec, table: pl.DataFrame, labels: pl.Series, split: Split, on_progress: OnProgress | None = None
 ) -> Dataset:
     """The rows of a split as arrays; the modalities are fitted on its training rows. Raises TableError."""
     folder = spec.table.parent
-    labels = read_labels(table, spec.label)
     modalities = {
-        name: KINDS[each.kind].fit(name, each, table, split.train, folder)
+        name: KINDS[each.kind].fit(name, each, table, split.train, folder, spec.reading)
         for name, each in spec.modalities.items()
     }
     check_leaks(spec, modalities)
     rows = np.sort(np.concatenate([split.train, split.val, split.test]))
+    warn_of_single_rows(labels[rows])
     names = in_order(labels[split.train].unique().to_list())
     whole = make_split_arrays(
         table, modalities, folder, labels=class_codes(labels, names, rows), rows=rows, use_cache=True,
@@ -76,15 +79,25 @@ def make_dataset(
             raise TableError(f"split: no row of {part} has a modality")
     group = spec.split.group if isinstance(spec.split, SplitSpec) else None
     groups = read_groups(table, group)[rows[present & np.isin(rows, split.train)]]
-    return Dataset(class_infos(names, train.labels), modalities, train, val, test, groups)
+    return Dataset(
+        class_infos(names, train.labels), modalities, train, val, test, groups,
+        find_merged_labels(read_labels(table, spec.label), labels),
+    )  # fmt: skip
 
 
 def load_table(spec: Spec) -> pl.DataFrame:
-    """The spec's table. Raises TableError."""
+    """Read the spec's table. A text that is taken as missing but may be a value is warned of.
+
+    Raises TableError.
+    """
+    reading = spec.reading
     try:
-        return read_table(spec.table)
+        table = read_table(spec.table, replace(reading, missing=()))
     except TableError as error:
         raise TableError(f"table: {error}") from None
+    for line in describe_wide_missing(table, reading.missing):
+        log.warning(line)
+    return normalise(table.lazy(), reading.missing).collect()
 
 
 def check_leaks(spec: Spec, modalities: dict[str, Modality]) -> None:
@@ -123,9 +136,14 @@ def make_split_arrays(
         arrays: list[NDArray[Any]] = []
         position[name] = np.full(len(rows), -1, np.int64)
         if has_columns(table, name, modality):
-            report = partial(on_progress, name) if on_progress else None
-            decode = partial(make_arrays, table, name, modality, each, folder, rows, report)
             kind = KINDS[modality.kind]
+            report = partial(on_progress, name) if on_progress else None
+            if by_columns := kind.read_arrays(name, modality, table, rows):
+                inputs[name], position[name] = by_columns
+                if report:
+                    report(len(rows), len(rows))
+                continue
+            decode = partial(make_arrays, table, name, modality, each, folder, rows, report)
             if use_cache and (kept := kind.load_cached(modality, table, rows, folder, decode)):
                 inputs[name], position[name] = kept
                 continue
@@ -162,16 +180,16 @@ def make_arrays(
     """One modality's array of each row, or None; images are decoded by all cores."""
     kind = KINDS[modality.kind]
 
-    def apply(row: int, raw: Any) -> NDArray[Any] | Unreadable | None:
+    def apply(row: int, raw: Any) -> NDArray[Any] | UnreadableFile | None:
         try:
-            return raw if raw is None or isinstance(raw, Unreadable) else features.apply(raw)
+            return raw if raw is None or isinstance(raw, UnreadableFile) else features.apply(raw)
         except UndecodableImage as error:
-            return Unreadable(error.detail.removeprefix(f"modality '{name}': "))
+            return UnreadableFile(error.detail.removeprefix(f"modality '{name}': "))
         except InvalidInput as error:
             raise TableError(f"row {row + 1}{name_file(table, modality, row)}: {error.detail}") from None
 
     pairs = zip(rows.tolist(), kind.raw_values(name, modality, table, rows, folder), strict=True)
-    unreadable: list[tuple[str, Unreadable]] = []
+    unreadable: list[tuple[str, UnreadableFile]] = []
     done = n_files = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while chunk := list(itertools.islice(pairs, CHUNK)):
@@ -182,9 +200,9 @@ def make_arrays(
             )
             for (row, raw), array in zip(chunk, arrays, strict=True):
                 n_files += raw is not None
-                if isinstance(array, Unreadable):
+                if isinstance(array, UnreadableFile):
                     unreadable.append((f"row {row + 1}{name_file(table, modality, row)}", array))
-                yield None if isinstance(array, Unreadable) else array
+                yield None if isinstance(array, UnreadableFile) else array
             done += len(chunk)
             if report:
                 report(done, len(rows))

@@ -13,9 +13,10 @@ from tailfuse_service.modalities.series.features import read_steps
 
 from tailfuse.data.split import PARTS
 from tailfuse.errors import TableError
+from tailfuse.files.infer import infer_column
 from tailfuse.files.table import type_name
 from tailfuse.modalities.series.raw import list_depth, read_series
-from tailfuse.modalities.tabular.fit import MAX_CATEGORIES, describe_odd_value
+from tailfuse.modalities.tabular.fit import MIN_CATEGORIES
 
 LABELS = ("label", "labels", "class", "target", "y", "diagnosis", "dx", "category", "species", "outcome")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -119,9 +120,9 @@ def place_column(schema: InferredSchema, series: pl.Series, values: pl.Series, f
         schema.left_out[name] = "it looks like an identifier"
     elif counts_rows(series):
         schema.left_out[name] = "it counts the rows"
-    elif series.dtype == pl.String and (distinct > MAX_CATEGORIES or distinct > len(values) / 2):
+    elif series.dtype == pl.String and (distinct > MIN_CATEGORIES or distinct > len(values) / 2):
         schema.left_out[name] = (
-            describe_odd_value(series) or f"it has {distinct:,} different strings: an identifier?"
+            infer_column(series).note or f"it has {distinct:,} different strings: an identifier?"
         )
     elif series.dtype.is_float() and values.is_infinite().any():
         schema.left_out[name] = "it holds infinite numbers"

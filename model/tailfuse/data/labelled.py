@@ -1,8 +1,6 @@
 """Another table's labelled rows, turned into arrays as a bundle's own training rows were."""
 
 import logging
-import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,22 +9,24 @@ from tailfuse_service.bundle import Manifest, sha256
 
 from tailfuse.data.classes import class_codes, read_labels
 from tailfuse.data.dataset import make_split_arrays
-from tailfuse.data.split import split_rows
+from tailfuse.data.labels import find_labelled_rows
+from tailfuse.data.split import read_split_column, split_rows
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import TableError
+from tailfuse.files.reading import make_reading
 from tailfuse.files.table import Rows, read_table
-from tailfuse.modalities import KINDS
 from tailfuse.spec.schema import SplitSpec
-
-NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d*[1-9])?")
 
 log = logging.getLogger("tailfuse")
 
 
 def labelled_part(manifest: Manifest, path: Path, part: str | None = None) -> SplitArrays:
-    """The rows of a table, or of one part of it as the bundle's spec splits it. Raises TableError."""
-    table = read_table(path, strings=text_columns(manifest))
-    labels = read_labels(table, manifest.label)
+    """The rows of a table that have a label, or those of one part as the bundle's spec splits it.
+
+    Raises TableError.
+    """
+    table = read_table(path, make_reading(manifest.spec))
+    labels = read_labels(table, manifest.label).replace(manifest.merged_labels)
     if part is not None:
         rows = rows_of_part(manifest, path, table, labels, part)
     else:
@@ -35,6 +35,7 @@ def labelled_part(manifest: Manifest, path: Path, part: str | None = None) -> Sp
             log.warning(
                 "these rows include those that the model was trained on; --part test judges the others"
             )
+    rows = find_labelled_rows(labels, rows)
     codes = class_codes(labels, manifest.class_names, rows)
     judged = make_split_arrays(table, manifest.modalities, path.parent, labels=codes, rows=rows)
     if not judged.presence().any():
@@ -44,7 +45,11 @@ def labelled_part(manifest: Manifest, path: Path, part: str | None = None) -> Sp
 
 
 def rows_of_part(manifest: Manifest, path: Path, table: pl.DataFrame, labels: pl.Series, part: str) -> Rows:
-    """By the spec's split column, or by its fractions if this is the table that they were drawn from."""
+    """By the spec's split column, or by its fractions if this is the table that they were drawn from.
+
+    Without val rows in the column of that table, these were drawn from its train rows.
+    """
+    is_trained_table = sha256(path) == manifest.spec.get("table_sha256")
     given = manifest.spec.get("split")
     column = given.get("column") if isinstance(given, dict) else given
     if isinstance(column, str):
@@ -52,21 +57,16 @@ def rows_of_part(manifest: Manifest, path: Path, table: pl.DataFrame, labels: pl
             raise TableError(
                 f"--part: {path} has no column '{column}', by which this model's rows were split"
             )
-        rows = np.flatnonzero((table[column] == part).fill_null(False).to_numpy())
-        if not len(rows):
-            raise TableError(f"--part: no row of {path} has '{part}' in column '{column}'")
-        return rows
-    if sha256(path) != manifest.spec.get("table_sha256"):
+        parts = read_split_column(table, column)
+        if (parts == "val").any() or not is_trained_table:
+            rows = np.flatnonzero((parts == part).fill_null(False).to_numpy())
+            if not len(rows):
+                raise TableError(f"--part: no row of {path} has '{part}' in column '{column}'")
+            return rows
+    elif not is_trained_table:
         raise TableError(
             f"--part: rows were split by fractions, and {path} is not the table that was trained on"
         )
-    split = split_rows(table, labels, SplitSpec.model_validate(given), int(manifest.spec["seed"]))
+    split_spec = given if isinstance(given, str) else SplitSpec.model_validate(given)
+    split = split_rows(table, labels, split_spec, int(manifest.spec["seed"]))
     return {"train": split.train, "val": split.val, "test": split.test}[part]
-
-
-def text_columns(manifest: Manifest) -> set[str]:
-    """The columns to read as text even where they look like numbers: names such as 001, or A1 beside 2."""
-    names: dict[str, Sequence[str]] = {manifest.label: manifest.class_names}
-    for modality in manifest.modalities.values():
-        names |= KINDS[modality.kind].known_values(modality)
-    return {column for column, known in names.items() if not all(map(NUMBER.fullmatch, known))}

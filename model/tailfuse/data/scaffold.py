@@ -11,6 +11,7 @@ from tailfuse_service.modalities.series.features import with_noun
 
 from tailfuse.data.infer_schema import InferredSchema, infer_schema
 from tailfuse.errors import TableError
+from tailfuse.files.infer import infer_types
 from tailfuse.files.table import read_table
 
 PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./-]*")
@@ -22,7 +23,7 @@ SHOWN = 10  # classes
 
 def scaffold_spec(table_path: Path, folder: Path = Path()) -> str:
     """The text of a spec that lies in `folder`. Raises TableError."""
-    table = read_table(table_path)
+    table = infer_types(read_table(table_path))
     try:
         schema = infer_schema(table, table_path.parent)
     except TableError as error:

@@ -1,15 +1,17 @@
 """Which rows are for training, validation and test: by a column, or by fractions."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tailfuse.data.classes import check_in_train, check_labels
+from tailfuse.data.classes import list_names
 from tailfuse.errors import TableError
-from tailfuse.files.table import Rows, typed
+from tailfuse.files.cells import type_cells
+from tailfuse.files.table import Rows
 from tailfuse.spec.schema import SplitSpec
 from tailfuse.spelling import did_you_mean
 
@@ -28,26 +30,27 @@ class Split:
 
 
 def split_rows(table: pl.DataFrame, labels: pl.Series, split: str | SplitSpec, seed: int) -> Split:
-    """Split the rows of a table whose rows have these labels. Raises TableError.
+    """Split the rows of a table that have a label. Raises TableError.
 
     The same seed gives the same split. By fractions, every class has a row in train, then one in test if it
     has two rows, and one in val if it has three.
     """
     if isinstance(split, str):
         split = SplitSpec(column=split)
-    everything, groups = np.arange(len(table)), read_groups(table, split.group)
+    groups = read_groups(table, split.group)
+    has_label = labels.is_not_null().to_numpy()
     if split.column:
-        parts = by_column(table, split.column)
-        check_labels(labels, np.concatenate(list(parts.values())))
+        parts = {part: rows[has_label[rows]] for part, rows in find_parts(table, split.column).items()}
+        warn_of_unused_rows(table, split.column)
         if not len(parts["val"]):
             train = parts.pop("train")
             parts |= by_fraction(labels, train, groups[train], {"val": split.val}, seed)
         if split.group:
             warn_of_shared_groups(table[split.group], groups, parts)
     else:
-        check_labels(labels, everything)
+        labelled = np.flatnonzero(has_label)
         fractions = {"test": split.test, "val": split.val}
-        parts = by_fraction(labels, everything, groups, fractions, seed)
+        parts = by_fraction(labels, labelled, groups[labelled], fractions, seed)
     for part in PARTS:
         if part not in parts or not len(parts[part]):
             raise TableError(f"split: no row is left for {part}; there are too few rows, or too few groups")
@@ -55,23 +58,56 @@ def split_rows(table: pl.DataFrame, labels: pl.Series, split: str | SplitSpec, s
     return Split(**parts)
 
 
-def by_column(table: pl.DataFrame, column: str) -> dict[str, Rows]:
-    """The rows where the column says train, val and test; others are not used."""
+def find_parts(table: pl.DataFrame, column: str) -> dict[str, Rows]:
+    """Return the rows where the column says train, val and test. Raises TableError."""
+    values = read_split_column(table, column)
+    parts = {part: np.flatnonzero((values == part).fill_null(False).to_numpy()) for part in PARTS}
+    for part in ("train", "test"):
+        if not len(parts[part]):
+            examples = describe_other_values(values)
+            found = f"; it holds {examples}" if examples else ""
+            raise TableError(f"split: column '{column}' has no row with '{part}'{found}")
+    return parts
+
+
+def read_split_column(table: pl.DataFrame, column: str) -> pl.Series:
+    """Return what the column says of each row, without spaces around it. Raises TableError."""
     if column not in table.columns:
         hint = did_you_mean(column, table.columns)
         raise TableError(f"split: the table has no column '{column}'{hint}")
-    values = typed(table[column], "category", f"split, column '{column}'", np.arange(len(table)))
-    parts = {part: np.flatnonzero((values == part).fill_null(False).to_numpy()) for part in PARTS}
+    values = type_cells(table[column], "category", f"split, column '{column}'", np.arange(len(table)))
+    return values.str.strip_chars()
+
+
+def warn_of_unused_rows(table: pl.DataFrame, column: str) -> None:
+    """Say how many rows are of no part, and what their column says."""
+    values = read_split_column(table, column)
+    unused = int((~values.fill_null("").is_in(PARTS)).sum())
+    if unused:
+        log.warning("%d rows are not used: their '%s' is %s", unused, column, describe_other_values(values))
+
+
+def describe_other_values(values: pl.Series) -> str:
+    """Return up to three values that are no part, for a message."""
     other = values.filter(~values.fill_null("").is_in(PARTS))
     examples = other.fill_null("missing").unique().sort().head(3)
-    shown = ", ".join(value if value == "missing" else f"'{value:.40}'" for value in examples)
-    for part in ("train", "test"):
-        if not len(parts[part]):
-            found = f"; it holds {shown}" if len(other) else ""
-            raise TableError(f"split: column '{column}' has no row with '{part}'{found}")
-    if len(other):
-        log.warning("%d rows are not used: their '%s' is %s", len(other), column, shown)
-    return parts
+    return ", ".join(value if value == "missing" else f"'{value:.40}'" for value in examples)
+
+
+def check_in_train(labels: pl.Series, parts: Mapping[str, Rows]) -> None:
+    """Raises TableError that names the classes of val and test that have no training row."""
+    rows = np.sort(np.concatenate([parts["val"], parts["test"]]))
+    untrained = rows[~labels[rows].is_in(labels[parts["train"]].unique().implode()).to_numpy()]
+    if len(untrained):
+        names = labels[untrained].unique().sort().to_list()
+        part = "val" if untrained[0] in parts["val"] else "test"
+        what = "class {} has" if len(names) == 1 else f"{len(names):,} classes have"
+        listed = "" if len(names) == 1 else f": {list_names(names)}"
+        raise TableError(
+            f"label: column '{labels.name}': {what.format(list_names(names))} no training row{listed}; "
+            f"row {untrained[0] + 1} is in {part}. Move a row of each to train, "
+            "or merge rare classes by min_rows in the spec"
+        )
 
 
 def warn_of_shared_groups(names: pl.Series, groups: NDArray[np.int64], parts: dict[str, Rows]) -> None:
@@ -93,7 +129,7 @@ def read_groups(table: pl.DataFrame, column: str | None) -> NDArray[np.int64]:
     if column not in table.columns:
         hint = did_you_mean(column, table.columns)
         raise TableError(f"split.group: the table has no column '{column}'{hint}")
-    values = typed(table[column], "category", f"split.group, column '{column}'", alone)
+    values = type_cells(table[column], "category", f"split.group, column '{column}'", alone)
     _, groups = np.unique(values.fill_null("").to_numpy(), return_inverse=True)
     return np.where(values.is_null().to_numpy(), len(table) + alone, groups)
 

@@ -1,7 +1,7 @@
 """A part (train, val or test) of a table as arrays, and its ragged batches."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -70,3 +70,6 @@ class Dataset:
     val: SplitArrays
     test: SplitArrays
     groups: NDArray[np.int64]  # of each training row; rows of one group are never on both sides of a fold
+    merged_labels: dict[str, str] = field(
+        default_factory=dict
+    )  # the class of each label merged by `min_rows`

@@ -4,28 +4,33 @@ import logging
 import re
 import shutil
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import onnx
+import polars as pl
 import torch
+from numpy.typing import NDArray
 from onnx import numpy_helper
 from tailfuse_service.bundle import GRAPHS, MANIFEST, OUTPUT_NAMES, Manifest, open_bundle, open_graph, sha256
 from tailfuse_service.bundle.atomic import atomic_folder
 from tailfuse_service.bundle.files import read_manifest, unpacked
-from tailfuse_service.bundle.manifest import Adaptation, SubsetMetrics
+from tailfuse_service.bundle.manifest import Adaptation, Shot, SubsetMetrics
+from tailfuse_service.modalities.tabular.spelling import KnownNames
 
 from tailfuse.data.classes import class_codes, read_labels
 from tailfuse.data.dataset import OnProgress, make_split_arrays
-from tailfuse.data.labelled import text_columns
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import ExportError, TableError, UserError
 from tailfuse.evaluation.evaluate import predict_part
+from tailfuse.evaluation.group_recall import estimate_group_recall
 from tailfuse.evaluation.metrics import FloatArray, subset_metrics
 from tailfuse.evaluation.pages import page
 from tailfuse.evaluation.prior import Floats, estimate_prior, reweighted
 from tailfuse.export.graphs import LOG_PRIOR, TOLERANCE, save_torchscript
+from tailfuse.files.reading import make_reading
 from tailfuse.files.table import read_table
 
 ADAPTED = "+adapted"
@@ -38,10 +43,9 @@ log = logging.getLogger("tailfuse")
 
 
 class Unlabelled(NamedTuple):
-    """Rows to adapt to. Their labels, if all of them have one, judge the result and do nothing else."""
+    """Rows to adapt to. The label of a row that has none is -1; labels only evaluate the result."""
 
     part: SplitArrays
-    labelled: bool
     sha256: str
 
 
@@ -49,28 +53,41 @@ def unlabelled_rows(
     manifest: Manifest, path: Path, limit: int | None = None, on_progress: OnProgress | None = None
 ) -> Unlabelled:
     """The rows of a table, or the first of them, that have a modality. Raises TableError."""
-    table = read_table(path, strings=text_columns(manifest))[:limit]
+    table = read_table(path, make_reading(manifest.spec))[:limit]
     digest = sha256(path)
     if digest == manifest.spec.get("table_sha256"):
         log.warning("these rows include those that the model was trained on: give rows from where it is used")
-    rows, codes = np.arange(len(table)), None
-    if manifest.label in table.columns:
-        try:
-            codes = class_codes(read_labels(table, manifest.label), manifest.class_names, rows)
-        except TableError:
-            log.info("not every row has a label of this model; the column '%s' is left aside", manifest.label)
+    codes = read_known_labels(table, manifest)
     part = make_split_arrays(table, manifest.modalities, path.parent, labels=codes, on_progress=on_progress)
     present = np.flatnonzero(part.presence().any(axis=1))
     if not len(present):
         raise TableError(f"{path}: no row has any modality of this model: {', '.join(manifest.modalities)}")
-    return Unlabelled(part.take(present), codes is not None, digest)
+    return Unlabelled(part.take(present), digest)
 
 
-def adapt_bundle(source: Path, rows: Unlabelled, target: Path) -> Manifest:
-    """Write the bundle of `source`, adapted to these rows, at `target`; whole or not at all.
+def read_known_labels(table: pl.DataFrame, manifest: Manifest) -> NDArray[np.int64]:
+    """The class of each row, (N,); -1 where there is no label, or one that the model does not know."""
+    if manifest.label not in table.columns:
+        return np.full(len(table), -1, np.int64)
+    labels = read_labels(table, manifest.label)
+    names = KnownNames(manifest.class_names)
+    spelt = [label for label in labels.unique().drop_nulls() if names.find(label) is not None]
+    known = labels.is_in(spelt).fill_null(False).to_numpy()
+    unknown = np.flatnonzero(labels.is_not_null().to_numpy() & ~known)
+    if len(unknown):
+        log.warning(
+            "column '%s': %d labels are no class of this model and are left out; the first: row %d, '%.80s'",
+            manifest.label, len(unknown), unknown[0] + 1, labels[int(unknown[0])],
+        )  # fmt: skip
+    codes = np.full(len(table), -1, np.int64)
+    codes[known] = class_codes(labels, manifest.class_names, np.flatnonzero(known))
+    return codes
 
-    A bundle that is adapted already starts anew from equally frequent classes.
-    Raises BundleError, UserError, ExportError.
+
+def find_adaptation(source: Path, rows: Unlabelled) -> Adaptation:
+    """Estimate how frequent the classes are among these rows, and what adapting to them changes.
+
+    A bundle that is adapted already starts anew from equally frequent classes. Raises BundleError, UserError.
     """
     with unpacked(source) as folder:
         manifest = read_manifest(folder)
@@ -85,18 +102,36 @@ def adapt_bundle(source: Path, rows: Unlabelled, target: Path) -> Manifest:
         counts = [info.train_count for info in manifest.classes]
         prior = estimate_prior(answers, manifest.held_out, counts)
         adapted = reweighted(answers, prior.shares)
-        adaptation = Adaptation(
+        shots = [info.shot for info in manifest.classes]
+        return Adaptation(
             prior=dict(zip(manifest.class_names, prior.shares.tolist(), strict=True)),
             shifted=prior.shifted,
             p_value=prior.p_value,
             rows=len(rows.part),
             table_sha256=rows.sha256,
-            before=judged(answers, rows, manifest),
-            after=judged(adapted, rows, manifest),
+            before=evaluate_labelled(answers, rows, shots),
+            after=evaluate_labelled(adapted, rows, shots),
+            # Of both, the adapted probabilities are those of the classes as frequent as they are here.
+            estimated_before=estimate_group_recall(adapted, answers.argmax(axis=1), shots),
+            estimated_after=estimate_group_recall(adapted, adapted.argmax(axis=1), shots),
         )
+
+
+def adapt_bundle(
+    source: Path, adaptation: Adaptation, rows: Unlabelled, target: Path, version: str | None = None
+) -> Manifest:
+    """Write the bundle of `source`, adapted, at `target`; whole or not at all.
+
+    Without a `version` it is that of the source and `+adapted`. Raises BundleError, UserError, ExportError.
+    """
+    with unpacked(source) as folder:
+        manifest = read_manifest(folder)
+        version = version or manifest.version.removesuffix(ADAPTED) + ADAPTED
+        shares = np.array([adaptation.prior[name] for name in manifest.class_names])
         with atomic_folder(target) as new:
-            write_adapted(folder, manifest, adaptation, new)
-            check_answers(folder, new, manifest, prior.shares, rows.part.first(CHECKED_ROWS))
+            changes = {"version": version, "adaptation": adaptation}
+            write_adapted(folder, manifest.model_copy(update=changes), new)
+            check_answers(folder, new, manifest, shares, rows.part.first(CHECKED_ROWS))
     return read_manifest(target)
 
 
@@ -107,16 +142,16 @@ def neutral(probabilities: FloatArray, manifest: Manifest) -> Floats:
     return reweighted(probabilities, 1 / shares)
 
 
-def judged(answers: Floats, rows: Unlabelled, manifest: Manifest) -> SubsetMetrics | None:
-    """Metrics of the answers, where the rows are labelled."""
-    shots = [info.shot for info in manifest.classes]
-    return subset_metrics(answers, rows.part.labels, shots) if rows.labelled else None
+def evaluate_labelled(answers: Floats, rows: Unlabelled, shots: Sequence[Shot]) -> SubsetMetrics | None:
+    """Metrics of the answers to those rows that have a label, if there are any."""
+    labelled = rows.part.labels >= 0
+    return subset_metrics(answers[labelled], rows.part.labels[labelled], shots) if labelled.any() else None
 
 
-def write_adapted(folder: Path, manifest: Manifest, adaptation: Adaptation, new: Path) -> None:
+def write_adapted(folder: Path, manifest: Manifest, new: Path) -> None:
     """Fill `new`: as before but for the prior of both graphs, a notice on the pages, and the manifest."""
-    version = manifest.version.removesuffix(ADAPTED) + ADAPTED
-    manifest = manifest.model_copy(update={"version": version, "adaptation": adaptation})
+    adaptation = manifest.adaptation
+    assert adaptation is not None
     for name in manifest.files:
         shutil.copyfile(folder / name, new / name)
     shares = np.array(list(adaptation.prior.values()))

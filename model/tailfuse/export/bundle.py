@@ -47,6 +47,7 @@ def write_bundle(
             update={
                 "parity": parity,
                 "metrics": evaluation.metrics,
+                "validation_metrics": evaluate(runtime.run, dataset.val, dataset.classes).metrics,
                 "reference": with_inputs(evaluation.reference, manifest.modalities, dataset.test),
                 "held_out": held_out,
             }
@@ -73,7 +74,7 @@ def with_inputs(
 
 def first_manifest(network: AnyNetwork, spec: Spec, dataset: Dataset) -> Manifest:
     """All that is known before anything has been measured."""
-    fusion = {name: value.flatten().tolist() for name, value in network.fitted().items()}
+    fusion = {name: value.flatten().tolist() for name, value in network.describe_calibration().items()}
     written = json.loads(spec.model_dump_json())
     written["table"] = spec.table.name  # where it lay on one machine is nobody's business
     written["table_sha256"] = sha256(spec.table)
@@ -82,6 +83,7 @@ def first_manifest(network: AnyNetwork, spec: Spec, dataset: Dataset) -> Manifes
         version=spec.version,
         label=spec.label,
         classes=dataset.classes,
+        merged_labels=dataset.merged_labels,
         modalities=dataset.modalities,
         input_schema=input_schema(dataset.modalities),
         calibration=fusion,

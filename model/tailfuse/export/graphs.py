@@ -10,9 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from tailfuse_service.bundle import (
-    DISAGREEMENT,
     GRAPHS,
-    OUTPUT_NAMES,
     Batch,
     Manifest,
     Output,
@@ -26,7 +24,7 @@ from tailfuse.errors import ExportError
 from tailfuse.evaluation.evaluate import subset_name, subsets
 from tailfuse.export.shapes import say_shapes
 from tailfuse.network.build import AnyNetwork
-from tailfuse.network.network import Answer, Network
+from tailfuse.network.network import Answer
 from tailfuse.network.tensors import make_output, make_tensors
 from tailfuse.network.torch_state import torch_state
 
@@ -84,7 +82,7 @@ def export_onnx(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> None:
             dynamo=True,
             dynamic_shapes=(shapes[0], tuple(shapes[1:])),
             input_names=input_names(graph.network.modalities),
-            output_names=output_names(graph.network),
+            output_names=list(graph.network.output_names),
             external_data=False,
             verbose=False,
         )
@@ -126,11 +124,6 @@ def eager(network: AnyNetwork, batch: Batch) -> Output:
     return make_output(network(*make_tensors(batch)))
 
 
-def output_names(network: AnyNetwork) -> list[str]:
-    """The graph's outputs, in the order of its answer."""
-    return [*OUTPUT_NAMES, *([DISAGREEMENT] if isinstance(network, Network) else [])]
-
-
 def check_parity(
     network: AnyNetwork, folder: Path, manifest: Manifest, example: SplitArrays
 ) -> dict[str, float]:
@@ -148,7 +141,7 @@ def check_parity(
             for size in (1, 2, len(part)):
                 batch = part.first(size).batch()
                 expected, answered = eager(network, batch), opened.run(batch)
-                for field in output_names(network):
+                for field in network.output_names:
                     a, b = getattr(expected, field), getattr(answered, field)
                     difference = float(np.abs(a - b).max()) if a.shape == b.shape else np.inf
                     if not difference <= TOLERANCE:

@@ -1,6 +1,6 @@
 """A graph of less precision: the encoders' layers in float16 or int8, all that follows in float32.
 
-The experts' log-odds, the generative expert (which computes in double precision), confidences and fusion
+The experts' log-odds, the PLDA head (which computes in double precision), confidences and fusion
 stay as they are: they are small, and probabilities are made of them.
 """
 

@@ -52,11 +52,15 @@ class Comparison(NamedTuple):
     difference: float  # greatest of a probability
 
 
-def reduce_bundle(source: Path, table: Path, precision: Reduced, target: Path) -> Comparison:
+def reduce_bundle(
+    source: Path, table: Path, precision: Reduced, target: Path, version: str | None = None
+) -> Comparison:
     """Write the bundle of `source` with a graph of less precision at `target`; whole or not at all.
 
     `table` is the one that it was trained on. The new bundle has no TorchScript, which would answer
-    otherwise. Raises BundleError, UserError, TableError, ExportError.
+    otherwise. Without a `version` it is that of the source and the precision.
+
+    Raises BundleError, UserError, TableError, ExportError.
     """
     with unpacked(source) as folder:
         manifest = read_manifest(folder)
@@ -70,7 +74,8 @@ def reduce_bundle(source: Path, table: Path, precision: Reduced, target: Path) -
             else:
                 to_float16(folder / graph.name, graph, weights)
             comparison = compared(folder / graph.name, graph, manifest, test)
-            manifest = fill(new, folder, precision, comparison, val, test)
+            version = version or f"{manifest.version}+{precision}"
+            manifest = fill(new, folder, precision, comparison, val, test, version)
             open_bundle(new)  # as the service will
     return comparison._replace(manifest=manifest)
 
@@ -124,8 +129,9 @@ def microseconds(runtimes: list[Runtime], part: SplitArrays) -> list[dict[int, f
 
 
 def fill(
-    new: Path, folder: Path, precision: Reduced, comparison: Comparison, val: SplitArrays, test: SplitArrays
-) -> Manifest:
+    new: Path, folder: Path, precision: Reduced, comparison: Comparison, val: SplitArrays, test: SplitArrays,
+    version: str,
+) -> Manifest:  # fmt: skip
     """The pages and the manifest beside the new graph: its own metrics, of every subset."""
     manifest = comparison.manifest
     run = open_graph(new / GRAPHS["onnx"], manifest, runtime="onnx", threads=0).run
@@ -140,8 +146,9 @@ def fill(
     )
     manifest = manifest.model_copy(
         update={
-            "version": f"{manifest.version}+{precision}",
+            "version": version,
             "metrics": evaluation.metrics,
+            "validation_metrics": evaluate(run, val, manifest.classes).metrics,
             "reference": {
                 name: each.model_copy(update={"inputs": manifest.reference[name].inputs})
                 for name, each in evaluation.reference.items()

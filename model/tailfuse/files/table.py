@@ -1,128 +1,146 @@
-"""Tables: read from CSV or Parquet, their columns named and typed.
+"""Tables: read from the formats that people have, with one rule for what is missing.
 
-Missing is null, whatever the file calls it. Rows in messages are counted from 1.
+A table in text gives strings only, as the file spells them. What a column holds is decided once, at training,
+for the column as a whole (`tailfuse.files.infer`), never by what else stands in a table that is read later.
 """
 
-import csv
 import fnmatch
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from tailfuse.errors import TableError
-from tailfuse.files.long_cells import long_cells
+from tailfuse.files.formats import TEXT_ENDINGS, TYPED_ENDINGS
+from tailfuse.files.reading import DEFAULT_READING, Reading
+from tailfuse.files.text_table import find_bad_line, open_text_table
 from tailfuse.spelling import did_you_mean
 
-NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
-LEADING_ZERO = r"^[-+]?0\d"  # a code rather than a number
-BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")  # the index that pandas writes into a file
+BATCH_ROWS = 65_536
+WIDE = 0.1  # a text of `missing` in this share of a column's rows may be a value
 
-ColumnType = Literal["number", "boolean", "category"]
 Rows = NDArray[np.int64]  # indices into a table, from 0
 
 
-def read_table(path: Path, strings: Collection[str] = ()) -> pl.DataFrame:
-    """Read a .csv or .parquet. NaN and "" are null; categoricals are strings. Raises TableError.
+def read_table(path: Path, reading: Reading = DEFAULT_READING) -> pl.DataFrame:
+    """Read a table. Strings have no spaces around them; "" and the texts in `reading.missing` are null.
 
-    In a .csv the columns in `strings`, where it has them, are strings whatever they look like.
+    Columns of a table in text are strings. Other formats keep their types; categoricals are strings, NaN is
+    null. Raises TableError.
     """
-    if path.suffix.lower() not in (".csv", ".parquet"):
-        raise TableError(f"{path}: a table is a .csv or a .parquet file")
+    with open_table(path, reading) as frame:
+        table = collect(path, frame)
+    if not len(table):
+        raise TableError(f"{path}: the table has no rows")
+    return table
+
+
+def read_batches(
+    path: Path, reading: Reading = DEFAULT_READING, rows: int = BATCH_ROWS
+) -> Iterator[pl.DataFrame]:
+    """Yield a table in pieces of about as many rows. Raises TableError."""
+    with open_table(path, reading) as frame:
+        try:
+            for batch in frame.collect_batches(chunk_size=rows, maintain_order=True):
+                if len(batch):
+                    yield batch
+        except pl.exceptions.PolarsError as error:
+            raise describe_failure(path, error) from None
+
+
+@contextmanager
+def open_table(path: Path, reading: Reading) -> Iterator[pl.LazyFrame]:
+    """Yield a table that has not been read yet. Raises TableError."""
+    name = path.name.lower()
+    if not name.endswith((*TEXT_ENDINGS, *TYPED_ENDINGS)):
+        known = ", ".join((*TEXT_ENDINGS, *TYPED_ENDINGS))
+        raise TableError(f"{path}: the format of a table is told by its ending: {known}")
     if not path.is_file():
         raise TableError(f"{path}: no such file")
     try:
-        if path.suffix.lower() == ".csv":
-            table = read_csv(path, strings)
-        else:
-            table = pl.read_parquet(path, glob=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise TableError(f"{path}: cannot be read: {(str(error) or 'not a table').splitlines()[0]}") from None
-    if not len(table):
-        raise TableError(f"{path}: the table has no rows")
-    return table.with_columns(normalise_nulls(table[column]) for column in table.columns)
+        if not name.endswith(TEXT_ENDINGS):
+            yield normalise(scan_typed(path), reading.missing)
+            return
+        with open_text_table(path, reading) as text:
+            frame = pl.scan_csv(
+                text.path, separator=text.separator, has_header=False, skip_lines=text.skip_lines,
+                schema=dict.fromkeys(text.header, pl.String), glob=False,
+                missing_columns="insert",  # polars counts the columns of the first line, which may be blank
+            )  # fmt: skip
+            if text.blank_rows:
+                frame = frame.filter(~pl.int_range(pl.len()).is_in(text.blank_rows))
+            yield normalise(frame, reading.missing)
+    except (OSError, EOFError, pl.exceptions.PolarsError) as error:
+        raise describe_failure(path, error) from None
 
 
-def read_csv(path: Path, strings: Collection[str]) -> pl.DataFrame:
-    """Codes such as 001 stay strings, as do the columns named in `strings`. Raises TableError."""
-    header, blank = check_csv(path)
-    text = pl.scan_csv(path, infer_schema=False, null_values=NULLS, glob=False)
-    codes = text.select(pl.all().str.contains(LEADING_ZERO).any()).collect()
-    # polars leaves doubled quotes in the names of columns: its own name here, the header's in the end.
-    kept = [
-        column.name for column, name in zip(codes, header, strict=False) if column.any() or name in strings
-    ]
-    table = pl.read_csv(
-        path,
-        infer_schema_length=None,
-        null_values=NULLS,
-        glob=False,
-        schema_overrides=dict.fromkeys(kept, pl.String),
-    )
-    table.columns = header
-    return table.filter(~pl.int_range(pl.len()).is_in(blank)) if blank else table
+def scan_typed(path: Path) -> pl.LazyFrame:
+    """Return a table whose file has types. Raises TableError."""
+    ending = path.suffix.lower()
+    if ending == ".parquet":
+        return pl.scan_parquet(path, glob=False)
+    if ending in (".feather", ".arrow"):
+        return pl.scan_ipc(path)
+    if ending in (".jsonl", ".ndjson"):
+        return pl.scan_ndjson(path, infer_schema_length=None)
+    table = pl.read_excel(path, engine="calamine", infer_schema_length=None, drop_empty_rows=False)
+    used = table.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
+    return table.head(len(used) - int(used.reverse().arg_max() or 0)).lazy()  # formatted cells may follow
 
 
-def check_csv(path: Path) -> tuple[list[str], list[int]]:
-    """The header, and the blank lines as rows from 0, which polars would take for missing values.
-
-    polars says neither which line is bad nor which column is there twice. Raises TableError.
-    """
-    blank = []
-    with long_cells(), path.open(encoding="utf-8-sig", newline="") as file:
-        lines = csv.reader(file)
-        try:
-            header = next((values for values in lines if values), [])
-            check_header(header, f"{path}: line {lines.line_num}")
-            for row, values in enumerate(lines):
-                if not values and len(header) > 1:
-                    blank.append(row)
-                elif len(values) != len(header):
-                    raise TableError(
-                        f"{path}: line {lines.line_num}: {len(values)} values, {len(header)} columns"
-                    )
-        except csv.Error as error:
-            raise TableError(f"{path}: line {lines.line_num}: {error}") from None
-        except UnicodeDecodeError:
-            raise TableError(f"{path}: is not UTF-8 text") from None
-    return header, blank
+def collect(path: Path, frame: pl.LazyFrame) -> pl.DataFrame:
+    """Read all of a table. Raises TableError."""
+    try:
+        return frame.collect()
+    except pl.exceptions.PolarsError as error:
+        raise describe_failure(path, error) from None
 
 
-def check_header(header: Sequence[str], where: str) -> None:
-    """Raises TableError if a column is there twice, or if the values are not separated by commas."""
-    twice = next((name for name in header if header.count(name) > 1), None)
-    if twice is not None:
-        raise TableError(f"{where}: column '{twice}' is there twice")
-    for separator, name in ((";", "';'"), ("\t", "a tab")):
-        if len(header) == 1 and separator in header[0]:
-            raise TableError(f"{where}: values are separated by {name}; a comma is taken")
+def describe_failure(path: Path, error: Exception) -> TableError:
+    """Make the error of a file that cannot be read."""
+    if isinstance(error, pl.exceptions.PolarsError) and path.name.lower().endswith(TEXT_ENDINGS[:2]):
+        line = find_bad_line(path)
+        if line is not None:
+            return TableError(
+                f"{path}: line {line} is not UTF-8 text; say what it is, as in `encoding: latin-1`"
+            )
+    return TableError(f"{path}: cannot be read: {(str(error) or 'not a table').splitlines()[0]}")
 
 
-def normalise_nulls(series: pl.Series) -> pl.Series:
+def normalise(frame: pl.LazyFrame, missing: Sequence[str]) -> pl.LazyFrame:
     """The same values with one spelling of missing, and fewer types."""
-    if series.dtype.is_decimal():
-        series = series.cast(pl.Float64)
-    if series.dtype in (pl.Categorical, pl.Enum):
-        series = series.cast(pl.String)
-    if series.dtype.is_float():
-        return series.fill_nan(None)
-    if series.dtype == pl.String:
-        return series.replace("", None)
-    return series
+    columns = []
+    for name, dtype in frame.collect_schema().items():
+        column = pl.col(name)
+        if dtype in (pl.Categorical, pl.Enum):
+            column, dtype = column.cast(pl.String), pl.String()
+        elif dtype.is_decimal():
+            column = column.cast(pl.Float64)
+        if dtype == pl.String:
+            column = column.str.strip_chars()
+            column = pl.when(column.is_in(["", *missing])).then(None).otherwise(column)
+        elif dtype.is_float():
+            column = column.fill_nan(None)
+        columns.append(column.alias(name))
+    return frame.select(columns)
 
 
 def match_columns(table: pl.DataFrame, patterns: Sequence[str], key: str) -> list[str]:
     """Return the columns that match names or patterns such as "rna_*", in the table's order.
 
-    Raises TableError that names the spec's `key`.
+    A pattern does not match the index that pandas wrote. Raises TableError that names the spec's `key`.
     """
     wanted: set[str] = set()
     for pattern in patterns:
         found = {pattern} & set(table.columns)  # a name may itself hold a bracket
-        found = found or {name for name in table.columns if fnmatch.fnmatchcase(name, pattern)}
+        found = found or {
+            name for name in table.columns if fnmatch.fnmatchcase(name, pattern) and not INDEX.fullmatch(name)
+        }
         if not found:
             what = "no column matches" if set(pattern) & set("*?[") else "the table has no column"
             raise TableError(f"{key}: {what} '{pattern}'{did_you_mean(pattern, table.columns)}")
@@ -130,49 +148,31 @@ def match_columns(table: pl.DataFrame, patterns: Sequence[str], key: str) -> lis
     return [column for column in table.columns if column in wanted]
 
 
-def typed(series: pl.Series, to: ColumnType, where: str, rows: Rows) -> pl.Series:
-    """The values at `rows` as Float64, Boolean or String. Raises TableError with `where` and the row."""
-    if series.dtype.is_nested() or series.dtype.is_temporal() or series.dtype in (pl.Binary, pl.Object):
-        raise TableError(
-            f"{where}: holds {type_name(series)}; a column of numbers, booleans or strings is taken"
-        )
-    values = series[rows]
-    if to == "category":
-        return category(values)
-    if to == "number":
-        converted = values.cast(pl.Float64, strict=False)
-        bad = converted.is_infinite() | converted.is_nan()
-    else:
-        spelt = values.cast(pl.Int64, strict=False) if values.dtype.is_float() else values
-        spelt = spelt.cast(pl.String).str.to_lowercase()
-        converted = spelt.replace_strict(BOOLEANS, default=None, return_dtype=pl.Boolean)
-        bad = pl.Series([False]).new_from_index(0, len(values))
-    bad = bad.fill_null(False) | (converted.is_null() & values.is_not_null())
-    if bad.any():
-        at = int(bad.arg_max() or 0)
-        expected = "a finite number" if to == "number" else "true or false"
-        raise TableError(f"row {rows[at] + 1}: {where}: expected {expected}, not {values[at]!r:.40}")
-    return converted
+def describe_wide_missing(table: pl.DataFrame, missing: Sequence[str]) -> list[str]:
+    """Describe the texts of `missing` that stand in a tenth of a column's rows or more, one line for each.
 
-
-def category(values: pl.Series) -> pl.Series:
-    """Any values as strings."""
-    strings = values.cast(pl.String)
-    if not values.dtype.is_float():
-        return strings
-    # Whole numbers become float when one of them is missing: category 3 must stay "3".
-    whole = values.cast(pl.Int64, strict=False)
-    is_whole = (whole.cast(pl.Float64) == values).fill_null(False)
-    return whole.cast(pl.String).zip_with(is_whole, strings)
+    `table` was read with nothing but "" as missing.
+    """
+    found = []
+    for series in table:
+        if series.dtype == pl.String:
+            counts = series.filter(series.is_in(list(missing))).value_counts().rows()
+            found += [
+                f"column '{series.name}': '{text}' in {count:,} of {len(table):,} rows is taken as missing; "
+                "if it is a value, list what is missing under `missing:`, without it"
+                for text, count in sorted(counts)
+                if count >= WIDE * len(table)
+            ]
+    return found
 
 
 def type_name(series: pl.Series) -> str:
-    """A column's type in one word, for a message."""
+    """Return a column's type in one word, for a message."""
     return str(series.dtype.base_type()).lower()
 
 
 def place(modality: str, column: str) -> str:
-    """A modality's column, for a message."""
+    """Return a modality's column, for a message."""
     return f"modality '{modality}', column '{column}'"
 
 

@@ -3,7 +3,7 @@
 Expert e is trained with cross_entropy(logits + tau_e * log(prior)). tau 0 is plain softmax and knows the
 frequent classes best; tau 1 is balanced softmax (Ren et al. 2020; logit adjustment, Menon et al. 2021);
 tau 2 leans towards rare classes, like the inverse expert of SADE (Zhang et al. 2022).
-Nothing is added at inference: there the experts answer free of the training prior.
+Nothing is added at inference: the experts predict free of the training prior.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def adjustments(prior: Tensor, taus: Sequence[float]) -> Tensor:
-    """What each expert's loss adds to its logits: (C,) -> (E, C)"""
+def compute_adjustments(prior: Tensor, taus: Sequence[float]) -> Tensor:
+    """Compute what each expert's loss adds to its logits: (C,) -> (E, C)"""
     return torch.tensor(taus, dtype=prior.dtype)[:, None] * prior.log()
 
 
 def aggregate(logits: Tensor) -> Tensor:
-    """The experts' joint log-probabilities, their normalised geometric mean: (..., E, C) -> (..., C)"""
+    """Return joint log-probabilities of the experts, the geometric mean: (..., E, C) -> (..., C)"""
     return F.log_softmax(logits.mean(-2), dim=-1)

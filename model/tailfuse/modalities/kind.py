@@ -4,7 +4,7 @@ Torch is imported only where an encoder is built or rows are corrupted: reading 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from tailfuse_service.modalities import Modality
 
 from tailfuse.errors import SpecError
+from tailfuse.files.cells import Unreadable
+from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows
-from tailfuse.modalities.files import OnUnreadable
 from tailfuse.modalities.spec import ModalitySpec
 
 if TYPE_CHECKING:
@@ -46,10 +47,18 @@ class Kind(ABC, Generic[S, M]):
     card_note: ClassVar[str] = ""  # a sentence in the model card about `card_example`
 
     @abstractmethod
-    def fit(self, name: str, spec: S, table: pl.DataFrame, rows: Rows, folder: Path) -> M:
+    def fit(
+        self,
+        name: str,
+        spec: S,
+        table: pl.DataFrame,
+        rows: Rows,
+        folder: Path,
+        reading: Reading = DEFAULT_READING,
+    ) -> M:
         """Fit the modality called `name` on the training `rows` of a table whose files lie in `folder`.
 
-        Raises TableError.
+        `reading` is how the table was read. Raises TableError.
         """
 
     @abstractmethod
@@ -61,23 +70,22 @@ class Kind(ABC, Generic[S, M]):
         Paths are relative to `folder`. Raises TableError that names modality, column and row.
         """
 
+    def read_arrays(self, name: str, modality: M, table: pl.DataFrame, rows: Rows) -> Arrays | None:
+        """Return the rows' arrays read by columns, equal to those of `raw_values`; None if the kind cannot.
+
+        Raises TableError that names modality, column and row.
+        """
+        return None
+
     def load_cached(
         self, modality: M, table: pl.DataFrame, rows: Rows, folder: Path, decode: Decode
     ) -> Arrays | None:
         """Return the rows' arrays from a cache on disk, filled by `decode`; None if there is no cache."""
         return None
 
-    def on_unreadable(self, modality: M) -> OnUnreadable:
+    def on_unreadable(self, modality: M) -> Unreadable:
         """Return what a file that cannot be read does, of a kind that reads files."""
         return "stop"
-
-    def known_values(self, modality: M) -> dict[str, Sequence[str]]:
-        """Return, for each column of strings, the values it was fitted on.
-
-        If they are not all plain numbers, the column is read as strings from a .csv, even if its cells there
-        look like numbers.
-        """
-        return {}
 
     def check_encoder(self, name: str) -> None:
         """Raises SpecError if the kind has no encoder of this name."""

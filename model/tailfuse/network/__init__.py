@@ -1,1 +1,1 @@
-"""What is trained and exported."""
+"""The networks that are trained and exported."""

@@ -1,11 +1,11 @@
-"""From a spec and fitted modalities to an untrained network."""
+"""Build an untrained network from a spec and fitted modalities."""
 
 import torch
 from torch import nn
 
 from tailfuse.data.split_arrays import Dataset
 from tailfuse.errors import SpecError
-from tailfuse.losses.long_tail import long_tail
+from tailfuse.losses.imbalance import ImbalanceLoss, make_loss
 from tailfuse.modalities import KINDS
 from tailfuse.network.baselines import FUSIONS
 from tailfuse.network.baselines.fused import Baseline
@@ -17,34 +17,46 @@ AnyNetwork = Network | Baseline
 
 
 def build_network(spec: Spec, dataset: Dataset) -> AnyNetwork:
-    """A network for the dataset's modalities and classes, its prior that of the training rows.
+    """Build an untrained network of the family that the spec's fusion belongs to. Raises SpecError."""
+    return (build_baseline if spec.network.fusion in FUSIONS else build_guided)(spec, dataset)
 
-    Raises SpecError.
-    """
+
+def build_guided(spec: Spec, dataset: Dataset) -> Network:
+    """Build our network for the dataset's modalities and classes. Raises SpecError."""
     encoders = build_encoders(spec, dataset)
-    counts = torch.tensor([info.train_count for info in dataset.classes], dtype=torch.float32)
-    tail = long_tail(spec.network.loss, counts, spec.network.experts)
-    width, n_classes, dropout = spec.network.width, len(counts), spec.network.dropout
-    if spec.network.fusion in FUSIONS:
-        fusion = FUSIONS[spec.network.fusion](len(encoders), width, tail, n_classes, dropout)
-        return Baseline(encoders, n_classes=n_classes, tail=tail, fusion=fusion)
     return Network(
         encoders,
-        width=width,
-        n_classes=n_classes,
-        tail=tail,
-        dropout=dropout,
-        fusion=guided_fusion(spec, len(encoders)),
+        width=spec.network.width,
+        n_classes=len(dataset.classes),
+        loss_fn=build_loss(spec, dataset),
+        dropout=spec.network.dropout,
+        fusion=make_fusion(spec, len(encoders)),
     )
 
 
-def guided_fusion(spec: Spec, n_modalities: int) -> Fusion:
-    """Our fusion, or the one with equal weights; not fitted yet."""
+def build_baseline(spec: Spec, dataset: Dataset) -> Baseline:
+    """Build the same encoders with a published fusion. Raises SpecError."""
+    encoders = build_encoders(spec, dataset)
+    loss_fn, n_classes = build_loss(spec, dataset), len(dataset.classes)
+    fusion = FUSIONS[spec.network.fusion](
+        len(encoders), spec.network.width, loss_fn, n_classes, spec.network.dropout
+    )
+    return Baseline(encoders, n_classes=n_classes, loss_fn=loss_fn, fusion=fusion)
+
+
+def build_loss(spec: Spec, dataset: Dataset) -> ImbalanceLoss:
+    """Build the loss, its prior that of the training rows. Raises SpecError."""
+    counts = torch.tensor([info.train_count for info in dataset.classes], dtype=torch.float32)
+    return make_loss(spec.network.loss, counts, spec.network.experts)
+
+
+def make_fusion(spec: Spec, n_modalities: int) -> Fusion:
+    """Make our fusion, or the one with equal weights; it is not fitted yet."""
     return Fusion(n_modalities, uniform=spec.network.fusion == "uniform")
 
 
 def build_encoders(spec: Spec, dataset: Dataset) -> dict[str, nn.Module]:
-    """An encoder for each modality. Raises SpecError."""
+    """Build an encoder for each modality. Raises SpecError."""
     encoders = {}
     for name, modality in dataset.modalities.items():
         each = spec.modalities[name]
@@ -61,7 +73,7 @@ def build_encoders(spec: Spec, dataset: Dataset) -> dict[str, nn.Module]:
 
 
 def check_encoders(spec: Spec) -> None:
-    """Every encoder's name is known; said before any row is read. Raises SpecError."""
+    """Check the names of the encoders before any row is read. Raises SpecError."""
     for name, each in spec.modalities.items():
         try:
             KINDS[each.kind].check_encoder(each.encoder)

@@ -1,4 +1,4 @@
-"""What a frozen encoder makes of its images: computed once, and kept on disk."""
+"""Features of frozen encoders: computed once, and cached on disk."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -16,28 +16,28 @@ from tailfuse.data.split_arrays import Dataset
 from tailfuse.files.cache import cached, make_key
 from tailfuse.modalities.pretrained import Pretrained
 
-BATCH = 8  # images; the feature maps of many more do not stay near a processor
+BATCH = 8  # images; the feature maps of many more do not fit into a processor's cache
 
 Report = Callable[[int, int], None]  # images done, images in all
 
 
-def with_features(
+def add_frozen_features(
     dataset: Dataset,
     encoders: Mapping[str, nn.Module],
     *,
     device: torch.device | str = "cpu",
     on_progress: OnProgress | None = None,
 ) -> Dataset:
-    """The dataset with the features of every frozen encoder, (n, F) float32, in the place of its images.
+    """Return the dataset with the features of every frozen encoder, (n, F) float32, in place of its images.
 
-    Each of these encoders gets the scale of its features on the way, from the training rows.
+    Also fit the scale of each of these encoders to the features of the training rows.
     """
     features: dict[str, NDArray[Any]] = {}
     for name, encoder in encoders.items():
         if isinstance(encoder, Pretrained) and encoder.trained == "none":
-            pictures, rows = dataset.train.inputs[name], dataset.train.position[name]
+            images, rows = dataset.train.inputs[name], dataset.train.position[name]
             report = partial(on_progress, name) if on_progress else None
-            raw = backbone_features(encoder.backbone, pictures, device=device, report=report)
+            raw = compute_backbone_features(encoder.backbone, images, device=device, report=report)
             encoder.scale.fit(torch.from_numpy(raw[rows[rows >= 0]]))
             features[name] = encoder.scale.cpu()(torch.from_numpy(raw)).numpy()
     train, val, test = (
@@ -47,34 +47,34 @@ def with_features(
 
 
 @torch.inference_mode()
-def backbone_features(
+def compute_backbone_features(
     backbone: nn.Module,
-    pictures: NDArray[np.uint8],
+    images: NDArray[np.uint8],
     *,
     device: torch.device | str = "cpu",
     report: Report | None = None,
 ) -> NDArray[np.float32]:
-    """What a backbone makes of images (n, channels, height, width): (n, F), computed or from the cache."""
+    """Compute features of images (n, channels, height, width), or read them from the cache: (n, F)"""
     device = torch.device(device)
     backbone = backbone.to(device).eval()
 
     def batches() -> Iterator[NDArray[np.float32]]:
-        for start in range(0, len(pictures), BATCH):
-            batch = torch.from_numpy(pictures[start : start + BATCH])
+        for start in range(0, len(images), BATCH):
+            batch = torch.from_numpy(images[start : start + BATCH])
             yield backbone(batch.to(device)).cpu().numpy()
             if report:
-                report(min(start + BATCH, len(pictures)), len(pictures))
+                report(min(start + BATCH, len(images)), len(images))
 
-    content = hashlib.sha256(np.ascontiguousarray(pictures).data).hexdigest()
+    content = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
     name = "features-" + make_key(
-        content, pictures.shape, fingerprint(backbone), torch.__version__, device.type
+        content, images.shape, fingerprint(backbone), torch.__version__, device.type
     )
-    width = backbone(torch.zeros(1, *pictures.shape[1:], device=device)).shape[1]
-    return cached(name, (len(pictures), width), np.float32, batches)
+    width = backbone(torch.zeros(1, *images.shape[1:], device=device)).shape[1]
+    return cached(name, (len(images), width), np.float32, batches)
 
 
 def fingerprint(network: nn.Module) -> str:
-    """What tells a network from any other: its layers and their weights."""
+    """Hash a network's layers and their weights."""
     digest = hashlib.sha256(repr(network).encode())
     for name, value in network.state_dict().items():
         digest.update(name.encode())

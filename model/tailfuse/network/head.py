@@ -1,4 +1,4 @@
-"""A head: the classifiers that a long-tail method puts on one embedding."""
+"""A head: the classifiers on one embedding, trained with a loss for imbalanced classes."""
 
 from collections.abc import Iterable
 
@@ -7,55 +7,55 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tailfuse.losses.experts import aggregate
-from tailfuse.losses.long_tail import LongTail
+from tailfuse.losses.imbalance import ImbalanceLoss
 
 
 class Head(nn.Module):
     """E classifiers on one embedding, as one linear layer.
 
-    While it learns it gives raw logits, for the method's loss. Afterwards it gives what its experts say
-    free of the training prior, whose `aggregate` is the method's answer.
+    During training it returns raw logits, for the loss. In eval mode it returns logits free of the training
+    prior, whose `aggregate` is the prediction.
     """
 
-    def __init__(self, width: int, tail: LongTail, n_classes: int) -> None:
+    def __init__(self, width: int, loss_fn: ImbalanceLoss, n_classes: int) -> None:
         super().__init__()
-        self.tail = tail
-        self.shape = (tail.n_experts, n_classes)
-        self.linear = nn.Linear(width, tail.n_experts * n_classes, bias=not tail.cosine)
+        self.loss_fn = loss_fn
+        self.shape = (loss_fn.n_experts, n_classes)
+        self.linear = nn.Linear(width, loss_fn.n_experts * n_classes, bias=not loss_fn.cosine)
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """(n, width) -> (n, E, C); of a method with one answer, (n, 1, C) after training"""
-        if self.tail.cosine:
+        """(n, width) -> (n, E, C); (n, 1, C) in eval mode if the loss has one prediction"""
+        if self.loss_fn.cosine:
             flat: Tensor = F.linear(F.normalize(embedding, dim=-1), F.normalize(self.linear.weight, dim=-1))
         else:
             flat = self.linear(embedding)
         logits = flat.unflatten(1, self.shape)
-        return logits if self.training else self.tail.experts(logits)
+        return logits if self.training else self.loss_fn.separate_experts(logits)
 
     def loss(self, embedding: Tensor, target: Tensor, progress: float) -> Tensor:
-        """(n, width), probabilities (n, C), share of the training done 0..1 -> (n,). Only while it learns."""
-        return self.tail.loss(self(embedding), target, progress)
+        """(n, width), probabilities (n, C), share of the training done -> (n,). In training mode only."""
+        return self.loss_fn(self(embedding), target, progress)
 
 
-def make_heads(n_modalities: int, width: int, tail: LongTail, n_classes: int) -> nn.ModuleList:
-    """A head for each modality."""
-    return nn.ModuleList(Head(width, tail, n_classes) for _ in range(n_modalities))
+def make_heads(n_modalities: int, width: int, loss_fn: ImbalanceLoss, n_classes: int) -> nn.ModuleList:
+    """Make a head for each modality."""
+    return nn.ModuleList(Head(width, loss_fn, n_classes) for _ in range(n_modalities))
 
 
 def stack_posteriors(heads: Iterable[nn.Module], embeddings: Tensor) -> Tensor:
-    """Each modality's log-probabilities: (B, M, W) -> (B, M, C). Only after training."""
+    """Stack each modality's log-probabilities: (B, M, W) -> (B, M, C). In eval mode only."""
     return torch.stack([aggregate(head(embeddings[:, m])) for m, head in enumerate(heads)], dim=1)
 
 
-def losses_alone(
-    heads: Iterable[nn.Module], tail: LongTail, embeddings: Tensor, presence: Tensor, target: Tensor,
+def compute_modality_losses(
+    heads: Iterable[nn.Module], loss_fn: ImbalanceLoss, embeddings: Tensor, presence: Tensor, target: Tensor,
     progress: float,
 ) -> Tensor:  # fmt: skip
-    """Each modality's mean loss over the samples that have it: (B, M, W), (B, M), (B, C) -> (M,)"""
+    """Compute each modality's mean loss over the samples that have it: (B, M, W), (B, M), (B, C) -> (M,)"""
     logits = torch.stack([head(embeddings[:, m]) for m, head in enumerate(heads)], dim=1)  # (B, M, E, C)
-    return mean_of_present(tail.loss(logits, target[:, None, :], progress), presence)
+    return average_present(loss_fn(logits, target[:, None, :], progress), presence)
 
 
-def mean_of_present(values: Tensor, presence: Tensor) -> Tensor:
-    """The mean over the samples that have a modality: (B, M), (B, M) -> (M,); 0 where nobody has it"""
+def average_present(values: Tensor, presence: Tensor) -> Tensor:
+    """Average over the samples that have a modality: (B, M), (B, M) -> (M,); 0 where no sample has it"""
     return (values * presence).sum(0) / presence.sum(0).clamp(min=1)

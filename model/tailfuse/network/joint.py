@@ -6,7 +6,7 @@ Letters: B samples, M modalities, W width, E experts, C classes.
 import torch
 from torch import Tensor, nn
 
-from tailfuse.losses.long_tail import LongTail
+from tailfuse.losses.imbalance import ImbalanceLoss
 from tailfuse.modalities.dropout import Dropout
 from tailfuse.network.head import Head
 
@@ -14,33 +14,35 @@ from tailfuse.network.head import Head
 class JointBranch(nn.Module):
     """A head over all modalities at once, each scaled by u in 0..1 (0 is absent).
 
-    sum_m u_m V_m h_m is a linear layer on the concatenation of the embeddings; for what is missing of a
-    modality a learnt token f_m stands in: sum_m u_m V_m h_m + (1 - u_m) f_m
+    sum_m u_m V_m h_m is a linear layer on the concatenation of the embeddings; for the missing part of a
+    modality a learnt token f_m is added: sum_m u_m V_m h_m + (1 - u_m) f_m
     """
 
-    def __init__(self, n_modalities: int, width: int, tail: LongTail, n_classes: int, dropout: float) -> None:
+    def __init__(
+        self, n_modalities: int, width: int, loss_fn: ImbalanceLoss, n_classes: int, dropout: float
+    ) -> None:
         super().__init__()
         self.project = nn.Parameter(torch.randn(n_modalities, width, width) / width**0.5)  # V
         self.missing = nn.Parameter(torch.zeros(n_modalities, width))  # f
-        self.layers = hidden_layers(width, dropout)
-        self.head = Head(width, tail, n_classes)
+        self.layers = make_hidden_layers(width, dropout)
+        self.head = Head(width, loss_fn, n_classes)
 
     def forward(self, embeddings: Tensor, u: Tensor) -> Tensor:
-        """(B, M, W), (B, M) -> what the head says (B, E, C)"""
-        said: Tensor = self.head(self.hidden(embeddings, u))
-        return said
+        """(B, M, W), (B, M) -> the head's logits (B, E, C)"""
+        logits: Tensor = self.head(self.compute_hidden(embeddings, u))
+        return logits
 
     def loss(self, embeddings: Tensor, u: Tensor, target: Tensor, progress: float) -> Tensor:
         """(B, M, W), (B, M), probabilities (B, C), share of the training done -> scalar"""
-        return self.head.loss(self.hidden(embeddings, u), target, progress).mean()
+        return self.head.loss(self.compute_hidden(embeddings, u), target, progress).mean()
 
-    def hidden(self, embeddings: Tensor, u: Tensor) -> Tensor:
-        """(B, M, W), (B, M) -> (B, W)"""
-        seen = (u[:, :, None] * embeddings).flatten(1) @ self.project.flatten(0, 1)
-        hidden: Tensor = self.layers(seen + (1 - u) @ self.missing)
+    def compute_hidden(self, embeddings: Tensor, u: Tensor) -> Tensor:
+        """Compute the representation that the head receives: (B, M, W), (B, M) -> (B, W)"""
+        projected = (u[:, :, None] * embeddings).flatten(1) @ self.project.flatten(0, 1)
+        hidden: Tensor = self.layers(projected + (1 - u) @ self.missing)
         return hidden
 
 
-def hidden_layers(width: int, dropout: float) -> nn.Sequential:
-    """What stands between a representation of all modalities and its head."""
+def make_hidden_layers(width: int, dropout: float) -> nn.Sequential:
+    """Make the layers between a representation of all modalities and its head."""
     return nn.Sequential(nn.ReLU(), nn.LayerNorm(width, elementwise_affine=False), Dropout(dropout))

@@ -1,45 +1,46 @@
 """The network: encoders, expert heads, joint branch, confidences and their fusion.
 
-Letters: B samples, n_m present rows of modality m, M modalities, W width, E experts, C classes, D numbers
-in a view.
+Letters: B samples, n_m present rows of modality m, M modalities, W width, E experts, C classes, D
+penultimate features.
 """
 
 from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 import torch
+from tailfuse_service.bundle import DISAGREEMENT, OUTPUT_NAMES
 from torch import Tensor, nn
 
 from tailfuse.losses.experts import aggregate
-from tailfuse.losses.long_tail import LongTail
-from tailfuse.network.confidence import Confidences, statistics
-from tailfuse.network.fusion import Fusion, ModalityPosteriors, disagreement, modulation
-from tailfuse.network.generative import Generative
-from tailfuse.network.head import losses_alone, make_heads
+from tailfuse.losses.imbalance import ImbalanceLoss
+from tailfuse.network.confidence import Confidences, compute_statistics
+from tailfuse.network.fusion import Fusion, ModalityPosteriors, compute_disagreement, compute_modulation
+from tailfuse.network.head import compute_modality_losses, make_heads
 from tailfuse.network.joint import JointBranch
-from tailfuse.network.ragged import Rows, encode, scatter, view_width
+from tailfuse.network.plda import PldaHead
+from tailfuse.network.ragged import Rows, count_penultimate_features, encode, scatter
 
 
-class Encoded(NamedTuple):
+class EncodedRows(NamedTuple):
     """Rows of one modality, or of all modalities end to end, through their encoders and experts."""
 
     embedding: Tensor  # (n, W)
     logits: Tensor  # (n, E, C)
-    densities: Tensor  # (n, C), of the generative expert
-    strangeness: Tensor  # (n, N_DENSITIES)
+    densities: Tensor  # (n, C), of the PLDA head
+    ood_scores: Tensor  # (n, N_DENSITIES)
 
 
 class Scores(NamedTuple):
-    """The answers of a modality's experts, and the statistics that its confidence is made from."""
+    """Log-probabilities of a modality's experts, and the statistics that its confidence is computed from."""
 
     embedding: Tensor  # (n, W), or (B, M, W) with a slot for every modality; as those below
     log_p: Tensor  # (n, C), of the softmax experts
-    densities: Tensor  # (n, C), of the generative one
+    densities: Tensor  # (n, C), of the PLDA head
     statistics: Tensor  # (n, N_STATISTICS)
 
 
 class Answer(NamedTuple):
-    """What is asked for. Where modalities have no answers of their own they cannot disagree."""
+    """The outputs for B samples. Networks without modality posteriors have no disagreement."""
 
     probabilities: Tensor  # (B, C)
     weights: Tensor  # (B, M)
@@ -48,9 +49,11 @@ class Answer(NamedTuple):
 
 
 class Network(nn.Module):
-    """What is trained, and what is exported: one forward for both."""
+    """The network that is trained and exported; both use the same forward."""
 
     log_prior: Tensor
+    output_names = (*OUTPUT_NAMES, DISAGREEMENT)  # the fields of its Answer
+    ranks: Tensor | None = None  # all modalities answer, in no order
 
     def __init__(
         self,
@@ -58,7 +61,7 @@ class Network(nn.Module):
         *,
         width: int,
         n_classes: int,
-        tail: LongTail,
+        loss_fn: ImbalanceLoss,
         dropout: float,
         fusion: Fusion | None = None,
     ) -> None:
@@ -66,13 +69,13 @@ class Network(nn.Module):
         self.modalities = list(encoders)
         self.width = width
         self.n_classes = n_classes
-        self.tail = tail
+        self.loss_fn = loss_fn
         n_modalities = len(encoders)
         self.encoders = nn.ModuleList(encoders.values())
-        self.heads = make_heads(n_modalities, width, tail, n_classes)
-        self.joint = JointBranch(n_modalities, width, tail, n_classes, dropout)
-        self.generatives = nn.ModuleList(
-            Generative(view_width(encoder), n_classes) for encoder in encoders.values()
+        self.heads = make_heads(n_modalities, width, loss_fn, n_classes)
+        self.joint = JointBranch(n_modalities, width, loss_fn, n_classes, dropout)
+        self.plda_heads = nn.ModuleList(
+            PldaHead(count_penultimate_features(encoder), n_classes) for encoder in encoders.values()
         )
         # Fitted later, on the calibration set.
         self.posteriors = ModalityPosteriors(n_modalities)
@@ -80,22 +83,22 @@ class Network(nn.Module):
         self.fusion = fusion or Fusion(n_modalities)
         for part in (self.confidences, self.fusion):
             part.requires_grad_(False)
-        # All classes alike, until `tailfuse adapt` writes into the graphs how frequent each one is.
+        # All classes alike, until `tailfuse adapt` writes their frequencies into the graphs.
         self.register_buffer("log_prior", torch.zeros(n_classes))
 
-    def view(self, name: str, rows: Tensor) -> Tensor:
-        """What the last layers of a modality's encoder see of its rows: (n, ...) -> (n, D)"""
+    def compute_penultimate_features(self, name: str, rows: Tensor) -> Tensor:
+        """Compute the penultimate features of rows of one modality: (n, ...) -> (n, D)"""
         return encode(self.encoders[self.modalities.index(name)], rows, training=self.training)[0]
 
-    def generative(self, name: str) -> Generative:
-        """The generative expert of a modality."""
-        return cast(Generative, self.generatives[self.modalities.index(name)])
+    def plda_head(self, name: str) -> PldaHead:
+        """Return the PLDA head of a modality."""
+        return cast(PldaHead, self.plda_heads[self.modalities.index(name)])
 
-    def encode(self, name: str, rows: Tensor) -> Encoded:
-        """Rows of one modality, (n, ...), through its encoder and its experts."""
+    def encode(self, name: str, rows: Tensor) -> EncodedRows:
+        """Encode rows of one modality, (n, ...), and apply its experts."""
         m = self.modalities.index(name)
-        view, embedding = encode(self.encoders[m], rows, training=self.training)
-        return Encoded(embedding, self.heads[m](embedding), *self.generatives[m](view))
+        features, embedding = encode(self.encoders[m], rows, training=self.training)
+        return EncodedRows(embedding, self.heads[m](embedding), *self.plda_heads[m](features))
 
     def score(self, name: str, rows: Tensor) -> Scores:
         """Score rows of one modality, (n, ...)."""
@@ -104,11 +107,11 @@ class Network(nn.Module):
     def score_batch(self, inputs: Rows, rows: Rows, size: int) -> Scores:
         """Score a ragged batch: (B, M, ...) each, absent slots 0.
 
-        The rows of all modalities go through one copy of each step, end to end: a graph of a third of the
-        nodes, and on few rows nodes are what time goes to.
+        The rows of all modalities go through one copy of each step, end to end: the graph has a third of the
+        nodes, and on few rows the number of nodes determines the time.
         """
         encoded = [self.encode(name, inputs[name]) for name in self.modalities]
-        scores = score(Encoded(*(torch.cat(each) for each in zip(*encoded, strict=True))))
+        scores = score(EncodedRows(*(torch.cat(each) for each in zip(*encoded, strict=True))))
         widths = [each.shape[1] for each in scores]
         slots = scatter(torch.cat(scores, -1), [rows[name] for name in self.modalities], size)
         return Scores(*slots.split(widths, dim=-1))
@@ -119,14 +122,19 @@ class Network(nn.Module):
         inputs[m] (n_m, ...), rows[m] (n_m,) the sample of each, presence (B, M) bool.
         """
         scores = self.score_batch(inputs, rows, presence.shape[0])
-        real, right = self.confidences(scores.statistics)
-        trust = self.fusion.trust(real, right, presence)
-        joint = aggregate(self.joint(scores.embedding, modulation(trust.weights, presence)))
-        own = self.posteriors(scores.log_p, scores.densities)
-        log_p = self.fusion.log_probabilities(self.posteriors.soften(own), joint, trust, presence)
-        confidences = (real.sigmoid() * right.sigmoid()).masked_fill(~presence, 0.0)
+        in_dist, correct = self.confidences(scores.statistics)
+        weighting = self.fusion.compute_weights(in_dist, correct, presence)
+        joint = aggregate(self.joint(scores.embedding, compute_modulation(weighting.weights, presence)))
+        log_posteriors = self.posteriors(scores.log_p, scores.densities)
+        log_p = self.fusion.fuse(self.posteriors.soften(log_posteriors), joint, weighting, presence)
+        confidences = (in_dist.sigmoid() * correct.sigmoid()).masked_fill(~presence, 0.0)
         probabilities = (log_p + self.log_prior).softmax(-1)
-        return Answer(probabilities, trust.weights, confidences, disagreement(own, trust.weights))
+        return Answer(
+            probabilities,
+            weighting.weights,
+            confidences,
+            compute_disagreement(log_posteriors, weighting.weights),
+        )
 
     def loss(
         self, embeddings: Tensor, presence: Tensor, u: Tensor, target: Tensor, progress: float
@@ -135,15 +143,15 @@ class Network(nn.Module):
 
         (B, M, W), (B, M), u (B, M) in 0..1, probabilities (B, C), share of the training done -> scalar
         """
-        alone = losses_alone(self.heads, self.tail, embeddings, presence, target, progress)
+        alone = compute_modality_losses(self.heads, self.loss_fn, embeddings, presence, target, progress)
         return self.joint.loss(embeddings, u, target, progress) + alone.sum()
 
-    def fitted(self) -> dict[str, Tensor]:
-        """What was fitted on the calibration set to calibrate the answers."""
-        return self.fusion.fitted()
+    def describe_calibration(self) -> dict[str, Tensor]:
+        """Return the parameters of the fusion, by the names that the manifest has for them."""
+        return self.fusion.describe_calibration()
 
 
-def score(encoded: Encoded) -> Scores:
+def score(encoded: EncodedRows) -> Scores:
     """Score encoded rows."""
-    embedding, logits, densities, strangeness = encoded
-    return Scores(embedding, aggregate(logits), densities, statistics(logits, densities, strangeness))
+    embedding, logits, densities, ood_scores = encoded
+    return Scores(embedding, aggregate(logits), densities, compute_statistics(logits, densities, ood_scores))

@@ -9,33 +9,33 @@ import torch
 from torch import Tensor, nn
 
 Rows = Mapping[str, Tensor]
-FARTHEST = 1e6  # deviations
+MAX_DEVIATIONS = 1e6  # deviations
 
 
 def embed(encoder: nn.Module, rows: Tensor, *, training: bool) -> Tensor:
-    """Rows of one modality through its encoder: (n, ...) -> (n, W)"""
+    """Embed rows of one modality: (n, ...) -> (n, W)"""
     return encode(encoder, rows, training=training)[1]
 
 
-def view_width(encoder: nn.Module) -> int:
-    """How many numbers an encoder's view has."""
+def count_penultimate_features(encoder: nn.Module) -> int:
+    """Count the penultimate features of an encoder."""
     return next(layer.in_features for layer in encoder.layers if isinstance(layer, nn.Linear))  # type: ignore[union-attr]
 
 
 def encode(encoder: nn.Module, rows: Tensor, *, training: bool) -> tuple[Tensor, Tensor]:
-    """Rows of one modality, (n, ...) -> their view (n, D) and their embedding (n, W)"""
-    if rows.is_floating_point():  # a client may send 1e30, whose square is infinite
-        rows = rows.clamp(-FARTHEST, FARTHEST)
+    """Encode rows of one modality: (n, ...) -> penultimate features (n, D), embedding (n, W)"""
+    if rows.is_floating_point():  # a request may hold 1e30, whose square is infinite
+        rows = rows.clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS)
     if not training:
-        view = encoder.view(rows)  # type: ignore[operator]
-        return view, encoder.layers(view)  # type: ignore[operator]
+        features = encoder.view(rows)  # type: ignore[operator]
+        return features, encoder.layers(features)  # type: ignore[operator]
     several = len(rows) > 1  # batch norm cannot learn from one row
     if encoder.training != several:
         encoder.train(several)
-    # Without rows a blank one goes through, so that every weight has a gradient on every device.
+    # Without rows a blank one is encoded, so that every weight has a gradient on every device.
     filled = rows if len(rows) else rows.new_zeros((1, *rows.shape[1:]))
-    view = encoder.view(filled)  # type: ignore[operator]
-    return view[: len(rows)], encoder.layers(view)[: len(rows)]  # type: ignore[operator]
+    features = encoder.view(filled)  # type: ignore[operator]
+    return features[: len(rows)], encoder.layers(features)[: len(rows)]  # type: ignore[operator]
 
 
 def scatter(present: Tensor, rows: Sequence[Tensor], size: int) -> Tensor:

@@ -18,7 +18,7 @@ class Tensors(NamedTuple):
 
 
 def make_tensors(batch: Batch, device: torch.device | str = "cpu") -> Tensors:
-    """The batch's arrays on a device."""
+    """Convert the batch's arrays to tensors on a device."""
     return Tensors(
         {name: torch.from_numpy(rows).to(device) for name, rows in batch.inputs.items()},
         {name: torch.from_numpy(rows).to(device) for name, rows in batch.rows.items()},
@@ -27,5 +27,5 @@ def make_tensors(batch: Batch, device: torch.device | str = "cpu") -> Tensors:
 
 
 def make_output(answer: Answer) -> Output:
-    """An answer's tensors as arrays."""
+    """Convert an answer's tensors to arrays."""
     return Output(*(each.cpu().numpy() for each in answer if each is not None))

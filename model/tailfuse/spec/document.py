@@ -1,5 +1,6 @@
 """A YAML document that knows the line of each key."""
 
+import shlex
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, ClassVar
 import yaml
 
 from tailfuse.errors import SpecError
+from tailfuse.files.formats import is_table
 
 Key = tuple[str, ...]
 
@@ -69,6 +71,11 @@ TextLoader.yaml_implicit_resolvers = {
 
 def read_document(path: Path) -> Document:
     """Read a file that holds one mapping. Raises SpecError."""
+    if is_table(path.name):
+        hint = shlex.join(["tailfuse", "init", str(path)])
+        raise SpecError(f"{path} is a table, not a spec; this writes a spec for it: {hint}")
+    if path.is_dir():
+        raise SpecError(f"{path} is a folder; expected a spec, a YAML file")
     try:
         loader = TextLoader(path.read_text("utf-8-sig"))
         root = loader.get_single_node()

@@ -11,6 +11,7 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -18,6 +19,7 @@ from tailfuse_service.bundle import DISAGREEMENT, OUTPUT_NAMES
 from tailfuse_service.modalities.by_kind import ByKind
 
 from tailfuse.errors import SpecError
+from tailfuse.files.reading import DEFAULT_MISSING, Reading
 from tailfuse.modalities import KINDS, ModalitySpec
 from tailfuse.modalities.spec import Frozen, Name
 from tailfuse.spec.document import Key, read_document
@@ -42,6 +44,27 @@ def _folds(folds: int) -> int:
     if folds == 1:
         raise ValueError("takes 0 (none), or at least 2")
     return folds
+
+
+def _separator(separator: str) -> str:
+    separator = {"tab": "\t", "\\t": "\t"}.get(separator, separator)
+    if len(separator) != 1 or not separator.isascii() or separator in '"\r\n':
+        raise ValueError("takes one character, or tab")
+    return separator
+
+
+def _encoding(encoding: str) -> str:
+    try:
+        "".encode(encoding)
+    except LookupError:
+        raise ValueError("is no encoding that Python knows; latin-1 or utf-16, for example") from None
+    return encoding
+
+
+def _other(name: str | None, info: ValidationInfo) -> str | None:
+    if name is not None and info.data.get("min_rows", 0) is None:
+        raise ValueError("names the class that rare classes become; it needs min_rows")
+    return name
 
 
 class SplitSpec(Frozen):
@@ -117,17 +140,33 @@ Split = Annotated[
 
 
 class Spec(Frozen):
-    """The whole spec. `split` is a column with train, val and test, or keys of its own."""
+    """The whole spec. `split` is a column with train, val and test, or keys of its own.
+
+    `separator`, `decimal` and `encoding` say what a table in text does not show; `missing` are the texts
+    that are no value.
+    Classes with fewer than `min_rows` rows become one class, named `other`.
+    """
 
     name: Name
     version: Name = "1"
     table: Path
+    separator: Annotated[str, AfterValidator(_separator)] | None = None
+    decimal: Literal[".", ","] | None = None
+    encoding: Annotated[str, AfterValidator(_encoding)] | None = None
+    missing: tuple[str, ...] = DEFAULT_MISSING
     label: Name
+    min_rows: int | None = Field(default=None, ge=2)
+    other: Annotated[Name | None, AfterValidator(_other)] = Field(default=None, validate_default=False)
     split: Split = SplitSpec()
     modalities: dict[Annotated[str, AfterValidator(_modality_name)], AnySpec] = Field(min_length=1)
     network: NetworkSpec = NetworkSpec()
     training: TrainingSpec = TrainingSpec()
     seed: int = Field(default=0, ge=0)
+
+    @property
+    def reading(self) -> Reading:
+        """How the table is read."""
+        return Reading(self.separator, self.decimal, self.encoding, self.missing)
 
 
 SECTIONS: dict[str, type[Frozen]] = {"split": SplitSpec, "network": NetworkSpec, "training": TrainingSpec}
@@ -150,6 +189,18 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
             mistakes[f"{document.place(key)}: {'.'.join(key) or 'the spec'}: {why}"] = None
         raise SpecError("\n".join(mistakes)) from None
     return spec.model_copy(update={"table": path.parent / spec.table})
+
+
+def find_key(name: str) -> str | None:
+    """Return the dotted key of the spec that ends in this name, of those outside of modalities.
+
+    >>> find_key("epochs")
+    'training.epochs'
+    """
+    dotted = {each: each for each in Spec.model_fields}
+    for section, model in SECTIONS.items():
+        dotted |= {each: f"{section}.{each}" for each in model.model_fields}
+    return dotted.get(name)
 
 
 def explain(error: ErrorDetails, data: dict[str, Any]) -> tuple[Key, str]:

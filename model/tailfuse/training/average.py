@@ -8,7 +8,7 @@ from tailfuse.network.build import AnyNetwork
 
 
 class Average:
-    """`network` holds the average of all that changes while `source` learns; it is never in training."""
+    """`network` holds the average of the weights of `source` during training; it is always in eval mode."""
 
     def __init__(self, source: AnyNetwork, decay: float) -> None:
         self.network = copy.deepcopy(source).requires_grad_(False).eval()
@@ -19,5 +19,5 @@ class Average:
         self.own, self.others = [own[name] for name in learning], [others[name] for name in learning]
 
     def update(self) -> None:
-        """decay * average + (1 - decay) * source. What does not learn is left out: it is the same in both."""
+        """decay * average + (1 - decay) * source. Frozen weights are left out."""
         self._average(self.own, self.others, 1)

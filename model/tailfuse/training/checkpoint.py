@@ -1,4 +1,4 @@
-"""Checkpoints: the whole state of one stage of a run. Every file of a run is replaced whole."""
+"""Checkpoints: the whole state of one stage of a run. Every file of a run is replaced atomically."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """The state at `path`, or None where there is none; tensors and plain values only, no pickled code.
+    """Load the state at `path`, or return None if there is no file; tensors and plain values, no code.
 
     Raises RunError.
     """

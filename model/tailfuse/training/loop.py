@@ -20,11 +20,11 @@ from tailfuse.training.objective import Objective, draw
 from tailfuse.training.state import Epoch, State
 from tailfuse.training.validate import validate
 
-# Validated and kept is a moving average of the weights over this share of all epochs: it does what
-# annealing does, so stopping early costs little, and its validation curve is smooth.
+# A moving average of the weights over this share of all epochs is validated and kept: it acts as annealing,
+# so stopping early costs little, and its validation curve is smooth.
 AVERAGED_SHARE = 0.05
-# What was learnt elsewhere is changed more slowly than what starts from nothing.
-PRETRAINED_PACE = 0.1
+# Pretrained weights change more slowly than weights that start from random values.
+PRETRAINED_SCALE = 0.1
 # A checkpoint per epoch, but not more often than this: tiny sets have a hundred epochs a second.
 CHECKPOINT_EVERY_S = 1.0
 
@@ -41,7 +41,7 @@ class Stage(NamedTuple):
 
 
 class Progress(Protocol):
-    """Hears of every epoch."""
+    """Called after every epoch."""
 
     def __call__(self, stage: Stage, epoch: Epoch) -> None: ...
 
@@ -54,16 +54,18 @@ def fit_network(
     path: Path | None,
     on_epoch: Progress,
 ) -> list[Epoch]:
-    """Train in place, going on from the checkpoint at `path` if there is one; the log of all epochs.
+    """Train in place, from the checkpoint at `path` if there is one, and return the log of all epochs.
 
     Every epoch draws its randomness from (seed, epoch) alone, so a run that was killed and resumed
-    ends with the very same weights as one that was not. Without a path nothing is kept on disk.
+    ends with the same weights as one that was not. Without a path nothing is written to disk.
     Raises RunError.
     """
-    fused = fabric.device.type in ("cpu", "cuda")  # the whole step in one call
-    optimizer = torch.optim.AdamW(parameter_groups(network), weight_decay=training.weight_decay, fused=fused)
+    fused = fabric.device.type in ("cpu", "cuda")  # one kernel for the whole step
+    optimizer = torch.optim.AdamW(
+        make_parameter_groups(network), weight_decay=training.weight_decay, fused=fused
+    )
     wrapped, stepper = fabric.setup(Objective(network).train(), optimizer)
-    average = Average(network, average_decay(stage, training))
+    average = Average(network, compute_average_decay(stage, training))
     state = State(network, average.network, optimizer, fabric.strategy.precision)
     if path:
         state.load(path)
@@ -73,18 +75,18 @@ def fit_network(
     saved_at = time.monotonic()
     while not state.finished:
         epoch = len(state.log)
-        rate = learning_rate(training, epoch)
+        rate = compute_learning_rate(training, epoch)
         for group in optimizer.param_groups:
-            group["lr"] = rate * group["pace"]
+            group["lr"] = rate * group["learning_rate_scale"]
         loss = run_epoch(fabric, wrapped, stepper, average, stage, training, epoch)
         validated = (np.nan, np.nan)
         if stage.val is not None:
             # Batch norm's statistics differ between devices; all must stop at the same epoch.
             validated = fabric.broadcast(validate(average.network, stage.val, fabric.device))
-        state.note(Epoch(epoch, loss, *validated, rate))
-        # A loss that changes late is given as much patience from there on.
-        earliest = network.tail.settled * training.epochs + training.patience
-        out_of_patience = state.waited >= training.patience and epoch + 1 >= earliest
+        state.add_epoch(Epoch(epoch, loss, *validated, rate))
+        # The patience starts anew where a loss changes late in training.
+        earliest = network.loss_fn.last_change * training.epochs + training.patience
+        out_of_patience = state.epochs_since_best >= training.patience and epoch + 1 >= earliest
         state.finished = epoch + 1 == stage.epochs or out_of_patience
         due = state.finished or time.monotonic() - saved_at > CHECKPOINT_EVERY_S
         if path and due and fabric.is_global_zero:
@@ -96,22 +98,25 @@ def fit_network(
     return state.log
 
 
-def parameter_groups(network: AnyNetwork) -> list[dict[str, Any]]:
-    """What is trained, and at which share of the learning rate."""
+def make_parameter_groups(network: AnyNetwork) -> list[dict[str, Any]]:
+    """Group the trained parameters by the scale of their learning rate."""
     trained = {name: each for name, each in network.named_parameters() if each.requires_grad}
     pretrained = [each for name, each in trained.items() if ".backbone." in name]
     other = [each for name, each in trained.items() if ".backbone." not in name]
-    return [{"params": other, "pace": 1.0}, {"params": pretrained, "pace": PRETRAINED_PACE}]
+    return [
+        {"params": other, "learning_rate_scale": 1.0},
+        {"params": pretrained, "learning_rate_scale": PRETRAINED_SCALE},
+    ]
 
 
-def best_epochs(log: list[Epoch]) -> int:
-    """How many epochs it took to the smallest validation loss, the last of equals."""
+def count_best_epochs(log: list[Epoch]) -> int:
+    """Count the epochs up to the smallest validation loss, the last of equals."""
     losses = [line.val_loss for line in log]
     return len(losses) - int(np.argmin(losses[::-1]))
 
 
-def learning_rate(training: TrainingSpec, epoch: int) -> float:
-    """A short linear warm-up, then a cosine down to zero."""
+def compute_learning_rate(training: TrainingSpec, epoch: int) -> float:
+    """Compute the learning rate: a short linear warm-up, then a cosine down to zero."""
     warm_up = min(1.0, (epoch + 1) / min(5, training.epochs))
     return float(training.learning_rate * warm_up * (1 + np.cos(np.pi * epoch / training.epochs)) / 2)
 
@@ -120,16 +125,16 @@ def run_epoch(
     fabric: Fabric, wrapped: Any, optimizer: Any, average: Average, stage: Stage,
     training: TrainingSpec, epoch: int,
 ) -> float:  # fmt: skip
-    """One pass over the training rows, each device on its share of every batch; the mean loss."""
+    """Train for one epoch, each device on its share of every batch, and return the mean loss."""
     order = torch.randperm(len(stage.train), generator=make_generator(stage.seed, epoch)).numpy()
     own = make_generator(stage.seed, epoch, 1 + fabric.global_rank)
     torch.manual_seed(own.initial_seed())  # dropout and augmentation
     losses: list[Tensor] = []
     # Batches of nearly equal size: a last one of one row would upset batch norm.
     for index in np.array_split(order, max(1, round(len(order) / training.batch_size))):
-        index = np.resize(index, max(len(index), fabric.world_size))  # no device goes without a row
+        index = np.resize(index, max(len(index), fabric.world_size))  # every device has a row
         part = stage.train.take(index[fabric.global_rank :: fabric.world_size])
-        drawn = draw(
+        draws = draw(
             torch.from_numpy(part.presence()), dropout=training.modality_dropout, mixup=training.mixup,
             generator=own,
         )  # fmt: skip
@@ -138,7 +143,7 @@ def run_epoch(
             inputs[name] = augment(inputs[name])
         labels = torch.from_numpy(part.labels).to(fabric.device)
         optimizer.zero_grad()
-        loss = wrapped(inputs, rows, presence, labels, drawn.to(fabric.device), epoch / training.epochs)
+        loss = wrapped(inputs, rows, presence, labels, draws.to(fabric.device), epoch / training.epochs)
         fabric.backward(loss)
         optimizer.step()
         average.update()
@@ -153,13 +158,13 @@ def run_epoch(
     return loss
 
 
-def average_decay(stage: Stage, training: TrainingSpec) -> float:
-    """The decay per step of a moving average over AVERAGED_SHARE of the epochs."""
+def compute_average_decay(stage: Stage, training: TrainingSpec) -> float:
+    """Compute the decay per step of a moving average over AVERAGED_SHARE of the epochs."""
     steps = max(1, round(len(stage.train) / training.batch_size)) * training.epochs
     return 1 - 1 / max(1.0, steps * AVERAGED_SHARE)
 
 
 def make_generator(*numbers: int) -> torch.Generator:
-    """A generator that depends on these numbers alone."""
+    """Make a generator that depends on these numbers alone."""
     seed = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
     return torch.Generator().manual_seed(seed)

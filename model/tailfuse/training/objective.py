@@ -1,4 +1,4 @@
-"""What training minimises: a network's loss over mixed samples and random subsets of their modalities."""
+"""The training objective: a network's loss with mixup and modality dropout."""
 
 from typing import NamedTuple
 
@@ -23,10 +23,10 @@ class Draw(NamedTuple):
 
 
 def draw(presence: Tensor, *, dropout: float, mixup: float, generator: torch.Generator) -> Draw:
-    """Draw modality dropout and mixup. `dropout` is the chance that a row's modalities are thinned at all.
+    """Draw modality dropout and mixup. `dropout` is the probability that a row loses modalities at all.
 
-    Thinned rows keep each modality with probability 1/2 (one at least), and half of what is kept is
-    scaled by U(0, 1): at inference a modality of little confidence enters the joint branch scaled down.
+    Such a row keeps each modality with probability 1/2 (one at least), and half of those are scaled by
+    U(0, 1): at inference a modality of little confidence enters the joint branch scaled down.
     """
     size, n_modalities = presence.shape
 
@@ -38,24 +38,24 @@ def draw(presence: Tensor, *, dropout: float, mixup: float, generator: torch.Gen
     kept = (uniform(size, n_modalities) < 0.5) | first
     scaled = torch.where(uniform(size, n_modalities) < 0.5, uniform(size, n_modalities), torch.ones(()))
     scaled = torch.where(first, torch.ones(()), scaled)
-    thinned = uniform(size, 1) < dropout
-    u = torch.where(thinned, kept * scaled, torch.ones(())) * presence
+    dropped = uniform(size, 1) < dropout
+    u = torch.where(dropped, kept * scaled, torch.ones(())) * presence
     share = torch.ones(())
     if mixup > 0:
-        # torch's Beta takes no generator; one number from a seeded numpy one is as good.
+        # torch's Beta distribution takes no generator, so a seeded numpy one draws the number.
         seed = int(torch.randint(2**31, (), generator=generator))
         own = float(np.random.default_rng(seed).beta(mixup, mixup))
         share = torch.tensor(max(own, 1 - own))
-    return Draw(u, partners(presence, generator), share)
+    return Draw(u, choose_partners(presence, generator), share)
 
 
-def partners(presence: Tensor, generator: torch.Generator) -> Tensor:
-    """A partner for each sample, a permutation of those that have the very same modalities: (B, M) -> (B,)
+def choose_partners(presence: Tensor, generator: torch.Generator) -> Tensor:
+    """Choose a partner for each sample, a permutation of those with the same modalities: (B, M) -> (B,)
 
-    With any other partner a mix would have to leave out what one of the two lacks, and a modality that
-    few rows have would hardly ever be trained.
+    With any other partner a mix would have to leave out the modalities that one of the two lacks, and a
+    modality that few rows have would hardly ever be trained.
     """
-    # Both orders go through the same patterns, and inside of each as chance will have it.
+    # Both orders are sorted by the presence pattern, and random within a pattern.
     own, other = (
         torch.from_numpy(np.lexsort((torch.rand(len(presence), generator=generator), *presence.T)))
         for _ in range(2)
@@ -71,7 +71,7 @@ class Objective(nn.Module):
         self.network = network
 
     def forward(
-        self, inputs: Rows, rows: Rows, presence: Tensor, labels: Tensor, drawn: Draw, progress: float
+        self, inputs: Rows, rows: Rows, presence: Tensor, labels: Tensor, draws: Draw, progress: float
     ) -> Tensor:
         """Mean loss of a batch; `progress` is the share of the training done, 0..1.
 
@@ -84,7 +84,7 @@ class Objective(nn.Module):
             embed(encoder, inputs[name], training=True)
             for name, encoder in zip(names, network.encoders, strict=True)
         ]
-        # Nothing is absent: what there is, is in order.
+        # If no modality is absent, the rows are in the order of the samples.
         complete = all(len(each) == size for each in present)
         embeddings = (
             torch.stack(present, 1)
@@ -93,11 +93,11 @@ class Objective(nn.Module):
         )
         target = F.one_hot(labels, network.n_classes).to(embeddings.dtype)
 
-        embeddings = blend(embeddings, drawn.partner, drawn.share)
-        target = blend(target, drawn.partner, drawn.share)
-        return network.loss(embeddings, presence, drawn.u, target, progress)
+        embeddings = blend(embeddings, draws.partner, draws.share)
+        target = blend(target, draws.partner, draws.share)
+        return network.loss(embeddings, presence, draws.u, target, progress)
 
 
 def blend(values: Tensor, partner: Tensor, share: Tensor) -> Tensor:
-    """share * own + (1 - share) * partner's"""
+    """Compute share * values + (1 - share) * the partners' values."""
     return share * values + (1 - share) * values[partner]

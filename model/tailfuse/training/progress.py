@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a run: a bar on a terminal, a line every ten seconds elsewhere."""
 
 import time
 from types import TracebackType
@@ -6,6 +6,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from tailfuse.training.fit import FOLD
 from tailfuse.training.loop import Stage
 from tailfuse.training.state import Epoch
 from tailfuse.training.train import Listener
@@ -25,7 +26,6 @@ class TrainingProgress:
         )  # fmt: skip
         self.tasks: dict[str, TaskID] = {}
         self.spoke_at = time.monotonic()
-        self.accuracy = float("nan")
 
     def __enter__(self) -> Listener:
         self.bars.start()
@@ -42,11 +42,10 @@ class TrainingProgress:
 
     def on_epoch(self, stage: Stage, epoch: Epoch, n_stages: int) -> None:
         """An epoch of a stage has ended."""
+        figures = f"loss {epoch.loss:.3f}"
         if stage.val is not None:
-            self.accuracy = epoch.val_balanced_accuracy
-        figures = f"loss {epoch.loss:.3f} · balanced accuracy {100 * self.accuracy:.1f} %"
-        name = "training" if n_stages == 1 else f"training {stage.name}"
-        self._show(name, epoch.epoch + 1, stage.epochs, figures)
+            figures += f" · balanced accuracy {100 * epoch.val_balanced_accuracy:.1f} %"
+        self._show(describe_stage(stage.name, n_stages - 1), epoch.epoch + 1, stage.epochs, figures)
 
     def on_step(self, what: str) -> None:
         """Something without a bar begins."""
@@ -61,3 +60,9 @@ class TrainingProgress:
         if name not in self.tasks:
             self.tasks[name] = self.bars.add_task(name, total=total, figures=figures)
         self.bars.update(self.tasks[name], completed=done, total=total, figures=figures)
+
+
+def describe_stage(name: str, n_folds: int) -> str:
+    """Name a stage as people count: `training fold 2 of 4`, the last fold being the fourth."""
+    number = name.removeprefix(FOLD)
+    return "training" if number == name else f"training fold {int(number) + 1} of {n_folds}"

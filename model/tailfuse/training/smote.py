@@ -12,8 +12,8 @@ from tailfuse.errors import SpecError
 NEIGHBOURS = 5  # as in the paper; one less than its rows for a class of fewer
 
 
-def oversampled(part: SplitArrays, seed: int) -> SplitArrays:
-    """The part, and behind its rows synthetic ones, so that every class has as many as the largest.
+def oversample(part: SplitArrays, seed: int) -> SplitArrays:
+    """Append synthetic rows, so that every class has as many rows as the largest.
 
     Neighbours are sought, and rows interpolated, in the concatenated columns of all modalities, categories
     as their one-hot slots. Only rows with all modalities take part: a class with fewer than two of them
@@ -30,7 +30,7 @@ def oversampled(part: SplitArrays, seed: int) -> SplitArrays:
     complete = np.flatnonzero(part.presence().all(axis=1))
     columns = [part.inputs[name][at[complete]] for name, at in part.position.items()]
     counts = np.bincount(part.labels)
-    made, labels = synthetic(
+    made, labels = make_synthetic_rows(
         np.concatenate(columns, axis=1), part.labels[complete], counts.max() - counts, seed
     )
     inputs, position = {}, {}
@@ -42,10 +42,10 @@ def oversampled(part: SplitArrays, seed: int) -> SplitArrays:
     return SplitArrays(inputs, position, np.concatenate([part.labels, labels]))
 
 
-def synthetic(
+def make_synthetic_rows(
     rows: NDArray[Any], labels: NDArray[np.int64], wanted: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """wanted[c] new rows of each class c that has two rows: (n, width), (n,), (C,) -> (new, width), (new,)
+    """Make wanted[c] rows of each class c that has two rows: (n, width), (n,), (C,) -> (new, width), (new,)
 
     Raises SpecError.
     """

@@ -1,4 +1,4 @@
-"""The state of a stage: all that changes while it trains, and all that a checkpoint holds."""
+"""The state of a stage: everything that changes during training, and that a checkpoint holds."""
 
 import csv
 import io
@@ -12,8 +12,13 @@ from tailfuse_service.bundle import write_atomically
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from tailfuse.errors import RunError
 from tailfuse.network.build import AnyNetwork
 from tailfuse.training import checkpoint
+
+KEYS = {
+    "log", "best", "epochs_since_best", "finished", "network", "averaged", "optimizer", "precision",
+}  # fmt: skip
 
 
 class Epoch(NamedTuple):
@@ -35,7 +40,7 @@ class Best(NamedTuple):
 
 @dataclass
 class State:
-    """What is trained, and how far it is. `waited` counts the epochs since the best one."""
+    """A network in training, its log, and the best weights so far."""
 
     network: AnyNetwork
     averaged: AnyNetwork
@@ -43,18 +48,18 @@ class State:
     precision: Precision
     log: list[Epoch] = field(default_factory=list)
     best: Best | None = None
-    waited: int = 0
+    epochs_since_best: int = 0
     finished: bool = False
 
-    def note(self, epoch: Epoch) -> None:
-        """Add an epoch to the log, and keep its weights if none validated better."""
+    def add_epoch(self, epoch: Epoch) -> None:
+        """Add an epoch to the log, and keep its weights if no epoch validated better."""
         self.log.append(epoch)
         if math.isnan(epoch.val_loss):
             return  # nothing was validated, so there is no best
-        self.waited += 1
+        self.epochs_since_best += 1
         # Of equals the later: it has annealed further.
         if self.best is None or epoch.val_loss <= self.best.val_loss:
-            self.best, self.waited = Best(epoch.val_loss, snapshot(self.averaged)), 0
+            self.best, self.epochs_since_best = Best(epoch.val_loss, copy_weights(self.averaged)), 0
 
     def keep_best(self) -> None:
         """Give the network the best weights, or those of the last epoch if nothing was validated."""
@@ -62,27 +67,36 @@ class State:
         self.network.eval()
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint, and the log beside it as CSV, for whoever wants to watch or plot it."""
-        # First the log: after a kill between the two, the epoch that it tells of is trained again.
+        """Write a checkpoint, and the log beside it as CSV, to be watched or plotted."""
+        # First the log: after a kill between the two writes, its last epoch is trained again.
         write_atomically(path.with_suffix(".csv"), format_csv(self.log))
         checkpoint.save(
             path,
             {
-                "log": [list(line) for line in self.log], "best": self.best and list(self.best),
-                "waited": self.waited, "finished": self.finished, "network": snapshot(self.network),
-                "averaged": snapshot(self.averaged), "optimizer": self.optimizer.state_dict(),
+                "log": [list(line) for line in self.log],
+                "best": self.best and list(self.best),
+                "epochs_since_best": self.epochs_since_best,
+                "finished": self.finished,
+                "network": copy_weights(self.network),
+                "averaged": copy_weights(self.averaged),
+                "optimizer": self.optimizer.state_dict(),
                 "precision": self.precision.state_dict(),
             },
-        )  # fmt: skip
+        )
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint, if there is one. Raises RunError."""
+        """Continue from a checkpoint, if there is one. Raises RunError."""
         saved: dict[str, Any] | None = checkpoint.load(path)
         if saved is None:
             return
+        if saved.keys() != KEYS:
+            raise RunError(
+                f"{path} was written by another version of tailfuse; "
+                "delete it, and --resume trains this part again"
+            )
         self.log = [Epoch(*line) for line in saved["log"]]
         self.best = saved["best"] and Best(*saved["best"])
-        self.waited, self.finished = saved["waited"], saved["finished"]
+        self.epochs_since_best, self.finished = saved["epochs_since_best"], saved["finished"]
         checkpoint.set_weights(self.network, saved["network"], path)
         checkpoint.set_weights(self.averaged, saved["averaged"], path)
         self.optimizer.load_state_dict(saved["optimizer"])
@@ -90,7 +104,7 @@ class State:
 
 
 def format_csv(log: list[Epoch]) -> bytes:
-    """A training log as CSV, with a header."""
+    """Format a training log as CSV, with a header."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(Epoch._fields)
@@ -99,13 +113,13 @@ def format_csv(log: list[Epoch]) -> bytes:
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """The lines of a log written by State.save; none where there is none."""
+    """Read the lines of a log written by State.save; none if there is no file."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
         return [{key: float(value) for key, value in line.items()} for line in csv.DictReader(file)]
 
 
-def snapshot(network: nn.Module) -> dict[str, Tensor]:
-    """A copy of the weights on the CPU."""
+def copy_weights(network: nn.Module) -> dict[str, Tensor]:
+    """Copy the weights to the CPU."""
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}

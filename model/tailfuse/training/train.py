@@ -5,8 +5,10 @@ CSV, and the bundle.
 """
 
 import json
+import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +20,11 @@ from tailfuse.data.dataset import load_dataset
 from tailfuse.data.split_arrays import Dataset
 from tailfuse.errors import RunError, TableError
 from tailfuse.export.bundle import write_bundle
+from tailfuse.files.lock import LOCK, FolderInUse, lock_folder
 from tailfuse.network.build import build_network, check_encoders
 from tailfuse.spec.schema import Spec
 from tailfuse.training import checkpoint
-from tailfuse.training.fit import FINAL, OnEpoch, fit_held_out, reproducible, train_stages
+from tailfuse.training.fit import FINAL, FOLD, OnEpoch, calibrate_network, make_reproducible, train_stages
 from tailfuse.training.state import read_log
 
 TRAINED, RUN, BUNDLE = "trained.pt", "run.json", "bundle"
@@ -30,7 +33,7 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What to train on, in Fabric's words."""
+    """The hardware to train on, by the names of Lightning Fabric."""
 
     accelerator: str = "auto"
     devices: int | str = 1
@@ -52,32 +55,59 @@ class Hardware:
 
 
 class Listener(NamedTuple):
-    """Who hears how far a run is."""
+    """Callbacks for the progress of a run."""
 
     on_load: Callable[[str, int, int], None]  # modality, rows or images done, and in all
     on_epoch: OnEpoch
-    on_step: Callable[[str], None]  # what is being done now
+    on_step: Callable[[str], None]  # the step that begins
 
 
 def train(
-    spec: Spec, run: Path, hardware: Hardware, listener: Listener, *, resume: bool = False
-) -> Path | None:
+    spec: Spec, run: Path, hardware: Hardware, listener: Listener, *, resume: bool = False,
+    overwrite: bool = False,
+) -> Path | None:  # fmt: skip
     """Train, fit, export; the bundle's folder, or None in all but the first of several processes.
 
-    A run that was killed goes on with `resume`.
+    A run that was killed goes on with `resume`. With `overwrite` a run that the folder holds is replaced,
+    once the spec and the table have been found to be right.
 
     Raises SpecError, TableError, RunError, ExportError.
     """
     fabric = hardware.fabric()
     check_encoders(spec)
-    begun = beginning(spec)
+    if not fabric.is_global_zero:
+        return train_locked(spec, run, fabric, listener, resume=resume, overwrite=overwrite)
+    with lock_run(run):
+        return train_locked(spec, run, fabric, listener, resume=resume, overwrite=overwrite)
+
+
+@contextmanager
+def lock_run(run: Path) -> Iterator[None]:
+    """Hold the folder of a run. Raises RunError if another training holds it."""
+    if run.exists() and not run.is_dir():
+        raise RunError(f"{run} is a file; choose another folder with --out")
+    try:
+        with lock_folder(run):
+            yield
+    except FolderInUse:
+        raise RunError(
+            f"{run} is in use by another training; wait until it ends, or choose another --out"
+        ) from None
+
+
+def train_locked(
+    spec: Spec, run: Path, fabric: Fabric, listener: Listener, *, resume: bool, overwrite: bool
+) -> Path | None:
+    """What `train` does, in a folder that nobody else trains in."""
+    begun = describe_run(spec)
     if fabric.is_global_zero:
-        check_run(run, begun, resume=resume)
+        check_run(run, begun, resume=resume, overwrite=overwrite)
     listener.on_step("reading the table")
     dataset = load_dataset(spec, listener.on_load)
-    build_network(spec, dataset)  # an encoder that cannot be had shall leave no run behind
+    build_network(spec, dataset)  # without its encoder a run shall leave no folder behind
     if fabric.is_global_zero:
-        run.mkdir(parents=True, exist_ok=True)
+        if overwrite:
+            remove_run(run)
         write_atomically(run / RUN, json.dumps(begun, indent=1))
     if not (run / TRAINED).exists():
         fabric.launch()  # from here on there may be several processes
@@ -88,7 +118,7 @@ def train(
         if not fabric.is_global_zero:
             return None
         listener.on_step("fitting on the calibration set")
-        checkpoint.save(run / TRAINED, fit_held_out(stages, spec).state_dict())
+        checkpoint.save(run / TRAINED, calibrate_network(stages, spec).state_dict())
     listener.on_step("exporting and checking the graphs on every subset")
     for left_over in run.glob(f".{BUNDLE}.*"):  # of an export that was killed
         shutil.rmtree(left_over)
@@ -101,28 +131,31 @@ def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path) -> Path:
     """Write the bundle of a run that has been trained. Raises RunError, ExportError."""
     state = checkpoint.load(run / TRAINED)
     if state is None:
-        raise RunError(f"{run} holds no trained network yet; finish it with: tailfuse train --resume")
-    with reproducible(spec, dataset):
+        raise RunError(
+            f"{run} holds no trained network yet; finish it with: "
+            f"tailfuse train SPEC --out {shlex.quote(str(run))} --resume"
+        )
+    with make_reproducible(spec, dataset):
         network = build_network(spec, dataset)
         checkpoint.set_weights(network, state, run / TRAINED)
         write_bundle(network.eval(), spec, dataset, read_log(run / f"{FINAL}.csv"), target)
     return target
 
 
-def beginning(spec: Spec) -> dict[str, Any]:
-    """What run.json says: the spec, and which table it was. Raises TableError."""
+def describe_run(spec: Spec) -> dict[str, Any]:
+    """Describe a run for run.json: the spec, and the table's checksum. Raises TableError."""
     written = json.loads(spec.model_dump_json()) | {"table": str(spec.table.resolve())}
     return {"spec": written, "table_sha256": table_sha256(spec)}
 
 
 def read_spec(run: Path) -> Spec:
-    """The spec of a run whose table is still the same. Raises RunError, TableError."""
+    """Read the spec of a run whose table is unchanged. Raises RunError, TableError."""
     try:
         spec = Spec.model_validate(json.loads((run / RUN).read_text())["spec"])
     except (ValueError, KeyError, TypeError):
-        raise RunError(f"{run / RUN} is damaged; train anew") from None
-    # What the features learnt from another table would not fit the weights.
-    check_run(run, beginning(spec), resume=True)
+        raise RunError(f"{run / RUN} is damaged; train again with --overwrite") from None
+    # Features fitted to another table would not fit the weights.
+    check_run(run, describe_run(spec), resume=True)
     return spec
 
 
@@ -134,37 +167,61 @@ def table_sha256(spec: Spec) -> str:
         raise TableError(f"table: {spec.table}: {str(error.strerror).lower()}") from None
 
 
-def check_run(run: Path, begun: dict[str, Any], *, resume: bool) -> None:
-    """The folder is free, or holds a run to go on with, of the same spec and table. Raises RunError."""
+def check_run(run: Path, begun: dict[str, Any], *, resume: bool, overwrite: bool = False) -> None:
+    """The folder is free, or holds a run to replace or to go on with, of the same spec and table.
+
+    Raises RunError.
+    """
     path = run / RUN
     if not path.exists():
-        if run.exists() and not (run.is_dir() and all(file.suffix == ".part" for file in run.iterdir())):
+        if not all(file.name == LOCK or file.suffix == ".part" for file in run.iterdir()):
             raise RunError(f"{run} holds something else; choose another folder with --out")
         return
+    if overwrite:
+        return
     if not resume:
-        raise RunError(f"{run} holds a run already; go on with it by --resume, or choose another --out")
+        raise RunError(
+            f"{run} holds a run already; continue it with --resume, replace it with --overwrite, or choose "
+            "another --out"
+        )
     try:
         before = json.loads(path.read_text())
-        keys, same_table = differing(before["spec"], begun["spec"]), before["table_sha256"]
+        keys, same_table = find_differences(before["spec"], begun["spec"]), before["table_sha256"]
     except (ValueError, KeyError, AttributeError, TypeError):
-        raise RunError(f"{path} is damaged; choose another --out") from None
+        raise RunError(
+            f"{path} is damaged; replace the run with --overwrite, or choose another --out"
+        ) from None
     for key in keys:
         raise RunError(
-            f"{run} was started with another {key}; resume with the same spec, or choose another --out"
+            f"{run} was started with another {key}; resume with the same spec, replace the run with "
+            "--overwrite, or choose another --out"
         )
     if same_table != begun["table_sha256"]:
         raise RunError(
-            f"{run} was started with another {Path(begun['spec']['table']).name}; choose another --out"
+            f"{run} was started with another {Path(begun['spec']['table']).name}; replace the run with "
+            "--overwrite, or choose another --out"
         )
 
 
-def differing(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
-    """The keys whose values differ, as dotted paths. Where the files lie does not matter."""
+def remove_run(run: Path) -> None:
+    """Remove what a training wrote but for run.json, which the next one replaces; other files stay.
+
+    If this is interrupted, --resume trains the old run again.
+    """
+    if (run / BUNDLE).exists():
+        shutil.rmtree(run / BUNDLE)
+    for pattern in (TRAINED, f"{FINAL}.pt", f"{FINAL}.csv", f"{FOLD}*.pt", f"{FOLD}*.csv"):
+        for file in run.glob(pattern):
+            file.unlink()
+
+
+def find_differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    """List the keys whose values differ, as dotted paths. The path of the table does not matter."""
     keys = []
     for key in before | now:
         old, new = before.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            keys += differing(old, new, f"{prefix}{key}.")
+            keys += find_differences(old, new, f"{prefix}{key}.")
         elif old != new and f"{prefix}{key}" != "table":
             keys.append(f"{prefix}{key}")
     return keys

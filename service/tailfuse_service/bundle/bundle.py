@@ -70,11 +70,15 @@ def open_bundle(
     threads: int = 1,
     device: str = "cpu",
     limits: Limits = DEFAULT_LIMITS,
+    trusted_keys: Path | None = None,
 ) -> Bundle:
-    """Check, load and warm up the bundle in a folder or .zip. Raises BundleError."""
+    """Check, load and warm up the bundle in a folder or .zip. Raises BundleError.
+
+    With `trusted_keys`, a file of public keys, it must be signed by one of them.
+    """
     start = time.perf_counter()
     with unpacked(path) as folder:
-        manifest = read_manifest(folder)
+        manifest = read_manifest(folder, trusted_keys)
         graph = folder / GRAPHS[runtime]
         if graph.name not in manifest.files:
             raise BundleError(f"{path} has no {graph.name}; it cannot be served with runtime '{runtime}'")

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from tailfuse_service.bundle.atomic import atomic_file
 from tailfuse_service.bundle.manifest import FORMAT_VERSION, Manifest
+from tailfuse_service.bundle.signature import SIGNATURE, check_signature, read_private_key, write_signature
 from tailfuse_service.errors import BundleError
 
 MANIFEST = "manifest.json"
@@ -26,13 +27,21 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a bundle's folder, every file in it checked. Raises BundleError."""
+def read_manifest(folder: Path, trusted_keys: Path | None = None) -> Manifest:
+    """Return the manifest of a bundle's folder. Every file must be listed in it and have its hash.
+
+    With `trusted_keys` one of these must have signed it. Raises BundleError.
+    """
     path = folder / MANIFEST
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        if trusted_keys is not None:
+            check_signature(folder, content, trusted_keys)
+        manifest = Manifest.model_validate_json(content)
     except OSError as error:
-        raise BundleError(f"{folder} is not a bundle: {MANIFEST}: {error.strerror}") from None
+        inner = folder / "bundle"  # where a training writes it, in the folder of its run
+        hint = f"; did you mean {inner}?" if (inner / MANIFEST).is_file() else ""
+        raise BundleError(f"{folder} is not a bundle: {MANIFEST}: {error.strerror}{hint}") from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the document"
@@ -49,6 +58,11 @@ def read_manifest(folder: Path) -> Manifest:
             raise BundleError(f"{folder}: {name} is missing")
         if sha256(file) != expected:
             raise BundleError(f"{folder}: {name} is damaged: its sha256 is not the manifest's")
+    # A graph may name further files, which nobody has checked.
+    for other in sorted({file.name for file in folder.iterdir()} - {MANIFEST, SIGNATURE, *manifest.files}):
+        raise BundleError(
+            f"{folder}: '{other:.80}' is not listed in {MANIFEST}: it does not belong to the bundle"
+        )
     return manifest
 
 
@@ -103,3 +117,17 @@ def pack(folder: Path, archive: Path) -> None:
             entry = zipfile.ZipInfo(file.name, (1980, 1, 1, 0, 0, 0))
             entry.external_attr = 0o644 << 16
             packed.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
+
+
+def sign_bundle(path: Path, key: Path) -> Manifest:
+    """Sign the bundle in a folder or .zip, whose files are checked first. Raises BundleError."""
+    try:
+        private_key = read_private_key(key)
+    except ValueError as error:
+        raise BundleError(str(error)) from None
+    with unpacked(path) as folder:
+        manifest = read_manifest(folder)
+        write_signature(folder, (folder / MANIFEST).read_bytes(), private_key)
+        if folder != path:
+            pack(folder, path)
+    return manifest

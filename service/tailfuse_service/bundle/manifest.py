@@ -1,5 +1,6 @@
 """What `manifest.json` says: one frozen model per thing, unknown keys refused."""
 
+from collections import Counter
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -82,6 +83,14 @@ class MeanAnswers(Frozen):
     probabilities: tuple[tuple[float, ...], ...]  # (C, C): by true class; zeros where there was no row
 
 
+class GroupRecall(Frozen):
+    """The mean recall of the classes of each group; null for a group of which nothing is known."""
+
+    many: float | None
+    medium: float | None
+    few: float | None
+
+
 class Adaptation(Frozen):
     """What `tailfuse adapt` found in rows without labels, and put into the graphs."""
 
@@ -90,9 +99,12 @@ class Adaptation(Frozen):
     p_value: float  # of the rows, were all classes equally frequent
     rows: int
     table_sha256: str
-    # Of these very rows, where they happened to have labels; the labels were not used for anything else.
+    # Of those of these rows that have labels; the labels were not used for anything else.
     before: SubsetMetrics | None
     after: SubsetMetrics | None
+    # Of all rows, from their probabilities alone; null in older bundles.
+    estimated_before: GroupRecall | None = None
+    estimated_after: GroupRecall | None = None
 
 
 class Reduction(Frozen):
@@ -113,11 +125,14 @@ class Manifest(Frozen):
     name: str
     version: str
     label: str
-    classes: tuple[ClassInfo, ...]
+    classes: tuple[ClassInfo, ...] = Field(min_length=1)
+    merged_labels: dict[str, str] = Field(default_factory=dict)  # the class of each label merged into another
     modalities: dict[str, AnyModality]
     input_schema: dict[str, Any]
     calibration: dict[str, list[float]]
-    metrics: dict[str, SubsetMetrics]
+    metrics: dict[str, SubsetMetrics]  # of the test rows, by subset
+    # Of the validation rows, which chose the epoch and fitted the calibration. Empty in older bundles.
+    validation_metrics: dict[str, SubsetMetrics] = Field(default_factory=dict)
     reference: dict[str, Reference]
     parity: dict[str, float]
     held_out: MeanAnswers | None = None
@@ -126,6 +141,13 @@ class Manifest(Frozen):
     spec: dict[str, Any]
     built_with: dict[str, str]
     files: dict[str, str]
+
+    @model_validator(mode="after")
+    def _class_names_are_unique(self) -> Self:
+        name, count = Counter(self.class_names).most_common(1)[0]
+        if count > 1:
+            raise ValueError(f"class '{name:.80}' is there twice")
+        return self
 
     @property
     def precision(self) -> Literal["float32", "float16", "int8"]:

@@ -8,6 +8,7 @@ from typing import Any
 from tailfuse_service.errors import PayloadTooLarge
 
 Message = MutableMapping[str, Any]
+Headers = list[tuple[bytes, bytes]]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]

@@ -1,23 +1,14 @@
-"""One fast-path request and its answer, and the cached head of a request."""
+"""One fast-path request and its answer, and which requests are on the fast path."""
 
-from typing import NamedTuple
-
+from tailfuse_service.http.asgi import Headers
 from tailfuse_service.http.paths import PREDICT, match_path
 from tailfuse_service.http.router import RequestRecord, choose_request_id
 from tailfuse_service.http.routes.predict import PendingPrediction
 
 ROUTE = match_path(PREDICT)
-
-Headers = list[tuple[bytes, bytes]]
-
-
-class CachedHead(NamedTuple):
-    """The parsed head of a request that clients send again and again."""
-
-    headers: Headers
-    query: bytes
-    content_type: str | None
-    length: int  # of the body
+TARGET, TARGET_WITH_QUERY = PREDICT.encode(), f"{PREDICT}?".encode()
+# A request with one of these headers goes through ASGI.
+ASGI_HEADERS = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"origin"))
 
 
 class NoEvent:
@@ -39,6 +30,7 @@ class RequestCycle(RequestRecord):
         "response_complete",
     )  # fmt: skip
     message_event = NoEvent()
+    response_started = False  # an answer is written as a whole
 
     def __init__(
         self, headers: Headers, query: bytes, content_type: str | None, request_id: str | None = None
@@ -54,3 +46,26 @@ class RequestCycle(RequestRecord):
         self.keep_alive = True
         self.disconnected = False
         self.response_complete = False
+
+
+def match_fast_path(url: bytes, headers: Headers, max_bytes: int) -> RequestCycle | None:
+    """Return the HTTP/1.1 POST request if the fast path can answer it: one sample in at most `max_bytes`."""
+    if not (url == TARGET or url.startswith(TARGET_WITH_QUERY)):
+        return None
+    by_name = dict(headers)
+    if len(by_name) != len(headers) or not ASGI_HEADERS.isdisjoint(by_name):
+        return None
+    length = by_name.get(b"content-length", b"")
+    if not length.isdigit() or len(length) > 18 or int(length) > max_bytes:
+        return None
+    return RequestCycle(
+        headers,
+        url[len(TARGET_WITH_QUERY) :],
+        decode_header(by_name.get(b"content-type")),
+        decode_header(by_name.get(b"x-request-id")),
+    )
+
+
+def decode_header(value: bytes | None) -> str | None:
+    """Return a header's value as text."""
+    return None if value is None else value.decode("latin-1")

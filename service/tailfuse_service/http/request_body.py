@@ -19,6 +19,7 @@ from tailfuse_service.modalities.json_text import json_type
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
 
 MAX_BOUNDARY = 256
+MAX_SIMPLE_HEAD = 4096
 # The head of a part with nothing in it that needs decoding.
 SIMPLE_HEAD = re.compile(
     rb'\r\nContent-Disposition: form-data; name="([\w .-]+)"(?:; filename="[^"\r\n]*")?'
@@ -118,7 +119,8 @@ def split_simple_form(body: bytes, boundary: bytes, max_parts: int) -> dict[str,
     parts: dict[str, bytes] = {}
     for piece in (first, *pieces):
         head, blank, data = piece.partition(b"\r\n\r\n")
-        found = SIMPLE_HEAD.fullmatch(head)
+        # A search of a long head would hold up all threads.
+        found = SIMPLE_HEAD.fullmatch(head) if len(head) <= MAX_SIMPLE_HEAD else None
         if not blank or found is None or (name := found[1].decode()) in parts:
             return None
         parts[name] = data

@@ -9,14 +9,15 @@ import re
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from fastapi import FastAPI
 
-from tailfuse_service.errors import TooManyRequests
+from tailfuse_service.errors import ClientError, TooManyRequests
+from tailfuse_service.http.answers import DefaultLines
 from tailfuse_service.http.asgi import App, ClientDisconnected, Message, Receive, Scope, Send, header
 from tailfuse_service.http.auth import KeyCheck
 from tailfuse_service.http.cors import add_cors
+from tailfuse_service.http.head_cache import HeadCache
 from tailfuse_service.http.paths import PROTOCOL_METHODS, Access, Endpoint, RouteMatch, find_route
 from tailfuse_service.http.problems import MEDIA_TYPE, log_and_make_problem, log_request, make_response
 from tailfuse_service.http.routes.predict import Predict
@@ -65,6 +66,7 @@ class Router:
         access: KeyCheck | None,
         max_concurrency: int,
         receive_timeout_s: float,
+        send_timeout_s: float,
         origins: Sequence[str],
         tracing: Tracing | None,
         log_requests: bool,
@@ -84,9 +86,10 @@ class Router:
         self._log_requests = log_requests
         self._app: App = add_cors(self._answer, origins) if origins else self._answer
         self.receive_timeout_s = receive_timeout_s
-        self.default_lines: tuple[object, bytes] = None, b""  # headers of every answer, of the fast path
-        self.cached_heads: dict[bytes, Any] = {}  # of the fast path, shared by all connections
+        self.send_timeout_s = send_timeout_s
+        self.cached_heads, self.default_lines = HeadCache(), DefaultLines()  # of the fast path
         self.in_flight = 0
+        self._n_limited = 0  # those of them that the limit counts
         metrics.in_flight.set_function(lambda: self.in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,13 +138,26 @@ class Router:
         request.in_flight = True
         self.in_flight += 1
         access = request.route.access
+        # Health checks are always answered, and an admin may be the one to end the overload. Routes that are
+        # never refused must not take the place of predictions either.
+        is_limited = access is Access.CLIENT
+        self._n_limited += is_limited
         if self._access is not None:
             self._access.check(request.scope["headers"], access)
-        # Health checks are always answered, and an admin may be the one to end the overload.
-        if self.in_flight > self._max_concurrency and access is Access.CLIENT:
+        if is_limited and self._n_limited > self._max_concurrency:
             raise TooManyRequests(
                 f"{self._max_concurrency} requests are in flight; try again soon", retry_after_s=1
             )
+
+    def has_key(self, request: RequestRecord) -> bool:
+        """Return whether the request has the key that its route needs."""
+        if self._access is None:
+            return True
+        try:
+            self._access.check(request.scope["headers"], request.route.access)
+        except ClientError:
+            return False
+        return True
 
     def end_request(self, request: RequestRecord, status: int) -> None:
         """Take the request out of the count; record its status and duration. A second call does nothing."""
@@ -149,6 +165,7 @@ class Router:
             return
         request.in_flight = False
         self.in_flight -= 1
+        self._n_limited -= request.route.access is Access.CLIENT
         scope, seconds = request.scope, time.perf_counter() - request.begun
         self.metrics.observe_request(request.route.label, status, seconds)
         if self._tracing is not None:

@@ -120,9 +120,9 @@ class Batcher(Generic[T, R]):
         start = time.perf_counter()
         self._waited([start - waiting.since for waiting in batch.values()])
         if self._run_seconds < self._short_s:
-            self._deliver(start, self._attempt(items))
+            self._deliver(start, self._attempt(items, [*batch]))
         else:
-            running = asyncio.get_running_loop().run_in_executor(self._thread, self._attempt, items)
+            running = asyncio.get_running_loop().run_in_executor(self._thread, self._attempt, items, [*batch])
             running.add_done_callback(partial(self._run_done, start))
 
     def _run_done(self, start: float, running: Future[list[R | Exception]]) -> None:
@@ -141,8 +141,11 @@ class Batcher(Generic[T, R]):
         self._in_run = {}
         asyncio.get_running_loop().call_soon(self._next)
 
-    def _attempt(self, items: Sequence[T]) -> list[R | Exception]:
-        """Return an answer or an exception for each item. Never raises."""
+    def _attempt(self, items: Sequence[T], futures: Sequence[Future[R]]) -> list[R | Exception]:
+        """Return an answer or an exception for each item. Never raises.
+
+        If items are run one by one, those whose clients have gone, or whose time is over, are left out.
+        """
         try:
             results = list(self._run(items))
             if len(results) != len(items):
@@ -151,7 +154,10 @@ class Batcher(Generic[T, R]):
         except Exception as error:
             if len(items) == 1:
                 return [error]
-            return [self._attempt([item])[0] for item in items]
+            return [
+                error if future.done() else self._attempt([item], [future])[0]
+                for item, future in zip(items, futures, strict=True)
+            ]
 
     def _expire(self) -> None:
         """Fail the items that have timed out, and set the timer for the next one."""

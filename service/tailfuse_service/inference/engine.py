@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 import time
 from asyncio import Future
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -108,15 +109,14 @@ class Engine:
         Raises Overloaded, NotReady or DeadlineExceeded for all of them.
         """
         async with self._limit_time():
-            samples = await self._in_reader(self._samples, items)
-            futures = self._batcher.submit_all(
-                [each for each in samples if not isinstance(each, ClientError)]
-            )
+            with given_up() as is_given_up:
+                samples = await self._in_reader(self._samples, items, is_given_up)
+            futures = self._batcher.submit_all([each for each in samples if not isinstance(each, Exception)])
             try:
                 answers = iter(await asyncio.gather(*futures, return_exceptions=True))
             finally:
                 self._batcher.withdraw(futures)
-        predictions = [sample if isinstance(sample, ClientError) else next(answers) for sample in samples]
+        predictions = [sample if isinstance(sample, Exception) else next(answers) for sample in samples]
         if self.shadow_runner is not None:
             self.shadow_runner.watch_all(items, predictions)
         return predictions
@@ -125,8 +125,8 @@ class Engine:
         """As `predict_all`, with explanations. Each sample is decoded only once."""
         self._check_room()
         async with self._limit_time():
-            with self._keep_open():
-                plans = await self._in_thread(self._plans, items)
+            with self._keep_open(), given_up() as is_given_up:
+                plans = await self._in_thread(self._plans, items, is_given_up)
                 rows = [row for plan in plans if isinstance(plan, Plan) for row in plan.rows()]
                 answers = iter(await self._in_pieces(rows))
                 results = await self._in_thread(self._explained, plans, answers)
@@ -142,7 +142,7 @@ class Engine:
             await self._all_read
         await self._batcher.close()
         self._metrics.close(self.model_metrics)
-        self._readers.shutdown(wait=False)  # one may still read for a client that is gone
+        self._readers.shutdown(wait=False, cancel_futures=True)  # they only read for clients that are gone
 
     async def _read_and_submit(self, inputs: Inputs) -> Prediction:
         async with self._limit_time():
@@ -181,31 +181,40 @@ class Engine:
         self._decoded(time.perf_counter() - start)
         return sample
 
-    def _samples(self, items: Sequence[Inputs | ClientError]) -> list[Sample | ClientError]:
-        """Return a sample or an error for each item."""
-        samples: list[Sample | ClientError] = []
+    def _samples(
+        self, items: Sequence[Inputs | ClientError], is_given_up: threading.Event
+    ) -> list[Sample | Exception]:
+        """Return a sample or an error for each item, whatever it raises; the other items are not affected.
+
+        Stop between two items once nobody waits for them.
+        """
+        samples: list[Sample | Exception] = []
         for item in items:
+            if is_given_up.is_set():
+                break
             try:
                 samples.append(item if isinstance(item, ClientError) else self._sample(self.bundle, item))
-            except ClientError as error:
+            except Exception as error:
                 samples.append(error)
         return samples
 
-    def _plans(self, items: Sequence[Inputs | ClientError]) -> list[Plan | ClientError]:
+    def _plans(
+        self, items: Sequence[Inputs | ClientError], is_given_up: threading.Event
+    ) -> list[Plan | Exception]:
         """Return the plan of each item's explanation, or its error."""
         return [
-            each if isinstance(each, ClientError) else make_plan(each, self.manifest.modalities)
-            for each in self._samples(items)
+            each if isinstance(each, Exception) else make_plan(each, self.manifest.modalities)
+            for each in self._samples(items, is_given_up)
         ]
 
     def _explained(
-        self, plans: Sequence[Plan | ClientError], answers: Iterator[Prediction | BaseException]
+        self, plans: Sequence[Plan | Exception], answers: Iterator[Prediction | BaseException]
     ) -> list[Explained | BaseException]:
         """Return each item's explanation, or its first error."""
         prior = find_prior(self.manifest)
         results: list[Explained | BaseException] = []
         for plan in plans:
-            if isinstance(plan, ClientError):
+            if isinstance(plan, Exception):
                 results.append(plan)
                 continue
             own = list(islice(answers, len(plan.subsets)))
@@ -248,6 +257,16 @@ class Engine:
             if self._all_read is not None and not self._n_reading:
                 self._all_read.set_result(None)
                 self._all_read = None
+
+
+@contextmanager
+def given_up() -> Iterator[threading.Event]:
+    """Return an event that is set at the end of the block: nobody waits for a thread's work any more."""
+    event = threading.Event()
+    try:
+        yield event
+    finally:
+        event.set()
 
 
 def run(bundle: Bundle, model_metrics: ModelMetrics, samples: Sequence[Sample]) -> list[Prediction]:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from prometheus_client import CollectorRegistry, generate_latest
 
 from tailfuse_service.bundle import Bundle
+from tailfuse_service.logs import count_dropped
 from tailfuse_service.metrics.comparison import Comparison
 from tailfuse_service.metrics.counters import Block, SharedCounters
 from tailfuse_service.metrics.drift import DRIFT
@@ -63,6 +64,8 @@ class Metrics:
         if not others:
             self._counters.block("workers")[0] = 1
             self._counters.block("worker_restarts")
+        self._dropped_lines = self._counters.block("log_lines_dropped")
+        self._n_dropped = count_dropped()  # those that are counted, or of an earlier service of this process
         self._requests: dict[tuple[str, int], tuple[Block, Block]] = {}
         self._reloads = {
             outcome: find_series(self._counters, "reloads", outcome=outcome) for outcome in ("ok", "failed")
@@ -156,6 +159,9 @@ class Metrics:
             served.window.publish(time.perf_counter())
         for name, gauge in self._gauges.items():
             self._counters.block(name)[0] = gauge.read()
+        dropped = count_dropped()
+        self._dropped_lines[0] += dropped - self._n_dropped
+        self._n_dropped = dropped
         self._process.publish()
 
     def _flush(self) -> None:

@@ -1,44 +1,44 @@
 """JSON text becomes values: how deep it is nested is checked first, and its errors say where they are."""
 
+import gc
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from json import loads as lenient_loads
 from typing import Any
 
-import numpy as np
 import orjson
 
-from tailfuse_service.errors import BadRequest, TooDeep
+from tailfuse_service.errors import BadRequest, TooDeep, TooManyValues
+from tailfuse_service.modalities.json_structure import MEMBER_COST, measure_structure
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
 
-STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # possessive: linear whatever it is given
-BRACKETS = b"[]{}"
-OTHERS = bytes(set(range(256)) - set(BRACKETS))
-STEPS = bytes.maketrans(BRACKETS, b"\x01\xff\x01\xff")  # +1 and -1, as int8
+SHORT_BYTES = 64 * 1024  # of a text whose parsing creates too few objects to matter
 NOT_FINITE = re.compile(r"NaN|Infinity")
 
 
 def parse_json(data: bytes, what: str = "the body", limits: Limits = DEFAULT_LIMITS) -> Any:
-    """Parse a JSON text. Raises TooDeep, or BadRequest, which says where the mistake is.
+    """Parse a JSON text. Raises TooDeep, TooManyValues, or BadRequest, which says where the mistake is.
 
     NaN and infinities are not JSON, but pass: the column that holds one refuses it by name, and the other
     items of a batch are not affected.
     """
     if not data:
         raise BadRequest(f"{what} is empty; JSON was expected")
-    if is_deeper(data, limits.max_json_depth):
-        raise TooDeep(
-            f"{what} has arrays and objects more than {limits.max_json_depth} deep",
-            expected=limits.max_json_depth,
-        )
+    check_structure(data, what, limits)
     try:
-        return orjson.loads(data)
+        if len(data) <= SHORT_BYTES:
+            return orjson.loads(data)
+        with paused_collection():
+            return orjson.loads(data)
     except orjson.JSONDecodeError as error:
         mistake = error
     too_large = "infinity" in mistake.msg  # 1e999, or four hundred digits
     if too_large or NOT_FINITE.search(mistake.doc, max(mistake.pos - 1, 0), mistake.pos + 20):
         try:
-            value = lenient_loads(mistake.doc, parse_int=parse_integer)
+            with paused_collection():
+                value = lenient_loads(mistake.doc, parse_int=parse_integer)
             orjson.dumps(value)  # refuses what else the lenient reader accepted
             return value
         except (ValueError, TypeError, RecursionError):
@@ -62,12 +62,41 @@ def json_type(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-def is_deeper(data: bytes, limit: int) -> bool:
-    """Whether arrays and objects are nested more than `limit` deep. 0.4 us for a request of 300 bytes.
+def check_structure(data: bytes, what: str, limits: Limits) -> None:
+    """Raise TooDeep or TooManyValues before anything is parsed. 0.4 us for a request of 300 bytes."""
+    # A value has at least one byte, and so has its comma; a member of an object has five.
+    if len(data) <= limits.max_json_values and not has_more_brackets(data, limits.max_json_depth):
+        return
+    depth, n_values = measure_structure(data)
+    if depth > limits.max_json_depth:
+        raise TooDeep(
+            f"{what} has arrays and objects more than {limits.max_json_depth} deep",
+            expected=limits.max_json_depth,
+        )
+    if n_values > limits.max_json_values:
+        raise make_too_many_values(what, n_values, limits)
 
-    Nothing is parsed, and nothing is recursive.
-    """
-    return has_more_brackets(data, limit) and measure_depth(data) > limit
+
+def make_too_many_values(what: str, n_values: int, limits: Limits) -> TooManyValues:
+    """Return the error of a text with more values than the limit."""
+    return TooManyValues(
+        f"{what} has {n_values:,} values, at most {limits.max_json_values:,} are taken; a member of an "
+        f"object counts as {MEMBER_COST}. Send fewer items at once, or long arrays as binary data",
+        expected=limits.max_json_values, received=n_values,
+    )  # fmt: skip
+
+
+@contextmanager
+def paused_collection() -> Iterator[None]:
+    """Pause garbage collection: while many objects are made at once, it would look at all of them often."""
+    if not gc.isenabled():  # another thread has paused it, and ends the pause
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def has_more_brackets(data: bytes, limit: int) -> bool:
@@ -84,10 +113,3 @@ def has_more_brackets(data: bytes, limit: int) -> bool:
                 return True
             at = data.find(bracket, at + 1)
     return False
-
-
-def measure_depth(data: bytes) -> int:
-    """The greatest number of brackets open at once; brackets in strings are text."""
-    plain = STRING.sub(b"", data) if b"\\" in data else b"".join(data.split(b'"')[::2])
-    steps = np.frombuffer(plain.translate(STEPS, OTHERS), np.int8)
-    return int(steps.cumsum(dtype=np.int32).max(initial=0))

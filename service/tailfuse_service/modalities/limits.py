@@ -15,6 +15,7 @@ class Limits:
     max_pixels: int = 50_000_000
     max_text_chars: int = 1_000_000
     max_json_depth: int = 32
+    max_json_values: int = 500_000
     max_parts: int = 100
     image_formats: frozenset[str] = frozenset()  # accepted beside those of the bundle
 

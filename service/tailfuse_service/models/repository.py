@@ -162,6 +162,7 @@ class Repository:
             threads=settings.threads,
             device=settings.device,
             limits=settings.limits,
+            trusted_keys=settings.trusted_keys,
         )
 
     def _scan(self) -> dict[str, str] | None:

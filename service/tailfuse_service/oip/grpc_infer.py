@@ -5,6 +5,8 @@ from typing import Any
 
 from tailfuse_service.bundle import Manifest, Prediction
 from tailfuse_service.errors import BadRequest
+from tailfuse_service.modalities.json_text import make_too_many_values
+from tailfuse_service.modalities.limits import Limits
 from tailfuse_service.modalities.tensor import BYTES, Tensor
 from tailfuse_service.oip.messages import message
 from tailfuse_service.oip.outputs import OUTPUTS, check_output, make_outputs
@@ -24,8 +26,8 @@ CONTENTS: Mapping[str, str] = {
 }
 
 
-def read_tensors(request: Any) -> list[Tensor]:
-    """Return the inputs of a ModelInferRequest. Raises BadRequest, InvalidInput."""
+def read_tensors(request: Any, limits: Limits) -> list[Tensor]:
+    """Return the inputs of a ModelInferRequest. Raises BadRequest, InvalidInput, TooManyValues."""
     inputs, raw = request.inputs, request.raw_input_contents
     if raw and len(raw) != len(inputs):
         raise BadRequest(
@@ -37,7 +39,7 @@ def read_tensors(request: Any) -> list[Tensor]:
         if each.parameters and "shared_memory_region" in each.parameters:
             raise tensor.invalid("the extension 'shared_memory_region' is not there")
         if not raw:
-            tensors.append(parse_contents(tensor, each.contents))
+            tensors.append(parse_contents(tensor, each.contents, limits))
         elif each.HasField("contents"):
             raise tensor.invalid("there are both 'contents' and 'raw_input_contents'")
         else:
@@ -45,14 +47,17 @@ def read_tensors(request: Any) -> list[Tensor]:
     return tensors
 
 
-def parse_contents(tensor: TensorSpec, contents: Any) -> Tensor:
-    """Return the values of an InferTensorContents. Raises InvalidInput."""
+def parse_contents(tensor: TensorSpec, contents: Any, limits: Limits) -> Tensor:
+    """Return the values of an InferTensorContents. Raises InvalidInput, TooManyValues."""
     place = CONTENTS.get(tensor.datatype)
     if place is None:
         raise tensor.invalid(
             f"{tensor.datatype} is sent in raw_input_contents", expected="raw_input_contents"
         )
-    values = list(getattr(contents, place))
+    values = getattr(contents, place)
+    if len(values) > limits.max_json_values:
+        raise make_too_many_values(f"input '{tensor.name:.80}'", len(values), limits)
+    values = list(values)
     if len(values) != tensor.size:
         raise tensor.invalid(
             f"{len(values)} values in {place}, {tensor.size} expected of {list(tensor.shape)}",

@@ -15,8 +15,10 @@ import grpc.aio
 import orjson
 from google.protobuf.message import DecodeError
 
+from tailfuse_service.bundle import Manifest
 from tailfuse_service.errors import BadRequest, UnknownModel
 from tailfuse_service.http.asgi import Scope
+from tailfuse_service.http.off_loop import read_off_loop
 from tailfuse_service.http.paths import GRPC_ROUTES, PROTOCOL_METHODS, Endpoint
 from tailfuse_service.http.problems import log_and_make_problem
 from tailfuse_service.http.router import CLIENT_CLOSED, RequestRecord, Router, choose_request_id
@@ -25,7 +27,7 @@ from tailfuse_service.logs import LOG
 from tailfuse_service.models.versions import Headers
 from tailfuse_service.oip.coalescer import Coalescer
 from tailfuse_service.oip.grpc_infer import make_response, read_outputs, read_tensors
-from tailfuse_service.oip.inputs import make_rows
+from tailfuse_service.oip.inputs import Rows, make_rows
 from tailfuse_service.oip.messages import SERVICE, message
 from tailfuse_service.oip.metadata import model_metadata, server_metadata
 from tailfuse_service.oip.predict import predict_rows
@@ -110,7 +112,8 @@ class GrpcServer:
             call = RequestRecord(scope, route)
             try:
                 router.begin_request(call)
-                response: bytes = (await answer(parse_message(parse, body), scope)).SerializeToString()
+                request = await read_off_loop(len(body), parse_message, parse, body)
+                response: bytes = (await answer(request, scope)).SerializeToString()
                 status = 200
                 return response
             except Exception as error:
@@ -160,13 +163,19 @@ class GrpcServer:
     async def _model_infer(self, request: Any, scope: Scope) -> Any:
         engine = self._find(request.model_name, request.model_version, scope["headers"])
         wanted = read_outputs(request)
-        rows = make_rows(read_tensors(request), engine.manifest, self._limits, self._settings.max_items)
+        n_bytes = request.ByteSize()
+        rows = await read_off_loop(n_bytes, self._read_rows, request, engine.manifest)
         await self._coalescer.wait()
-        predictions = await predict_rows(engine, rows, request.ByteSize())
+        predictions = await predict_rows(engine, rows, n_bytes)
         return make_response(
             predictions, engine.manifest, wanted,
             id_=request.id or scope["request_id"], raw=bool(request.raw_input_contents),
         )  # fmt: skip
+
+    def _read_rows(self, request: Any, manifest: Manifest) -> Rows:
+        """Return the raw values of each row. Raises ClientError."""
+        tensors = read_tensors(request, self._limits)
+        return make_rows(tensors, manifest, self._limits, self._settings.max_items)
 
     def _find(self, name: str, version: str, headers: Headers = ()) -> Engine:
         """Return the engine. Raises UnknownModel, NotReady. Strings that are not given are empty."""

@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from tailfuse_service.bundle import Manifest
 from tailfuse_service.errors import BadRequest, InvalidInput, MethodNotAllowed, NotFound, NotReady
 from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header, read_body
+from tailfuse_service.http.off_loop import read_off_loop
 from tailfuse_service.http.paths import Endpoint, RouteMatch, find_route
 from tailfuse_service.modalities.json_text import parse_json
 from tailfuse_service.modalities.limits import Limits
@@ -73,8 +75,9 @@ class Rest:
         body = await read_body(scope, receive, longest)
         body = await unpack(body, header(scope, b"content-encoding"), longest)
         engine = self._registry.find(route.model, route.version, scope["headers"])
-        request = parse_request(body, header(scope, HEAD_LENGTH), self._limits)
-        rows: Rows = make_rows(request.tensors, engine.manifest, self._limits, self._settings.max_items)
+        request, rows = await read_off_loop(
+            len(body), self._read, body, header(scope, HEAD_LENGTH), engine.manifest
+        )
         async with WhileConnected(receive):
             predictions = await predict_rows(engine, rows, len(body))
         outputs, binary = [], []
@@ -95,9 +98,14 @@ class Rest:
         whole, encoding = await pack(b"".join((document, *binary)), header(scope, b"accept-encoding"))
         await send_answer(send, whole, len(document) if binary else None, encoding)
 
+    def _read(self, body: bytes, head_length: str | None, manifest: Manifest) -> tuple[InferRequest, Rows]:
+        """Return the parsed body and the raw values of its rows. Raises ClientError."""
+        request = parse_request(body, head_length, self._limits)
+        return request, make_rows(request.tensors, manifest, self._limits, self._settings.max_items)
+
 
 def parse_request(body: bytes, head_length: str | None, limits: Limits) -> InferRequest:
-    """Parse a body. Raises BadRequest, TooDeep, InvalidInput."""
+    """Parse a body. Raises BadRequest, TooDeep, TooManyValues, InvalidInput."""
     head, binary = body, memoryview(b"")
     if head_length is not None:
         if not (head_length.isascii() and head_length.isdecimal()) or int(head_length[:19]) > len(body):

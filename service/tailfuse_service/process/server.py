@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import ctypes
+import gc
+import logging
 import math
 import os
 import signal
@@ -17,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from tailfuse_service.app import create_app
-from tailfuse_service.http.fast_path import Protocol
+from tailfuse_service.http.connection import Protocol
 from tailfuse_service.http.router import Router
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities.image.features import suppress_pillow_warnings
 from tailfuse_service.models.desired_state import DesiredStateStore
 from tailfuse_service.models.repository import Repository
+from tailfuse_service.process.hangup import HangUps
 from tailfuse_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,7 +33,8 @@ if TYPE_CHECKING:
 
 # A stop waits this long before it closes idle connections: a request may be on its way.
 LINGER_S = 0.1
-STDIN = 0
+# Names of the threads that work on requests; all of these are answered or abandoned after a stop.
+ABANDONED_THREADS = ("reader", "batcher", "large-body", "asyncio")
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of malloc.h
 LARGE_BYTES = 2 * 1024 * 1024  # ordinary batches are smaller
 
@@ -42,6 +46,7 @@ def run(
     listener: socket.socket,
     *,
     started: Callable[[], None],
+    hang_ups: HangUps,
     metrics: Metrics | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then answer the accepted requests and return. SIGHUP reloads.
@@ -59,6 +64,9 @@ def run(
         repository=repository,
         desired_state=desired_state,
     )
+    # What exists by now stays. Without it a collection while a request is answered is short.
+    gc.collect()
+    gc.freeze()
     # At its end uvicorn raises the signal again that stopped it; everything is answered by then.
     signal.signal(signal.SIGTERM, exit_cleanly)
     signal.signal(signal.SIGINT, exit_cleanly)
@@ -66,6 +74,7 @@ def run(
         make_uvicorn_config(app, settings),
         started=started,
         stopping=stopping,
+        hang_ups=hang_ups,
         reload=app.reconciler,
         grpc=None if settings.grpc_port is None else partial(make_grpc_server, app, settings, stopping),
     ).run(sockets=[listener])
@@ -93,7 +102,7 @@ def make_uvicorn_config(app: Router, settings: Settings) -> uvicorn.Config:
 
 def compute_drain_s(settings: Settings) -> int:
     """Return how long a stop waits for answers."""
-    return math.ceil(settings.request_timeout_s) + 1
+    return math.ceil(settings.stop_timeout_s)
 
 
 def return_freed_memory() -> None:
@@ -114,6 +123,14 @@ def exit_cleanly(*_: Any) -> None:
     sys.exit(0)
 
 
+def end_process() -> None:
+    """End the process at once if threads still work for clients that are gone. Python would wait for them."""
+    if any(thread.name.startswith(ABANDONED_THREADS) for thread in threading.enumerate()):
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)
+
+
 class Server(uvicorn.Server):
     """Uvicorn's server with a stop that loses no request.
 
@@ -128,6 +145,7 @@ class Server(uvicorn.Server):
         *,
         started: Callable[[], None],
         stopping: threading.Event,
+        hang_ups: HangUps,
         reload: Callable[[], None],
         grpc: "Callable[[], GrpcServer] | None",
     ) -> None:
@@ -137,6 +155,7 @@ class Server(uvicorn.Server):
         self._grace_s = config.timeout_graceful_shutdown or 0
         self._tell_started = started
         self._stopping = stopping
+        self._hang_ups = hang_ups
         self._reload = reload
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -145,9 +164,7 @@ class Server(uvicorn.Server):
             self._grpc = self._make_grpc()
             await self._grpc.start()
         await super().startup(sockets)
-        if hasattr(signal, "SIGHUP"):  # Windows has none
-            hung_up = make_hangup_handler(self._reload, partial(self.handle_exit, signal.SIGHUP, None))
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
+        self._hang_ups.handle(self._reload, partial(self.handle_exit, signal.SIGTERM, None))
         self._tell_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -178,12 +195,6 @@ class Server(uvicorn.Server):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return protocol
-
-
-def make_hangup_handler(reload: Callable[[], None], stop: Callable[[], None]) -> Callable[[], None]:
-    """Return the handler of SIGHUP: reload, or stop if the signal means that the terminal was closed."""
-    in_terminal = os.isatty(STDIN)
-    return lambda: stop() if in_terminal and not os.isatty(STDIN) else reload()
 
 
 def accept_waiting(listener: socket.socket) -> Iterator[socket.socket]:

@@ -35,11 +35,12 @@ from tailfuse_service.metrics import (
 )
 from tailfuse_service.models.desired_state import DesiredStateStore
 from tailfuse_service.models.repository import Repository
+from tailfuse_service.process.hangup import HangUps
 from tailfuse_service.process.server import (
     compute_drain_s,
+    end_process,
     find_family,
     listen,
-    make_hangup_handler,
     make_url,
     run,
 )
@@ -62,7 +63,7 @@ class WorkerConfig:
     desired_state: int  # descriptor of the shared document
 
 
-def supervise(settings: Settings) -> int | str:
+def supervise(settings: Settings, hang_ups: HangUps) -> int | str:
     """Run workers until SIGTERM or SIGINT. Return the exit code, or why they cannot start."""
     try:
         with listen(settings.host, settings.port) as probe:  # fails if another service has the port
@@ -70,7 +71,7 @@ def supervise(settings: Settings) -> int | str:
         if settings.grpc_port is not None:
             with listen(settings.host, settings.grpc_port) as probe:
                 settings = settings.model_copy(update={"grpc_port": probe.getsockname()[1]})
-        return asyncio.run(Supervisor(settings, port).run())
+        return asyncio.run(Supervisor(settings, port, hang_ups).run())
     except (BundleError, OSError) as error:
         return f"tailfuse: {error}"
 
@@ -89,8 +90,9 @@ def bind_shared(host: str, port: int) -> socket.socket:
 class Supervisor:
     """Starts `settings.workers` workers, and restarts those that die."""
 
-    def __init__(self, settings: Settings, port: int) -> None:
+    def __init__(self, settings: Settings, port: int, hang_ups: HangUps) -> None:
         self._settings = settings
+        self._hang_ups = hang_ups
         self._port = port
         self._numbers = range(1, settings.workers + 1)
         self._listeners = {number: bind_shared(settings.host, port) for number in self._numbers}
@@ -110,7 +112,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(each, self._stop)
-        loop.add_signal_handler(signal.SIGHUP, make_hangup_handler(self._reload, self._stop))
+        self._hang_ups.handle(self._reload, self._stop)
         first, problem = await self._start(1)  # one first, to report a problem with the bundle only once
         if problem and not self._stopping.is_set():
             raise BundleError(problem)
@@ -222,6 +224,7 @@ def signal_reload(worker: Process) -> None:
 
 def run_worker(config: WorkerConfig) -> None:
     """Run one worker process."""
+    hang_ups = HangUps()
     settings, files = config.settings, list(config.files)
     logs.configure(settings.log_level, worker=config.number)
     repository = Repository(settings)
@@ -237,10 +240,16 @@ def run_worker(config: WorkerConfig) -> None:
     threading.Thread(target=publish_forever, args=[metrics], daemon=True).start()
     listener = socket.socket(fileno=config.listener)
     try:
-        run(settings, repository, desired_state, listener, started=report_ready, metrics=metrics)
+        run(
+            settings, repository, desired_state, listener,
+            started=report_ready, hang_ups=hang_ups, metrics=metrics,
+        )  # fmt: skip
     except OSError as error:  # the gRPC port
         os.write(1, f"{error}\n".encode())
         sys.exit(1)
+    except SystemExit:  # a signal has stopped it
+        end_process()
+        raise
 
 
 def report_ready() -> None:

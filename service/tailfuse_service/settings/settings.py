@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailfuse_service.bundle import Limits, RuntimeName, install_hint
+from tailfuse_service.bundle.signature import read_trusted_keys
 from tailfuse_service.modalities.image.formats import FORMATS, OPTIONAL_PACKAGES
 from tailfuse_service.modalities.limits import PILLOW_MAX_PIXELS
 from tailfuse_service.settings.key_file import read_keys
@@ -29,6 +30,8 @@ class Settings(BaseSettings):
 
     bundle: Path
     """Bundle to serve: a folder or a .zip file, or a folder of bundles."""
+    trusted_keys: Path | None = None
+    """File of public keys in PEM; only bundles signed by one of them are served. Needs tailfuse[sign]."""
     default_model: str | None = None
     """Model used when the request names none. Default: the first by name."""
     roles: Path | None = None
@@ -52,7 +55,7 @@ class Settings(BaseSettings):
     max_queue: int = Field(default=1024, ge=1)
     """Maximum number of waiting samples; above it, requests get 429."""
     max_concurrency: int = Field(default=1024, ge=1)
-    """Maximum number of requests in flight; above it, requests get 429."""
+    """Maximum number of requests in flight; above it, requests get 429. It leaves out checks and /admin."""
     max_items: int = Field(default=256, ge=1)
     """Maximum number of items in one POST /predict/batch."""
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1)
@@ -61,6 +64,8 @@ class Settings(BaseSettings):
     """Maximum number of parts in a form."""
     max_json_depth: int = Field(default=Limits.max_json_depth, ge=6, le=1000)
     """Maximum nesting depth of a JSON body."""
+    max_json_values: int = Field(default=Limits.max_json_values, ge=1000)
+    """Maximum number of values in a JSON body; a member of an object counts as 4."""
     max_text_chars: int = Field(default=Limits.max_text_chars, ge=1)
     """Maximum number of characters in a text or a cell."""
     max_pixels: int = Field(default=Limits.max_pixels, ge=1, le=PILLOW_MAX_PIXELS)
@@ -72,6 +77,10 @@ class Settings(BaseSettings):
     """Timeout from a complete request to its answer."""
     receive_timeout_s: float = Field(default=60.0, gt=0)
     """Timeout for receiving a request."""
+    send_timeout_s: float = Field(default=60.0, gt=0)
+    """Timeout for a client to read an answer that is too long for the connection's buffers."""
+    stop_timeout_s: float = Field(default=20.0, gt=0)
+    """Timeout of a stop for answering accepted requests; Kubernetes kills a container after 30 s."""
     api_keys: Path | None = None
     """File of client keys, one `name: key` or key on each line; read again when it changes."""
     admin_keys: Path | None = None
@@ -96,6 +105,7 @@ class Settings(BaseSettings):
             max_pixels=self.max_pixels,
             max_text_chars=self.max_text_chars,
             max_json_depth=self.max_json_depth,
+            max_json_values=self.max_json_values,
             max_parts=self.max_parts,
             image_formats=frozenset(parse_formats(self.image_formats)),
         )
@@ -134,6 +144,18 @@ class Settings(BaseSettings):
     def _check_keys(cls, path: Path | None) -> Path | None:
         if path is not None:
             read_keys(path)
+        return path
+
+    @field_validator("trusted_keys")
+    @classmethod
+    def _check_trusted_keys(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            if not is_installed("cryptography"):
+                raise ValueError(f"cryptography is not installed: {install_hint('sign')}")
+            try:
+                read_trusted_keys(path)
+            except OSError as error:
+                raise ValueError(f"{path}: {error.strerror}") from None
         return path
 
     @field_validator("roles")

@@ -1,4 +1,4 @@
-"""Tabular modalities are fitted: types, means, scales and categories of their columns."""
+"""Tabular modalities are fitted: types, formats, means, scales and categories of their columns."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -15,58 +15,84 @@ from tailfuse_service.modalities.tabular import (
 )
 
 from tailfuse.errors import TableError
-from tailfuse.files.table import LEADING_ZERO, ColumnType, Rows, check_some_value, place, typed
+from tailfuse.files.cells import ColumnType, Unreadable, type_cells
+from tailfuse.files.infer import InferredColumn, infer_column, infer_format
+from tailfuse.files.reading import Reading
+from tailfuse.files.table import Rows, check_some_value, place
 from tailfuse.spelling import did_you_mean
 
-MAX_CATEGORIES = 255
+MIN_CATEGORIES = 255  # kept in a column, however long the table
+MAX_CATEGORIES = 4096  # kept in a column, however short the table
+MAX_BYTES = 1 << 30  # of the categories' slots of all rows, in float32
+MAX_BUCKETS = 256  # which the other categories share
 log = logging.getLogger("tailfuse")
 
 
 def fit_columns(
-    name: str, columns: Sequence[str], types: Mapping[str, ColumnType], table: pl.DataFrame, rows: Rows
+    name: str,
+    columns: Sequence[str],
+    types: Mapping[str, ColumnType],
+    table: pl.DataFrame,
+    rows: Rows,
+    reading: Reading,
+    unreadable: Unreadable = "stop",
 ) -> TabularModality:
-    """Fit the columns on the training `rows`; `types` overrules what is inferred. Raises TableError."""
+    """Fit the columns on the training `rows`; `types` overrules what is inferred from all rows.
+
+    A column whose type was a close call is warned of. Raises TableError.
+    """
     for column in types:
         if column not in columns:
             hint = did_you_mean(column, columns)
             raise TableError(f"modalities.{name}.types: '{column}' is not among the modality's columns{hint}")
+    inferred = {
+        column: read_type(table[column], types.get(column), place(name, column), reading, unreadable)
+        for column in columns
+    }
+    n_categorical = sum(each.type == "category" for each in inferred.values())
+    kept = min(MAX_CATEGORIES, MAX_BYTES // (4 * len(table) * max(1, n_categorical)))
     fitted = []
-    for column in columns:
-        to = types.get(column) or infer_type(table[column])
-        if column not in types and (odd := describe_odd_value(table[column])):
-            log.warning("column '%s': %s; it is read as a category", column, odd)
-        fitted.append(fit_column(typed(table[column], to, place(name, column), rows), name))
-    return TabularModality(columns=tuple(fitted), width=sum(count_slots(column) for column in fitted))
+    for column, each in inferred.items():
+        values = type_cells(table[column], each.type, place(name, column), rows, each.style, unreadable)
+        fitted.append(fit_column(values, name, each, max(MIN_CATEGORIES, kept)))
+    return TabularModality(
+        columns=tuple(fitted),
+        width=sum(count_slots(column) for column in fitted),
+        missing=reading.missing,
+        unreadable=unreadable,
+    )
 
 
-def infer_type(series: pl.Series) -> ColumnType:
-    """Infer the type of a column's values."""
-    if series.dtype == pl.Boolean:
-        return "boolean"
-    return "number" if series.dtype.is_numeric() else "category"
+def read_type(
+    series: pl.Series, given: ColumnType | None, where: str, reading: Reading, unreadable: Unreadable
+) -> InferredColumn:
+    """Return what a column holds, as the spec says or else as its cells do. Raises TableError.
+
+    In a column of numbers a cell that is none stops training, unless the spec has it taken as missing.
+    """
+    if given in ("boolean", "category"):
+        return InferredColumn(given)
+    if given == "number":
+        return InferredColumn(given, infer_format(series, reading.decimal))
+    inferred = infer_column(series, reading.decimal)
+    if inferred.odd_row is not None and unreadable == "stop":
+        raise TableError(
+            f"{where}: {inferred.note}; correct it, list it under `missing:`, take such cells as missing by "
+            f"`unreadable: missing`, or say `types: {{{series.name}: category}}`"
+        )
+    if inferred.note:
+        log.warning("%s: read as a %s: %s", where, inferred.type, inferred.note)
+    return inferred
 
 
-def describe_odd_value(series: pl.Series) -> str | None:
-    """Describe the first string that is no number, in a column where most are; codes such as 001 are none."""
-    if series.dtype != pl.String or series.str.contains(LEADING_ZERO).any():
-        return None
-    total, numbers = series.count(), series.cast(pl.Float64, strict=False)
-    odd = series.is_not_null() & numbers.is_null()
-    if not odd.any() or numbers.count() * 2 <= total:
-        return None
-    at = int(odd.arg_max() or 0)
-    return f"{numbers.count():,} of {total:,} values are numbers, but row {at + 1} is {series[at]!r:.40}"
-
-
-def fit_column(values: pl.Series, modality: str) -> Column:
-    """Fit one column on its typed training values."""
+def fit_column(values: pl.Series, modality: str, inferred: InferredColumn, kept: int) -> Column:
+    """Fit one column on its typed training values; at most `kept` categories have a slot of their own."""
     check_some_value(values, modality)
     present = values.drop_nulls()
     if values.dtype == pl.Boolean:
         return BooleanColumn(name=values.name)
     if values.dtype == pl.String:
-        counts = present.alias("category").value_counts().sort("count", "category", descending=[True, False])
-        return CategoryColumn(name=values.name, categories=tuple(counts["category"].head(MAX_CATEGORIES)))
+        return fit_categories(present, modality, kept)
     numbers = present.to_numpy()
     with np.errstate(over="ignore", invalid="ignore"):
         mean, scale = float(numbers.mean()), float(numbers.std())
@@ -74,4 +100,18 @@ def fit_column(values: pl.Series, modality: str) -> Column:
         raise TableError(f"{place(modality, values.name)}: the numbers are too large to scale")
     # By count of values: the standard deviation of a constant is not always exactly 0.
     scale = scale if present.n_unique() > 1 and scale > 0 else 1.0
-    return NumberColumn(name=values.name, mean=mean, scale=scale, indicator=len(present) < len(values))
+    indicator = len(present) < len(values)
+    return NumberColumn(name=values.name, mean=mean, scale=scale, indicator=indicator, format=inferred.style)
+
+
+def fit_categories(present: pl.Series, modality: str, kept: int) -> CategoryColumn:
+    """Give the most frequent categories a slot each, and buckets to the others, with a warning."""
+    counts = present.alias("category").value_counts().sort("count", "category", descending=[True, False])
+    categories = tuple(counts["category"].head(kept))
+    n_others = len(counts) - len(categories)
+    if n_others:
+        log.warning(
+            "%s: %s categories; the most frequent %s have a slot each, the others share %s",
+            place(modality, present.name), f"{len(counts):,}", f"{kept:,}", min(n_others, MAX_BUCKETS),
+        )  # fmt: skip
+    return CategoryColumn(name=present.name, categories=categories, buckets=min(n_others, MAX_BUCKETS))

@@ -1,18 +1,22 @@
 """The tabular kind in training: fitted, read from a table, encoded, corrupted and described."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 from pydantic import Field
 from tailfuse_service.modalities import TabularModality
-from tailfuse_service.modalities.tabular import CategoryColumn, example_cell
+from tailfuse_service.modalities.tabular import NumberColumn, example_cell
+from tailfuse_service.modalities.tabular.spelling import PLAIN
 
-from tailfuse.files.table import Rows, match_columns, place, typed
-from tailfuse.modalities.kind import Kind
+from tailfuse.files.cells import type_cells
+from tailfuse.files.reading import DEFAULT_READING, Reading
+from tailfuse.files.table import Rows, match_columns, place
+from tailfuse.modalities.kind import Arrays, Kind
 from tailfuse.modalities.spec import Columns, ModalitySpec, Name
+from tailfuse.modalities.tabular.arrays import make_rows
 from tailfuse.modalities.tabular.fit import fit_columns
 
 if TYPE_CHECKING:
@@ -23,11 +27,15 @@ PLURALS = {"number": "numbers", "boolean": "booleans", "category": "categories"}
 
 
 class TabularSpec(ModalitySpec):
-    """Numbers, booleans, categories. `columns` are names or patterns; `types` overrules what is inferred."""
+    """Numbers, booleans, categories. `columns` are names or patterns; `types` overrules what is inferred.
+
+    `unreadable`: a cell that its column cannot take stops training, or is missing.
+    """
 
     kind: Literal["tabular"]
     columns: Columns
     types: dict[str, Literal["number", "boolean", "category"]] = Field(default_factory=dict)
+    unreadable: Literal["stop", "missing"] = "stop"
     encoder: Name = "mlp"
 
 
@@ -43,26 +51,24 @@ class TabularKind(Kind[TabularSpec, TabularModality]):
     encoder_names = ("mlp",)
 
     def fit(
-        self, name: str, spec: TabularSpec, table: pl.DataFrame, rows: Rows, folder: Path
+        self,
+        name: str,
+        spec: TabularSpec,
+        table: pl.DataFrame,
+        rows: Rows,
+        folder: Path,
+        reading: Reading = DEFAULT_READING,
     ) -> TabularModality:
         columns = match_columns(table, spec.columns, f"modalities.{name}.columns")
-        return fit_columns(name, columns, spec.types, table, rows)
+        return fit_columns(name, columns, spec.types, table, rows, reading, spec.unreadable)
 
     def raw_values(
         self, name: str, modality: TabularModality, table: pl.DataFrame, rows: Rows, folder: Path
     ) -> Iterator[dict[str, Any]]:
-        cells = [
-            typed(table[column.name], column.type, place(name, column.name), rows)
-            for column in modality.columns
-        ]
-        return pl.DataFrame(cells).iter_rows(named=True)
+        return pl.DataFrame(read_cells(name, modality, table, rows)).iter_rows(named=True)
 
-    def known_values(self, modality: TabularModality) -> dict[str, Sequence[str]]:
-        return {
-            column.name: column.categories
-            for column in modality.columns
-            if isinstance(column, CategoryColumn)
-        }
+    def read_arrays(self, name: str, modality: TabularModality, table: pl.DataFrame, rows: Rows) -> Arrays:
+        return make_rows(name, modality, read_cells(name, modality, table, rows), rows)
 
     def build_encoder(
         self,
@@ -89,3 +95,18 @@ class TabularKind(Kind[TabularSpec, TabularModality]):
 
     def card_example(self, modality: TabularModality) -> dict[str, Any]:
         return {column.name: example_cell(column) for column in modality.columns[:CARD_COLUMNS]}
+
+
+def read_cells(name: str, modality: TabularModality, table: pl.DataFrame, rows: Rows) -> list[pl.Series]:
+    """Return each column's cells at `rows`, typed as the modality was fitted. Raises TableError."""
+    return [
+        type_cells(
+            table[column.name],
+            column.type,
+            place(name, column.name),
+            rows,
+            column.format if isinstance(column, NumberColumn) else PLAIN,
+            modality.unreadable,
+        )
+        for column in modality.columns
+    ]

@@ -8,7 +8,9 @@ import polars as pl
 from pydantic import Field
 from tailfuse_service.modalities import TextModality
 
-from tailfuse.files.table import Rows, check_some_value, match_columns, place, typed
+from tailfuse.files.cells import type_cells
+from tailfuse.files.reading import DEFAULT_READING, Reading
+from tailfuse.files.table import Rows, check_some_value, match_columns, place
 from tailfuse.modalities.kind import Kind
 from tailfuse.modalities.spec import Columns, ModalitySpec, Name
 
@@ -35,11 +37,19 @@ class TextKind(Kind[TextSpec, TextModality]):
     encoder_names = ("bag",)
     precisions = ("float16", "int8")
 
-    def fit(self, name: str, spec: TextSpec, table: pl.DataFrame, rows: Rows, folder: Path) -> TextModality:
+    def fit(
+        self,
+        name: str,
+        spec: TextSpec,
+        table: pl.DataFrame,
+        rows: Rows,
+        folder: Path,
+        reading: Reading = DEFAULT_READING,
+    ) -> TextModality:
         """Nothing is learnt from the rows but that each column has a text."""
         columns = match_columns(table, spec.columns, f"modalities.{name}.columns")
         for column in columns:
-            check_some_value(typed(table[column], "category", place(name, column), rows), name)
+            check_some_value(type_cells(table[column], "category", place(name, column), rows), name)
         return TextModality(
             columns=tuple(columns), buckets=spec.buckets, ngrams=spec.ngrams, max_tokens=spec.max_tokens
         )
@@ -48,7 +58,7 @@ class TextKind(Kind[TextSpec, TextModality]):
         self, name: str, modality: TextModality, table: pl.DataFrame, rows: Rows, folder: Path
     ) -> Iterator[Any]:
         texts = pl.DataFrame(
-            [typed(table[column], "category", place(name, column), rows) for column in modality.columns]
+            [type_cells(table[column], "category", place(name, column), rows) for column in modality.columns]
         )
         if len(modality.columns) == 1:
             yield from texts.to_series()

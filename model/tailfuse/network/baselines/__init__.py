@@ -1,4 +1,4 @@
-"""Fusions that ours is compared with: published ones, on the same encoders, heads and training.
+"""Baseline fusions: published methods on the same encoders, heads and training as ours.
 
 A fusion is a module of `forward(embeddings (B, M, W), presence (B, M)) -> Fused` and
 `loss(embeddings, presence, u, target, progress) -> scalar`.

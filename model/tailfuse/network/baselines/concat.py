@@ -3,22 +3,24 @@
 from torch import Tensor, nn
 
 from tailfuse.losses.experts import aggregate
-from tailfuse.losses.long_tail import LongTail
-from tailfuse.network.baselines.fused import Fused, equal_weights
+from tailfuse.losses.imbalance import ImbalanceLoss
+from tailfuse.network.baselines.fused import FusedAnswer, make_equal_weights
 from tailfuse.network.joint import JointBranch
 
 
 class Concat(nn.Module):
     """The joint branch alone, each modality whole or absent. In training modalities are left out too."""
 
-    def __init__(self, n_modalities: int, width: int, tail: LongTail, n_classes: int, dropout: float) -> None:
+    def __init__(
+        self, n_modalities: int, width: int, loss_fn: ImbalanceLoss, n_classes: int, dropout: float
+    ) -> None:
         super().__init__()
-        self.joint = JointBranch(n_modalities, width, tail, n_classes, dropout)
+        self.joint = JointBranch(n_modalities, width, loss_fn, n_classes, dropout)
 
-    def forward(self, embeddings: Tensor, presence: Tensor) -> Fused:
+    def forward(self, embeddings: Tensor, presence: Tensor) -> FusedAnswer:
         """(B, M, W), (B, M) -> the joint branch's answer"""
-        said = self.joint(embeddings, presence.to(embeddings.dtype))
-        return Fused(aggregate(said), equal_weights(presence))
+        logits = self.joint(embeddings, presence.to(embeddings.dtype))
+        return FusedAnswer(aggregate(logits), make_equal_weights(presence))
 
     def loss(
         self, embeddings: Tensor, presence: Tensor, u: Tensor, target: Tensor, progress: float

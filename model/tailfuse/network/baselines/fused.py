@@ -1,18 +1,19 @@
-"""What a baseline's fusion answers, and a network that has one."""
+"""A network with a published fusion, and what such a fusion returns."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from tailfuse_service.bundle import OUTPUT_NAMES
 from torch import Tensor, nn
 
-from tailfuse.losses.long_tail import LongTail
+from tailfuse.losses.imbalance import ImbalanceLoss
 from tailfuse.network.network import Answer
 from tailfuse.network.ragged import Rows, embed, scatter
 
 
-class Fused(NamedTuple):
+class FusedAnswer(NamedTuple):
     """Of B samples. Without `confidences` every modality has that of the fused answer."""
 
     log_p: Tensor  # (B, C)
@@ -25,14 +26,15 @@ class Baseline(nn.Module):
 
     log_prior: Tensor
     temperature: Tensor
+    output_names = OUTPUT_NAMES  # the fields of its Answer
 
     def __init__(
-        self, encoders: Mapping[str, nn.Module], *, n_classes: int, tail: LongTail, fusion: nn.Module
+        self, encoders: Mapping[str, nn.Module], *, n_classes: int, loss_fn: ImbalanceLoss, fusion: nn.Module
     ) -> None:
         super().__init__()
         self.modalities = list(encoders)
         self.n_classes = n_classes
-        self.tail = tail
+        self.loss_fn = loss_fn
         self.encoders = nn.ModuleList(encoders.values())
         self.fusion = fusion
         self.register_buffer("temperature", torch.ones(()))
@@ -45,13 +47,18 @@ class Baseline(nn.Module):
             for name, encoder in zip(self.modalities, self.encoders, strict=True)
         ]
         embeddings = scatter(torch.cat(present), [rows[name] for name in self.modalities], presence.shape[0])
-        fused: Fused = self.fusion(embeddings, presence)
+        fused: FusedAnswer = self.fusion(embeddings, presence)
         log_p = F.log_softmax(fused.log_p, dim=-1) / self.temperature
         probabilities = F.softmax(log_p + self.log_prior, dim=-1)
         confidences = fused.confidences
         if confidences is None:
             confidences = probabilities.amax(-1, keepdim=True).expand(presence.shape)
         return Answer(probabilities, fused.weights, confidences.masked_fill(~presence, 0.0))
+
+    @property
+    def ranks(self) -> Tensor | None:
+        """The order of the modalities, 0 the best, where the fusion has one: (M,)"""
+        return dict(self.fusion.named_buffers()).get("ranks")
 
     def loss(
         self, embeddings: Tensor, presence: Tensor, u: Tensor, target: Tensor, progress: float
@@ -60,11 +67,11 @@ class Baseline(nn.Module):
         loss: Tensor = self.fusion.loss(embeddings, presence, u, target, progress)  # type: ignore[operator]
         return loss
 
-    def fitted(self) -> dict[str, Tensor]:
-        """What was fitted on the calibration set to calibrate the answers."""
+    def describe_calibration(self) -> dict[str, Tensor]:
+        """Return the temperature, by the name that the manifest has for it."""
         return {"temperature": self.temperature}
 
 
-def equal_weights(presence: Tensor) -> Tensor:
-    """The same for every modality present: (B, M) -> (B, M)"""
+def make_equal_weights(presence: Tensor) -> Tensor:
+    """Make the same weight for every modality present: (B, M) -> (B, M)"""
     return presence / presence.sum(-1, keepdim=True)

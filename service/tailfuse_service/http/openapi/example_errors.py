@@ -13,6 +13,10 @@ NOT_READY = errors.NotReady("no bundle is loaded")
 PREDICT_ERRORS: list[ServiceError] = [
     errors.BadRequest("the body is not JSON: unexpected end of data: line 1 column 12 (char 11)"),
     errors.TooDeep("the body has arrays and objects more than 32 deep", expected=32),
+    errors.TooManyValues(
+        "the body has 800,000 values, at most 500,000 are taken; a member of an object counts as 4. "
+        "Send fewer items at once, or long arrays as binary data", expected=500_000, received=800_000,
+    ),
     errors.TooManyParts("the form has more than 100 parts", expected=100),
     UNAUTHORIZED,
     errors.ReceiveTimeout("the request did not arrive within 60 s", expected=60),

@@ -11,6 +11,7 @@ from tailfuse_service.bundle import Manifest
 from tailfuse_service.bundle.answer import Prediction, format_answer
 from tailfuse_service.errors import ClientError, InvalidInput, UnsupportedMediaType
 from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header, read_body, send_json
+from tailfuse_service.http.off_loop import read_off_loop
 from tailfuse_service.http.paths import find_route
 from tailfuse_service.http.problems import log_and_make_problem
 from tailfuse_service.http.request_body import parse_boundary, read_form, read_inputs, read_items
@@ -59,27 +60,36 @@ class Predict:
 
         Raises BadRequest, UnsupportedMediaType, InvalidInput, and what Engine.submit raises.
         """
-        top_k, explain = parse_options(query) if query else DEFAULT
+        options = parse_options(query) if query else DEFAULT
+        return submit_inputs(engine, self.read(engine, content_type, body), len(body), options)
+
+    def read(self, engine: Engine, content_type: str | None, body: bytes) -> Inputs:
+        """Return the raw values in a body. Raises BadRequest, UnsupportedMediaType, InvalidInput."""
         boundary = parse_boundary(content_type)
         if boundary is None:
-            inputs = read_inputs(parse_json(body, limits=self._limits))
-        else:
-            inputs = read_form(body, boundary, engine.manifest.modalities, self._limits)
-        prediction = engine.explain(inputs) if explain else engine.submit(inputs, len(body))
-        return PendingPrediction(prediction, engine, top_k)
+            return read_inputs(parse_json(body, limits=self._limits))
+        return read_form(body, boundary, engine.manifest.modalities, self._limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         content_type = read_content_type(scope)
         body = await read_body(scope, receive, self.max_body_bytes)
         route = find_route(scope)
         engine = self._registry.find(route.model, route.version, scope["headers"])
-        pending = self.submit(engine, content_type, scope["query_string"], body)
+        options = parse_options(scope["query_string"])
+        inputs = await read_off_loop(len(body), self.read, engine, content_type, body)
+        pending = submit_inputs(engine, inputs, len(body), options)
         try:
             async with WhileConnected(receive):
                 await pending.prediction
         finally:
             pending.withdraw()
         await send_json(send, encode_answer(pending, scope["request_id"]))
+
+
+def submit_inputs(engine: Engine, inputs: Inputs, n_bytes: int, options: Options) -> PendingPrediction:
+    """Submit the raw values of a body of that length. Raises what Engine.submit raises."""
+    prediction = engine.explain(inputs) if options.explain else engine.submit(inputs, n_bytes)
+    return PendingPrediction(prediction, engine, options.top_k)
 
 
 def encode_answer(pending: PendingPrediction, request_id: str) -> bytes:
@@ -124,10 +134,10 @@ class PredictBatch:
         # After the body: another version may be stable by then.
         route = find_route(scope)
         engine = self._registry.find(route.model, route.version, scope["headers"])
-        items = read_items(parse_json(body, limits=self._limits), self._max_items)
+        items = await read_off_loop(len(body), self._read, body)
         async with WhileConnected(receive):
             answer_all = engine.explain_all if explain else engine.predict_all
-            predictions = await answer_all([read_item(item) for item in items])
+            predictions = await answer_all(items)
         start = time.perf_counter()
         results = [
             log_and_make_problem(prediction, scope, self._metrics, fragment=f"#/items/{at}")
@@ -138,6 +148,11 @@ class PredictBatch:
         encoded = orjson.dumps({"results": results})
         engine.encoded(time.perf_counter() - start)
         await send_json(send, encoded)
+
+    def _read(self, body: bytes) -> list[Inputs | ClientError]:
+        """Return the raw values of each item, or its error. Raises BadRequest, InvalidInput."""
+        items = read_items(parse_json(body, limits=self._limits), self._max_items)
+        return [read_item(each) for each in items]
 
 
 def read_item(item: Any) -> Inputs | ClientError:

@@ -13,12 +13,12 @@ from collections.abc import Collection, Iterator
 from typing import Any, Literal
 
 import numpy as np
-import pybase64
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
 from tailfuse_service.errors import InvalidInput, TooManyPixels, UndecodableImage
+from tailfuse_service.modalities.base64_text import decode_base64
 from tailfuse_service.modalities.image.formats import FORMATS, identify_format
 from tailfuse_service.modalities.image.optional import MissingPackage, load_dicom, open_dicom, open_heic
 from tailfuse_service.modalities.image.pixels import (
@@ -108,10 +108,8 @@ class ImageFeatures:
                 f"modality '{self.name}': expected an image as a base64 string, not {json_type(raw)}",
                 modality=self.name, expected="base64 string", received=json_type(raw),
             )  # fmt: skip
-        if raw.startswith("data:"):
-            raw = raw.partition(",")[2]
         try:
-            return pybase64.b64decode(raw, validate=True)
+            return decode_base64(raw)
         except ValueError:
             raise InvalidInput(
                 f"modality '{self.name}': the string is not base64",

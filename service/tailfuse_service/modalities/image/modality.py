@@ -16,6 +16,8 @@ from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
 from tailfuse_service.modalities.modality import MAX_POINTS, Modality, Summary, SummaryValues
 from tailfuse_service.modalities.tensor import BYTES, Tensor, TensorForm, read_elements
 
+MAX_SIDE = 4096  # pixels: an array is made before a graph can refuse its shape
+
 
 class ImageModality(Modality):
     """uint8 rows of (channels, height, width); the graph scales them itself.
@@ -29,8 +31,8 @@ class ImageModality(Modality):
 
     kind: Literal["image"] = "image"
     column: str
-    height: int
-    width: int
+    height: int = Field(ge=1, le=MAX_SIDE)
+    width: int = Field(ge=1, le=MAX_SIDE)
     channels: Literal[1, 3]
     range: tuple[float, float] | None = None  # pixel values that become 0..255; None: 8 bits as they are
     deep: bool = False  # the training images had more than 8 bits

@@ -10,10 +10,10 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import pybase64
 from numpy.typing import NDArray
 
 from tailfuse_service.errors import InvalidInput, NotFinite, UnknownColumn
+from tailfuse_service.modalities.base64_text import decode_base64
 from tailfuse_service.modalities.json_text import json_type
 from tailfuse_service.modalities.series.files import FILES, read_file
 
@@ -70,7 +70,7 @@ def read_steps(name: str, raw: Any, columns: Sequence[str]) -> Steps | None:
     With several `columns`, also a list for each by its name. Raises InvalidInput or a subclass.
     """
     if isinstance(raw, str):
-        raw = decode_base64(name, raw)
+        raw = decode_file(name, raw)
     if isinstance(raw, bytes | bytearray | memoryview):
         try:
             raw = read_file(bytes(raw))
@@ -93,12 +93,10 @@ def read_steps(name: str, raw: Any, columns: Sequence[str]) -> Steps | None:
     return None if np.isnan(steps).all() else steps
 
 
-def decode_base64(name: str, text: str) -> bytes:
-    """Decode base64, also in a data URL. Raises InvalidInput."""
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
+def decode_file(name: str, text: str) -> bytes:
+    """Return the bytes of a file in base64. Raises InvalidInput."""
     try:
-        return pybase64.b64decode(text, validate=True)
+        return decode_base64(text)
     except ValueError:
         raise make_invalid(name, f"{FILES} in base64", "a string of other characters") from None
 

@@ -49,6 +49,8 @@ def read_npy(data: bytes) -> NDArray[Any]:
         raise ValueError("the .npy file has a header that cannot be read") from None
     if dtype.kind not in "biuf":
         raise ValueError(f"the .npy file holds {dtype.name}; numbers are taken")
+    if not all(type(length) is int for length in shape):  # numpy takes True for a length
+        raise ValueError("the .npy file has a header that cannot be read")
     size = int(np.prod(shape, dtype=object))
     if min(shape, default=0) < 0 or size * dtype.itemsize != len(data) - file.tell():
         raise ValueError("the .npy file is not as long as its header says")

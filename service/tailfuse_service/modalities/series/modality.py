@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tailfuse_service.errors import BadRequest, InvalidInput, TooDeep
+from tailfuse_service.errors import BadRequest, InvalidInput, TooDeep, TooManyValues
 from tailfuse_service.modalities.json_text import parse_json
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
 from tailfuse_service.modalities.modality import (
@@ -46,7 +46,7 @@ class SeriesModality(Modality):
     kind: Literal["series"] = "series"
     columns: tuple[str, ...]
     channels: tuple[Channel, ...]
-    length: int
+    length: int = Field(ge=1, le=2**20)
     unreadable: Literal["stop", "missing"] = "stop"  # what a file in a table that cannot be read does
 
     @property
@@ -151,5 +151,5 @@ def parse_element(element: str | bytes, name: str, row: int, limits: Limits) -> 
     try:
         data = element.encode() if isinstance(element, str) else element
         return parse_json(data, f"row {row}: modality '{name}'", limits)
-    except (BadRequest, TooDeep) as error:
+    except (BadRequest, TooDeep, TooManyValues) as error:
         raise InvalidInput(error.detail, row=row, modality=name, expected="JSON") from None

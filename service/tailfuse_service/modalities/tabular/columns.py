@@ -1,10 +1,12 @@
 """The columns of a tabular modality as the manifest describes them, and the slots that each takes."""
 
+import zlib
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from tailfuse_service.modalities.modality import Frozen
+from tailfuse_service.modalities.tabular.spelling import NumberFormat
 
 
 class NumberColumn(Frozen):
@@ -15,6 +17,7 @@ class NumberColumn(Frozen):
     mean: float
     scale: float = Field(gt=0)
     indicator: bool = False
+    format: NumberFormat = NumberFormat()  # of numbers in text
 
 
 class BooleanColumn(Frozen):
@@ -25,19 +28,23 @@ class BooleanColumn(Frozen):
 
 
 class CategoryColumn(Frozen):
-    """One slot per category; an unseen or missing category leaves all of them 0."""
+    """One slot per category; an unseen or missing category leaves all of them 0.
+
+    A column of very many categories has `buckets` further slots, which the others share by their hash.
+    """
 
     type: Literal["category"] = "category"
     name: str
     categories: tuple[str, ...]
+    buckets: int = Field(default=0, ge=0, le=65536)
 
 
 Column = Annotated[NumberColumn | BooleanColumn | CategoryColumn, Field(discriminator="type")]
 
 JSON_TYPES = {
-    "number": ["number", "null"],
-    "boolean": ["boolean", "null"],
-    "category": ["string", "integer", "null"],
+    "number": ["number", "string", "boolean", "null"],
+    "boolean": ["boolean", "number", "string", "null"],
+    "category": ["string", "number", "boolean", "null"],
 }
 
 
@@ -45,7 +52,12 @@ def count_slots(column: Column) -> int:
     """Return how many slots of the vector a column takes."""
     if isinstance(column, NumberColumn):
         return 2 if column.indicator else 1
-    return len(column.categories) if isinstance(column, CategoryColumn) else 1
+    return len(column.categories) + column.buckets if isinstance(column, CategoryColumn) else 1
+
+
+def hash_bucket(category: str, buckets: int) -> int:
+    """Return the bucket of a category that has no slot of its own, 0..buckets - 1; the same everywhere."""
+    return zlib.crc32(category.encode("utf-8", "surrogatepass")) % buckets
 
 
 def column_schema(column: Column) -> dict[str, Any]:

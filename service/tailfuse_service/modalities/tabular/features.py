@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,31 +17,59 @@ from tailfuse_service.modalities.tabular.columns import (
     Column,
     NumberColumn,
     count_slots,
+    hash_bucket,
+)
+from tailfuse_service.modalities.tabular.spelling import (
+    KnownNames,
+    normalise,
+    parse_boolean,
+    parse_number,
+    spell,
 )
 
 EXPECTED = {
     "number": "a finite number or null",
     "boolean": "true, false or null",
-    "category": "a string, a whole number or null",
+    "category": "a string, a number, a boolean or null",
 }
+MAX_SCALED = 1e30  # of a standardised number: far below the largest float32
+UNSEEN = -1
+
+T = TypeVar("T")
 
 
 class TabularFeatures:
-    """A row (an object by column, or an array in column order) as float32 of shape (width,)."""
+    """A row (an object by column, or an array in column order) as float32 of shape (width,).
+
+    A cell may be a string wherever it comes from: it is read as the text of a table's cell would be. The
+    texts in `missing` are missing. With `unreadable="missing"` so is a cell that its column cannot take.
+    """
 
     def __init__(
-        self, name: str, *, columns: Sequence[Column], width: int, limits: Limits = DEFAULT_LIMITS
+        self,
+        name: str,
+        *,
+        columns: Sequence[Column],
+        width: int,
+        missing: Sequence[str] = (),
+        unreadable: Literal["stop", "missing"] = "stop",
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.name = name
         self.width = width
         self._max_chars = limits.max_text_chars
         self._names = tuple(column.name for column in columns)
         self._known = frozenset(self._names)
+        self._missing = frozenset(("", *missing))
+        self._refuses = unreadable == "stop"
         self._slots: list[tuple[Column, int, dict[str, int]]] = []
+        self._categories: dict[str, KnownNames] = {}
         at = 0
         for column in columns:
             categories = column.categories if isinstance(column, CategoryColumn) else ()
             self._slots.append((column, at, {category: at + i for i, category in enumerate(categories)}))
+            if categories:
+                self._categories[column.name] = KnownNames(categories)
             at += count_slots(column)
 
     def apply(self, raw: Any) -> NDArray[np.float32] | None:
@@ -51,28 +79,38 @@ class TabularFeatures:
         present = False
         for column, at, categories in self._slots:
             value = values.get(column.name)
-            if value is not None:
-                present = True
             if isinstance(column, NumberColumn):
-                if value is not None:
-                    vector[at] = (self._number(column, value) - column.mean) / column.scale
+                if type(value) is float and self._refuses:  # by far the most cells
+                    number: float | None = self._number(column, value)
+                else:
+                    number = None if value is None else self._read(self._number, column, value)
+                if number is not None:
+                    present = True
+                    vector[at] = (number - column.mean) / column.scale
                 elif column.indicator:
                     vector[at + 1] = 1.0
             elif value is None:
                 continue
             elif isinstance(column, BooleanColumn):
-                if not isinstance(value, bool):
-                    raise self._invalid(column, value)
-                vector[at] = 1.0 if value else -1.0
+                truth = self._read(self._boolean, column, value)
+                if truth is not None:
+                    present = True
+                    vector[at] = 1.0 if truth else -1.0
             else:
-                if isinstance(value, bool) or not isinstance(value, str | int):
-                    raise self._invalid(column, value)
-                slot = categories.get(str(value))
-                if slot is not None:
+                slot = categories.get(value) if isinstance(value, str) else None
+                if slot is None:
+                    slot = self._read(self._category, column, value)
+                    if slot is None:
+                        continue
+                    slot += at
+                present = True
+                if slot >= at:
                     vector[slot] = 1.0
-                elif isinstance(value, str) and len(value) > self._max_chars:
-                    raise self._too_long(column, value)
         return vector if present else None
+
+    def find_slot(self, column: CategoryColumn, value: Any) -> int | None:
+        """Return a category's slot within its column, -1 if it is unseen, None if it is missing."""
+        return self._read(self._category, column, value)
 
     def stack(self, rows: list[NDArray[np.float32]]) -> NDArray[np.float32]:
         return np.array(rows, np.float32) if rows else np.zeros((0, self.width), np.float32)
@@ -100,18 +138,61 @@ class TabularFeatures:
             modality=self.name, expected="object or array", received=json_type(raw),
         )  # fmt: skip
 
+    def _read(self, read: Callable[[Any, Any], T | None], column: Column, value: Any) -> T | None:
+        """Return a cell as `read` takes it, None if it is missing.
+
+        Raises InvalidInput, NotFinite, TextTooLong.
+        """
+        if isinstance(value, str):
+            if len(value) > self._max_chars:
+                raise self._too_long(column, value)
+            if value in self._missing or value.strip() in self._missing:
+                return None
+        try:
+            return read(column, value)
+        except InvalidInput:
+            if self._refuses:
+                raise
+            return None
+
     def _number(self, column: NumberColumn, value: Any) -> float:
         """Return a number that is finite, also after scaling. Raises InvalidInput, NotFinite."""
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, str):
+            number = parse_number(value, column.format)
+        elif isinstance(value, int | float):
+            try:
+                number = float(value)
+            except OverflowError:
+                raise self._invalid(column, value, NotFinite) from None
+        else:
+            number = None
+        if number is None:
             raise self._invalid(column, value)
-        try:
-            number = float(value)
-        except OverflowError:
-            raise self._invalid(column, value, NotFinite) from None
         # The graph receives the standardised float32, which must be finite too.
-        if not math.isfinite(number) or abs(number - column.mean) / column.scale > 1e30:
+        if not math.isfinite(number) or abs(number - column.mean) / column.scale > MAX_SCALED:
             raise self._invalid(column, value, NotFinite)
         return number
+
+    def _boolean(self, column: BooleanColumn, value: Any) -> bool:
+        """Return a truth value; the numbers 1 and 0 are truth values, too. Raises InvalidInput."""
+        truth = parse_boolean(spell(value)) if isinstance(value, str | int | float) else None
+        if truth is None:
+            raise self._invalid(column, value)
+        return truth
+
+    def _category(self, column: CategoryColumn, value: Any) -> int:
+        """Return a category's slot within its column, -1 if it is unseen. Raises InvalidInput."""
+        if not isinstance(value, str | int | float) or (
+            isinstance(value, float) and not math.isfinite(value)
+        ):
+            raise self._invalid(column, value)
+        known = self._categories.get(column.name)
+        slot = None if known is None else known.find(value)
+        if slot is not None:
+            return slot
+        if not column.buckets:
+            return UNSEEN
+        return len(column.categories) + hash_bucket(normalise(spell(value)), column.buckets)
 
     def _too_long(self, column: Column, value: str) -> TextTooLong:
         where = f"modality '{self.name}', column '{column.name}'"

@@ -1,9 +1,10 @@
 """The tabular kind: numbers, booleans and categories."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import model_validator
 
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
 from tailfuse_service.modalities.modality import MAX_INPUTS, Modality, Summary, SummaryValues
@@ -31,13 +32,25 @@ class TabularModality(Modality):
     kind: Literal["tabular"] = "tabular"
     columns: tuple[Column, ...]
     width: int
+    missing: tuple[str, ...] = ()  # texts that are no value
+    unreadable: Literal["stop", "missing"] = "stop"  # what a cell is that its column cannot take
+
+    @model_validator(mode="after")
+    def _every_slot_is_counted(self) -> Self:
+        slots = sum(count_slots(column) for column in self.columns)
+        if self.width != slots:
+            raise ValueError(f"width is {self.width:,}, but the columns take {slots:,} slots")
+        return self
 
     @property
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
     def features(self, name: str, limits: Limits = DEFAULT_LIMITS) -> TabularFeatures:
-        return TabularFeatures(name, columns=self.columns, width=self.width, limits=limits)
+        return TabularFeatures(
+            name, columns=self.columns, width=self.width, missing=self.missing, unreadable=self.unreadable,
+            limits=limits,
+        )  # fmt: skip
 
     def input_schema(self) -> dict[str, Any]:
         n_columns = len(self.columns)

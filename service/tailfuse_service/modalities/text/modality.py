@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
 from tailfuse_service.modalities.modality import Modality, Summary, SummaryValues
@@ -20,9 +21,9 @@ class TextModality(Modality):
 
     kind: Literal["text"] = "text"
     columns: tuple[str, ...]
-    buckets: int
-    ngrams: int
-    max_tokens: int
+    buckets: int = Field(ge=1, le=2**24)
+    ngrams: int = Field(ge=1, le=16)
+    max_tokens: int = Field(ge=1, le=2**20)
 
     @property
     def column_names(self) -> tuple[str, ...]:

@@ -1,11 +1,11 @@
-"""The generative expert: a Gaussian model of a modality's rows, and of what is unlike them."""
+"""The PLDA head: a Gaussian model of a modality's rows, and of what is unlike them."""
 
 import copy
 
 import numpy as np
 import pytest
 import torch
-from tailfuse.network.generative import Generative
+from tailfuse.network.plda import PldaHead
 from torch import Tensor
 
 
@@ -19,23 +19,23 @@ def rows_of(counts: list[int], n_numbers: int = 12, seed: int = 0) -> tuple[Tens
     return torch.tensor(rows).float(), torch.tensor(labels), torch.tensor(means).float()
 
 
-def fitted(rows: Tensor, labels: Tensor, n_classes: int) -> Generative:
-    generative = Generative(rows.shape[1], n_classes)
-    generative.fit(rows, labels)
-    return generative
+def fitted(rows: Tensor, labels: Tensor, n_classes: int) -> PldaHead:
+    plda = PldaHead(rows.shape[1], n_classes)
+    plda.fit(rows, labels)
+    return plda
 
 
 def test_one_direction_by_hand() -> None:
     # Two classes of two rows each, at -3 -1 and 1 3: means -2 and 2, variance within 2 x 4 / 2 ... = 2.
     # Between, by moments: (2 x 4 + 2 x 4) / 2 - 1 = 7 in units of 2, over (4 - 8 / 4) = 3.5 rows a class.
     rows, labels = torch.tensor([[-3.0], [-1.0], [1.0], [3.0]]), torch.tensor([0, 0, 1, 1])
-    generative = fitted(rows, labels, 2)
+    plda = fitted(rows, labels, 2)
     b = 3.5
     known = 2 * b / (2 * b + 1)
-    assert generative.discriminant.abs().item() == pytest.approx(2**-0.5, rel=1e-5)
-    assert generative.mean.abs().flatten().tolist() == pytest.approx([known * 2**0.5] * 2, rel=1e-5)
-    assert generative.precision.flatten().tolist() == pytest.approx([1 / (1 + b / (2 * b + 1))] * 2, rel=1e-5)
-    densities, _ = generative(torch.tensor([[2.0]]))
+    assert plda.discriminant.abs().item() == pytest.approx(2**-0.5, rel=1e-5)
+    assert plda.mean.abs().flatten().tolist() == pytest.approx([known * 2**0.5] * 2, rel=1e-5)
+    assert plda.precision.flatten().tolist() == pytest.approx([1 / (1 + b / (2 * b + 1))] * 2, rel=1e-5)
+    densities, _ = plda(torch.tensor([[2.0]]))
     seen, mean, precision = 2**0.5, known * 2**0.5, 1 / (1 + b / (2 * b + 1))
     apart = precision * ((seen + mean) ** 2 - (seen - mean) ** 2) / 2
     assert float(densities[0, 1] - densities[0, 0]) == pytest.approx(apart, rel=1e-4)
@@ -45,46 +45,46 @@ def test_a_rare_class_is_found_with_what_was_learnt_from_frequent_ones() -> None
     counts = [200, 200, 200, 200, 2, 2]
     rows, labels, means = rows_of(counts)
     random = np.random.default_rng(1)
-    generative = fitted(rows, labels, 6)
+    plda = fitted(rows, labels, 6)
     rare = torch.cat([means[4:] + 0.5 * torch.tensor(random.standard_normal((2, 12))).float()] * 1)
-    assert generative(rare)[0].argmax(1).tolist() == [4, 5]
+    assert plda(rare)[0].argmax(1).tolist() == [4, 5]
 
 
 def test_the_fewer_rows_a_class_has_the_wider_its_density_and_the_nearer_its_mean() -> None:
     rows, labels, _ = rows_of([300, 30, 3])
-    generative = fitted(rows, labels, 3)
-    precision = generative.precision[:, 0].tolist()
+    plda = fitted(rows, labels, 3)
+    precision = plda.precision[:, 0].tolist()
     assert precision[0] > precision[1] > precision[2]
     raw = torch.stack([rows[labels == c].mean(0) for c in range(3)]) - rows.mean(0)
-    kept = generative.mean[:, 0] / (raw @ generative.discriminant)[:, 0]
+    kept = plda.mean[:, 0] / (raw @ plda.discriminant)[:, 0]
     assert kept[0] > kept[1] > kept[2] > 0
 
 
 def test_a_class_without_rows_is_as_wide_as_the_spread_of_the_classes() -> None:
     rows, labels, _ = rows_of([40, 40, 0, 40])
-    generative = fitted(rows, labels, 4)
-    assert generative.mean[2].abs().max() == 0
-    assert (generative.precision[2] <= generative.precision.amin(0)).all()
-    assert generative(rows)[0].isfinite().all()
+    plda = fitted(rows, labels, 4)
+    assert plda.mean[2].abs().max() == 0
+    assert (plda.precision[2] <= plda.precision.amin(0)).all()
+    assert plda(rows)[0].isfinite().all()
 
 
 @pytest.mark.parametrize("n_numbers", [1, 3, 40, 500])
 def test_any_number_of_columns_is_fitted(n_numbers: int) -> None:
     rows, labels, _ = rows_of([20, 5, 2], n_numbers)
-    densities, strangeness = fitted(rows, labels, 3)(rows)
+    densities, ood_scores = fitted(rows, labels, 3)(rows)
     assert densities.shape == (27, 3)
-    assert strangeness.shape == (27, 4)
+    assert ood_scores.shape == (27, 4)
     assert densities.isfinite().all()
-    assert strangeness.isfinite().all()
+    assert ood_scores.isfinite().all()
 
 
 def test_classes_whose_rows_are_all_the_same_are_told_apart_with_a_limit() -> None:
     # At -1 and 1, and nothing within: the least variance is 1e-4 of the mean square, which is 1. In units of
     # its root the means are at -100 and 100, known to 1/4, so that densities are 5/4 wide: 200^2 / 2 x 4/5.
     rows, labels = torch.tensor([[-1.0]] * 4 + [[1.0]] * 4), torch.tensor([0] * 4 + [1] * 4)
-    generative = fitted(rows, labels, 2)
-    assert generative.mean.abs().flatten().tolist() == pytest.approx([100.0] * 2, rel=1e-3)
-    densities = generative(torch.tensor([[1.0], [0.0]]))[0]
+    plda = fitted(rows, labels, 2)
+    assert plda.mean.abs().flatten().tolist() == pytest.approx([100.0] * 2, rel=1e-3)
+    densities = plda(torch.tensor([[1.0], [0.0]]))[0]
     assert float(densities[0, 1] - densities[0, 0]) == pytest.approx(16000, rel=1e-3)
     assert densities[1].diff().abs() < 0.01
 
@@ -93,9 +93,9 @@ def test_distances_are_exact_where_classes_hardly_vary() -> None:
     rows, labels, _ = rows_of([30, 30, 30], 600)
     means = torch.stack([rows[labels == c].mean(0) for c in range(3)])
     rows = means[labels] + 0.05 * (rows - means[labels])
-    generative = fitted(rows, labels, 3)
-    exact = copy.deepcopy(generative).double()(rows.double())
-    for single, double in zip(generative(rows), exact, strict=True):
+    plda = fitted(rows, labels, 3)
+    exact = copy.deepcopy(plda).double()(rows.double())
+    for single, double in zip(plda(rows), exact, strict=True):
         torch.testing.assert_close(single.double(), double, atol=2e-5, rtol=2e-6)
 
 
@@ -107,26 +107,26 @@ def test_whatever_is_asked_the_answer_is_finite(value: float) -> None:
 
 
 def test_rows_that_are_all_the_same_tell_nothing_apart() -> None:
-    densities, strangeness = fitted(torch.ones(6, 3), torch.tensor([0, 0, 0, 1, 1, 1]), 2)(torch.ones(2, 3))
+    densities, ood_scores = fitted(torch.ones(6, 3), torch.tensor([0, 0, 0, 1, 1, 1]), 2)(torch.ones(2, 3))
     assert densities[:, 0].tolist() == densities[:, 1].tolist()
-    assert strangeness.isfinite().all()
+    assert ood_scores.isfinite().all()
 
 
-def test_noise_of_the_data_s_own_scale_is_strange() -> None:
+def test_noise_of_the_data_s_own_scale_has_high_ood_scores() -> None:
     # Eight numbers that say the same three things: noise does not.
     random = np.random.default_rng(0)
     three = torch.tensor(random.standard_normal((300, 3))).float()
     rows = three @ torch.tensor(random.standard_normal((3, 8))).float()
     rows = (rows - rows.mean(0)) / rows.std(0)
-    generative = fitted(rows[:200], torch.arange(200) % 2, 2)
-    other, noise = generative(rows[200:])[1], generative(torch.randn(100, 8))[1]
+    plda = fitted(rows[:200], torch.arange(200) % 2, 2)
+    other, noise = plda(rows[200:])[1], plda(torch.randn(100, 8))[1]
     assert noise.amax(1).quantile(0.05) > other.amax(1).quantile(0.95) + 1
 
 
 def test_a_rows_answer_does_not_depend_on_how_many_are_asked_with_it() -> None:
     rows, labels, _ = rows_of([50, 50, 5], 200)
-    generative = fitted(rows, labels, 3)
-    together = generative(rows)
+    plda = fitted(rows, labels, 3)
+    together = plda(rows)
     for at in (0, 60, 104):
-        for one, every in zip(generative(rows[at : at + 1]), together, strict=True):
+        for one, every in zip(plda(rows[at : at + 1]), together, strict=True):
             torch.testing.assert_close(one[0], every[at], atol=1e-3, rtol=1e-4)

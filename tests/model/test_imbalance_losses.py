@@ -1,4 +1,4 @@
-"""The long-tail methods: published formulas with numbers put in by hand, and what all have in common."""
+"""Losses for imbalanced classes: published formulas with numbers put in by hand, and what they share."""
 
 from math import exp, log
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tailfuse.errors import SpecError
-from tailfuse.losses.experts import adjustments
-from tailfuse.losses.long_tail import BASELINES, LongTail, long_tail
+from tailfuse.losses.experts import compute_adjustments
+from tailfuse.losses.imbalance import BASELINES, ImbalanceLoss, make_loss
 from torch import Tensor
 
 NAMES = ["experts", *BASELINES]
@@ -16,14 +16,14 @@ COUNTS = (8, 4, 2)  # one class each of many, medium and few
 EARLY, LATE = 0.5, 0.9
 
 
-def method(name: str, *counts: int) -> LongTail:
-    return long_tail(name, torch.tensor(counts), TAUS)
+def method(name: str, *counts: int) -> ImbalanceLoss:
+    return make_loss(name, torch.tensor(counts), TAUS)
 
 
-def costs(tail: LongTail, logits: Tensor, progress: float = EARLY) -> list[float]:
+def costs(loss_fn: ImbalanceLoss, logits: Tensor, progress: float = EARLY) -> list[float]:
     """What one row, (E, C), costs in each class."""
     eye = torch.eye(logits.shape[-1])
-    loss = tail.loss(logits.expand(len(eye), *logits.shape), eye, progress)
+    loss = loss_fn(logits.expand(len(eye), *logits.shape), eye, progress)
     return loss.tolist()
 
 
@@ -32,8 +32,8 @@ def one(*probabilities: float) -> Tensor:
     return torch.tensor([probabilities]).log()
 
 
-def cosines(tail: LongTail, logits: Tensor) -> Tensor:
-    return logits.tanh() if tail.cosine else logits
+def cosines(loss_fn: ImbalanceLoss, logits: Tensor) -> Tensor:
+    return logits.tanh() if loss_fn.cosine else logits
 
 
 def test_cross_entropy_by_hand() -> None:
@@ -63,18 +63,18 @@ def test_ldam_by_hand() -> None:
 
 
 def test_ldam_weighs_classes_in_the_last_fifth_of_training() -> None:
-    tail, logits = method("ldam_drw", 1, 16), torch.tensor([[0.5, 0.2]])
+    loss_fn, logits = method("ldam_drw", 1, 16), torch.tensor([[0.5, 0.2]])
     # Weights as E to 1, where 16 rows are E effective ones, of mean 1 over the 17 rows.
     effective = (1 - 0.9999**16) / (1 - 0.9999)
     weights = [17 * effective / (effective + 16), 17 / (effective + 16)]
-    early, late = costs(tail, logits, 0.79), costs(tail, logits, 0.8)
+    early, late = costs(loss_fn, logits, 0.79), costs(loss_fn, logits, 0.8)
     assert late == pytest.approx([w * cost for w, cost in zip(weights, early, strict=True)])
 
 
 def test_ldams_gradient_is_that_of_the_written_out_formula_where_a_row_is_all_but_learnt() -> None:
     margins = torch.tensor([0.25, 0.5])  # of 16 and 1 rows
     mine, written = (torch.tensor([[-0.3, 0.25]], requires_grad=True) for _ in range(2))
-    method("ldam_drw", 16, 1).loss(mine, torch.tensor([0.0, 1.0]), EARLY).backward()
+    method("ldam_drw", 16, 1)(mine, torch.tensor([0.0, 1.0]), EARLY).backward()
     margined = 30 * (written[0].double() - margins * torch.tensor([0, 1]))
     F.cross_entropy(margined, torch.tensor(1)).backward()
     assert mine.grad is not None
@@ -82,38 +82,38 @@ def test_ldams_gradient_is_that_of_the_written_out_formula_where_a_row_is_all_bu
 
 
 def test_ldam_asks_for_cosines_and_answers_with_their_scale() -> None:
-    tail = method("ldam_drw", 1, 16)
-    assert tail.cosine
-    probability = float(tail.answer(torch.tensor([[0.1, 0.0]])).exp()[0])
+    loss_fn = method("ldam_drw", 1, 16)
+    assert loss_fn.cosine
+    probability = float(loss_fn.predict(torch.tensor([[0.1, 0.0]])).exp()[0])
     assert probability == pytest.approx(exp(3) / (exp(3) + 1))
 
 
 def test_balanced_softmax_by_hand() -> None:
     # Probabilities 2/3 and 1/3, weighted by 3 rows and 1 row, are 6/7 and 1/7.
-    tail = method("balanced_softmax", 3, 1)
-    assert costs(tail, one(2 / 3, 1 / 3)) == pytest.approx([log(7 / 6), log(7)])
-    assert tail.answer(one(2 / 3, 1 / 3)).exp().tolist() == pytest.approx([2 / 3, 1 / 3])
+    loss_fn = method("balanced_softmax", 3, 1)
+    assert costs(loss_fn, one(2 / 3, 1 / 3)) == pytest.approx([log(7 / 6), log(7)])
+    assert loss_fn.predict(one(2 / 3, 1 / 3)).exp().tolist() == pytest.approx([2 / 3, 1 / 3])
 
 
 def test_logit_adjustment_by_hand() -> None:
     # 6/7 and 1/7, divided by the prior of 3/4 and 1/4, are 8/7 and 4/7: two to one.
-    tail = method("logit_adjustment", 3, 1)
-    assert costs(tail, one(6 / 7, 1 / 7)) == pytest.approx([log(7 / 6), log(7)])
-    assert tail.answer(one(6 / 7, 1 / 7)).exp().tolist() == pytest.approx([2 / 3, 1 / 3])
+    loss_fn = method("logit_adjustment", 3, 1)
+    assert costs(loss_fn, one(6 / 7, 1 / 7)) == pytest.approx([log(7 / 6), log(7)])
+    assert loss_fn.predict(one(6 / 7, 1 / 7)).exp().tolist() == pytest.approx([2 / 3, 1 / 3])
 
 
 def test_the_auxiliary_balanced_classifier_sees_all_rows_of_the_rarest_class_and_few_of_the_largest() -> None:
     # The first classifier is undecided, the second says 3/4 and 1/4.
-    tail, logits = method("abc", 4, 1), torch.tensor([[0.5, 0.5], [0.75, 0.25]]).log()
+    loss_fn, logits = method("abc", 4, 1), torch.tensor([[0.5, 0.5], [0.75, 0.25]]).log()
     torch.manual_seed(0)
     target = F.one_hot(torch.arange(4000) % 2, 2).float()
-    loss = tail.loss(logits.expand(4000, 2, 2), target, EARLY)
+    loss = loss_fn(logits.expand(4000, 2, 2), target, EARLY)
     assert loss[1::2].tolist() == pytest.approx([log(2) + log(4)] * 2000)
     masked, seen = log(2), log(2) + log(4 / 3)
     is_seen = (loss[::2] - seen).abs() < 1e-5
     assert bool((is_seen | ((loss[::2] - masked).abs() < 1e-5)).all())
     assert float(is_seen.float().mean()) == pytest.approx(1 / 4, abs=0.03)
-    assert tail.answer(logits).exp().tolist() == pytest.approx([0.75, 0.25])
+    assert loss_fn.predict(logits).exp().tolist() == pytest.approx([0.75, 0.25])
 
 
 def test_reslt_by_hand() -> None:
@@ -132,7 +132,7 @@ def test_reslt_is_the_authors_loss_of_a_batch_that_is_like_the_training_rows() -
         summed += F.cross_entropy(logits[rows, branch], labels[rows], reduction="sum")
         n_seen += int(rows.sum())
     theirs = 0.99 * summed / n_seen + 0.01 * F.cross_entropy(logits.sum(1), labels)
-    ours = method("reslt", *COUNTS).loss(logits, F.one_hot(labels, 3).float(), EARLY).mean()
+    ours = method("reslt", *COUNTS)(logits, F.one_hot(labels, 3).float(), EARLY).mean()
     torch.testing.assert_close(ours, theirs)
 
 
@@ -148,27 +148,27 @@ def test_ace_by_hand() -> None:
 def test_ace_answers_with_the_experts_that_know_a_class() -> None:
     logits = torch.tensor([[1.0, 2.0, 3.0], [9.0, 4.0, 5.0], [9.0, 9.0, 1.0]])
     means = torch.tensor([1.0, (2 + 4) / 2, (3 + 5 + 1) / 3])
-    torch.testing.assert_close(method("ace", *COUNTS).answer(logits), means.log_softmax(0))
+    torch.testing.assert_close(method("ace", *COUNTS).predict(logits), means.log_softmax(0))
 
 
 def test_each_expert_learns_with_its_own_adjustment() -> None:
     logits, target = torch.randn(5, 3, 3), torch.eye(3)[[0, 1, 2, 2, 0]]
     counts = torch.tensor(COUNTS, dtype=torch.float32)
-    adjusted = logits + adjustments(counts / counts.sum(), TAUS)
+    adjusted = logits + compute_adjustments(counts / counts.sum(), TAUS)
     each = [F.cross_entropy(adjusted[:, e], target, reduction="none") for e in range(3)]
-    actual = method("experts", *COUNTS).loss(logits, target, EARLY)
+    actual = method("experts", *COUNTS)(logits, target, EARLY)
     torch.testing.assert_close(actual, torch.stack(each).mean(0))
 
 
 @pytest.mark.parametrize("progress", [EARLY, LATE])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_loss_of_a_mixed_target_is_the_mix_of_the_losses(name: str, progress: float) -> None:
-    tail = method(name, *COUNTS)
-    logits = cosines(tail, torch.randn(6, tail.n_experts, 3))
+    loss_fn = method(name, *COUNTS)
+    logits = cosines(loss_fn, torch.randn(6, loss_fn.n_experts, 3))
 
     def loss(target: Tensor) -> Tensor:
         torch.manual_seed(0)  # the same draws for each
-        return tail.loss(logits, target.expand(6, 3), progress)
+        return loss_fn(logits, target.expand(6, 3), progress)
 
     first, second = torch.eye(3)[0], torch.eye(3)[1]
     mixed = loss(0.7 * first + 0.3 * second)
@@ -177,26 +177,26 @@ def test_the_loss_of_a_mixed_target_is_the_mix_of_the_losses(name: str, progress
 
 @pytest.mark.parametrize("name", NAMES)
 def test_members_may_stand_in_front_and_are_not_mixed(name: str) -> None:
-    tail = method(name, *COUNTS)
-    logits = cosines(tail, torch.randn(2, 5, tail.n_experts, 3))
+    loss_fn = method(name, *COUNTS)
+    logits = cosines(loss_fn, torch.randn(2, 5, loss_fn.n_experts, 3))
     target = torch.eye(3)[[2] * 5]  # of the rarest class, for which nothing is drawn by chance
-    loss, answer = tail.loss(logits, target, EARLY), tail.answer(logits)
+    loss, answer = loss_fn(logits, target, EARLY), loss_fn.predict(logits)
     assert loss.shape == (2, 5)
     assert answer.shape == (2, 5, 3)
     torch.testing.assert_close(answer.exp().sum(-1), torch.ones(2, 5))
     for k in range(2):
-        torch.testing.assert_close(loss[k], tail.loss(logits[k], target, EARLY))
-        torch.testing.assert_close(answer[k], tail.answer(logits[k]))
+        torch.testing.assert_close(loss[k], loss_fn(logits[k], target, EARLY))
+        torch.testing.assert_close(answer[k], loss_fn.predict(logits[k]))
 
 
 @pytest.mark.parametrize("scale", [1.0, 100.0])
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_are_finite_with_99_classes_one_of_two_rows(name: str, scale: float) -> None:
-    tail = method(name, 2, *range(10, 500, 5))
-    logits = (scale * torch.randn(8, tail.n_experts, 99)).requires_grad_()
+    loss_fn = method(name, 2, *range(10, 500, 5))
+    logits = (scale * torch.randn(8, loss_fn.n_experts, 99)).requires_grad_()
     target = 0.5 * torch.eye(99)[:8] + 0.5 * torch.eye(99)[90:98]
     for progress in (EARLY, LATE):
-        loss = tail.loss(cosines(tail, logits), target, progress)
+        loss = loss_fn(cosines(loss_fn, logits), target, progress)
         (gradient,) = torch.autograd.grad(loss.sum(), logits)
         assert bool(loss.isfinite().all())
         assert bool(gradient.isfinite().all())
@@ -205,25 +205,25 @@ def test_gradients_are_finite_with_99_classes_one_of_two_rows(name: str, scale: 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_two_classes_are_enough(name: str) -> None:
-    tail = method(name, 9, 2)
-    loss = tail.loss(cosines(tail, torch.randn(4, tail.n_experts, 2)), torch.eye(2)[[0, 1, 0, 1]], LATE)
+    loss_fn = method(name, 9, 2)
+    loss = loss_fn(cosines(loss_fn, torch.randn(4, loss_fn.n_experts, 2)), torch.eye(2)[[0, 1, 0, 1]], LATE)
     assert bool(loss.isfinite().all())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_answer_can_be_exported_for_any_number_of_rows(name: str) -> None:
-    tail = method(name, *COUNTS)
+    loss_fn = method(name, *COUNTS)
 
     class Answer(torch.nn.Module):
         def forward(self, logits: Tensor) -> Tensor:
-            return tail.answer(logits)
+            return loss_fn.predict(logits)
 
-    some, others = (cosines(tail, torch.randn(n, tail.n_experts, 3)) for n in (4, 7))
+    some, others = (cosines(loss_fn, torch.randn(n, loss_fn.n_experts, 3)) for n in (4, 7))
     rows = torch.export.Dim("rows")
     exported = torch.export.export(Answer(), (some,), dynamic_shapes=({0: rows},)).module()
-    torch.testing.assert_close(exported(others), tail.answer(others))
+    torch.testing.assert_close(exported(others), loss_fn.predict(others))
     traced = torch.jit.trace(Answer(), some)
-    torch.testing.assert_close(traced(others), tail.answer(others))
+    torch.testing.assert_close(traced(others), loss_fn.predict(others))
 
 
 def test_an_unknown_method_is_named_with_the_nearest_known_one() -> None:
@@ -235,6 +235,6 @@ def test_an_unknown_method_is_named_with_the_nearest_known_one() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_method_works_on_the_device_of_its_logits(name: str) -> None:
-    tail = method(name, *COUNTS)
-    logits = torch.zeros(4, tail.n_experts, 3, device="meta")
-    assert tail.costs(logits, LATE).device.type == tail.answer(logits).device.type == "meta"
+    loss_fn = method(name, *COUNTS)
+    logits = torch.zeros(4, loss_fn.n_experts, 3, device="meta")
+    assert loss_fn.costs(logits, LATE).device.type == loss_fn.predict(logits).device.type == "meta"

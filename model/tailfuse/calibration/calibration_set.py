@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.pretrained import Pretrained
-from tailfuse.network.frozen import backbone_features
+from tailfuse.network.frozen import compute_backbone_features
 from tailfuse.network.network import Network, Scores
 from tailfuse.network.tensors import make_tensors
 
-HELD_OUT_ROWS, GENERATIVE_ROWS = 4000, 2000  # more tell no more
+CALIBRATION_ROWS, PLDA_ROWS = 4000, 2000  # more tell no more
 CORRUPTED_COPIES, CORRUPTED_IMAGES, IMAGES_PER_BATCH = 4, 1000, 50
 
 
@@ -36,28 +36,28 @@ class CalibrationData(NamedTuple):
     """The calibration set of one modality. Its `weight` (n,) balances the classes and has mean 1."""
 
     clean: Scores
-    damaged: Scores
+    corrupted: Scores
     labels: Tensor  # (n,), of the clean rows
     weight: Tensor  # (n,)
 
 
-def fit_generative(network: Network, train: SplitArrays, device: torch.device) -> None:
-    """Fit every modality's generative expert to training rows of `network`."""
+def fit_plda_heads(network: Network, train: SplitArrays, device: torch.device) -> None:
+    """Fit every modality's PLDA head to training rows of `network`."""
     network.eval()
     for name in network.modalities:
-        part = class_by_class(train.only([name])).first(GENERATIVE_ROWS)
+        part = order_by_class(train.only([name])).first(PLDA_ROWS)
         if not len(part):
             continue  # a fold may leave none of a modality that few rows have
         with torch.no_grad():
-            views = [
-                network.view(name, make_tensors(piece.batch(), device).inputs[name])
+            features = [
+                network.compute_penultimate_features(name, make_tensors(piece.batch(), device).inputs[name])
                 for piece in part.batches(256)
             ]
-        network.generative(name).fit(torch.cat(views), torch.from_numpy(part.labels).to(device))
+        network.plda_head(name).fit(torch.cat(features), torch.from_numpy(part.labels).to(device))
 
 
-def class_by_class(part: SplitArrays) -> SplitArrays:
-    """The rows so ordered that every prefix holds the classes as evenly as can be."""
+def order_by_class(part: SplitArrays) -> SplitArrays:
+    """Order the rows so that every prefix holds the classes as evenly as possible."""
     labels = torch.from_numpy(part.labels)
     rank = torch.zeros(len(labels))
     for each in labels.unique():
@@ -66,10 +66,10 @@ def class_by_class(part: SplitArrays) -> SplitArrays:
     return part.take(rank.argsort(stable=True).numpy())
 
 
-def limit_rows(held_out: Sequence[CalibrationRows]) -> list[CalibrationRows]:
+def limit_rows(calibration_set: Sequence[CalibrationRows]) -> list[CalibrationRows]:
     """Limit the rows to as many as are needed, evenly over the classes."""
-    limit = HELD_OUT_ROWS // len(held_out)
-    return [CalibrationRows(network, class_by_class(part).first(limit)) for network, part in held_out]
+    limit = CALIBRATION_ROWS // len(calibration_set)
+    return [CalibrationRows(network, order_by_class(part).first(limit)) for network, part in calibration_set]
 
 
 def make_corrupted_features(
@@ -83,60 +83,62 @@ def make_corrupted_features(
     for name, encoder in encoders.items():
         if not isinstance(encoder, Pretrained) or encoder.trained != "none":
             continue
-        part = class_by_class(dataset.train.only([name])).first(CORRUPTED_IMAGES)
-        pictures = torch.from_numpy(part.inputs[name][part.position[name]])
+        part = order_by_class(dataset.train.only([name])).first(CORRUPTED_IMAGES)
+        images = torch.from_numpy(part.inputs[name][part.position[name]])
         generator = torch.Generator().manual_seed(0)
         modality = dataset.modalities[name]
         kind = KINDS[modality.kind]
         copies = torch.cat(
-            [kind.corrupt(piece, modality, generator) for piece in pictures.split(IMAGES_PER_BATCH)]
+            [kind.corrupt(piece, modality, generator) for piece in images.split(IMAGES_PER_BATCH)]
         )
-        made = backbone_features(encoder.backbone, copies.numpy(), device=device)
+        made = compute_backbone_features(encoder.backbone, copies.numpy(), device=device)
         features[name] = encoder.scale.cpu()(torch.from_numpy(made))
     return features
 
 
 @torch.no_grad()
 def collect_calibration_data(
-    held_out: Sequence[CalibrationRows], name: str, modality: Modality, features: Mapping[str, Tensor], *,
-    seed: int, device: torch.device,
+    calibration_set: Sequence[CalibrationRows], name: str, modality: Modality,
+    features: Mapping[str, Tensor], *, seed: int, device: torch.device,
 ) -> CalibrationData | None:  # fmt: skip
     """Collect all rows of one modality, clean and corrupted. Return None if there are none.
 
     Each row has CORRUPTED_COPIES. A frozen encoder's rows have a share of `features` instead.
-    The final network, the first one, also scores corrupted images. To a network a black image is a single
+    The final network, the first one, also scores corrupted images. For a network a black image is a single
     point, and the fold networks do not tell where that point lies in the final one. Corrupted numbers are
     many points, so the fold networks suffice; scoring twice as many cost 0.2 points of accuracy.
     """
     generator = torch.Generator().manual_seed(seed)
     kind = KINDS[modality.kind]
-    final = held_out[0].network
+    final = calibration_set[0].network
     copies = 0 if name in features else CORRUPTED_COPIES
-    clean, damaged, labels = [], [], []
-    for at, (network, part) in enumerate(held_out):
+    clean, corrupted, labels = [], [], []
+    for at, (network, part) in enumerate(calibration_set):
         for piece in part.only([name]).batches(256):
             rows = make_tensors(piece.batch()).inputs[name]
             clean.append(network.score(name, rows.to(device)))
             labels.append(torch.from_numpy(piece.labels))
             for _ in range(copies):
-                broken = kind.corrupt(rows, modality, generator).to(device)
-                damaged.append(network.score(name, broken))
+                corrupted_rows = kind.corrupt(rows, modality, generator).to(device)
+                corrupted.append(network.score(name, corrupted_rows))
                 if kind.final_scores_corrupted and network is not final:
-                    damaged.append(final.score(name, broken))
+                    corrupted.append(final.score(name, corrupted_rows))
         if name in features:
-            damaged.append(network.score(name, features[name][at :: len(held_out)].to(device)))
+            corrupted.append(network.score(name, features[name][at :: len(calibration_set)].to(device)))
     if not labels:
         return None
     every = torch.cat(labels).to(device)
-    return CalibrationData(concatenate(clean), concatenate(damaged), every, balanced(every))
+    return CalibrationData(
+        concatenate_scores(clean), concatenate_scores(corrupted), every, compute_row_weights(every)
+    )
 
 
-def concatenate(pieces: Sequence[Scores]) -> Scores:
+def concatenate_scores(pieces: Sequence[Scores]) -> Scores:
     """Concatenate scores along the rows."""
     return Scores(*(torch.cat(each) for each in zip(*pieces, strict=True)))
 
 
-def balanced(labels: Tensor) -> Tensor:
+def compute_row_weights(labels: Tensor) -> Tensor:
     """Return class-balanced weights of mean 1: (n,) -> (n,)"""
     weight = 1.0 / torch.bincount(labels)[labels]
     return weight / weight.mean()

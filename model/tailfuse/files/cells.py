@@ -1,0 +1,97 @@
+"""The cells of a column as numbers, truth values or strings: one function for every reader of a table.
+
+What a column holds is decided at training (`tailfuse.files.infer`) and kept in the bundle.
+"""
+
+from typing import Literal
+
+import polars as pl
+from tailfuse_service.modalities.tabular.spelling import (
+    BOOLEANS,
+    PLAIN,
+    NumberFormat,
+    normalise,
+    parse_number,
+)
+
+from tailfuse.errors import TableError
+from tailfuse.files.table import Rows, type_name
+
+ColumnType = Literal["number", "boolean", "category"]
+Unreadable = Literal["stop", "missing"]
+EXPECTED = {"number": "a finite number", "boolean": "true or false"}
+
+
+def type_cells(
+    series: pl.Series,
+    to: ColumnType,
+    where: str,
+    rows: Rows,
+    style: NumberFormat = PLAIN,
+    unreadable: Unreadable = "stop",
+) -> pl.Series:
+    """Return the cells at `rows` as Float64, Boolean or String.
+
+    A cell that cannot be read so is missing if `unreadable` says that; else TableError names it with its
+    row. Raises TableError for a column that holds neither numbers, booleans nor strings, too.
+    """
+    check_simple(series, where)
+    values = series[rows]
+    if to == "category":
+        return to_strings(values)
+    converted = to_numbers(values, style) if to == "number" else to_booleans(values)
+    bad = converted.is_null() & values.is_not_null()
+    if unreadable == "stop" and bad.any():
+        at = int(bad.arg_max() or 0)
+        others = f" ({count} such cells)" if (count := int(bad.sum())) > 1 else ""
+        raise TableError(
+            f"row {rows[at] + 1}: {where}: expected {EXPECTED[to]}, not {values[at]!r:.40}{others}"
+        )
+    return converted
+
+
+def check_simple(series: pl.Series, where: str) -> None:
+    """Raises TableError if the column holds neither numbers, booleans nor strings."""
+    if series.dtype.is_nested() or series.dtype.is_temporal() or series.dtype in (pl.Binary, pl.Object):
+        raise TableError(
+            f"{where}: holds {type_name(series)}; a column of numbers, booleans or strings is taken"
+        )
+
+
+def to_numbers(values: pl.Series, style: NumberFormat = PLAIN) -> pl.Series:
+    """Return the numbers as Float64; null is a missing value or no finite number.
+
+    Equal to `parse_number`, which is asked about the few texts that polars reads otherwise.
+    """
+    numbers = values.cast(pl.Float64, strict=False)
+    numbers = numbers.set(~numbers.is_finite().fill_null(True), None)
+    if values.dtype != pl.String:
+        return numbers
+    if style != PLAIN:
+        numbers = numbers.clear(len(values))
+    unread = values.filter(numbers.is_null() & values.is_not_null()).unique()
+    read = {text: number for text in unread if (number := parse_number(text, style)) is not None}
+    if not read:
+        return numbers
+    return numbers.fill_null(values.replace_strict(read, default=None, return_dtype=pl.Float64))
+
+
+def to_booleans(values: pl.Series) -> pl.Series:
+    """Return the truth values as Boolean; null is a missing value or another one."""
+    spelled = to_strings(values).str.strip_chars().str.to_lowercase()
+    return spelled.replace_strict(BOOLEANS, default=None, return_dtype=pl.Boolean)
+
+
+def to_strings(values: pl.Series) -> pl.Series:
+    """Return any values as strings, spelled as `tailfuse_service.modalities.tabular.spelling.spell` does."""
+    if values.dtype == pl.String:
+        accented = values.filter(values.str.contains(r"[^\x00-\x7F]")).unique()
+        composed = {text: other for text in accented if (other := normalise(text)) != text}
+        return values.replace(composed) if composed else values
+    strings = values.cast(pl.String)
+    if not values.dtype.is_float():
+        return strings
+    # Whole numbers become float when one of them is missing: category 3 must stay "3".
+    whole = values.cast(pl.Int64, strict=False)
+    is_whole = (whole.cast(values.dtype) == values).fill_null(False)
+    return whole.cast(pl.String).zip_with(is_whole, strings)

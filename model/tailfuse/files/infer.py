@@ -1,0 +1,143 @@
+"""What a column of an unknown table holds: decided once, at training, from all of its cells."""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+import polars as pl
+from tailfuse_service.modalities.tabular.spelling import (
+    LEADING_ZERO,
+    PLAIN,
+    UNITS,
+    NumberFormat,
+    parse_number,
+)
+
+from tailfuse.errors import TableError
+from tailfuse.files.cells import ColumnType, to_booleans, to_numbers
+
+Decimal = Literal[".", ","]
+
+MIN_NUMBERS = 0.1  # of texts; with a smaller share of numbers a category is no close call
+MIN_CODES = 0.1  # of numbers; with a larger share of leading zeros they are codes
+SAMPLE = 2000  # different texts by which the format is chosen
+MARKS: dict[Decimal, tuple[Literal["", ",", ".", " ", "'"], ...]] = {
+    ".": ("", ",", " ", "'"),
+    ",": ("", ".", " ", "'"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InferredColumn:
+    """What a column holds. `note` says what was a close call, `odd_row` is the first that is no number."""
+
+    type: ColumnType
+    style: NumberFormat = PLAIN
+    note: str | None = None
+    odd_row: int | None = None
+
+
+def infer_column(series: pl.Series, decimal: Decimal | None = None) -> InferredColumn:
+    """Infer what a column holds: numbers if most of its texts are, categories if they look like codes.
+
+    Raises TableError if its numbers may mean two things, such as 1,500, and `decimal` is not given.
+    """
+    if series.dtype == pl.Boolean:
+        return InferredColumn("boolean")
+    if series.dtype != pl.String:
+        return InferredColumn("number" if series.dtype.is_numeric() else "category")
+    distinct = series.drop_nulls().unique(maintain_order=True)
+    if len(distinct) and set(distinct.str.to_lowercase().unique()) <= {"true", "false"}:
+        return InferredColumn("boolean")
+    style = infer_format(series, decimal)
+    numbers = to_numbers(distinct, style)
+    is_number = series.is_in(distinct.filter(numbers.is_not_null()).implode())
+    total, count = series.count(), int(is_number.sum())
+    if not count or count < MIN_NUMBERS * total:
+        return InferredColumn("category")
+    code_note = describe_codes(series.filter(is_number))
+    if code_note is not None:
+        return InferredColumn("category", note=code_note or None)
+    if count <= total / 2:
+        return InferredColumn("category", note=f"only {count:,} of {total:,} values are numbers")
+    if count < total:
+        at = int((series.is_not_null() & ~is_number).arg_max() or 0)
+        note = f"{count:,} of {total:,} values are numbers, but row {at + 1} is {series[at]!r:.40}"
+        return InferredColumn("number", style, note, at)
+    return InferredColumn("number", style, describe_number_format(series, style))
+
+
+def infer_types(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the columns of strings that hold numbers or truth values as such, where that is beyond doubt."""
+    columns = {}
+    for series in table:
+        if series.dtype == pl.String:
+            try:
+                inferred = infer_column(series)
+            except TableError:
+                inferred = InferredColumn("category")
+            if inferred.type == "boolean":
+                series = to_booleans(series)
+            elif inferred.type == "number" and inferred.odd_row is None:
+                series = to_numbers(series, inferred.style)
+        columns[series.name] = series
+    return pl.DataFrame(columns)
+
+
+def infer_format(series: pl.Series, decimal: Decimal | None = None) -> NumberFormat:
+    """Infer how a column writes its numbers. Raises TableError if they may mean two things."""
+    if series.dtype != pl.String:
+        return PLAIN
+    distinct = series.drop_nulls().unique(maintain_order=True)
+    return choose_format(distinct, series.name, decimal) if to_numbers(distinct).null_count() else PLAIN
+
+
+def choose_format(distinct: pl.Series, name: str, decimal: Decimal | None) -> NumberFormat:
+    """Choose the format that reads most texts, the plain one where others read no more. Raises TableError."""
+    texts = distinct.gather_every(max(1, len(distinct) // SAMPLE)).to_list()
+    ends = [text[:1] + text[-1:] for text in texts]
+    unit = max(UNITS, key=lambda sign: sum(sign in end for end in ends))
+    units = ("", unit) if any(unit in end for end in ends) else ("",)
+    styles = [
+        NumberFormat(decimal=mark, thousands=thousands, unit=sign)
+        for sign, mark in product(units, MARKS)
+        if decimal in (None, mark)
+        for thousands in MARKS[mark]
+    ]
+    read = {style: [parse_number(text, style) for text in texts] for style in (PLAIN, *styles)}
+    counts = {style: len(texts) - numbers.count(None) for style, numbers in read.items()}
+    best = max(counts, key=lambda style: counts[style])
+    if counts[best] > counts[PLAIN]:
+        for style in styles:
+            differs = (at for at, number in enumerate(read[style]) if number != read[best][at])
+            if counts[style] == counts[best] and (at := next(differs, None)) is not None:
+                raise TableError(
+                    f"column '{name}': {texts[at]!r} may be {read[best][at]:g} or {read[style][at]:g}; "
+                    "say which, as in `decimal: ','` or `decimal: '.'`"
+                )
+        return best
+    return PLAIN
+
+
+def describe_codes(numbers: pl.Series) -> str | None:
+    """Return why texts that could be numbers are codes, "" if that is beyond doubt, None if they are not."""
+    with_zero = int(numbers.str.contains(rf"^{LEADING_ZERO.pattern}").sum())
+    if not with_zero:
+        return None
+    if numbers.str.contains(r"^\d+$").all() and numbers.str.len_chars().n_unique() == 1:
+        return ""  # digits of one length, such as 01234 and 90210
+    if with_zero < MIN_CODES * len(numbers):
+        return None
+    return f"{with_zero:,} of {len(numbers):,} values begin with 0, as codes do"
+
+
+def describe_number_format(series: pl.Series, style: NumberFormat) -> str | None:
+    """Return how numbers are written, if it is unusual."""
+    if style != PLAIN:
+        odd = series.filter(series.cast(pl.Float64, strict=False).is_null() & series.is_not_null())[0]
+        return f"{odd!r} is {parse_number(odd, style):g}"
+    with_zero = series.str.contains(rf"^{LEADING_ZERO.pattern}").fill_null(False)
+    if not with_zero.any():
+        return None
+    at = int(with_zero.arg_max() or 0)
+    return f"row {at + 1} is {series[at]!r}, which begins with 0 as a code does"

@@ -1,0 +1,34 @@
+"""How a table file is read: the keys of the spec that say so, kept in the bundle for tables read later."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+# What Excel, R, SQL and pandas write for no value. "None" and "-" are not among them: they may be values.
+DEFAULT_MISSING = ("NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", "#N/A")
+# Of bundles whose spec has no `missing` yet.
+OLDER_MISSING = ("NA", "N/A", "NaN", "nan", "null", "NULL")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is not clear from a file itself. None: find out, and refuse what is doubtful.
+
+    An empty cell is always missing; `missing` are the texts that are missing as well.
+    """
+
+    separator: str | None = None
+    decimal: Literal[".", ","] | None = None
+    encoding: str | None = None
+    missing: tuple[str, ...] = DEFAULT_MISSING
+
+
+DEFAULT_READING = Reading()
+
+
+def make_reading(written: Mapping[str, Any]) -> Reading:
+    """Return how the tables of a bundle are read, from the spec in its manifest.
+
+    The separator and the encoding belong to the training table: another file may have others.
+    """
+    return Reading(decimal=written.get("decimal"), missing=tuple(written.get("missing", OLDER_MISSING)))

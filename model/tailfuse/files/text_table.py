@@ -1,0 +1,240 @@
+"""Tables in text (.csv, .tsv, .csv.gz): their encoding, separator and header, and whether every line fits.
+
+polars parses them, but it says neither which line is wrong nor that a line was too short. Rows and lines in
+messages are counted from 1.
+"""
+
+import codecs
+import csv
+import gzip
+import io
+import mmap
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from tailfuse.errors import TableError
+from tailfuse.files.long_cells import long_cells
+from tailfuse.files.reading import Reading
+
+SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+SAMPLE_RECORDS = 50  # by which the separator is chosen
+BLOCK = 1 << 22  # bytes that are checked at once
+QUOTE, NEWLINE, RETURN = (ord(character) for character in '"\n\r')
+
+
+@dataclass(frozen=True, slots=True)
+class TextTable:
+    """A table in text, ready to be parsed: UTF-8, with `skip_lines` lines up to the end of the header."""
+
+    path: Path
+    separator: str
+    header: list[str]
+    skip_lines: int
+    blank_rows: list[int]  # blank lines as rows from 0: polars takes them for rows of missing values
+
+
+@contextmanager
+def open_text_table(path: Path, reading: Reading) -> Iterator[TextTable]:
+    """Find out how a file is parsed, and check each of its lines. Raises TableError."""
+    with make_utf8(path, reading.encoding) as text, long_cells():
+        separator = reading.separator or choose_separator(path, text)
+        header, skip_lines = read_header(path, text, separator)
+        blank_rows = check_lines(text, separator, len(header), skip_lines)
+        if blank_rows is not None:
+            yield TextTable(text, separator, header, skip_lines, blank_rows)
+            return
+        with tempfile.TemporaryDirectory(prefix="tailfuse-") as folder:
+            clean = Path(folder) / "table.csv"
+            rewrite_records(path, text, separator, len(header), skip_lines, clean)
+            yield TextTable(clean, ",", header, 0, [])
+
+
+@contextmanager
+def make_utf8(path: Path, encoding: str | None) -> Iterator[Path]:
+    """Yield the file itself if it is plain UTF-8, else a temporary copy that is. Raises TableError.
+
+    The encoding is given, or told by a byte order mark, or UTF-8. It is never guessed.
+    """
+    compressed = path.suffix.lower() == ".gz"
+    with gzip.open(path) if compressed else path.open("rb") as file:
+        start = file.read(1 << 16)
+        name = encoding or next((name for mark, name in BYTE_ORDER_MARKS if start.startswith(mark)), "utf-8")
+        only_returns = b"\r" in start and b"\n" not in start  # a line ends with CR, as on an old Mac
+        if not compressed and not only_returns and codecs.lookup(name).name in ("utf-8", "utf-8-sig"):
+            if b"\0" in start:
+                raise TableError(f"{path}: holds NUL bytes; if the text is UTF-16, write `encoding: utf-16`")
+            yield path
+            return
+        with tempfile.TemporaryDirectory(prefix="tailfuse-") as folder:
+            copy = Path(folder) / "table.csv"
+            file.seek(0)
+            try:
+                with io.TextIOWrapper(file, name) as source, copy.open("w", encoding="utf-8") as target:
+                    while block := source.read(BLOCK):
+                        target.write(block)
+            except UnicodeError:
+                raise TableError(f"{path}: is not {name} text") from None
+            yield copy
+
+
+def choose_separator(path: Path, text: Path) -> str:
+    """Return the separator of most cells: Excel's own `sep=` line, the file's name, or what the lines show.
+
+    Raises TableError if two separators are equally likely.
+    """
+    with open_lines(text) as file:
+        first = file.readline().rstrip("\r\n")
+        if is_separator_line(first):
+            return first[4]
+        file.seek(0)
+        sample = "".join(islice(file, SAMPLE_RECORDS * 4))
+    if ".tsv" in [suffix.lower() for suffix in path.suffixes]:
+        return "\t"
+    widths = {separator: count_cells(sample, separator) for separator in SEPARATORS}
+    likely = [separator for separator, width in widths.items() if width > 1]
+    if len(likely) > 1:
+        shown = " and ".join(SEPARATORS[separator] for separator in likely)
+        raise TableError(
+            f"{path}: {shown} may separate the values; say which, as in `separator: '{likely[0]}'`"
+        )
+    if likely:
+        return likely[0]
+    # No separator fits every line. The header decides; checking the lines names the first that does not fit.
+    header = sample.lstrip("\r\n").split("\n", 1)[0]
+    return max(SEPARATORS, key=header.count)
+
+
+def count_cells(sample: str, separator: str) -> int:
+    """Return how many cells every record of the sample has, 0 if they differ."""
+    try:
+        rows = csv.reader(io.StringIO(sample), delimiter=separator)
+        records = list(islice((row for row in rows if row), SAMPLE_RECORDS))
+    except csv.Error:
+        return 0
+    widths = {len(record) for record in records[: max(1, len(records) - 1)]}  # the last one may be cut
+    return widths.pop() if len(widths) == 1 else 0
+
+
+def is_separator_line(line: str) -> bool:
+    """Return whether it is the line `sep=;` that Excel writes, and reads, before the header."""
+    return len(line) == 5 and line.lower().startswith("sep=")
+
+
+def open_lines(text: Path) -> IO[str]:
+    """Open UTF-8 text; a byte order mark is skipped, bytes that are not UTF-8 are kept."""
+    return text.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def read_header(path: Path, text: Path, separator: str) -> tuple[list[str], int]:
+    """Return the names of the columns, and the number of lines up to the end of them. Raises TableError."""
+    with open_lines(text) as file:
+        skipped = 1 if is_separator_line(file.readline().rstrip("\r\n")) else 0
+        if not skipped:
+            file.seek(0)
+        records = csv.reader(file, delimiter=separator)
+        try:
+            header = [name.strip() for name in next((record for record in records if record), [])]
+        except csv.Error as error:
+            raise TableError(f"{path}: line {skipped + records.line_num}: {error}") from None
+    skip_lines = skipped + records.line_num
+    if not header:
+        raise TableError(f"{path}: is empty")
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if twice is not None:
+        raise TableError(f"{path}: line {skip_lines}: column '{twice}' is there twice")
+    return header, skip_lines
+
+
+def check_lines(text: Path, separator: str, width: int, skip_lines: int) -> list[int] | None:
+    """Return the blank records, or None if a record seems to have another number of cells than `width`.
+
+    Separators and line ends count where the number of quotes before them is even.
+    """
+    blank: list[int] = []
+    record = cells = quotes = 0
+    last_end = -1
+    with text.open("rb") as file:
+        for _ in range(skip_lines):
+            file.readline()
+        start = file.tell()
+        if not file.read(1):
+            return blank
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            data = np.frombuffer(mapped, np.uint8)[start:]
+            for at in range(0, len(data), BLOCK):
+                block = data[at : at + BLOCK]
+                is_end, is_cell = block == NEWLINE, block == ord(separator)
+                is_quote = block == QUOTE
+                if quotes % 2 or is_quote.any():
+                    outside = (np.cumsum(is_quote, dtype=np.int32) + quotes) % 2 == 0
+                    is_end, is_cell = is_end & outside, is_cell & outside
+                    quotes += int(is_quote.sum())
+                ends = np.flatnonzero(is_end)
+                counts = np.searchsorted(np.flatnonzero(is_cell), ends)
+                per_record = np.diff(counts, prepend=0)
+                if len(ends):
+                    per_record[0] += cells
+                    cells = 0
+                cells += int(is_cell.sum()) - (int(counts[-1]) if len(ends) else 0)
+                before = np.concatenate([[last_end - at], ends[:-1]])
+                lengths = ends - before - 1
+                has_return = (lengths == 1) & (block[np.maximum(ends - 1, 0)] == RETURN)
+                is_blank = (lengths == 0) | has_return if width > 1 else np.zeros(len(ends), bool)
+                if (per_record[~is_blank] != width - 1).any():
+                    del data, block, is_end, is_cell, is_quote
+                    return None
+                blank += (record + np.flatnonzero(is_blank)).tolist()
+                record += len(ends)
+                last_end = at + int(ends[-1]) if len(ends) else last_end
+            rest = len(data) - last_end - 1  # after the last line end
+            del data, block, is_end, is_cell, is_quote
+    return None if quotes % 2 or (rest and cells != width - 1) else blank
+
+
+def rewrite_records(
+    path: Path, text: Path, separator: str, width: int, skip_lines: int, target: Path
+) -> None:
+    """Write a table whose quotes are unusual, as in 7" pipe, so that polars reads it.
+
+    Raises TableError that names a wrong line.
+    """
+    with (
+        open_lines(text) as file,
+        target.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out,
+    ):
+        for _ in range(skip_lines):
+            file.readline()
+        records = csv.reader(file, delimiter=separator)
+        write = csv.writer(out, quoting=csv.QUOTE_ALL).writerow
+        try:
+            for values in records:
+                if len(values) == width:
+                    write(values)
+                elif values or width == 1:
+                    line = skip_lines + records.line_num
+                    raise TableError(f"{path}: line {line}: {len(values)} values, {width} columns")
+        except csv.Error as error:
+            raise TableError(f"{path}: line {skip_lines + records.line_num}: {error}") from None
+
+
+def find_bad_line(text: Path) -> int | None:
+    """Return the first line that is not UTF-8."""
+    with text.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return None

@@ -1,0 +1,69 @@
+"""Tabular rows as one array, column by column: equal to `TabularFeatures.apply` of each row."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from tailfuse_service.modalities import TabularModality
+from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn, count_slots
+from tailfuse_service.modalities.tabular.features import MAX_SCALED, UNSEEN, TabularFeatures
+
+from tailfuse.errors import TableError
+from tailfuse.files.cells import Unreadable
+from tailfuse.files.table import Rows, place
+
+
+def make_rows(
+    name: str, modality: TabularModality, cells: Sequence[pl.Series], rows: Rows
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return (n, width) float32 of the rows with a value, and each row's position in it, -1 if it has none.
+
+    `cells` are the typed cells of each column at `rows`. Raises TableError.
+    """
+    array = np.zeros((len(rows), modality.width), np.float32)
+    present = np.zeros(len(rows), np.bool_)
+    features = modality.features(name)
+    at = 0
+    for column, values in zip(modality.columns, cells, strict=True):
+        if isinstance(column, NumberColumn):
+            values = scale_numbers(values, column, name, rows, modality.unreadable)
+        has_value = values.is_not_null().to_numpy()
+        present |= has_value
+        if isinstance(column, NumberColumn):
+            array[:, at] = values.fill_null(0.0).to_numpy()
+            if column.indicator:
+                array[:, at + 1] = ~has_value
+        elif isinstance(column, BooleanColumn):
+            array[:, at] = np.where(has_value, np.where(values.fill_null(False).to_numpy(), 1, -1), 0)
+        else:
+            fill_categories(array[:, at : at + count_slots(column)], features, column, values)
+        at += count_slots(column)
+    position = np.where(present, np.cumsum(present) - 1, -1)
+    return (array if present.all() else array[present]), position
+
+
+def scale_numbers(
+    values: pl.Series, column: NumberColumn, modality: str, rows: Rows, unreadable: Unreadable
+) -> pl.Series:
+    """Return (value - mean) / scale. A number beyond float32 stops, or is missing. Raises TableError."""
+    scaled = (values - column.mean) / column.scale
+    too_large = (scaled.abs() > MAX_SCALED).fill_null(False)
+    if not too_large.any():
+        return scaled
+    if unreadable == "stop":
+        at = int(too_large.arg_max() or 0)
+        where = f"row {rows[at] + 1}: {place(modality, column.name)}"
+        raise TableError(f"{where}: expected a finite number, not {values[at]!r}")
+    return scaled.set(too_large, None)
+
+
+def fill_categories(
+    slots: NDArray[np.float32], features: TabularFeatures, column: CategoryColumn, values: pl.Series
+) -> None:
+    """Set each row's category to 1. An unseen one, without buckets, leaves the row's slots 0."""
+    found = {text: features.find_slot(column, text) for text in values.unique().drop_nulls()}
+    slot = values.replace_strict(found, default=UNSEEN, return_dtype=pl.Int64).fill_null(UNSEEN).to_numpy()
+    known = np.flatnonzero(slot != UNSEEN)
+    slots[known, slot[known]] = 1.0

@@ -1,0 +1,113 @@
+"""What training asks of a family of networks; there are two, and each states its own steps."""
+
+from collections.abc import Mapping
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from tailfuse.calibration.calibration_set import (
+    CalibrationRows,
+    fit_plda_heads,
+    limit_rows,
+    make_corrupted_features,
+)
+from tailfuse.calibration.fit_confidence import fit_confidence
+from tailfuse.calibration.fit_fusion import fit_fusion
+from tailfuse.data.split_arrays import Dataset, SplitArrays
+from tailfuse.network.baselines import FUSIONS
+from tailfuse.network.baselines.fused import Baseline
+from tailfuse.network.build import build_baseline, build_guided, make_fusion
+from tailfuse.network.network import Network
+from tailfuse.spec.schema import Spec
+from tailfuse.training.validate import fit_temperature
+
+N = TypeVar("N", Network, Baseline)
+
+
+class Stages(NamedTuple, Generic[N]):
+    """Trained networks; nothing of them is fitted on the calibration set yet."""
+
+    family: "Family[N]"
+    network: N  # the final one
+    folds: list[tuple[N, SplitArrays]]  # the fold networks, each with the training rows it was not trained on
+    dataset: Dataset  # features in place of the images of frozen encoders
+    corrupted: dict[str, Tensor]  # features of corrupted images, where the encoder is frozen
+
+
+class Family(Protocol[N]):
+    """The steps that differ between families. All other steps are in `fit.py`."""
+
+    def build(self, spec: Spec, dataset: Dataset) -> N:
+        """Build an untrained network. Raises SpecError."""
+
+    def count_folds(self, spec: Spec) -> int:
+        """Return how many fold networks the calibration needs."""
+
+    def fit_closed_form(self, network: N, train: SplitArrays, device: torch.device) -> None:
+        """Fit the parts of a trained network that need no gradient to its training rows."""
+
+    def corrupt_features(
+        self, dataset: Dataset, encoders: Mapping[str, nn.Module], device: torch.device
+    ) -> dict[str, Tensor]:
+        """Compute the features of corrupted images that the calibration needs: (n, F) by modality."""
+
+    def calibrate(self, network: N, stages: Stages[N], spec: Spec) -> None:
+        """Fit a copy of the final network on the calibration set, in place."""
+
+
+class GuidedFamily:
+    """Networks whose fusion follows the confidences, or weighs all modalities alike."""
+
+    def build(self, spec: Spec, dataset: Dataset) -> Network:
+        return build_guided(spec, dataset)
+
+    def count_folds(self, spec: Spec) -> int:
+        return spec.training.folds
+
+    def fit_closed_form(self, network: Network, train: SplitArrays, device: torch.device) -> None:
+        fit_plda_heads(network, train, device)
+
+    def corrupt_features(
+        self, dataset: Dataset, encoders: Mapping[str, nn.Module], device: torch.device
+    ) -> dict[str, Tensor]:
+        return make_corrupted_features(dataset, encoders, device)
+
+    def calibrate(self, network: Network, stages: Stages[Network], spec: Spec) -> None:
+        device = network.log_prior.device
+        network.fusion = make_fusion(spec, len(network.modalities)).to(device)
+        folds = [CalibrationRows(fold, rows) for fold, rows in stages.folds]
+        calibration_set = limit_rows([CalibrationRows(network, stages.dataset.val), *folds])
+        fit_confidence(
+            network, calibration_set, stages.dataset.modalities, stages.corrupted,
+            use_plda=spec.network.generative, corrupted=spec.training.damage, seed=spec.seed, device=device,
+        )  # fmt: skip
+        if spec.training.calibrate:
+            fit_fusion(network, calibration_set, seed=spec.seed, device=device)
+
+
+class BaselineFamily:
+    """Networks with a published fusion: only their temperature is fitted on the calibration set."""
+
+    def build(self, spec: Spec, dataset: Dataset) -> Baseline:
+        return build_baseline(spec, dataset)
+
+    def count_folds(self, spec: Spec) -> int:
+        return 0
+
+    def fit_closed_form(self, network: Baseline, train: SplitArrays, device: torch.device) -> None:
+        pass  # every part is trained by gradients
+
+    def corrupt_features(
+        self, dataset: Dataset, encoders: Mapping[str, nn.Module], device: torch.device
+    ) -> dict[str, Tensor]:
+        return {}
+
+    def calibrate(self, network: Baseline, stages: Stages[Baseline], spec: Spec) -> None:
+        if spec.training.calibrate:
+            fit_temperature(network, stages.dataset.val, network.log_prior.device)
+
+
+def choose_family(spec: Spec) -> Family[Any]:
+    """Return the family of the spec's fusion."""
+    return BaselineFamily() if spec.network.fusion in FUSIONS else GuidedFamily()

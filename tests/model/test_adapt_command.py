@@ -1,0 +1,112 @@
+"""`tailfuse adapt`: it says what its change costs, and asks before few-shot recall falls."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+from tailfuse.cli import adapt as cli
+from tailfuse.cli import main
+from tailfuse.evaluation.prior import Prior
+from tailfuse.export import adapt as module
+from tailfuse_service.bundle import open_bundle, read_manifest
+
+# ash is the few-shot class.
+AGAINST_ASH, FOR_ASH = np.array([1e-20, 0.3, 0.7]), np.array([0.8, 0.1, 0.1])
+
+
+def find_shares(monkeypatch: pytest.MonkeyPatch, shares: Any) -> None:
+    monkeypatch.setattr(module, "estimate_prior", lambda *_: Prior(shares, 0.0))
+
+
+def adapt(trained: Any, out: Path, *options: str, table: Path | None = None, typed: str = "") -> Result:
+    arguments = [
+        "adapt",
+        str(trained.bundle),
+        "--unlabelled",
+        str(table or trained.spec.table),
+        "--out",
+        str(out),
+    ]
+    return CliRunner().invoke(main, [*arguments, *options], input=typed, prog_name="tailfuse")
+
+
+@pytest.fixture
+def unlabelled(trained: Any) -> Path:
+    path: Path = trained.spec.table.parent / "unlabelled.csv"
+    pl.read_csv(trained.spec.table).drop("label").write_csv(path)
+    return path
+
+
+def test_without_a_terminal_a_fall_is_refused_unless_it_is_allowed(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_shares(monkeypatch, AGAINST_ASH)
+    out = tmp_path / "new"
+    refused = adapt(trained, out)
+    assert refused.exit_code == 1
+    assert "few-shot recall falls from " in refused.stderr
+    assert (
+        " to 0.0% (by the labels of 120 rows); no bundle was written. Add --yes to write it" in refused.stderr
+    )
+    assert "recall of classes" in refused.stdout  # what it costs is shown before
+    assert list(tmp_path.iterdir()) == []
+    assert adapt(trained, out, "--yes").exit_code == 0
+    assert open_bundle(out).manifest.adaptation is not None
+
+
+@pytest.mark.parametrize(("typed", "status"), [("y\n", 0), ("n\n", 1), ("\n", 1), ("", 1)])
+def test_on_a_terminal_it_asks(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, status: int
+) -> None:
+    find_shares(monkeypatch, AGAINST_ASH)
+    monkeypatch.setattr(cli, "is_terminal", lambda: True)
+    done = adapt(trained, tmp_path / "new", typed=typed)
+    assert done.exit_code == status, done.output
+    assert "Write the bundle? [y/N]" in done.stderr
+    assert (tmp_path / "new").exists() == (status == 0)
+
+
+def test_where_few_shot_recall_does_not_fall_nobody_is_asked(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_shares(monkeypatch, FOR_ASH)
+    assert adapt(trained, tmp_path / "new").exit_code == 0
+
+
+def test_without_labels_the_fall_is_estimated(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unlabelled: Path
+) -> None:
+    find_shares(monkeypatch, np.array([1e-5, 0.3, 0.7]))
+    printed = adapt(trained, tmp_path / "new", "--json", "--yes", table=unlabelled)
+    found = json.loads(printed.stdout)
+    before, after = found["estimated_before"]["few"], found["estimated_after"]["few"]
+    assert found["before"] is None
+    assert after < before - 0.01
+    refused = adapt(trained, tmp_path / "other", table=unlabelled)
+    assert f"falls from {before:.1%} to {after:.1%} (estimated without labels)" in refused.stderr
+
+
+def test_rows_without_a_few_shot_class_are_named(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unlabelled: Path
+) -> None:
+    find_shares(monkeypatch, AGAINST_ASH)
+    refused = adapt(trained, tmp_path / "new", table=unlabelled)
+    assert refused.exit_code == 1
+    assert "falls by an unknown amount: these rows have no few-shot class" in refused.stderr
+    assert "multiplied by 0.00 to 0.00" in refused.stderr
+
+
+def test_the_version_is_that_of_the_option(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_shares(monkeypatch, FOR_ASH)
+    assert adapt(trained, tmp_path / "one", "--version", "2026-06").exit_code == 0
+    assert read_manifest(tmp_path / "one").version == "2026-06"
+    for wrong in ("latest", "a/b", " ", "", ".."):
+        done = adapt(trained, tmp_path / "two", "--version", wrong)
+        assert done.exit_code == 2
+        assert f"'{wrong}' cannot be a version, which is a part of a URL" in done.stderr

@@ -1,0 +1,130 @@
+"""Tables in text as Excel, pandas and people write them: separators, encodings, quotes, broken lines."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tailfuse.errors import TableError
+from tailfuse.files import text_table
+from tailfuse.files.reading import Reading
+from tailfuse.files.table import read_table
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Any:
+    def write(data: str | bytes, name: str = "table.csv") -> Path:
+        path = tmp_path / name
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,b\n1,x\n2,y z\n",
+        "a;b\n1;x\n2;y z\n",
+        "a\tb\n1\tx\n2\ty z\n",
+        "a|b\n1|x\n2|y z\n",
+        "sep=;\na;b\n1;x\n2;y z\n",
+        "sep=,\r\na,b\r\n1,x\r\n2,y z\r\n",
+        "a,b\r\n1,x\r\n2,y z",
+        "a,b\r1,x\r2,y z\r",
+        "\n\na,b\n\n1,x\n\n2,y z\n\n",
+        '"a","b"\n"1","x"\n2,"y z"\n',
+        " a , b \n 1 ,\tx\n2, y z \n",
+    ],
+    ids=["comma", "semicolon", "tab", "bar", "sep=;", "sep=,", "CRLF", "CR", "blank", "quotes", "spaces"],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le-bom"])
+def test_a_table_is_read_whoever_wrote_it(write: Any, text: str, encoding: str) -> None:
+    data = b"\xff\xfe" + text.encode("utf-16-le") if encoding == "utf-16-le-bom" else text.encode(encoding)
+    assert read_table(write(data)).to_dict(as_series=False) == {"a": ["1", "2"], "b": ["x", "y z"]}
+
+
+def test_excel_in_europe_writes_semicolons_and_commas(write: Any) -> None:
+    table = read_table(write("name;price\nAnna, die Erste;1,5\nBob;2,25\n"))
+    assert table.rows() == [("Anna, die Erste", "1,5"), ("Bob", "2,25")]
+
+
+def test_two_possible_separators_are_asked_about(write: Any) -> None:
+    path = write("a,b;c\n1,2;3\n")
+    with pytest.raises(TableError, match=r"a comma and a semicolon may separate the values; say which"):
+        read_table(path)
+    assert read_table(path, Reading(separator=";")).rows() == [("1,2", "3")]
+
+
+def test_latin_1_is_read_if_it_is_said_and_never_guessed(write: Any) -> None:
+    path = write("ort,n\nKöln,1\n".encode("latin-1"))
+    with pytest.raises(TableError, match=r"line 2 is not UTF-8 text; .* `encoding: latin-1`"):
+        read_table(path)
+    assert read_table(path, Reading(encoding="latin-1"))["ort"].to_list() == ["Köln"]
+    with pytest.raises(TableError, match=r"is not ascii text"):
+        read_table(path, Reading(encoding="ascii"))
+
+
+def test_utf_16_without_a_mark_is_named(write: Any) -> None:
+    path = write("a,b\n1,2\n".encode("utf-16-le"))
+    with pytest.raises(TableError, match=r"holds NUL bytes; if the text is UTF-16, write `encoding: utf-16`"):
+        read_table(path)
+    assert read_table(path, Reading(encoding="utf-16-le")).rows() == [("1", "2")]
+
+
+@pytest.mark.parametrize("block", [3, 7, 1 << 22])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,b\n1,2\n3,4,5\n", "line 3: 3 values, 2 columns"),
+        ("a,b\n1,2\n3\n", "line 3: 1 values, 2 columns"),
+        ("a,b\n1,2\n3", "line 3: 1 values, 2 columns"),
+        ('a,b\n"one\nline",2\n3\n', "line 4: 1 values, 2 columns"),
+        ("sep=,\na,b\n1\n", "line 3: 1 values, 2 columns"),
+        ("a,b,a\n1,2,3\n", "line 1: column 'a' is there twice"),
+    ],
+)
+def test_a_wrong_line_is_named(
+    write: Any, monkeypatch: pytest.MonkeyPatch, block: int, text: str, said: str
+) -> None:
+    monkeypatch.setattr(text_table, "BLOCK", block)
+    path = write(text)
+    with pytest.raises(TableError) as caught:
+        read_table(path)
+    assert str(caught.value) == f"{path}: {said}"
+
+
+cells = st.text(st.sampled_from('ab ,;\n"é'), max_size=6)
+tables = st.integers(2, 4).flatmap(
+    lambda width: st.lists(st.lists(cells, min_size=width, max_size=width), min_size=1, max_size=8)
+)
+
+
+@given(tables, st.integers(1, 40), st.booleans())
+def test_what_is_written_is_read(
+    tmp_path_factory: Any, rows: list[list[str]], block: int, crlf: bool
+) -> None:
+    path = tmp_path_factory.mktemp("tables") / "table.csv"
+    frame = pl.DataFrame(rows, schema=[f"c{at}" for at in range(len(rows[0]))], orient="row")
+    frame.write_csv(path, line_terminator="\r\n" if crlf else "\n", quote_style="non_numeric")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_table, "BLOCK", block)
+        table = read_table(path, Reading(separator=",", missing=()))
+    assert table.rows() == [tuple(cell.strip() or None for cell in row) for row in rows]
+
+
+def test_a_quote_within_a_cell_is_no_reason_to_refuse_a_table(write: Any) -> None:
+    table = read_table(write('a,b\n5 in,x\n7" pipe,y\n8,z\n'))
+    assert table["b"].to_list() == ["x", "y", "z"]
+
+
+def test_a_long_table_is_checked_without_its_lines_going_through_python(
+    write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_table, "rewrite_records", None)
+    numbers = np.arange(100_000)
+    table = read_table(write("a,b\n" + "".join(f'{n},"x,{n}\n"\n' for n in numbers)))
+    assert table["a"].cast(pl.Int64).to_numpy().tolist() == numbers.tolist()
