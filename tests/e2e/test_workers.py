@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ def start(tmp_path: Path, tiny_bundle: Path) -> Iterator[Callable[..., Service]]
     """Starts a service with two workers that both answer. Those left running are killed."""
     started: list[Service] = []
 
-    def begin(bundle: Path = tiny_bundle) -> Service:
-        service = start_service(bundle, "--workers", "2", log=tmp_path / f"service-{len(started)}.log")
+    def begin(bundle: Path = tiny_bundle, *flags: str) -> Service:
+        log = tmp_path / f"service-{len(started)}.log"
+        service = start_service(bundle, "--workers", "2", *flags, log=log)
         started.append(service)
         until(lambda: metric(service, "tailfuse_workers") == 2, "both workers answer")
         return service
@@ -174,6 +176,18 @@ def test_a_killed_worker_breaks_its_own_connections_only_and_comes_back(
     assert metric(service, "tailfuse_worker_restarts_total") == 1
     assert [line["exit_code"] for line in deaths(service)] == [-signal.SIGKILL]
     until(lambda: metric(service, "tailfuse_requests_in_flight") == 1, "nothing is in flight but this")
+    assert service.stop() == 0
+
+
+def test_a_worker_that_is_stopped_is_replaced(start: Callable[..., Service], tiny_bundle: Path) -> None:
+    service = start(tiny_bundle, "--worker-timeout-s", "2")
+    os.kill(pids(service)[1], signal.SIGSTOP)
+    until(lambda: deaths(service), "it is killed")
+    until(lambda: metric(service, "tailfuse_workers") == 2, "there are two workers again")
+    assert [line["worker"] for line in service.log_lines() if line["message"] == "worker hangs"] == [1]
+    assert [line["exit_code"] for line in deaths(service)] == [-signal.SIGKILL]
+    with closing(connected(service)) as connection:
+        ask(connection)
     assert service.stop() == 0
 
 

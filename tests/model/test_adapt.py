@@ -204,12 +204,12 @@ def test_an_older_bundle_opens_and_is_refused(trained: Any, tmp_path: Path, lack
 
 
 @pytest.mark.usefixtures("known")
-@pytest.mark.parametrize("setter", ["set_in_onnx", "set_in_torchscript"])
+@pytest.mark.parametrize("setter", ["set_onnx_prior", "set_torchscript_prior"])
 def test_a_graph_that_was_set_wrongly_is_found_out(
     trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setter: str
 ) -> None:
     right = getattr(module, setter)
     monkeypatch.setattr(module, setter, lambda path, log_prior: right(path, log_prior[::-1].copy()))
-    with pytest.raises(ExportError, match="what was to be expected in probabilities"):
+    with pytest.raises(ExportError, match="the expected values in probabilities"):
         adapted(trained, tmp_path, rows_of(trained, tmp_path))
     assert [each.name for each in tmp_path.iterdir()] == []

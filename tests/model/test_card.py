@@ -84,13 +84,13 @@ def test_a_name_cannot_break_a_table(card: str) -> None:
 
 def test_the_few_shot_recall_has_its_interval(card: str) -> None:
     """The Wilson interval of 8 in 10 is 0.490 to 0.943."""
-    assert "judged on 10 rows in all, as few as 10 of one class" in card
+    assert "evaluated on 10 rows in all, as few as 10 of one class" in card
     assert "80.0% of the rows, with a 95 % Wilson interval from 49.0% to 94.3%" in card
 
 
 def test_without_few_shot_rows_it_says_so() -> None:
     card = card_of(evaluated([0, 1], [0, 1]))
-    assert "nothing is known of how well they are recognised" in card
+    assert "their recall is unknown" in card
     assert "Wilson" not in card
     assert "| rare | few | 30 | 0 | – |" in card
 

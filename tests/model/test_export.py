@@ -15,8 +15,15 @@ from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import ExportError
 from tailfuse.export import bundle as module
 from tailfuse.export import graphs as export
-from tailfuse.export.bundle import first_manifest, write_bundle
-from tailfuse.export.graphs import TOLERANCE, check_parity, eager, export_graphs, make_example, mixed
+from tailfuse.export.bundle import make_manifest, write_bundle
+from tailfuse.export.graphs import (
+    TOLERANCE,
+    check_parity,
+    export_graphs,
+    make_example,
+    mix_subsets,
+    run_eagerly,
+)
 from tailfuse.network.build import build_network
 from tailfuse.network.confidence import SLOPE_PER_DEVIATION
 from tailfuse.network.network import Network
@@ -52,7 +59,7 @@ def untrained(spec: Spec, dataset: Dataset) -> Network:
 def parity_of(spec: Spec, dataset: Dataset, folder: Path) -> dict[str, float]:
     network, example = untrained(spec, dataset), make_example(dataset.train, 24)
     export_graphs(network, example, folder)
-    return check_parity(network, folder, first_manifest(network, spec, dataset), example)
+    return check_parity(network, folder, make_manifest(network, spec, dataset), example)
 
 
 def test_the_parity_of_every_subset_is_measured_and_written_down(trained: Any) -> None:
@@ -64,7 +71,7 @@ def test_the_parity_of_every_subset_is_measured_and_written_down(trained: Any) -
 def test_an_example_has_every_modality_and_a_mixed_one_every_subset(trained: Any) -> None:
     example = make_example(trained.dataset.train, 28)
     assert example.presence().all()
-    patterns, counts = np.unique(mixed(example).presence(), axis=0, return_counts=True)
+    patterns, counts = np.unique(mix_subsets(example).presence(), axis=0, return_counts=True)
     assert len(patterns) == 7
     assert set(counts) == {4}
 
@@ -77,7 +84,7 @@ def test_batches_may_be_of_any_size_and_lack_any_modality(
     graph = open_graph(trained.bundle / GRAPHS[runtime], read_manifest(trained.bundle), runtime=runtime)
     for subset in (["picture"], ["veins"], ["note"], ["picture", "note"], ["picture", "veins", "note"]):
         batch = make_example(trained.dataset.test, size).only(subset).batch()
-        expected, answered = eager(trained.network, batch), graph.run(batch)
+        expected, answered = run_eagerly(trained.network, batch), graph.run(batch)
         assert answered.probabilities.shape == (size, 3)
         for field in OUTPUT_NAMES:
             np.testing.assert_allclose(getattr(answered, field), getattr(expected, field), atol=TOLERANCE)
@@ -94,7 +101,7 @@ def test_texts_may_be_of_another_length_than_the_examples(
     batch = SplitArrays(
         {**part.inputs, "note": texts}, {**part.position, "note": np.arange(4)}, part.labels
     ).batch()
-    expected, answered = eager(trained.network, batch), graph.run(batch)
+    expected, answered = run_eagerly(trained.network, batch), graph.run(batch)
     np.testing.assert_allclose(answered.probabilities, expected.probabilities, atol=TOLERANCE)
 
 
@@ -199,7 +206,7 @@ def test_a_graph_that_answers_nan_is_found_out(
 ) -> None:
     class Runtime:
         def run(self, batch: Batch) -> Output:
-            fields = (getattr(eager(trained.network, batch), field) for field in OUTPUT_NAMES)
+            fields = (getattr(run_eagerly(trained.network, batch), field) for field in OUTPUT_NAMES)
             return Output(*(np.full_like(field, np.nan) for field in fields))
 
     monkeypatch.setattr(export, "open_graph", lambda *_, **__: Runtime())

@@ -24,7 +24,7 @@ from tailfuse.calibration.fit_confidence import (
 from tailfuse.data.dataset import load_dataset
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.evaluation.evaluate import predict_part
-from tailfuse.export.graphs import eager
+from tailfuse.export.graphs import run_eagerly
 from tailfuse.modalities import KINDS
 from tailfuse.network.build import AnyNetwork
 from tailfuse.network.confidence import N_STATISTICS, Confidences
@@ -221,7 +221,7 @@ def test_damaged_pictures_and_numbers_are_trusted_less_than_clean_ones(trained: 
 
 
 def answered(network: AnyNetwork, part: SplitArrays) -> Output:
-    return predict_part(partial(eager, network), part)
+    return predict_part(partial(run_eagerly, network), part)
 
 
 def noise_like(rows: NDArray[Any], scale: float) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tailfuse.data.split_arrays import SplitArrays
-from tailfuse.export.graphs import eager, make_example
+from tailfuse.export.graphs import make_example, run_eagerly
 from tailfuse.losses.imbalance import make_expert_loss
 from tailfuse.modalities.tabular.encoder import Mlp
 from tailfuse.network.network import Network
@@ -33,7 +33,7 @@ some_examples = settings(
 def answer(request: pytest.FixtureRequest, trained: Any) -> Callable[[Batch], Output]:
     """Answers a batch with the trained network, in one of the ways there are."""
     if request.param == "eager":
-        return partial(eager, trained.network)
+        return partial(run_eagerly, trained.network)
     return open_graph(
         trained.bundle / GRAPHS[request.param], read_manifest(trained.bundle), runtime=request.param
     ).run
@@ -111,17 +111,17 @@ def test_an_absent_modality_is_one_left_out(answer: Any, rows: Any, chosen: Any)
 
 def test_all_ways_answer_alike(trained: Any, rows: Any) -> None:
     batch = batch_of(rows, [(row, 1 + row % 7) for row in range(N_ROWS)])
-    expected = eager(trained.network, batch)
+    expected = run_eagerly(trained.network, batch)
     for runtime in ("onnx", "torchscript"):
         graph = open_graph(trained.bundle / GRAPHS[runtime], read_manifest(trained.bundle), runtime=runtime)
         assert_alike(graph.run(batch), expected)
 
 
 def test_the_answer_depends_on_every_modality(trained: Any, rows: Any) -> None:
-    whole = eager(trained.network, rows.batch()).probabilities
+    whole = run_eagerly(trained.network, rows.batch()).probabilities
     for m in range(3):
         others = batch_of(rows, [(row, 7 - (1 << m)) for row in range(N_ROWS)])
-        assert np.abs(eager(trained.network, others).probabilities - whole).max() > 1e-3
+        assert np.abs(run_eagerly(trained.network, others).probabilities - whole).max() > 1e-3
 
 
 def test_padding_of_a_neighbours_longer_text_changes_nothing(answer: Any, rows: Any) -> None:

@@ -11,12 +11,12 @@ from sklearn.preprocessing import StandardScaler
 from tailfuse.evaluation.metrics import nll
 from tailfuse.evaluation.prior import (
     Prior,
-    direction,
     estimate_prior,
     expectation_maximisation,
+    make_direction,
     mean_answers,
     reweighted,
-    tilted,
+    tilt_shares,
 )
 
 Array = NDArray[np.float64]
@@ -106,11 +106,11 @@ def test_classes_without_a_held_out_row_do_no_harm() -> None:
 
 
 def test_training_counts_that_are_alike_have_no_direction() -> None:
-    assert not direction(np.array([10, 12, 15])).any()
-    x = direction(np.array([100, 10, 1]))
+    assert not make_direction(np.array([10, 12, 15])).any()
+    x = make_direction(np.array([100, 10, 1]))
     assert x == pytest.approx([1.5**0.5, 0, -(1.5**0.5)])
-    assert tilted(0.0, x) == pytest.approx([1 / 3] * 3)
-    assert tilted(0.9, x) @ x == pytest.approx(0.9, abs=1e-3)
+    assert tilt_shares(0.0, x) == pytest.approx([1 / 3] * 3)
+    assert tilt_shares(0.9, x) @ x == pytest.approx(0.9, abs=1e-3)
 
 
 def test_mean_answers_are_by_true_class() -> None:

@@ -138,8 +138,16 @@ def test_the_headline_is_of_the_rows_as_given(manifest: Manifest, evaluation: Ev
     assert "<b>75.0%</b><span>balanced accuracy</span>" in html
     assert "Trained on 183 rows of digits.parquet" in html  # 100 + 50 + 33
     assert "3.03 times the smallest" in html
-    assert "judged on 12 rows" in html
+    assert "evaluated on 12 rows" in html
     assert "/home/someone" not in html
+
+
+def test_the_report_of_another_table_names_it(manifest: Manifest, evaluation: Evaluation) -> None:
+    html = report_html(manifest, evaluation, [], evaluated_table="<new>.csv, part test")
+    assert tags_of(html).open == []
+    assert "evaluated on 12 rows of &lt;new&gt;.csv, part test." in html
+    assert "not seen" not in html
+    assert "test rows" not in html
 
 
 def test_every_subset_class_and_modality_is_there(manifest: Manifest, evaluation: Evaluation) -> None:

@@ -17,7 +17,7 @@ from tailfuse.data.dataset import load_dataset
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import TableError
 from tailfuse.evaluation.evaluate import predict_part
-from tailfuse.export.graphs import TOLERANCE, eager, make_example
+from tailfuse.export.graphs import TOLERANCE, make_example, run_eagerly
 from tailfuse.modalities import KINDS, SeriesSpec
 from tailfuse.modalities.series.fit import measure_moments
 from tailfuse.spec.schema import load_spec
@@ -220,10 +220,11 @@ def waves(tmp_path_factory: pytest.TempPathFactory, trained_by: Any) -> Any:
 
 def test_the_series_carries_the_class_and_the_numbers_do_not(waves: Any) -> None:
     test = waves.dataset.test.only(["trace", "noise"])
-    output = predict_part(partial(eager, waves.network), test)
+    output = predict_part(partial(run_eagerly, waves.network), test)
     assert (output.probabilities.argmax(1) == test.labels).mean() > 0.75
     trace, noise = (
-        predict_part(partial(eager, waves.network), test.only([name])).probabilities.argmax(1) == test.labels
+        predict_part(partial(run_eagerly, waves.network), test.only([name])).probabilities.argmax(1)
+        == test.labels
         for name in ("trace", "noise")
     )
     assert trace.mean() > noise.mean() + 0.2
@@ -241,7 +242,7 @@ def test_damaged_series_are_trusted_less_than_clean_ones(waves: Any) -> None:
     broken = KINDS["series"].corrupt(rows, modality, generator).numpy()
     clean, damaged = (
         predict_part(
-            partial(eager, waves.network),
+            partial(run_eagerly, waves.network),
             SplitArrays({**own.inputs, "trace": rows}, own.position, own.labels),
         )
         for rows in (own.inputs["trace"], broken)
@@ -263,7 +264,7 @@ def test_a_graph_takes_series_of_any_length(waves: Any, runtime: RuntimeName, ti
     )
     for subset in (["trace"], ["trace", "noise"]):
         expected, answered = (
-            eager(waves.network, batch.only(subset).batch()),
+            run_eagerly(waves.network, batch.only(subset).batch()),
             graph.run(batch.only(subset).batch()),
         )
         for field in OUTPUT_NAMES:
@@ -273,7 +274,7 @@ def test_a_graph_takes_series_of_any_length(waves: Any, runtime: RuntimeName, ti
 def test_the_service_answers_as_the_network_does(waves: Any) -> None:
     bundle = open_bundle(waves.bundle)
     table = pl.read_parquet(waves.spec.table).filter(pl.col("split") == "test")
-    expected = predict_part(partial(eager, waves.network), waves.dataset.test).probabilities
+    expected = predict_part(partial(run_eagerly, waves.network), waves.dataset.test).probabilities
     items = [
         {"inputs": {"trace": row["trace"], "noise": {"a": row["a"], "b": row["b"]}}}
         for row in table.iter_rows(named=True)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from tailfuse.export.shapes import say_shapes
+from tailfuse.export.shapes import insert_reshapes
 from tailfuse_service.bundle import GRAPHS
 
 from tests.support.known import known
@@ -42,7 +42,7 @@ def graph_of(axes: list[int], keepdims: int, rank: int = 3) -> ir.Graph:
 )
 def test_what_is_left_of_a_reduction_is_said(axes: list[int], keepdims: int, sizes: list[int]) -> None:
     graph = graph_of(axes, keepdims)
-    say_shapes(graph)
+    insert_reshapes(graph)
     reduced, reshape, negated = graph
     assert reshape.op_type == "Reshape"
     assert reshape.inputs[0] is reduced.outputs[0]
@@ -53,7 +53,7 @@ def test_what_is_left_of_a_reduction_is_said(axes: list[int], keepdims: int, siz
 @pytest.mark.parametrize("axes", [[0], [0, 1, 2], [1]])
 def test_other_reductions_stay_as_they_are(axes: list[int]) -> None:
     graph = graph_of(axes, 1)
-    say_shapes(graph)
+    insert_reshapes(graph)
     assert [node.op_type for node in graph] == ["ReduceSum", "Neg"]
 
 

@@ -13,7 +13,7 @@ from tailfuse.data.dataset import load_dataset
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import RunError, SpecError, TableError
 from tailfuse.evaluation.evaluate import predict_part
-from tailfuse.export.graphs import eager
+from tailfuse.export.graphs import run_eagerly
 from tailfuse.network.build import build_network
 from tailfuse.spec.schema import load_spec
 from tailfuse.training import families
@@ -317,7 +317,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def answered(network: Any, part: SplitArrays) -> Any:
-    return predict_part(partial(eager, network), part)
+    return predict_part(partial(run_eagerly, network), part)
 
 
 def test_the_modality_that_tells_the_class_gets_the_weight(judged: Any) -> None:

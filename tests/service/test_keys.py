@@ -181,6 +181,22 @@ def test_a_spoilt_file_leaves_the_old_keys_and_is_logged_once(
     assert ALICE not in str(vars(record))
 
 
+@pytest.mark.usefixtures("hurried")
+def test_a_bad_line_keeps_no_revoked_key_valid(
+    locked: Any, files: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The good lines count, and a metric tells of the others."""
+    assert "\ntailfuse_key_file_problems 0.0\n" in locked.get("/metrics").text
+    files["api_keys"].write_bytes(f"{BOB}\nnew: short\n".encode() + b"\xff\xfe\n")  # ALICE is revoked
+    assert locked.get("/model", headers=bearer(ALICE)).status_code == 401
+    assert locked.get("/model", headers=bearer(BOB)).status_code == 200
+    assert "\ntailfuse_key_file_problems 2.0\n" in locked.get("/metrics").text
+    (record,) = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert "line 2" in vars(record)["reason"]
+    files["api_keys"].write_text(f"{BOB}\n")
+    assert "\ntailfuse_key_file_problems 0.0\n" in locked.get("/metrics").text
+
+
 def test_the_file_is_looked_at_once_a_second_at_most(
     files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from tailfuse_service.errors import Forbidden, Unauthorized
 from tailfuse_service.http import paths
 from tailfuse_service.logs import LOG
-from tailfuse_service.settings.key_file import read_keys
+from tailfuse_service.settings.key_file import parse_keys, read_keys
 
 CHECK_S = 1.0  # between two checks of the file
 
@@ -26,6 +26,7 @@ class Keys:
         self._path = path
         self._fingerprint = read_fingerprint(path)
         self._digests = read_keys(path)
+        self._n_problems = 0
         self._next_check = time.monotonic() + CHECK_S
 
     def __contains__(self, key: bytes) -> bool:
@@ -38,7 +39,7 @@ class Keys:
         return found
 
     def _refresh(self) -> None:
-        """Read the file again if it has changed. If it is not usable, the old keys stay."""
+        """Read the file again if it has changed. Without any valid line, the old keys stay."""
         now = time.monotonic()
         if now < self._next_check:
             return
@@ -48,11 +49,20 @@ class Keys:
             return
         self._fingerprint = fingerprint
         try:
-            self._digests = read_keys(self._path)
+            self._digests, problems = parse_keys(self._path)
         except ValueError as error:
+            self._n_problems = 1
             LOG.error("keys not read; the old ones stay", extra={"reason": str(error)})
-        else:
-            LOG.info("keys read", extra={"path": str(self._path), "keys": len(self._digests)})
+            return
+        self._n_problems = len(problems)
+        if problems:
+            LOG.error("lines of keys are invalid; the others count", extra={"reason": problems[0]})
+        LOG.info("keys read", extra={"path": str(self._path), "keys": len(self._digests)})
+
+    def count_problems(self) -> int:
+        """Return how many lines of the file are invalid; 1 if it has no key."""
+        self._refresh()
+        return self._n_problems
 
 
 def read_fingerprint(path: Path) -> tuple[int, int, int] | None:
@@ -88,6 +98,10 @@ class KeyCheck:
             raise Unauthorized("unknown key", expected="a key")
         if admin and not is_admin:
             raise Forbidden("the key is not an admin key", expected="an admin's key")
+
+    def count_problems(self) -> int:
+        """Return how many lines of both files are invalid."""
+        return sum(keys.count_problems() for keys in (self._keys, self._admins) if keys is not None)
 
 
 def find_key(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:

@@ -91,6 +91,8 @@ class Router:
         self.in_flight = 0
         self._n_limited = 0  # those of them that the limit counts
         metrics.in_flight.set_function(lambda: self.in_flight)
+        if access is not None:
+            metrics.key_file_problems.set_function(access.count_problems)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)

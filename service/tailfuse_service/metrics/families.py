@@ -112,6 +112,7 @@ FAMILIES = {
     ),
     "gpu_memory_used_bytes": Family("gauge", "Memory in use on the model's GPU, by all processes."),
     "gpu_memory_total_bytes": Family("gauge", "Memory of the model's GPU."),
+    "key_file_problems": Family("gauge", "Invalid lines in the files of keys; 1 for a file without a key."),
     "log_lines_dropped": Family("counter", "Log lines that were not written because there were too many."),
     "ready": Family("gauge", "1 if the service accepts requests, else 0."),
     "workers": Family("gauge", "Running worker processes."),

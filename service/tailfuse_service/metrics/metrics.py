@@ -52,8 +52,10 @@ class Metrics:
         self._process = ProcessFigures(self._counters, is_worker=bool(others))
         self._gpu: Gpu | None = None
         self.in_flight, self.queue_depth, self.ready = CallbackGauge(), CallbackGauge(), CallbackGauge()
+        self.key_file_problems = CallbackGauge()
         self._gauges = {
-            "requests_in_flight": self.in_flight, "queue_depth": self.queue_depth, "ready": self.ready
+            "requests_in_flight": self.in_flight, "queue_depth": self.queue_depth, "ready": self.ready,
+            "key_file_problems": self.key_file_problems,
         }  # fmt: skip
         self.decode = Histogram(self._counters, "stage_seconds", stage="decode")
         self.queue = Histogram(self._counters, "stage_seconds", stage="queue")

@@ -6,7 +6,8 @@ connections out evenly: of 64 that come at once to a socket that two workers sha
 killed, only its own connections break; those that wait in its queue wait for its successor.
 
 A worker's standard input is a pipe from the supervisor: its orders, then nothing until it ends, which means
-that the supervisor is gone. On its standard output it says once that it is ready, or why it cannot be.
+that the supervisor is gone. On its standard output it says once that it is ready, or why it cannot be; then
+its event loop writes a heartbeat. A worker without one, which is stopped or hangs, is killed and replaced.
 """
 
 import asyncio
@@ -47,6 +48,8 @@ from tailfuse_service.process.server import (
 from tailfuse_service.settings import Settings
 
 READY = b"ready\n"
+BEAT, BEAT_S = b".", 1.0  # the event loop of a worker writes it so often
+READ_BYTES = 4096
 MIN_STEADY_S = 10.0  # a worker that lived this long did not die from its start
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 30.0
 GRACE_S = 5  # in addition to a worker's own time for a stop
@@ -131,7 +134,7 @@ class Supervisor:
             begun, problem = time.monotonic(), ""
             if worker is None:
                 worker, problem = await self._start(number)
-            code = await worker.wait()
+            code = await self._watch(number, worker)
             self._ended(number, worker)
             if self._stopping.is_set():
                 return
@@ -142,6 +145,23 @@ class Supervisor:
             self._restarts += 1
             if failures > 1:
                 await self._pause(number, min(FIRST_PAUSE_S * 2 ** (failures - 2), MAX_PAUSE_S))
+
+    async def _watch(self, number: int, worker: Process) -> int:
+        """Return a worker's exit code when it has ended. Kill it if its event loop stands still."""
+        assert worker.stdout is not None
+        limit, beat = self._settings.worker_timeout_s, READY
+        while beat:  # the end of the pipe is that of the process
+            try:
+                async with asyncio.timeout(limit):
+                    beat = await worker.stdout.read(READ_BYTES)
+                limit = self._settings.worker_timeout_s
+            except TimeoutError:
+                if limit == BEAT_S:
+                    LOG.error("worker hangs", extra={"worker": number, "pid": worker.pid})
+                    worker.kill()
+                    break
+                limit = BEAT_S  # once more: perhaps this process was stopped itself
+        return await worker.wait()
 
     async def _pause(self, number: int, seconds: float) -> None:
         """Wait, while the kernel sends connections to the other workers."""
@@ -253,8 +273,19 @@ def run_worker(config: WorkerConfig) -> None:
 
 
 def report_ready() -> None:
+    """Tell the supervisor that the worker is ready, and from now on that its event loop goes on."""
     os.write(1, READY)
-    os.dup2(2, 1)  # the supervisor no longer reads the pipe
+    pipe = os.dup(1)
+    os.set_blocking(pipe, False)  # a supervisor that does not read must not hold up the worker
+    os.dup2(2, 1)  # what a library prints is none of the supervisor's business
+    loop = asyncio.get_running_loop()
+
+    def beat() -> None:
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            os.write(pipe, BEAT)
+        loop.call_later(BEAT_S, beat)
+
+    beat()
 
 
 def publish_forever(metrics: Metrics) -> None:

@@ -3,29 +3,44 @@
 import re
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 LINE = re.compile(r"(?:[^:]*:)?\s*([A-Za-z0-9._~+/-]{16,}=*)\s*")  # RFC 6750's characters
 
 
-def read_keys(path: Path) -> list[bytes]:
-    """Return the SHA-256 of each key in a file. A line is `name: key` or a key; `#` starts a comment.
+class KeyFile(NamedTuple):
+    """The SHA-256 of each key, and a sentence for each line that is no key. It shows no key."""
 
-    Raises ValueError. Its message shows no key.
+    digests: list[bytes]
+    problems: list[str]
+
+
+def parse_keys(path: Path) -> KeyFile:
+    """Read a file. A line is `name: key` or a key; `#` starts a comment.
+
+    Raises ValueError if there is no key.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not UTF-8 text") from None
-    digests = []
+    digests, problems = [], []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
         found = LINE.fullmatch(line)
         if found is None:
-            raise ValueError(f"{path}, line {number}: a key is 16 or more of the characters A-Za-z0-9._~+/-=")
-        digests.append(sha256(found[1].encode()).digest())
+            problems.append(f"{path}, line {number}: a key is 16 or more of the characters A-Za-z0-9._~+/-=")
+        else:
+            digests.append(sha256(found[1].encode()).digest())
     if not digests:
-        raise ValueError(f"{path} contains no keys")
-    return digests
+        raise ValueError(problems[0] if problems else f"{path} contains no keys")
+    return KeyFile(digests, problems)
+
+
+def read_keys(path: Path) -> list[bytes]:
+    """Return the SHA-256 of each key in a file, all of whose lines are valid. Raises ValueError."""
+    found = parse_keys(path)
+    if found.problems:
+        raise ValueError(found.problems[0])
+    return found.digests

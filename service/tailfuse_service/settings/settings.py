@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     """Device of the model: cpu, cuda, cuda:1, …"""
     workers: int = Field(default=1, ge=1)
     """Number of worker processes. Each loads the model; limits apply to each worker."""
+    worker_timeout_s: float = Field(default=15.0, gt=1)
+    """Time after which a worker that does not respond to its supervisor is replaced."""
     threads: int = Field(default=1, ge=0)
     """Threads of one run of the model; 0 uses one per core."""
     max_batch_size: int = Field(default=64, ge=1)
