@@ -14,6 +14,7 @@ from starlette.responses import Response
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.errors import ServiceError
 from tailfuse_service.http.auth import make_key_check
+from tailfuse_service.http.connections import Connections
 from tailfuse_service.http.openapi.document import document
 from tailfuse_service.http.problems import log_and_make_problem, make_response
 from tailfuse_service.http.router import Router
@@ -92,6 +93,9 @@ def create_app(
         metrics=metrics,
         access=make_key_check(settings.api_keys, settings.admin_keys),
         max_concurrency=settings.max_concurrency,
+        max_per_client=settings.max_per_client,
+        connections=Connections(settings.max_connections, settings.max_per_client),
+        metrics_port=settings.metrics_port,
         receive_timeout_s=settings.receive_timeout_s,
         send_timeout_s=settings.send_timeout_s,
         origins=settings.origins,

@@ -156,7 +156,7 @@ def test_a_missing_column_counts_as_missing_and_is_warned_of_once(
 def test_a_table_of_something_else_is_refused(predict: Callable[..., Result], tmp_path: Path) -> None:
     done = predict("a,b\n1,2\n", "--out", tmp_path / "answers.csv")
     assert done.exit_code == 1
-    assert "no column of this model; it reads 'image', 'age', 'pulse'" in done.output
+    assert "no column of this model, which reads 'image', 'age', 'pulse'" in done.output
     assert not (tmp_path / "answers.csv").exists()
     assert "no row has any modality" in predict(HEADER + "a,,,,,,,\n", "--out", tmp_path / "a.csv").output
     assert "has no rows" in predict(HEADER, "--out", tmp_path / "a.csv").output
@@ -192,7 +192,7 @@ def test_a_kept_column_with_the_name_of_an_answer_gets_another(
     ]  # fmt: skip
     assert "column 'label' of the table is written as 'table.table.label'" in caplog.text
     assert predict(table, "--keep", "a,b", "--out", tmp_path / "one.csv").exit_code == 0
-    assert "no column 'lable'; did you mean 'label'?" in predict(table, "--keep", "lable").output
+    assert "no column 'labl'; did you mean 'label'?" in predict(table, "--keep", "labl").output
 
 
 def test_a_kept_column_that_the_format_cannot_hold_is_named(

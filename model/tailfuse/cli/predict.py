@@ -130,12 +130,11 @@ def predict_table(bundle: Bundle, path: Path, keep: Sequence[str], out: Path | N
     ending = ".csv" if out is None else out.suffix.lower()
     scorer = TableScorer(bundle, path.parent, reading.missing, keep, ending)
     batches = read_batches(path, replace(reading, missing=()))
-    hidden = not sys.stderr.isatty() or (out is None and sys.stdout.isatty())
     try:
-        with open_table_writer(out) as write, show_rows(path, "predicting", hidden=hidden) as on_rows:
+        with open_table_writer(out) as write, show_rows(path, "predicting", out) as on_rows:
             for answers in scorer.score(batches, counts):
                 write(answers)
-                on_rows(counts.rows)
+                on_rows(len(answers))
             check_answered(counts, path, bundle)
     except OSError as error:
         if out is None:

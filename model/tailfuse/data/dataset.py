@@ -26,7 +26,7 @@ from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import TableError
 from tailfuse.files.table import Rows, describe_wide_missing, normalise, read_table
 from tailfuse.modalities import KINDS
-from tailfuse.modalities.files import Unreadable, name_source, report_unreadable
+from tailfuse.modalities.files import UnreadableFile, name_source, report_unreadable
 from tailfuse.spec.schema import Spec, SplitSpec
 from tailfuse.spelling import did_you_mean
 
@@ -180,16 +180,16 @@ def make_arrays(
     """One modality's array of each row, or None; images are decoded by all cores."""
     kind = KINDS[modality.kind]
 
-    def apply(row: int, raw: Any) -> NDArray[Any] | Unreadable | None:
+    def apply(row: int, raw: Any) -> NDArray[Any] | UnreadableFile | None:
         try:
-            return raw if raw is None or isinstance(raw, Unreadable) else features.apply(raw)
+            return raw if raw is None or isinstance(raw, UnreadableFile) else features.apply(raw)
         except UndecodableImage as error:
-            return Unreadable(error.detail.removeprefix(f"modality '{name}': "))
+            return UnreadableFile(error.detail.removeprefix(f"modality '{name}': "))
         except InvalidInput as error:
             raise TableError(f"row {row + 1}{name_file(table, modality, row)}: {error.detail}") from None
 
     pairs = zip(rows.tolist(), kind.raw_values(name, modality, table, rows, folder), strict=True)
-    unreadable: list[tuple[str, Unreadable]] = []
+    unreadable: list[tuple[str, UnreadableFile]] = []
     done = n_files = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while chunk := list(itertools.islice(pairs, CHUNK)):
@@ -200,9 +200,9 @@ def make_arrays(
             )
             for (row, raw), array in zip(chunk, arrays, strict=True):
                 n_files += raw is not None
-                if isinstance(array, Unreadable):
+                if isinstance(array, UnreadableFile):
                     unreadable.append((f"row {row + 1}{name_file(table, modality, row)}", array))
-                yield None if isinstance(array, Unreadable) else array
+                yield None if isinstance(array, UnreadableFile) else array
             done += len(chunk)
             if report:
                 report(done, len(rows))

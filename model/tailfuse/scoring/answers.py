@@ -13,7 +13,8 @@ from tailfuse_service.bundle.answer import DIGITS
 
 from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.files.table import normalise
-from tailfuse.scoring.columns import check_storable, find_missing_columns, name_kept_columns
+from tailfuse.scoring.kept_columns import check_storable, name_kept_columns
+from tailfuse.scoring.missing_columns import find_missing_columns
 from tailfuse.scoring.readable import read_rows
 
 PIECE_ROWS = 1024  # as many rows' decoded images are in memory: 150 MB of 224 × 224 pixels
@@ -57,7 +58,8 @@ class TableScorer:
         names: dict[str, str] = {}
         for batch in batches:
             if lacking is None:
-                lacking = find_missing_columns(batch, manifest.modalities)
+                wanted = {name: each.column_names for name, each in manifest.modalities.items()}
+                lacking = find_missing_columns(batch.columns, wanted)
                 names = name_kept_columns(batch, self.keep, answers)
                 check_storable(batch, list(names), self.ending)
             read = normalise(batch.lazy(), self.missing).collect()

@@ -43,6 +43,10 @@ class Settings(BaseSettings):
     """HTTP port; 0 takes any free port."""
     grpc_port: int | None = Field(default=None, ge=0, le=65535)
     """Port of the Open Inference Protocol over gRPC; 0 takes any free port. Needs tailfuse[grpc]."""
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port of /metrics alone, which the HTTP port then no longer has; 0 takes any free port."""
+    metrics_host: str | None = None
+    """Bind address of the metrics port. Default: 127.0.0.1 if there are keys, else --host."""
     runtime: RuntimeName = "onnx"
     """Runtime that runs the model's graph."""
     device: str = "cpu"
@@ -59,6 +63,10 @@ class Settings(BaseSettings):
     """Maximum number of waiting samples; above it, requests get 429."""
     max_concurrency: int = Field(default=1024, ge=1)
     """Maximum number of requests in flight; above it, requests get 429. It leaves out checks and /admin."""
+    max_connections: int = Field(default=8192, ge=1)
+    """Maximum number of open HTTP connections; above it, idle ones are closed, then new ones get 429."""
+    max_per_client: int | None = Field(default=None, ge=1)
+    """Maximum number of HTTP connections of an address, and of requests in flight of a key."""
     max_items: int = Field(default=256, ge=1)
     """Maximum number of items in one POST /predict/batch."""
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1)
@@ -114,6 +122,11 @@ class Settings(BaseSettings):
             max_parts=self.max_parts,
             image_formats=frozenset(parse_formats(self.image_formats)),
         )
+
+    @property
+    def metrics_address(self) -> str:
+        """Bind address of the metrics port. Metrics show what was predicted, and a scraper has no key."""
+        return self.metrics_host or ("127.0.0.1" if self.api_keys else self.host)
 
     @property
     def origins(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 import gzip
 
-from tests.support.hostile.pictures import art, file_of
+from tests.support.hostile.pictures import art, encode_file
 from tests.support.hostile.request import DEEP, ENDLESS, FORM, MISFIT, SYNTAX, Inputs, Request
 
 
@@ -25,7 +25,7 @@ def forms() -> dict[str, Request]:
         return Request(body, slugs, same_as, kind)
 
     many = b"".join(part(f"k{i}", b"x") for i in range(5000))
-    png = file_of(art())
+    png = encode_file(art())
     return {
         "a form": sent(form % (spot, END), same_as=ok),
         "a form of a file": sent(

@@ -1,49 +1,16 @@
-"""The columns of a table that is predicted: those of the model, and those that are copied to the answers."""
+"""The columns of a table that are copied to its answers."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import polars as pl
-from tailfuse_service.modalities import Modality
 
-from tailfuse.errors import TableError, UserError
+from tailfuse.errors import UserError
 from tailfuse.files.table import match_columns, type_name
-from tailfuse.spelling import did_you_mean
 
 EVERY_COLUMN = "all"  # of --keep
-MAX_NAMED_COLUMNS = 5  # in a warning
 
 log = logging.getLogger("tailfuse")
-
-
-def find_missing_columns(table: pl.DataFrame, modalities: Mapping[str, Modality]) -> list[str]:
-    """Return the model's columns that a table lacks, and warn of them once: they count as missing cells.
-
-    Raises TableError if the table has no column of the model.
-    """
-    wanted = list(dict.fromkeys(name for each in modalities.values() for name in each.column_names))
-    missing = [name for name in wanted if name not in table.columns]
-    if len(missing) == len(wanted):
-        raise TableError(
-            f"no column of this model; it reads {shorten(wanted)}{did_you_mean(wanted[0], table.columns)}"
-        )
-    for name, modality in modalities.items():
-        lacking = [column for column in modality.column_names if column in missing]
-        if lacking:
-            whole = len(lacking) == len(modality.column_names)
-            effect = "it is absent in every row" if whole else "its cells count as missing"
-            log.warning(
-                "modality '%s': the table has no column %s; %s%s",
-                name, shorten(lacking), effect, did_you_mean(lacking[0], table.columns),
-            )  # fmt: skip
-    return missing
-
-
-def shorten(names: Sequence[str]) -> str:
-    """Return the first names, quoted, and how many others there are."""
-    shown = ", ".join(f"'{name}'" for name in names[:MAX_NAMED_COLUMNS])
-    more = len(names) - MAX_NAMED_COLUMNS
-    return f"{shown} and {more:,} others" if more > 0 else shown
 
 
 def name_kept_columns(table: pl.DataFrame, keep: Sequence[str], answers: Sequence[str]) -> dict[str, str]:
