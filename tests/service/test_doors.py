@@ -204,8 +204,8 @@ def spelled_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.mark.parametrize("meaning", SAME)
-def test_a_cell_means_the_same_at_every_door(client_of: Any, spelled_bundle: Bundle, meaning: str) -> None:
-    client = client_of(spelled_bundle)
+def test_a_cell_means_the_same_at_every_door(make_client: Any, spelled_bundle: Bundle, meaning: str) -> None:
+    client = make_client(spelled_bundle)
     column, cells = SAME[meaning]
     expected = REFUSED.get(meaning) or by_column(client, column, cells[0])
     for cell in cells:
@@ -237,9 +237,9 @@ def test_no_number_is_left_as_it_is() -> None:
     assert np.array_equal(values, [np.nan, np.inf, -np.inf], equal_nan=True)
 
 
-def test_the_meanings_differ(client_of: Any, spelled_bundle: Bundle) -> None:
+def test_the_meanings_differ(make_client: Any, spelled_bundle: Bundle) -> None:
     """Else the test above would show nothing."""
-    client = client_of(spelled_bundle)
+    client = make_client(spelled_bundle)
     for column in ("age", "smoker", "site"):
         answers = [
             by_column(client, of, cells[0])
