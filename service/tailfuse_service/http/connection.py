@@ -22,7 +22,7 @@ from tailfuse_service.http.guard import breaks_connection
 from tailfuse_service.http.head_cache import MAX_HEAD_BYTES, CachedHead
 from tailfuse_service.http.router import Router, choose_request_id
 from tailfuse_service.http.slices import END_OF_HEAD, count_hosts, find_length, get_length, remove_upgrade
-from tailfuse_service.http.timeouts import Deadline, Timeouts
+from tailfuse_service.http.timeouts import Deadline, Timeouts, make_receive_timeout
 from tailfuse_service.logs import LOG
 
 # Uvicorn reads longer bodies, in pieces, and only after the key has been checked.
@@ -284,7 +284,7 @@ class Protocol(HttpToolsProtocol):
         scope = {"method": "", "path": "", "headers": [], "request_id": request_id}
         status, lines, body = format_problem(error, scope, self._router.metrics)
         if self._take_answer():
-            self._write(status, lines, scope["request_id"], body, keep_alive=False)
+            self._write(status, lines, request_id, body, keep_alive=False)
         self.transport.close()
 
     def _take_answer(self) -> bool:
