@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi_swagger import patch_fastapi
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,6 +19,7 @@ from tailfuse_service.http.openapi.document import document
 from tailfuse_service.http.problems import log_and_make_problem, make_response
 from tailfuse_service.http.router import Router
 from tailfuse_service.http.routes.admin import admin_routes
+from tailfuse_service.http.routes.docs import docs_routes, mount_docs_files
 from tailfuse_service.http.routes.health import health_routes
 from tailfuse_service.http.routes.model import model_routes
 from tailfuse_service.http.routes.predict import Predict, PredictBatch
@@ -74,7 +74,6 @@ def create_app(
         docs_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
-    patch_fastapi(api, docs_url="/docs")
     for kind in (HTTPException, ServiceError, Exception):
         api.add_exception_handler(kind, answer_problem)
     predict, predict_batch = Predict(registry, settings), PredictBatch(registry, settings, metrics)
@@ -82,8 +81,10 @@ def create_app(
     api.include_router(model_routes(registry, settings))
     api.include_router(admin_routes(registry, reconciler, settings))
     api.include_router(health_routes(registry, metrics, stopping))
+    api.include_router(docs_routes(settings.root_path))
+    mount_docs_files(api)
     return Router(
-        add_document(api, registry),
+        add_document(api, registry, settings.root_path),
         registry=registry,
         reconciler=reconciler,
         predict=predict,
@@ -103,7 +104,7 @@ def create_app(
     )
 
 
-def add_document(api: FastAPI, registry: ModelRegistry) -> FastAPI:
+def add_document(api: FastAPI, registry: ModelRegistry, root_path: str) -> FastAPI:
     """Make /docs and /openapi.json show the inputs of the served bundle."""
     described_bundle: Bundle | None = None
 
@@ -111,7 +112,7 @@ def add_document(api: FastAPI, registry: ModelRegistry) -> FastAPI:
         nonlocal described_bundle
         if api.openapi_schema is None or described_bundle is not registry.bundle:
             described_bundle = registry.bundle
-            api.openapi_schema = document(api, described_bundle)
+            api.openapi_schema = document(api, described_bundle, root_path)
         return api.openapi_schema
 
     api.openapi = describe  # type: ignore[method-assign]

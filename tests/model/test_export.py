@@ -15,8 +15,15 @@ from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import ExportError
 from tailfuse.export import bundle as module
 from tailfuse.export import graphs as export
-from tailfuse.export.bundle import first_manifest, write_bundle
-from tailfuse.export.graphs import TOLERANCE, check_parity, eager, export_graphs, make_example, mixed
+from tailfuse.export.bundle import make_manifest, write_bundle
+from tailfuse.export.graphs import (
+    TOLERANCE,
+    check_parity,
+    export_graphs,
+    make_example,
+    mix_subsets,
+    run_eagerly,
+)
 from tailfuse.network.build import build_network
 from tailfuse.network.confidence import SLOPE_PER_DEVIATION
 from tailfuse.network.network import Network
@@ -49,10 +56,10 @@ def untrained(spec: Spec, dataset: Dataset) -> Network:
     return network
 
 
-def parity_of(spec: Spec, dataset: Dataset, folder: Path) -> dict[str, float]:
+def measure_parity(spec: Spec, dataset: Dataset, folder: Path) -> dict[str, float]:
     network, example = untrained(spec, dataset), make_example(dataset.train, 24)
     export_graphs(network, example, folder)
-    return check_parity(network, folder, first_manifest(network, spec, dataset), example)
+    return check_parity(network, folder, make_manifest(network, spec, dataset), example)
 
 
 def test_the_parity_of_every_subset_is_measured_and_written_down(trained: Any) -> None:
@@ -64,7 +71,7 @@ def test_the_parity_of_every_subset_is_measured_and_written_down(trained: Any) -
 def test_an_example_has_every_modality_and_a_mixed_one_every_subset(trained: Any) -> None:
     example = make_example(trained.dataset.train, 28)
     assert example.presence().all()
-    patterns, counts = np.unique(mixed(example).presence(), axis=0, return_counts=True)
+    patterns, counts = np.unique(mix_subsets(example).presence(), axis=0, return_counts=True)
     assert len(patterns) == 7
     assert set(counts) == {4}
 
@@ -77,7 +84,7 @@ def test_batches_may_be_of_any_size_and_lack_any_modality(
     graph = open_graph(trained.bundle / GRAPHS[runtime], read_manifest(trained.bundle), runtime=runtime)
     for subset in (["picture"], ["veins"], ["note"], ["picture", "note"], ["picture", "veins", "note"]):
         batch = make_example(trained.dataset.test, size).only(subset).batch()
-        expected, answered = eager(trained.network, batch), graph.run(batch)
+        expected, answered = run_eagerly(trained.network, batch), graph.run(batch)
         assert answered.probabilities.shape == (size, 3)
         for field in OUTPUT_NAMES:
             np.testing.assert_allclose(getattr(answered, field), getattr(expected, field), atol=TOLERANCE)
@@ -94,7 +101,7 @@ def test_texts_may_be_of_another_length_than_the_examples(
     batch = SplitArrays(
         {**part.inputs, "note": texts}, {**part.position, "note": np.arange(4)}, part.labels
     ).batch()
-    expected, answered = eager(trained.network, batch), graph.run(batch)
+    expected, answered = run_eagerly(trained.network, batch), graph.run(batch)
     np.testing.assert_allclose(answered.probabilities, expected.probabilities, atol=TOLERANCE)
 
 
@@ -132,7 +139,7 @@ def test_seven_modalities_may_be_called_as_things_in_the_graph_are(lesions: Any,
         f"  {name}: {{kind: tabular, columns: [{('age', 'sex')[i % 2]}]}}\n" for i, name in enumerate(names)
     )
     lesions.spec = lesions.spec.split("modalities:")[0] + f"modalities:\n{lines}network: {{width: 4}}\n"
-    parity = parity_of(load_spec(lesions.write()), lesions.load(), tmp_path)
+    parity = measure_parity(load_spec(lesions.write()), lesions.load(), tmp_path)
     assert max(parity.values()) <= TOLERANCE
 
 
@@ -140,7 +147,7 @@ def test_one_modality_is_enough(lesions: Any, tmp_path: Path) -> None:
     lesions.spec = lesions.spec.split("modalities:")[0] + (
         "modalities:\n  type: {kind: tabular, columns: [age]}\nnetwork: {width: 8, experts: [1]}\n"
     )
-    parity = parity_of(load_spec(lesions.write()), lesions.load(), tmp_path)
+    parity = measure_parity(load_spec(lesions.write()), lesions.load(), tmp_path)
     assert max(parity.values()) <= TOLERANCE
 
 
@@ -152,7 +159,7 @@ def test_the_pretrained_encoder_is_exported_beside_a_text(lesions: Any, tmp_path
         lesions.write(), ["modalities.image.encoder=efficientnet_lite0", "modalities.image.size=64"]
     )
     dataset = lesions.load("modalities.image.size=64")
-    assert max(parity_of(spec, dataset, tmp_path).values()) <= TOLERANCE
+    assert max(measure_parity(spec, dataset, tmp_path).values()) <= TOLERANCE
 
 
 def tamper(folder: Path, runtime: str) -> None:
@@ -199,7 +206,7 @@ def test_a_graph_that_answers_nan_is_found_out(
 ) -> None:
     class Runtime:
         def run(self, batch: Batch) -> Output:
-            fields = (getattr(eager(trained.network, batch), field) for field in OUTPUT_NAMES)
+            fields = (getattr(run_eagerly(trained.network, batch), field) for field in OUTPUT_NAMES)
             return Output(*(np.full_like(field, np.nan) for field in fields))
 
     monkeypatch.setattr(export, "open_graph", lambda *_, **__: Runtime())

@@ -171,7 +171,7 @@ def test_no_picture_in_train_is_an_error() -> None:
 def test_a_text_keeps_the_specs_settings() -> None:
     spec = TextSpec(kind="text", columns=("t*",), ngrams=3, buckets=64, max_tokens=9)
     table = pl.DataFrame({"text": ["a", "b"], "title": ["c", None]})
-    expected = TextModality(columns=("text", "title"), ngrams=3, buckets=64, max_tokens=9)
+    expected = TextModality(columns=("text", "title"), tokenizer=2, ngrams=3, buckets=64, max_tokens=9)
     assert KINDS["text"].fit("m", spec, table, np.arange(2), Path()) == expected
     with pytest.raises(TableError, match="modality 'm', column 'title': missing in every training row"):
         KINDS["text"].fit("m", spec, table, np.array([1]), Path())

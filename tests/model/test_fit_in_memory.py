@@ -11,7 +11,7 @@ import pytest
 import torch
 from tailfuse.data.dataset import load_dataset
 from tailfuse.evaluation.evaluate import predict_part
-from tailfuse.export.graphs import eager
+from tailfuse.export.graphs import run_eagerly
 from tailfuse.network.baselines.fused import Baseline
 from tailfuse.network.build import AnyNetwork, build_network
 from tailfuse.network.frozen import add_frozen_features
@@ -97,7 +97,7 @@ def test_uniform_weights_are_equal_and_ours_are_not(leaves: Any) -> None:
     part = dataset.test.only(["veins", "note"])
     for fusion, equal in (("uniform", True), ("confidence", False)):
         network = calibrate_network(stages, with_keys(spec, "network", fusion=fusion))
-        weights = predict_part(partial(eager, network), part).weights
+        weights = predict_part(partial(run_eagerly, network), part).weights
         assert np.allclose(weights, [0, 0.5, 0.5], atol=1e-6) == equal
 
 
@@ -119,7 +119,7 @@ def test_a_baseline_needs_no_folds_and_may_keep_its_temperature(leaves: Any, fus
 def test_every_loss_trains_any_fusion(leaves: Any, fusion: str) -> None:
     for loss in ("cross_entropy", "focal", "ldam_drw", "logit_adjustment", "abc", "reslt", "ace"):
         spec, dataset = leaves(f"network.fusion={fusion}", f"network.loss={loss}")
-        output = predict_part(partial(eager, fit(spec, dataset)), dataset.test)
+        output = predict_part(partial(run_eagerly, fit(spec, dataset)), dataset.test)
         assert np.isfinite(output.probabilities).all(), loss
 
 
@@ -179,6 +179,6 @@ def test_a_frozen_encoder_learns_from_features_and_answers_pictures(
     assert seen == [(2, {})]
     part = dataset.test.only(["picture"])
     featured = add_frozen_features(dataset, dict(zip(network.modalities, network.encoders, strict=True)))
-    expected = predict_part(partial(eager, network), featured.test.only(["picture"]))
-    output = predict_part(partial(eager, network), part)
+    expected = predict_part(partial(run_eagerly, network), featured.test.only(["picture"]))
+    output = predict_part(partial(run_eagerly, network), part)
     np.testing.assert_allclose(output.probabilities, expected.probabilities, atol=1e-5)

@@ -13,7 +13,7 @@ from tailfuse.calibration.calibration_set import CalibrationRows, fit_plda_heads
 from tailfuse.calibration.fit_confidence import fit_confidence
 from tailfuse.calibration.fit_fusion import fit_fusion
 from tailfuse.data.split_arrays import SplitArrays
-from tailfuse.export.graphs import TOLERANCE, check_parity, eager, export_graphs, mixed
+from tailfuse.export.graphs import TOLERANCE, check_parity, export_graphs, mix_subsets, run_eagerly
 from tailfuse.losses.imbalance import make_expert_loss
 from tailfuse.modalities import KINDS
 from tailfuse.network.network import Network
@@ -47,7 +47,7 @@ CASES: dict[str, tuple[dict[str, Modality], int]] = {
 }
 
 
-def rows_of(modality: Modality, labels: NDArray[np.int64], random: np.random.Generator) -> NDArray[Any]:
+def make_rows(modality: Modality, labels: NDArray[np.int64], random: np.random.Generator) -> NDArray[Any]:
     """Rows that tell their class."""
     n = len(labels)
     if isinstance(modality, ImageModality):
@@ -68,11 +68,11 @@ def rows_of(modality: Modality, labels: NDArray[np.int64], random: np.random.Gen
     return (means[labels] + random.normal(size=(n, modality.width))).astype(np.float32)
 
 
-def part_of(modalities: Mapping[str, Modality], n_classes: int, seed: int, n: int = N_ROWS) -> SplitArrays:
+def make_part(modalities: Mapping[str, Modality], n_classes: int, seed: int, n: int = N_ROWS) -> SplitArrays:
     """Rows with every modality and, where there are enough of them, of every class."""
     random = np.random.default_rng(seed)
     labels = np.arange(n) % n_classes
-    inputs = {name: rows_of(each, labels, random) for name, each in modalities.items()}
+    inputs = {name: make_rows(each, labels, random) for name, each in modalities.items()}
     return SplitArrays(inputs, dict.fromkeys(inputs, np.arange(n)), labels)
 
 
@@ -88,7 +88,7 @@ class Exported(NamedTuple):
             name: open_graph(self.folder / GRAPHS[name], self.manifest, runtime=name).run
             for name in get_args(RuntimeName)
         }
-        return {"eager": partial(eager, self.network), **opened}
+        return {"eager": partial(run_eagerly, self.network), **opened}
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -111,9 +111,9 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     )
     for head in (*network.heads, network.joint.head):
         torch.nn.init.normal_(head.linear.weight, std=0.5)
-    train, val, test = (part_of(modalities, n_classes, seed) for seed in range(3))
+    train, val, test = (make_part(modalities, n_classes, seed) for seed in range(3))
     if n_classes > N_ROWS:
-        train, val = (part_of(modalities, n_classes, seed, 2 * n_classes) for seed in range(2))
+        train, val = (make_part(modalities, n_classes, seed, 2 * n_classes) for seed in range(2))
     fit_plda_heads(network, train, CPU)
     calibration_set = [CalibrationRows(network, val)]
     fit_confidence(
@@ -138,7 +138,7 @@ def test_both_graphs_answer_as_the_network_on_every_subset(exported: Exported) -
 
 
 def test_a_row_alone_is_answered_as_among_others(exported: Exported) -> None:
-    part = mixed(exported.test)
+    part = mix_subsets(exported.test)
     for name, run in exported.ways().items():
         together = run(part.batch())
         for at in (0, 1, 5, N_ROWS - 1):
@@ -164,7 +164,7 @@ def extreme(rows: NDArray[Any], value: float) -> NDArray[Any]:
 
 @pytest.mark.parametrize("value", [0.0, 1e6, -1e6, 1e30])
 def test_extreme_rows_have_finite_answers(exported: Exported, value: float) -> None:
-    part = mixed(exported.test)
+    part = mix_subsets(exported.test)
     inputs = {name: extreme(rows, value) for name, rows in part.inputs.items()}
     batch, presence = SplitArrays(inputs, part.position, part.labels).batch(), part.presence()
     for output in (run(batch) for run in exported.ways().values()):

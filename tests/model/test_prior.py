@@ -11,12 +11,12 @@ from sklearn.preprocessing import StandardScaler
 from tailfuse.evaluation.metrics import nll
 from tailfuse.evaluation.prior import (
     Prior,
-    direction,
     estimate_prior,
     expectation_maximisation,
+    make_direction,
     mean_answers,
     reweighted,
-    tilted,
+    tilt_shares,
 )
 
 Array = NDArray[np.float64]
@@ -106,11 +106,11 @@ def test_classes_without_a_held_out_row_do_no_harm() -> None:
 
 
 def test_training_counts_that_are_alike_have_no_direction() -> None:
-    assert not direction(np.array([10, 12, 15])).any()
-    x = direction(np.array([100, 10, 1]))
+    assert not make_direction(np.array([10, 12, 15])).any()
+    x = make_direction(np.array([100, 10, 1]))
     assert x == pytest.approx([1.5**0.5, 0, -(1.5**0.5)])
-    assert tilted(0.0, x) == pytest.approx([1 / 3] * 3)
-    assert tilted(0.9, x) @ x == pytest.approx(0.9, abs=1e-3)
+    assert tilt_shares(0.0, x) == pytest.approx([1 / 3] * 3)
+    assert tilt_shares(0.9, x) @ x == pytest.approx(0.9, abs=1e-3)
 
 
 def test_mean_answers_are_by_true_class() -> None:
@@ -126,7 +126,7 @@ def test_equal_shares_leave_answers_as_they_are() -> None:
     assert reweighted(reweighted(answers, LONG_TAIL), 1 / LONG_TAIL) == pytest.approx(answers)
 
 
-def tail_of(
+def draw_tail(
     labels: NDArray[np.int64], order: NDArray[np.int64], ratio: float, most: int
 ) -> NDArray[np.int64]:
     """Rows so thinned that the k-th class of the order keeps most * ratio ** (-k / 9) of them."""
@@ -150,7 +150,7 @@ def digits_before_and_after(seed: int) -> dict[str, tuple[float, float, float]]:
     order = random.permutation(10)
     rows = random.permutation(len(digits))
     train, val, test = rows[:1000], rows[1000:1200], rows[1200:]
-    train, val = (part[tail_of(digits[part], order, 50, most)] for part, most in ((train, 80), (val, 15)))
+    train, val = (part[draw_tail(digits[part], order, 50, most)] for part, most in ((train, 80), (val, 15)))
     network = make_pipeline(
         StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=500)
     )
@@ -158,7 +158,7 @@ def digits_before_and_after(seed: int) -> dict[str, tuple[float, float, float]]:
     held_out = mean_answers(network.predict_proba(values[val]), digits[val])
     gains = {}
     for name, by, ratio in (("long", order, 50), ("inverse", order[::-1], 50), ("uniform", order, 1)):
-        shifted = test[tail_of(digits[test], by, ratio, 60)]
+        shifted = test[draw_tail(digits[test], by, ratio, 60)]
         before, labels = network.predict_proba(values[shifted]), digits[shifted]
         prior = estimate_prior(before, held_out, np.bincount(digits[train]))
         after = reweighted(before, prior.shares)

@@ -18,8 +18,8 @@ from tailfuse.errors import UserError
 from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.export import reduce as module
 from tailfuse.export.adapt import adapt_bundle, find_adaptation, unlabelled_rows
-from tailfuse.export.graphs import LOG_PRIOR, make_example, mixed
-from tailfuse.export.precision import encoder_weights
+from tailfuse.export.graphs import LOG_PRIOR, make_example, mix_subsets
+from tailfuse.export.precision import find_encoder_weights
 from tailfuse.export.reduce import Comparison, reduce_bundle
 from tailfuse_service.bundle import BundleError, Manifest, open_bundle, read_manifest
 from tailfuse_service.modalities import TabularModality
@@ -38,7 +38,7 @@ def reduced(
 
 def test_its_answers_are_near_those_of_float32_on_every_subset_and_size(trained: Any, reduced: Any) -> None:
     old, new = open_bundle(trained.bundle).runtime, open_bundle(reduced[0]).runtime
-    part = mixed(make_example(trained.dataset.test, 21))
+    part = mix_subsets(make_example(trained.dataset.test, 21))
     for size in (1, 2, 21):
         before, after = (each.run(part.first(size).batch()).probabilities for each in (old, new))
         assert 0 < np.abs(after - before).max() < 0.1
@@ -127,7 +127,7 @@ def test_numbers_alone_are_not_reduced(trained: Any) -> None:
     numbers = {"age": TabularModality(columns=(), width=0)}
     manifest: Manifest = read_manifest(trained.bundle).model_copy(update={"modalities": numbers})
     with pytest.raises(UserError, match="no modality of kind image or text or series: int8 would change"):
-        encoder_weights(manifest, "int8")
+        find_encoder_weights(manifest, "int8")
 
 
 def test_nothing_is_left_where_the_new_graph_fails(
@@ -136,7 +136,7 @@ def test_nothing_is_left_where_the_new_graph_fails(
     def half_a_graph(path: Path, target: Path, weights: tuple[str, ...]) -> None:
         target.write_bytes(path.read_bytes()[:1000])
 
-    monkeypatch.setattr(module, "to_float16", half_a_graph)
+    monkeypatch.setattr(module, "convert_to_float16", half_a_graph)
     with pytest.raises(BundleError, match=r"model\.onnx cannot be loaded"):
         reduce_bundle(trained.bundle, trained.spec.table, "float16", tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ from tailfuse.data.dataset import load_dataset
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import TableError
 from tailfuse.evaluation.evaluate import predict_part
-from tailfuse.export.graphs import TOLERANCE, eager, make_example
+from tailfuse.export.graphs import TOLERANCE, make_example, run_eagerly
 from tailfuse.modalities import KINDS, SeriesSpec
 from tailfuse.modalities.series.fit import measure_moments
 from tailfuse.spec.schema import load_spec
@@ -60,7 +60,7 @@ def files(folder: Path, suffix: str) -> list[str]:
     return [f"{i}{suffix}" for i in range(len(TRACES))]
 
 
-def bytes_of(trace: NDArray[Any]) -> bytes:
+def encode_bytes(trace: NDArray[Any]) -> bytes:
     file = io.BytesIO()
     np.save(file, trace)
     return file.getvalue()
@@ -76,7 +76,7 @@ def test_every_form_of_a_column_gives_the_same_arrays(tmp_path: Path) -> None:
         "lists as text": (WHOLE, "table.csv", {"trace": [str(each) for each in lists]}),
         "npy": (WHOLE, "table.csv", {"trace": files(tmp_path, ".npy")}),
         "csv": (WHOLE, "table.parquet", {"trace": files(tmp_path, ".csv")}),
-        "bytes": (WHOLE, "table.parquet", {"trace": [bytes_of(each) for each in TRACES]}),
+        "bytes": (WHOLE, "table.parquet", {"trace": [encode_bytes(each) for each in TRACES]}),
         "columns": (
             "{kind: series, columns: [x, y]}", "table.parquet",
             {"x": [each[:, 0].tolist() for each in TRACES], "y": [each[:, 1].tolist() for each in TRACES]},
@@ -126,7 +126,8 @@ def test_a_column_of_one_channel_needs_no_inner_lists(tmp_path: Path) -> None:
         ([["a"]] * 12, "modality 'trace', column 'trace': holds list; lists of numbers are taken"),
         ([None] * 12, "modality 'trace', column 'trace': missing in every training row"),
         ([[]] * 12, "modality 'trace', column 'trace': missing in every training row"),
-        (["gone.npy"] * 12, "row 1: modality 'trace', column 'trace': gone.npy: no such file or directory"),
+        (["gone.npy"] * 12,
+             "modality 'trace': 8 of 8 files cannot be read: row 1, column 'trace' (gone.npy): no such file"),
         ([[[1, 2]]] * 11 + [[[1], [2]]],
          "row 12, column 'trace': modality 'trace': 1 channel, 2 expected; a series is (time, channels)"),
         ([[[1, 2]]] * 11 + [[[1], [2, 3]]],
@@ -219,10 +220,11 @@ def waves(tmp_path_factory: pytest.TempPathFactory, trained_by: Any) -> Any:
 
 def test_the_series_carries_the_class_and_the_numbers_do_not(waves: Any) -> None:
     test = waves.dataset.test.only(["trace", "noise"])
-    output = predict_part(partial(eager, waves.network), test)
+    output = predict_part(partial(run_eagerly, waves.network), test)
     assert (output.probabilities.argmax(1) == test.labels).mean() > 0.75
     trace, noise = (
-        predict_part(partial(eager, waves.network), test.only([name])).probabilities.argmax(1) == test.labels
+        predict_part(partial(run_eagerly, waves.network), test.only([name])).probabilities.argmax(1)
+        == test.labels
         for name in ("trace", "noise")
     )
     assert trace.mean() > noise.mean() + 0.2
@@ -240,7 +242,7 @@ def test_damaged_series_are_trusted_less_than_clean_ones(waves: Any) -> None:
     broken = KINDS["series"].corrupt(rows, modality, generator).numpy()
     clean, damaged = (
         predict_part(
-            partial(eager, waves.network),
+            partial(run_eagerly, waves.network),
             SplitArrays({**own.inputs, "trace": rows}, own.position, own.labels),
         )
         for rows in (own.inputs["trace"], broken)
@@ -262,7 +264,7 @@ def test_a_graph_takes_series_of_any_length(waves: Any, runtime: RuntimeName, ti
     )
     for subset in (["trace"], ["trace", "noise"]):
         expected, answered = (
-            eager(waves.network, batch.only(subset).batch()),
+            run_eagerly(waves.network, batch.only(subset).batch()),
             graph.run(batch.only(subset).batch()),
         )
         for field in OUTPUT_NAMES:
@@ -272,7 +274,7 @@ def test_a_graph_takes_series_of_any_length(waves: Any, runtime: RuntimeName, ti
 def test_the_service_answers_as_the_network_does(waves: Any) -> None:
     bundle = open_bundle(waves.bundle)
     table = pl.read_parquet(waves.spec.table).filter(pl.col("split") == "test")
-    expected = predict_part(partial(eager, waves.network), waves.dataset.test).probabilities
+    expected = predict_part(partial(run_eagerly, waves.network), waves.dataset.test).probabilities
     items = [
         {"inputs": {"trace": row["trace"], "noise": {"a": row["a"], "b": row["b"]}}}
         for row in table.iter_rows(named=True)
@@ -299,7 +301,8 @@ def test_predict_takes_a_table_or_a_file(waves: Any, tmp_path: Path) -> None:
         bundle, parse_inputs({"trace": "series"}, [f"trace={tmp_path / 'one.csv'}"])
     )
     pl.DataFrame({"id": [7, 8], "trace": ["one.csv", None]}).write_csv(tmp_path / "new.csv")
-    lines = predict_table(bundle, tmp_path / "new.csv").splitlines()
+    predict_table(bundle, tmp_path / "new.csv", [], tmp_path / "answers.csv")
+    lines = (tmp_path / "answers.csv").read_text().splitlines()
     assert lines[1].startswith("1,")
     assert set(lines[2]) == {"2", ","}
 

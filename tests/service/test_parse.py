@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tailfuse_service.errors import ClientError, TooManyParts
-from tailfuse_service.http.request_body import split_any_form, split_form, split_simple_form
+from tailfuse_service.http.form import split_any_form, split_form, split_simple_form
 
 PIECES = (
     b"--x", b"--x--", b"\r\n", b"\n", b"--", b"x", b" ", b"",

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 from tailfuse_service.bundle import Bundle
-from tailfuse_service.modalities.image.features import convert_mode
+from tailfuse_service.modalities.image.pixels import Mode, convert_mode
 
 from tests.support.clients import encoded
 
@@ -140,9 +140,9 @@ def test_a_picture_of_few_bytes_and_many_pixels_holds_nobody_up(
 ) -> None:
     decoded_in: list[str] = []
 
-    def noting(picture: Image.Image, mode: str) -> Image.Image:
+    def noting(picture: Image.Image, mode: Mode, *depth: Any) -> Image.Image:
         decoded_in.append(threading.current_thread().name)
-        return convert_mode(picture, mode)
+        return convert_mode(picture, mode, *depth)
 
     monkeypatch.setattr("tailfuse_service.modalities.image.features.convert_mode", noting)
     data = encoded(Image.new("L", (side, side)))

@@ -1,12 +1,12 @@
 """tailfuse evaluate"""
 
 import json
-import logging
 from pathlib import Path
 
 import click
 
-from tailfuse.cli.output import write_output
+from tailfuse.cli.output import check_output, overwrite_option, write_output
+from tailfuse.errors import UserError
 
 
 @click.command("evaluate", short_help="Judge a bundle on a labelled table.")
@@ -17,32 +17,48 @@ from tailfuse.cli.output import write_output
 )
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), default="evaluation.json", show_default=True,
-    help="Where all figures go.",
+    help="File for all figures, as JSON.",
 )  # fmt: skip
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    help="File for the report, one HTML page.  [--out with .html]",
+)
+@overwrite_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the figures as JSON on stdout instead of a table."
 )
 @click.option("--runtime", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
-def command(bundle: Path, table: Path, part: str | None, out: Path, as_json: bool, runtime: str) -> None:
+def command(
+    bundle: Path, table: Path, part: str | None, out: Path, report: Path | None, overwrite: bool,
+    as_json: bool, runtime: str,
+) -> None:  # fmt: skip
     """Judge BUNDLE on the labelled rows of TABLE: every subset of modalities; many, medium and few shots."""
+    report = report or out.with_suffix(".html")
+    if report == out:
+        raise UserError(f"{out}: is given for the figures and for the report; --report names another file")
+    for path in (out, report):
+        check_output(path, overwrite, source=table)
+
     from rich.console import Console
-    from rich.logging import RichHandler
     from tailfuse_service.bundle import open_bundle
 
+    from tailfuse.cli.log import show_warnings
     from tailfuse.data.labelled import labelled_part
     from tailfuse.evaluation.evaluate import evaluate, evaluation_json, subset_table
+    from tailfuse.evaluation.report import report_html
 
-    logging.getLogger("tailfuse").addHandler(
-        RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
-    )
+    show_warnings(Console(stderr=True))
     opened = open_bundle(bundle, runtime=runtime, threads=0)  # type: ignore[arg-type]
     judged = evaluate(
         opened.runtime.run, labelled_part(opened.manifest, table, part), opened.manifest.classes
     )
     text = json.dumps(evaluation_json(judged), indent=1)
     write_output(out, text)
+    source = table.name if part is None else f"{table.name}, part {part}"
+    write_output(report, report_html(opened.manifest, judged, [], evaluated_table=source))
     if as_json:
         click.echo(text)
         return
     Console().print(subset_table(judged.metrics))
-    click.echo(f"All figures: {out}", err=True)
+    click.echo(f"All figures: {out}\nReport: {report}", err=True)

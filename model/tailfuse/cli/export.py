@@ -15,7 +15,7 @@ from tailfuse.errors import RunError, UserError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tailfuse.export.reduce import Comparison, Judged
+    from tailfuse.export.reduce import Comparison, GraphScores
 
 T = TypeVar("T")
 FELL = 0.005  # of balanced accuracy: more is worth a warning
@@ -135,7 +135,7 @@ def comparison_table(comparison: "Comparison", precision: str) -> "Table":
 
     from tailfuse.evaluation.evaluate import decimal, percent
 
-    def column(judged: "Judged") -> list[str]:
+    def column(judged: "GraphScores") -> list[str]:
         metrics, times = judged.metrics, judged.microseconds
         shares = percent(metrics.balanced_accuracy), percent(metrics.few), decimal(metrics.ece)
         return [*shares, f"{judged.n_bytes:,}", *(f"{each:.1f}" for each in times.values())]

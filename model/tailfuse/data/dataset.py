@@ -14,7 +14,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from tailfuse_service.bundle import Features, InvalidInput
+from tailfuse_service.errors import UndecodableImage
 from tailfuse_service.modalities import Modality
+from tailfuse_service.modalities.image.formats import FORMATS
+from tailfuse_service.modalities.limits import Limits
 
 from tailfuse.data.classes import class_codes, class_infos, in_order, read_labels
 from tailfuse.data.labels import find_merged_labels, load_labels, warn_of_single_rows
@@ -23,10 +26,11 @@ from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import TableError
 from tailfuse.files.table import Rows, describe_wide_missing, normalise, read_table
 from tailfuse.modalities import KINDS
-from tailfuse.modalities.files import name_source
+from tailfuse.modalities.files import UnreadableFile, name_source, report_unreadable
 from tailfuse.spec.schema import Spec, SplitSpec
 from tailfuse.spelling import did_you_mean
 
+TABLE_LIMITS = Limits(image_formats=FORMATS)  # a user's own table may hold images of any format
 CHUNK = 256  # rows between two reports of progress; as many undecoded images are in memory
 
 OnProgress = Callable[[str, int, int], None]  # modality, rows done, rows in all
@@ -128,7 +132,7 @@ def make_split_arrays(
     rows = np.arange(len(table)) if rows is None else rows
     inputs, position = {}, {}
     for name, modality in modalities.items():
-        each = modality.features(name)
+        each = modality.features(name, TABLE_LIMITS)
         arrays: list[NDArray[Any]] = []
         position[name] = np.full(len(rows), -1, np.int64)
         if has_columns(table, name, modality):
@@ -176,24 +180,33 @@ def make_arrays(
     """One modality's array of each row, or None; images are decoded by all cores."""
     kind = KINDS[modality.kind]
 
-    def apply(row: int, raw: Any) -> NDArray[Any] | None:
+    def apply(row: int, raw: Any) -> NDArray[Any] | UnreadableFile | None:
         try:
-            return None if raw is None else features.apply(raw)
+            return raw if raw is None or isinstance(raw, UnreadableFile) else features.apply(raw)
+        except UndecodableImage as error:
+            return UnreadableFile(error.detail.removeprefix(f"modality '{name}': "))
         except InvalidInput as error:
             raise TableError(f"row {row + 1}{name_file(table, modality, row)}: {error.detail}") from None
 
     pairs = zip(rows.tolist(), kind.raw_values(name, modality, table, rows, folder), strict=True)
-    done = 0
+    unreadable: list[tuple[str, UnreadableFile]] = []
+    done = n_files = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while chunk := list(itertools.islice(pairs, CHUNK)):
-            yield from (
+            arrays = (
                 pool.map(apply, *zip(*chunk, strict=True))
                 if kind.decodes_in_threads
                 else itertools.starmap(apply, chunk)
             )
+            for (row, raw), array in zip(chunk, arrays, strict=True):
+                n_files += raw is not None
+                if isinstance(array, UnreadableFile):
+                    unreadable.append((f"row {row + 1}{name_file(table, modality, row)}", array))
+                yield None if isinstance(array, UnreadableFile) else array
             done += len(chunk)
             if report:
                 report(done, len(rows))
+    report_unreadable(name, unreadable, n_files, kind.on_unreadable(modality))
 
 
 def name_file(table: pl.DataFrame, modality: Modality, row: int) -> str:

@@ -1,4 +1,4 @@
-"""Judge a network or a bundle on a part: every subset of modalities, weights and confidences.
+"""Evaluate a network or a bundle on rows: every subset of modalities, weights and confidences.
 
 Letters: N rows, M modalities, C classes.
 """
@@ -28,7 +28,7 @@ from tailfuse.evaluation.metrics import (
 )
 
 AS_GIVEN = "as given"  # the rows as they are, each with the modalities it has
-MAX_MODALITIES_FOR_ALL_SUBSETS = 6  # beyond these not every subset is judged: there are 2^M - 1
+MAX_MODALITIES_FOR_ALL_SUBSETS = 6  # beyond these not every subset is evaluated: there are 2^M - 1
 EDGES = tuple(step / 20 for step in range(21))
 
 ByModality = dict[str, float | None]
@@ -97,7 +97,7 @@ def evaluate(run: Callable[[Batch], Output], part: SplitArrays, classes: Sequenc
     shots = [info.shot for info in classes]
     metrics, weights, confidences, right = {}, {}, {}, {}
     for name, rows in views.items():
-        output = predict_part(run, rows) if len(rows) else no_rows(len(classes), len(modalities))
+        output = predict_part(run, rows) if len(rows) else make_empty_output(len(classes), len(modalities))
         metrics[name] = subset_metrics(output.probabilities, rows.labels, shots)
         weights[name] = present_means(output.weights, rows.presence(), modalities)
         confidences[name] = present_means(output.confidences, rows.presence(), modalities)
@@ -130,7 +130,7 @@ def evaluate(run: Callable[[Batch], Output], part: SplitArrays, classes: Sequenc
     )
 
 
-def no_rows(n_classes: int, n_modalities: int) -> Output:
+def make_empty_output(n_classes: int, n_modalities: int) -> Output:
     """The answer to nothing."""
     empty = np.zeros((0, n_modalities), np.float32)
     return Output(np.zeros((0, n_classes), np.float32), empty, empty)

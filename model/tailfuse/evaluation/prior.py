@@ -28,14 +28,14 @@ from tailfuse_service.bundle.manifest import MeanAnswers
 from tailfuse.evaluation.metrics import Counts, FloatArray
 
 LEVEL = 0.01  # a shift that chance explains more often than this is none: harm is worse than a gain missed
-SAME_FOR_ALL = 2.0  # rows that the average over the classes counts for in each M_c
-DOUBT = (
+AVERAGE_ROWS = 2.0  # rows that the average over the classes counts for in each M_c
+PRIOR_STRENGTH = (
     10.0  # with so many calibration rows of each class, the prior around t counts half as much as the rows
 )
 PRIOR_ROWS = 10.0  # below about as many, the spread of the answers says little
 MIN_NOISE = 1e-3  # of a class's mean answer, however many rows there are
-STEEPEST = 2.0  # a; at IR 50, the shares of a long tail are as with 1.2
-FLAT = 1.5  # up to this imbalance ratio, training counts have no direction
+MAX_SLOPE = 2.0  # a; at IR 50, the shares of a long tail are as with 1.2
+MAX_FLAT_RATIO = 1.5  # up to this imbalance ratio, training counts have no direction
 EM_STEPS = 200
 
 Floats = NDArray[np.float64]
@@ -71,41 +71,41 @@ def reweighted(probabilities: FloatArray, shares: Floats) -> Floats:
 
 
 def estimate_prior(
-    probabilities: FloatArray, held_out: MeanAnswers, train_counts: Sequence[int] | Counts
+    probabilities: FloatArray, calibration: MeanAnswers, train_counts: Sequence[int] | Counts
 ) -> Prior:
     """The prior of the rows that got these answers, (N, C) with N > 0; all classes alike, if in doubt."""
     answers = probabilities.astype(np.float64)
     n_rows, n_classes = answers.shape
-    means, weight = smoothed(held_out)
+    means, weight = smooth_means(calibration)
     balanced = means.mean(axis=0)
     difference = answers.mean(axis=0) - balanced
     noise = estimate_noise(answers, balanced, means, weight)
     overall = difference @ np.linalg.solve(noise, difference)
     p_value = float(chi2.sf(overall, n_classes - 1))
     centre = np.full(n_classes, 1 / n_classes)
-    x = direction(np.asarray(train_counts))
+    x = make_direction(np.asarray(train_counts))
     if x.any():
         moved, error = x @ difference, np.sqrt(x @ noise @ x)
         # The smaller of two p-values, doubled (Bonferroni).
         p_value = min(1.0, 2 * min(p_value, float(chi2.sf((moved / error) ** 2, 1))))
         sure = np.sign(moved) * max(abs(moved) - error, 0.0)
         beta = max(np.mean(means @ x * x), 0.1)
-        centre = tilted(sure / beta, x)
+        centre = tilt_shares(sure / beta, x)
     if p_value >= LEVEL:
         return Prior(np.full(n_classes, 1 / n_classes), p_value)
     unbiased = reweighted(answers, 1 / balanced)
-    doubt = DOUBT / (DOUBT + 1 / np.mean(1 / weight))
+    doubt = PRIOR_STRENGTH / (PRIOR_STRENGTH + 1 / np.mean(1 / weight))
     return Prior(expectation_maximisation(unbiased, (n_classes + doubt * n_rows) * centre), p_value)
 
 
-def smoothed(held_out: MeanAnswers) -> tuple[Floats, Floats]:
+def smooth_means(calibration: MeanAnswers) -> tuple[Floats, Floats]:
     """M (C, C), and how many rows each line counts for (C,)."""
-    rows, means = np.array(held_out.rows, np.float64), np.array(held_out.probabilities)
+    rows, means = np.array(calibration.rows, np.float64), np.array(calibration.probabilities)
     right = np.average(means.diagonal(), weights=rows > 0)
     typical = np.full(means.shape, (1 - right) / (len(rows) - 1))
     np.fill_diagonal(typical, right)
-    weight = rows + SAME_FOR_ALL
-    return (rows[:, None] * means + SAME_FOR_ALL * typical) / weight[:, None], weight
+    weight = rows + AVERAGE_ROWS
+    return (rows[:, None] * means + AVERAGE_ROWS * typical) / weight[:, None], weight
 
 
 def estimate_noise(answers: Floats, balanced: Floats, means: Floats, weight: Floats) -> Floats:
@@ -125,18 +125,18 @@ def estimate_noise(answers: Floats, balanced: Floats, means: Floats, weight: Flo
     return covariance
 
 
-def direction(train_counts: NDArray[np.int64]) -> Floats:
+def make_direction(train_counts: NDArray[np.int64]) -> Floats:
     """x (C,): the log of the training counts, of mean 0 and variance 1; zeros if these are alike."""
-    if train_counts.max() <= FLAT * train_counts.min():
+    if train_counts.max() <= MAX_FLAT_RATIO * train_counts.min():
         return np.zeros(len(train_counts))
     log = np.log(train_counts)
     x: Floats = (log - log.mean()) / log.std()
     return x
 
 
-def tilted(mean: float, x: Floats) -> Floats:
+def tilt_shares(mean: float, x: Floats) -> Floats:
     """The shares q_c ~ exp(a x_c) with E_q[x] = mean, as far as |a| allows."""
-    slopes = np.linspace(-STEEPEST, STEEPEST, 401)
+    slopes = np.linspace(-MAX_SLOPE, MAX_SLOPE, 401)
     each = np.exp(slopes[:, None] * x)
     each /= each.sum(axis=1, keepdims=True)
     a = np.interp(mean, each @ x, slopes)

@@ -62,8 +62,13 @@ def write_report(path: Path, manifest: Manifest, evaluation: Evaluation, history
     path.write_text(report_html(manifest, evaluation, history), encoding="utf-8", newline="\n")
 
 
-def report_html(manifest: Manifest, evaluation: Evaluation, history: History) -> str:
-    """The page as text: inline style and images, no script, no request."""
+def report_html(
+    manifest: Manifest, evaluation: Evaluation, history: History, evaluated_table: str | None = None
+) -> str:
+    """Return the page as text: inline style and images, no script, no request.
+
+    `evaluated_table` names another table than the test rows of the training.
+    """
     cells = confusion_cells(evaluation)
     mistakes = [cell for cell in cells if cell.true != cell.predicted]
     return page(
@@ -72,6 +77,7 @@ def report_html(manifest: Manifest, evaluation: Evaluation, history: History) ->
             **facts(manifest),
             "manifest": manifest,
             "evaluation": evaluation,
+            "evaluated_table": evaluated_table,
             "given": {
                 "weights": as_given(evaluation.weights),
                 "confidences": as_given(evaluation.confidences),

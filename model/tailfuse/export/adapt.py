@@ -1,4 +1,4 @@
-"""A bundle for a place where the classes are not equally frequent: the same network, another class prior."""
+"""Adapt a bundle to rows whose classes are not equally frequent: the same network, another class prior."""
 
 import logging
 import re
@@ -36,7 +36,7 @@ from tailfuse.files.table import read_table
 ADAPTED = "+adapted"
 CHECKED_ROWS = 64
 NOTICE = re.compile(r"<!-- adapted -->.*?<!-- /adapted -->\n\n", re.DOTALL)
-# What a page's notice stands below.
+# A page's notice is inserted after this.
 HEADING = {"MODEL_CARD.md": re.compile(r"^# .*\n\n?", re.MULTILINE), "report.html": re.compile("</header>\n")}
 
 log = logging.getLogger("tailfuse")
@@ -87,7 +87,7 @@ def read_known_labels(table: pl.DataFrame, manifest: Manifest) -> NDArray[np.int
 def find_adaptation(source: Path, rows: Unlabelled) -> Adaptation:
     """Estimate how frequent the classes are among these rows, and what adapting to them changes.
 
-    A bundle that is adapted already starts anew from equally frequent classes. Raises BundleError, UserError.
+    A bundle that is adapted already is adapted anew, from equal frequencies. Raises BundleError, UserError.
     """
     with unpacked(source) as folder:
         manifest = read_manifest(folder)
@@ -96,7 +96,7 @@ def find_adaptation(source: Path, rows: Unlabelled) -> Adaptation:
                 f"{source} was written by an older tailfuse and cannot be adapted: it does not say how "
                 "the calibration set was answered; train it again"
             )
-        answers = neutral(
+        answers = remove_prior(
             predict_part(open_bundle(folder, threads=0).runtime.run, rows.part).probabilities, manifest
         )
         counts = [info.train_count for info in manifest.classes]
@@ -135,8 +135,8 @@ def adapt_bundle(
     return read_manifest(target)
 
 
-def neutral(probabilities: FloatArray, manifest: Manifest) -> Floats:
-    """The answers (N, C) as if all classes were equally frequent, whatever the bundle was adapted to."""
+def remove_prior(probabilities: FloatArray, manifest: Manifest) -> Floats:
+    """Remove the prior that the bundle was adapted to from its probabilities (N, C)."""
     before = manifest.adaptation
     shares = np.ones(len(manifest.classes)) if before is None else np.array(list(before.prior.values()))
     return reweighted(probabilities, 1 / shares)
@@ -156,7 +156,7 @@ def write_adapted(folder: Path, manifest: Manifest, new: Path) -> None:
         shutil.copyfile(folder / name, new / name)
     shares = np.array(list(adaptation.prior.values()))
     log_prior = np.log(shares * len(shares)).astype(np.float32)  # zeros if all are alike
-    for runtime, set_log_prior in (("onnx", set_in_onnx), ("torchscript", set_in_torchscript)):
+    for runtime, set_log_prior in (("onnx", set_onnx_prior), ("torchscript", set_torchscript_prior)):
         if GRAPHS[runtime] in manifest.files:
             set_log_prior(new / GRAPHS[runtime], log_prior)
     notice = page("adapted.html.jinja", {"manifest": manifest, "adaptation": adaptation})
@@ -168,8 +168,8 @@ def write_adapted(folder: Path, manifest: Manifest, new: Path) -> None:
     (new / MANIFEST).write_text(manifest.model_copy(update={"files": files}).model_dump_json(indent=1))
 
 
-def set_in_onnx(path: Path, log_prior: FloatArray) -> None:
-    """Raises UserError where the graph has no prior to set."""
+def set_onnx_prior(path: Path, log_prior: FloatArray) -> None:
+    """Set the class prior of a graph. Raises UserError if it has none."""
     graph = onnx.load(path)
     found = [each for each in graph.graph.initializer if each.name == LOG_PRIOR]
     if not found:
@@ -178,8 +178,8 @@ def set_in_onnx(path: Path, log_prior: FloatArray) -> None:
     onnx.save(graph, path)
 
 
-def set_in_torchscript(path: Path, log_prior: FloatArray) -> None:
-    """Raises UserError where the graph has no prior to set."""
+def set_torchscript_prior(path: Path, log_prior: FloatArray) -> None:
+    """Set the class prior of a graph. Raises UserError if it has none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit says that it is deprecated
         module = torch.jit.load(path)
@@ -191,7 +191,7 @@ def set_in_torchscript(path: Path, log_prior: FloatArray) -> None:
 
 
 def check_answers(old: Path, new: Path, manifest: Manifest, shares: Floats, part: SplitArrays) -> None:
-    """Each new graph answers as the old one, times the prior; the new bundle opens. Raises ExportError."""
+    """Check that each new graph predicts as the old one, times the prior. Raises ExportError."""
     open_bundle(new)
     batch = part.batch()
     for runtime, name in GRAPHS.items():
@@ -202,7 +202,7 @@ def check_answers(old: Path, new: Path, manifest: Manifest, shares: Floats, part
             for folder in (old, new)
         )
         expected = {
-            "probabilities": reweighted(neutral(before.probabilities, manifest), shares),
+            "probabilities": reweighted(remove_prior(before.probabilities, manifest), shares),
             "weights": before.weights,
             "confidences": before.confidences,
         }
@@ -210,6 +210,6 @@ def check_answers(old: Path, new: Path, manifest: Manifest, shares: Floats, part
             difference = float(np.abs(getattr(after, field) - expected[field]).max())
             if not difference <= TOLERANCE:
                 raise ExportError(
-                    f"{name}, adapted, is {difference:.2g} from what was to be expected in {field}; "
+                    f"{name}, adapted, is {difference:.2g} from the expected values in {field}; "
                     f"{TOLERANCE:g} is allowed. No bundle was written."
                 )

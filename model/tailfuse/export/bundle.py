@@ -36,7 +36,7 @@ def write_bundle(
 ) -> Manifest:
     """Export, check and evaluate `network`, and put the bundle at `target`. Raises ExportError."""
     example = make_example(dataset.train)
-    manifest = first_manifest(network, spec, dataset)
+    manifest = make_manifest(network, spec, dataset)
     with atomic_folder(target) as folder:
         export_graphs(network, example, folder)
         parity = check_parity(network, folder, manifest, example)
@@ -48,7 +48,7 @@ def write_bundle(
                 "parity": parity,
                 "metrics": evaluation.metrics,
                 "validation_metrics": evaluate(runtime.run, dataset.val, dataset.classes).metrics,
-                "reference": with_inputs(evaluation.reference, manifest.modalities, dataset.test),
+                "reference": add_input_references(evaluation.reference, manifest.modalities, dataset.test),
                 "held_out": held_out,
             }
         )
@@ -61,10 +61,10 @@ def write_bundle(
     return manifest
 
 
-def with_inputs(
+def add_input_references(
     reference: Mapping[str, Reference], modalities: Mapping[str, Modality], part: SplitArrays
 ) -> dict[str, Reference]:
-    """The references of a part's rows, with those of its inputs."""
+    """Add the references of the inputs to those of the weights."""
     by_name: dict[str, Reference] = {}
     for name, each in reference.items():
         rows = (some.batch().inputs[name] for some in part.only([name]).batches(256))
@@ -72,11 +72,11 @@ def with_inputs(
     return by_name
 
 
-def first_manifest(network: AnyNetwork, spec: Spec, dataset: Dataset) -> Manifest:
-    """All that is known before anything has been measured."""
+def make_manifest(network: AnyNetwork, spec: Spec, dataset: Dataset) -> Manifest:
+    """Make the manifest, without measured values."""
     fusion = {name: value.flatten().tolist() for name, value in network.describe_calibration().items()}
     written = json.loads(spec.model_dump_json())
-    written["table"] = spec.table.name  # where it lay on one machine is nobody's business
+    written["table"] = spec.table.name  # a path on one machine is not part of a bundle
     written["table_sha256"] = sha256(spec.table)
     return Manifest(
         name=spec.name,

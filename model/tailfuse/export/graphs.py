@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import ExportError
 from tailfuse.evaluation.evaluate import subset_name, subsets
-from tailfuse.export.shapes import say_shapes
+from tailfuse.export.shapes import insert_reshapes
 from tailfuse.network.build import AnyNetwork
 from tailfuse.network.network import Answer
 from tailfuse.network.tensors import make_output, make_tensors
@@ -50,28 +50,28 @@ class Graph(nn.Module):
 def export_graphs(network: AnyNetwork, example: SplitArrays, folder: Path) -> None:
     """Write both graphs, dynamic in the batch and in each modality's rows. `example` has every modality."""
     graph = Graph(network.cpu()).eval()
-    # Another number of rows for each, all above 1: sizes that are equal or 1 could be taken for fixed ones.
-    flat = flat_tensors(mixed(example), network.modalities)
-    with torch_state(deterministic=False):  # a traced convolution would remember it
+    # Different numbers of rows, all above 1: equal sizes, or 1, could be exported as fixed ones.
+    flat = flatten_batch(mix_subsets(example), network.modalities)
+    with torch_state(deterministic=False):  # a traced convolution would record it
         export_onnx(graph, flat, folder / GRAPHS["onnx"])
         export_torchscript(graph, flat, folder / GRAPHS["torchscript"])
 
 
-def flat_tensors(part: SplitArrays, names: Sequence[str]) -> tuple[Tensor, ...]:
-    """A part's ragged batch in the order of the graph's signature."""
+def flatten_batch(part: SplitArrays, names: Sequence[str]) -> tuple[Tensor, ...]:
+    """Flatten a ragged batch into the order of the graph's signature."""
     feed = part.batch().feed()
     return tuple(torch.from_numpy(feed[name]) for name in input_names(names))
 
 
 def export_onnx(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> None:
-    """model.onnx, one file."""
+    """Export model.onnx, one file."""
     batch = torch.export.Dim.DYNAMIC
     shapes: list[dict[int, object]] = [{0: batch}]
     for encoder in graph.network.encoders:
         ragged = getattr(encoder, "ragged", False)  # padded to the longest row of a batch
         shapes.append({0: batch, 1: batch} if ragged else {0: batch})
         shapes.append({0: batch})
-    # The exporter reports its progress as warnings and log lines; what counts is checked below.
+    # The exporter reports its progress as warnings and log lines; `check_parity` checks the result.
     for noisy in ("torch.onnx", "onnx_ir", "onnxscript"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -96,12 +96,12 @@ def export_onnx(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> None:
         for value in node.outputs:
             if value.name in taken and not value.is_graph_output():
                 value.name = f"inner.{value.name}"  # a modality may be called `linear`, or `add`
-    say_shapes(inner)
+    insert_reshapes(inner)
     program.save(path, external_data=False)
 
 
 def export_torchscript(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> None:
-    """model.ts. Traced, not scripted: any encoder can be traced, and no branch depends on the data."""
+    """Export model.ts. Traced, not scripted: any encoder can be traced, and no branch depends on the data."""
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # torch.jit says that it is deprecated
         traced = torch.jit.trace(graph, flat, check_trace=False, strict=False)
@@ -109,7 +109,7 @@ def export_torchscript(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> No
 
 
 def save_torchscript(module: torch.jit.ScriptModule, path: Path) -> None:
-    """Without the lines of source and their paths on this machine, and without a sum over these."""
+    """Save a graph without lines of source, their paths on this machine, and a checksum over these."""
     buffer = io.BytesIO()
     torch.jit.save(module, buffer)
     with zipfile.ZipFile(buffer) as whole, zipfile.ZipFile(path, "w") as kept:
@@ -119,28 +119,28 @@ def save_torchscript(module: torch.jit.ScriptModule, path: Path) -> None:
 
 
 @torch.no_grad()
-def eager(network: AnyNetwork, batch: Batch) -> Output:
-    """What the network itself answers."""
+def run_eagerly(network: AnyNetwork, batch: Batch) -> Output:
+    """Run the network in torch, without an exported graph."""
     return make_output(network(*make_tensors(batch)))
 
 
 def check_parity(
     network: AnyNetwork, folder: Path, manifest: Manifest, example: SplitArrays
 ) -> dict[str, float]:
-    """The largest difference of each runtime from eager torch, over every subset at several batch sizes.
+    """Return the largest difference of each runtime from torch, over every subset at several batch sizes.
 
     Raises ExportError above TOLERANCE. Mixed batches, where every row has another subset, count too.
     """
     worst: dict[str, float] = {}
     parts = {subset_name(subset): example.only(subset) for subset in subsets(example.modalities)}
-    parts["mixed"] = mixed(example)
+    parts["mixed"] = mix_subsets(example)
     for runtime in ("onnx", "torchscript"):
         opened = open_graph(folder / GRAPHS[runtime], manifest, runtime=runtime)
         worst[runtime] = 0.0
         for name, part in parts.items():
             for size in (1, 2, len(part)):
                 batch = part.first(size).batch()
-                expected, answered = eager(network, batch), opened.run(batch)
+                expected, answered = run_eagerly(network, batch), opened.run(batch)
                 for field in network.output_names:
                     a, b = getattr(expected, field), getattr(answered, field)
                     difference = float(np.abs(a - b).max()) if a.shape == b.shape else np.inf
@@ -154,13 +154,13 @@ def check_parity(
 
 
 def make_example(part: SplitArrays, n: int = 64) -> SplitArrays:
-    """n samples with every modality, put together from whatever rows have each."""
+    """Make n samples with every modality, combined from the rows that have each."""
     position = {name: np.resize(np.arange(len(rows)), n) for name, rows in part.inputs.items()}
     return SplitArrays(part.inputs, position, np.zeros(n, np.int64))
 
 
-def mixed(part: SplitArrays) -> SplitArrays:
-    """The same rows, each with another subset of its modalities."""
+def mix_subsets(part: SplitArrays) -> SplitArrays:
+    """Give each row another subset of its modalities."""
     every = subsets(part.modalities)
     position = {
         name: np.array(

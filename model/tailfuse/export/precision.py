@@ -1,7 +1,7 @@
-"""A graph of less precision: the encoders' layers in float16 or int8, all that follows in float32.
+"""A graph of reduced precision: the encoders' layers in float16 or int8, all other layers in float32.
 
 The experts' log-odds, the PLDA head (which computes in double precision), confidences and fusion
-stay as they are: they are small, and probabilities are made of them.
+keep float32: they are small, and determine the probabilities.
 """
 
 import logging
@@ -21,7 +21,7 @@ from tailfuse.modalities import KINDS
 
 Reduced = Literal["float16", "int8"]
 LAYERS = ("Conv", "Gemm", "MatMul")
-# What may stand between two layers without leaving float16.
+# Operators between two layers that stay in float16.
 BETWEEN = (
     "Add", "AveragePool", "Clip", "Flatten", "GlobalAveragePool", "HardSigmoid", "HardSwish", "MaxPool",
     "Mul", "Relu", "Reshape", "Sigmoid",
@@ -29,8 +29,8 @@ BETWEEN = (
 CALIBRATED_ROWS, BATCH = 256, 64
 
 
-def encoder_weights(manifest: Manifest, precision: Reduced) -> tuple[str, ...]:
-    """How the names begin of the weights that shall have this precision. Raises UserError."""
+def find_encoder_weights(manifest: Manifest, precision: Reduced) -> tuple[str, ...]:
+    """Find the prefixes of the weights that get this precision. Raises UserError."""
     kinds = [name for name, kind in KINDS.items() if precision in kind.precisions]
     at = [m for m, modality in enumerate(manifest.modalities.values()) if modality.kind in kinds]
     if not at:
@@ -40,11 +40,11 @@ def encoder_weights(manifest: Manifest, precision: Reduced) -> tuple[str, ...]:
     return tuple(f"network.encoders.{m}." for m in at)
 
 
-def to_int8(path: Path, target: Path, weights: tuple[str, ...], rows: SplitArrays) -> None:
+def convert_to_int8(path: Path, target: Path, weights: tuple[str, ...], rows: SplitArrays) -> None:
     """Write the graph with 8-bit weights and activations, whose ranges are those of `rows`.
 
-    Not onnxruntime's dynamic quantisation: there a batch has one scale, and one client's odd image
-    would change the answers to all others of its batch.
+    Not onnxruntime's dynamic quantisation: there a batch has one scale, and one client's unusual image
+    would change the predictions for all others in its batch.
     """
     from onnxruntime import quantization
 
@@ -61,8 +61,10 @@ def to_int8(path: Path, target: Path, weights: tuple[str, ...], rows: SplitArray
             graph,
             target,
             Calibration(),
-            op_types_to_quantize=list(LAYERS),  # the ranges of all else are not looked at: some are infinite
-            nodes_to_quantize=[node.name for node in layers(graph.graph, weights)],
+            op_types_to_quantize=list(
+                LAYERS
+            ),  # the ranges of all other operators are ignored: some are infinite
+            nodes_to_quantize=[node.name for node in find_layers(graph.graph, weights)],
             per_channel=True,
             reduce_range=True,  # older processors add two products in 16 bits
         )
@@ -71,7 +73,7 @@ def to_int8(path: Path, target: Path, weights: tuple[str, ...], rows: SplitArray
 
 
 def make_batches(part: SplitArrays) -> Iterator[dict[str, NDArray[Any]]]:
-    """Feeds of rows from all over a part, each with every modality that any row has."""
+    """Make batches of evenly spaced rows, each with every modality that any row has."""
     position = {
         name: np.linspace(0, len(rows) - 1, CALIBRATED_ROWS).astype(np.int64) if len(rows) else at[:0]
         for (name, rows), at in zip(part.inputs.items(), part.position.values(), strict=True)
@@ -80,8 +82,10 @@ def make_batches(part: SplitArrays) -> Iterator[dict[str, NDArray[Any]]]:
     return (each.batch().feed() for each in spread.batches(BATCH))
 
 
-def layers(graph: GraphProto, weights: tuple[str, ...], kinds: tuple[str, ...] = LAYERS) -> list[NodeProto]:
-    """The nodes of some kinds that use one of these weights."""
+def find_layers(
+    graph: GraphProto, weights: tuple[str, ...], kinds: tuple[str, ...] = LAYERS
+) -> list[NodeProto]:
+    """Find the nodes of these operators that use one of these weights."""
     return [
         node
         for node in graph.node
@@ -89,16 +93,16 @@ def layers(graph: GraphProto, weights: tuple[str, ...], kinds: tuple[str, ...] =
     ]
 
 
-def to_float16(path: Path, target: Path, weights: tuple[str, ...]) -> None:
+def convert_to_float16(path: Path, target: Path, weights: tuple[str, ...]) -> None:
     """Write the graph with these weights, and what is computed with them, in float16.
 
-    Not onnxruntime's converter: it rounds whatever lies between two nodes to float16, blocked ones too.
+    Not onnxruntime's converter: it rounds values between two nodes to float16 even if the nodes are excluded.
     """
     model: ModelProto = onnx.load(path)
     graph = model.graph
     constants = {each.name: each for each in graph.initializer}
-    chosen = {node.name for node in layers(graph, weights, (*LAYERS, "Gather"))}
-    halves: set[str] = set()  # what is there in float16, under the name of `half`
+    chosen = {node.name for node in find_layers(graph, weights, (*LAYERS, "Gather"))}
+    halves: set[str] = set()  # what is there in float16, under the name of `name_half`
     for node in graph.node:
         given = [name for name in node.input if name and name not in constants]
         if node.op_type in BETWEEN and given and halves.issuperset(given):
@@ -121,15 +125,15 @@ def to_float16(path: Path, target: Path, weights: tuple[str, ...]) -> None:
             if name not in halves:
                 halves.add(name)
                 if constant is None:
-                    nodes.insert(-1, cast(name, half(name), TensorProto.FLOAT16))
+                    nodes.insert(-1, make_cast(name, name_half(name), TensorProto.FLOAT16))
                 else:
                     rounded = numpy_helper.to_array(constant).astype(np.float16)
-                    graph.initializer.append(numpy_helper.from_array(rounded, half(name)))
-            node.input[i] = half(name)
+                    graph.initializer.append(numpy_helper.from_array(rounded, name_half(name)))
+            node.input[i] = name_half(name)
         for i, name in enumerate(node.output):
-            node.output[i] = half(name)
+            node.output[i] = name_half(name)
             if name in wanted:
-                nodes.append(cast(half(name), name, TensorProto.FLOAT))
+                nodes.append(make_cast(name_half(name), name, TensorProto.FLOAT))
     del graph.node[:]
     graph.node.extend(nodes)
     used = {name for node in nodes for name in node.input}
@@ -140,11 +144,11 @@ def to_float16(path: Path, target: Path, weights: tuple[str, ...]) -> None:
     onnx.save(model, target)
 
 
-def half(name: str) -> str:
-    """What a value is called in float16."""
+def name_half(name: str) -> str:
+    """Name a value's float16 version."""
     return f"{name}.half"
 
 
-def cast(name: str, target: str, to: int) -> NodeProto:
-    """A node that rounds a value, or widens it."""
+def make_cast(name: str, target: str, to: int) -> NodeProto:
+    """Make a node that converts a value to another type."""
     return helper.make_node("Cast", [name], [target], name=f"cast.{target}", to=to)

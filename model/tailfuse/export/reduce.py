@@ -1,4 +1,4 @@
-"""A bundle of less precision, and what that costs: both graphs judged on the same test rows."""
+"""A bundle of reduced precision, and its cost: both graphs are evaluated on the same test rows."""
 
 import shutil
 import statistics
@@ -29,14 +29,14 @@ from tailfuse.evaluation.metrics import subset_metrics
 from tailfuse.evaluation.pages import page
 from tailfuse.evaluation.prior import mean_answers
 from tailfuse.export.adapt import HEADING
-from tailfuse.export.precision import Reduced, encoder_weights, to_float16, to_int8
+from tailfuse.export.precision import Reduced, convert_to_float16, convert_to_int8, find_encoder_weights
 
 BATCH_SIZES = (1, 32)
 TIMED_RUNS = 200
 
 
-class Judged(NamedTuple):
-    """One graph, on test rows as they are."""
+class GraphScores(NamedTuple):
+    """Scores of one graph on the test rows as given."""
 
     metrics: SubsetMetrics
     n_bytes: int
@@ -44,11 +44,11 @@ class Judged(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What less precision costs, and what it saves."""
+    """The cost and the gain of reduced precision."""
 
     manifest: Manifest
-    float32: Judged
-    reduced: Judged
+    float32: GraphScores
+    reduced: GraphScores
     difference: float  # greatest of a probability
 
 
@@ -65,17 +65,17 @@ def reduce_bundle(
     with unpacked(source) as folder:
         manifest = read_manifest(folder)
         check_reducible(source, manifest, table)
-        weights = encoder_weights(manifest, precision)
+        weights = find_encoder_weights(manifest, precision)
         train, val, test = (labelled_part(manifest, table, part) for part in ("train", "val", "test"))
         with atomic_folder(target) as new:
             graph = new / GRAPHS["onnx"]
             if precision == "int8":
-                to_int8(folder / graph.name, graph, weights, train)
+                convert_to_int8(folder / graph.name, graph, weights, train)
             else:
-                to_float16(folder / graph.name, graph, weights)
-            comparison = compared(folder / graph.name, graph, manifest, test)
+                convert_to_float16(folder / graph.name, graph, weights)
+            comparison = compare_graphs(folder / graph.name, graph, manifest, test)
             version = version or f"{manifest.version}+{precision}"
-            manifest = fill(new, folder, precision, comparison, val, test, version)
+            manifest = write_files(new, folder, precision, comparison, val, test, version)
             open_bundle(new)  # as the service will
     return comparison._replace(manifest=manifest)
 
@@ -92,27 +92,27 @@ def check_reducible(source: Path, manifest: Manifest, table: Path) -> None:
         raise UserError(f"--table: {table} is not the table that {source} was trained on")
 
 
-def compared(before: Path, after: Path, manifest: Manifest, test: SplitArrays) -> Comparison:
-    """Both graphs on the same rows, timed in turns. Raises ExportError."""
+def compare_graphs(before: Path, after: Path, manifest: Manifest, test: SplitArrays) -> Comparison:
+    """Compare both graphs on the same rows, timed in turns. Raises ExportError."""
     paths = (before, after)
     runtimes = [open_graph(path, manifest, runtime="onnx") for path in paths]
     old, new = (predict_part(runtime.run, test).probabilities for runtime in runtimes)
     difference = float(np.abs(new - old).max())
     if not np.isfinite(difference):
         raise ExportError(
-            "the graph of less precision answers with what is not a number. No bundle was written."
+            "the graph of reduced precision returns values that are not numbers. No bundle was written."
         )
     shots = [info.shot for info in manifest.classes]
-    times = microseconds(runtimes, test)
+    times = measure_microseconds(runtimes, test)
     float32, reduced = (
-        Judged(subset_metrics(answers, test.labels, shots), path.stat().st_size, each)
+        GraphScores(subset_metrics(answers, test.labels, shots), path.stat().st_size, each)
         for answers, path, each in zip((old, new), paths, times, strict=True)
     )
     return Comparison(manifest, float32, reduced, difference)
 
 
-def microseconds(runtimes: list[Runtime], part: SplitArrays) -> list[dict[int, float]]:
-    """Of each runtime the median time of a sample, by batch size."""
+def measure_microseconds(runtimes: list[Runtime], part: SplitArrays) -> list[dict[int, float]]:
+    """Measure the median time of a sample for each runtime, by batch size."""
     taken: list[dict[int, float]] = [{} for _ in runtimes]
     for size in BATCH_SIZES:
         position = {name: np.resize(np.arange(len(rows)), size) for name, rows in part.inputs.items()}
@@ -128,11 +128,11 @@ def microseconds(runtimes: list[Runtime], part: SplitArrays) -> list[dict[int, f
     return taken
 
 
-def fill(
+def write_files(
     new: Path, folder: Path, precision: Reduced, comparison: Comparison, val: SplitArrays, test: SplitArrays,
     version: str,
 ) -> Manifest:  # fmt: skip
-    """The pages and the manifest beside the new graph: its own metrics, of every subset."""
+    """Write the pages and the manifest beside the new graph, with the metrics of every subset."""
     manifest = comparison.manifest
     run = open_graph(new / GRAPHS["onnx"], manifest, runtime="onnx", threads=0).run
     evaluation = evaluate(run, test, manifest.classes)
@@ -160,16 +160,16 @@ def fill(
     )
     notice = page("reduced.html.jinja", {"reduction": reduction})
     card, report = new / "MODEL_CARD.md", new / "report.html"
-    card.write_text(with_notice(model_card(manifest, evaluation), card.name, notice), "utf-8")
+    card.write_text(insert_notice(model_card(manifest, evaluation), card.name, notice), "utf-8")
     if report.name in manifest.files:
         shutil.copyfile(folder / report.name, report)
-        report.write_text(with_notice(report.read_text("utf-8"), report.name, notice), "utf-8")
+        report.write_text(insert_notice(report.read_text("utf-8"), report.name, notice), "utf-8")
     files = {file.name: sha256(file) for file in sorted(new.iterdir())}
     manifest = manifest.model_copy(update={"files": files})
     (new / MANIFEST).write_text(manifest.model_dump_json(indent=1))
     return manifest
 
 
-def with_notice(text: str, name: str, notice: str) -> str:
-    """A page with the notice below its heading."""
+def insert_notice(text: str, name: str, notice: str) -> str:
+    """Insert the notice below a page's heading."""
     return HEADING[name].sub(lambda found: found[0] + notice, text, count=1)

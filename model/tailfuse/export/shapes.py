@@ -1,24 +1,24 @@
-"""A graph that runs where a modality has no rows, on every onnxruntime since 1.21.
+"""Make a graph run on modalities without rows, on every onnxruntime since 1.21.
 
-Before 1.32 a reduction leaves the shape of what has no rows as it was, (0, 5) and not (0, 1), and what
-follows fails; the newest release for CUDA is 1.31.
+Before 1.32 a reduction of an array without rows keeps its shape, (0, 5) and not (0, 1), and the next node
+fails; the newest release for CUDA is 1.31.
 """
 
 import numpy as np
 import onnx_ir as ir
 
 
-def say_shapes(graph: ir.Graph) -> None:
-    """Put a Reshape after each reduction over trailing axes, which says what is left of them."""
+def insert_reshapes(graph: ir.Graph) -> None:
+    """Insert a Reshape after each reduction over trailing axes, with the shape of its result."""
     for node in list(graph):
         if node.op_type.startswith("Reduce") and len(node.inputs) == 2:
-            sizes = sizes_after(node)
+            sizes = find_kept_sizes(node)
             if sizes is not None:
                 reshape_after(graph, node, sizes)
 
 
-def sizes_after(node: ir.Node) -> list[int] | None:
-    """What a Reshape is told of a reduction's output, 0 for axes that stay; None unless trailing ones go."""
+def find_kept_sizes(node: ir.Node) -> list[int] | None:
+    """Find the Reshape sizes of a reduction's output, 0 for kept axes; None unless the trailing axes go."""
     value, axes = node.inputs
     known = ir.convenience.get_const_tensor(axes) if axes is not None else None
     if value is None or value.shape is None or known is None:
@@ -32,7 +32,7 @@ def sizes_after(node: ir.Node) -> list[int] | None:
 
 
 def reshape_after(graph: ir.Graph, node: ir.Node, sizes: list[int]) -> None:
-    """Whoever used the node's output uses it reshaped."""
+    """Reshape a node's output for all nodes that use it."""
     output = node.outputs[0]
     users = tuple(output.uses())  # before the Reshape is one of them
     name = f"{output.name}.sizes"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tailfuse_service.modalities import Modality
 
 from tailfuse.errors import SpecError
+from tailfuse.files.cells import Unreadable
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows
 from tailfuse.modalities.spec import ModalitySpec
@@ -81,6 +82,10 @@ class Kind(ABC, Generic[S, M]):
     ) -> Arrays | None:
         """Return the rows' arrays from a cache on disk, filled by `decode`; None if there is no cache."""
         return None
+
+    def on_unreadable(self, modality: M) -> Unreadable:
+        """Return what a file that cannot be read does, of a kind that reads files."""
+        return "stop"
 
     def check_encoder(self, name: str) -> None:
         """Raises SpecError if the kind has no encoder of this name."""

@@ -1,31 +1,22 @@
 """The bytes of a request become raw values by modality. What the values may be is the bundle's business."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import File, FormParser, MultipartParser, MultipartState, parse_options_header
+from python_multipart.multipart import parse_options_header
 
 from tailfuse_service.errors import (
     BadRequest,
     BatchTooLarge,
     InvalidInput,
-    TooManyParts,
     UnsupportedMediaType,
 )
+from tailfuse_service.http.form import split_form
 from tailfuse_service.modalities import Modality
 from tailfuse_service.modalities.json_text import json_type
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
 
 MAX_BOUNDARY = 256
-MAX_SIMPLE_HEAD = 4096
-# The head of a part with nothing in it that needs decoding.
-SIMPLE_HEAD = re.compile(
-    rb'\r\nContent-Disposition: form-data; name="([\w .-]+)"(?:; filename="[^"\r\n]*")?'
-    rb"(?:\r\nContent-(?:Type|Length): [^\r\n]*)*",
-    re.IGNORECASE | re.ASCII,
-)
 
 
 def read_inputs(document: Any, what: str = "the body") -> dict[str, Any]:
@@ -97,64 +88,3 @@ def read_form(
         name: modalities[name].read_part(name, part, limits) if name in modalities else part
         for name, part in split_form(body, boundary, limits.max_parts).items()
     }
-
-
-def split_form(body: bytes, boundary: bytes, max_parts: int) -> dict[str, bytes]:
-    """The parts of a form by name. Raises TooManyParts, or BadRequest if it is damaged or cut short."""
-    parts = split_simple_form(body, boundary, max_parts)
-    return split_any_form(body, boundary, max_parts) if parts is None else parts
-
-
-def split_simple_form(body: bytes, boundary: bytes, max_parts: int) -> dict[str, bytes] | None:
-    """The parts of a form as browsers, curl and requests write it; None for any other, right or wrong.
-
-    The library's parser, which knows all that is allowed, takes 40 us for each part.
-    """
-    delimiter = b"--" + boundary
-    if not body.startswith(delimiter + b"\r\n") or body.count(delimiter) > max_parts + 1:
-        return None
-    first, *pieces = body[len(delimiter) :].split(b"\r\n" + delimiter)
-    if not pieces or pieces.pop() not in (b"--", b"--\r\n"):
-        return None
-    parts: dict[str, bytes] = {}
-    for piece in (first, *pieces):
-        head, blank, data = piece.partition(b"\r\n\r\n")
-        # A search of a long head would hold up all threads.
-        found = SIMPLE_HEAD.fullmatch(head) if len(head) <= MAX_SIMPLE_HEAD else None
-        if not blank or found is None or (name := found[1].decode()) in parts:
-            return None
-        parts[name] = data
-    return parts
-
-
-def split_any_form(body: bytes, boundary: bytes, max_parts: int) -> dict[str, bytes]:
-    """What parts_of says, by the library's parser."""
-    parts: dict[str, bytes] = {}
-
-    def keep(name: bytes | None, data: bytes) -> None:
-        key = (name or b"").decode("utf-8", "replace")
-        if key in parts:
-            raise BadRequest(f"the form has two parts called '{key}'")
-        if len(parts) == max_parts:
-            raise TooManyParts(f"the form has more than {max_parts} parts", expected=max_parts)
-        parts[key] = data
-
-    def keep_file(file: File) -> None:
-        file.file_object.seek(0)
-        keep(file.field_name, file.file_object.read())
-
-    form = FormParser(
-        "multipart/form-data",
-        lambda field: keep(field.field_name, field.value or b""),
-        keep_file,
-        boundary=boundary,
-        config={"MAX_MEMORY_FILE_SIZE": len(body) + 1},  # the body is in memory already
-    )
-    try:
-        form.write(body)
-    except FormParserError as error:
-        raise BadRequest(f"the body is not a multipart form: {error}") from None
-    # The library does not say when the last part is cut short.
-    if not isinstance(form.parser, MultipartParser) or form.parser.state != MultipartState.END:
-        raise BadRequest("the body is not a multipart form: it ends before its last boundary")
-    return parts

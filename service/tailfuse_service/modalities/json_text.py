@@ -15,6 +15,16 @@ from tailfuse_service.modalities.json_structure import MEMBER_COST, measure_stru
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
 
 SHORT_BYTES = 64 * 1024  # of a text whose parsing creates too few objects to matter
+BOM = "\ufeff"  # Windows' programs begin a text with it
+ENCODED_BOM = BOM.encode()
+# The first bytes of what is sent in place of JSON in UTF-8.
+SIGNATURES = {
+    b"\xff\xfe": "it is UTF-16; UTF-8 was expected",
+    b"\xfe\xff": "it is UTF-16; UTF-8 was expected",
+    b"{\0": "it is UTF-16; UTF-8 was expected",
+    b"\0{": "it is UTF-16; UTF-8 was expected",
+    b"\x1f\x8b": "it is gzip data; compress it once, and send the header Content-Encoding: gzip",
+}
 NOT_FINITE = re.compile(r"NaN|Infinity")
 
 
@@ -24,6 +34,8 @@ def parse_json(data: bytes, what: str = "the body", limits: Limits = DEFAULT_LIM
     NaN and infinities are not JSON, but pass: the column that holds one refuses it by name, and the other
     items of a batch are not affected.
     """
+    if data.startswith(ENCODED_BOM):
+        data = data[len(ENCODED_BOM) :]
     if not data:
         raise BadRequest(f"{what} is empty; JSON was expected")
     check_structure(data, what, limits)
@@ -43,7 +55,7 @@ def parse_json(data: bytes, what: str = "the body", limits: Limits = DEFAULT_LIM
             return value
         except (ValueError, TypeError, RecursionError):
             pass
-    raise BadRequest(f"{what} is not JSON: {mistake}")
+    raise BadRequest(f"{what} is not JSON: {SIGNATURES.get(data[:2], mistake)}")
 
 
 def parse_integer(digits: str) -> int | float:

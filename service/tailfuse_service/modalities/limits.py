@@ -17,6 +17,7 @@ class Limits:
     max_json_depth: int = 32
     max_json_values: int = 500_000
     max_parts: int = 100
+    image_formats: frozenset[str] = frozenset()  # accepted beside those of the bundle
 
 
 DEFAULT_LIMITS = Limits()

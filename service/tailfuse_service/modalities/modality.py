@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tailfuse_service.errors import BadRequest, InvalidInput, UnknownColumn
 from tailfuse_service.modalities.by_kind import ByKind
-from tailfuse_service.modalities.json_text import parse_json
+from tailfuse_service.modalities.json_text import BOM, parse_json
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
 from tailfuse_service.modalities.tensor import Tensor, TensorForm
 
@@ -94,7 +94,7 @@ class Modality(Frozen, ABC):
                 raise InvalidInput(error.detail, modality=name, expected="JSON") from None
         if self.part == "text":
             try:
-                return part.decode()
+                return part.decode().removeprefix(BOM)
             except UnicodeDecodeError:
                 raise InvalidInput(
                     f"modality '{name}': the part is not UTF-8 text", modality=name, expected="UTF-8 text"

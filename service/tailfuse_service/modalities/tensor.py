@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailfuse_service.errors import InvalidInput
+from tailfuse_service.modalities.json_text import BOM
 
 BYTES = "BYTES"
 ANY = -1  # a dimension that the client chooses
@@ -53,7 +54,7 @@ def decode_text(element: str | bytes, modality: str, column: str | None, row: in
     if isinstance(element, str):
         return element
     try:
-        return element.decode()
+        return element.decode().removeprefix(BOM)
     except UnicodeDecodeError:
         where = f"row {row}: modality '{modality}'" + ("" if column is None else f", column '{column}'")
         raise InvalidInput(

@@ -11,11 +11,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailfuse_service.bundle import Limits, RuntimeName, install_hint
 from tailfuse_service.bundle.signature import read_trusted_keys
+from tailfuse_service.modalities.image.formats import FORMATS, OPTIONAL_PACKAGES
 from tailfuse_service.modalities.limits import PILLOW_MAX_PIXELS
 from tailfuse_service.settings.key_file import read_keys
 from tailfuse_service.settings.roles_file import read_roles
 
 EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+READERS = {"DICOM": "pydicom", "HEIC": "pillow_heif"}  # the modules of OPTIONAL_PACKAGES
 ORIGIN = re.compile(r"\*|https?://[^/\s,]+")
 
 
@@ -78,6 +81,9 @@ class Settings(BaseSettings):
     """Maximum number of characters in a text or a cell."""
     max_pixels: int = Field(default=Limits.max_pixels, ge=1, le=PILLOW_MAX_PIXELS)
     """Maximum number of pixels in an image, by its header; at most this many are decoded at once."""
+    image_formats: str = ""
+    """Image formats accepted too, separated by commas, such as TIFF,HEIC. Always accepted: JPEG, PNG,
+    WEBP and the formats of the training images."""
     request_timeout_s: float = Field(default=30.0, gt=0)
     """Timeout from a complete request to its answer."""
     receive_timeout_s: float = Field(default=60.0, gt=0)
@@ -94,6 +100,8 @@ class Settings(BaseSettings):
     """Allow requests without keys on an address that other machines can reach."""
     cors_origins: str = ""
     """Allowed origins of web pages, separated by commas; * allows all."""
+    root_path: str = ""
+    """Path prefix that a proxy removes from requests, such as /tailfuse; links in /docs begin with it."""
     drift_window_s: float = Field(default=900.0, gt=0)
     """Time window of the drift metrics."""
     tracing: bool = False
@@ -112,6 +120,7 @@ class Settings(BaseSettings):
             max_json_depth=self.max_json_depth,
             max_json_values=self.max_json_values,
             max_parts=self.max_parts,
+            image_formats=frozenset(parse_formats(self.image_formats)),
         )
 
     @property
@@ -123,6 +132,16 @@ class Settings(BaseSettings):
     def origins(self) -> list[str]:
         """Allowed origins, as a list."""
         return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
+
+    @field_validator("image_formats")
+    @classmethod
+    def _check_formats(cls, formats: str) -> str:
+        for name in parse_formats(formats):
+            if name not in FORMATS:
+                raise ValueError(f"'{name}' is not one of {', '.join(sorted(FORMATS))}")
+            if not is_installed(READERS.get(name, "PIL")):
+                raise ValueError(f"{OPTIONAL_PACKAGES[name]} is not installed: {install_hint('formats')}")
+        return formats
 
     @field_validator("tracing")
     @classmethod
@@ -164,6 +183,14 @@ class Settings(BaseSettings):
             read_roles(path)
         return path
 
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, path: str) -> str:
+        path = path.rstrip("/")
+        if not ROOT_PATH.fullmatch(path) or ".." in path:
+            raise ValueError(f"'{path}' is not a path prefix like /tailfuse")
+        return path
+
     @model_validator(mode="after")
     def _check_origins(self) -> Self:
         for origin in self.origins:
@@ -186,6 +213,11 @@ class Settings(BaseSettings):
         if self.max_items > self.max_queue:
             raise ValueError(f"max_items ({self.max_items}) must not be above max_queue ({self.max_queue})")
         return self
+
+
+def parse_formats(formats: str) -> list[str]:
+    """Return the names in a list like `tiff, heic`, in capitals."""
+    return [name.strip().upper() for name in formats.split(",") if name.strip()]
 
 
 def is_installed(module: str) -> bool:

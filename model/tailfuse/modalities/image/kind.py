@@ -1,21 +1,20 @@
 """The image kind in training: fitted, read from a table, encoded, augmented, corrupted and described."""
 
-import io
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
-from PIL import Image
 from tailfuse_service.modalities import ImageModality
 
 from tailfuse.errors import TableError
+from tailfuse.files.cells import Unreadable
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows, check_some_value, place, type_name
-from tailfuse.modalities.files import read_bytes
+from tailfuse.modalities.files import UnreadableFile, read_bytes
 from tailfuse.modalities.image.cache import load_images
+from tailfuse.modalities.image.fit import fit_image
 from tailfuse.modalities.image.spec import ImageSpec
 from tailfuse.modalities.kind import Arrays, Decode, Kind
 from tailfuse.spelling import did_you_mean
@@ -23,8 +22,6 @@ from tailfuse.spelling import did_you_mean
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
-SAMPLE = 200  # images whose headers say whether all are grey
-GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 TIMM = "timm/"
 
 
@@ -49,27 +46,37 @@ class ImageKind(Kind[ImageSpec, ImageModality]):
         folder: Path,
         reading: Reading = DEFAULT_READING,
     ) -> ImageModality:
-        """Grey if a sample of the images is, by their headers."""
+        """Grey if all images are, by their headers."""
         column = spec.column
         if column not in table.columns:
             hint = did_you_mean(column, table.columns)
             raise TableError(f"modalities.{name}.column: the table has no column '{column}'{hint}")
         check_some_value(table[column][rows], name)
         present = rows[table[column][rows].is_not_null().to_numpy()]
-        sample = present[np.linspace(0, len(present) - 1, min(len(present), SAMPLE)).astype(int)]
-        grey = all(is_grey(data) for data in read_images(table, name, column, folder, sample) if data)
         height, width = spec.size
-        return ImageModality(column=column, height=height, width=width, channels=1 if grey else 3)
+        modality = ImageModality(
+            column=column,
+            height=height,
+            width=width,
+            channels=3,
+            range=spec.range,
+            unreadable=spec.unreadable,
+        )
+        check_holds_files(table, name, column)
+        return fit_image(name, modality, table[column][present], folder)
 
     def raw_values(
         self, name: str, modality: ImageModality, table: pl.DataFrame, rows: Rows, folder: Path
-    ) -> Iterator[bytes | None]:
+    ) -> Iterator[bytes | UnreadableFile | None]:
         return read_images(table, name, modality.column, folder, rows)
 
     def load_cached(
         self, modality: ImageModality, table: pl.DataFrame, rows: Rows, folder: Path, decode: Decode
     ) -> Arrays | None:
         return load_images(modality, table[modality.column][rows], folder, decode)
+
+    def on_unreadable(self, modality: ImageModality) -> Unreadable:
+        return modality.unreadable
 
     def check_encoder(self, name: str) -> None:
         if not name.startswith(TIMM):
@@ -109,20 +116,15 @@ class ImageKind(Kind[ImageSpec, ImageModality]):
 
 def read_images(
     table: pl.DataFrame, name: str, column: str, folder: Path, rows: Rows
-) -> Iterator[bytes | None]:
+) -> Iterator[bytes | UnreadableFile | None]:
     """Yield the bytes of each image, each read when it is needed. Raises TableError."""
-    where = place(name, column)
-    series = table[column]
-    if series.dtype not in (pl.String, pl.Binary, pl.Null):
-        raise TableError(f"{where}: holds {type_name(series)}; paths or the bytes of images are taken")
-    for row, value in zip(rows, series[rows], strict=True):
-        yield read_bytes(value, folder, f"row {row + 1}: {where}")
+    check_holds_files(table, name, column)
+    for value in table[column][rows]:
+        yield read_bytes(value, folder)
 
 
-def is_grey(data: bytes) -> bool:
-    """Whether an image's header says so. One that cannot be read does not count: decoding names its row."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return image.mode in GREY_MODES
-    except Exception:  # decoders raise exceptions of any type
-        return True
+def check_holds_files(table: pl.DataFrame, name: str, column: str) -> None:
+    """Raises TableError if a column holds anything but paths or bytes."""
+    if table[column].dtype not in (pl.String, pl.Binary, pl.Null):
+        held = type_name(table[column])
+        raise TableError(f"{place(name, column)}: holds {held}; paths or the bytes of images are taken")

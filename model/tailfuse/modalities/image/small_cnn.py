@@ -24,6 +24,7 @@ class SmallCnn(nn.Module):
         for into, out, stride in zip(channels, channels[1:], strides, strict=False):
             layers += [nn.Conv2d(into, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
             height, breadth = math.ceil(height / stride), math.ceil(breadth / stride)
+        self.std, self.shift = modality.std, modality.mean / modality.std
         self.convolutions = nn.Sequential(*layers)
         self.layers = nn.Sequential(
             nn.Dropout(input_dropout),
@@ -35,7 +36,7 @@ class SmallCnn(nn.Module):
 
     def view(self, rows: Tensor) -> Tensor:
         """(n, channels, height, width) 0..255 -> (n, features)"""
-        features: Tensor = self.convolutions(rows.float() / 127.5 - 1.0)
+        features: Tensor = self.convolutions(rows.float() / self.std - self.shift)
         return features.flatten(1)
 
     def forward(self, rows: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from tailfuse.files.cells import Unreadable
 from tailfuse.modalities.spec import ModalitySpec, Name, Trained
 
 
@@ -20,6 +21,8 @@ class ImageSpec(ModalitySpec):
 
     `trained` says how much of a pretrained encoder is trained: none, its last block, or all of it. `flips`:
     a mirror image is of the same class, and the encoder takes the mean over all four, at four times the cost.
+    `range`: pixel values that become black and white, instead of those of the training images. `unreadable`:
+    whether files that are empty, damaged or not there stop the training, or count as missing.
     """
 
     kind: Literal["image"]
@@ -28,10 +31,19 @@ class ImageSpec(ModalitySpec):
         tuple[Annotated[int, Field(ge=4, le=2048)], Annotated[int, Field(ge=4, le=2048)]],
         BeforeValidator(_size),
     ] = (64, 64)
+    range: tuple[float, float] | None = None
+    unreadable: Unreadable = "stop"
     encoder: Name = "small_cnn"
     trained: Trained = "none"
     flips: bool = False
     augment: bool = True
+
+    @field_validator("range")
+    @classmethod
+    def _range_is_not_empty(cls, given: tuple[float, float] | None) -> tuple[float, float] | None:
+        if given is not None and not given[0] < given[1]:
+            raise ValueError("takes [lowest, highest], the first below the second")
+        return given
 
     @field_validator("trained")
     @classmethod

@@ -14,20 +14,29 @@ from tailfuse_service.modalities.series import Channel
 from tailfuse_service.modalities.series.features import Steps, read_steps, shorten, with_noun
 
 from tailfuse.errors import TableError
+from tailfuse.files.cells import Unreadable
 from tailfuse.files.table import Rows, place
-from tailfuse.modalities.files import name_source
+from tailfuse.modalities.files import UnreadableFile, name_source, report_unreadable
 from tailfuse.modalities.series.raw import read_series
 
 log = logging.getLogger("tailfuse")
 
 
 def fit_series(
-    name: str, columns: Sequence[str], length: int, table: pl.DataFrame, rows: Rows, folder: Path
+    name: str,
+    columns: Sequence[str],
+    length: int,
+    table: pl.DataFrame,
+    rows: Rows,
+    folder: Path,
+    unreadable: Unreadable = "stop",
 ) -> SeriesModality:
     """Fit as many channels as the first series has: their means and scales. Raises TableError."""
-    present = iterate_steps(table, name, columns, folder, rows)
+    failed: list[tuple[str, UnreadableFile]] = []
+    present = iterate_steps(table, name, columns, folder, rows, failed)
     first = next(present, None)
     if first is None:
+        report_unreadable(name, failed, len(failed), unreadable)
         raise TableError(f"{place(name, columns[0])}: missing in every training row")
     if first.shape[1] > len(first):
         log.warning(
@@ -41,20 +50,32 @@ def fit_series(
         raise TableError(f"{place(name, columns[0])}: the numbers are too large to scale")
     channels = zip(mean.tolist(), scale.tolist(), strict=True)
     return SeriesModality(
-        columns=tuple(columns), channels=tuple(Channel(mean=m, scale=s) for m, s in channels), length=length
-    )
+        columns=tuple(columns), channels=tuple(Channel(mean=m, scale=s) for m, s in channels), length=length,
+        unreadable=unreadable,
+    )  # fmt: skip
 
 
 def iterate_steps(
-    table: pl.DataFrame, name: str, columns: Sequence[str], folder: Path, rows: Rows
+    table: pl.DataFrame,
+    name: str,
+    columns: Sequence[str],
+    folder: Path,
+    rows: Rows,
+    unreadable: list[tuple[str, UnreadableFile]],
 ) -> Iterator[Steps]:
-    """Yield the steps of each series that is present. Raises TableError."""
+    """Yield the steps of each series that is present, and add those that cannot be read to `unreadable`.
+
+    Raises TableError.
+    """
     for row, raw in zip(rows.tolist(), read_series(table, name, columns, folder, rows), strict=True):
+        where = f"row {row + 1}" + (name_source(table, columns[0], row) if len(columns) == 1 else "")
+        if isinstance(raw, UnreadableFile):
+            unreadable.append((where, raw))
+            continue
         try:
             found = None if raw is None else read_steps(name, raw, columns)
         except InvalidInput as error:
-            where = name_source(table, columns[0], row) if len(columns) == 1 else ""
-            raise TableError(f"row {row + 1}{where}: {error.detail}") from None
+            raise TableError(f"{where}: {error.detail}") from None
         if found is not None:
             yield found
 

@@ -9,6 +9,7 @@ from pydantic import AliasChoices, Field
 from tailfuse_service.modalities import SeriesModality
 from tailfuse_service.modalities.series import with_noun
 
+from tailfuse.files.cells import Unreadable
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows, match_columns
 from tailfuse.modalities.kind import Kind
@@ -25,12 +26,14 @@ CARD_STEPS = 3
 class SeriesSpec(ModalitySpec):
     """Channels over time. `column` holds whole series; or several `columns` are a channel each.
 
-    Series of more than `length` steps are averaged down to that many.
+    Series of more than `length` steps are averaged down to that many. `unreadable`: whether files that are
+    empty or not there stop the training, or count as missing.
     """
 
     kind: Literal["series"]
     columns: Columns = Field(validation_alias=AliasChoices("columns", "column"))
     length: int = Field(default=256, ge=1, le=2**20)
+    unreadable: Unreadable = "stop"
     encoder: Name = "conv"
 
 
@@ -54,12 +57,15 @@ class SeriesKind(Kind[SeriesSpec, SeriesModality]):
         reading: Reading = DEFAULT_READING,
     ) -> SeriesModality:
         columns = match_columns(table, spec.columns, f"modalities.{name}.columns")
-        return fit_series(name, columns, spec.length, table, rows, folder)
+        return fit_series(name, columns, spec.length, table, rows, folder, spec.unreadable)
 
     def raw_values(
         self, name: str, modality: SeriesModality, table: pl.DataFrame, rows: Rows, folder: Path
     ) -> Iterator[Any]:
         return read_series(table, name, modality.columns, folder, rows)
+
+    def on_unreadable(self, modality: SeriesModality) -> Unreadable:
+        return modality.unreadable
 
     def build_encoder(
         self, spec: SeriesSpec, modality: SeriesModality, *, width: int, dropout: float, input_dropout: float

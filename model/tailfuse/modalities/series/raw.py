@@ -45,10 +45,10 @@ def read_whole(column: pl.Series, where: str, folder: Path, rows: Rows) -> Itera
             f"{where}: holds {type_name(column)}; lists of numbers are taken, and paths or the bytes of "
             ".npy, .wav or .csv files"
         )
-    for row, value in zip(rows, column[rows], strict=True):
+    for value in column[rows]:
         if isinstance(value, str) and value.lstrip().startswith("["):
             value = value.encode()  # a list, as it is written in CSV
-        yield read_bytes(value, folder, f"row {row + 1}: {where}")
+        yield read_bytes(value, folder)
 
 
 def list_depth(dtype: pl.DataType) -> int:

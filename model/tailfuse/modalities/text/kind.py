@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 from pydantic import Field
 from tailfuse_service.modalities import TextModality
+from tailfuse_service.modalities.text.tokenizer import LATEST_TOKENIZER
 
 from tailfuse.files.cells import type_cells
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows, check_some_value, match_columns, place
 from tailfuse.modalities.kind import Kind
 from tailfuse.modalities.spec import Columns, ModalitySpec, Name
+from tailfuse.modalities.text.uniqueness import warn_about_unique_tokens
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
 
 class TextSpec(ModalitySpec):
-    """Texts as hashed word n-grams."""
+    """Texts as hashed n-grams of words, and of characters where a script has no spaces."""
 
     kind: Literal["text"]
     columns: Columns
@@ -46,13 +48,16 @@ class TextKind(Kind[TextSpec, TextModality]):
         folder: Path,
         reading: Reading = DEFAULT_READING,
     ) -> TextModality:
-        """Nothing is learnt from the rows but that each column has a text."""
+        """Check that each column has a text, and warn if its texts share no tokens."""
         columns = match_columns(table, spec.columns, f"modalities.{name}.columns")
         for column in columns:
-            check_some_value(type_cells(table[column], "category", place(name, column), rows), name)
+            texts = type_cells(table[column], "category", place(name, column), rows)
+            check_some_value(texts, name)
+            warn_about_unique_tokens(texts, place(name, column), rows)
         return TextModality(
-            columns=tuple(columns), buckets=spec.buckets, ngrams=spec.ngrams, max_tokens=spec.max_tokens
-        )
+            columns=tuple(columns), tokenizer=LATEST_TOKENIZER, buckets=spec.buckets, ngrams=spec.ngrams,
+            max_tokens=spec.max_tokens,
+        )  # fmt: skip
 
     def raw_values(
         self, name: str, modality: TextModality, table: pl.DataFrame, rows: Rows, folder: Path
@@ -85,7 +90,10 @@ class TextKind(Kind[TextSpec, TextModality]):
     def describe(self, modality: TextModality) -> str:
         columns = "column" if len(modality.columns) == 1 else "columns"
         grams = "words" if modality.ngrams == 1 else f"word n-grams up to {modality.ngrams}"
-        return f"text of {len(modality.columns)} {columns}, {grams}, {modality.buckets:,} buckets"
+        return (
+            f"text of {len(modality.columns)} {columns}, {grams}, {modality.buckets:,} buckets, "
+            f"tokenizer {modality.tokenizer}"
+        )
 
     def card_example(self, modality: TextModality) -> str:
         return "some words"

@@ -9,7 +9,7 @@ import contextlib
 import io
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -19,21 +19,28 @@ from PIL import Image
 
 from tailfuse_service.errors import InvalidInput, TooManyPixels, UndecodableImage
 from tailfuse_service.modalities.base64_text import decode_base64
+from tailfuse_service.modalities.image.formats import FORMATS, identify_format
+from tailfuse_service.modalities.image.optional import MissingPackage, load_dicom, open_dicom, open_heic
+from tailfuse_service.modalities.image.pixels import (
+    Mode,
+    Range,
+    UnfitPixels,
+    convert_mode,
+    load_pixels,
+    read_orientation,
+    scale_shallow,
+    to_array,
+    turn_upright,
+)
 from tailfuse_service.modalities.json_text import json_type
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, PILLOW_MAX_PIXELS, Limits
 
 JPEG_MAGIC = b"\xff\xd8\xff"
-ORIENTATION = 0x0112  # the EXIF tag
 # A scan of a progressive JPEG can be 14 bytes long, and costs a pass over all pixels: a small file with
 # many scans keeps a core busy for an hour. Cameras and editors write about ten.
 MAX_SCANS = 100
 MIN_CHECKED = 10**10  # bytes times pixels: below it no number of scans takes longer than half a second
 MIN_SHARED_PIXELS = 1_000_000  # smaller images may be decoded by any number of threads at once
-# Pillow knows forty formats; one of them (EPS) would start another program.
-Image.init()
-FORMATS = sorted(
-    {"AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP"} & Image.OPEN.keys()
-)
 
 
 def suppress_pillow_warnings() -> None:
@@ -45,13 +52,28 @@ def suppress_pillow_warnings() -> None:
 
 
 class ImageFeatures:
-    """The bytes of an image file, or their base64, as uint8 of shape (channels, height, width)."""
+    """The bytes of an image file, or their base64, as uint8 of shape (channels, height, width).
+
+    `pixel_range` becomes 0..255; `deep`: the training images had more than 8 bits (see pixels.py).
+    """
 
     def __init__(
-        self, name: str, *, height: int, width: int, channels: Literal[1, 3], limits: Limits = DEFAULT_LIMITS
+        self,
+        name: str,
+        *,
+        height: int,
+        width: int,
+        channels: Literal[1, 3],
+        pixel_range: Range | None = None,
+        deep: bool = False,
+        formats: Collection[str] = FORMATS,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.name = name
         self.height, self.width, self.channels = height, width, channels
+        self._mode: Mode = "L" if channels == 1 else "RGB"
+        self._range, self._deep = pixel_range, deep
+        self._formats = frozenset(formats)
         self._max_pixels = limits.max_pixels
         self._share = Share(limits.max_pixels)
 
@@ -60,20 +82,19 @@ class ImageFeatures:
         data = self._read_bytes(raw)
         if not data:
             return None
-        try:
+        with self._explain_errors():
             image = self._decode(data)
             if isinstance(image, np.ndarray):
                 return put_channels_first(image)
-        except InvalidInput:
-            raise
-        except Image.DecompressionBombError:
-            raise self._too_many(f"more than {PILLOW_MAX_PIXELS:,}", PILLOW_MAX_PIXELS + 1) from None
-        except Exception as error:  # decoders raise exceptions of any type
-            raise self._undecodable("the bytes are not an image that can be read") from error
-        size = (self.width, self.height)
-        if image.size != size:
-            image = image.resize(size, Image.Resampling.BILINEAR)
-        return put_channels_first(np.asarray(image, np.uint8))
+            size = (self.width, self.height)
+            if image.size != size:
+                image = image.resize(size, Image.Resampling.BILINEAR)
+            return put_channels_first(to_array(image, self._mode))
+
+    def read_values(self, data: bytes) -> NDArray[Any]:
+        """Return all pixels as the file has them, for fitting: of any depth, neither scaled nor turned."""
+        with self._explain_errors(), self._open(data) as image:
+            return np.asarray(load_pixels(image, self._mode))
 
     def stack(self, rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         shape = (0, self.channels, self.height, self.width)
@@ -95,6 +116,20 @@ class ImageFeatures:
                 modality=self.name, expected="base64 string", received="other characters",
             ) from None  # fmt: skip
 
+    @contextlib.contextmanager
+    def _explain_errors(self) -> Iterator[None]:
+        """Turn what decoders raise into InvalidInput."""
+        try:
+            yield
+        except InvalidInput:
+            raise
+        except (UnfitPixels, MissingPackage) as error:
+            raise self._undecodable(str(error)) from None
+        except Image.DecompressionBombError:
+            raise self._too_many(f"more than {PILLOW_MAX_PIXELS:,}", PILLOW_MAX_PIXELS + 1) from None
+        except Exception as error:  # decoders raise exceptions of any type
+            raise self._undecodable("the bytes are not an image that can be read") from error
+
     def _decode(self, data: bytes) -> Image.Image | NDArray[np.uint8]:
         """Return the image upright; an array (height, width[, channels]) if it has the wanted size."""
         if data.startswith(JPEG_MAGIC):
@@ -102,14 +137,35 @@ class ImageFeatures:
             self._check(data, width, height)
             if colours in ("YCbCr", "RGB", "Gray"):
                 return self._decode_jpeg(data)
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            self._check(data, image.width, image.height)
-            if image.mode == "F":
-                raise self._undecodable("its pixels are floats; whole numbers of 8 or 16 bits are taken")
-            with self._share.reserve(image.width * image.height):
-                flat = convert_mode(image, "L" if self.channels == 1 else "RGB")
-                # Loading turns a TIFF upright and removes the tag.
-                return turn_upright(flat, read_orientation(image))
+        with self._open(data) as image, self._share.reserve(image.width * image.height):
+            flat = convert_mode(image, self._mode, self._range, self._deep)
+            # Loading turns a TIFF upright and removes the tag.
+            return turn_upright(flat, read_orientation(image))
+
+    def _open(self, data: bytes) -> Image.Image:
+        """Open an image of one of the accepted formats, and check its header."""
+        name = identify_format(data)
+        if name is None and "TGA" in self._formats:
+            name = "TGA"  # its files have no signature
+        if name not in self._formats:
+            raise self._refuse_format(name)
+        if name == "DICOM":
+            dicom = open_dicom(data)
+            self._check(data, dicom.Columns, dicom.Rows)
+            return load_dicom(dicom, windowed=self._range is None)
+        image = open_heic(data) if name == "HEIC" else Image.open(io.BytesIO(data), formats=[str(name)])
+        self._check(data, image.width, image.height)
+        return image
+
+    def _refuse_format(self, name: str | None) -> UndecodableImage:
+        if name is None:
+            return self._undecodable("the bytes are not an image that can be read")
+        if name not in FORMATS:
+            return self._undecodable(f"the bytes are a file of format {name}, which is not read")
+        accepted = ", ".join(sorted(self._formats))
+        return self._undecodable(
+            f"the image is {name}; this model accepts {accepted} (the setting --image-formats adds {name})"
+        )
 
     def _check(self, data: bytes, width: int, height: int) -> None:
         """Check what the header says, before decoding. Raises TooManyPixels or UndecodableImage."""
@@ -136,6 +192,9 @@ class ImageFeatures:
         )
         if grey:
             pixels = pixels[:, :, 0]
+        if self._range is not None:
+            image = scale_shallow(Image.fromarray(pixels), self._range, self._deep)
+            return turn_upright(image, orientation)
         if orientation == 1 and pixels.shape[:2] == (height, width):
             return pixels  # type: ignore[no-any-return]  # converting to an Image and back takes 15 us
         return turn_upright(Image.fromarray(pixels), orientation)
@@ -186,45 +245,3 @@ def count_scans(jpeg: bytes) -> int:
     """
     array = np.frombuffer(jpeg, np.uint8)
     return int(np.count_nonzero((array[:-1] == 0xFF) & (array[1:] == 0xDA)))
-
-
-TURNS = {
-    2: (Image.Transpose.FLIP_LEFT_RIGHT,),
-    3: (Image.Transpose.ROTATE_180,),
-    4: (Image.Transpose.FLIP_TOP_BOTTOM,),
-    5: (Image.Transpose.TRANSPOSE,),
-    6: (Image.Transpose.ROTATE_270,),
-    7: (Image.Transpose.TRANSVERSE,),
-    8: (Image.Transpose.ROTATE_90,),
-}
-
-
-def read_orientation(image: Image.Image) -> int:
-    """Read the EXIF orientation, 1..8; 1 if there is none that can be read."""
-    try:
-        orientation = image.getexif().get(ORIENTATION)
-        return int(orientation) if orientation in TURNS else 1
-    except Exception:  # damaged EXIF does not make an image unreadable
-        return 1
-
-
-def turn_upright(image: Image.Image, orientation: int) -> Image.Image:
-    """Turn an image as its EXIF orientation (1..8) says."""
-    for turn in TURNS.get(orientation, ()):
-        image = image.transpose(turn)
-    return image
-
-
-def convert_mode(image: Image.Image, mode: str) -> Image.Image:
-    """Convert the first frame to L or RGB; 16-bit greys are scaled to 8, transparency becomes white."""
-    image.seek(0)
-    image.load()
-    if image.mode.startswith("I;16") or image.mode == "I":
-        # Pillow would clip these at 255; deep PNGs use all 16 bits.
-        deep = np.asarray(image, np.int64).clip(0, 65535)
-        image = Image.fromarray((deep >> 8).astype(np.uint8))
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert(mode)

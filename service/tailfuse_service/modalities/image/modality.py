@@ -3,14 +3,15 @@
 import io
 import math
 from base64 import b64encode
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tailfuse_service.modalities.image.features import ImageFeatures
+from tailfuse_service.modalities.image.formats import DEFAULT_FORMATS, LEGACY_FORMATS
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
 from tailfuse_service.modalities.modality import MAX_POINTS, Modality, Summary, SummaryValues
 from tailfuse_service.modalities.tensor import BYTES, Tensor, TensorForm, read_elements
@@ -19,7 +20,10 @@ MAX_SIDE = 4096  # pixels: an array is made before a graph can refuse its shape
 
 
 class ImageModality(Modality):
-    """uint8 rows of (channels, height, width); the graph scales them itself."""
+    """uint8 rows of (channels, height, width); the graph scales them itself.
+
+    The defaults are those of bundles from before there were such fields.
+    """
 
     part: ClassVar[Literal["file"]] = "file"
     part_description: ClassVar[str] = "The image file (JPEG, PNG, …)."
@@ -30,15 +34,30 @@ class ImageModality(Modality):
     height: int = Field(ge=1, le=MAX_SIDE)
     width: int = Field(ge=1, le=MAX_SIDE)
     channels: Literal[1, 3]
+    range: tuple[float, float] | None = None  # pixel values that become 0..255; None: 8 bits as they are
+    deep: bool = False  # the training images had more than 8 bits
+    # Of pixels 0..255, by which the default encoder standardises them. Ordinary images have these.
+    mean: float = 127.5
+    std: float = Field(default=127.5, gt=0)
+    formats: tuple[str, ...] | None = None  # of the training images
+    unreadable: Literal["stop", "missing"] = "stop"  # what a file in a table that cannot be read does
+
+    @model_validator(mode="after")
+    def _range_is_not_empty(self) -> Self:
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise ValueError("range: the first number must be below the second")
+        return self
 
     @property
     def column_names(self) -> tuple[str, ...]:
         return (self.column,)
 
     def features(self, name: str, limits: Limits = DEFAULT_LIMITS) -> ImageFeatures:
+        formats = LEGACY_FORMATS if self.formats is None else DEFAULT_FORMATS.union(self.formats)
         return ImageFeatures(
-            name, height=self.height, width=self.width, channels=self.channels, limits=limits
-        )
+            name, height=self.height, width=self.width, channels=self.channels, pixel_range=self.range,
+            deep=self.deep, formats=formats.union(limits.image_formats), limits=limits,
+        )  # fmt: skip
 
     def input_schema(self) -> dict[str, Any]:
         return {

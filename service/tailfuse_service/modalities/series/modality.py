@@ -47,6 +47,7 @@ class SeriesModality(Modality):
     columns: tuple[str, ...]
     channels: tuple[Channel, ...]
     length: int = Field(ge=1, le=2**20)
+    unreadable: Literal["stop", "missing"] = "stop"  # what a file in a table that cannot be read does
 
     @property
     def column_names(self) -> tuple[str, ...]:

@@ -1,10 +1,8 @@
-"""Text features: words and their n-grams, hashed into buckets."""
+"""Text features: the n-grams of a text, hashed into buckets."""
 
-import re
-import zlib
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,41 +10,35 @@ from numpy.typing import NDArray
 from tailfuse_service.errors import InvalidInput, UnknownColumn
 from tailfuse_service.modalities.json_text import json_type
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits, make_text_too_long
-
-WORD = re.compile(r"\w+")
+from tailfuse_service.modalities.text.tokenizer import TOKENIZERS
 
 
 class TextFeatures:
     """A text as int64 of shape (tokens,): hashed n-grams in 1..buckets; stacking pads with 0."""
 
     def __init__(
-        self, name: str, *, columns: Sequence[str], buckets: int, ngrams: int, max_tokens: int,
-        limits: Limits = DEFAULT_LIMITS,
+        self, name: str, *, columns: Sequence[str], tokenizer: int, buckets: int, ngrams: int,
+        max_tokens: int, limits: Limits = DEFAULT_LIMITS,
     ) -> None:  # fmt: skip
         self.name = name
+        self._tokenize = TOKENIZERS[tokenizer]
         self.columns = columns
         self.buckets, self.ngrams, self.max_tokens = buckets, ngrams, max_tokens
         self._max_chars = limits.max_text_chars
 
     def apply(self, raw: Any) -> NDArray[np.int64] | None:
-        """Return the hashed n-grams of one text, at most max_tokens; None if it has no word."""
+        """Return the hashed n-grams of one text, at most max_tokens; None if it has no token."""
         text = self._join(raw)
         if len(text) > self._max_chars:
             raise make_text_too_long(
                 f"modality '{self.name}'", len(text), self._max_chars, modality=self.name
             )
         # Single words come first, so no word after the first max_tokens matters.
-        found = islice(WORD.finditer(text.lower()), self.max_tokens)
-        words = [match.group() for match in found]
-        grams = [
-            " ".join(words[start : start + size])
-            for size in range(1, self.ngrams + 1)
-            for start in range(len(words) - size + 1)
-        ]
-        if not grams:
+        ngrams = self._tokenize(text, self.max_tokens).make_ngrams(self.ngrams)[: self.max_tokens]
+        if not ngrams:
             return None
-        hashes = [1 + zlib.crc32(gram.encode()) % self.buckets for gram in grams[: self.max_tokens]]
-        return np.array(hashes, np.int64)
+        hashes = np.fromiter(map(crc32, ngrams), np.int64, len(ngrams))
+        return 1 + hashes % self.buckets
 
     def stack(self, rows: list[NDArray[np.int64]]) -> NDArray[np.int64]:
         longest = max((len(row) for row in rows), default=1)

@@ -13,7 +13,7 @@ from tailfuse_service.modalities.text.features import TextFeatures
 
 
 class TextModality(Modality):
-    """int64 rows of hashed word n-grams (1..`buckets`), padded with 0."""
+    """int64 rows of hashed n-grams (1..`buckets`), padded with 0."""
 
     part: ClassVar[Literal["text"]] = "text"
     part_description: ClassVar[str] = "Plain text, in UTF-8."
@@ -21,6 +21,7 @@ class TextModality(Modality):
 
     kind: Literal["text"] = "text"
     columns: tuple[str, ...]
+    tokenizer: Literal[1, 2] = 1  # version 1 in bundles that were written before there were versions
     buckets: int = Field(ge=1, le=2**24)
     ngrams: int = Field(ge=1, le=16)
     max_tokens: int = Field(ge=1, le=2**20)
@@ -31,8 +32,8 @@ class TextModality(Modality):
 
     def features(self, name: str, limits: Limits = DEFAULT_LIMITS) -> TextFeatures:
         return TextFeatures(
-            name, columns=self.columns, buckets=self.buckets, ngrams=self.ngrams,
-            max_tokens=self.max_tokens, limits=limits,
+            name, columns=self.columns, tokenizer=self.tokenizer, buckets=self.buckets,
+            ngrams=self.ngrams, max_tokens=self.max_tokens, limits=limits,
         )  # fmt: skip
 
     def input_schema(self) -> dict[str, Any]:

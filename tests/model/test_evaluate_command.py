@@ -1,0 +1,64 @@
+"""`tailfuse evaluate`: its figures, its report, and that it replaces no file unless that is asked."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from tailfuse.cli import main
+
+
+@pytest.fixture
+def evaluate(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(
+            main, ["evaluate", str(trained.bundle), str(trained.spec.table), *arguments]
+        )
+
+    return run
+
+
+def test_the_figures_and_the_report_are_of_the_same_rows(
+    evaluate: Callable[..., Result], tmp_path: Path
+) -> None:
+    done = evaluate("--part", "test")
+    assert done.exit_code == 0, done.output
+    rows = json.loads((tmp_path / "evaluation.json").read_text())["overall"]["rows"]
+    assert f"evaluated on {rows} rows of table.csv, part test." in (tmp_path / "evaluation.html").read_text()
+    assert "Report: evaluation.html" in done.stderr
+
+
+def test_the_report_goes_where_it_is_asked(evaluate: Callable[..., Result], tmp_path: Path) -> None:
+    assert evaluate("--out", "a.json", "--report", "b.html").exit_code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.html"]
+    assert evaluate("--out", "c.json").exit_code == 0
+    assert (tmp_path / "c.html").exists()
+
+
+@pytest.mark.parametrize("existing", ["evaluation.json", "evaluation.html"])
+def test_no_file_is_replaced_unless_asked(
+    evaluate: Callable[..., Result], tmp_path: Path, existing: str
+) -> None:
+    (tmp_path / existing).write_text("precious")
+    done = evaluate()
+    assert done.exit_code == 1
+    assert f"{existing}: exists already; --overwrite replaces it" in done.output
+    assert [path.name for path in tmp_path.iterdir()] == [existing]
+    assert (tmp_path / existing).read_text() == "precious"
+    assert evaluate("--overwrite").exit_code == 0
+    assert (tmp_path / existing).read_text() != "precious"
+
+
+def test_the_table_and_its_own_figures_are_safe(
+    evaluate: Callable[..., Result], trained: Any, tmp_path: Path
+) -> None:
+    table = trained.spec.table
+    before = table.read_bytes()
+    assert "is the table that is read" in evaluate("--out", str(table), "--overwrite").output
+    assert "is the table that is read" in evaluate("--report", str(table), "--overwrite").output
+    assert table.read_bytes() == before
+    assert "--report names another file" in evaluate("--out", "x.html").output
