@@ -92,6 +92,7 @@ def fit_linear(train: LabelledRows, val: LabelledRows) -> Classifier:
     weights = compute_sample_weight("balanced", val.labels)
 
     def loss(classifier: Classifier) -> float:
+        """Compute the class-balanced loss on validation rows."""
         if not len(val.labels):
             return 0.0
         answers = classifier.predict_proba(val.columns)

@@ -36,6 +36,7 @@ class BenchDataset:
         return sorted(set(supported))
 
     def supports(self, ir: int) -> bool:
+        """Return whether the data set can have this imbalance ratio."""
         return ir <= self.max_ir or ir == HEADLINE_IR
 
 
@@ -45,6 +46,7 @@ def table_path(folder: Path) -> Path:
 
 
 def tabular_modality(columns: str | list[str]) -> Document:
+    """Return the spec of a tabular modality."""
     return {"kind": "tabular", "columns": columns}
 
 

@@ -118,15 +118,19 @@ class Evaluator:
 
     @property
     def all_modalities(self) -> Subset:
+        """The subset of all modalities."""
         return tuple(self.test.modalities)
 
     def predict(self, part: SplitArrays) -> Output:
+        """Predict rows in batches."""
         return predict_part(self.run, part)
 
     def make_result(self, part: SplitArrays, output: Output, **where: Any) -> Result:
+        """Make a result from an output and the place it belongs to."""
         return self.template._replace(**where, **self.compute_metrics(output.probabilities, part))
 
     def compute_metrics(self, probabilities: FloatArray, part: SplitArrays) -> dict[str, Any]:
+        """Compute the metrics of the probabilities for these rows."""
         shots = [info.shot for info in self.classes]
         return subset_metrics(probabilities, part.labels, shots).model_dump()
 

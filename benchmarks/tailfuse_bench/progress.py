@@ -95,6 +95,7 @@ class BenchProgress:
         return self.seconds.get((name, method)) or self.seconds.get((method,)) or self.seconds[()]
 
     def update_bar(self, experiment: Experiment) -> None:
+        """Show the finished tasks, the best methods and the time left."""
         self.bar.update(
             self.task,
             completed=self.total - len(self.left),
@@ -103,6 +104,7 @@ class BenchProgress:
         )
 
     def print_line(self, line: str) -> None:
+        """Print a line above the bar."""
         done = f"{self.total - len(self.left)}/{self.total}"
         stamp = time.strftime("%H:%M:%S")
         self.console.print(

@@ -26,9 +26,11 @@ PACKAGES = ("tailfuse", "torch", "numpy", "scikit-learn")
 class Listener(Protocol):
     """Is notified of every task that ends."""
 
-    def finished(self, task: Task, records: Mapping[str, Record]) -> None: ...
+    def finished(self, task: Task, records: Mapping[str, Record]) -> None:
+        """Called when a task has ended."""
 
-    def failed(self, task: Task, failure: Failure) -> None: ...
+    def failed(self, task: Task, failure: Failure) -> None:
+        """Called when a task has failed."""
 
 
 def plan_tasks(

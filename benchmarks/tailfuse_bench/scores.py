@@ -70,6 +70,7 @@ class Scores:
 
     @property
     def seeds(self) -> list[int]:
+        """The seeds that have results."""
         return sorted({seed for by_seed in self.measurements.values() for seed in by_seed})
 
     @property
@@ -79,6 +80,7 @@ class Scores:
 
     @property
     def ablations(self) -> list[str]:
+        """The ablations that have results."""
         return self.group(ABLATION)
 
     def group(self, name: str) -> list[str]:
@@ -89,9 +91,11 @@ class Scores:
         return [method for method in known if method in self.methods and method not in NOT_BASELINES]
 
     def modalities(self, data_set: str) -> list[str]:
+        """The modalities of a data set."""
         return self.full[data_set].split("+")
 
     def levels(self, data_set: str, condition: str) -> list[float]:
+        """The levels of a condition, such as noise, that a data set has."""
         return sorted({key[6] for key in self.measurements if key[0] == data_set and key[3] == condition})
 
 

@@ -75,10 +75,12 @@ def format_points(value: float) -> str:
 
 
 def points_cell(value: float | None) -> Cell:
+    """Format a signed difference in percent points."""
     return Cell(NOTHING, tone="muted") if value is None else Cell(format_points(value))
 
 
 def decimal_cell(value: float | None, digits: int = 3) -> Cell:
+    """Format a value with a number of digits."""
     return Cell(NOTHING, tone="muted") if value is None else Cell(with_minus_sign(f"{value:.{digits}f}"))
 
 
@@ -90,6 +92,7 @@ def format_probability(p: float | None) -> str:
 
 
 def format_seeds(n: int) -> str:
+    """Format a number of seeds."""
     return f"{n} {'seed' if n == 1 else 'seeds'}"
 
 

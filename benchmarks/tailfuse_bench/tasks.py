@@ -106,11 +106,13 @@ def read_record(path: Path) -> Record | None:
 
 
 def format_ratio(ir: int) -> str:
+    """Format an imbalance ratio."""
     return "original ratio" if ir == ORIGINAL_IR else f"IR {ir}"
 
 
 @cache
 def table_sha256(folder: Path) -> str:
+    """Return the checksum of a data set's table."""
     return sha256(table_path(folder))
 
 

@@ -68,6 +68,7 @@ def predict_batch(network: AnyNetwork, batch: Batch) -> Output:
 
 
 def map_encoders(network: AnyNetwork) -> dict[str, nn.Module]:
+    """Map the names of the modalities to their encoders."""
     return dict(zip(network.modalities, network.encoders, strict=True))
 
 

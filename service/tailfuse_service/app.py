@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi_swagger import patch_fastapi
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,10 +14,12 @@ from starlette.responses import Response
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.errors import ServiceError
 from tailfuse_service.http.auth import make_key_check
+from tailfuse_service.http.connections import Connections
 from tailfuse_service.http.openapi.document import document
 from tailfuse_service.http.problems import log_and_make_problem, make_response
 from tailfuse_service.http.router import Router
 from tailfuse_service.http.routes.admin import admin_routes
+from tailfuse_service.http.routes.docs import docs_routes, mount_docs_files
 from tailfuse_service.http.routes.health import health_routes
 from tailfuse_service.http.routes.model import model_routes
 from tailfuse_service.http.routes.predict import Predict, PredictBatch
@@ -73,7 +74,6 @@ def create_app(
         docs_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
-    patch_fastapi(api, docs_url="/docs")
     for kind in (HTTPException, ServiceError, Exception):
         api.add_exception_handler(kind, answer_problem)
     predict, predict_batch = Predict(registry, settings), PredictBatch(registry, settings, metrics)
@@ -81,8 +81,10 @@ def create_app(
     api.include_router(model_routes(registry, settings))
     api.include_router(admin_routes(registry, reconciler, settings))
     api.include_router(health_routes(registry, metrics, stopping))
+    api.include_router(docs_routes(settings.root_path))
+    mount_docs_files(api)
     return Router(
-        add_document(api, registry),
+        add_document(api, registry, settings.root_path),
         registry=registry,
         reconciler=reconciler,
         predict=predict,
@@ -91,6 +93,9 @@ def create_app(
         metrics=metrics,
         access=make_key_check(settings.api_keys, settings.admin_keys),
         max_concurrency=settings.max_concurrency,
+        max_per_client=settings.max_per_client,
+        connections=Connections(settings.max_connections, settings.max_per_client),
+        metrics_port=settings.metrics_port,
         receive_timeout_s=settings.receive_timeout_s,
         send_timeout_s=settings.send_timeout_s,
         origins=settings.origins,
@@ -99,7 +104,7 @@ def create_app(
     )
 
 
-def add_document(api: FastAPI, registry: ModelRegistry) -> FastAPI:
+def add_document(api: FastAPI, registry: ModelRegistry, root_path: str) -> FastAPI:
     """Make /docs and /openapi.json show the inputs of the served bundle."""
     described_bundle: Bundle | None = None
 
@@ -107,7 +112,7 @@ def add_document(api: FastAPI, registry: ModelRegistry) -> FastAPI:
         nonlocal described_bundle
         if api.openapi_schema is None or described_bundle is not registry.bundle:
             described_bundle = registry.bundle
-            api.openapi_schema = document(api, described_bundle)
+            api.openapi_schema = document(api, described_bundle, root_path)
         return api.openapi_schema
 
     api.openapi = describe  # type: ignore[method-assign]

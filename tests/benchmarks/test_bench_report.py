@@ -1,59 +1,31 @@
-"""The report of a bench: from a synthetic table, whole or with most of it missing."""
+"""The report of a bench, from a synthetic table."""
 
 import csv
 import math
 import re
-from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from tailfuse.errors import RunError
-from tailfuse_bench.methods import ADAPTED, CONCAT, METHODS, OURS, SPECIALIST
+from tailfuse_bench.methods import ADAPTED, CONCAT, OURS, SPECIALIST
 from tailfuse_bench.records import RELIABILITY, RESULTS, Bin, Result, write_tables
 from tailfuse_bench.report import SECTIONS, make_sections, write_report
-from tailfuse_bench.scores import BASELINE_GROUPS, Scores, read_scores
+from tailfuse_bench.scores import Scores, read_scores
 from tailfuse_bench.sections.calibration import expected_bin_noise, pool_bins
-from tailfuse_bench.sections.headline import SINGLE
 from tailfuse_bench.sections.section import Section, Target
 from tailfuse_bench.sections.weights import UNIFORM
 
+from tests.support.bench_report import (
+    WHOLE,
+    is_clean,
+    raise_accuracy,
+    read_sections,
+    write_bench,
+)
 from tests.support.known import known
-from tests.support.made_bench import DATASETS, bench
-
-WHOLE = bench()
-Keep = Callable[[Result], bool]
-Change = Callable[[Result], Result]
-
-
-def written(out: Path, keep: Keep = lambda row: True, change: Change = lambda row: row) -> Path:
-    """The synthetic bench in `out`, rows left out or changed."""
-    results, bins = WHOLE
-    write_tables(out, [change(row) for row in results if keep(row)], bins)
-    return out
-
-
-def sections(out: Path, keep: Keep = lambda row: True, change: Change = lambda row: row) -> list[Section]:
-    return make_sections(read_scores(written(out, keep, change)))
-
-
-def raised(by: float, of: Keep) -> Change:
-    """Balanced accuracy, accuracy and few-shot recall changed by `by` in some rows."""
-
-    def change(row: Result) -> Result:
-        if not of(row) or row.balanced_accuracy is None or row.accuracy is None or row.few is None:
-            return row
-        return row._replace(
-            balanced_accuracy=row.balanced_accuracy + by, accuracy=row.accuracy + by, few=row.few + by
-        )
-
-    return change
-
-
-def clean(row: Result) -> bool:
-    return row.condition == "clean" and not row.modality
+from tests.support.made_bench import DATASETS
 
 
 def targets(section: Section) -> list[Target]:
@@ -82,13 +54,13 @@ class Tags(HTMLParser):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = written(tmp_path_factory.mktemp("bench"))
+    out = write_bench(tmp_path_factory.mktemp("bench"))
     write_report(out)
     return out
 
 
 def test_the_same_tables_give_the_same_bytes(whole: Path, tmp_path: Path) -> None:
-    write_report(written(tmp_path))
+    write_report(write_bench(tmp_path))
     for name in ("report.html", "report.md"):
         assert (tmp_path / name).read_bytes() == (whole / name).read_bytes()
     left = {path.name for path in tmp_path.iterdir()}
@@ -127,7 +99,7 @@ def test_the_headline_is_the_mean_and_standard_deviation_over_seeds(whole: Path)
     values = [
         known(row.balanced_accuracy)
         for row in WHOLE[0]
-        if clean(row) and (row.set, row.ir, row.method, row.subset) == ("wiki", 50, CONCAT, "image+text")
+        if is_clean(row) and (row.set, row.ir, row.method, row.subset) == ("wiki", 50, CONCAT, "image+text")
     ]
     assert len(values) == 5
     expected = f"{100 * np.mean(values):.1f} ± {100 * np.std(values, ddof=1):.1f}"
@@ -147,12 +119,12 @@ def test_a_set_with_its_own_tail_stands_for_the_ratio_asked(whole: Path) -> None
 
 
 def test_first_everywhere_is_reached_and_one_set_behind_is_not(tmp_path: Path) -> None:
-    better = raised(0.1, lambda row: clean(row) and row.method == OURS)
-    reached = targets(sections(tmp_path, change=better)[0])
+    better = raise_accuracy(0.1, lambda row: is_clean(row) and row.method == OURS)
+    reached = targets(read_sections(tmp_path, change=better)[0])
     assert [target.status for target in reached] == ["reached"] * 3
     assert reached[0].outcome.startswith("First on 8 of 8 sets.")
-    worse = raised(-0.2, lambda row: clean(row) and row.method == OURS and row.set == "wiki")
-    missed = targets(sections(tmp_path, change=worse)[0])
+    worse = raise_accuracy(-0.2, lambda row: is_clean(row) and row.method == OURS and row.set == "wiki")
+    missed = targets(read_sections(tmp_path, change=worse)[0])
     assert missed[0].status == missed[2].status == "not reached"
     assert "First on 7 of 8 sets. Not first on wiki (single" in missed[0].outcome
     assert "Below it on wiki (" in missed[2].outcome
@@ -160,8 +132,8 @@ def test_first_everywhere_is_reached_and_one_set_behind_is_not(tmp_path: Path) -
 
 @pytest.mark.parametrize("by", [0.1, -0.3])
 def test_a_few_sets_of_the_protocol_have_figures_and_no_badges(tmp_path: Path, by: float) -> None:
-    moved = raised(by, lambda row: clean(row) and row.method == OURS)
-    found = sections(tmp_path, keep=lambda row: row.set in ("cub", "pie"), change=moved)
+    moved = raise_accuracy(by, lambda row: is_clean(row) and row.method == OURS)
+    found = read_sections(tmp_path, keep=lambda row: row.set in ("cub", "pie"), change=moved)
     assert {target.status for section in found for target in section.targets} == {None}
     assert f"First on {2 if by > 0 else 0} of 2 sets (the protocol has 8)." in found[0].targets[0].outcome
     write_report(tmp_path)
@@ -173,8 +145,8 @@ def test_a_few_sets_of_the_protocol_have_figures_and_no_badges(tmp_path: Path, b
 
 
 def test_a_baseline_that_is_better_is_a_loss(tmp_path: Path) -> None:
-    better = raised(0.3, lambda row: row.method == CONCAT and row.set == "pie")
-    section = sections(tmp_path, change=better)[1]
+    better = raise_accuracy(0.3, lambda row: row.method == CONCAT and row.set == "pie")
+    section = read_sections(tmp_path, change=better)[1]
     assert "1 lost of 40 comparisons" in section.targets[0].outcome  # 8 sets, 5 baselines
     assert "Significantly worse than concat on pie." in section.targets[0].outcome
     cells = {row.name: row.cells for row in section.tables[0].rows}
@@ -183,15 +155,17 @@ def test_a_baseline_that_is_better_is_a_loss(tmp_path: Path) -> None:
 
 def test_uniform_weights_that_do_as_well_are_a_missed_aim(tmp_path: Path) -> None:
     ours = {
-        (row.set, row.ir, row.seed, row.subset): row for row in WHOLE[0] if clean(row) and row.method == OURS
+        (row.set, row.ir, row.seed, row.subset): row
+        for row in WHOLE[0]
+        if is_clean(row) and row.method == OURS
     }
 
     def same(row: Result) -> Result:
-        if not clean(row) or row.method != UNIFORM:
+        if not is_clean(row) or row.method != UNIFORM:
             return row
         return ours[row.set, row.ir, row.seed, row.subset]._replace(method=UNIFORM)
 
-    section = sections(tmp_path, change=same)[2]
+    section = read_sections(tmp_path, change=same)[2]
     assert [target.status for target in section.targets] == ["not reached", "not reached"]
     assert "over sets p none" in section.targets[0].outcome
 
@@ -201,8 +175,10 @@ def test_a_damaged_modality_that_keeps_its_weight_is_named(tmp_path: Path) -> No
         bad = (row.set, row.condition, row.modality) == ("cub", "noise_1", "text")
         return row._replace(weight=0.4) if bad else row
 
-    assert sections(tmp_path)[3].targets[0].status == "reached"  # 0.3 for another row's values is not judged
-    target = sections(tmp_path, change=heavy)[3].targets[0]
+    assert (
+        read_sections(tmp_path)[3].targets[0].status == "reached"
+    )  # 0.3 for another row's values is not judged
+    target = read_sections(tmp_path, change=heavy)[3].targets[0]
     assert target.status == "not reached"
     assert "Above: cub text, N(0, 1) noise (0.40)." in target.outcome
 
@@ -215,27 +191,27 @@ def test_damage_is_held_against_the_remaining_modalities_alone(tmp_path: Path) -
             return row
         if (row.condition, row.modality) == ("noise_3", "text"):
             return row._replace(balanced_accuracy=0.60)
-        return row._replace(balanced_accuracy=0.62) if clean(row) and row.subset == "image" else row
+        return row._replace(balanced_accuracy=0.62) if is_clean(row) and row.subset == "image" else row
 
-    target = sections(tmp_path, change=fixed)[3].targets[1]
+    target = read_sections(tmp_path, change=fixed)[3].targets[1]
     assert target.status == "not reached"
     assert "cub text, N(0, 3) noise (−2.0)" in target.outcome
 
 
 def test_a_subset_far_behind_its_own_model_is_a_missed_aim(tmp_path: Path) -> None:
-    assert sections(tmp_path)[4].targets[0].status == "reached"
-    better = raised(0.05, lambda row: row.method == SPECIALIST and row.set == "cub")
-    target = sections(tmp_path, change=better)[4].targets[0]
+    assert read_sections(tmp_path)[4].targets[0].status == "reached"
+    better = raise_accuracy(0.05, lambda row: row.method == SPECIALIST and row.set == "cub")
+    target = read_sections(tmp_path, change=better)[4].targets[0]
     assert target.status == "not reached"
     assert "further behind on cub (−" in target.outcome
 
 
 def test_a_subset_with_a_large_calibration_error_is_named(tmp_path: Path) -> None:
     def off(row: Result) -> Result:
-        bad = clean(row) and (row.set, row.subset, row.method) == ("pie", "v1+v3", OURS)
+        bad = is_clean(row) and (row.set, row.subset, row.method) == ("pie", "v1+v3", OURS)
         return row._replace(ece=0.0812) if bad else row
 
-    target = sections(tmp_path, change=off)[5].targets[0]
+    target = read_sections(tmp_path, change=off)[5].targets[0]
     assert target.status == "not reached"
     assert "Above: pie v1+v3 (0.081)." in target.outcome
 
@@ -261,110 +237,14 @@ def test_cost_is_a_ratio_to_concatenation(whole: Path) -> None:
 
 
 def test_harm_on_uniform_rows_is_a_missed_aim(tmp_path: Path) -> None:
-    worse = raised(
+    worse = raise_accuracy(
         -0.05,
         lambda row: (row.method, row.condition, row.set) == (ADAPTED, "shift_uniform", "leaf99"),
     )
-    helps, harms = sections(tmp_path, change=worse)[8].targets
+    helps, harms = read_sections(tmp_path, change=worse)[8].targets
     assert helps.status == "reached"
     assert harms.status == "not reached"
     assert "leaf99 (−" in harms.outcome
-
-
-PARTS: dict[str, Keep] = {
-    "one seed": lambda row: row.seed == 0,
-    "one set": lambda row: row.set == "wiki",
-    "ours alone": lambda row: row.method == OURS,
-    "no ours": lambda row: row.method != OURS,
-    "one baseline": lambda row: row.method in (OURS, "cross-entropy"),
-    "one ratio, not that of the headline": lambda row: row.ir == 10,
-    "a baseline on one set": lambda row: row.method != CONCAT or row.set == "cub",
-    "a seed of one method": lambda row: row.method == OURS or row.seed == 3,
-    "no subsets": lambda row: row.subset in ("", "+".join(DATASETS[row.set])),
-    "clean rows": lambda row: clean(row),
-    "damage alone": lambda row: not clean(row),
-    "nothing": lambda row: False,
-}
-
-
-@pytest.mark.parametrize("keep", PARTS.values(), ids=PARTS)
-def test_a_part_of_the_table_gives_a_report_that_says_what_is_missing(tmp_path: Path, keep: Keep) -> None:
-    write_report(written(tmp_path, keep))
-    html, text = (tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()
-    for page in (html, text):
-        assert not re.search(r"\bnan\b|\bNone\b|\binf\b", page)
-        assert re.search(r"Not in this table|Missing: |No test is possible", page)
-
-
-def test_one_seed_is_never_significant(tmp_path: Path) -> None:
-    found = sections(tmp_path, keep=lambda row: row.seed == 0)
-    assert found[0].targets[1] == Target(
-        found[0].targets[1].text, "No test is possible: one seed, or equal differences.", "open"
-    )
-    assert "0 won, 40 tied, 0 lost of 40" in found[1].targets[0].outcome
-    assert "seeds (1 of 5)" in found[9].targets[0].outcome
-
-
-def test_holes_at_other_ratios_are_counted(tmp_path: Path) -> None:
-    def keep(row: Result) -> bool:
-        return not (row.method == CONCAT and row.set == "pie" and row.ir == 10 and row.seed > 1)
-
-    whole, holed = sections(tmp_path)[9], sections(tmp_path, keep)[9]
-    assert "at ratio 10" not in whole.targets[0].outcome
-    assert re.search(r"\b3 of \d+ combinations of method, set and seed at ratio 10", holed.targets[0].outcome)
-
-
-def test_holes_are_listed(tmp_path: Path) -> None:
-    def keep(row: Result) -> bool:
-        return not (row.method == CONCAT and row.set == "pie" and row.seed > 1)
-
-    table = sections(tmp_path, keep)[9].tables[0]
-    assert [[row.name, *(cell.text for cell in row.cells)] for row in table.rows] == [
-        [CONCAT, "pie", "2 of 5"]
-    ]
-
-
-def test_a_method_that_is_not_known_is_a_baseline_and_its_name_is_never_run(tmp_path: Path) -> None:
-    evil = "<script>alert('1')</script> | & \"more\""
-
-    def renamed(row: Result) -> Result:
-        return row._replace(method=evil) if row.method == CONCAT else row
-
-    write_report(written(tmp_path, change=renamed))
-    assert read_scores(tmp_path).baselines[-1] == evil
-    html = (tmp_path / "report.html").read_text()
-    assert "<script>" not in html
-    assert "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt; | &amp; &#34;more&#34;" in html
-    assert "\\<script\\>" in (tmp_path / "report.md").read_text()
-
-
-def test_the_methods_that_the_report_singles_out_are_methods() -> None:
-    assert {OURS, SPECIALIST, SINGLE, CONCAT, UNIFORM} <= METHODS.keys()
-    assert {method.group for method in METHODS.values()} <= {"ours", *BASELINE_GROUPS, "ablation"}
-
-
-def test_without_the_table_there_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"results\.csv does not exist: run `tailfuse bench` first"):
-        write_report(tmp_path)
-    (tmp_path / RESULTS).write_text("")
-    with pytest.raises(RunError, match=r"results\.csv is empty"):
-        write_report(tmp_path)
-
-
-def test_without_reliability_there_is_no_diagram(tmp_path: Path) -> None:
-    written(tmp_path)
-    (tmp_path / RELIABILITY).unlink()
-    assert make_sections(read_scores(tmp_path))[5].figures == []
-
-
-def test_a_missing_column_and_a_value_that_is_no_number_are_named(tmp_path: Path) -> None:
-    table = pl.DataFrame([WHOLE[0][0]._asdict()])
-    table.drop("ece").write_csv(tmp_path / RESULTS)
-    with pytest.raises(RunError, match="column 'ece' is missing"):
-        write_report(tmp_path)
-    table.with_columns(pl.lit("much").alias("ece")).write_csv(tmp_path / RESULTS)
-    with pytest.raises(RunError, match=r"results\.csv: .*ece.*much"):
-        write_report(tmp_path)
 
 
 def test_every_brief_table_is_a_table_of_github(whole: Path) -> None:

@@ -1,5 +1,6 @@
 """Rows of tables, typed or as a .csv has them, as samples."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,13 @@ MODEL = ModelInfo("m", "1", "label", (), MODALITIES, {}, {}, "onnx", "cpu")
 @pytest.mark.parametrize(
     ("row", "inputs"),
     [
-        ({"age": "61", "zone": "3", "label": "a"}, {"clinical": {"age": 61.0, "smoker": None, "zone": "3"}}),
-        ({"age": 61, "smoker": True, "zone": 3.0}, {"clinical": {"age": 61, "smoker": True, "zone": 3}}),
-        ({"age": "old", "smoker": "TRUE"}, {"clinical": {"age": "old", "smoker": True, "zone": None}}),
+        ({"age": "61", "zone": "3", "label": "a"}, {"clinical": {"age": "61", "smoker": None, "zone": "3"}}),
+        ({"age": 61, "smoker": True, "zone": 3.0}, {"clinical": {"age": 61, "smoker": True, "zone": 3.0}}),
+        ({"age": "old", "smoker": "TRUE"}, {"clinical": {"age": "old", "smoker": "TRUE", "zone": None}}),
         ({"smoker": "maybe"}, {"clinical": {"age": None, "smoker": "maybe", "zone": None}}),
-        ({"smoker": 0.0}, {"clinical": {"age": None, "smoker": False, "zone": None}}),
+        ({"smoker": 0.0}, {"clinical": {"age": None, "smoker": 0.0, "zone": None}}),
         ({"age": "NA", "smoker": "", "zone": float("nan")}, {}),
+        ({"age": " NA ", "zone": " 3 "}, {"clinical": {"age": None, "smoker": None, "zone": " 3 "}}),
         ({"picture": "a.jpg"}, {"image": Path("data/a.jpg")}),
         ({"picture": b"\xff"}, {"image": b"\xff"}),
         ({"title": "spot"}, {"notes": {"title": "spot", "review": None}, "title": "spot"}),
@@ -45,3 +47,23 @@ MODEL = ModelInfo("m", "1", "label", (), MODALITIES, {}, {}, "onnx", "cpu")
 )  # fmt: skip
 def test_a_row_has_the_modalities_that_are_in_it(row: dict[str, Any], inputs: dict[str, Any]) -> None:
     assert inputs_of_row(row, MODEL, "data") == inputs
+
+
+def with_missing(*missing: str, categories: tuple[str, ...] = ()) -> ModelInfo:
+    zone = {"name": "zone", "type": "category", "categories": list(categories)}
+    tabular = {"kind": "tabular", "columns": [zone], "missing": list(missing)}
+    return replace(MODEL, modalities={"clinical": tabular, "title": {"kind": "text", "columns": ["title"]}})
+
+
+def test_what_is_missing_is_the_models_list() -> None:
+    row = {"zone": "NA", "title": "NA"}
+    assert inputs_of_row(row, with_missing("-")) == {"clinical": {"zone": "NA"}, "title": "NA"}
+    assert inputs_of_row({"zone": "-", "title": "-"}, with_missing("-")) == {}
+    assert inputs_of_row(row, with_missing()) == {}
+
+
+def test_a_known_category_is_never_missing() -> None:
+    """Namibia and North America, of a model without a list of its own."""
+    assert inputs_of_row({"zone": "NA"}, with_missing(categories=("NA", "EU"))) == {
+        "clinical": {"zone": "NA"}
+    }

@@ -30,6 +30,7 @@ CODE = [
     for folder in ("service", "model", "client", "benchmarks", "monitoring", "docker", "docs")
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 ENDS_IN_OF = re.compile(r"[a-z_]+_of")
 BOUNDS = re.compile(r"_?(?:MOST|LEAST|FEW|FEWEST)_[A-Z_]+")
 
@@ -73,6 +74,16 @@ def test_code_uses_the_glossary_s_names() -> None:
         for path in CODE
         for name in names_in(ast.parse(path.read_text()))
         if name in NAMES or ENDS_IN_OF.fullmatch(name) or BOUNDS.fullmatch(name)
+    ]
+    assert not found
+
+
+def test_helpers_of_the_tests_are_verb_and_noun() -> None:
+    found = [
+        (str(path.relative_to(ROOT)), name)
+        for path in TESTS
+        for name in names_in(ast.parse(path.read_text()))
+        if ENDS_IN_OF.fullmatch(name) and not name.startswith("test_")  # a test's name is a sentence
     ]
     assert not found
 

@@ -12,7 +12,7 @@ from tailfuse.cli import COMMANDS
 from tailfuse.spec.schema import load_spec
 from tailfuse_service.bundle import Bundle
 
-from tests.support.asking import MODALITIES, SUBSETS, as_json, assert_answers, names_of, some
+from tests.support.asking import MODALITIES, SUBSETS, as_json, assert_answers, join_names, some
 from tests.support.clients import http_client
 from tests.support.command import refused, tailfuse
 from tests.support.process import Service, environment
@@ -52,7 +52,7 @@ def test_evaluate_finds_what_the_manifest_says(
     printed = tailfuse("evaluate", bundle_folder, table, "--part", "test", "--out", out)
     assert "bal." in printed
     measured = json.loads(out.read_text())["subsets"]
-    assert set(measured) == {names_of(subset) for subset in SUBSETS}
+    assert set(measured) == {join_names(subset) for subset in SUBSETS}
     for name, metrics in digits.manifest.metrics.items():
         expected = metrics.model_dump()
         assert {key: measured[name][key] for key in expected} == pytest.approx(expected, abs=1e-6)

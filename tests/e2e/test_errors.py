@@ -51,9 +51,12 @@ REQUESTS: dict[str, tuple[dict[str, Any], int, str]] = {
     "an unknown part of a form": ({"files": {"smell": (None, b"1")}}, 422, "unknown-modality"),
     "numbers of a form that are no JSON": ({"files": {"shape": (None, b"mor_00=1")}}, 422, "invalid-input"),
     "a wrong content type": ({"content": b"a,b\n1,2\n", "headers": TEXT}, 415, "unsupported-media-type"),
-    "a compressed body": (
-        {"content": gzip.compress(b"{}"), "headers": {"content-encoding": "gzip"}},
+    "a body compressed in a way that is not known": (
+        {"content": gzip.compress(b"{}"), "headers": {"content-encoding": "br"}},
         415, "unsupported-media-type",
+    ),
+    "a compressed body that is wrong": (
+        {"content": gzip.compress(b"{}"), "headers": {"content-encoding": "gzip"}}, 422, "invalid-input",
     ),
     "a list": ({"json": [1, 2]}, 422, "invalid-input"),
     "a key that is not known": ({"json": {"input": {}}}, 422, "invalid-input"),

@@ -39,10 +39,10 @@ def answers_and_metrics(
     assert response.headers["content-type"].startswith("text/plain")
     assert service.stop() == 0
     families = text_string_to_metric_families(response.text)
-    return answers, {key_of(each): each.value for family in families for each in family.samples}
+    return answers, {make_key(each): each.value for family in families for each in family.samples}
 
 
-def key_of(sample: Any) -> str:
+def make_key(sample: Any) -> str:
     labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
     return f"{sample.name}{{{labels}}}" if labels else sample.name
 

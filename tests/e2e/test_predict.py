@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from tailfuse_service.bundle import Bundle
 
-from tests.support.asking import MODALITIES, SUBSETS, as_form, as_json, assert_answers, names_of, some
+from tests.support.asking import MODALITIES, SUBSETS, as_form, as_json, assert_answers, join_names, some
 
 pytestmark = pytest.mark.e2e
 
@@ -19,7 +19,7 @@ def asked(client: httpx2.Client, way: str, inputs: dict[str, Any]) -> httpx2.Res
 
 
 @pytest.mark.parametrize("way", ["json", "form"])
-@pytest.mark.parametrize("subset", SUBSETS, ids=names_of)
+@pytest.mark.parametrize("subset", SUBSETS, ids=join_names)
 def test_every_subset_is_answered_as_the_bundle_answers(
     client: httpx2.Client, digits: Bundle, samples: list[dict[str, Any]], subset: tuple[str, ...], way: str
 ) -> None:
@@ -30,7 +30,7 @@ def test_every_subset_is_answered_as_the_bundle_answers(
         assert_answers(response.json(), digits, inputs)
 
 
-@pytest.mark.parametrize("subset", SUBSETS, ids=names_of)
+@pytest.mark.parametrize("subset", SUBSETS, ids=join_names)
 def test_weights_are_shared_among_the_present(
     client: httpx2.Client, samples: list[dict[str, Any]], subset: tuple[str, ...]
 ) -> None:
@@ -65,4 +65,4 @@ def test_the_model_tells_what_it_takes_and_is_worth(client: httpx2.Client, digit
     assert list(model["modalities"]) == list(MODALITIES)
     assert [each["name"] for each in model["classes"]] == digits.manifest.class_names
     assert model["input_schema"] == digits.manifest.input_schema
-    assert set(model["metrics"]) == {names_of(subset) for subset in SUBSETS}
+    assert set(model["metrics"]) == {join_names(subset) for subset in SUBSETS}

@@ -127,7 +127,7 @@ def test_what_runs_and_what_waits_is_answered_and_then_connections_are_closed(
     connections = [socket.create_connection(service.address, timeout=TIMEOUT_S) for _ in range(12)]
     for connection in connections:  # each is known to be accepted, and is kept alive
         connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
-        assert response_of(connection)[0] == 200
+        assert get_response(connection)[0] == 200
     closed.touch()
     for connection in connections:
         connection.sendall(REQUEST)
@@ -135,7 +135,7 @@ def test_what_runs_and_what_waits_is_answered_and_then_connections_are_closed(
     service.process.send_signal(signal.SIGTERM)
     closed.unlink()
     for connection in connections:
-        status, answer = response_of(connection)
+        status, answer = get_response(connection)
         assert status == 200, answer
         assert json.loads(answer)["modalities"]["notes"]["present"]
         assert connection.recv(1) == b""
@@ -159,7 +159,7 @@ def test_a_second_signal_ends_the_workers_at_once(
         assert service.stop() == 1
 
 
-def response_of(connection: socket.socket) -> tuple[int, bytes]:
+def get_response(connection: socket.socket) -> tuple[int, bytes]:
     response = HTTPResponse(connection)
     response.begin()
     return response.status, response.read()

@@ -94,7 +94,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def callers_of(pid: int, port: int) -> set[int]:
+def make_callers(pid: int, port: int) -> set[int]:
     """The other ends' ports of the connections that a process has at `port`."""
     sockets = set()
     for file in Path(f"/proc/{pid}/fd").iterdir():
@@ -114,7 +114,7 @@ def test_connections_spread_over_the_workers(start: Callable[..., Service]) -> N
     connections = [connected(service) for _ in range(64)]
     for connection in connections:
         ask(connection)
-    shares = [callers_of(pid, service.address[1]) for pid in pids(service).values()]
+    shares = [make_callers(pid, service.address[1]) for pid in pids(service).values()]
     assert len(shares) == 2
     assert all(shares)  # by chance one of them has none once in 10^19
     assert answered(service) == 64
@@ -158,7 +158,7 @@ def test_a_killed_worker_breaks_its_own_connections_only_and_comes_back(
     until(lambda: len(answers) > 10 * CONNECTIONS, "the load is on")
     before = answered(service)
     victim = pids(service)[1]
-    its_own = callers_of(victim, service.address[1])
+    its_own = make_callers(victim, service.address[1])
     os.kill(victim, signal.SIGKILL)
     until(lambda: deaths(service), "the death is noticed")
     until(lambda: metric(service, "tailfuse_workers") == 2, "there are two workers again")

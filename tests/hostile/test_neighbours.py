@@ -15,7 +15,7 @@ from tailfuse_service.bundle import Bundle
 
 from tests.support.asking import as_json, assert_answers, assert_problem
 from tests.support.hostile.gated_service import GUILTY
-from tests.support.hostile.pictures import art, file_of
+from tests.support.hostile.pictures import art, encode_file
 from tests.support.hostile.wire import Wire, post
 from tests.support.process import TIMEOUT_S, Service, start_service, until
 
@@ -104,7 +104,7 @@ def gate(gated: Service, folder: Path) -> Iterator[Gate]:
 
 def sample(seed: int) -> dict[str, Any]:
     """Inputs that nobody else has."""
-    return {"image": file_of(art(seed)), "clinical": {"age": 30.0 + seed}}
+    return {"image": encode_file(art(seed)), "clinical": {"age": 30.0 + seed}}
 
 
 def check(wires: Sequence[Wire], seeds: Sequence[int], bundle: Bundle) -> None:

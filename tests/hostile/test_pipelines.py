@@ -7,7 +7,7 @@ from tailfuse_service.bundle import Bundle
 
 from tests.support.asking import as_json, assert_answers
 from tests.support.hostile.asking import as_post, check, own
-from tests.support.hostile.pictures import art, file_of
+from tests.support.hostile.pictures import art, encode_file
 from tests.support.hostile.wire import Wire, chunked, head, post
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("nobody_is_harmed")]
@@ -17,7 +17,7 @@ ALIVE = head("GET", "/healthz")
 
 def test_pipelined_requests_are_answered_in_their_order(wire: Wire, bundle: Bundle) -> None:
     """Each with inputs of its own; a large picture is read elsewhere, and must not be overtaken."""
-    large = {"image": file_of(art(1).resize((600, 800)), "BMP")}
+    large = {"image": encode_file(art(1).resize((600, 800)), "BMP")}
     asked = [own(0), large, own(2), large, *(own(seed) for seed in range(3, 40))]
     wire.send(b"".join(map(as_post, asked)))
     for inputs in asked:
@@ -26,7 +26,7 @@ def test_pipelined_requests_are_answered_in_their_order(wire: Wire, bundle: Bund
 
 def test_a_head_is_not_counted_together_with_the_body_before_it(wire: Wire, bundle: Bundle) -> None:
     """They come out of the socket as one piece, which is longer than a head may be."""
-    large = {"image": file_of(art(1).resize((150, 200)), "BMP")}  # 120 KB in base64
+    large = {"image": encode_file(art(1).resize((150, 200)), "BMP")}  # 120 KB in base64
     first, second = as_post(large), as_post(own(2))
     wire.send(first + second[:20])
     check(wire.answer(), bundle, large)

@@ -33,7 +33,7 @@ def strict(tiny_bundle: Any, keys: Path, tmp_path_factory: pytest.TempPathFactor
     assert started.stop() == 0
 
 
-def slug_of(answer: Answer | None) -> tuple[int, str]:
+def get_slug(answer: Answer | None) -> tuple[int, str]:
     assert answer is not None
     return answer.status, answer.json()["type"].rpartition(":")[2]
 
@@ -51,7 +51,7 @@ def slug_of(answer: Answer | None) -> tuple[int, str]:
 def test_a_request_that_does_not_arrive_is_given_up(strict: Service, begun: bytes) -> None:
     with Wire(strict) as wire:
         wire.send(begun)
-        assert slug_of(wire.answer()) == (408, "receive-timeout")
+        assert get_slug(wire.answer()) == (408, "receive-timeout")
         assert wire.closes()
 
 
@@ -60,7 +60,7 @@ def test_who_has_been_answered_may_think_for_longer(strict: Service, bundle: Bun
         wire.send(as_post(own(1), x_api_key=KEY))
         check(wire.answer(), bundle, own(1))
         other.send(b"POST /pre")
-        assert slug_of(other.answer()) == (408, "receive-timeout")  # so long it has been quiet
+        assert get_slug(other.answer()) == (408, "receive-timeout")  # so long it has been quiet
         wire.send(as_post(own(2), x_api_key=KEY))
         check(wire.answer(), bundle, own(2))
 
@@ -69,7 +69,7 @@ def test_who_has_been_answered_may_think_for_longer(strict: Service, bundle: Bun
 def test_without_a_key_a_long_body_is_not_waited_for(strict: Service, path: str) -> None:
     with Wire(strict) as wire:
         wire.send(head(path=path, content_length=10_000_000))
-        assert slug_of(wire.answer()) == (401, "unauthorized")
+        assert get_slug(wire.answer()) == (401, "unauthorized")
 
 
 def test_a_head_that_was_let_in_before_is_asked_for_its_key_again(
@@ -85,7 +85,7 @@ def test_a_head_that_was_let_in_before_is_asked_for_its_key_again(
         os.replace(beside, keys)
         until(lambda: any(line["message"] == "keys read" for line in asked(strict, request)), "keys are read")
         wire.send(request)
-        assert slug_of(wire.answer()) == (401, "unauthorized")
+        assert get_slug(wire.answer()) == (401, "unauthorized")
 
 
 def asked(service: Service, request: bytes) -> list[dict[str, Any]]:

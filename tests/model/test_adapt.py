@@ -22,7 +22,7 @@ RUNTIMES: tuple[RuntimeName, ...] = ("onnx", "torchscript")
 SHARES = np.array([0.7, 0.2, 0.1])
 
 
-def rows_of(trained: Any, folder: Path, kind: str | None = None, *, labels: bool = True) -> Path:
+def make_rows(trained: Any, folder: Path, kind: str | None = None, *, labels: bool = True) -> Path:
     """The leaves of one kind, or all of them, as another table beside the first one's pictures."""
     table = pl.read_csv(trained.spec.table)
     if kind:
@@ -47,7 +47,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("known")
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_both_graphs_answer_times_the_prior(trained: Any, tmp_path: Path, runtime: RuntimeName) -> None:
-    manifest = adapted(trained, tmp_path, rows_of(trained, tmp_path))
+    manifest = adapted(trained, tmp_path, make_rows(trained, tmp_path))
     assert manifest.version == "1+adapted"
     before, after = (
         predict_part(open_bundle(folder, runtime=runtime).runtime.run, trained.dataset.test)
@@ -61,7 +61,7 @@ def test_both_graphs_answer_times_the_prior(trained: Any, tmp_path: Path, runtim
 
 @pytest.mark.usefixtures("known")
 def test_what_is_adapted_twice_starts_anew(trained: Any, tmp_path: Path) -> None:
-    table = rows_of(trained, tmp_path)
+    table = make_rows(trained, tmp_path)
     first = adapted(trained, tmp_path, table)
     second = adapted(trained, tmp_path / "again", table, source=tmp_path / "adapted")
     assert second.version == first.version
@@ -81,7 +81,7 @@ def test_what_is_adapted_twice_starts_anew(trained: Any, tmp_path: Path) -> None
 
 
 def test_rows_of_one_kind_are_recognised_without_their_labels(trained: Any, tmp_path: Path) -> None:
-    manifest = adapted(trained, tmp_path, rows_of(trained, tmp_path, "oak", labels=False))
+    manifest = adapted(trained, tmp_path, make_rows(trained, tmp_path, "oak", labels=False))
     found = manifest.adaptation
     assert found is not None
     assert found.shifted
@@ -93,7 +93,7 @@ def test_rows_of_one_kind_are_recognised_without_their_labels(trained: Any, tmp_
 
 
 def test_labels_judge_the_result(trained: Any, tmp_path: Path) -> None:
-    found = adapted(trained, tmp_path, rows_of(trained, tmp_path, "oak")).adaptation
+    found = adapted(trained, tmp_path, make_rows(trained, tmp_path, "oak")).adaptation
     assert found is not None
     assert found.before is not None
     assert found.after is not None
@@ -105,7 +105,7 @@ def test_labels_judge_the_result(trained: Any, tmp_path: Path) -> None:
 def test_labels_of_another_kind_are_named_and_left_aside(
     trained: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = rows_of(trained, tmp_path)
+    path = make_rows(trained, tmp_path)
     pl.read_csv(path).with_columns(label=pl.lit("birch")).write_csv(path)
     found = adapted(trained, tmp_path, path).adaptation
     assert found is not None
@@ -115,7 +115,7 @@ def test_labels_of_another_kind_are_named_and_left_aside(
 
 @pytest.mark.usefixtures("known")
 def test_rows_that_have_a_label_are_enough_to_measure_the_effect(trained: Any, tmp_path: Path) -> None:
-    path = rows_of(trained, tmp_path)
+    path = make_rows(trained, tmp_path)
     table = pl.read_csv(path)
     names = [name if row % 2 else None for row, name in enumerate(table["label"])]
     table.with_columns(label=pl.Series(["birch", *names[1:]])).write_csv(path)
@@ -131,7 +131,7 @@ def test_without_a_shift_the_answers_stay_and_that_is_said(
 ) -> None:
     uniform = Prior(np.full(3, 1 / 3), 0.4)
     monkeypatch.setattr(module, "estimate_prior", lambda *_: uniform)
-    manifest = adapted(trained, tmp_path, rows_of(trained, tmp_path))
+    manifest = adapted(trained, tmp_path, make_rows(trained, tmp_path))
     assert manifest.adaptation is not None
     assert not manifest.adaptation.shifted
     before, after = (
@@ -144,7 +144,7 @@ def test_without_a_shift_the_answers_stay_and_that_is_said(
 
 @pytest.mark.usefixtures("known")
 def test_the_pages_and_the_manifest_say_what_was_done(trained: Any, tmp_path: Path) -> None:
-    table = rows_of(trained, tmp_path)
+    table = make_rows(trained, tmp_path)
     manifest = adapted(trained, tmp_path, table)
     old = read_manifest(trained.bundle)
     assert manifest.adaptation is not None
@@ -166,7 +166,7 @@ def test_the_pages_and_the_manifest_say_what_was_done(trained: Any, tmp_path: Pa
 
 
 def test_the_first_rows_are_enough(trained: Any, tmp_path: Path) -> None:
-    table = rows_of(trained, tmp_path)
+    table = make_rows(trained, tmp_path)
     rows = unlabelled_rows(read_manifest(trained.bundle), table, 7)
     assert len(rows.part) == 7
     path = tmp_path / "other.csv"
@@ -199,7 +199,7 @@ def test_an_older_bundle_opens_and_is_refused(trained: Any, tmp_path: Path, lack
     source = older(trained, tmp_path, lacking)
     open_bundle(source)
     with pytest.raises(UserError, match="train"):
-        adapted(trained, tmp_path, rows_of(trained, tmp_path), source)
+        adapted(trained, tmp_path, make_rows(trained, tmp_path), source)
     assert not (tmp_path / "adapted").exists()
 
 
@@ -211,5 +211,5 @@ def test_a_graph_that_was_set_wrongly_is_found_out(
     right = getattr(module, setter)
     monkeypatch.setattr(module, setter, lambda path, log_prior: right(path, log_prior[::-1].copy()))
     with pytest.raises(ExportError, match="the expected values in probabilities"):
-        adapted(trained, tmp_path, rows_of(trained, tmp_path))
+        adapted(trained, tmp_path, make_rows(trained, tmp_path))
     assert [each.name for each in tmp_path.iterdir()] == []

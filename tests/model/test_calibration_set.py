@@ -32,7 +32,7 @@ TWO_NUMBERS = TabularModality(columns=(BooleanColumn(name="a"), BooleanColumn(na
 PICTURE = ImageModality(column="p", height=8, width=8, channels=1)
 
 
-def part_of(labels: list[int], *names: str) -> SplitArrays:
+def make_part(labels: list[int], *names: str) -> SplitArrays:
     """Rows that have every modality, whose numbers are the row's and the label's."""
     codes = np.array(labels, np.int64)
     inputs = np.stack([np.arange(len(codes)) / 10, codes + np.arange(len(codes)) % 3], 1).astype(np.float32)
@@ -40,7 +40,7 @@ def part_of(labels: list[int], *names: str) -> SplitArrays:
     return SplitArrays(dict.fromkeys(names, inputs), dict.fromkeys(names, np.arange(len(codes))), codes)
 
 
-def network_of(n_classes: int = 2, *names: str) -> Network:
+def make_network(n_classes: int = 2, *names: str) -> Network:
     torch.manual_seed(0)
     return Network(
         {name: Mlp(TWO_NUMBERS, width=8, dropout=0.0, input_dropout=0.0) for name in names or ("one",)},
@@ -50,7 +50,7 @@ def network_of(n_classes: int = 2, *names: str) -> Network:
 
 
 def test_every_prefix_holds_the_classes_as_evenly_as_can_be() -> None:
-    part = order_by_class(part_of([0, 0, 0, 0, 0, 1, 1, 2]))
+    part = order_by_class(make_part([0, 0, 0, 0, 0, 1, 1, 2]))
     assert part.labels.tolist() == [0, 1, 2, 0, 1, 0, 0, 0]
     assert len(part.first(4)) == 4
 
@@ -59,9 +59,9 @@ def test_of_too_many_rows_all_networks_have_as_many_and_rare_classes_keep_theirs
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "CALIBRATION_ROWS", 12)
-    network = network_of()
+    network = make_network()
     some = limit_rows(
-        [CalibrationRows(network, part_of([0] * 20 + [1])), CalibrationRows(network, part_of([1, 0]))]
+        [CalibrationRows(network, make_part([0] * 20 + [1])), CalibrationRows(network, make_part([1, 0]))]
     )
     assert [len(part) for _, part in some] == [6, 2]
     assert np.bincount(some[0].part.labels).tolist() == [5, 1]
@@ -79,7 +79,7 @@ def test_the_value_of_a_rows_own_class() -> None:
 
 
 def test_plda_heads_are_fitted_to_the_features_of_the_rows_that_have_a_modality() -> None:
-    network, part = network_of(3, "one", "two"), part_of([0] * 6 + [1] * 5 + [2] * 4, "one", "two")
+    network, part = make_network(3, "one", "two"), make_part([0] * 6 + [1] * 5 + [2] * 4, "one", "two")
     other = SplitArrays(
         part.inputs, {**part.position, "two": np.where(part.labels == 2, -1, np.arange(15))}, part.labels
     )
@@ -93,14 +93,14 @@ def test_plda_heads_are_fitted_to_the_features_of_the_rows_that_have_a_modality(
 
 
 def test_a_modality_without_rows_keeps_its_plda_head() -> None:
-    network, nothing = network_of(), part_of([])
+    network, nothing = make_network(), make_part([])
     before = copy.deepcopy(network.state_dict())
     fit_plda_heads(network, nothing, CPU)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def test_evidence_is_of_clean_and_damaged_rows_with_classes_alike() -> None:
-    network, part = network_of(), part_of([0] * 9 + [1])
+    network, part = make_network(), make_part([0] * 9 + [1])
     data = collect_calibration_data(
         [CalibrationRows(network, part)] * 2, "one", TWO_NUMBERS, {}, seed=0, device=CPU
     )
@@ -130,7 +130,7 @@ def test_damaged_pictures_are_shown_to_the_final_network_too() -> None:
 
 
 def test_damaged_features_are_shared_out_among_the_networks() -> None:
-    network, part = network_of(), part_of([0, 1])
+    network, part = make_network(), make_part([0, 1])
     features = torch.arange(10.0).view(5, 2)
     data = collect_calibration_data(
         [CalibrationRows(network, part)] * 2, "one", TWO_NUMBERS, {"one": features}, seed=0, device=CPU
@@ -141,10 +141,10 @@ def test_damaged_features_are_shared_out_among_the_networks() -> None:
 
 
 def test_nothing_held_out_is_no_evidence() -> None:
-    network = network_of()
+    network = make_network()
     assert (
         collect_calibration_data(
-            [CalibrationRows(network, part_of([]))], "one", TWO_NUMBERS, {}, seed=0, device=CPU
+            [CalibrationRows(network, make_part([]))], "one", TWO_NUMBERS, {}, seed=0, device=CPU
         )
         is None
     )

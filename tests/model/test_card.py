@@ -45,7 +45,7 @@ def evaluated(labels: list[int], answers: list[int]) -> Evaluation:
     return evaluate(run, SplitArrays(inputs, position, np.array(labels)), CLASSES)
 
 
-def card_of(evaluation: Evaluation) -> str:
+def get_card(evaluation: Evaluation) -> str:
     manifest = Manifest(
         name="skin-lesions",
         version="3",
@@ -69,7 +69,7 @@ def card_of(evaluation: Evaluation) -> str:
 
 @pytest.fixture(scope="module")
 def card() -> str:
-    return card_of(evaluated([0] * 4 + [1] * 2 + [2] * 10, [0] * 4 + [1, 0] + [2] * 8 + [0] * 2))
+    return get_card(evaluated([0] * 4 + [1] * 2 + [2] * 10, [0] * 4 + [1, 0] + [2] * 8 + [0] * 2))
 
 
 def test_it_says_what_it_was_trained_on(card: str) -> None:
@@ -89,7 +89,7 @@ def test_the_few_shot_recall_has_its_interval(card: str) -> None:
 
 
 def test_without_few_shot_rows_it_says_so() -> None:
-    card = card_of(evaluated([0, 1], [0, 1]))
+    card = get_card(evaluated([0, 1], [0, 1]))
     assert "their recall is unknown" in card
     assert "Wilson" not in card
     assert "| rare | few | 30 | 0 | – |" in card

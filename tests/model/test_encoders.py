@@ -57,7 +57,7 @@ CASES: dict[str, tuple[str, Modality]] = {
 }
 
 
-def rows_of(modality: Modality, n: int) -> Tensor:
+def make_rows(modality: Modality, n: int) -> Tensor:
     random = torch.Generator().manual_seed(0)
     if isinstance(modality, ImageModality):
         shape = (n, modality.channels, modality.height, modality.width)
@@ -76,7 +76,7 @@ def rows_of(modality: Modality, n: int) -> Tensor:
     return torch.randn(n, modality.width, generator=random)
 
 
-def encoder_of(name: str, modality: Modality) -> nn.Module:
+def make_encoder(name: str, modality: Modality) -> nn.Module:
     torch.manual_seed(0)
     kind = KINDS[modality.kind]
     spec = kind.spec.model_construct(encoder=name)
@@ -87,7 +87,7 @@ def encoder_of(name: str, modality: Modality) -> nn.Module:
 @pytest.fixture(params=CASES)
 def case(request: pytest.FixtureRequest) -> tuple[nn.Module, Callable[[int], Tensor]]:
     name, modality = CASES[request.param]
-    return encoder_of(name, modality).eval(), lambda n: rows_of(modality, n)
+    return make_encoder(name, modality).eval(), lambda n: make_rows(modality, n)
 
 
 @torch.no_grad()
@@ -124,7 +124,7 @@ def test_in_training_no_rows_have_a_view_too(case: Any) -> None:
 
 
 def test_numbers_beyond_all_reason_are_as_far_as_numbers_get() -> None:
-    encoder, far = encoder_of("mlp", numbers(7)).eval(), torch.full((1, 7), 1e30)
+    encoder, far = make_encoder("mlp", numbers(7)).eval(), torch.full((1, 7), 1e30)
     view, embedding = encode(encoder, far, training=False)
     assert view.tolist() == [[MAX_DEVIATIONS] * 7]
     assert embedding.isfinite().all()
@@ -141,16 +141,16 @@ def test_an_encoder_learns_from_its_rows(case: Any) -> None:
 
 @torch.no_grad()
 def test_padding_says_nothing() -> None:
-    encoder = encoder_of("bag", TEXT).eval()
-    rows = rows_of(TEXT, 3)
+    encoder = make_encoder("bag", TEXT).eval()
+    rows = make_rows(TEXT, 3)
     torch.testing.assert_close(encoder(nn.functional.pad(rows, (0, 20))), encoder(rows))
 
 
 def fed_conv(modality: SeriesModality) -> nn.Module:
     """An encoder of series whose batch norms have seen rows: new ones change nothing, and would hide much."""
-    encoder = encoder_of("conv", modality).train()
+    encoder = make_encoder("conv", modality).train()
     for _ in range(3):
-        encoder(rows_of(modality, 8) + 0.5)
+        encoder(make_rows(modality, 8) + 0.5)
     return encoder.eval()
 
 
@@ -158,7 +158,7 @@ def fed_conv(modality: SeriesModality) -> nn.Module:
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 8, 29])
 def test_an_embedding_of_a_series_does_not_depend_on_its_padding(steps: int) -> None:
     encoder = fed_conv(series(3, 256))
-    alone = rows_of(series(3, 256), 1)[:, :steps]
+    alone = make_rows(series(3, 256), 1)[:, :steps]
     for padding in (1, 2, 5, 64):
         padded = nn.functional.pad(alone, (0, 0, 0, padding))
         torch.testing.assert_close(encoder(padded), encoder(alone), atol=1e-5, rtol=0)
@@ -166,7 +166,7 @@ def test_an_embedding_of_a_series_does_not_depend_on_its_padding(steps: int) -> 
 
 @torch.no_grad()
 def test_a_series_is_told_from_its_steps_in_another_order() -> None:
-    encoder, rows = fed_conv(series(3, 256)), rows_of(series(3, 256), 1)
+    encoder, rows = fed_conv(series(3, 256)), make_rows(series(3, 256), 1)
     assert not torch.allclose(encoder(rows), encoder(rows.flip(1)), atol=1e-3)
 
 
@@ -177,8 +177,8 @@ def test_a_row_without_a_step_is_finite() -> None:
 
 @torch.no_grad()
 def test_a_grey_picture_is_three_equal_channels_to_a_pretrained_encoder() -> None:
-    grey, colour = (encoder_of("efficientnet_lite0", pictures(64, 64, channels)) for channels in (1, 3))
-    rows = rows_of(pictures(64, 64, 1), 2)
+    grey, colour = (make_encoder("efficientnet_lite0", pictures(64, 64, channels)) for channels in (1, 3))
+    rows = make_rows(pictures(64, 64, 1), 2)
     torch.testing.assert_close(grey.eval()(rows), colour.eval()(rows.expand(-1, 3, -1, -1)))
 
 
@@ -189,7 +189,7 @@ def test_the_weights_of_efficientnet_lite0_are_those_learnt_on_imagenet() -> Non
     prefix = "backbone.network.network."
     ours = {
         name.removeprefix(prefix): value
-        for name, value in encoder_of("efficientnet_lite0", pictures(64, 64)).state_dict().items()
+        for name, value in make_encoder("efficientnet_lite0", pictures(64, 64)).state_dict().items()
         if name.startswith(prefix)
     }
     assert set(learnt) - set(ours) == {"_fc.weight", "_fc.bias"}  # ImageNet's own classes
@@ -197,7 +197,7 @@ def test_the_weights_of_efficientnet_lite0_are_those_learnt_on_imagenet() -> Non
 
 
 def test_the_pixels_of_efficientnet_lite0_are_scaled_as_its_weights_expect() -> None:
-    encoder = encoder_of("efficientnet_lite0", pictures(64, 64))
+    encoder = make_encoder("efficientnet_lite0", pictures(64, 64))
     seen = []
     encoder.get_submodule("backbone.network").register_forward_pre_hook(
         lambda _, given: seen.append(given[0])
@@ -207,7 +207,7 @@ def test_the_pixels_of_efficientnet_lite0_are_scaled_as_its_weights_expect() -> 
     assert seen[0][:, 0, 0, 0].tolist() == pytest.approx([-127 / 128, 0, 1.0], abs=1e-6)
 
 
-def spec_of(lesions: Any, encoder: str) -> Any:
+def make_spec(lesions: Any, encoder: str) -> Any:
     return load_spec(lesions.write(), [f"modalities.image.encoder={encoder}"])
 
 
@@ -229,7 +229,7 @@ def test_an_encoder_that_cannot_be_had_is_named(
 ) -> None:
     if gone:
         monkeypatch.setitem(sys.modules, gone, None)
-    spec, dataset = spec_of(lesions, encoder), lesions.load()
+    spec, dataset = make_spec(lesions, encoder), lesions.load()
     with pytest.raises(SpecError) as raised:
         build_network(spec, dataset)
     assert str(raised.value) == said
@@ -277,8 +277,8 @@ def timm(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
 @pytest.mark.usefixtures("timm")
 @pytest.mark.parametrize("name", ["timm/flat", "timm/maps"])
 def test_a_model_of_timm_gives_embeddings(name: str) -> None:
-    encoder = encoder_of(name, pictures(16, 12, 1)).eval()
-    assert encoder(rows_of(pictures(16, 12, 1), 3)).shape == (3, WIDTH)
+    encoder = make_encoder(name, pictures(16, 12, 1)).eval()
+    assert encoder(make_rows(pictures(16, 12, 1), 3)).shape == (3, WIDTH)
 
 
 @pytest.mark.usefixtures("timm")
@@ -291,5 +291,5 @@ def test_a_model_of_timm_gives_embeddings(name: str) -> None:
 )
 def test_a_model_that_timm_cannot_give_is_named(name: str, said: str) -> None:
     with pytest.raises(SpecError) as raised:
-        encoder_of(name, pictures(16, 12))
+        make_encoder(name, pictures(16, 12))
     assert str(raised.value) == said

@@ -15,7 +15,7 @@ PRIOR = COUNTS / 40
 FIRST, SECOND = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
 
 
-def logits_of(*experts: tuple[float, ...]) -> torch.Tensor:
+def make_logits(*experts: tuple[float, ...]) -> torch.Tensor:
     """One row whose experts have these probabilities: (1, E, C)"""
     return torch.tensor([experts]).log()
 
@@ -35,7 +35,7 @@ def test_the_loss_of_an_undecided_row_is_that_of_the_adjusted_prior() -> None:
 
 def test_balanced_softmax_by_hand() -> None:
     # Probabilities 2/3 and 1/3, weighted by the prior 3/4 and 1/4, are 6/7 and 1/7.
-    loss = make_expert_loss(COUNTS, (1.0,))(logits_of((2 / 3, 1 / 3)), SECOND, 0.0)
+    loss = make_expert_loss(COUNTS, (1.0,))(make_logits((2 / 3, 1 / 3)), SECOND, 0.0)
     assert float(loss) == pytest.approx(log(7))
 
 
@@ -57,17 +57,17 @@ def test_the_loss_is_smallest_where_logits_are_free_of_the_prior() -> None:
 
 def test_experts_together_are_their_geometric_mean() -> None:
     # sqrt(0.8 * 0.5) to sqrt(0.2 * 0.5) is 2 to 1.
-    joint = aggregate(logits_of((0.8, 0.2), (0.5, 0.5)))
+    joint = aggregate(make_logits((0.8, 0.2), (0.5, 0.5)))
     assert joint.exp().flatten().tolist() == pytest.approx([2 / 3, 1 / 3])
 
 
-def head_of(loss_fn: ImbalanceLoss) -> Head:
+def make_head(loss_fn: ImbalanceLoss) -> Head:
     torch.manual_seed(0)
     return Head(5, loss_fn, n_classes=2)
 
 
 def test_a_head_has_every_expert_and_class_and_takes_no_rows_too() -> None:
-    head = head_of(make_expert_loss(COUNTS, (0.0, 1.0, 2.0)))
+    head = make_head(make_expert_loss(COUNTS, (0.0, 1.0, 2.0)))
     assert head(torch.randn(7, 5)).shape == (7, 3, 2)
     assert head(torch.randn(0, 5)).shape == (0, 3, 2)
 
@@ -75,19 +75,19 @@ def test_a_head_has_every_expert_and_class_and_takes_no_rows_too() -> None:
 @pytest.mark.parametrize("name", get_args(Loss))
 def test_what_a_head_says_after_training_is_the_answer_of_its_method(name: str) -> None:
     loss_fn = make_loss(name, COUNTS, (0.0, 1.0, 2.0))
-    head, rows = head_of(loss_fn), torch.randn(7, 5)
+    head, rows = make_head(loss_fn), torch.randn(7, 5)
     raw = head(rows)
     torch.testing.assert_close(aggregate(head.eval()(rows)), loss_fn.predict(raw))
     assert raw.shape == (7, loss_fn.n_experts, 2)
 
 
 def test_the_experts_of_ours_are_kept_apart() -> None:
-    head, rows = head_of(make_expert_loss(COUNTS, (0.0, 1.0, 2.0))), torch.randn(7, 5)
+    head, rows = make_head(make_expert_loss(COUNTS, (0.0, 1.0, 2.0))), torch.randn(7, 5)
     assert torch.equal(head(rows), head.eval()(rows))
 
 
 def test_cosines_do_not_mind_how_long_a_row_is() -> None:
-    head, rows = head_of(make_loss("ldam_drw", COUNTS, ())), torch.randn(7, 5)
+    head, rows = make_head(make_loss("ldam_drw", COUNTS, ())), torch.randn(7, 5)
     torch.testing.assert_close(head(rows), head(3 * rows))
     assert head(rows).abs().max() <= 1 + 1e-6
     # A row that points where a class does has a cosine of 1 with it.

@@ -56,7 +56,7 @@ def untrained(spec: Spec, dataset: Dataset) -> Network:
     return network
 
 
-def parity_of(spec: Spec, dataset: Dataset, folder: Path) -> dict[str, float]:
+def measure_parity(spec: Spec, dataset: Dataset, folder: Path) -> dict[str, float]:
     network, example = untrained(spec, dataset), make_example(dataset.train, 24)
     export_graphs(network, example, folder)
     return check_parity(network, folder, make_manifest(network, spec, dataset), example)
@@ -139,7 +139,7 @@ def test_seven_modalities_may_be_called_as_things_in_the_graph_are(lesions: Any,
         f"  {name}: {{kind: tabular, columns: [{('age', 'sex')[i % 2]}]}}\n" for i, name in enumerate(names)
     )
     lesions.spec = lesions.spec.split("modalities:")[0] + f"modalities:\n{lines}network: {{width: 4}}\n"
-    parity = parity_of(load_spec(lesions.write()), lesions.load(), tmp_path)
+    parity = measure_parity(load_spec(lesions.write()), lesions.load(), tmp_path)
     assert max(parity.values()) <= TOLERANCE
 
 
@@ -147,7 +147,7 @@ def test_one_modality_is_enough(lesions: Any, tmp_path: Path) -> None:
     lesions.spec = lesions.spec.split("modalities:")[0] + (
         "modalities:\n  type: {kind: tabular, columns: [age]}\nnetwork: {width: 8, experts: [1]}\n"
     )
-    parity = parity_of(load_spec(lesions.write()), lesions.load(), tmp_path)
+    parity = measure_parity(load_spec(lesions.write()), lesions.load(), tmp_path)
     assert max(parity.values()) <= TOLERANCE
 
 
@@ -159,7 +159,7 @@ def test_the_pretrained_encoder_is_exported_beside_a_text(lesions: Any, tmp_path
         lesions.write(), ["modalities.image.encoder=efficientnet_lite0", "modalities.image.size=64"]
     )
     dataset = lesions.load("modalities.image.size=64")
-    assert max(parity_of(spec, dataset, tmp_path).values()) <= TOLERANCE
+    assert max(measure_parity(spec, dataset, tmp_path).values()) <= TOLERANCE
 
 
 def tamper(folder: Path, runtime: str) -> None:

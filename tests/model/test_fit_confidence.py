@@ -40,7 +40,9 @@ from torch import Tensor
 CPU = torch.device("cpu")
 
 
-def evidence_of(n: int = 400, certainty: float = 3.0, other: float = 0.0, seed: int = 0) -> CalibrationData:
+def make_calibration_data(
+    n: int = 400, certainty: float = 3.0, other: float = 0.0, seed: int = 0
+) -> CalibrationData:
     """Four classes, told by softmax experts that are three times too sure and, with `other`, by densities.
 
     Clean rows' statistics are around 0, corrupted ones around 3.
@@ -56,47 +58,47 @@ def evidence_of(n: int = 400, certainty: float = 3.0, other: float = 0.0, seed: 
     return CalibrationData(clean, corrupted, labels, compute_row_weights(labels))
 
 
-def loss_of(log_p: Tensor, data: CalibrationData) -> float:
+def compute_loss(log_p: Tensor, data: CalibrationData) -> float:
     return float(-(select_class(log_p.log_softmax(-1), data.labels) * data.weight).mean())
 
 
 @pytest.mark.parametrize("use_plda", [True, False])
 def test_a_vote_times_its_temperature_is_calibrated(use_plda: bool) -> None:
-    data = evidence_of()
+    data = make_calibration_data()
     posterior = fit_posterior(data, use_plda=use_plda)
     fitted = posterior.temperature * compute_posterior_logits(posterior, data.clean)
-    assert loss_of(fitted, data) < loss_of(data.clean.log_p, data) - 0.5
+    assert compute_loss(fitted, data) < compute_loss(data.clean.log_p, data) - 0.5
     for sharpness in (0.8, 1.25):
-        assert loss_of(fitted, data) < loss_of(sharpness * fitted, data)
+        assert compute_loss(fitted, data) < compute_loss(sharpness * fitted, data)
 
 
 def test_the_top_two_of_a_vote_are_1_apart_on_average_over_the_classes() -> None:
-    data = evidence_of(other=1.0)
+    data = make_calibration_data(other=1.0)
     top = compute_posterior_logits(fit_posterior(data, use_plda=True), data.clean).topk(2).values
     assert float(((top[:, 0] - top[:, 1]) * data.weight).mean()) == pytest.approx(1.0, rel=1e-5)
 
 
 def test_without_a_plda_head_its_pool_weight_is_exactly_0() -> None:
-    alpha, delta = fit_posterior(evidence_of(other=5.0), use_plda=False).pool_weights[0]
+    alpha, delta = fit_posterior(make_calibration_data(other=5.0), use_plda=False).pool_weights[0]
     assert alpha > 0
     assert delta == 0.0
 
 
 def test_both_kinds_of_experts_together_say_more_than_either() -> None:
-    data = evidence_of(other=2.0)
+    data = make_calibration_data(other=2.0)
     posteriors = [fit_posterior(data, use_plda=use_plda) for use_plda in (True, False)]
     both, one = (each.temperature * compute_posterior_logits(each, data.clean) for each in posteriors)
     assert (posteriors[0].pool_weights > 0).all()
-    assert loss_of(both, data) < loss_of(one, data) - 0.1
+    assert compute_loss(both, data) < compute_loss(one, data) - 0.1
 
 
 def test_an_expert_that_tells_nothing_gets_next_to_no_pool_weight() -> None:
-    posterior = fit_posterior(evidence_of(other=0.0), use_plda=True)
+    posterior = fit_posterior(make_calibration_data(other=0.0), use_plda=True)
     assert float(posterior.pool_weights[0, 1]) < 0.1
 
 
 def test_experts_that_tell_nothing_at_all_are_not_blown_up() -> None:
-    data = evidence_of()
+    data = make_calibration_data()
     flat = data.clean._replace(log_p=torch.full((400, 4), -1.4), densities=torch.zeros(400, 4))
     posterior = fit_posterior(data._replace(clean=flat), use_plda=True)
     assert float(posterior.temperature) == pytest.approx(0.01)
@@ -115,7 +117,10 @@ def apply(confidence: Confidences, statistics: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def test_damaged_rows_are_found_less_real_than_clean_ones_and_new_ones_too() -> None:
-    confidence, new = fit_one_confidence(evidence_of(), corrupted=True), evidence_of(seed=1)
+    confidence, new = (
+        fit_one_confidence(make_calibration_data(), corrupted=True),
+        make_calibration_data(seed=1),
+    )
     clean, corrupted = (
         apply(confidence, each.statistics)[0].sigmoid() for each in (new.clean, new.corrupted)
     )
@@ -124,7 +129,10 @@ def test_damaged_rows_are_found_less_real_than_clean_ones_and_new_ones_too() -> 
 
 
 def test_where_nothing_is_learnt_from_damaged_rows_no_rows_reality_is_doubted() -> None:
-    confidence, new = fit_one_confidence(evidence_of(), corrupted=False), evidence_of(seed=1)
+    confidence, new = (
+        fit_one_confidence(make_calibration_data(), corrupted=False),
+        make_calibration_data(seed=1),
+    )
     real = torch.cat([apply(confidence, k * new.corrupted.statistics)[0] for k in (0, 1, 100)])
     assert real.unique().numel() == 1
     assert float(real[0].sigmoid()) > 0.95
@@ -132,7 +140,7 @@ def test_where_nothing_is_learnt_from_damaged_rows_no_rows_reality_is_doubted() 
 
 @pytest.mark.parametrize("corrupted", [True, False])
 def test_right_is_learnt_from_what_the_vote_makes_of_the_true_class(corrupted: bool) -> None:
-    data = evidence_of(2000)
+    data = make_calibration_data(2000)
     posterior = fit_posterior(data, use_plda=True)
     answer = (posterior.temperature * compute_posterior_logits(posterior, data.clean)).softmax(-1)
     right = select_class(answer, data.labels)
@@ -213,11 +221,11 @@ def test_damaged_pictures_and_numbers_are_trusted_less_than_clean_ones(trained: 
     modality = trained.dataset.modalities[name]
     broken = KINDS[modality.kind].corrupt(rows, modality, torch.Generator().manual_seed(0))
 
-    def confidence_of(rows: Tensor) -> float:
+    def average_confidence(rows: Tensor) -> float:
         real, right = confidences(trained.network, name, rows)
         return float((real.sigmoid() * right.sigmoid()).mean())
 
-    assert confidence_of(rows) > confidence_of(broken) + 0.1
+    assert average_confidence(rows) > average_confidence(broken) + 0.1
 
 
 def answered(network: AnyNetwork, part: SplitArrays) -> Output:

@@ -88,7 +88,7 @@ def test_every_row_comes_whole_and_with_some_subsets(trained: Any, calibration_s
 
 
 @torch.no_grad()
-def loss_of(network: Network, inputs: FusionInputs) -> float:
+def compute_loss(network: Network, inputs: FusionInputs) -> float:
     """Weighted negative log-likelihood."""
     weighting = network.fusion.compute_weights(inputs.in_dist, inputs.correct, inputs.presence)
     log_p = network.fusion.fuse(
@@ -115,9 +115,9 @@ def test_fitting_lowers_the_loss_of_held_out_rows_and_touches_nothing_else(
     ]
     with torch.no_grad():  # where the fit starts
         network.fusion.base_logits.copy_(network.posteriors.temperature.log())
-    losses = [loss_of(network, each) for each in inputs]
+    losses = [compute_loss(network, each) for each in inputs]
     fit_fusion(network, calibration_set, seed=0, device=CPU)
-    assert sum(loss_of(network, each) for each in inputs) < sum(losses) - 0.01
+    assert sum(compute_loss(network, each) for each in inputs) < sum(losses) - 0.01
     assert not any(p.requires_grad for p in network.fusion.parameters())
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name]) != (name.startswith("fusion.") and name != "fusion.sizes"), (

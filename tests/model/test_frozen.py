@@ -29,7 +29,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def encoder_of(trained: Trained, seed: int = 0, flips: bool = False) -> Pretrained:
+def make_encoder(trained: Trained, seed: int = 0, flips: bool = False) -> Pretrained:
     """A small backbone with batch norm, whose second convolution is its last block."""
     torch.manual_seed(seed)
     network = nn.Sequential(
@@ -50,7 +50,7 @@ def make_images(n: int) -> Tensor:
     [("none", set()), ("last", {"3.weight", "3.bias", "4.weight", "4.bias"}), ("all", None)],
 )
 def test_as_much_of_the_backbone_learns_as_is_said(trained: Trained, learning: set[str] | None) -> None:
-    encoder = encoder_of(trained)
+    encoder = make_encoder(trained)
     encoder.train()(make_images(8)).square().sum().backward()
     network = encoder.get_submodule("backbone.network")
     moved = {name for name, each in network.named_parameters() if each.grad is not None}
@@ -60,7 +60,7 @@ def test_as_much_of_the_backbone_learns_as_is_said(trained: Trained, learning: s
 
 @pytest.mark.parametrize(("trained", "same"), [("none", True), ("last", True), ("all", False)])
 def test_batch_norm_keeps_its_statistics_unless_all_is_trained(trained: Trained, same: bool) -> None:
-    encoder = encoder_of(trained).train()
+    encoder = make_encoder(trained).train()
     before = {name: value.clone() for name, value in encoder.backbone.named_buffers()}
     encoder(make_images(8))
     after = dict(encoder.backbone.named_buffers())
@@ -86,7 +86,7 @@ def test_the_last_block_of_efficientnet_lite0_is_its_last_stage_and_head() -> No
 
 @torch.no_grad()
 def test_an_encoder_takes_pictures_or_their_features() -> None:
-    encoder = encoder_of("none").eval()
+    encoder = make_encoder("none").eval()
     encoder.scale.fit(encoder.backbone(make_images(9)))
     features = encoder.features(make_images(5))
     assert features.shape == (5, encoder.feature_width)
@@ -96,7 +96,7 @@ def test_an_encoder_takes_pictures_or_their_features() -> None:
 
 @torch.no_grad()
 def test_scaled_features_have_mean_0_and_scale_1_and_a_constant_one_is_harmless() -> None:
-    encoder = encoder_of("none").eval()
+    encoder = make_encoder("none").eval()
     raw = torch.randn(50, 6) * 3 + 7
     raw[:, 2] = 4.0
     encoder.scale.fit(raw)
@@ -109,7 +109,7 @@ def test_scaled_features_have_mean_0_and_scale_1_and_a_constant_one_is_harmless(
 
 def test_features_are_those_that_the_encoder_computes_and_are_computed_once(lesions: Any, cache: Any) -> None:
     lesions.column("image", [None if i in (0, 9) else row["image"] for i, row in enumerate(lesions.rows)])
-    dataset, encoder, reports = lesions.load(), encoder_of("none"), []
+    dataset, encoder, reports = lesions.load(), make_encoder("none"), []
     for _ in range(2):
         changed = add_frozen_features(
             dataset, {"image": encoder}, on_progress=lambda *seen: reports.append(seen)
@@ -129,27 +129,31 @@ def test_features_are_those_that_the_encoder_computes_and_are_computed_once(lesi
 
 def test_pictures_of_an_encoder_that_learns_stay_pictures(lesions: Any) -> None:
     dataset = lesions.load()
-    changed = add_frozen_features(dataset, {"image": encoder_of("last"), "clinical": nn.Identity()})
+    changed = add_frozen_features(dataset, {"image": make_encoder("last"), "clinical": nn.Identity()})
     assert changed.train.inputs["image"] is dataset.train.inputs["image"]
 
 
 def test_other_weights_other_layers_and_other_pictures_have_other_features(cache: Any) -> None:
     rows = make_images(4).numpy()
-    compute_backbone_features(encoder_of("none").backbone, rows)
-    compute_backbone_features(encoder_of("none", seed=1).backbone, rows)
-    compute_backbone_features(encoder_of("none").backbone, 255 - rows)
-    strided = encoder_of("none").backbone
+    compute_backbone_features(make_encoder("none").backbone, rows)
+    compute_backbone_features(make_encoder("none", seed=1).backbone, rows)
+    compute_backbone_features(make_encoder("none").backbone, 255 - rows)
+    strided = make_encoder("none").backbone
     convolution = strided.get_submodule("network.3")
     assert isinstance(convolution, nn.Conv2d)
     convolution.stride = (1, 1)
     compute_backbone_features(strided, rows)
-    compute_backbone_features(encoder_of("none", flips=True).backbone, rows)
+    compute_backbone_features(make_encoder("none", flips=True).backbone, rows)
     assert len(list(cache.iterdir())) == 5
 
 
 @torch.no_grad()
 def test_with_flips_all_mirror_images_have_the_same_features() -> None:
-    encoder, plain, rows = encoder_of("none", flips=True).eval(), encoder_of("none").eval(), make_images(5)
+    encoder, plain, rows = (
+        make_encoder("none", flips=True).eval(),
+        make_encoder("none").eval(),
+        make_images(5),
+    )
     images = [rows, rows.flip(3), rows.flip(2), rows.flip(2, 3)]
     expected = torch.stack([plain.features(each) for each in images]).mean(0)
     for each in images:
@@ -162,7 +166,7 @@ def test_with_flips_all_mirror_images_have_the_same_features() -> None:
 @pytest.mark.parametrize("runtime", ["onnx", "torchscript"])
 @torch.no_grad()
 def test_a_graph_of_a_frozen_encoder_takes_pictures(tmp_path: Path, runtime: str, flips: bool) -> None:
-    encoder = encoder_of("none", flips=flips).eval()
+    encoder = make_encoder("none", flips=flips).eval()
     encoder.scale.fit(encoder.backbone(make_images(30)))
     rows = make_images(7)
     with warnings.catch_warnings():

@@ -19,7 +19,7 @@ from tailfuse.network.fusion import (
 from torch import Tensor
 
 
-def fusion_of(
+def make_fusion(
     base_logits: Sequence[float],
     a: float = 1.0,
     kappa: float = 1.0,
@@ -48,7 +48,7 @@ POSTERIOR_LOGITS = torch.tensor([[[0.8, 0.2], [0.5, 0.5]]]).log()
 JOINT = torch.tensor([[0.25, 0.75]]).log()
 
 
-def odds_of(fusion: Fusion, in_dist: Tensor, correct: Tensor = SURE, presence: Tensor = TWO) -> float:
+def compute_odds(fusion: Fusion, in_dist: Tensor, correct: Tensor = SURE, presence: Tensor = TWO) -> float:
     """What VOTES and JOINT make together, first class to second."""
     weighting = fusion.compute_weights(in_dist, correct, presence)
     answer = fusion.fuse(POSTERIOR_LOGITS, JOINT, weighting, presence)[0].exp()
@@ -60,7 +60,7 @@ def odds_of(fusion: Fusion, in_dist: Tensor, correct: Tensor = SURE, presence: T
 def test_weights_by_hand(a: float, expected: list[float]) -> None:
     # a = 1: 1 x 0.5 x 0.81 = 0.405 and 2 x 0.25 x 0.09 = 0.045.
     # a = 2: 1 x 0.25 x 0.81 = 0.2025 and 2 x 0.0625 x 0.09 = 0.01125.
-    weighting = fusion_of([log(1), log(2)], a).compute_weights(logits(0.9, 0.3), logits(0.5, 0.25), TWO)
+    weighting = make_fusion([log(1), log(2)], a).compute_weights(logits(0.9, 0.3), logits(0.5, 0.25), TWO)
     assert weighting.weights[0].tolist() == pytest.approx(expected, abs=1e-6)
     unnormalised = [0.405, 0.045] if a == 1 else [0.2025, 0.01125]
     assert weighting.logits.exp()[0].tolist() == pytest.approx(unnormalised, abs=1e-6)
@@ -80,7 +80,7 @@ def test_weights_by_hand(a: float, expected: list[float]) -> None:
 def test_weights_sum_to_one_over_what_is_present(rows: list[Any], uniform: bool) -> None:
     values = torch.tensor([[each[1:] for each in row] for row in rows])
     presence = torch.tensor([[each[0] for each in row] for row in rows])
-    weighting = fusion_of([0.3, -1.0, 2.0], uniform=uniform).compute_weights(
+    weighting = make_fusion([0.3, -1.0, 2.0], uniform=uniform).compute_weights(
         values[..., 0], values[..., 1], presence
     )
     torch.testing.assert_close(weighting.weights.sum(1), torch.ones(len(rows)))
@@ -94,7 +94,7 @@ def test_weights_sum_to_one_over_what_is_present(rows: list[Any], uniform: bool)
 def test_an_absent_modality_counts_exactly_nothing_whatever_stands_in_its_slot(
     stands: float, uniform: bool
 ) -> None:
-    fusion, presence = fusion_of([0.0, 1.0, 2.0], uniform=uniform), torch.tensor([[True, True, False]])
+    fusion, presence = make_fusion([0.0, 1.0, 2.0], uniform=uniform), torch.tensor([[True, True, False]])
     in_dist, correct = logits(0.9, 0.3, 0.5), logits(0.5, 0.25, 0.5)
     expected = fusion.compute_weights(in_dist, correct, presence)
     in_dist[0, 2] = correct[0, 2] = stands
@@ -109,65 +109,65 @@ def test_confidences_near_zero_still_make_weights() -> None:
     # The squares of e^-300 and e^-301 are 0 in single precision; one is e^2 times the other.
     presence = torch.tensor([[True, True, False]])
     in_dist = torch.tensor([[-300.0, -301.0, 0.0]])
-    weights = fusion_of([0.0] * 3).compute_weights(in_dist, torch.zeros(1, 3), presence).weights
+    weights = make_fusion([0.0] * 3).compute_weights(in_dist, torch.zeros(1, 3), presence).weights
     assert weights[0].tolist() == pytest.approx([0.8808, 0.1192, 0.0], abs=1e-4)
 
 
 def test_uniform_weights_are_equal_and_know_no_doubts() -> None:
-    fusion = fusion_of([0.0, log(4)], uniform=True)
+    fusion = make_fusion([0.0, log(4)], uniform=True)
     weighting = fusion.compute_weights(logits(0.9, 1e-9), logits(0.9, 1e-9), TWO)
     assert weighting.weights.tolist() == [[0.5, 0.5]]
     assert weighting.in_dist.tolist() == [[1.0, 1.0]]
     # A vote is worth the mean b, ln 2, of each: (4 x 1)^2; the joint branch counts whole.
-    assert odds_of(fusion, logits(0.9, 1e-9)) == pytest.approx(16 / 3, rel=1e-5)
+    assert compute_odds(fusion, logits(0.9, 1e-9)) == pytest.approx(16 / 3, rel=1e-5)
 
 
 def test_kappa_sharpens_the_votes_by_hand() -> None:
     # 4 to 1 squared, times 1 to 3.
-    assert odds_of(fusion_of([0.0, 0.0], kappa=2.0), SURE) == pytest.approx(16 / 3, rel=1e-5)
+    assert compute_odds(make_fusion([0.0, 0.0], kappa=2.0), SURE) == pytest.approx(16 / 3, rel=1e-5)
 
 
 def test_lambda_is_the_share_of_the_joint_branch_by_hand() -> None:
-    assert odds_of(fusion_of([0.0, 0.0], share=2.0), SURE) == pytest.approx(4 / 9, rel=1e-5)
+    assert compute_odds(make_fusion([0.0, 0.0], share=2.0), SURE) == pytest.approx(4 / 9, rel=1e-5)
 
 
 def test_a_vote_is_worth_what_is_trusted_of_it_by_hand() -> None:
     # b = ln 3 and P(right) = 1/2: 4 to 1 to the power of 3/2, which is 8.
-    odds = odds_of(fusion_of([log(3), 0.0], share=1e-9), SURE, logits(0.5, 0.9))
+    odds = compute_odds(make_fusion([log(3), 0.0], share=1e-9), SURE, logits(0.5, 0.9))
     assert odds == pytest.approx(8.0, rel=1e-5)
 
 
 def test_what_is_half_real_by_hand() -> None:
     # Votes count 1/2 squared: the fourth root of 4 to 1. The joint branch r = 1/2: the root of 1 to 3.
-    assert odds_of(fusion_of([0.0, 0.0]), logits(0.5, 0.5)) == pytest.approx(sqrt(2 / 3), rel=1e-5)
+    assert compute_odds(make_fusion([0.0, 0.0]), logits(0.5, 0.5)) == pytest.approx(sqrt(2 / 3), rel=1e-5)
 
 
 def test_what_the_joint_branch_says_counts_as_far_as_the_weights_lie_on_what_is_real() -> None:
     # Worth 1 x 1/4 and 9 x 1/36 are weights of 1/2 each; r = (1/2 + 1/6) / 2 = 1/3. Votes: 4 to the 1/4.
-    odds = odds_of(fusion_of([0.0, log(9)]), logits(0.5, 1 / 6))
+    odds = compute_odds(make_fusion([0.0, log(9)]), logits(0.5, 1 / 6))
     assert odds == pytest.approx(sqrt(2) * (1 / 3) ** (1 / 3), rel=1e-4)
 
 
 @pytest.mark.parametrize("doubt", [-30.0, -1e6])
 def test_where_nothing_real_is_left_the_answer_is_that_it_knows_nothing(doubt: float) -> None:
-    assert odds_of(fusion_of([5.0, 5.0], kappa=9.0, share=9.0), torch.full((1, 2), doubt)) == pytest.approx(
-        1, abs=1e-6
-    )
+    assert compute_odds(
+        make_fusion([5.0, 5.0], kappa=9.0, share=9.0), torch.full((1, 2), doubt)
+    ) == pytest.approx(1, abs=1e-6)
 
 
 def test_a_modality_that_is_not_real_leaves_the_answer_to_the_others() -> None:
     gone = torch.tensor([[torch.inf, -1e4]])
-    alone = odds_of(fusion_of([0.0, 0.0]), SURE, presence=torch.tensor([[True, False]]))
-    assert odds_of(fusion_of([0.0, 0.0]), gone) == pytest.approx(alone, rel=1e-5)
+    alone = compute_odds(make_fusion([0.0, 0.0]), SURE, presence=torch.tensor([[True, False]]))
+    assert compute_odds(make_fusion([0.0, 0.0]), gone) == pytest.approx(alone, rel=1e-5)
 
 
 def test_every_subset_has_a_kappa_and_a_lambda_of_its_own() -> None:
-    fusion = fusion_of([0.0, 0.0])
+    fusion = make_fusion([0.0, 0.0])
     fusion.log_kappa.copy_(torch.tensor([9.0, 2.0, 9.0, 1.0]).log())
     fusion.log_lambda.copy_(torch.tensor([9.0, 3.0, 9.0, 1.0]).log())
     only_first = torch.tensor([[True, False]])
-    assert odds_of(fusion, SURE) == pytest.approx(4 / 3, rel=1e-5)
-    assert odds_of(fusion, SURE, presence=only_first) == pytest.approx(16 / 27, rel=1e-5)
+    assert compute_odds(fusion, SURE) == pytest.approx(4 / 3, rel=1e-5)
+    assert compute_odds(fusion, SURE, presence=only_first) == pytest.approx(16 / 27, rel=1e-5)
 
 
 def test_up_to_six_modalities_bit_m_of_a_subsets_index_says_that_m_is_present() -> None:
@@ -212,7 +212,7 @@ def test_a_modality_enters_the_joint_branch_whole_until_it_has_half_of_its_share
 
 
 def test_what_is_fitted_is_told_as_it_is_used() -> None:
-    fitted = fusion_of([0.5, -2.0], 1.5, 0.7, 3.0).describe_calibration()
+    fitted = make_fusion([0.5, -2.0], 1.5, 0.7, 3.0).describe_calibration()
     assert fitted["worth"].tolist() == [0.5, -2.0]
     assert float(fitted["slope"]) == pytest.approx(1.5)
     assert fitted["kappa"].tolist() == pytest.approx([0.7] * 4)

@@ -16,7 +16,7 @@ from tailfuse.data import scaffold
     [
         ("fit spec.yaml", "train spec.yaml"),
         ("Fit spec.yaml --resume", "train spec.yaml --resume"),
-        ("trian spec.yaml", "train spec.yaml"),
+        ("trains spec.yaml", "train spec.yaml"),
         ("TRAIN spec.yaml", "train spec.yaml"),
         ("test bundle table.csv", "evaluate bundle table.csv"),
         ("'my spec.yml' -o out", "train 'my spec.yml' -o out"),

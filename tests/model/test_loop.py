@@ -124,7 +124,7 @@ def load(lesions: Any) -> Any:
     return load_spec(lesions.write(), ["network.width=8", "training.epochs=6", "training.batch_size=5"])
 
 
-def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:
+def get_weights(network: nn.Module) -> dict[str, torch.Tensor]:
     return copy.deepcopy(network.state_dict())
 
 
@@ -135,7 +135,7 @@ def test_training_stops_when_validation_has_not_improved_for_long_enough(
     seen = []
 
     def canned(network: Any, val: Any, device: Any) -> Any:
-        seen.append(weights_of(network))
+        seen.append(get_weights(network))
         return next(losses), 0.5
 
     monkeypatch.setattr(loop, "validate", canned)

@@ -45,7 +45,7 @@ def rows(trained: Any) -> SplitArrays:
     return make_example(trained.dataset.test, N_ROWS)
 
 
-def batch_of(rows: SplitArrays, chosen: list[tuple[int, int]]) -> Batch:
+def make_batch(rows: SplitArrays, chosen: list[tuple[int, int]]) -> Batch:
     """The chosen rows, each with the modalities its bits name."""
     part = rows.take(np.array([row for row, _ in chosen]))
     bits = np.array([bits for _, bits in chosen])
@@ -60,7 +60,7 @@ def assert_alike(one: Output, other: Output) -> None:
         np.testing.assert_allclose(getattr(one, field), getattr(other, field), atol=1e-5, rtol=0)
 
 
-def row_of(output: Output, at: int) -> Output:
+def make_row(output: Output, at: int) -> Output:
     return Output(*(getattr(output, field)[at : at + 1] for field in OUTPUT_NAMES))
 
 
@@ -69,7 +69,7 @@ def row_of(output: Output, at: int) -> Output:
 def test_weights_sum_to_one_over_what_is_present_and_are_zero_elsewhere(
     answer: Any, rows: Any, chosen: Any
 ) -> None:
-    batch = batch_of(rows, chosen)
+    batch = make_batch(rows, chosen)
     output, presence = answer(batch), batch.presence
     np.testing.assert_allclose(output.weights.sum(1), 1.0, atol=1e-5)
     np.testing.assert_allclose(output.probabilities.sum(1), 1.0, atol=1e-5)
@@ -84,17 +84,17 @@ def test_weights_sum_to_one_over_what_is_present_and_are_zero_elsewhere(
 def test_a_row_has_the_same_answer_alone_and_beside_any_neighbours(
     answer: Any, rows: Any, chosen: Any
 ) -> None:
-    together = answer(batch_of(rows, chosen))
+    together = answer(make_batch(rows, chosen))
     for at, each in enumerate(chosen):
-        assert_alike(row_of(together, at), answer(batch_of(rows, [each])))
+        assert_alike(make_row(together, at), answer(make_batch(rows, [each])))
 
 
 @some_examples
 @given(chosen=BATCHES, seed=st.integers(0, 100))
 def test_answers_follow_their_rows_in_any_order(answer: Any, rows: Any, chosen: Any, seed: int) -> None:
     order = np.random.default_rng(seed).permutation(len(chosen))
-    shuffled = answer(batch_of(rows, [chosen[at] for at in order]))
-    together = answer(batch_of(rows, chosen))
+    shuffled = answer(make_batch(rows, [chosen[at] for at in order]))
+    together = answer(make_batch(rows, chosen))
     assert_alike(shuffled, Output(*(getattr(together, field)[order] for field in OUTPUT_NAMES)))
 
 
@@ -103,14 +103,14 @@ def test_answers_follow_their_rows_in_any_order(answer: Any, rows: Any, chosen: 
 def test_an_absent_modality_is_one_left_out(answer: Any, rows: Any, chosen: Any) -> None:
     """Rows of a batch without a modality, and a batch in which nobody has it."""
     alike = [(row, bits & 0b011 or 0b001) for row, bits in chosen]
-    with_others = answer(batch_of(rows, [*alike, (0, 0b111)]))
-    without = answer(batch_of(rows, alike))
+    with_others = answer(make_batch(rows, [*alike, (0, 0b111)]))
+    without = answer(make_batch(rows, alike))
     for at in range(len(alike)):
-        assert_alike(row_of(with_others, at), row_of(without, at))
+        assert_alike(make_row(with_others, at), make_row(without, at))
 
 
 def test_all_ways_answer_alike(trained: Any, rows: Any) -> None:
-    batch = batch_of(rows, [(row, 1 + row % 7) for row in range(N_ROWS)])
+    batch = make_batch(rows, [(row, 1 + row % 7) for row in range(N_ROWS)])
     expected = run_eagerly(trained.network, batch)
     for runtime in ("onnx", "torchscript"):
         graph = open_graph(trained.bundle / GRAPHS[runtime], read_manifest(trained.bundle), runtime=runtime)
@@ -120,7 +120,7 @@ def test_all_ways_answer_alike(trained: Any, rows: Any) -> None:
 def test_the_answer_depends_on_every_modality(trained: Any, rows: Any) -> None:
     whole = run_eagerly(trained.network, rows.batch()).probabilities
     for m in range(3):
-        others = batch_of(rows, [(row, 7 - (1 << m)) for row in range(N_ROWS)])
+        others = make_batch(rows, [(row, 7 - (1 << m)) for row in range(N_ROWS)])
         assert np.abs(run_eagerly(trained.network, others).probabilities - whole).max() > 1e-3
 
 

@@ -47,7 +47,7 @@ CASES: dict[str, tuple[dict[str, Modality], int]] = {
 }
 
 
-def rows_of(modality: Modality, labels: NDArray[np.int64], random: np.random.Generator) -> NDArray[Any]:
+def make_rows(modality: Modality, labels: NDArray[np.int64], random: np.random.Generator) -> NDArray[Any]:
     """Rows that tell their class."""
     n = len(labels)
     if isinstance(modality, ImageModality):
@@ -68,11 +68,11 @@ def rows_of(modality: Modality, labels: NDArray[np.int64], random: np.random.Gen
     return (means[labels] + random.normal(size=(n, modality.width))).astype(np.float32)
 
 
-def part_of(modalities: Mapping[str, Modality], n_classes: int, seed: int, n: int = N_ROWS) -> SplitArrays:
+def make_part(modalities: Mapping[str, Modality], n_classes: int, seed: int, n: int = N_ROWS) -> SplitArrays:
     """Rows with every modality and, where there are enough of them, of every class."""
     random = np.random.default_rng(seed)
     labels = np.arange(n) % n_classes
-    inputs = {name: rows_of(each, labels, random) for name, each in modalities.items()}
+    inputs = {name: make_rows(each, labels, random) for name, each in modalities.items()}
     return SplitArrays(inputs, dict.fromkeys(inputs, np.arange(n)), labels)
 
 
@@ -111,9 +111,9 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     )
     for head in (*network.heads, network.joint.head):
         torch.nn.init.normal_(head.linear.weight, std=0.5)
-    train, val, test = (part_of(modalities, n_classes, seed) for seed in range(3))
+    train, val, test = (make_part(modalities, n_classes, seed) for seed in range(3))
     if n_classes > N_ROWS:
-        train, val = (part_of(modalities, n_classes, seed, 2 * n_classes) for seed in range(2))
+        train, val = (make_part(modalities, n_classes, seed, 2 * n_classes) for seed in range(2))
     fit_plda_heads(network, train, CPU)
     calibration_set = [CalibrationRows(network, val)]
     fit_confidence(

@@ -9,7 +9,7 @@ from tailfuse.network.plda import PldaHead
 from torch import Tensor
 
 
-def rows_of(counts: list[int], n_numbers: int = 12, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+def make_rows(counts: list[int], n_numbers: int = 12, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """Classes whose means are 3 apart or so, one covariance for all: rows, labels, the means."""
     random = np.random.default_rng(seed)
     means = 1.5 * random.standard_normal((len(counts), n_numbers))
@@ -43,7 +43,7 @@ def test_one_direction_by_hand() -> None:
 
 def test_a_rare_class_is_found_with_what_was_learnt_from_frequent_ones() -> None:
     counts = [200, 200, 200, 200, 2, 2]
-    rows, labels, means = rows_of(counts)
+    rows, labels, means = make_rows(counts)
     random = np.random.default_rng(1)
     plda = fitted(rows, labels, 6)
     rare = torch.cat([means[4:] + 0.5 * torch.tensor(random.standard_normal((2, 12))).float()] * 1)
@@ -51,7 +51,7 @@ def test_a_rare_class_is_found_with_what_was_learnt_from_frequent_ones() -> None
 
 
 def test_the_fewer_rows_a_class_has_the_wider_its_density_and_the_nearer_its_mean() -> None:
-    rows, labels, _ = rows_of([300, 30, 3])
+    rows, labels, _ = make_rows([300, 30, 3])
     plda = fitted(rows, labels, 3)
     precision = plda.precision[:, 0].tolist()
     assert precision[0] > precision[1] > precision[2]
@@ -61,7 +61,7 @@ def test_the_fewer_rows_a_class_has_the_wider_its_density_and_the_nearer_its_mea
 
 
 def test_a_class_without_rows_is_as_wide_as_the_spread_of_the_classes() -> None:
-    rows, labels, _ = rows_of([40, 40, 0, 40])
+    rows, labels, _ = make_rows([40, 40, 0, 40])
     plda = fitted(rows, labels, 4)
     assert plda.mean[2].abs().max() == 0
     assert (plda.precision[2] <= plda.precision.amin(0)).all()
@@ -70,7 +70,7 @@ def test_a_class_without_rows_is_as_wide_as_the_spread_of_the_classes() -> None:
 
 @pytest.mark.parametrize("n_numbers", [1, 3, 40, 500])
 def test_any_number_of_columns_is_fitted(n_numbers: int) -> None:
-    rows, labels, _ = rows_of([20, 5, 2], n_numbers)
+    rows, labels, _ = make_rows([20, 5, 2], n_numbers)
     densities, ood_scores = fitted(rows, labels, 3)(rows)
     assert densities.shape == (27, 3)
     assert ood_scores.shape == (27, 4)
@@ -90,7 +90,7 @@ def test_classes_whose_rows_are_all_the_same_are_told_apart_with_a_limit() -> No
 
 
 def test_distances_are_exact_where_classes_hardly_vary() -> None:
-    rows, labels, _ = rows_of([30, 30, 30], 600)
+    rows, labels, _ = make_rows([30, 30, 30], 600)
     means = torch.stack([rows[labels == c].mean(0) for c in range(3)])
     rows = means[labels] + 0.05 * (rows - means[labels])
     plda = fitted(rows, labels, 3)
@@ -101,7 +101,7 @@ def test_distances_are_exact_where_classes_hardly_vary() -> None:
 
 @pytest.mark.parametrize("value", [0.0, -1e6, 1e6])
 def test_whatever_is_asked_the_answer_is_finite(value: float) -> None:
-    rows, labels, _ = rows_of([20, 5, 2])
+    rows, labels, _ = make_rows([20, 5, 2])
     for each in fitted(rows, labels, 3)(torch.full((2, 12), value)):
         assert each.isfinite().all()
 
@@ -124,7 +124,7 @@ def test_noise_of_the_data_s_own_scale_has_high_ood_scores() -> None:
 
 
 def test_a_rows_answer_does_not_depend_on_how_many_are_asked_with_it() -> None:
-    rows, labels, _ = rows_of([50, 50, 5], 200)
+    rows, labels, _ = make_rows([50, 50, 5], 200)
     plda = fitted(rows, labels, 3)
     together = plda(rows)
     for at in (0, 60, 104):

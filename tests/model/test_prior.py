@@ -126,7 +126,7 @@ def test_equal_shares_leave_answers_as_they_are() -> None:
     assert reweighted(reweighted(answers, LONG_TAIL), 1 / LONG_TAIL) == pytest.approx(answers)
 
 
-def tail_of(
+def draw_tail(
     labels: NDArray[np.int64], order: NDArray[np.int64], ratio: float, most: int
 ) -> NDArray[np.int64]:
     """Rows so thinned that the k-th class of the order keeps most * ratio ** (-k / 9) of them."""
@@ -150,7 +150,7 @@ def digits_before_and_after(seed: int) -> dict[str, tuple[float, float, float]]:
     order = random.permutation(10)
     rows = random.permutation(len(digits))
     train, val, test = rows[:1000], rows[1000:1200], rows[1200:]
-    train, val = (part[tail_of(digits[part], order, 50, most)] for part, most in ((train, 80), (val, 15)))
+    train, val = (part[draw_tail(digits[part], order, 50, most)] for part, most in ((train, 80), (val, 15)))
     network = make_pipeline(
         StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=500)
     )
@@ -158,7 +158,7 @@ def digits_before_and_after(seed: int) -> dict[str, tuple[float, float, float]]:
     held_out = mean_answers(network.predict_proba(values[val]), digits[val])
     gains = {}
     for name, by, ratio in (("long", order, 50), ("inverse", order[::-1], 50), ("uniform", order, 1)):
-        shifted = test[tail_of(digits[test], by, ratio, 60)]
+        shifted = test[draw_tail(digits[test], by, ratio, 60)]
         before, labels = network.predict_proba(values[shifted]), digits[shifted]
         prior = estimate_prior(before, held_out, np.bincount(digits[train]))
         after = reweighted(before, prior.shares)

@@ -52,7 +52,7 @@ def evaluated(classes: tuple[ClassInfo, ...], modalities: list[str], lacking: bo
     return evaluate(run, SplitArrays(dict.fromkeys(modalities, values), position, labels), classes)
 
 
-def manifest_of(evaluation: Evaluation, modalities: dict[str, Modality], name: str = "digits") -> Manifest:
+def make_manifest(evaluation: Evaluation, modalities: dict[str, Modality], name: str = "digits") -> Manifest:
     return Manifest(
         name=name,
         version="3",
@@ -77,7 +77,7 @@ def evaluation() -> Evaluation:
 
 @pytest.fixture(scope="module")
 def manifest(evaluation: Evaluation) -> Manifest:
-    return manifest_of(evaluation, {"image": IMAGE, "shape": SHAPE}, name=EVIL)
+    return make_manifest(evaluation, {"image": IMAGE, "shape": SHAPE}, name=EVIL)
 
 
 class Tags(HTMLParser):
@@ -102,7 +102,7 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
-def tags_of(html: str) -> Tags:
+def collect_tags(html: str) -> Tags:
     tags = Tags()
     tags.feed(html)
     return tags
@@ -118,14 +118,14 @@ def test_the_same_run_gives_the_same_bytes(
 
 def test_names_are_shown_and_never_run(manifest: Manifest, evaluation: Evaluation) -> None:
     html = report_html(manifest, evaluation, HISTORY)
-    tags = tags_of(html)
+    tags = collect_tags(html)
     assert "script" not in {tag for tag, _ in tags.seen}
     assert "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt; &amp; &#34;more&#34;" in html
 
 
 def test_the_page_is_well_formed_and_asks_for_nothing(manifest: Manifest, evaluation: Evaluation) -> None:
     html = report_html(manifest, evaluation, HISTORY)
-    tags = tags_of(html)
+    tags = collect_tags(html)
     assert tags.open == []
     attributes = {name for _, attrs in tags.seen for name in attrs}
     assert not attributes & {"src", "href", "srcset", "data", "action", "xlink:href"}
@@ -144,7 +144,7 @@ def test_the_headline_is_of_the_rows_as_given(manifest: Manifest, evaluation: Ev
 
 def test_the_report_of_another_table_names_it(manifest: Manifest, evaluation: Evaluation) -> None:
     html = report_html(manifest, evaluation, [], evaluated_table="<new>.csv, part test")
-    assert tags_of(html).open == []
+    assert collect_tags(html).open == []
     assert "evaluated on 12 rows of &lt;new&gt;.csv, part test." in html
     assert "not seen" not in html
     assert "test rows" not in html
@@ -172,7 +172,7 @@ def test_without_history_there_is_no_curve(manifest: Manifest, evaluation: Evalu
 
 def test_many_classes_have_a_matrix_without_names() -> None:
     evaluation = evaluated(classes_named(*(f"class {at}" for at in range(60))), ["notes"])
-    html = report_html(manifest_of(evaluation, {"notes": NOTES}), evaluation, [])
+    html = report_html(make_manifest(evaluation, {"notes": NOTES}), evaluation, [])
     assert "1 of class 59 taken for class 0 (25.0%)" in html
     assert "class 7</text>" not in html
     assert "text of 1 column, word n-grams up to 2, 64 buckets" in html
@@ -192,7 +192,7 @@ def test_what_has_no_rows_is_a_dash() -> None:
         return Output(answers, batch.presence.astype(np.float32), batch.presence.astype(np.float32))
 
     evaluation = evaluate(run, part, classes)
-    html = report_html(manifest_of(some, {"image": IMAGE, "shape": SHAPE}), evaluation, [])
+    html = report_html(make_manifest(some, {"image": IMAGE, "shape": SHAPE}), evaluation, [])
     assert "<b>–</b><span>few-shot classes" in html
     assert not re.search(r"\bnan\b|None%|inf%", html)
 

@@ -60,7 +60,7 @@ def files(folder: Path, suffix: str) -> list[str]:
     return [f"{i}{suffix}" for i in range(len(TRACES))]
 
 
-def bytes_of(trace: NDArray[Any]) -> bytes:
+def encode_bytes(trace: NDArray[Any]) -> bytes:
     file = io.BytesIO()
     np.save(file, trace)
     return file.getvalue()
@@ -76,7 +76,7 @@ def test_every_form_of_a_column_gives_the_same_arrays(tmp_path: Path) -> None:
         "lists as text": (WHOLE, "table.csv", {"trace": [str(each) for each in lists]}),
         "npy": (WHOLE, "table.csv", {"trace": files(tmp_path, ".npy")}),
         "csv": (WHOLE, "table.parquet", {"trace": files(tmp_path, ".csv")}),
-        "bytes": (WHOLE, "table.parquet", {"trace": [bytes_of(each) for each in TRACES]}),
+        "bytes": (WHOLE, "table.parquet", {"trace": [encode_bytes(each) for each in TRACES]}),
         "columns": (
             "{kind: series, columns: [x, y]}", "table.parquet",
             {"x": [each[:, 0].tolist() for each in TRACES], "y": [each[:, 1].tolist() for each in TRACES]},
@@ -301,7 +301,8 @@ def test_predict_takes_a_table_or_a_file(waves: Any, tmp_path: Path) -> None:
         bundle, parse_inputs({"trace": "series"}, [f"trace={tmp_path / 'one.csv'}"])
     )
     pl.DataFrame({"id": [7, 8], "trace": ["one.csv", None]}).write_csv(tmp_path / "new.csv")
-    lines = predict_table(bundle, tmp_path / "new.csv").splitlines()
+    predict_table(bundle, tmp_path / "new.csv", [], tmp_path / "answers.csv")
+    lines = (tmp_path / "answers.csv").read_text().splitlines()
     assert lines[1].startswith("1,")
     assert set(lines[2]) == {"2", ","}
 

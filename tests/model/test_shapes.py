@@ -22,7 +22,7 @@ def constant(value: ir.Value | None) -> Any:
     return None if tensor is None else tensor.numpy().tolist()
 
 
-def graph_of(axes: list[int], keepdims: int, rank: int = 3) -> ir.Graph:
+def make_graph(axes: list[int], keepdims: int, rank: int = 3) -> ir.Graph:
     """x, reduced, negated."""
     sizes: list[str | int] = ["n", 2, 3]
     x = ir.Value(name="x", shape=ir.Shape(sizes[:rank]), type=ir.TensorType(ir.DataType.FLOAT))
@@ -41,7 +41,7 @@ def graph_of(axes: list[int], keepdims: int, rank: int = 3) -> ir.Graph:
     [([-1], 1, [0, 0, 1]), ([2], 0, [0, 0]), ([1, 2], 1, [0, 1, 1]), ([-1, -2], 0, [0])],
 )
 def test_what_is_left_of_a_reduction_is_said(axes: list[int], keepdims: int, sizes: list[int]) -> None:
-    graph = graph_of(axes, keepdims)
+    graph = make_graph(axes, keepdims)
     insert_reshapes(graph)
     reduced, reshape, negated = graph
     assert reshape.op_type == "Reshape"
@@ -52,7 +52,7 @@ def test_what_is_left_of_a_reduction_is_said(axes: list[int], keepdims: int, siz
 
 @pytest.mark.parametrize("axes", [[0], [0, 1, 2], [1]])
 def test_other_reductions_stay_as_they_are(axes: list[int]) -> None:
-    graph = graph_of(axes, 1)
+    graph = make_graph(axes, 1)
     insert_reshapes(graph)
     assert [node.op_type for node in graph] == ["ReduceSum", "Neg"]
 

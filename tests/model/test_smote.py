@@ -13,7 +13,7 @@ from tailfuse.training.smote import oversample
 LABELS = np.repeat([0, 1, 2], [9, 4, 2])
 
 
-def part_of(
+def make_part(
     labels: NDArray[np.int64], absent: dict[str, list[int]] | None = None, **inputs: NDArray[Any]
 ) -> SplitArrays:
     """A part whose modalities have every row but the absent ones."""
@@ -32,28 +32,30 @@ def numbers(width: int, labels: NDArray[np.int64] = LABELS) -> NDArray[np.float3
     return (10 * labels[:, None] + noise).astype(np.float32)
 
 
-def rows_of(part: SplitArrays, name: str, index: NDArray[np.int64]) -> NDArray[Any]:
+def make_rows(part: SplitArrays, name: str, index: NDArray[np.int64]) -> NDArray[Any]:
     return part.inputs[name][part.position[name][index]]
 
 
 def test_every_class_gets_as_many_rows_as_the_largest_and_the_given_rows_stay() -> None:
-    part = part_of(LABELS, a=numbers(3), b=numbers(2))
+    part = make_part(LABELS, a=numbers(3), b=numbers(2))
     more = oversample(part, seed=0)
     assert np.bincount(more.labels).tolist() == [9, 9, 9]
     assert more.presence().all()
     for name in ("a", "b"):
-        np.testing.assert_array_equal(rows_of(more, name, np.arange(15)), rows_of(part, name, np.arange(15)))
+        np.testing.assert_array_equal(
+            make_rows(more, name, np.arange(15)), make_rows(part, name, np.arange(15))
+        )
         assert more.inputs[name].dtype == np.float32
 
 
 def test_a_class_of_two_rows_gets_rows_on_the_line_between_them_in_all_modalities_at_once() -> None:
-    part = part_of(LABELS, a=numbers(3), b=numbers(2))
+    part = make_part(LABELS, a=numbers(3), b=numbers(2))
     more = oversample(part, seed=0)
     new = np.flatnonzero(more.labels == 2)[2:]
     shares = []
     for name in ("a", "b"):
         one, other = part.inputs[name][13:]
-        offset = rows_of(more, name, new) - one
+        offset = make_rows(more, name, new) - one
         share = offset @ (other - one) / ((other - one) @ (other - one))
         np.testing.assert_allclose(offset, share[:, None] * (other - one), atol=1e-5)
         shares.append(share)
@@ -66,7 +68,7 @@ def test_neighbours_are_of_the_same_class_and_at_most_five() -> None:
     # Class 1 lies on a line: two groups of six rows, a long way from each other.
     labels = np.repeat([0, 1], [60, 12])
     values = np.concatenate([np.full(60, 50.0), np.arange(6.0), 100 + np.arange(6.0)])[:, None]
-    more = oversample(part_of(labels, a=values), seed=0)
+    more = oversample(make_part(labels, a=values), seed=0)
     new = more.inputs["a"][72:, 0]
     assert len(new) == 48
     assert (((new >= 0) & (new <= 5)) | ((new >= 100) & (new <= 105))).all()
@@ -75,23 +77,23 @@ def test_neighbours_are_of_the_same_class_and_at_most_five() -> None:
 def test_rows_that_lack_a_modality_are_kept_and_take_no_part() -> None:
     values = numbers(2)
     values[0], values[9] = 1e6, -1e6  # of the rows that lack the other modality
-    part = part_of(LABELS, {"b": [0, 9, 13]}, a=values, b=numbers(3))
+    part = make_part(LABELS, {"b": [0, 9, 13]}, a=values, b=numbers(3))
     more = oversample(part, seed=0)
     # One complete row is left of class 2: there is nothing between which a row could lie.
     assert np.bincount(more.labels).tolist() == [9, 9, 2]
     new = np.arange(15, len(more))
-    assert np.abs(rows_of(more, "a", new)).max() < 100
+    assert np.abs(make_rows(more, "a", new)).max() < 100
     assert more.presence()[new].all()
     assert not more.presence()[[0, 9, 13]].all(axis=1).any()
 
 
 def test_a_class_whose_complete_rows_outnumber_the_largest_ones_is_filled_up_too() -> None:
-    part = part_of(LABELS, {"b": [*range(7)]}, a=numbers(2), b=numbers(3))
+    part = make_part(LABELS, {"b": [*range(7)]}, a=numbers(2), b=numbers(3))
     assert np.bincount(oversample(part, seed=0).labels).tolist() == [9, 9, 9]
 
 
 def test_rows_of_other_parts_in_the_same_arrays_are_not_looked_at() -> None:
-    part = part_of(LABELS, a=numbers(3)).take(np.arange(0, 15, 2))  # 5, 2 and 1 rows
+    part = make_part(LABELS, a=numbers(3)).take(np.arange(0, 15, 2))  # 5, 2 and 1 rows
     part.inputs["a"][1::2] = np.nan
     more = oversample(part, seed=0)
     assert np.bincount(more.labels).tolist() == [5, 5, 1]
@@ -100,11 +102,11 @@ def test_rows_of_other_parts_in_the_same_arrays_are_not_looked_at() -> None:
 
 def test_balanced_rows_stay_as_they_are() -> None:
     labels = np.repeat([0, 1], 3)
-    assert len(oversample(part_of(labels, a=numbers(2, labels)), seed=0)) == 6
+    assert len(oversample(make_part(labels, a=numbers(2, labels)), seed=0)) == 6
 
 
 def test_the_seed_decides() -> None:
-    part = part_of(LABELS, a=numbers(3))
+    part = make_part(LABELS, a=numbers(3))
     first, again, other = (oversample(part, seed).inputs["a"] for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -117,11 +119,11 @@ def test_the_seed_decides() -> None:
 )
 def test_what_cannot_be_interpolated_is_refused(values: NDArray[Any]) -> None:
     with pytest.raises(SpecError, match=r"^training\.smote: modality 'b' is not a row of numbers"):
-        oversample(part_of(LABELS, a=numbers(3), b=values), seed=0)
+        oversample(make_part(LABELS, a=numbers(3), b=values), seed=0)
 
 
 def test_complete_rows_of_one_class_only_are_refused() -> None:
-    part = part_of(LABELS, {"b": [*range(9, 15)]}, a=numbers(2), b=numbers(3))
+    part = make_part(LABELS, {"b": [*range(9, 15)]}, a=numbers(2), b=numbers(3))
     with pytest.raises(SpecError, match=r"^training\.smote: fewer than two classes have rows with all"):
         oversample(part, seed=0)
 
@@ -129,4 +131,4 @@ def test_complete_rows_of_one_class_only_are_refused() -> None:
 def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "imblearn.over_sampling", None)
     with pytest.raises(SpecError, match="pip install imbalanced-learn"):
-        oversample(part_of(LABELS, a=numbers(3)), seed=0)
+        oversample(make_part(LABELS, a=numbers(3)), seed=0)

@@ -48,7 +48,7 @@ class First(nn.Module):
         return FusedAnswer(embeddings[:, 0], make_equal_weights(presence))
 
 
-def part_of(labels: list[int], **rows: list[list[float]]) -> SplitArrays:
+def make_part(labels: list[int], **rows: list[list[float]]) -> SplitArrays:
     inputs = {name: np.array(values, np.float32) for name, values in rows.items()}
     position = {name: np.arange(len(labels)) for name in rows}
     return SplitArrays(inputs, position, np.array(labels))
@@ -67,7 +67,7 @@ def test_every_class_has_the_same_weight_and_one_without_rows_none() -> None:
 def test_the_temperature_undoes_how_sure_the_answers_are_by_hand() -> None:
     # Of four rows of each class three are answered right: the truth is 3/4. The answers say so, cubed.
     sure = [3 * value for value in odds(0.75)]
-    part = part_of([0, 0, 0, 1, 1, 1, 1, 0], one=[sure] * 4 + [sure[::-1]] * 4)
+    part = make_part([0, 0, 0, 1, 1, 1, 1, 0], one=[sure] * 4 + [sure[::-1]] * 4)
     network = Baseline({"one": Rows()}, n_classes=2, loss_fn=LOSS_FN, fusion=First())
     fit_temperature(network, part, CPU)
     assert float(network.temperature) == pytest.approx(3.0, rel=1e-2)
@@ -82,7 +82,7 @@ def test_the_temperature_undoes_how_sure_the_answers_are_by_hand() -> None:
 
 
 def test_the_temperature_is_the_same_whatever_it_was_before() -> None:
-    part = part_of([0, 1, 0, 1], one=[odds(0.9), odds(0.3), odds(0.4), odds(0.1)])
+    part = make_part([0, 1, 0, 1], one=[odds(0.9), odds(0.3), odds(0.4), odds(0.1)])
     network, found = Baseline({"one": Rows()}, n_classes=2, loss_fn=LOSS_FN, fusion=First()), []
     for before in (1.0, 5.0):
         network.temperature.fill_(before)
@@ -106,12 +106,12 @@ RIGHT, UNSURE = [odds(0.9), odds(0.1)], [odds(0.6), odds(0.5)]
 
 
 def test_the_modality_that_validates_best_alone_comes_first(single: Baseline) -> None:
-    part = part_of([0, 1], a=UNSURE, b=RIGHT, c=RIGHT[::-1])
+    part = make_part([0, 1], a=UNSURE, b=RIGHT, c=RIGHT[::-1])
     assert rank_modalities(single, part, CPU).tolist() == [1, 0, 2]
 
 
 def test_a_modality_without_validation_rows_comes_last(single: Baseline) -> None:
-    part = part_of([0, 1], a=RIGHT[::-1], b=RIGHT, c=RIGHT)
+    part = make_part([0, 1], a=RIGHT[::-1], b=RIGHT, c=RIGHT)
     absent = SplitArrays(part.inputs, {**part.position, "b": np.array([-1, -1])}, part.labels)
     assert rank_modalities(single, absent, CPU).tolist() == [1, 2, 0]
 
@@ -120,7 +120,7 @@ def test_while_it_learns_the_best_modality_is_chosen_anew_by_every_validation(si
     for best in range(3):
         rows = [UNSURE] * 3
         rows[best] = RIGHT
-        part = part_of([0, 1], **dict(zip("abc", rows, strict=True)))
+        part = make_part([0, 1], **dict(zip("abc", rows, strict=True)))
         loss, accuracy = validate(single, part, CPU)
         assert single.ranks is not None
         assert single.ranks[best] == 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.oip.tensors import ROWS, grpc_address_of
+from tests.support.oip.tensors import ROWS, get_grpc_address
 from tests.support.process import Service, start_service
 
 
@@ -27,4 +27,4 @@ def service(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def grpc_address(service: Service) -> str:
-    return grpc_address_of(service)
+    return get_grpc_address(service)

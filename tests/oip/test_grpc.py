@@ -23,8 +23,8 @@ from tests.support.oip.tensors import (
     INPUTS,
     MODEL,
     NOTES,
-    answers_of,
-    grpc_address_of,
+    get_answers,
+    get_grpc_address,
     packed,
 )
 from tests.support.process import Service, ran, start_service, until
@@ -35,7 +35,7 @@ BYTES = [each.encode() for each in CLINICAL]
 Start = Callable[..., Service]
 
 
-def request_of(**more: Any) -> Any:
+def make_request(**more: Any) -> Any:
     inputs = [
         {"name": "clinical", "datatype": "BYTES", "shape": [2, 4], "contents": {"bytes_contents": BYTES}},
         {"name": "notes", "datatype": "BYTES", "shape": [2],
@@ -89,10 +89,10 @@ def test_the_compiled_protocol_is_current(tmp_path: Path) -> None:
 
 def test_typed_contents_are_answered_with_typed_contents(grpc_address: str, bundle: Bundle) -> None:
     answer = call(
-        grpc_address, "ModelInfer", request_of(outputs=[{"name": "label"}, {"name": "probabilities"}])
+        grpc_address, "ModelInfer", make_request(outputs=[{"name": "label"}, {"name": "probabilities"}])
     )
     label, probabilities = answer.outputs
-    expected = answers_of(bundle).probabilities
+    expected = get_answers(bundle).probabilities
     found = np.array(probabilities.contents.fp32_contents).reshape(probabilities.shape)
     np.testing.assert_allclose(found, expected, atol=2e-6)
     names = [bundle.manifest.class_names[at].encode() for at in expected.argmax(1)]
@@ -109,7 +109,7 @@ def test_every_kind_of_contents_is_read(
     grpc_address: str, datatype: str, contents: Any, bundle: Bundle
 ) -> None:
     age = {"name": "clinical.age", "datatype": datatype, "shape": [1], "contents": contents}
-    answer = call(grpc_address, "ModelInfer", request_of(inputs=[age], outputs=[{"name": "probabilities"}]))
+    answer = call(grpc_address, "ModelInfer", make_request(inputs=[age], outputs=[{"name": "probabilities"}]))
     expected = bundle.run([bundle.sample({"clinical": {"age": 61}})]).probabilities
     np.testing.assert_allclose(answer.outputs[0].contents.fp32_contents, expected[0], atol=2e-6)
 
@@ -123,24 +123,24 @@ def test_a_models_metadata_has_its_classes(grpc_address: str) -> None:
 RAW = {"name": "clinical", "datatype": "BYTES", "shape": [2, 4]}
 WRONG = {
     "no message": b"\xff\xff\xff",
-    "no model": request_of(model_name=""),
-    "no inputs": request_of(inputs=[]),
-    "raw contents for some": request_of(inputs=[RAW, RAW], raw_input_contents=[packed(BYTES)]),
-    "raw and typed contents": request_of(raw_input_contents=[packed(BYTES), packed([b"", b""])]),
-    "raw contents cut short": request_of(inputs=[RAW], raw_input_contents=[packed(BYTES)[:-1]]),
-    "a negative dimension": request_of(inputs=[{**RAW, "shape": [-2, 4]}]),
-    "a huge dimension": request_of(inputs=[{**RAW, "shape": [2**62, 4]}]),
-    "too few contents": request_of(inputs=[{**RAW, "contents": {"bytes_contents": BYTES[1:]}}]),
-    "contents of another type": request_of(inputs=[{**RAW, "contents": {"fp32_contents": [1] * 8}}]),
-    "a number beyond its datatype": request_of(
+    "no model": make_request(model_name=""),
+    "no inputs": make_request(inputs=[]),
+    "raw contents for some": make_request(inputs=[RAW, RAW], raw_input_contents=[packed(BYTES)]),
+    "raw and typed contents": make_request(raw_input_contents=[packed(BYTES), packed([b"", b""])]),
+    "raw contents cut short": make_request(inputs=[RAW], raw_input_contents=[packed(BYTES)[:-1]]),
+    "a negative dimension": make_request(inputs=[{**RAW, "shape": [-2, 4]}]),
+    "a huge dimension": make_request(inputs=[{**RAW, "shape": [2**62, 4]}]),
+    "too few contents": make_request(inputs=[{**RAW, "contents": {"bytes_contents": BYTES[1:]}}]),
+    "contents of another type": make_request(inputs=[{**RAW, "contents": {"fp32_contents": [1] * 8}}]),
+    "a number beyond its datatype": make_request(
         inputs=[{**RAW, "datatype": "INT8", "contents": {"int_contents": [1000] * 8}}]
     ),
-    "FP16 as contents": request_of(inputs=[{**RAW, "datatype": "FP16"}]),
-    "bad UTF-8": request_of(inputs=[{**RAW, "contents": {"bytes_contents": [b"\xff"] * 8}}]),
-    "shared memory": request_of(
+    "FP16 as contents": make_request(inputs=[{**RAW, "datatype": "FP16"}]),
+    "bad UTF-8": make_request(inputs=[{**RAW, "contents": {"bytes_contents": [b"\xff"] * 8}}]),
+    "shared memory": make_request(
         inputs=[{**RAW, "parameters": {"shared_memory_region": {"string_param": "a"}}}]
     ),
-    "an unknown output": request_of(outputs=[{"name": "logits"}]),
+    "an unknown output": make_request(outputs=[{"name": "logits"}]),
 }
 
 
@@ -153,7 +153,7 @@ def test_what_is_wrong_is_the_callers_fault_and_is_told(grpc_address: str, reque
 
 def test_a_wrong_row_is_named(grpc_address: str) -> None:
     cells = [*BYTES[:5], b"many", b"", b""]
-    code, told = problem(grpc_address, request_of(inputs=[{**RAW, "contents": {"bytes_contents": cells}}]))
+    code, told = problem(grpc_address, make_request(inputs=[{**RAW, "contents": {"bytes_contents": cells}}]))
     assert code == grpc.StatusCode.INVALID_ARGUMENT
     assert (told["row"], told["modality"], told["column"]) == (1, "clinical", "pulse")
 
@@ -162,14 +162,14 @@ def test_keys_and_limits_are_those_of_rest_and_calls_are_counted(start: Start, t
     keys = tmp_path / "keys"
     keys.write_text("a: 0123456789abcdef")
     service = start("--api-keys", str(keys), "--max-items", "2", "--max-body-bytes", "100000")
-    address = grpc_address_of(service)
+    address = get_grpc_address(service)
     assert call(address, "ServerReady", message("ServerReadyRequest")()).ready
-    assert problem(address, request_of())[0] == grpc.StatusCode.UNAUTHENTICATED
+    assert problem(address, make_request())[0] == grpc.StatusCode.UNAUTHENTICATED
     for name, value in (("authorization", "Bearer 0123456789abcdef"), ("x-api-key", "0123456789abcdef")):
-        assert call(address, "ModelInfer", request_of(), metadata=[(name, value)]).outputs
+        assert call(address, "ModelInfer", make_request(), metadata=[(name, value)]).outputs
     many = {"name": "notes", "datatype": "BYTES", "shape": [3], "contents": {"bytes_contents": [b"a"] * 3}}
     key = [("x-api-key", "0123456789abcdef")]
-    code, told = problem(address, request_of(inputs=[many]), metadata=key)
+    code, told = problem(address, make_request(inputs=[many]), metadata=key)
     assert (code, told["type"][-15:]) == (grpc.StatusCode.INVALID_ARGUMENT, "batch-too-large")
     assert len(gzip.compress(bytes(50_000_000))) < 100_000
     for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip):  # the second one is a bomb
@@ -190,9 +190,9 @@ def test_a_stop_answers_what_has_been_asked(start: Start) -> None:
     stopped = threading.Event()
 
     def ask() -> None:
-        with grpc.insecure_channel(grpc_address_of(service)) as channel:
+        with grpc.insecure_channel(get_grpc_address(service)) as channel:
             infer = channel.unary_unary(f"/{SERVICE}/ModelInfer")
-            body = request_of().SerializeToString()
+            body = make_request().SerializeToString()
             while not stopped.is_set():
                 try:
                     infer(body, timeout=60)
@@ -220,7 +220,7 @@ def test_workers_share_the_port(start: Start) -> None:
     assert len(addresses) == 1
     answer = httpx2.post(f"{service.url}{INFER}", json={"inputs": INPUTS}, trust_env=False)
     assert answer.status_code == 200
-    assert call(addresses.pop(), "ModelInfer", request_of()).outputs
+    assert call(addresses.pop(), "ModelInfer", make_request()).outputs
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -17,7 +17,7 @@ NAN = float("nan")
 
 
 class Model:
-    """What rows_of asks of a manifest."""
+    """What make_rows asks of a manifest."""
 
     modalities: ClassVar[dict[str, Any]] = {
         "gait": SeriesModality(columns=("x", "y"), channels=(Channel(mean=0, scale=1),) * 2, length=9),

@@ -104,8 +104,8 @@ def test_bodies_may_be_compressed_both_ways(client: TestClient, encoding: str, p
     assert "content-encoding" not in answer.headers
 
 
-def test_a_bomb_is_refused_by_the_limit_of_a_body(client_of: ClientOf, bundle: Bundle) -> None:
-    client = client_of(bundle, max_body_bytes=200_000)
+def test_a_bomb_is_refused_by_the_limit_of_a_body(make_client: ClientOf, bundle: Bundle) -> None:
+    client = make_client(bundle, max_body_bytes=200_000)
     bomb = gzip.compress(bytes(50_000_000))
     answer = client.post(INFER, content=bomb, headers={"content-encoding": "gzip"})
     assert (answer.status_code, answer.json()["expected"]) == (413, 200_000)
@@ -142,20 +142,22 @@ def test_the_server_is_found_with_and_without_a_slash(client: TestClient) -> Non
     assert client.get("/v2/").json() == found
 
 
-def test_limits_and_keys_are_those_of_the_service(client_of: ClientOf, bundle: Bundle, tmp_path: Any) -> None:
-    client = client_of(bundle, max_items=1)
+def test_limits_and_keys_are_those_of_the_service(
+    make_client: ClientOf, bundle: Bundle, tmp_path: Any
+) -> None:
+    client = make_client(bundle, max_items=1)
     assert client.post(INFER, json={"inputs": INPUTS}).json()["type"].endswith("batch-too-large")
     keys = tmp_path / "keys"
     keys.write_text("a: 0123456789abcdef")
-    client = client_of(bundle, api_keys=keys)
+    client = make_client(bundle, api_keys=keys)
     assert client.get("/v2/health/ready").json() == {"ready": True}
     assert client.post(INFER, json={"inputs": INPUTS}).status_code == 401
     key = {"authorization": "Bearer 0123456789abcdef"}
     assert client.post(INFER, json={"inputs": INPUTS}, headers=key).status_code == 200
 
 
-def test_without_a_bundle_the_service_is_alive_and_not_ready(client_of: ClientOf) -> None:
-    client = client_of(None)
+def test_without_a_bundle_the_service_is_alive_and_not_ready(make_client: ClientOf) -> None:
+    client = make_client(None)
     assert client.get("/v2/health/live").json() == {"live": True}
     assert client.get("/v2/health/ready").status_code == 503
 

@@ -14,7 +14,7 @@ import tritonclient.http.aio as over_http_aio
 from tailfuse_service.bundle import Bundle
 from tritonclient.utils import InferenceServerException
 
-from tests.support.oip.tensors import CLINICAL, MODEL, NOTES, answers_of
+from tests.support.oip.tensors import CLINICAL, MODEL, NOTES, get_answers
 from tests.support.process import Service
 
 pytestmark = pytest.mark.e2e
@@ -66,7 +66,7 @@ def triton(request: pytest.FixtureRequest, service: Service, grpc_address: str) 
 
 def check(result: Any, bundle: Bundle) -> None:
     """The answer is the bundle's own."""
-    expected = answers_of(bundle)
+    expected = get_answers(bundle)
     for name in ("probabilities", "weights", "confidences"):
         np.testing.assert_allclose(result.as_numpy(name), getattr(expected, name), atol=2e-6)
     names = [bundle.manifest.class_names[at] for at in expected.probabilities.argmax(1)]
@@ -135,6 +135,6 @@ def test_over_rest_it_may_speak_json(module: ModuleType, service: Service, bundl
     names = ("probabilities", "label", "weights", "confidences")
     outputs = [module.InferRequestedOutput(name, binary_data=False) for name in names]
     result = triton.infer(MODEL, triton.inputs(binary_data=False), outputs=outputs)
-    expected = answers_of(bundle)
+    expected = get_answers(bundle)
     np.testing.assert_allclose(result.as_numpy("probabilities"), expected.probabilities, atol=2e-6)
     triton.end()

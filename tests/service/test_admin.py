@@ -68,7 +68,7 @@ def client(start: Start) -> TestClient:
     return start()
 
 
-def roles_of(client: TestClient) -> dict[str, str]:
+def get_roles(client: TestClient) -> dict[str, str]:
     """By version, as callers see them."""
     models = client.get("/models").json()["models"]
     return {each["version"]: each["role"] for model in models for each in model["versions"]}
@@ -94,9 +94,9 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("method", "path"), CALLS)
-def test_without_admins_keys_nobody_may(client_of: Any, bundle: Any, method: str, path: str) -> None:
+def test_without_admins_keys_nobody_may(make_client: Any, bundle: Any, method: str, path: str) -> None:
     """Not even on this machine, where all else is open."""
-    said = problem(client_of(bundle).request(method, path, content=b"{"), 403, "forbidden")
+    said = problem(make_client(bundle).request(method, path, content=b"{"), 403, "forbidden")
     assert "--admin-keys" in said
 
 
@@ -124,7 +124,7 @@ def test_roles_are_given_and_a_canary_is_promoted(client: TestClient) -> None:
     wanted = {"stable": "1", "canary": {"version": "2", "share": 0.5}, "shadow": {"version": "10"}}
     told = client.put(ROLES, json=wanted).json()
     assert told["roles"] == {**wanted, "shadow": {"version": "10", "share": 1.0}}
-    assert roles_of(client) == {"1": "stable", "2": "canary", "10": "shadow"}
+    assert get_roles(client) == {"1": "stable", "2": "canary", "10": "shadow"}
     users = {key: answering(client, **{"X-Routing-Key": key}) for key in map(str, range(40))}
     assert set(users.values()) == {"1", "2"}
     for key, version in users.items():
@@ -134,7 +134,7 @@ def test_roles_are_given_and_a_canary_is_promoted(client: TestClient) -> None:
     assert told["roles"] == {"stable": "2", "canary": None, "shadow": {"version": "10", "share": 1.0}}
     assert {answering(client) for _ in range(20)} == {"2"}
     client.post(PROMOTE, json={"version": "10"})
-    assert roles_of(client) == {"1": "none", "2": "none", "10": "stable"}
+    assert get_roles(client) == {"1": "none", "2": "none", "10": "stable"}
 
 
 def test_a_version_that_is_not_there_yet_may_be_canary_or_shadow_but_not_stable(
@@ -146,7 +146,7 @@ def test_a_version_that_is_not_there_yet_may_be_canary_or_shadow_but_not_stable(
     assert told["waiting"] == ["11"]
     write_tiny_bundle(folder / "v11", version="11")
     client.post("/admin/reload")
-    assert roles_of(client)["11"] == "canary"
+    assert get_roles(client)["11"] == "canary"
     problem(client.post(PROMOTE, json={"version": "12"}), 409, "conflict")
 
 
@@ -194,13 +194,13 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(
 def test_a_version_is_unloaded_stays_out_and_is_loaded_again(client: TestClient) -> None:
     told = client.post("/admin/unload", json={"name": NAME, "version": "10"}).json()
     assert [each["path"] for each in told["bundles"] if each["unloaded"]] == ["v10"]
-    assert roles_of(client) == {"1": "none", "2": "stable"}
+    assert get_roles(client) == {"1": "none", "2": "stable"}
     client.post("/admin/reload")
-    assert "10" not in roles_of(client)
+    assert "10" not in get_roles(client)
     problem(client.get(f"/models/{NAME}/versions/10"), 404, "unknown-model")
     loaded = client.post("/admin/load", json={"path": "v10"}).json()
     assert loaded == {"path": "v10", "name": NAME, "version": "10", "problem": None, "unloaded": False}
-    assert roles_of(client)["10"] == "stable"
+    assert get_roles(client)["10"] == "stable"
 
 
 def test_a_version_with_a_role_is_not_unloaded(client: TestClient) -> None:
@@ -240,9 +240,9 @@ def test_all_workers_follow_and_so_do_those_that_start_later(
     one.put(ROLES, json={"stable": "1"})
     other.post("/admin/unload", json={"name": NAME, "version": "10"})
     for client in (one, other, start(file)):
-        until(lambda client=client: roles_of(client) == {"1": "stable", "2": "none"})  # type: ignore[misc]
+        until(lambda client=client: get_roles(client) == {"1": "stable", "2": "none"})  # type: ignore[misc]
     other.post("/admin/load", json={"path": "v10"})
-    until(lambda: "10" in roles_of(one))
+    until(lambda: "10" in get_roles(one))
 
 
 def test_the_folder_is_followed_without_a_call(
@@ -251,9 +251,9 @@ def test_the_folder_is_followed_without_a_call(
     monkeypatch.setattr(reconciler, "POLL_S", 0.001)
     client = start()
     write_tiny_bundle(folder / ".v11", version="11").rename(folder / "v11")
-    until(lambda: roles_of(client).get("11") == "stable")
+    until(lambda: get_roles(client).get("11") == "stable")
     shutil.rmtree(folder / "v11")
-    until(lambda: roles_of(client).get("10") == "stable")
+    until(lambda: get_roles(client).get("10") == "stable")
 
 
 def test_roles_in_a_file_survive_and_may_be_edited(
@@ -263,26 +263,26 @@ def test_roles_in_a_file_survive_and_may_be_edited(
     path = tmp_path / "roles.json"
     client = start(roles=path)
     client.post(PROMOTE, json={"version": "2"})
-    assert roles_of(start(roles=path))["2"] == "stable"
+    assert get_roles(start(roles=path))["2"] == "stable"
     path.write_text(f'{{"{NAME}": {{"stable": "1"}}}}')
-    until(lambda: roles_of(client)["1"] == "stable")
+    until(lambda: get_roles(client)["1"] == "stable")
     path.write_text("{")
     said = problem(client.post(PROMOTE, json={"version": "2"}), 409, "conflict")
     assert "correct it first" in said
-    assert roles_of(client)["1"] == "stable"
+    assert get_roles(client)["1"] == "stable"
 
 
 def test_roles_that_cannot_be_written_are_refused(start: Start, tmp_path: Path) -> None:
     client = start(roles=tmp_path / "none" / "roles.json")
     said = problem(client.put(ROLES, json={"stable": "1"}), 409, "conflict")
     assert "cannot be written: No such file" in said
-    assert roles_of(client)["10"] == "stable"
+    assert get_roles(client)["10"] == "stable"
 
 
 def test_an_admin_is_let_in_when_there_are_too_many_requests(start: Start) -> None:
     client = start(max_concurrency=1)
     app: Any = client.app
-    app.in_flight += 1
+    app._n_limited += 1
     problem(client.get("/models"), 429, "too-many-requests")
     assert client.get("/admin/models").status_code == 200
 

@@ -31,7 +31,7 @@ class Gate:
         await asyncio.to_thread(self.begun.wait, 30)
 
 
-def batcher_of(
+def make_batcher(
     run: Run,
     max_batch_size: int = 4,
     max_queue: int = 100,
@@ -51,7 +51,7 @@ def test_it_tells_of_each_batch_how_long_its_items_waited() -> None:
     async def scenario() -> None:
         gate = Gate()
         waits: list[list[float]] = []
-        batcher = batcher_of(gate.run, waited=waits.append)
+        batcher = make_batcher(gate.run, waited=waits.append)
         first = submitted(batcher, [0])
         await gate.until_begun()
         rest = submitted(batcher, range(1, 4))
@@ -69,7 +69,7 @@ def test_it_tells_of_each_batch_how_long_its_items_waited() -> None:
 def test_order_is_kept_and_batches_are_full() -> None:
     async def scenario() -> None:
         gate = Gate()
-        batcher = batcher_of(gate.run)
+        batcher = make_batcher(gate.run)
         first = submitted(batcher, [0])
         await gate.until_begun()  # the first item runs alone, the rest gather behind it
         rest = submitted(batcher, range(1, 11))
@@ -86,7 +86,7 @@ def test_order_is_kept_and_batches_are_full() -> None:
 def test_a_hang_up_leaves_the_queue_and_spares_the_neighbours() -> None:
     async def scenario() -> None:
         gate = Gate()
-        batcher = batcher_of(gate.run)
+        batcher = make_batcher(gate.run)
         running = submitted(batcher, [0, 1])
         await gate.until_begun()
         waiting = submitted(batcher, [2, 3, 4])
@@ -108,7 +108,7 @@ def test_of_a_batch_that_fails_only_the_guilty_fails_and_the_worker_lives_on() -
     async def scenario() -> None:
         gate = Gate()
         gate.open.set()
-        batcher = batcher_of(gate.run)
+        batcher = make_batcher(gate.run)
         answers = await asyncio.gather(*batcher.submit_all([1, 13, 3]), return_exceptions=True)
         assert answers[0] == 2
         assert answers[2] == 6
@@ -124,10 +124,10 @@ def test_of_a_batch_that_fails_only_the_guilty_fails_and_the_worker_lives_on() -
 
 def test_a_run_that_loses_an_answer_gives_nobody_another_s() -> None:
     async def scenario() -> None:
-        batcher = batcher_of(lambda items: [*items][:1])
+        batcher = make_batcher(lambda items: [*items][:1])
         assert await asyncio.gather(*batcher.submit_all([1, 2, 3])) == [1, 2, 3]
         await batcher.close()
-        empty = batcher_of(lambda items: [])
+        empty = make_batcher(lambda items: [])
         with pytest.raises(RuntimeError, match="0 answers for 1 items"):
             await empty.submit(1)
         await empty.close()
@@ -138,7 +138,7 @@ def test_a_run_that_loses_an_answer_gives_nobody_another_s() -> None:
 def test_a_full_queue_refuses_at_once_and_takes_all_of_a_batch_or_nothing() -> None:
     async def scenario() -> None:
         gate = Gate()
-        batcher = batcher_of(gate.run, max_queue=3)
+        batcher = make_batcher(gate.run, max_queue=3)
         running = submitted(batcher, [0])
         await gate.until_begun()
         waiting = submitted(batcher, [1, 2])
@@ -161,7 +161,7 @@ def test_a_full_queue_refuses_at_once_and_takes_all_of_a_batch_or_nothing() -> N
 def test_closing_answers_what_is_queued_and_then_refuses() -> None:
     async def scenario() -> None:
         gate = Gate()
-        batcher = batcher_of(gate.run, max_batch_size=1)
+        batcher = make_batcher(gate.run, max_batch_size=1)
         tasks = submitted(batcher, [0, 1, 2])
         await gate.until_begun()
         closing = asyncio.create_task(batcher.close())
@@ -177,7 +177,7 @@ def test_closing_answers_what_is_queued_and_then_refuses() -> None:
 
 def test_an_empty_batch_is_answered_by_nothing() -> None:
     async def scenario() -> None:
-        batcher = batcher_of(lambda items: items, max_batch_size=1, max_queue=1)
+        batcher = make_batcher(lambda items: items, max_batch_size=1, max_queue=1)
         assert batcher.submit_all([]) == []
         await batcher.close()
 
@@ -187,7 +187,7 @@ def test_an_empty_batch_is_answered_by_nothing() -> None:
 def test_who_waits_too_long_is_told_and_the_late_answer_goes_nowhere() -> None:
     async def scenario() -> None:
         gate = Gate()
-        batcher = batcher_of(gate.run, max_batch_size=1, timeout_s=0.05)
+        batcher = make_batcher(gate.run, max_batch_size=1, timeout_s=0.05)
         running, waiting = submitted(batcher, [0, 1])
         await gate.until_begun()
         for future in (running, waiting):
@@ -210,7 +210,7 @@ def test_short_runs_stay_on_the_loops_thread_and_long_ones_leave_it() -> None:
         return [*items]
 
     async def scenario() -> None:
-        batcher = batcher_of(run)
+        batcher = make_batcher(run)
         for expected in (1.0, 0.0):
             batcher._run_seconds = expected
             assert await batcher.submit(1) == 1

@@ -28,8 +28,8 @@ def test_by_default_no_page_is_let_in(client: Any) -> None:
 
 
 @pytest.mark.parametrize("origins", [PAGE, f"http://localhost:3000, {PAGE}", "*"])
-def test_a_page_of_the_setting_may_ask(client_of: Any, bundle: Any, origins: str) -> None:
-    client = client_of(bundle, cors_origins=origins)
+def test_a_page_of_the_setting_may_ask(make_client: Any, bundle: Any, origins: str) -> None:
+    client = make_client(bundle, cors_origins=origins)
     preflight = client.options("/predict", headers=PREFLIGHT)
     assert preflight.status_code == 200
     assert preflight.headers["access-control-allow-origin"] in (PAGE, "*")
@@ -42,17 +42,17 @@ def test_a_page_of_the_setting_may_ask(client_of: Any, bundle: Any, origins: str
     assert "access-control-allow-origin" in problem.headers
 
 
-def test_another_page_may_not(client_of: Any, bundle: Any) -> None:
-    client = client_of(bundle, cors_origins=PAGE)
+def test_another_page_may_not(make_client: Any, bundle: Any) -> None:
+    client = make_client(bundle, cors_origins=PAGE)
     stranger = {"Origin": "https://app.example.org.evil.example"}
     assert client.options("/predict", headers={**PREFLIGHT, **stranger}).status_code == 400
     response = client.post("/predict", **ASK, headers=stranger)
     assert "access-control-allow-origin" not in response.headers
 
 
-def test_a_preflight_needs_no_key_and_the_request_does(client_of: Any, bundle: Any, tmp_path: Path) -> None:
+def test_a_preflight_needs_no_key_and_the_request_does(make_client: Any, bundle: Any, tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("0123456789abcdef\n")
-    client = client_of(bundle, cors_origins=PAGE, api_keys=tmp_path / "keys")
+    client = make_client(bundle, cors_origins=PAGE, api_keys=tmp_path / "keys")
     assert client.options("/predict", headers=PREFLIGHT).status_code == 200
     refused = client.post("/predict", **ASK, headers={"Origin": PAGE})
     assert refused.status_code == 401

@@ -36,7 +36,7 @@ def write(values: NDArray[Any] = UNITS, **elements: Any) -> bytes:
     return file.getvalue()
 
 
-def rows_of(data: bytes, **options: Any) -> list[int]:
+def read_rows(data: bytes, **options: Any) -> list[int]:
     """The grey of each of the four rows."""
     size: dict[str, Any] = {"column": "image", "height": 4, "width": 4, "channels": 1, "formats": ("DICOM",)}
     pixels = ImageModality(**size | options).features("image").apply(data)
@@ -46,26 +46,26 @@ def rows_of(data: bytes, **options: Any) -> list[int]:
 
 def test_the_files_own_window_is_applied() -> None:
     window: dict[str, Any] = {"WindowCenter": 40, "WindowWidth": 400}
-    assert rows_of(write(**window)) == [0, 0, 102, 255]
-    assert rows_of(write(WindowCenter=[-600, 40], WindowWidth=[1500, 400]))[1] == pytest.approx(128, abs=1)
-    assert rows_of(write(**window, PhotometricInterpretation="MONOCHROME1")) == [255, 255, 153, 0]
+    assert read_rows(write(**window)) == [0, 0, 102, 255]
+    assert read_rows(write(WindowCenter=[-600, 40], WindowWidth=[1500, 400]))[1] == pytest.approx(128, abs=1)
+    assert read_rows(write(**window, PhotometricInterpretation="MONOCHROME1")) == [255, 255, 153, 0]
 
 
 def test_the_models_range_is_in_rescaled_units_and_comes_before_the_window() -> None:
     model: dict[str, Any] = {"range": (-1000, 400), "deep": True}
-    assert rows_of(write(), **model) == [0, 73, 182, 255]
-    assert rows_of(write(WindowCenter=40, WindowWidth=400), **model) == [0, 73, 182, 255]
+    assert read_rows(write(), **model) == [0, 73, 182, 255]
+    assert read_rows(write(WindowCenter=40, WindowWidth=400), **model) == [0, 73, 182, 255]
 
 
 def test_without_window_or_range_nothing_is_guessed() -> None:
     with pytest.raises(UndecodableImage, match="its pixels are floats"):
-        rows_of(write())
+        read_rows(write())
 
 
 def test_the_first_frame_counts_and_the_header_limits_the_pixels() -> None:
     frames = np.stack([UNITS, np.zeros_like(UNITS)])
     data = write(frames, NumberOfFrames=2, WindowCenter=40, WindowWidth=400)
-    assert rows_of(data) == [0, 0, 102, 255]
+    assert read_rows(data) == [0, 0, 102, 255]
     modality = ImageModality(column="image", height=4, width=4, channels=1, formats=("DICOM",))
     with pytest.raises(TooManyPixels, match="4 x 4 pixels"):
         modality.features("image", Limits(max_pixels=15)).apply(data)

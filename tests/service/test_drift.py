@@ -28,7 +28,7 @@ def every_run_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tailfuse_service.metrics.drift.REST_FACTOR", 0)
 
 
-def rows_of(n: int, seed: int = 0) -> Rows:
+def make_rows(n: int, seed: int = 0) -> Rows:
     """Rows of each modality as they come from its features."""
     random = np.random.default_rng(seed)
     clinical = random.normal(size=(n, 6)).astype(np.float32)
@@ -41,14 +41,14 @@ def rows_of(n: int, seed: int = 0) -> Rows:
     return {"image": pixels, "clinical": clinical, "notes": words}
 
 
-def weights_of(n: int, seed: int = 1) -> NDArray[np.float32]:
+def get_weights(n: int, seed: int = 1) -> NDArray[np.float32]:
     return np.random.default_rng(seed).dirichlet((6, 4, 2), n).astype(np.float32)
 
 
 @pytest.fixture
 def referenced(bundle: Bundle) -> Bundle:
     """The tiny bundle with the references of 1000 rows."""
-    weights = weights_of(1000)
+    weights = get_weights(1000)
 
     def histogram(values: NDArray[np.float32]) -> Histogram:
         return Histogram(edges=EDGES, counts=tuple(np.histogram(values, EDGES)[0].tolist()))
@@ -61,12 +61,12 @@ def referenced(bundle: Bundle) -> Bundle:
             weight_mean=float(weights[:, at].mean()),
             inputs=input_references(MODALITIES[name], [rows]),
         )
-        for at, (name, rows) in enumerate(rows_of(1000).items())
+        for at, (name, rows) in enumerate(make_rows(1000).items())
     }
     return replace(bundle, manifest=bundle.manifest.model_copy(update={"reference": reference}))
 
 
-def run_of(rows: Rows, weights: NDArray[np.float32]) -> tuple[Batch, Output]:
+def make_run(rows: Rows, weights: NDArray[np.float32]) -> tuple[Batch, Output]:
     n = len(weights)
     batch = Batch(rows, {name: np.arange(n) for name in rows}, np.ones((n, 3), bool))
     return batch, Output(np.full((n, 3), 1 / 3, np.float32), weights, weights)
@@ -76,7 +76,7 @@ def offered(window: DriftWindow, rows: Rows, weights: NDArray[np.float32], now: 
     """All rows, in runs of 50; time enough passes between them."""
     for start in range(0, len(weights), 50):
         some = {name: each[start : start + 50] for name, each in rows.items()}
-        window.offer(*run_of(some, weights[start : start + 50]), now + start / 50)
+        window.offer(*make_run(some, weights[start : start + 50]), now + start / 50)
 
 
 Told = dict[tuple[str, ...], float]
@@ -98,7 +98,7 @@ def watch(bundle: Bundle) -> tuple[DriftWindow, SharedCounters]:
 @pytest.mark.parametrize("seed", range(5))
 def test_there_is_none_where_rows_are_as_they_were(referenced: Bundle, seed: int) -> None:
     window, counters = watch(referenced)
-    offered(window, rows_of(200, seed + 10), weights_of(200, seed + 10))
+    offered(window, make_rows(200, seed + 10), get_weights(200, seed + 10))
     drift = told(window, counters, 10)
     assert {name for family, name, *_ in drift if family == "weight_drift"} == set(MODALITIES)
     inputs = {key[1:] for key in drift if key[0] == "input_drift"}
@@ -145,9 +145,9 @@ def test_what_changes_is_loud_and_the_rest_is_not(
     referenced: Bundle, change: Callable[[Rows], None], modality: str, loud: set[str]
 ) -> None:
     window, counters = watch(referenced)
-    rows = rows_of(200, 10)
+    rows = make_rows(200, 10)
     change(rows)
-    offered(window, rows, weights_of(200, 10))
+    offered(window, rows, get_weights(200, 10))
     drift = told(window, counters, 10)
     above = {key[1:] for key, value in drift.items() if key[0] == "input_drift" and value > ALERT}
     assert {(modality, each) for each in loud} - above == set()
@@ -157,21 +157,21 @@ def test_what_changes_is_loud_and_the_rest_is_not(
 def test_weights_that_collapse_are_loud(referenced: Bundle) -> None:
     window, counters = watch(referenced)
     weights = np.tile(np.array([0.01, 0.6, 0.39], np.float32), (200, 1))
-    offered(window, rows_of(200, 10), weights)
+    offered(window, make_rows(200, 10), weights)
     assert told(window, counters, 10)["weight_drift", "image"] > 1
 
 
 def test_of_few_rows_only_their_number_is_told(referenced: Bundle) -> None:
     window, counters = watch(referenced)
     assert told(window, counters) == {("drift_rows", name): 0 for name in MODALITIES}
-    offered(window, rows_of(150), weights_of(150))
+    offered(window, make_rows(150), get_weights(150))
     assert told(window, counters, 10) == {("drift_rows", name): 150 for name in MODALITIES}
 
 
 def test_what_is_older_than_the_window_is_forgotten(referenced: Bundle) -> None:
     window, counters = watch(referenced)
-    offered(window, rows_of(100), weights_of(100), now=0)
-    offered(window, rows_of(50), weights_of(50), now=100)
+    offered(window, make_rows(100), get_weights(100), now=0)
+    offered(window, make_rows(50), get_weights(50), now=100)
     step = WINDOW_S / SLICES
     rows = [
         told(window, counters, now)["drift_rows", "image"] for now in (100, WINDOW_S - step, 2 * WINDOW_S)
@@ -183,7 +183,7 @@ def test_what_is_older_than_the_window_is_forgotten(referenced: Bundle) -> None:
 def test_a_summary_is_followed_by_a_rest(referenced: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tailfuse_service.metrics.drift.REST_FACTOR", REST_FACTOR)
     window, counters = watch(referenced)
-    run = run_of(rows_of(50), weights_of(50))
+    run = make_run(make_rows(50), get_weights(50))
     for _ in range(3):
         window.offer(*run, 1.0)  # at the same moment: the second and third are not looked at
     assert told(window, counters, 1)["drift_rows", "image"] == 50
@@ -191,7 +191,7 @@ def test_a_summary_is_followed_by_a_rest(referenced: Bundle, monkeypatch: pytest
 
 def test_a_modality_that_is_absent_has_no_rows(referenced: Bundle) -> None:
     window, counters = watch(referenced)
-    batch, output = run_of(rows_of(50), weights_of(50))
+    batch, output = make_run(make_rows(50), get_weights(50))
     nobody = np.array([], np.int64)
     batch = Batch(
         {**batch.inputs, "image": batch.inputs["image"][:0]}, {**batch.rows, "image": nobody}, batch.presence
@@ -219,8 +219,8 @@ def test_windows_of_workers_are_added_up_and_vanish_with_their_bundle(
     each = [metrics.serve(referenced) for metrics in (first, second)]
     for at, series in enumerate(each):
         for start in range(0, 120, 40):
-            rows = {name: some[start : start + 40] for name, some in rows_of(120, at).items()}
-            series.observe_batch(*run_of(rows, weights_of(120)[start : start + 40]), 0.001)
+            rows = {name: some[start : start + 40] for name, some in make_rows(120, at).items()}
+            series.observe_batch(*make_run(rows, get_weights(120)[start : start + 40]), 0.001)
     second.publish()
     assert value(first, "drift_rows") == 240
     assert value(first, "input_drift", input="brightness") == pytest.approx(0, abs=ALERT)
@@ -252,7 +252,7 @@ def test_weights_at_the_edge_of_a_bin_are_in_the_same_as_in_the_reference(refere
     }
     manifest = referenced.manifest.model_copy(update={"reference": reference})
     window, counters = watch(replace(referenced, manifest=manifest))
-    offered(window, rows_of(200), even)
+    offered(window, make_rows(200), even)
     drift = told(window, counters, 10)
     assert [drift["weight_drift", name] for name in MODALITIES] == pytest.approx([0, 0, 0])
     assert not [key for key in drift if key[0] == "input_drift"]
@@ -264,7 +264,7 @@ def test_a_modality_that_no_evaluated_row_had_has_no_drift(referenced: Bundle) -
     none = Reference(presence=0, weight=empty, confidence=empty, inputs=inputs)
     manifest = referenced.manifest.model_copy(update={"reference": {"image": none}})
     window, counters = watch(replace(referenced, manifest=manifest))
-    offered(window, rows_of(200), weights_of(200))
+    offered(window, make_rows(200), get_weights(200))
     assert told(window, counters, 10) == {("drift_rows", "image"): 200}
 
 
@@ -286,7 +286,7 @@ def test_references_whose_counts_do_not_fit_are_no_references(
 
 def test_bundles_without_references_have_no_drift(bundle: Bundle) -> None:
     window, counters = watch(bundle)
-    window.offer(*run_of(rows_of(50), weights_of(50)), 0)
+    window.offer(*make_run(make_rows(50), get_weights(50)), 0)
     window.publish(0)
     assert list(window.gauges([])) == []
     assert counters.known() == []

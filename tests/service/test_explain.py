@@ -104,7 +104,7 @@ def test_sampled_ones_over_all_orders_are_the_exact_ones(values: Floats) -> None
 @given(st.integers(7, 12), st.integers(0, 10**6))
 @settings(deadline=None, max_examples=30)
 def test_sampled_ones_sum_to_the_difference_too(n: int, seed: int) -> None:
-    plan = make_plan(*sample_of(n, seed))
+    plan = make_plan(*get_sample(n, seed))
     random = np.random.default_rng(seed)
     values = {0: 0.1} | {subset: random.random() for subset in plan.subsets}
     contributions, errors = estimate_shapley(plan.orders, values)
@@ -118,7 +118,7 @@ def test_sampled_ones_are_as_far_off_as_they_say() -> None:
     held = []
     for seed in range(150):
         values = evidence(n, seed)
-        plan = make_plan(*sample_of(n, seed))
+        plan = make_plan(*get_sample(n, seed))
         contributions, errors = estimate_shapley(plan.orders, dict(enumerate(values.tolist())))
         held.append(abs(contributions - compute_shapley(values)) <= t * errors)
     assert PAIRS == 16
@@ -136,7 +136,7 @@ def evidence(n: int, seed: int) -> Floats:
 # --- plans ---
 
 
-def sample_of(n: int, seed: int = 0) -> tuple[Sample, list[str]]:
+def get_sample(n: int, seed: int = 0) -> tuple[Sample, list[str]]:
     """A sample of n modalities, and the modalities of its model, which has two more."""
     names = [f"m{at}" for at in range(n)]
     random = np.random.default_rng(seed)
@@ -145,7 +145,7 @@ def sample_of(n: int, seed: int = 0) -> tuple[Sample, list[str]]:
 
 @pytest.mark.parametrize("n", range(1, MAX_EXACT + 1))
 def test_up_to_six_modalities_every_subset_is_run_once(n: int) -> None:
-    plan = make_plan(*sample_of(n))
+    plan = make_plan(*get_sample(n))
     assert sorted(plan.subsets) == list(range(1, 2**n))
     assert plan.subsets[0] == 2**n - 1
     assert plan.orders == ()
@@ -153,7 +153,7 @@ def test_up_to_six_modalities_every_subset_is_run_once(n: int) -> None:
 
 @pytest.mark.parametrize("n", [7, 8, 20, 70])
 def test_of_more_modalities_orders_are_drawn_each_with_its_reverse(n: int) -> None:
-    plan = make_plan(*sample_of(n))
+    plan = make_plan(*get_sample(n))
     assert len(plan.orders) == 2 * PAIRS
     assert [order[::-1] for order in plan.orders[::2]] == list(plan.orders[1::2])
     assert all(sorted(order) == list(range(n)) for order in plan.orders)
@@ -165,12 +165,12 @@ def test_of_more_modalities_orders_are_drawn_each_with_its_reverse(n: int) -> No
 
 
 def test_the_same_sample_has_the_same_plan_and_another_one_another() -> None:
-    plan, again, other = (make_plan(*sample_of(9, seed)) for seed in (0, 0, 1))
+    plan, again, other = (make_plan(*get_sample(9, seed)) for seed in (0, 0, 1))
     assert plan.orders == again.orders != other.orders
 
 
 def test_the_rows_are_the_sample_itself_and_parts_of_it() -> None:
-    sample, modalities = sample_of(3)
+    sample, modalities = get_sample(3)
     plan = make_plan(sample, modalities)
     first, *rest = plan.rows()
     assert first is sample
@@ -194,7 +194,7 @@ def told(plan: Plan, answers: Mapping[int, tuple[float, ...]], prior: float = 1 
 
 
 def test_of_one_modality_the_contribution_is_everything() -> None:
-    explanation = told(make_plan(*sample_of(1)), {1: (0.1, 0.7, 0.2)})
+    explanation = told(make_plan(*get_sample(1)), {1: (0.1, 0.7, 0.2)})
     assert explanation == {
         "prior": 0.333333,
         "contributions": {"m0": 0.366667},
@@ -208,7 +208,7 @@ def test_of_one_modality_the_contribution_is_everything() -> None:
 
 def test_of_two_modalities_that_disagree() -> None:
     answers = {1: (0.6, 0.3, 0.1), 2: (0.2, 0.2, 0.6), 3: (0.5, 0.1, 0.4)}
-    explanation = told(make_plan(*sample_of(2)), answers)
+    explanation = told(make_plan(*get_sample(2)), answers)
     # (0.6 - 1/3 + 0.5 - 0.2) / 2 and (0.2 - 1/3 + 0.5 - 0.6) / 2
     assert explanation["contributions"] == pytest.approx({"m0": 0.283333, "m1": -0.116667}, abs=1.1e-6)
     assert explanation["without"] == {

@@ -168,7 +168,7 @@ def wide(bundle: Bundle, runtime: FakeRuntime) -> Bundle:
         update={"modalities": modalities, "input_schema": input_schema(modalities)}
     )
 
-    def output_of(batch: Batch) -> Output:
+    def get_output(batch: Batch) -> Output:
         odds = np.zeros(batch.presence.shape)
         for at, name in enumerate(names):
             odds[batch.rows[name], at] = batch.inputs[name][:, 0]
@@ -176,14 +176,14 @@ def wide(bundle: Bundle, runtime: FakeRuntime) -> Bundle:
         even = FakeRuntime.evenly(batch)
         return replace(even, probabilities=np.hstack([first, (1 - first) / 2, (1 - first) / 2]).astype("f4"))
 
-    runtime.output_of = output_of
+    runtime.get_output = get_output
     return replace(bundle, manifest=manifest, features=features, runtime=runtime)
 
 
 def test_more_than_six_modalities_are_sampled_and_say_how_far_off(
-    client_of: ClientOf, wide: Bundle, runtime: FakeRuntime
+    make_client: ClientOf, wide: Bundle, runtime: FakeRuntime
 ) -> None:
-    client = client_of(wide)
+    client = make_client(wide)
     inputs = {name: [value] for name, value in zip(wide.features, (3, 2, 2, 1, 1, 0, 0, -2), strict=True)}
     answer = ask(client, inputs)
     explanation = answer["explanation"]

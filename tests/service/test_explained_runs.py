@@ -82,11 +82,11 @@ def test_beside_the_rows_of_an_explanation_samples_are_counted_as_they_are(bundl
 @pytest.fixture
 def held(bundle: Bundle, runtime: FakeRuntime) -> Bundle:
     """The tiny bundle, whose runs can be held."""
-    runtime.output_of = bundle.runtime.run
+    runtime.get_output = bundle.runtime.run
     return replace(bundle, runtime=runtime)
 
 
-def engine_of(bundle: Bundle, **settings: Any) -> Engine:
+def make_engine(bundle: Bundle, **settings: Any) -> Engine:
     return Engine(bundle, Settings(bundle=Path("tiny"), **settings), Metrics())
 
 
@@ -94,7 +94,7 @@ def test_an_explanation_lets_others_in_between(
     held: Bundle, runtime: FakeRuntime, inputs: dict[str, Any]
 ) -> None:
     async def scenario() -> None:
-        engine = engine_of(held, max_batch_size=2)
+        engine = make_engine(held, max_batch_size=2)
         ended: list[str] = []
         runtime.hold()
         explained = engine.explain(inputs)
@@ -116,7 +116,7 @@ def test_a_queue_shorter_than_an_explanation_is_no_obstacle(
     held: Bundle, runtime: FakeRuntime, inputs: dict[str, Any]
 ) -> None:
     async def scenario() -> None:
-        engine = engine_of(held, max_queue=1, max_items=1)
+        engine = make_engine(held, max_queue=1, max_items=1)
         assert list((await engine.explain(inputs)).explanation["contributions"]) == list(inputs)
         await engine.close()
 
@@ -126,7 +126,7 @@ def test_a_queue_shorter_than_an_explanation_is_no_obstacle(
 
 def test_a_full_queue_takes_no_explanation(held: Bundle, runtime: FakeRuntime) -> None:
     async def scenario() -> None:
-        engine = engine_of(held, max_queue=2, max_items=2)
+        engine = make_engine(held, max_queue=2, max_items=2)
         runtime.hold()
         running = engine.submit(INPUTS, 0)
         await asyncio.to_thread(runtime.begun.wait, 30)
@@ -146,7 +146,7 @@ def test_an_engine_that_closes_finishes_what_it_explains(
     held: Bundle, runtime: FakeRuntime, inputs: dict[str, Any]
 ) -> None:
     async def scenario() -> None:
-        engine = engine_of(held, max_batch_size=2)
+        engine = make_engine(held, max_batch_size=2)
         runtime.hold()
         explained = engine.explain(inputs)
         await asyncio.to_thread(runtime.begun.wait, 30)
@@ -163,7 +163,7 @@ def test_nothing_more_is_run_for_a_caller_who_has_gone(
     held: Bundle, runtime: FakeRuntime, inputs: dict[str, Any]
 ) -> None:
     async def scenario() -> None:
-        engine = engine_of(held, max_batch_size=2)
+        engine = make_engine(held, max_batch_size=2)
         runtime.hold()
         explained = engine.explain(inputs)
         await asyncio.to_thread(runtime.begun.wait, 30)
@@ -178,7 +178,7 @@ def test_nothing_more_is_run_for_a_caller_who_has_gone(
 
 
 def test_a_row_that_fails_fails_the_explanation_and_no_neighbour(held: Bundle, runtime: FakeRuntime) -> None:
-    answer = runtime.output_of
+    answer = runtime.get_output
 
     def but_for_notes_alone(batch: Batch) -> Output:
         if (batch.presence == [False, False, True]).all(1).any():
@@ -186,8 +186,8 @@ def test_a_row_that_fails_fails_the_explanation_and_no_neighbour(held: Bundle, r
         return answer(batch)
 
     async def scenario() -> None:
-        runtime.output_of = but_for_notes_alone
-        engine = engine_of(held)
+        runtime.get_output = but_for_notes_alone
+        engine = make_engine(held)
         items = [INPUTS, {"clinical": CLINICAL}]
         failed, explained = await engine.explain_all(items)
         assert isinstance(failed, InferenceFailed)
@@ -207,7 +207,7 @@ def test_a_shadow_is_asked_the_same_once(held: Bundle) -> None:
             asked.extend(zip(items, predictions, strict=True))
 
     async def scenario() -> None:
-        engine = engine_of(held)
+        engine = make_engine(held)
         engine.shadow_runner = Watching()  # type: ignore[assignment]
         explained = await engine.explain(INPUTS)
         assert asked == [(INPUTS, explained.prediction)]

@@ -17,8 +17,8 @@ def test_a_service_with_a_bundle_is_alive_and_ready(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/model"])
-def test_head_answers_like_get_without_a_body(client_of: Any, bundle: Bundle, path: str) -> None:
-    for client in (client_of(bundle), client_of(None)):
+def test_head_answers_like_get_without_a_body(make_client: Any, bundle: Bundle, path: str) -> None:
+    for client in (make_client(bundle), make_client(None)):
         head, get = client.head(path), client.get(path)
         assert head.status_code == get.status_code
         assert head.headers["content-type"] == get.headers["content-type"]
@@ -29,8 +29,8 @@ def test_head_answers_like_get_without_a_body(client_of: Any, bundle: Bundle, pa
     ("method", "path"),
     [("GET", "/readyz"), ("GET", "/model"), ("POST", "/predict"), ("POST", "/predict/batch")],
 )
-def test_a_service_without_a_bundle_is_alive_but_not_ready(client_of: Any, method: str, path: str) -> None:
-    client = client_of(None)
+def test_a_service_without_a_bundle_is_alive_but_not_ready(make_client: Any, method: str, path: str) -> None:
+    client = make_client(None)
     assert client.get("/healthz").status_code == 200
     response = client.request(method, path)
     assert response.status_code == 503

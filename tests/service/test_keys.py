@@ -35,8 +35,8 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.fixture
-def locked(client_of: Any, bundle: Any, files: dict[str, Path]) -> Any:
-    return client_of(bundle, **files)
+def locked(make_client: Any, bundle: Any, files: dict[str, Path]) -> Any:
+    return make_client(bundle, **files)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ COLOUR = ImageModality(column="image", height=8, width=6, channels=3)
 FEATURES = COLOUR.features("image")
 
 
-def slug_of(response: Any) -> str:
+def get_slug(response: Any) -> str:
     return response.json().get("type", "none").rpartition(":")[2]  # type: ignore[no-any-return]
 
 
@@ -36,16 +36,16 @@ def deep(depth: int) -> bytes:
 
 
 @pytest.mark.parametrize("limit", [6, 32])
-def test_json_may_be_as_deep_as_the_setting_says(client_of: Any, bundle: Bundle, limit: int) -> None:
-    client = client_of(bundle, max_json_depth=limit)
-    assert slug_of(client.post("/predict", content=deep(limit))) == "invalid-input"  # an array is no text
+def test_json_may_be_as_deep_as_the_setting_says(make_client: Any, bundle: Bundle, limit: int) -> None:
+    client = make_client(bundle, max_json_depth=limit)
+    assert get_slug(client.post("/predict", content=deep(limit))) == "invalid-input"  # an array is no text
     refused = client.post("/predict", content=deep(limit + 1))
-    assert (refused.status_code, slug_of(refused)) == (400, "too-deep")
+    assert (refused.status_code, get_slug(refused)) == (400, "too-deep")
     assert refused.json()["expected"] == limit
     batch = b'{"items": [' + deep(limit - 1) + b"]}"
-    assert slug_of(client.post("/predict/batch", content=batch)) == "too-deep"
+    assert get_slug(client.post("/predict/batch", content=batch)) == "too-deep"
     row = b"[" * (limit + 1) + b"]" * (limit + 1)
-    assert slug_of(client.post("/predict", files={"clinical": row})) == "too-deep"
+    assert get_slug(client.post("/predict", files={"clinical": row})) == "too-deep"
 
 
 def test_a_request_as_wide_as_can_be_is_not_deep(client: Any) -> None:
@@ -54,24 +54,24 @@ def test_a_request_as_wide_as_can_be_is_not_deep(client: Any) -> None:
     assert all("label" in result for result in results)
 
 
-def test_json_may_have_as_many_values_as_the_setting_says(client_of: Any, bundle: Bundle) -> None:
+def test_json_may_have_as_many_values_as_the_setting_says(make_client: Any, bundle: Bundle) -> None:
     """They are counted before anything is parsed, also in a part of a form."""
-    client = client_of(bundle, max_json_values=1000)
+    client = make_client(bundle, max_json_values=1000)
     infer = f"/v2/models/{bundle.manifest.name}/infer"
     for values in (b"[],", b'{"a":1},', b"1,", b'"",'):
         body = b'{"inputs": {"notes": [' + values * 1000 + b"1]}}"
         refused = client.post("/predict", content=body)
-        assert (refused.status_code, slug_of(refused)) == (400, "too-many-values")
+        assert (refused.status_code, get_slug(refused)) == (400, "too-many-values")
         assert refused.json()["expected"] == 1000
         assert refused.json()["received"] > 1000
-        assert slug_of(client.post("/predict/batch", content=body)) == "too-many-values"
-        assert slug_of(client.post(infer, content=body)) == "too-many-values"
+        assert get_slug(client.post("/predict/batch", content=body)) == "too-many-values"
+        assert get_slug(client.post(infer, content=body)) == "too-many-values"
     row = b"[" + b"1," * 1000 + b"1]"
-    assert slug_of(client.post("/predict", files={"clinical": row})) == "too-many-values"
+    assert get_slug(client.post("/predict", files={"clinical": row})) == "too-many-values"
     text = b'{"inputs": {"notes": "' + b"spot, [], {:}, " * 1000 + b'"}}'
     assert client.post("/predict", content=text).status_code == 200
     fits = b'{"inputs": {"notes": [' + b"1," * 990 + b"1]}}"
-    assert slug_of(client.post("/predict", content=fits)) == "invalid-input"
+    assert get_slug(client.post("/predict", content=fits)) == "invalid-input"
 
 
 def test_a_large_body_is_parsed_off_the_event_loop(
@@ -98,21 +98,21 @@ def test_a_large_body_is_parsed_off_the_event_loop(
     assert gc.isenabled()
 
 
-def test_a_form_may_have_as_many_parts_as_the_setting_says(client_of: Any, bundle: Bundle) -> None:
-    client = client_of(bundle, max_parts=2)
+def test_a_form_may_have_as_many_parts_as_the_setting_says(make_client: Any, bundle: Bundle) -> None:
+    client = make_client(bundle, max_parts=2)
     two = {"notes": (None, "spot"), "clinical": (None, "[1, 2, true, null]")}
     assert client.post("/predict", files=two).status_code == 200
     three = client.post("/predict", files={**two, "image": (None, "")})
-    assert (three.status_code, slug_of(three)) == (400, "too-many-parts")
+    assert (three.status_code, get_slug(three)) == (400, "too-many-parts")
     # In another order of a part's headers, which is read by another parser.
     odd = b'--x\r\nA: b\r\nContent-Disposition: form-data; name="%d"\r\n\r\nx\r\n'
     body = b"".join(odd % n for n in range(3)) + b"--x--\r\n"
     kind = {"content-type": "multipart/form-data; boundary=x"}
-    assert slug_of(client.post("/predict", content=body, headers=kind)) == "too-many-parts"
+    assert get_slug(client.post("/predict", content=body, headers=kind)) == "too-many-parts"
 
 
-def limited(client_of: Any, tiny_bundle: Path, **limits: Any) -> Any:
-    return client_of(open_bundle(tiny_bundle, limits=Limits(**limits)))
+def limited(make_client: Any, tiny_bundle: Path, **limits: Any) -> Any:
+    return make_client(open_bundle(tiny_bundle, limits=Limits(**limits)))
 
 
 TEXTS: dict[str, Callable[[int], Any]] = {
@@ -124,16 +124,16 @@ TEXTS: dict[str, Callable[[int], Any]] = {
 
 
 @pytest.mark.parametrize("inputs", TEXTS.values(), ids=TEXTS)
-def test_a_text_may_be_as_long_as_the_limit(client_of: Any, tiny_bundle: Path, inputs: Any) -> None:
-    client = limited(client_of, tiny_bundle, max_text_chars=50)
+def test_a_text_may_be_as_long_as_the_limit(make_client: Any, tiny_bundle: Path, inputs: Any) -> None:
+    client = limited(make_client, tiny_bundle, max_text_chars=50)
     assert client.post("/predict", json={"inputs": inputs(50)}).status_code == 200
     refused = client.post("/predict", json={"inputs": inputs(51)})
-    assert (refused.status_code, slug_of(refused)) == (422, "text-too-long")
+    assert (refused.status_code, get_slug(refused)) == (422, "text-too-long")
     assert (refused.json()["expected"], refused.json()["received"]) == (50, 51)
 
 
-def test_a_limit_that_one_item_breaks_spares_the_others(client_of: Any, tiny_bundle: Path) -> None:
-    client = limited(client_of, tiny_bundle, max_text_chars=50)
+def test_a_limit_that_one_item_breaks_spares_the_others(make_client: Any, tiny_bundle: Path) -> None:
+    client = limited(make_client, tiny_bundle, max_text_chars=50)
     items = [{"inputs": {"notes": "x" * n}} for n in (50, 51, 50)]
     first, second, third = client.post("/predict/batch", json={"items": items}).json()["results"]
     assert second["type"] == "urn:tailfuse:problem:text-too-long"
@@ -250,8 +250,8 @@ def test_a_depth_that_cannot_be_kept_is_no_setting(depth: int) -> None:
         Settings(bundle=Path("b"), max_json_depth=depth)
 
 
-def test_the_longest_body_is_read_whole(client_of: Any, bundle: Bundle) -> None:
+def test_the_longest_body_is_read_whole(make_client: Any, bundle: Bundle) -> None:
     body = json.dumps({"inputs": {"notes": "x"}}).encode()
-    client = client_of(bundle, max_body_bytes=len(body))
+    client = make_client(bundle, max_body_bytes=len(body))
     assert client.post("/predict", content=body).status_code == 200
-    assert slug_of(client.post("/predict", content=body + b" ")) == "payload-too-large"
+    assert get_slug(client.post("/predict", content=body + b" ")) == "payload-too-large"

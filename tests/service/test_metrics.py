@@ -82,28 +82,28 @@ def test_every_name_is_ours_or_the_process_s(client: TestClient) -> None:
     assert all(key[0].startswith(("tailfuse_", "process_")) for key in samples(client))
 
 
-def test_two_applications_fit_into_one_process(client_of: Any, bundle: Any) -> None:
-    first, second = client_of(bundle), client_of(bundle)
+def test_two_applications_fit_into_one_process(make_client: Any, bundle: Any) -> None:
+    first, second = make_client(bundle), make_client(bundle)
     first.post("/predict", json={"inputs": {"notes": "spot"}})
     assert ("tailfuse_requests_total", "/predict", "200") not in samples(second)
 
 
-def test_a_service_without_a_bundle_has_metrics(client_of: Any) -> None:
-    client = client_of(None)
+def test_a_service_without_a_bundle_has_metrics(make_client: Any) -> None:
+    client = make_client(None)
     client.post("/predict", json={"inputs": {"notes": "spot"}})
     assert samples(client)["tailfuse_rejected_total", "not-ready"] == 1
 
 
-def value_of(metrics: Metrics, sample: str, /, **labels: str) -> float | None:
+def get_value(metrics: Metrics, sample: str, /, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(sample, labels)
 
 
-def batch_of(presence: NDArray[np.bool_]) -> Batch:
+def make_batch(presence: NDArray[np.bool_]) -> Batch:
     """What is counted of a batch is its presence alone."""
     return Batch({}, {}, presence)
 
 
-def output_of(weights: NDArray[np.float32]) -> Output:
+def get_output(weights: NDArray[np.float32]) -> Output:
     """An answer for each row of weights, all of the first class; confidences are 1 - weights."""
     probabilities = np.tile(np.array([0.5, 0.3, 0.2], np.float32), (len(weights), 1))
     return Output(probabilities, weights, 1 - weights)
@@ -117,8 +117,8 @@ def test_values_fall_into_the_buckets_that_the_library_would_put_them_in(bundle:
         name: Histogram(name, name, ["modality"], buckets=SHARES, registry=None)
         for name in ("fusion_weight", "confidence")
     }
-    output = output_of(weights)
-    metrics.serve(bundle).observe_batch(batch_of(presence), output, 0.002)
+    output = get_output(weights)
+    metrics.serve(bundle).observe_batch(make_batch(presence), output, 0.002)
     for column, modality in enumerate(bundle.manifest.modalities):
         for name, values in (("fusion_weight", output.weights), ("confidence", output.confidences)):
             for value in values[presence[:, column], column]:
@@ -127,7 +127,7 @@ def test_values_fall_into_the_buckets_that_the_library_would_put_them_in(bundle:
         (family,) = histogram.collect()
         for sample in family.samples:
             if not sample.name.endswith("_created"):
-                found = value_of(metrics, f"tailfuse_{sample.name}", **LABELS, **sample.labels)
+                found = get_value(metrics, f"tailfuse_{sample.name}", **LABELS, **sample.labels)
                 assert found == pytest.approx(sample.value), sample
 
 
@@ -136,10 +136,10 @@ def test_the_time_of_a_request_falls_into_its_bucket(seconds: float) -> None:
     metrics = Metrics()
     metrics.observe_request("/model", 200, seconds)
     for edge in SECONDS:
-        found = value_of(metrics, "tailfuse_request_seconds_bucket", route="/model", le=str(float(edge)))
+        found = get_value(metrics, "tailfuse_request_seconds_bucket", route="/model", le=str(float(edge)))
         assert found == (seconds <= edge)
-    assert value_of(metrics, "tailfuse_request_seconds_bucket", route="/model", le="+Inf") == 1
-    assert value_of(metrics, "tailfuse_request_seconds_sum", route="/model") == seconds
+    assert get_value(metrics, "tailfuse_request_seconds_bucket", route="/model", le="+Inf") == 1
+    assert get_value(metrics, "tailfuse_request_seconds_sum", route="/model") == seconds
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def files() -> Iterator[list[int]]:
         os.close(file)
 
 
-def workers_of(files: list[int]) -> list[Metrics]:
+def find_workers(files: list[int]) -> list[Metrics]:
     """The metrics of two workers; the last file is their supervisor's."""
     return [
         Metrics(
@@ -163,47 +163,47 @@ def workers_of(files: list[int]) -> list[Metrics]:
 
 
 def test_each_worker_answers_for_all_of_them(bundle: Bundle, files: list[int]) -> None:
-    first, second = workers_of(files)
+    first, second = find_workers(files)
     first.observe_request("/predict", 200, 0.01)
     second.observe_request("/predict", 200, 0.01)
     second.observe_request("/predict", 418, 0.01)  # a status that the first has never seen
     second.count_problem("teapot")
     for metrics in (first, second):
-        output = output_of(np.full((2, 3), 0.25, np.float32))
-        metrics.serve(bundle).observe_batch(batch_of(np.ones((2, 3), bool)), output, 0.002)
+        output = get_output(np.full((2, 3), 0.25, np.float32))
+        metrics.serve(bundle).observe_batch(make_batch(np.ones((2, 3), bool)), output, 0.002)
     first.in_flight.set_function(lambda: 3)
     second.queue_depth.set_function(lambda: 5)
     second.in_flight.set_function(lambda: 4)
     second.publish()
     first.publish()
     for metrics in (first, second):
-        assert value_of(metrics, "tailfuse_requests_total", route="/predict", status="200") == 2
-        assert value_of(metrics, "tailfuse_requests_total", route="/predict", status="418") == 1
-        assert value_of(metrics, "tailfuse_rejected_total", reason="teapot") == 1
-        assert value_of(metrics, "tailfuse_request_seconds_count", route="/predict") == 3
-        assert value_of(metrics, "tailfuse_samples_total", **LABELS, subset="image+clinical+notes") == 4
-        assert value_of(metrics, "tailfuse_predictions_total", **LABELS, label="nv") == 4
-        assert value_of(metrics, "tailfuse_fusion_weight_sum", **LABELS, modality="notes") == 1.0
-        assert value_of(metrics, "tailfuse_requests_in_flight") == 7
-        assert value_of(metrics, "tailfuse_queue_depth") == 5
+        assert get_value(metrics, "tailfuse_requests_total", route="/predict", status="200") == 2
+        assert get_value(metrics, "tailfuse_requests_total", route="/predict", status="418") == 1
+        assert get_value(metrics, "tailfuse_rejected_total", reason="teapot") == 1
+        assert get_value(metrics, "tailfuse_request_seconds_count", route="/predict") == 3
+        assert get_value(metrics, "tailfuse_samples_total", **LABELS, subset="image+clinical+notes") == 4
+        assert get_value(metrics, "tailfuse_predictions_total", **LABELS, label="nv") == 4
+        assert get_value(metrics, "tailfuse_fusion_weight_sum", **LABELS, modality="notes") == 1.0
+        assert get_value(metrics, "tailfuse_requests_in_flight") == 7
+        assert get_value(metrics, "tailfuse_queue_depth") == 5
         info = {"runtime": "onnx", "device": "cpu", "precision": "float32", "role": "stable"}
-        assert value_of(metrics, "tailfuse_model_info", **LABELS, **info) == 1
+        assert get_value(metrics, "tailfuse_model_info", **LABELS, **info) == 1
 
 
 def test_who_takes_the_place_of_a_dead_worker_counts_on(files: list[int]) -> None:
-    first, second = workers_of(files)
+    first, second = find_workers(files)
     second.observe_request("/predict", 200, 0.01)
     second.count_problem("overloaded")
     second.publish()
-    cpu = value_of(first, "process_cpu_seconds_total")
+    cpu = get_value(first, "process_cpu_seconds_total")
     assert cpu is not None
-    _, successor = workers_of(files)
+    _, successor = find_workers(files)
     successor.observe_request("/predict", 200, 0.01)
     successor.observe_request("/model", 200, 0.01)
-    assert value_of(first, "tailfuse_requests_total", route="/predict", status="200") == 2
-    assert value_of(first, "tailfuse_requests_total", route="/model", status="200") == 1
-    assert value_of(first, "tailfuse_rejected_total", reason="overloaded") == 1
-    after = value_of(first, "process_cpu_seconds_total")
+    assert get_value(first, "tailfuse_requests_total", route="/predict", status="200") == 2
+    assert get_value(first, "tailfuse_requests_total", route="/model", status="200") == 1
+    assert get_value(first, "tailfuse_rejected_total", reason="overloaded") == 1
+    after = get_value(first, "process_cpu_seconds_total")
     assert after is not None
     assert after >= cpu
 

@@ -24,11 +24,11 @@ from tests.support.bundles import FakeRuntime
 LABELS = {"model": "skin-lesions", "version": "3"}
 
 
-def value_of(metrics: Metrics, sample: str, /, **labels: str) -> float | None:
+def get_value(metrics: Metrics, sample: str, /, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(f"tailfuse_{sample}", LABELS | labels)
 
 
-def labels_of(metrics: Metrics, family: str, label: str) -> list[str]:
+def get_labels(metrics: Metrics, family: str, label: str) -> list[str]:
     """The values that a label has."""
     return [
         sample.labels[label]
@@ -60,12 +60,12 @@ def test_of_each_class_predictions_and_the_sum_of_its_probabilities(bundle: Bund
     series = metrics.serve(bundle)
     series.observe_batch(*answered([[0.5, 0.3, 0.2], [0.1, 0.3, 0.6]]), 0.01)
     series.observe_batch(*answered([[0.7, 0.3, 0.0]]), 0.01)
-    predictions = [value_of(metrics, "predictions_total", label=label) for label in ("nv", "mel", "bkl")]
+    predictions = [get_value(metrics, "predictions_total", label=label) for label in ("nv", "mel", "bkl")]
     assert predictions == [2, 0, 1]
-    sums = [value_of(metrics, "probability_total", label=label) for label in ("nv", "mel", "bkl")]
+    sums = [get_value(metrics, "probability_total", label=label) for label in ("nv", "mel", "bkl")]
     assert sums == pytest.approx([1.3, 0.9, 0.8])
     shares = [
-        value_of(metrics, "class_training_share", label=label, shot=shot)
+        get_value(metrics, "class_training_share", label=label, shot=shot)
         for label, shot in (("nv", "many"), ("mel", "medium"), ("bkl", "few"))
     ]
     assert shares == pytest.approx([90 / 133, 40 / 133, 3 / 133])
@@ -75,22 +75,22 @@ def test_entropy_is_one_where_all_classes_are_alike(bundle: Bundle) -> None:
     metrics = Metrics()
     series = metrics.serve(bundle)
     series.observe_batch(*answered([[1 / 3] * 3, [1, 0, 0], [0.5, 0.5, 0]]), 0.01)
-    assert value_of(metrics, "entropy_sum") == pytest.approx(1 + 0 + np.log(2) / np.log(3))
-    assert value_of(metrics, "entropy_bucket", le="0.01") == 1
-    assert value_of(metrics, "entropy_bucket", le="0.7") == 2
-    assert value_of(metrics, "entropy_count") == 3
+    assert get_value(metrics, "entropy_sum") == pytest.approx(1 + 0 + np.log(2) / np.log(3))
+    assert get_value(metrics, "entropy_bucket", le="0.01") == 1
+    assert get_value(metrics, "entropy_bucket", le="0.7") == 2
+    assert get_value(metrics, "entropy_count") == 3
 
 
 def test_disagreement_is_there_only_if_the_graph_tells_it(bundle: Bundle) -> None:
     metrics = Metrics()
     series = metrics.serve(bundle)
     series.observe_batch(*answered([[1, 0, 0]]), 0.01)
-    assert value_of(metrics, "expert_disagreement_count") is None
+    assert get_value(metrics, "expert_disagreement_count") is None
     series.observe_batch(*answered([[1, 0, 0], [0, 1, 0]], [0.25, 0.5]), 0.01)
     series.flush()
-    assert value_of(metrics, "expert_disagreement_count") == 2
-    assert value_of(metrics, "expert_disagreement_sum") == 0.75
-    assert value_of(metrics, "expert_disagreement_bucket", le="0.3") == 1
+    assert get_value(metrics, "expert_disagreement_count") == 2
+    assert get_value(metrics, "expert_disagreement_sum") == 0.75
+    assert get_value(metrics, "expert_disagreement_bucket", le="0.3") == 1
 
 
 def test_what_has_been_put_down_is_counted_as_soon_as_it_is_much(bundle: Bundle) -> None:
@@ -106,7 +106,7 @@ def test_what_has_been_put_down_is_counted_as_soon_as_it_is_much(bundle: Bundle)
     os.close(file)
 
 
-def classes_of(count: int) -> tuple[ClassInfo, ...]:
+def get_classes(count: int) -> tuple[ClassInfo, ...]:
     """The first is the most frequent one."""
     shots: tuple[Shot, ...] = ("many", "medium", "few")
     return tuple(
@@ -117,14 +117,14 @@ def classes_of(count: int) -> tuple[ClassInfo, ...]:
 def test_of_very_many_classes_the_rarest_have_their_own_names(bundle: Bundle) -> None:
     metrics = Metrics()
     n = MAX_CLASSES + 150
-    series = metrics.serve(with_manifest(bundle, classes=classes_of(n)))
+    series = metrics.serve(with_manifest(bundle, classes=get_classes(n)))
     series.observe_batch(*answered(np.eye(n)[[0, 1, 149, 150, n - 1]].tolist()), 0.01)
-    labels = set(labels_of(metrics, "predictions", "label"))
+    labels = set(get_labels(metrics, "predictions", "label"))
     own = {f"c{at}" for at in range(150, n)}
     assert labels == {*own, "other (many)", "other (medium)"}
-    assert value_of(metrics, "predictions_total", label="other (many)") == 2
-    assert value_of(metrics, "predictions_total", label="other (medium)") == 1
-    assert value_of(metrics, "predictions_total", label="c150") == 1
+    assert get_value(metrics, "predictions_total", label="other (many)") == 2
+    assert get_value(metrics, "predictions_total", label="other (medium)") == 1
+    assert get_value(metrics, "predictions_total", label="c150") == 1
     shares = metrics.totals()["class_training_share"]
     assert sum(share for (share,) in shares.values()) == pytest.approx(1)
     assert len(shares) == len(labels)
@@ -140,10 +140,10 @@ def test_of_very_many_subsets_the_later_ones_share_a_name(bundle: Bundle) -> Non
     output = Output(np.full((100, 3), 1 / 3, np.float32), even, even)
     for _ in range(2):
         series.observe_batch(Batch({}, {}, masks), output, 0.01)
-    subsets = labels_of(metrics, "samples", "subset")
+    subsets = get_labels(metrics, "samples", "subset")
     assert len(subsets) == MAX_SUBSETS + 1
-    assert value_of(metrics, "samples_total", subset="m0+m1") == 2
-    assert value_of(metrics, "samples_total", subset="other") == 2 * (100 - MAX_SUBSETS)
+    assert get_value(metrics, "samples_total", subset="m0+m1") == 2
+    assert get_value(metrics, "samples_total", subset="other") == 2 * (100 - MAX_SUBSETS)
 
 
 def test_counts_of_the_last_versions_are_kept(bundle: Bundle) -> None:
@@ -154,14 +154,14 @@ def test_counts_of_the_last_versions_are_kept(bundle: Bundle) -> None:
         metrics.retire(series)
         metrics.close(series)
     last = [str(version) for version in range(4, MAX_VERSIONS + 4)]
-    assert sorted(set(labels_of(metrics, "predictions", "version")), key=int) == last
-    assert sorted(set(labels_of(metrics, "fusion_weight", "version")), key=int) == last
-    assert value_of(metrics, "predictions_total", version="4", label="nv") == 1
-    assert labels_of(metrics, "model_info", "version") == []
+    assert sorted(set(get_labels(metrics, "predictions", "version")), key=int) == last
+    assert sorted(set(get_labels(metrics, "fusion_weight", "version")), key=int) == last
+    assert get_value(metrics, "predictions_total", version="4", label="nv") == 1
+    assert get_labels(metrics, "model_info", "version") == []
     again = metrics.serve(with_manifest(bundle, version="1"))
     again.observe_batch(*answered([[1, 0, 0]]), 0.01)
-    assert value_of(metrics, "predictions_total", version="1", label="nv") == 1  # from 0 again
-    assert value_of(metrics, "predictions_total", version="4", label="nv") is None
+    assert get_value(metrics, "predictions_total", version="1", label="nv") == 1  # from 0 again
+    assert get_value(metrics, "predictions_total", version="4", label="nv") is None
 
 
 def test_a_version_that_still_answers_is_not_given_up(bundle: Bundle) -> None:
@@ -174,7 +174,7 @@ def test_a_version_that_still_answers_is_not_given_up(bundle: Bundle) -> None:
         metrics.close(series)
     slow.observe_batch(*answered([[1, 0, 0]]), 0.01)
     metrics.close(slow)
-    assert value_of(metrics, "predictions_total", version="0", label="nv") == 1
+    assert get_value(metrics, "predictions_total", version="0", label="nv") == 1
 
 
 def test_blocks_that_are_given_up_are_used_again_and_begin_at_zero() -> None:
@@ -248,12 +248,12 @@ def test_where_the_time_of_a_request_went(client: TestClient) -> None:
         assert f'tailfuse_stage_seconds_count{{stage="{stage}"}} {count}.0' in text
 
 
-def test_it_is_ready_with_a_bundle(client: TestClient, client_of: Any) -> None:
+def test_it_is_ready_with_a_bundle(client: TestClient, make_client: Any) -> None:
     assert "tailfuse_ready 1.0" in client.get("/metrics").text
-    assert "tailfuse_ready 0.0" in client_of(None).get("/metrics").text
+    assert "tailfuse_ready 0.0" in make_client(None).get("/metrics").text
 
 
-def reference_of(counts: dict[int, int], mean: float | None) -> Reference:
+def get_reference(counts: dict[int, int], mean: float | None) -> Reference:
     edges = tuple(step / 20 for step in range(21))
     histogram = Histogram(edges=edges, counts=tuple(counts.get(at, 0) for at in range(20)))
     return Reference(
@@ -263,16 +263,16 @@ def reference_of(counts: dict[int, int], mean: float | None) -> Reference:
 
 def test_references_are_told_and_those_of_older_bundles_by_their_bins(bundle: Bundle) -> None:
     reference = {
-        "image": reference_of({0: 1, 1: 3}, 0.07),
-        "clinical": reference_of({0: 1, 1: 3}, None),
-        "notes": reference_of({}, None),  # no row had it
+        "image": get_reference({0: 1, 1: 3}, 0.07),
+        "clinical": get_reference({0: 1, 1: 3}, None),
+        "notes": get_reference({}, None),  # no row had it
     }
     metrics = Metrics()
     metrics.serve(with_manifest(bundle, reference=reference))
     for family in ("reference_weight", "reference_confidence"):
-        told = [value_of(metrics, family, modality=name) for name in reference]
+        told = [get_value(metrics, family, modality=name) for name in reference]
         assert told == [0.07, pytest.approx((0.025 + 3 * 0.075) / 4), None]
-    assert value_of(metrics, "reference_presence", modality="notes") == 0.5
+    assert get_value(metrics, "reference_presence", modality="notes") == 0.5
 
 
 class NVMLError(Exception):
@@ -315,7 +315,7 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
     return fake
 
 
-def memory_of(bundle: Bundle, runtime: FakeRuntime, device: str) -> tuple[Metrics, list[float | None]]:
+def measure_memory(bundle: Bundle, runtime: FakeRuntime, device: str) -> tuple[Metrics, list[float | None]]:
     runtime.device = device
     metrics = Metrics()
     metrics.serve(replace(bundle, runtime=runtime))
@@ -338,12 +338,12 @@ def test_the_models_gpu_is_asked_for_its_memory(
 ) -> None:  # fmt: skip
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert memory_of(bundle, runtime, device)[1] == [3e9, 16e9]
+    assert measure_memory(bundle, runtime, device)[1] == [3e9, 16e9]
     assert nvml.asked == [asked]
 
 
 def test_without_a_gpu_nobody_is_asked(bundle: Bundle, runtime: FakeRuntime, nvml: FakeNvml) -> None:
-    assert memory_of(bundle, runtime, "cpu")[1] == [None, None]
+    assert measure_memory(bundle, runtime, "cpu")[1] == [None, None]
     assert nvml.asked == []
 
 
@@ -351,14 +351,14 @@ def test_a_gpu_that_cannot_be_asked_is_one_line_in_the_log(
     bundle: Bundle, runtime: FakeRuntime, nvml: FakeNvml, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        metrics, there = memory_of(bundle, runtime, "cuda")
+        metrics, there = measure_memory(bundle, runtime, "cuda")
         assert there == [3e9, 16e9]
         nvml.broken = True
         for _ in range(3):
             metrics.text()
         assert [record.message for record in caplog.records] == ["no GPU memory in the metrics any more"]
         caplog.clear()
-        metrics, there = memory_of(bundle, runtime, "cuda")
+        metrics, there = measure_memory(bundle, runtime, "cuda")
         assert there == [None, None]
         metrics.text()
         assert [record.message for record in caplog.records] == ["no GPU memory in the metrics"]
@@ -369,6 +369,6 @@ def test_without_nvidias_library_one_line_says_so(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     with caplog.at_level(logging.INFO):
-        assert memory_of(bundle, runtime, "cuda")[1] == [None, None]
+        assert measure_memory(bundle, runtime, "cuda")[1] == [None, None]
     (line,) = (record.message for record in caplog.records)
     assert "nvidia-ml-py" in line

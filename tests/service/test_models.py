@@ -13,10 +13,10 @@ NAME = "skin-lesions"
 
 
 @pytest.fixture
-def client(client_of: Any, bundle: Bundle, next_bundle: Any) -> TestClient:
+def client(make_client: Any, bundle: Bundle, next_bundle: Any) -> TestClient:
     """Versions 3 and 4 of one model, and another model."""
     other = replace(bundle, manifest=bundle.manifest.model_copy(update={"name": "a model", "version": "1"}))
-    client: TestClient = client_of(bundle, default_model=NAME)
+    client: TestClient = make_client(bundle, default_model=NAME)
     app: Any = client.app
     assert client.portal is not None
     client.portal.call(app.registry.replace, [bundle, open_bundle(next_bundle), other])

@@ -59,6 +59,7 @@ def of_forms_and_bodies(client: Any) -> list[str]:
         client.post("/predict", files={"image": large}),
         client.post("/predict", json={"inputs": {"notes": "x" * 1_000_001}}),
         client.post("/predict", content=b" " * (17 << 20)),
+        client.post("/predict", content=b"[" + b"0," * (1 << 21) + b"0]"),
         client.post("/predict", content=b"x", headers={"content-type": "text/csv"}),
         client.post("/predict/batch", json={"items": [{}] * 300}),
         client.post("/predict/batch", json={"items": [{}, {"inputs": {"image": "AAAA"}}]}),
@@ -68,23 +69,23 @@ def of_forms_and_bodies(client: Any) -> list[str]:
     return [answer.text for answer in answers]
 
 
-def of_keys(client_of: Any, bundle: Any, tmp_path: Path) -> list[str]:
+def of_keys(make_client: Any, bundle: Any, tmp_path: Path) -> list[str]:
     (tmp_path / "keys").write_text(f"{KEY}\n")
-    client = client_of(bundle, api_keys=tmp_path / "keys")
+    client = make_client(bundle, api_keys=tmp_path / "keys")
     keys: list[dict[str, str]] = [{}, {"X-API-Key": "wrong"}, {"X-API-Key": KEY}]
     return [client.get("/admin/models", headers=headers).text for headers in keys]
 
 
-def of_the_service(client_of: Any, fake_bundle: Any, runtime: Any, patch: pytest.MonkeyPatch) -> list[str]:
+def of_the_service(make_client: Any, fake_bundle: Any, runtime: Any, patch: pytest.MonkeyPatch) -> list[str]:
     """What goes wrong inside, with words that should stay there."""
-    runtime.output_of = fail
+    runtime.get_output = fail
     ask = {"json": {"inputs": {"notes": "spot"}}}
-    answers = [client_of(fake_bundle).post("/predict", **ask).text, client_of(None).get("/readyz").text]
-    runtime.output_of = runtime.evenly
+    answers = [make_client(fake_bundle).post("/predict", **ask).text, make_client(None).get("/readyz").text]
+    runtime.get_output = runtime.evenly
     with patch.context() as patched:
         patched.setattr("tailfuse_service.http.routes.predict.format_answer", fail)
         patched.setattr("tailfuse_service.http.routes.model.ModelInfo", fail)
-        client = client_of(fake_bundle)
+        client = make_client(fake_bundle)
         answers += [client.post("/predict", **ask).text, client.get("/model").text]
     return answers
 
@@ -127,13 +128,13 @@ async def of_load(tiny_bundle: Path, fake_bundle: Any, runtime: Any) -> list[str
 
 
 def test_no_error_tells_of_the_machine(
-    client: Any, client_of: Any, bundle: Any, fake_bundle: Any, runtime: Any, tiny_bundle: Path,
+    client: Any, make_client: Any, bundle: Any, fake_bundle: Any, runtime: Any, tiny_bundle: Path,
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     answers = [
         *of_forms_and_bodies(client),
-        *of_keys(client_of, bundle, tmp_path),
-        *of_the_service(client_of, fake_bundle, runtime, monkeypatch),
+        *of_keys(make_client, bundle, tmp_path),
+        *of_the_service(make_client, fake_bundle, runtime, monkeypatch),
         *of_admins(tmp_path),
         *asyncio.run(of_load(tiny_bundle, fake_bundle, runtime)),
     ]

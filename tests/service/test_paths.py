@@ -145,11 +145,11 @@ def test_another_method_is_refused_and_counted_under_its_route(
 
 
 def test_a_path_is_percent_decoded_once_for_routes_keys_and_metrics(
-    client_of: ClientOf, bundle: Bundle, tmp_path: Path
+    make_client: ClientOf, bundle: Bundle, tmp_path: Path
 ) -> None:
     keys = tmp_path / "keys"
     keys.write_text("0123456789abcdef\n")
-    client = client_of(bundle, api_keys=keys, admin_keys=keys)
+    client = make_client(bundle, api_keys=keys, admin_keys=keys)
     key = {"X-API-Key": "0123456789abcdef"}
     assert client.get("/healt%68z").status_code == 200  # no key
     assert client.get("/%61dmin/models").status_code == 401

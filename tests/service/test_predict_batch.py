@@ -61,23 +61,23 @@ def test_nan_in_one_item_harms_no_neighbour(client: TestClient) -> None:
     assert results[1]["column"] == "age"
 
 
-def test_rows_are_counted_not_requests(client_of: Any, fake_bundle: Any, runtime: Any) -> None:
-    client = client_of(fake_bundle, max_batch_size=4)
+def test_rows_are_counted_not_requests(make_client: Any, fake_bundle: Any, runtime: Any) -> None:
+    client = make_client(fake_bundle, max_batch_size=4)
     items = [{"inputs": {"notes": "spot"}}] * 10
     assert len(client.post("/predict/batch", json={"items": items}).json()["results"]) == 10
     assert runtime.sizes == [4, 4, 2]
 
 
 def test_of_a_run_that_fails_only_the_guilty_item_fails(
-    client_of: Any, fake_bundle: Any, runtime: Any
+    make_client: Any, fake_bundle: Any, runtime: Any
 ) -> None:
     def fail_on_pictures(batch: Any) -> Any:
         if len(batch.inputs["image"]):
             raise RuntimeError("secret of the machine")
         return runtime.evenly(batch)
 
-    runtime.output_of = fail_on_pictures
-    client = client_of(fake_bundle)
+    runtime.get_output = fail_on_pictures
+    client = make_client(fake_bundle)
     picture = "R0lGODdhAQABAIAAAP///////ywAAAAAAQABAAACAkQBADs="  # a GIF of one pixel
     items = [{"inputs": {"notes": "spot"}}, {"inputs": {"image": picture}}, {"inputs": {"notes": "spot"}}]
     response = client.post("/predict/batch", json={"items": items})
@@ -87,13 +87,13 @@ def test_of_a_run_that_fails_only_the_guilty_item_fails(
     assert "secret" not in response.text
 
 
-def test_a_model_that_answers_nan_has_failed(client_of: Any, fake_bundle: Any, runtime: Any) -> None:
+def test_a_model_that_answers_nan_has_failed(make_client: Any, fake_bundle: Any, runtime: Any) -> None:
     def not_a_number(batch: Any) -> Any:
         output = runtime.evenly(batch)
         output.probabilities[:] = np.nan
         return output
 
-    runtime.output_of = not_a_number
-    response = client_of(fake_bundle).post("/predict", json={"inputs": {"notes": "spot"}})
+    runtime.get_output = not_a_number
+    response = make_client(fake_bundle).post("/predict", json={"inputs": {"notes": "spot"}})
     assert response.status_code == 500
     assert response.json()["type"] == "urn:tailfuse:problem:inference-failed"

@@ -45,7 +45,7 @@ def new(next_bundle: Path) -> Bundle:
 @pytest.fixture
 def old(bundle: Bundle, runtime: FakeRuntime) -> Bundle:
     """The tiny bundle, whose runs can be held."""
-    runtime.output_of = bundle.runtime.run
+    runtime.get_output = bundle.runtime.run
     return replace(bundle, runtime=runtime)
 
 
@@ -124,9 +124,9 @@ def test_a_caller_who_has_gone_leaves_the_old_bundles_queue(
         await asyncio.to_thread(runtime.begun.wait, 30)
         gone = app.predict.submit(app.registry.engine, None, b"", BODY)
         app.registry.replace([new])
-        assert value_of(app.metrics, "tailfuse_queue_depth") == 1
+        assert get_value(app.metrics, "tailfuse_queue_depth") == 1
         gone.withdraw()
-        assert value_of(app.metrics, "tailfuse_queue_depth") == 0
+        assert get_value(app.metrics, "tailfuse_queue_depth") == 0
         runtime.release()
         await app.registry.close()
         assert runtime.sizes == [1]
@@ -182,12 +182,12 @@ def test_a_request_that_arrives_across_the_change_is_the_new_bundles(
     asyncio.run(scenario())
 
 
-def value_of(metrics: Metrics, sample: str, **labels: str) -> float | None:
+def get_value(metrics: Metrics, sample: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(sample, labels)
 
 
-def test_all_pages_show_the_new_bundle(client_of: Any, bundle: Bundle, new: Bundle) -> None:
-    client: TestClient = client_of(bundle)
+def test_all_pages_show_the_new_bundle(make_client: Any, bundle: Bundle, new: Bundle) -> None:
+    client: TestClient = make_client(bundle)
     app: Any = client.app
 
     def shown() -> tuple[Any, Any, set[str], list[dict[str, str]], dict[str, float]]:
@@ -246,11 +246,11 @@ def test_one_opens_at_a_time_and_all_who_ask_meanwhile_are_met_by_one_more(
         for _ in range(5):
             reload()
         go.set()
-        await until(lambda: value_of(metrics, "tailfuse_reloads_total", outcome="ok") == 2)
+        await until(lambda: get_value(metrics, "tailfuse_reloads_total", outcome="ok") == 2)
         reload()
-        await until(lambda: value_of(metrics, "tailfuse_reloads_total", outcome="ok") == 3)
+        await until(lambda: get_value(metrics, "tailfuse_reloads_total", outcome="ok") == 3)
         assert opened == 3
-        assert value_of(metrics, "tailfuse_reloads_total", outcome="failed") == 0
+        assert get_value(metrics, "tailfuse_reloads_total", outcome="failed") == 0
         await registry.close()
 
     asyncio.run(scenario())
@@ -277,7 +277,7 @@ def test_a_bundle_that_cannot_be_opened_changes_nothing_and_is_one_line_in_the_l
         monkeypatch.setattr("tailfuse_service.models.repository.open_bundle", open_again)
         registry = ModelRegistry([bundle], settings, metrics)
         Reconciler(registry, metrics, repository, DesiredStateStore())()
-        await until(lambda: value_of(metrics, "tailfuse_reloads_total", outcome="failed") == 1)
+        await until(lambda: get_value(metrics, "tailfuse_reloads_total", outcome="failed") == 1)
         assert registry.engine.bundle is bundle
         assert await registry.engine.submit(INPUTS, 0) == own_answer(bundle)
         await registry.close()
@@ -341,10 +341,10 @@ async def until(met: Callable[[], bool]) -> None:
 
 
 def test_a_bundle_is_logged_as_loaded_once_it_answers(
-    client_of: Any, bundle: Bundle, next_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    make_client: Any, bundle: Bundle, next_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever reads the log and asks again must not be answered by the old one."""
-    client: TestClient = client_of(bundle)
+    client: TestClient = make_client(bundle)
     app: Any = client.app
     answering: list[str] = []
 

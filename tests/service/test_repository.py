@@ -36,7 +36,7 @@ def put(folder: Path) -> Callable[..., Path]:
     return write
 
 
-def repository_of(folder: Path) -> Repository:
+def make_repository(folder: Path) -> Repository:
     return Repository(Settings(bundle=folder))
 
 
@@ -72,7 +72,7 @@ def test_all_that_can_be_used_is_opened_and_the_rest_is_left_out_and_logged(
     (folder / "empty").mkdir()
     (folder / "notes.txt").write_text("not a bundle")
     (folder / "dead").symlink_to("nowhere")
-    repository = repository_of(folder)
+    repository = make_repository(folder)
     assert [bundle.manifest.version for bundle in repository.open({})] == ["1", "2"]
     assert sorted(lines(caplog)) == [
         ("bundle loaded", "one"), ("bundle loaded", "two.zip"),
@@ -84,17 +84,17 @@ def test_all_that_can_be_used_is_opened_and_the_rest_is_left_out_and_logged(
 
 def test_a_folder_with_nothing_in_it_is_one_sentence(folder: Path, put: Callable[..., Path]) -> None:
     with pytest.raises(BundleError, match=r"has no manifest.json, and no bundle in it can be used$"):
-        repository_of(folder).open({})
+        make_repository(folder).open({})
     (folder / "no.zip").write_bytes(b"PK")
     with pytest.raises(
         BundleError, match=r"can be used; no.zip: .* is neither a bundle's folder nor a .zip$"
     ):
-        repository_of(folder).open({})
+        make_repository(folder).open({})
 
 
 def test_a_new_bundle_is_opened_when_it_has_stopped_changing(folder: Path, put: Callable[..., Path]) -> None:
     put("one")
-    repository = repository_of(folder)
+    repository = make_repository(folder)
     repository.open({})
     put("two", "2")
     assert repository.refresh({}) == RefreshResult(False)
@@ -110,7 +110,7 @@ def test_a_changed_bundle_takes_the_place_of_the_old_one_and_one_that_has_gone_l
 ) -> None:
     put("one")
     put("two.zip", "2")
-    repository = repository_of(folder)
+    repository = make_repository(folder)
     one, _ = repository.open({})
     put("two.zip", "3")
     assert settled(repository) == RefreshResult(True, 1)
@@ -130,7 +130,7 @@ def test_a_bad_change_leaves_the_old_bundle_and_is_logged_once(
     folder: Path, put: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     put("one")
-    repository = repository_of(folder)
+    repository = make_repository(folder)
     (one,) = repository.open({})
     caplog.clear()
     with (folder / "one" / "model.onnx").open("ab") as file:
@@ -150,7 +150,7 @@ def test_of_two_with_the_same_name_and_version_the_second_is_refused_until_the_f
 ) -> None:
     put("b")
     put("c")
-    repository = repository_of(folder)
+    repository = make_repository(folder)
     (held,) = repository.open({})
     assert repository.entries["b"].bundle is held
     (refusal,) = [record for record in caplog.records if record.levelname == "ERROR"]
@@ -167,14 +167,14 @@ def test_of_two_with_the_same_name_and_version_the_second_is_refused_until_the_f
 def test_what_was_unloaded_stays_out_until_it_changes(folder: Path, put: Callable[..., Path]) -> None:
     put("one")
     put("two", "2")
-    repository = repository_of(folder)
+    repository = make_repository(folder)
     repository.open({})
     stamp = repository.find_fingerprint("one")
     assert stamp is not None
     assert repository.refresh({"one": stamp}) == RefreshResult(True)
     assert repository.refresh({"one": stamp}, again=True) == RefreshResult(False)
     assert versions(repository) == ["a:2"]
-    assert repository_of(folder).open({"one": stamp})[0].manifest.version == "2"  # as another worker starts
+    assert make_repository(folder).open({"one": stamp})[0].manifest.version == "2"  # as another worker starts
     put("one", "3")
     assert settled(repository, one=stamp) == RefreshResult(True, 1)
     assert versions(repository) == ["a:2", "a:3"]
@@ -184,7 +184,7 @@ def test_a_folder_that_cannot_be_read_leaves_everything_and_is_logged_once(
     folder: Path, put: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     put("one")
-    repository = repository_of(folder)
+    repository = make_repository(folder)
     repository.open({})
     caplog.clear()
     folder.rename(folder.with_name("elsewhere"))
@@ -199,13 +199,13 @@ def test_names_that_cannot_be_shown_are_left_alone(folder: Path, put: Callable[.
     put("one")
     os.rename(os.fsencode(put("two", "2")), os.fsencode(folder) + b"/\xff")
     put("tw\no", "3")
-    repository = repository_of(folder)
+    repository = make_repository(folder)
     repository.open({})
     assert versions(repository) == ["a:1"]
 
 
 def test_a_single_bundle_is_opened_anew_only_when_told(tiny_bundle: Path) -> None:
-    repository = repository_of(tiny_bundle)
+    repository = make_repository(tiny_bundle)
     (first,) = repository.open({})
     assert repository.refresh({}) == RefreshResult(False)
     assert repository.refresh({}, again=True) == RefreshResult(True, 1)

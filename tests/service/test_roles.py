@@ -18,7 +18,7 @@ from tailfuse_service.settings.roles_file import Canary, Roles, Shadow
 NAME = "skin-lesions"
 
 
-def version_of(bundle: Bundle, version: str, name: str = NAME) -> Bundle:
+def get_version(bundle: Bundle, version: str, name: str = NAME) -> Bundle:
     return replace(bundle, manifest=bundle.manifest.model_copy(update={"name": name, "version": version}))
 
 
@@ -26,7 +26,7 @@ class Served:
     """Versions of one model, on the event loop of a test."""
 
     def __init__(self, bundle: Bundle, path: Path, *versions: str, default: str | None = None) -> None:
-        self.bundles = {version: version_of(bundle, version) for version in versions}
+        self.bundles = {version: get_version(bundle, version) for version in versions}
         settings = Settings(bundle=path, default_model=default)
         self.registry = ModelRegistry(self.bundles.values(), settings, Metrics())
 
@@ -188,11 +188,13 @@ def test_who_names_a_version_gets_it_whatever_its_role(bundle: Bundle, tiny_bund
 def test_the_default_model_is_the_one_of_the_settings_and_no_other(bundle: Bundle, tiny_bundle: Path) -> None:
     async def scenario() -> None:
         registry = ModelRegistry(
-            [bundle, version_of(bundle, "1", "a")], Settings(bundle=tiny_bundle, default_model="b"), Metrics()
+            [bundle, get_version(bundle, "1", "a")],
+            Settings(bundle=tiny_bundle, default_model="b"),
+            Metrics(),
         )
         with pytest.raises(NotReady, match="model 'b' is not loaded"):
             registry.find()
-        registry.replace([bundle, version_of(bundle, "1", "b")])
+        registry.replace([bundle, get_version(bundle, "1", "b")])
         assert registry.find().manifest.name == "b"
         registry.replace([bundle])
         with pytest.raises(NotReady, match="model 'b' is not loaded"):
@@ -206,7 +208,7 @@ def test_without_the_setting_the_first_by_name_stays_the_default_model(
     bundle: Bundle, tiny_bundle: Path
 ) -> None:
     async def scenario() -> None:
-        a, b, c = (version_of(bundle, "1", name) for name in "abc")
+        a, b, c = (get_version(bundle, "1", name) for name in "abc")
         registry = ModelRegistry([c, b], Settings(bundle=tiny_bundle), Metrics())
         assert registry.find().manifest.name == "b"
         registry.replace([a, b, c])
@@ -223,8 +225,8 @@ def test_a_model_that_is_served_alone_is_the_default_whatever_its_name(
     bundle: Bundle, tiny_bundle: Path
 ) -> None:
     async def scenario() -> None:
-        registry = ModelRegistry([version_of(bundle, "1", "a")], Settings(bundle=tiny_bundle), Metrics())
-        registry.replace([version_of(bundle, "1", "z")])
+        registry = ModelRegistry([get_version(bundle, "1", "a")], Settings(bundle=tiny_bundle), Metrics())
+        registry.replace([get_version(bundle, "1", "z")])
         assert registry.find().manifest.name == "z"
         await registry.close()
 

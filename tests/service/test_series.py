@@ -94,8 +94,8 @@ def moving(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture
-def client(client_of: Any, moving: Bundle) -> TestClient:
-    started: TestClient = client_of(moving)
+def client(make_client: Any, moving: Bundle) -> TestClient:
+    started: TestClient = make_client(moving)
     return started
 
 

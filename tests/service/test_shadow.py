@@ -31,12 +31,12 @@ NOTES: dict[str, Any] = {"notes": "a spot"}
 def says(label: str) -> Callable[[Batch], Output]:
     """A runtime's answer: this label to everybody."""
 
-    def output_of(batch: Batch) -> Output:
+    def get_output(batch: Batch) -> Output:
         output = FakeRuntime.evenly(batch)
         output.probabilities[:, CLASSES.index(label)] = 1.0
         return output
 
-    return output_of
+    return get_output
 
 
 class Pair:
@@ -44,8 +44,8 @@ class Pair:
 
     def __init__(self, bundle: Bundle, path: Path, share: float = 1.0) -> None:
         self.stable, self.asked = FakeRuntime(), FakeRuntime()
-        self.stable.output_of = says("nv")
-        self.asked.output_of = says("nv")
+        self.stable.get_output = says("nv")
+        self.asked.get_output = says("nv")
         newer = bundle.manifest.model_copy(update={"version": "4"})
         self.metrics = Metrics()
         bundles = [
@@ -100,7 +100,7 @@ def test_agreement_and_disagreement_are_counted_by_subset_and_by_both_labels(pai
         for _ in range(3):
             await pair.predict(BOTH)
         await pair.compared(3)
-        pair.asked.output_of = says("mel")
+        pair.asked.get_output = says("mel")
         for inputs in (BOTH, NOTES, NOTES):
             await pair.predict(inputs)
         await pair.compared(6)
@@ -114,7 +114,7 @@ def test_agreement_and_disagreement_are_counted_by_subset_and_by_both_labels(pai
 
 def test_items_of_a_batch_are_asked_too_but_for_those_that_had_no_answer(pair: Pair) -> None:
     async def scenario() -> None:
-        pair.asked.output_of = says("bkl")
+        pair.asked.get_output = says("bkl")
         predictions = await pair.registry.find().predict_all([BOTH, {"smell": 1}, NOTES])
         assert [isinstance(each, Exception) for each in predictions] == [False, True, False]
         await pair.compared(2)
@@ -186,14 +186,14 @@ def no_number(batch: Batch) -> Output:
     return output
 
 
-@pytest.mark.parametrize("output_of", [fails, no_number])
-def test_a_shadow_that_fails_harms_nobody_and_goes_on(pair: Pair, output_of: Any) -> None:
+@pytest.mark.parametrize("get_output", [fails, no_number])
+def test_a_shadow_that_fails_harms_nobody_and_goes_on(pair: Pair, get_output: Any) -> None:
     async def scenario() -> None:
-        pair.asked.output_of = output_of
+        pair.asked.get_output = get_output
         await pair.predict(BOTH)
         await pair.compared(1)
         assert pair.outcomes("failed") == {"clinical+notes": 1}
-        pair.asked.output_of = says("nv")
+        pair.asked.get_output = says("nv")
         await pair.predict(BOTH)
         await pair.compared(2)
         assert pair.outcomes("agree") == {"clinical+notes": 1}
@@ -278,7 +278,7 @@ def test_its_thread_gives_way_to_all_others(pair: Pair) -> None:
         return FakeRuntime.evenly(batch)
 
     async def scenario() -> None:
-        pair.asked.output_of = note
+        pair.asked.get_output = note
         await pair.predict(BOTH)
         await pair.compared(1)
         await pair.registry.close()

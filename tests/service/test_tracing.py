@@ -35,9 +35,11 @@ def test_any_other_header_is_as_none(given: str | None) -> None:
     assert parse_trace_id(given) is None
 
 
-def test_a_problems_line_has_the_callers_trace(client_of: ClientOf, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_problems_line_has_the_callers_trace(
+    make_client: ClientOf, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "tailfuse")
-    client = client_of(None)
+    client = make_client(None)
     client.post("/predict", json={}, headers={"traceparent": TRACEPARENT, "X-Request-Id": "mine"})
     client.post("/predict", json={}, headers={"traceparent": "nonsense"})
     first, second = (record for record in caplog.records if record.name == "tailfuse")
@@ -45,11 +47,11 @@ def test_a_problems_line_has_the_callers_trace(client_of: ClientOf, caplog: pyte
     assert not hasattr(second, "trace_id")
 
 
-def test_every_request_is_a_line_if_wanted(client_of: ClientOf, caplog: pytest.LogCaptureFixture) -> None:
+def test_every_request_is_a_line_if_wanted(make_client: ClientOf, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "tailfuse")
-    client_of(None).get("/healthz")
+    make_client(None).get("/healthz")
     assert caplog.records == []
-    client_of(None, log_requests=True).get("/healthz", headers={"traceparent": TRACEPARENT})
+    make_client(None, log_requests=True).get("/healthz", headers={"traceparent": TRACEPARENT})
     (line,) = caplog.records
     assert line.message == "Request"
     assert (line.path, line.status, line.trace_id) == ("/healthz", 200, TRACE)  # type: ignore[attr-defined]

@@ -65,6 +65,6 @@ def assert_problem(problem: dict[str, Any], slug: str, status: int) -> None:
     assert all(problem[key] for key in ("title", "detail", "instance", "request_id"))
 
 
-def names_of(subset: Sequence[str]) -> str:
+def join_names(subset: Sequence[str]) -> str:
     """A subset as a test's name."""
     return "+".join(subset)

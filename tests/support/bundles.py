@@ -162,12 +162,12 @@ def write_tiny_bundle(folder: Path, graph: bytes | None = None, **changes: Any) 
 
 
 class FakeRuntime:
-    """Answers `output_of(batch)`, or raises what that raises; `hold()` keeps it from answering."""
+    """Answers `get_output(batch)`, or raises what that raises; `hold()` keeps it from answering."""
 
     device = "fake"
 
     def __init__(self) -> None:
-        self.output_of: Callable[[Batch], Output] = self.evenly
+        self.get_output: Callable[[Batch], Output] = self.evenly
         self.sizes: list[int] = []  # of the batches that it has begun
         self.begun = threading.Event()
         self._go = threading.Event()
@@ -177,7 +177,7 @@ class FakeRuntime:
         self.sizes.append(len(batch.presence))
         self.begun.set()
         assert self._go.wait(30), "nobody let the runtime go on"
-        return self.output_of(batch)
+        return self.get_output(batch)
 
     def hold(self) -> None:
         self.begun.clear()

@@ -16,7 +16,7 @@ from tailfuse_service.bundle import Bundle
 
 from tests.support.asking import as_json
 from tests.support.hostile.corpus import corpus
-from tests.support.hostile.pictures import art, file_of
+from tests.support.hostile.pictures import art, encode_file
 from tests.support.hostile.request import Inputs
 from tests.support.hostile.wire import head, post
 
@@ -58,7 +58,7 @@ class Expected:
         return max(float(np.abs(np.subtract(value, known[name])).max()) for name, value in found)
 
 
-def expected_of(bundle: Bundle, inputs: Inputs) -> Expected:
+def compute_expected(bundle: Bundle, inputs: Inputs) -> Expected:
     output = bundle.run([bundle.sample(inputs)])
     present = bundle.collate([bundle.sample(inputs)]).presence[0]
     shares = zip(
@@ -102,20 +102,21 @@ def honest_questions(bundle: Bundle, seed: int) -> list[Question]:
     """A caller's own: no two callers share an input, so that a swapped answer is noticed."""
     random = np.random.default_rng(seed)
     row = {"age": float(random.normal(50, 20)), "pulse": seed, "smoker": bool(seed % 2), "site": "back"}
-    small = file_of(art(seed))
-    large = file_of(art(seed).resize((160, 120)))  # long enough to be decoded in a thread
+    small = encode_file(art(seed))
+    large = encode_file(art(seed).resize((160, 120)))  # long enough to be decoded in a thread
     asked: list[Inputs] = [
         {"clinical": row},
         {"image": small, "clinical": row},
         {"image": large, "notes": f"number {seed}"},
         {"image": small, "clinical": row, "notes": f"spot {seed}"},
     ]
-    answers = [expected_of(bundle, inputs) for inputs in asked]
+    answers = [compute_expected(bundle, inputs) for inputs in asked]
     single = [
-        Question(post(body_of(as_json(each))), [answer]) for each, answer in zip(asked, answers, strict=True)
+        Question(post(make_body(as_json(each))), [answer])
+        for each, answer in zip(asked, answers, strict=True)
     ]
     items = [as_json(asked[1]), {"inputs": {"smell": seed}}, as_json(asked[3])]
-    batch = Question(post(body_of({"items": items}), "/predict/batch"), [answers[1], None, answers[3]])
+    batch = Question(post(make_body({"items": items}), "/predict/batch"), [answers[1], None, answers[3]])
     return [*single, batch]
 
 
@@ -124,14 +125,14 @@ def hostile_questions(bundle: Bundle) -> list[Question]:
     return [
         Question(
             post(request.body, content_type=request.content_type, **request.headers),
-            [None if request.same_as is None else expected_of(bundle, request.same_as)],
+            [None if request.same_as is None else compute_expected(bundle, request.same_as)],
             request.slugs,
         )
         for request in corpus().values()
     ]
 
 
-def body_of(document: Any) -> bytes:
+def make_body(document: Any) -> bytes:
     return json.dumps(document).encode()
 
 

@@ -79,7 +79,7 @@ def start(tmp_path: Path, bundle_folder: Path) -> Iterator[Callable[..., Service
 
 
 @pytest.fixture
-def client_of(tiny_bundle: Path) -> Iterator[ClientOf]:
+def make_client(tiny_bundle: Path) -> Iterator[ClientOf]:
     """Makes a started client of an application with these settings; `bundle=None` is one without."""
     clients: list[TestClient] = []
 
@@ -95,9 +95,9 @@ def client_of(tiny_bundle: Path) -> Iterator[ClientOf]:
 
 
 @pytest.fixture
-def client(client_of: ClientOf, bundle: Bundle) -> TestClient:
+def client(make_client: ClientOf, bundle: Bundle) -> TestClient:
     """An application with the tiny bundle and the default settings."""
-    return client_of(bundle)
+    return make_client(bundle)
 
 
 @pytest.fixture

@@ -64,15 +64,18 @@ def make_measure_table(scores: Scores, tests: Tests) -> Table:
     """Compare each ablation by the measures that its part affects."""
 
     def average_gain(method: str, values: Callable[[str, str], Values]) -> float | None:
+        """Average over data sets the gain of a method over ours."""
         gaps = (mean(pair_differences(values(name, method), values(name, OURS))) for name in scores.sets)
         return mean(gap for gap in gaps if gap is not None)
 
     def subsets(name: str, method: str) -> Values:
+        """Average balanced accuracy over the subsets of a data set, by seed."""
         return average_by_seed(
             [scores.values(name, method, subset=subset) for subset in scores.subsets[name]]
         )
 
     def select_corrupted(what: str) -> Callable[[str, str], Values]:
+        """Return a function that averages over corrupted cases, by seed."""
         return lambda name, method: average_by_seed(
             [
                 get_case_values(scores, what, method, name, modality, corruption)
@@ -83,6 +86,7 @@ def make_measure_table(scores: Scores, tests: Tests) -> Table:
         )
 
     def select_metric(metric: str) -> Callable[[str, str], Values]:
+        """Return a function that selects a metric, by seed."""
         return lambda name, method: scores.values(name, method, metric)
 
     columns: dict[str, tuple[Callable[[str, str], Values], Callable[[float | None], Cell]]] = {

@@ -82,6 +82,7 @@ def make_help_target(tests: Tests) -> Target:
 
 
 def make_harm_target(tests: Tests) -> Target:
+    """Check that adapting does not harm on uniform classes."""
     uniform = {name: test.mean for (name, shift), test in tests.items() if shift == "shift_uniform"}
     if not uniform:
         return Target(HARM_TARGET, "Not in this table: uniform test rows.", "open")
@@ -92,6 +93,7 @@ def make_harm_target(tests: Tests) -> Target:
 
 
 def make_table(scores: Scores, metric: str, caption: str, folded: bool = False) -> Table:
+    """Return one row per data set, with a metric before and after adapting to each shift."""
     tests = compute_gains(scores, metric)
     rows = []
     for name in scores.sets:

@@ -30,6 +30,7 @@ PUBLISHED = ("handwritten", 1, "accuracy", 0.9851, "TMC (Han 2021)")
 
 
 def make_section(scores: Scores) -> Section:
+    """Make the section that compares ours with each baseline."""
     tests = compare_methods(scores, scores.baselines)
     if not tests:
         return make_absent_section(
@@ -55,6 +56,7 @@ def make_section(scores: Scores) -> Section:
 
 
 def make_outcome_target(scores: Scores, tests: dict[tuple[str, str], Comparison]) -> Target:
+    """Count wins, ties and losses, and name the losses."""
     verdicts = Counter(test.verdict for test in tests.values())
     ahead = sum(test.mean > 0 for test in tests.values())
     losses = [f"{method} on {name}" for (name, method), test in tests.items() if test.verdict == "loss"]
@@ -99,6 +101,7 @@ def explain_power(scores: Scores, tests: dict[tuple[str, str], Comparison]) -> s
 
 
 def make_dataset_table(scores: Scores, tests: dict[tuple[str, str], Comparison]) -> Table:
+    """Return the differences from each baseline on each data set, with tests over data sets."""
     over_sets = {
         method: [tests[name, method].mean for name in scores.sets if (name, method) in tests]
         for method in scores.baselines
@@ -111,6 +114,7 @@ def make_dataset_table(scores: Scores, tests: dict[tuple[str, str], Comparison])
     ]  # fmt: skip
 
     def make_row(method: str) -> Row:
+        """Return the row of one baseline."""
         found = [tests.get((name, method)) for name in scores.sets]
         return Row(
             method,

@@ -60,6 +60,7 @@ def make_metric_table(scores: Scores) -> Table:
     shares = ("balanced_accuracy", "many", "medium", "few", "macro_f1", "accuracy")
 
     def average_over_datasets(method: str, metric: str) -> float | None:
+        """Average a metric over data sets."""
         by_seed = (mean(scores.values(name, method, metric).values()) for name in scores.sets)
         return mean(value for value in by_seed if value is not None)
 

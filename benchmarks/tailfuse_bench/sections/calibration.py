@@ -19,6 +19,7 @@ MAX_ECE = 0.05
 
 
 def make_section(scores: Scores) -> Section:
+    """Make the section on ECE and the AUROC of confidences."""
     errors = collect_errors(scores)
     rocs = collect_aurocs(scores)
     tables = [make_dataset_table(scores, errors)] if errors else []
@@ -48,6 +49,7 @@ def collect_errors(scores: Scores) -> dict[tuple[str, str], float]:
 
 
 def collect_aurocs(scores: Scores) -> dict[tuple[str, str], float]:
+    """Collect our mean AUROC over seeds, by data set and modality."""
     found = {
         (name, modality): mean(scores.values(name, OURS, "auroc", modality=modality).values())
         for name in scores.sets
@@ -57,6 +59,7 @@ def collect_aurocs(scores: Scores) -> dict[tuple[str, str], float]:
 
 
 def make_error_target(errors: dict[tuple[str, str], float]) -> Target:
+    """Count the subsets whose ECE is at most the target, and name the others."""
     if not errors:
         return Target(ECE_TARGET, f"Not in this table: the ECE of {OURS}.", "open")
     over = sorted((place for place in errors if errors[place] > MAX_ECE), key=lambda place: -errors[place])
@@ -69,6 +72,7 @@ def make_error_target(errors: dict[tuple[str, str], float]) -> Target:
 
 
 def make_auroc_target(rocs: dict[tuple[str, str], float]) -> Target:
+    """Report the mean and the lowest AUROC; there is no figure to reach."""
     if not rocs:
         return Target(AUROC_TARGET, "Not in this table: the AUROC of confidences.", "open")
     name, modality = min(rocs, key=lambda place: rocs[place])
@@ -77,22 +81,23 @@ def make_auroc_target(rocs: dict[tuple[str, str], float]) -> Target:
 
 
 def make_dataset_table(scores: Scores, errors: dict[tuple[str, str], float]) -> Table:
+    """Return one row per data set, with the ECE of all modalities and of its subsets."""
     rows = []
     for name in scores.sets:
-        select_dataset = {subset: error for (at, subset), error in errors.items() if at == name}
-        if select_dataset:
-            worst = max(select_dataset, key=lambda subset: select_dataset[subset])
-            within = sum(error <= MAX_ECE for error in select_dataset.values())
+        subset_errors = {subset: error for (at, subset), error in errors.items() if at == name}
+        if subset_errors:
+            worst = max(subset_errors, key=lambda subset: subset_errors[subset])
+            within = sum(error <= MAX_ECE for error in subset_errors.values())
             rows.append(
                 Row(
                     label_dataset(scores, name),
                     [
-                        decimal_cell(select_dataset.get(scores.full[name])),
+                        decimal_cell(subset_errors.get(scores.full[name])),
                         decimal_cell(expected_bin_noise(scores, name)),
-                        decimal_cell(mean(select_dataset.values())),
-                        error_cell(select_dataset[worst]),
+                        decimal_cell(mean(subset_errors.values())),
+                        error_cell(subset_errors[worst]),
                         Cell(worst.replace("+", " + ")),
-                        Cell(f"{within} of {len(select_dataset)}"),
+                        Cell(f"{within} of {len(subset_errors)}"),
                     ],
                 )
             )
@@ -118,11 +123,13 @@ def expected_bin_noise(scores: Scores, name: str) -> float | None:
 
 
 def error_cell(error: float | None) -> Cell:
+    """Format an ECE, marked where it is above the target."""
     cell = decimal_cell(error)
     return Cell(cell.text, tone="loss") if error is not None and error > MAX_ECE else cell
 
 
 def make_auroc_table(scores: Scores) -> Table:
+    """Return one row per modality, with its AUROC and its mean weight."""
     rows = []
     for name in scores.sets:
         for modality in scores.modalities(name):
@@ -137,6 +144,7 @@ def make_auroc_table(scores: Scores) -> Table:
 
 
 def make_subset_table(scores: Scores, errors: dict[tuple[str, str], float]) -> Table:
+    """Return the ECE of every subset of every data set."""
     rows = []
     for name in scores.sets:
         rows.append(Row(name))
@@ -151,10 +159,10 @@ def make_reliability_figures(scores: Scores) -> list[Figure]:
     """Draw one diagram per data set: all modalities, headline ratio, seeds pooled bin by bin."""
     charts: list[Chart] = []
     for name in scores.sets:
-        format_points = pool_bins(scores, name)
-        if format_points:
+        points = pool_bins(scores, name)
+        if points:
             charts.append(
-                make_chart(name, {OURS: format_points}, {OURS: 0}, y_range=(0, 1), diagonal=True),
+                make_chart(name, {OURS: points}, {OURS: 0}, y_range=(0, 1), diagonal=True),
             )
     if not charts:
         return []

@@ -32,6 +32,7 @@ Case = tuple[str, str, str]  # set, modality, corruption
 
 
 def make_section(scores: Scores) -> Section:
+    """Make the section on corrupted modalities."""
     weights, changes = average_cases(scores, "weight"), average_cases(scores, "change")
     if not weights and not changes:
         return make_absent_section(TITLE, f"{WEIGHT_TARGET} {LOSS_TARGET}", "corrupted modalities")
@@ -52,6 +53,7 @@ def make_section(scores: Scores) -> Section:
 
 
 def list_corruptions(scores: Scores) -> list[str]:
+    """List the corruptions that the results have, in the order of the tables."""
     return [corruption for corruption in NAMES if corruption in scores.conditions]
 
 
@@ -71,6 +73,7 @@ def average_cases(scores: Scores, what: str, method: str = OURS) -> dict[Case, f
 def get_case_values(
     scores: Scores, what: str, method: str, name: str, modality: str, corruption: str
 ) -> Values:
+    """Return the values of one case by seed: the weight, or the change in balanced accuracy."""
     if what == "weight":
         return scores.values(name, method, "weight", condition=corruption, modality=modality)
     corrupted = scores.values(name, method, condition=corruption, modality=modality)
@@ -80,6 +83,7 @@ def get_case_values(
 
 
 def make_weight_target(weights: dict[Case, float]) -> Target:
+    """Count the cases whose weight is at most the target, and name the others."""
     tested_cases = {case: weight for case, weight in weights.items() if case[2] != PLAUSIBLE}
     if not tested_cases:
         return Target(WEIGHT_TARGET, "Not in this table: weights under corruption.", "open")
@@ -98,6 +102,7 @@ def make_weight_target(weights: dict[Case, float]) -> Target:
 
 
 def make_loss_target(changes: dict[Case, float]) -> Target:
+    """Count the cases whose loss is at most the target, and name the others."""
     tested_cases = {case: change for case, change in changes.items() if case[2] != PLAUSIBLE}
     if not tested_cases:
         return Target(
@@ -117,6 +122,7 @@ def make_loss_target(changes: dict[Case, float]) -> Target:
 
 
 def describe_case(case: Case) -> str:
+    """Name a case: `pie view_1, heavy blur`."""
     name, modality, corruption = case
     return f"{name} {modality}, {NAMES[corruption]}"
 
@@ -125,17 +131,17 @@ def make_summary_table(weights: dict[Case, float], changes: dict[Case, float]) -
     """Return one row for each corruption."""
     rows = []
     for corruption, spelling in NAMES.items():
-        of_damage = {case: weight for case, weight in weights.items() if case[2] == corruption}
+        weight = {case: value for case, value in weights.items() if case[2] == corruption}
         change = {case: value for case, value in changes.items() if case[2] == corruption}
-        if not of_damage and not change:
+        if not weight and not change:
             continue
         rows.append(
             Row(
                 spelling,
                 [
-                    decimal_cell(float(len(of_damage.keys() | change.keys())), 0),
-                    decimal_cell(mean(of_damage.values())),
-                    decimal_cell(max(of_damage.values(), default=None)),
+                    decimal_cell(float(len(weight.keys() | change.keys())), 0),
+                    decimal_cell(mean(weight.values())),
+                    decimal_cell(max(weight.values(), default=None)),
                     points_cell(mean(change.values())),
                     points_cell(min(change.values(), default=None)),
                 ],
@@ -162,6 +168,7 @@ def make_method_table(scores: Scores) -> Table:
 
 
 def make_case_table(scores: Scores, weights: dict[Case, float], changes: dict[Case, float]) -> Table:
+    """Return one row per modality, with its weight and the change under each corruption."""
     rows = []
     for name in scores.sets:
         rows.append(Row(name))
@@ -212,4 +219,5 @@ def make_curves(scores: Scores) -> list[Figure]:
 
 
 def get_weight_at(scores: Scores, name: str, modality: str, level: float) -> Values:
+    """Return a modality's weight at a level of added noise, by seed."""
     return scores.values(name, OURS, "weight", condition=CURVE, modality=modality, level=level)

@@ -16,6 +16,7 @@ COLUMNS = {
 
 
 def make_section(scores: Scores) -> Section:
+    """Make the section on parameters and times."""
     if not any(get_cost(scores, name, OURS, column) for name in scores.sets for column in COLUMNS):
         return make_absent_section(TITLE, TARGET, f"the cost of {OURS}")
     return Section(
@@ -27,10 +28,12 @@ def make_section(scores: Scores) -> Section:
 
 
 def get_cost(scores: Scores, name: str, method: str, column: str) -> float | None:
+    """Return a method's mean cost over seeds."""
     return mean(scores.values(name, method, column, condition="cost").values())
 
 
 def get_ratio(scores: Scores, name: str, column: str) -> float | None:
+    """Return our cost divided by that of concatenation."""
     ours, theirs = (get_cost(scores, name, method, column) for method in (OURS, CONCAT))
     return ours / theirs if ours is not None and theirs else None
 
@@ -47,6 +50,7 @@ def make_target(scores: Scores) -> Target:
 
 
 def make_table(scores: Scores) -> Table:
+    """Return one row per data set, with both costs and their ratio."""
     rows = []
     for name in scores.sets:
         cells = []

@@ -19,6 +19,7 @@ Pair = tuple[str, str]  # set, baseline
 
 
 def make_section(scores: Scores) -> Section:
+    """Make the section on balanced accuracy with all modalities."""
     title = f"Balanced accuracy at imbalance ratio {scores.headline_ir}"
     target = "First on every set with all modalities."
     tests = compare_methods(scores, scores.baselines)
@@ -51,6 +52,7 @@ def compare_methods(
 
 
 def make_best_target(scores: Scores) -> Target:
+    """Count the data sets on which ours is first, and name the others."""
     tests = compare_methods(scores, scores.baselines)
     sets = sorted({name for name, _ in tests})
     beaten = {
@@ -109,6 +111,7 @@ def name_in_brackets(names: Sequence[str]) -> str:
 
 
 def make_single_target(scores: Scores) -> Target:
+    """Name the data sets on which ours is below the best single modality."""
     target = "Never below the best single modality (chosen on validation rows)."
     gaps = {
         name: paired_t_test(found).mean
@@ -149,6 +152,7 @@ def make_matrix(
     ranks = compute_mean_ranks(means, scores.sets)
 
     def make_row(method: str) -> Row:
+        """Return the row of one method."""
         found = [means[name, method] for name in scores.sets if (name, method) in means]
         overall = mean(found)
         lacking = f" ({len(found)} sets)" if 0 < len(found) < len(scores.sets) else ""
@@ -180,6 +184,7 @@ def group_rows(scores: Scores, make_row: Callable[[str], Row]) -> list[Row]:
 
 
 def add_citation(make_row: Row) -> Row:
+    """Add a baseline's citation to its row as a tooltip."""
     return replace(make_row, title=METHODS[make_row.name].citation) if make_row.name in METHODS else make_row
 
 
@@ -194,10 +199,12 @@ def compute_mean_ranks(means: dict[Pair, float], sets: Sequence[str]) -> dict[st
 
 
 def select_dataset(tests: dict[Pair, Comparison], name: str) -> list[Comparison]:
+    """Select the comparisons of one data set."""
     return [test for (at, _), test in tests.items() if at == name]
 
 
 def label_dataset(scores: Scores, name: str) -> str:
+    """Name a data set, with a note if it keeps its original ratio."""
     return f"{name} (original ratio)" if scores.headline[name] == ORIGINAL_IR else name
 
 
@@ -208,6 +215,7 @@ def count_datasets(sets: Sequence[str] | dict[str, float]) -> str:
 
 
 def explain_ratio(scores: Scores) -> str:
+    """Say which ratio replaces the protocol's, if its own has no results."""
     if scores.headline_ir == 50:
         return ""
     return f"Ratio 50 is not in this table: {scores.headline_ir} replaces it everywhere below. "

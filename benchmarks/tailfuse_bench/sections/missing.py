@@ -12,6 +12,7 @@ SEEDS = 5
 
 
 def make_section(scores: Scores) -> Section:
+    """Make the section that lists missing results."""
     rows = find_holes(scores)
     found = find_gaps(scores)
     if rows:
@@ -29,6 +30,7 @@ def make_section(scores: Scores) -> Section:
 
 
 def find_gaps(scores: Scores) -> list[str]:
+    """Describe the data sets, ratios, seeds and baselines without results."""
     found = []
     if len(scores.full) < N_DATASETS:
         found.append(
@@ -64,6 +66,7 @@ def find_gaps_at(scores: Scores, ir: int) -> list[str]:
 
 
 def find_holes(scores: Scores) -> list[Row]:
+    """Return a row for each method and data set with fewer seeds than the table has."""
     rows = []
     for method in [OURS, *scores.baselines, *scores.ablations]:
         for name in scores.sets:

@@ -44,6 +44,7 @@ def remove_statuses(section: Section) -> Section:
 
 
 def make_status(reached: bool | None) -> Status:
+    """Return the status of a target; None is one that cannot be decided yet."""
     if reached is None:
         return "open"
     return "reached" if reached else "not reached"

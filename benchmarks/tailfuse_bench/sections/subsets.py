@@ -23,6 +23,7 @@ Tests = dict[tuple[str, str], Comparison]  # by set and subset
 
 
 def make_section(scores: Scores) -> Section:
+    """Make the section that compares ours with models trained for one subset."""
     tests = compare_families(
         {
             (name, subset): pair_differences(
@@ -45,6 +46,7 @@ def make_section(scores: Scores) -> Section:
 
 
 def make_target(tests: Tests) -> Target:
+    """Check the mean difference over the subsets of each data set."""
     means = {
         name: mean(collect_means(tests, name)) or 0.0 for name in dict.fromkeys(name for name, _ in tests)
     }
@@ -55,10 +57,12 @@ def make_target(tests: Tests) -> Target:
 
 
 def collect_means(tests: Tests, name: str) -> list[float]:
+    """Collect the mean differences of one data set."""
     return [test.mean for (at, _), test in tests.items() if at == name]
 
 
 def make_dataset_table(scores: Scores, tests: Tests) -> Table:
+    """Return one row per data set, with its mean and its worst subset."""
     rows = []
     for name in scores.sets:
         gaps = {subset: test.mean for (at, subset), test in tests.items() if at == name}

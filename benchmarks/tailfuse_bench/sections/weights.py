@@ -28,6 +28,7 @@ Tests = dict[tuple[str, str], Comparison]  # by set and metric
 
 
 def make_section(scores: Scores) -> Section:
+    """Make the section on learnt against uniform weights."""
     tests = compute_gains(scores)
     if not tests:
         return make_absent_section(TITLE, TARGET, f"the method “{UNIFORM}”")
@@ -82,6 +83,7 @@ def make_uniform_target(tests: Tests) -> Target:
 
 
 def make_few_target(tests: Tests) -> Target:
+    """Compare the gain on few-shot classes with that on all classes."""
     few, everything = (mean(collect_means(tests, metric)) for metric in ("few", "balanced_accuracy"))
     target = "The gain is largest on few-shot classes."
     if few is None or everything is None:
@@ -91,10 +93,12 @@ def make_few_target(tests: Tests) -> Target:
 
 
 def collect_means(tests: Tests, metric: str) -> list[float]:
+    """Collect the mean gains in one metric."""
     return [test.mean for (_, at), test in tests.items() if at == metric]
 
 
 def make_table(scores: Scores, tests: Tests) -> Table:
+    """Return the gains of each data set, by class group."""
     rows = [
         Row(label_dataset(scores, name), [difference_cell(tests.get((name, metric))) for metric in METRICS])
         for name in scores.sets

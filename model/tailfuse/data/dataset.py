@@ -26,7 +26,7 @@ from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import TableError
 from tailfuse.files.table import Rows, describe_wide_missing, normalise, read_table
 from tailfuse.modalities import KINDS
-from tailfuse.modalities.files import Unreadable, name_source, report_unreadable
+from tailfuse.modalities.files import UnreadableFile, name_source, report_unreadable
 from tailfuse.spec.schema import Spec, SplitSpec
 from tailfuse.spelling import did_you_mean
 
@@ -186,11 +186,11 @@ def make_arrays(
     """
     kind = KINDS[modality.kind]
 
-    def apply(row: int, raw: Any) -> NDArray[Any] | Unreadable | None:
+    def apply(row: int, raw: Any) -> NDArray[Any] | UnreadableFile | None:
         try:
-            return raw if raw is None or isinstance(raw, Unreadable) else features.apply(raw)
+            return raw if raw is None or isinstance(raw, UnreadableFile) else features.apply(raw)
         except UndecodableImage as error:
-            return Unreadable(error.detail.removeprefix(f"modality '{name}': "))
+            return UnreadableFile(error.detail.removeprefix(f"modality '{name}': "))
         except InvalidInput as error:
             if errors is not None:
                 errors[row] = error.detail
@@ -198,7 +198,7 @@ def make_arrays(
             raise TableError(f"row {row + 1}{name_file(table, modality, row)}: {error.detail}") from None
 
     pairs = zip(rows.tolist(), kind.raw_values(name, modality, table, rows, folder), strict=True)
-    unreadable: list[tuple[str, Unreadable]] = []
+    unreadable: list[tuple[str, UnreadableFile]] = []
     done = n_files = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while chunk := list(itertools.islice(pairs, CHUNK)):
@@ -209,17 +209,24 @@ def make_arrays(
             )
             for (row, raw), array in zip(chunk, arrays, strict=True):
                 n_files += raw is not None
-                if isinstance(array, Unreadable):
+                if isinstance(array, UnreadableFile):
                     place = name_file(table, modality, row)
-                    if errors is None:
-                        unreadable.append((f"row {row + 1}{place}", array))
-                    elif kind.on_unreadable(modality) == "stop":
+                    if errors is not None and kind.on_unreadable(modality) == "stop":
                         errors[row] = f"modality '{name}'{place}: {array.why}"
-                yield None if isinstance(array, Unreadable) else array
+                    else:
+                        unreadable.append((f"row {row + 1}{place}", array))
+                yield None if isinstance(array, UnreadableFile) else array
             done += len(chunk)
             if report:
                 report(done, len(rows))
-    report_unreadable(name, unreadable, n_files, kind.on_unreadable(modality))
+    if errors is None:
+        report_unreadable(name, unreadable, n_files, kind.on_unreadable(modality))
+    elif unreadable:
+        place, first = unreadable[0]
+        log.warning(
+            "modality '%s': %d of %d files cannot be read and count as missing; the first is %s: %s",
+            name, len(unreadable), n_files, place.partition(", ")[2], first.why,
+        )  # fmt: skip
 
 
 def name_file(table: pl.DataFrame, modality: Modality, row: int) -> str:

@@ -4,22 +4,21 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import polars as pl
 
 from tailfuse.errors import TableError
+from tailfuse.files.cells import Unreadable
 
 HEAD = 2**16  # bytes that hold the header of most files
 MAX_NAMED = 3  # rows in a message
 
-OnUnreadable = Literal["stop", "missing"]  # what a file that cannot be read does: stop, or count as missing
 
 log = logging.getLogger("tailfuse")
 
 
 @dataclass(frozen=True)
-class Unreadable:
+class UnreadableFile:
     """What stands for a file that cannot be read: it is not the same as a cell without one."""
 
     why: str
@@ -27,7 +26,7 @@ class Unreadable:
 
 def read_bytes(
     value: str | bytes | None, folder: Path, max_bytes: int | None = None
-) -> bytes | Unreadable | None:
+) -> bytes | UnreadableFile | None:
     """Return the bytes themselves, or those of the file at a path; None if the cell is empty."""
     if value is None or value == "":
         return None
@@ -36,8 +35,8 @@ def read_bytes(
             with (folder / value).open("rb") as file:
                 value = file.read(-1 if max_bytes is None else max_bytes)
         except (OSError, ValueError) as error:
-            return Unreadable((getattr(error, "strerror", None) or "not a path").lower())
-    return value[:max_bytes] or Unreadable("the file is empty")
+            return UnreadableFile((getattr(error, "strerror", None) or "not a path").lower())
+    return value[:max_bytes] or UnreadableFile("the file is empty")
 
 
 def name_source(table: pl.DataFrame, column: str, row: int) -> str:
@@ -47,7 +46,7 @@ def name_source(table: pl.DataFrame, column: str, row: int) -> str:
 
 
 def report_unreadable(
-    name: str, found: Sequence[tuple[str, Unreadable]], n_files: int, on_unreadable: OnUnreadable
+    name: str, found: Sequence[tuple[str, UnreadableFile]], n_files: int, on_unreadable: Unreadable
 ) -> None:
     """Warn of the files `found` unreadable, each with its place, out of all of a modality's files.
 

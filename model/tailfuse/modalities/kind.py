@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from tailfuse_service.modalities import Modality
 
 from tailfuse.errors import SpecError
+from tailfuse.files.cells import Unreadable
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows
-from tailfuse.modalities.files import OnUnreadable
 from tailfuse.modalities.spec import ModalitySpec
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Kind(ABC, Generic[S, M]):
         """Return the rows' arrays from a cache on disk, filled by `decode`; None if there is no cache."""
         return None
 
-    def on_unreadable(self, modality: M) -> OnUnreadable:
+    def on_unreadable(self, modality: M) -> Unreadable:
         """Return what a file that cannot be read does, of a kind that reads files."""
         return "stop"
 

@@ -12,26 +12,24 @@ from typing import Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tailfuse_service.errors import BadRequest, HeadTooLarge, ReceiveTimeout, ServiceError
+from tailfuse_service.errors import BadRequest, HeadTooLarge, ServiceError, TooManyRequests
 from tailfuse_service.http.answers import format_answer, format_problem
-from tailfuse_service.http.asgi import Headers
 from tailfuse_service.http.cycle import RequestCycle, match_fast_path
 from tailfuse_service.http.fast_path import FastPath
+from tailfuse_service.http.feeder import Feeder
 from tailfuse_service.http.flow import ReadControl
 from tailfuse_service.http.guard import breaks_connection
 from tailfuse_service.http.head_cache import MAX_HEAD_BYTES, CachedHead
 from tailfuse_service.http.router import Router, choose_request_id
-from tailfuse_service.http.slices import END_OF_HEAD, Slices, find_length, get_length, remove_upgrade
-from tailfuse_service.http.timeouts import Deadline, Timeouts
+from tailfuse_service.http.slices import END_OF_HEAD, count_hosts, find_length, get_length, remove_upgrade
+from tailfuse_service.http.timeouts import Deadline, Timeouts, make_receive_timeout
 from tailfuse_service.logs import LOG
 
 # Uvicorn reads longer bodies, in pieces, and only after the key has been checked.
 MAX_FAST_BYTES = 256 * 1024
+NO_FAST_PATH = -1  # of the port of /metrics, where there are no predictions
 MAX_OVERHEAD = 64 * 1024  # bytes of a head; or of a body's chunks and trailers, where each
 BODY_BYTE = 8  # byte of the body makes up for some
-# Of one connection in one turn of the loop. A request has two, its head and its body; blank lines before it
-# and an offer of an upgrade are one more each.
-MAX_SLICES_PER_TURN = 4
 STOP_WAIT_S = 5.0  # of a stop, for the rest of a request to arrive or of an answer to be read
 # What uvicorn's callbacks raise for a request that is malformed.
 MALFORMED = (httptools.HttpParserError, UnicodeError)
@@ -46,28 +44,32 @@ class Protocol(HttpToolsProtocol):
         self._longest = min(MAX_FAST_BYTES, self._router.predict.max_body_bytes)
         self._now = self.loop.time
         self._fast = FastPath(self._router, self.loop, send=self._send, break_connection=self.break_off)
-        self._slices = Slices()  # received, and not parsed
-        self._turn: asyncio.Handle | None = None  # in which the parser gets more of them
+        self._feeder = Feeder(
+            self.loop, parse=self._parse, may_feed=self._may_feed, break_connection=self.break_off
+        )
+        self._slices = self._feeder.slices  # received, and not parsed
         self._overhead = 0  # bytes of the request that are no body
         self._in_body = False  # the head of the request is complete
         self._complete: RequestCycle | None = None  # one that the present read has completed
+        router = self._router
         self._times = Timeouts(
-            self.loop,
-            {
-                Deadline.RECEIVE: self._router.receive_timeout_s,
-                Deadline.SEND: self._router.send_timeout_s,
-                Deadline.IDLE: self.timeout_keep_alive,
-            },
-            is_idle=self._is_idle,
-            expired=self._time_out,
-        )
+            self.loop, router.receive_timeout_s, router.send_timeout_s, self.timeout_keep_alive,
+            is_idle=self._is_idle, expired=self._time_out,
+        )  # fmt: skip
 
     # --- receiving ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
-        self.flow = self._reading = ReadControl(self.transport)
+        self.flow = reading = ReadControl(self.transport)
+        self._feeder.control(reading)
         self._times.watch(self.transport)
+        own = self._router.metrics_port
+        if own is not None and self.server is not None and self.server[1] == own:
+            self._longest = NO_FAST_PATH
+        reason = self._router.connections.add(self, self.client[0] if self.client else "")
+        if reason is not None:
+            self._refuse(TooManyRequests(f"{reason}; try again soon", retry_after_s=1))
 
     @breaks_connection
     def data_received(self, data: bytes) -> None:
@@ -78,7 +80,7 @@ class Protocol(HttpToolsProtocol):
         may_begin = self._times.receiving_since is None and self._is_idle() and not self.flow.write_paused
         if not (may_begin and self._take_whole(data)):
             slices.add(data)
-            self._feed()
+            self._feeder.feed()
 
     def _take_whole(self, data: bytes) -> bool:
         """Handle a read that is exactly one request, as most are; it need not be cut.
@@ -87,7 +89,7 @@ class Protocol(HttpToolsProtocol):
         """
         head, _, body = data.partition(END_OF_HEAD)
         cached = self._router.cached_heads.find(head)
-        if cached is not None and len(body) == cached.length:
+        if cached is not None and len(body) == cached.length <= self._longest:
             cycle = RequestCycle(cached.headers, cached.query, cached.content_type)
             cycle.body.append(body)
             self.cycle = cycle  # type: ignore[assignment]
@@ -98,28 +100,12 @@ class Protocol(HttpToolsProtocol):
         self._complete = None
         self._parse(data)
         if self._slices.data:
-            self._feed()  # it offered an upgrade
+            self._feeder.feed()  # it offered an upgrade
         complete = self._complete
         if complete is not None and complete.keep_alive and complete.body == [body]:
             parsed = CachedHead(complete.scope["headers"], complete.query, complete.content_type, len(body))
             self._router.cached_heads.add(head, parsed)
         return True
-
-    def _feed(self) -> None:
-        """Feed the parser as much of the request whose turn it is as one turn of the loop allows."""
-        slices = self._slices
-        for _ in range(MAX_SLICES_PER_TURN):
-            if not slices.data or not self._may_feed():
-                break
-            self._parse(slices.take())
-        if self.transport.is_closing():
-            slices.clear()
-        elif not slices.data:
-            self._reading.release()
-        else:
-            self._reading.hold()
-            if self._may_feed():
-                self._feed_later()
 
     def _may_feed(self) -> bool:
         """Return whether the next bytes belong to the request whose turn it is.
@@ -127,6 +113,7 @@ class Protocol(HttpToolsProtocol):
         A new request's turn comes when the last one is answered and the client reads.
         """
         if self.transport.is_closing():
+            self._slices.clear()  # a close may wait for what is written; nothing more is parsed
             return False
         if self._times.receiving_since is not None:
             return True
@@ -135,16 +122,6 @@ class Protocol(HttpToolsProtocol):
     def _is_idle(self) -> bool:
         """Return whether no request waits for its answer."""
         return self.cycle is None or self.cycle.response_complete
-
-    def _feed_later(self) -> None:
-        """Feed the parser in the next turn of the loop; the other connections come first."""
-        if self._turn is None:
-            self._turn = self.loop.call_soon(self._next_turn)
-
-    @breaks_connection
-    def _next_turn(self) -> None:
-        self._turn = None
-        self._feed()
 
     def _parse(self, piece: bytes) -> None:
         try:
@@ -191,7 +168,7 @@ class Protocol(HttpToolsProtocol):
             return
         self._slices.body_left = get_length(self.headers)
         self._in_body = True
-        cycle = self._match_fast_path()
+        cycle = match_fast_path(self.parser, self.url, self.headers, self._longest)
         if cycle is not None:
             self.cycle = cycle  # type: ignore[assignment]
             self._fast.receive(cycle)
@@ -201,16 +178,6 @@ class Protocol(HttpToolsProtocol):
         self.url, self.expect_100_continue = url, expect
         self.headers.extend(headers)  # the scope holds this list
         super().on_headers_complete()
-
-    def _match_fast_path(self) -> RequestCycle | None:
-        """Return the request if the fast path can answer it."""
-        parser = self.parser
-        if parser.get_method() != b"POST" or parser.get_http_version() != "1.1":
-            return None
-        cycle = match_fast_path(self.url, self.headers, self._longest)
-        if cycle is not None:
-            cycle.keep_alive = parser.should_keep_alive()
-        return cycle
 
     def on_body(self, body: bytes) -> None:
         self._overhead -= BODY_BYTE * len(body)
@@ -233,23 +200,20 @@ class Protocol(HttpToolsProtocol):
 
     def _send(self, cycle: RequestCycle, status: int, lines: bytes, body: bytes) -> None:
         """Write an answer of the fast path; close the connection if it is the last."""
-        request_id, keep_alive = cycle.scope["request_id"], cycle.keep_alive
-        self.transport.write(
-            format_answer(status, self._format_defaults(), lines, request_id, body, keep_alive=keep_alive)
-        )
+        self._write(status, lines, cycle.scope["request_id"], body, keep_alive=cycle.keep_alive)
         cycle.response_complete = True
-        if not keep_alive:
+        if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
 
-    def _format_defaults(self) -> bytes:
-        return self._router.default_lines.format(self.server_state.default_headers)
+    def _write(self, status: int, lines: bytes, request_id: str, body: bytes, *, keep_alive: bool) -> None:
+        defaults = self._router.default_lines.format(self.server_state.default_headers)
+        self.transport.write(format_answer(status, defaults, lines, request_id, body, keep_alive=keep_alive))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._times.cancel()
-        if self._turn is not None:
-            self._turn.cancel()
-        self._slices.clear()
+        self._feeder.stop()
+        self._router.connections.remove(self)
         try:
             super().connection_lost(exc)
         finally:
@@ -265,14 +229,22 @@ class Protocol(HttpToolsProtocol):
 
     # --- idle connections ---
 
+    def get_idle_since(self) -> float | None:
+        """Return since when no request is received or answered; None if one is."""
+        is_busy = self._times.receiving_since is not None or self._slices.data or not self._is_idle()
+        return None if is_busy else self._times.idle_since
+
+    def close_idle(self) -> None:
+        """Close, because another connection needs the place."""
+        self.transport.close()
+
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
         self._times.idle_since = self._now()
-        if self._slices.data:
-            self._feed_later()
+        self._feeder.feed_later()
 
     def _unset_keepalive_if_required(self) -> None:
         """Do nothing: one timer for each connection replaces uvicorn's timer for each request."""
@@ -284,8 +256,7 @@ class Protocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self._times.sending_since = None
-        if self._slices.data:
-            self._feed_later()
+        self._feeder.feed_later()
 
     def shutdown(self) -> None:
         """Close, or let the request be answered first. A stop does not wait for long for a slow client."""
@@ -297,10 +268,7 @@ class Protocol(HttpToolsProtocol):
         """End a connection that is idle for too long, or whose client sends or reads too slowly."""
         if deadline is Deadline.RECEIVE:
             if not self._slices.data:  # else its bytes wait for the next turn of the loop
-                limit = self._router.receive_timeout_s
-                self._refuse(
-                    ReceiveTimeout(f"the request has not arrived within {limit:g} s", expected=limit)
-                )
+                self._refuse(make_receive_timeout(self._router.receive_timeout_s))
         elif deadline is Deadline.SEND or self.transport.get_write_buffer_size():
             self.transport.abort()  # the client does not read: a close would wait for it
         else:
@@ -314,12 +282,9 @@ class Protocol(HttpToolsProtocol):
             return
         request_id = choose_request_id(None)
         scope = {"method": "", "path": "", "headers": [], "request_id": request_id}
-        answer = format_problem(error, scope, self._router.metrics)
+        status, lines, body = format_problem(error, scope, self._router.metrics)
         if self._take_answer():
-            status, lines, body = answer
-            self.transport.write(
-                format_answer(status, self._format_defaults(), lines, request_id, body, keep_alive=False)
-            )
+            self._write(status, lines, request_id, body, keep_alive=False)
         self.transport.close()
 
     def _take_answer(self) -> bool:
@@ -332,13 +297,3 @@ class Protocol(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         return True
-
-
-def make_receive_timeout(limit: float) -> ReceiveTimeout:
-    """Return the error of a request that is received too slowly."""
-    return ReceiveTimeout(f"the request has not arrived within {limit:g} s", expected=limit)
-
-
-def count_hosts(headers: Headers) -> int:
-    """Return how many Host headers there are."""
-    return sum(name == b"host" for name, _ in headers)

@@ -1,5 +1,7 @@
 """One fast-path request and its answer, and which requests are on the fast path."""
 
+import httptools
+
 from tailfuse_service.http.asgi import Headers
 from tailfuse_service.http.paths import PREDICT, match_path
 from tailfuse_service.http.router import RequestRecord, choose_request_id
@@ -48,8 +50,12 @@ class RequestCycle(RequestRecord):
         self.response_complete = False
 
 
-def match_fast_path(url: bytes, headers: Headers, max_bytes: int) -> RequestCycle | None:
-    """Return the HTTP/1.1 POST request if the fast path can answer it: one sample in at most `max_bytes`."""
+def match_fast_path(
+    parser: httptools.HttpRequestParser, url: bytes, headers: Headers, max_bytes: int
+) -> RequestCycle | None:
+    """Return the request if the fast path can answer it: one sample in at most `max_bytes`."""
+    if parser.get_method() != b"POST" or parser.get_http_version() != "1.1":
+        return None
     if not (url == TARGET or url.startswith(TARGET_WITH_QUERY)):
         return None
     by_name = dict(headers)
@@ -58,12 +64,14 @@ def match_fast_path(url: bytes, headers: Headers, max_bytes: int) -> RequestCycl
     length = by_name.get(b"content-length", b"")
     if not length.isdigit() or len(length) > 18 or int(length) > max_bytes:
         return None
-    return RequestCycle(
+    cycle = RequestCycle(
         headers,
         url[len(TARGET_WITH_QUERY) :],
         decode_header(by_name.get(b"content-type")),
         decode_header(by_name.get(b"x-request-id")),
     )
+    cycle.keep_alive = parser.should_keep_alive()
+    return cycle
 
 
 def decode_header(value: bytes | None) -> str | None:

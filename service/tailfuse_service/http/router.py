@@ -8,17 +8,19 @@ import itertools
 import re
 import secrets
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from fastapi import FastAPI
 
-from tailfuse_service.errors import ClientError, TooManyRequests
+from tailfuse_service.errors import ClientError, NotFound, TooManyRequests, clipped
 from tailfuse_service.http.answers import DefaultLines
 from tailfuse_service.http.asgi import App, ClientDisconnected, Message, Receive, Scope, Send, header
-from tailfuse_service.http.auth import KeyCheck
+from tailfuse_service.http.auth import KeyCheck, find_key
+from tailfuse_service.http.connections import Connections
 from tailfuse_service.http.cors import add_cors
 from tailfuse_service.http.head_cache import HeadCache
-from tailfuse_service.http.paths import PROTOCOL_METHODS, Access, Endpoint, RouteMatch, find_route
+from tailfuse_service.http.paths import METRICS, PROTOCOL_METHODS, Access, Endpoint, RouteMatch, find_route
 from tailfuse_service.http.problems import MEDIA_TYPE, log_and_make_problem, log_request, make_response
 from tailfuse_service.http.routes.predict import Predict
 from tailfuse_service.http.tracing import Tracing
@@ -38,13 +40,14 @@ class RequestRecord:
     The scope needs only method, path, headers and request_id.
     """
 
-    __slots__ = ("begun", "in_flight", "route", "scope")
+    __slots__ = ("begun", "in_flight", "key", "route", "scope")
 
     def __init__(self, scope: Scope, route: RouteMatch) -> None:
         self.scope = scope
         self.route = route
         self.begun = time.perf_counter()
         self.in_flight = False  # whether the router counts it
+        self.key: bytes | None = None  # for which the router counts it
 
 
 class Router:
@@ -65,6 +68,9 @@ class Router:
         metrics: Metrics,
         access: KeyCheck | None,
         max_concurrency: int,
+        max_per_client: int | None,
+        connections: Connections,
+        metrics_port: int | None,
         receive_timeout_s: float,
         send_timeout_s: float,
         origins: Sequence[str],
@@ -87,8 +93,12 @@ class Router:
         self._app: App = add_cors(self._answer, origins) if origins else self._answer
         self.receive_timeout_s = receive_timeout_s
         self.send_timeout_s = send_timeout_s
+        self.metrics_port = metrics_port
         self.cached_heads, self.default_lines = HeadCache(), DefaultLines()  # of the fast path
         self.in_flight = 0
+        self.connections = connections
+        self._max_per_client = None if access is None else max_per_client  # without keys, connections count
+        self._by_key: Counter[bytes] = Counter()
         self._n_limited = 0  # those of them that the limit counts
         metrics.in_flight.set_function(lambda: self.in_flight)
         if access is not None:
@@ -117,6 +127,7 @@ class Router:
         request = RequestRecord(scope, route)
         try:
             self.begin_request(request)
+            self._check_port(scope, route)
             await (v2 or posted or self.api)(scope, receive, send_with_id)
         except ClientDisconnected:
             pass
@@ -130,6 +141,14 @@ class Router:
             )
         finally:
             self.end_request(request, status)
+
+    def _check_port(self, scope: Scope, route: RouteMatch) -> None:
+        """Raise NotFound for /metrics on another port than its own, and for closed routes there."""
+        if self.metrics_port is None:
+            return
+        is_own = (scope.get("server") or ("", None))[1] == self.metrics_port
+        if (is_own and route.access is not Access.OPEN) or (not is_own and route.label == METRICS):
+            raise NotFound(f"no route {clipped(scope['path'])} on this port")
 
     def begin_request(self, request: RequestRecord) -> None:
         """Count the request as in flight, then check its key and the limit on requests in flight.
@@ -146,6 +165,14 @@ class Router:
         self._n_limited += is_limited
         if self._access is not None:
             self._access.check(request.scope["headers"], access)
+        if is_limited and self._max_per_client is not None:
+            request.key = find_key(request.scope["headers"]) or b""
+            self._by_key[request.key] += 1
+            if self._by_key[request.key] > self._max_per_client:
+                raise TooManyRequests(
+                    f"{self._max_per_client} requests with your key are in flight; try again soon",
+                    retry_after_s=1,
+                )
         if is_limited and self._n_limited > self._max_concurrency:
             raise TooManyRequests(
                 f"{self._max_concurrency} requests are in flight; try again soon", retry_after_s=1
@@ -168,6 +195,10 @@ class Router:
         request.in_flight = False
         self.in_flight -= 1
         self._n_limited -= request.route.access is Access.CLIENT
+        if request.key is not None:
+            self._by_key[request.key] -= 1
+            if not self._by_key[request.key]:
+                del self._by_key[request.key]
         scope, seconds = request.scope, time.perf_counter() - request.begun
         self.metrics.observe_request(request.route.label, status, seconds)
         if self._tracing is not None:

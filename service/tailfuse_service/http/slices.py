@@ -77,6 +77,11 @@ def get_length(headers: Iterable[tuple[bytes, bytes]]) -> int:
     return 0
 
 
+def count_hosts(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """Return how many Host headers there are."""
+    return sum(name == b"host" for name, _ in headers)
+
+
 def find_length(head: bytes) -> int | None:
     """Return the Content-Length in a head that is not parsed. The parser takes the same one, or refuses."""
     found = LENGTH.search(head)

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Callable
 from enum import Enum
 
+from tailfuse_service.errors import ReceiveTimeout
+
 
 class Deadline(Enum):
     """What a connection can be late with."""
@@ -31,14 +33,16 @@ class Timeouts:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        limits: dict[Deadline, float],
+        receive_s: float,
+        send_s: float,
+        idle_s: float,
         *,
         is_idle: Callable[[], bool],
         expired: Callable[[Deadline], None],
     ) -> None:
         self._loop = loop
-        self._limits = limits
-        self._shortest = min(limits.values())
+        self._limits = {Deadline.RECEIVE: receive_s, Deadline.SEND: send_s, Deadline.IDLE: idle_s}
+        self._shortest = min(self._limits.values())
         self._is_idle = is_idle
         self._expired = expired
         self._transport: asyncio.Transport | None = None
@@ -91,3 +95,8 @@ class Timeouts:
         if self.receiving_since is None and self._is_idle():
             waits.append((Deadline.IDLE, self.idle_since))
         return waits
+
+
+def make_receive_timeout(limit: float) -> ReceiveTimeout:
+    """Return the error of a request that is received too slowly."""
+    return ReceiveTimeout(f"the request has not arrived within {limit:g} s", expected=limit)

@@ -23,7 +23,7 @@ SIGNATURES = {
     b"\xfe\xff": "it is UTF-16; UTF-8 was expected",
     b"{\0": "it is UTF-16; UTF-8 was expected",
     b"\0{": "it is UTF-16; UTF-8 was expected",
-    b"\x1f\x8b": "it is compressed; expected with the header Content-Encoding: gzip",
+    b"\x1f\x8b": "it is gzip data; compress it once, and send the header Content-Encoding: gzip",
 }
 NOT_FINITE = re.compile(r"NaN|Infinity")
 

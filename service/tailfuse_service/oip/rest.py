@@ -7,14 +7,14 @@ import orjson
 
 from tailfuse_service.bundle import Manifest
 from tailfuse_service.errors import BadRequest, InvalidInput, MethodNotAllowed, NotFound, NotReady
-from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header, read_body
+from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header
+from tailfuse_service.http.compression import pack, read_unpacked_body
 from tailfuse_service.http.off_loop import read_off_loop
 from tailfuse_service.http.paths import Endpoint, RouteMatch, find_route
 from tailfuse_service.modalities.json_text import parse_json
 from tailfuse_service.modalities.limits import Limits
 from tailfuse_service.modalities.tensor import Tensor
 from tailfuse_service.models.registry import ModelRegistry
-from tailfuse_service.oip.encodings import pack, unpack
 from tailfuse_service.oip.inputs import Rows, make_rows
 from tailfuse_service.oip.metadata import model_metadata, server_metadata
 from tailfuse_service.oip.outputs import OUTPUTS, check_output, make_outputs
@@ -71,9 +71,7 @@ class Rest:
         return {"ready": True} if route.model is None else {"name": route.model, "ready": True}
 
     async def _infer(self, route: RouteMatch, scope: Scope, receive: Receive, send: Send) -> None:
-        longest = self._settings.max_body_bytes
-        body = await read_body(scope, receive, longest)
-        body = await unpack(body, header(scope, b"content-encoding"), longest)
+        body = await read_unpacked_body(scope, receive, self._settings.max_body_bytes)
         engine = self._registry.find(route.model, route.version, scope["headers"])
         request, rows = await read_off_loop(
             len(body), self._read, body, header(scope, HEAD_LENGTH), engine.manifest

@@ -20,7 +20,9 @@ import uvicorn
 
 from tailfuse_service.app import create_app
 from tailfuse_service.http.connection import Protocol
+from tailfuse_service.http.paths import METRICS
 from tailfuse_service.http.router import Router
+from tailfuse_service.logs import LOG
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities.image.features import suppress_pillow_warnings
 from tailfuse_service.models.desired_state import DesiredStateStore
@@ -54,8 +56,15 @@ def run(
     The bundles have been opened. Calls `started` as soon as anybody can connect.
     """
     return_freed_memory()
+    allow_many_files()
     suppress_pillow_warnings()
     stopping = threading.Event()
+    listeners = [listener]
+    if settings.metrics_port is not None:
+        own = listen(settings.metrics_address, settings.metrics_port, shared=settings.workers > 1)
+        listeners.append(own)
+        settings = settings.model_copy(update={"metrics_port": own.getsockname()[1]})
+        LOG.info("metrics started", extra={"url": f"{make_url(own)}{METRICS}"})
     app = create_app(
         settings,
         *repository.bundles,
@@ -77,7 +86,7 @@ def run(
         hang_ups=hang_ups,
         reload=app.reconciler,
         grpc=None if settings.grpc_port is None else partial(make_grpc_server, app, settings, stopping),
-    ).run(sockets=[listener])
+    ).run(sockets=listeners)
 
 
 def make_grpc_server(app: Router, settings: Settings, stopping: threading.Event) -> "GrpcServer":
@@ -121,6 +130,15 @@ def return_freed_memory() -> None:
 def exit_cleanly(*_: Any) -> None:
     """Exit with code 0 on a signal after uvicorn has stopped."""
     sys.exit(0)
+
+
+def allow_many_files() -> None:
+    """Raise the limit on open files as far as this process may; every connection is one."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # Windows has no such limit
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def end_process() -> None:
@@ -205,10 +223,10 @@ def accept_waiting(listener: socket.socket) -> Iterator[socket.socket]:
             yield listener.accept()[0]
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises OSError, which names the address."""
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """Return a listening socket; workers may share its port. Raises OSError, which names the address."""
     try:
-        return socket.create_server((host, port), family=find_family(host), backlog=2048)
+        return socket.create_server((host, port), family=find_family(host), backlog=2048, reuse_port=shared)
     except OSError as error:
         reason = (error.strerror or str(error)).partition(" (")[0]
         raise OSError(f"cannot listen on {host}:{port}: {reason}") from None

@@ -74,6 +74,9 @@ def supervise(settings: Settings, hang_ups: HangUps) -> int | str:
         if settings.grpc_port is not None:
             with listen(settings.host, settings.grpc_port) as probe:
                 settings = settings.model_copy(update={"grpc_port": probe.getsockname()[1]})
+        if settings.metrics_port is not None:
+            with listen(settings.metrics_address, settings.metrics_port) as probe:
+                settings = settings.model_copy(update={"metrics_port": probe.getsockname()[1]})
         return asyncio.run(Supervisor(settings, port, hang_ups).run())
     except (BundleError, OSError) as error:
         return f"tailfuse: {error}"

@@ -17,6 +17,7 @@ from tailfuse_service.settings.key_file import read_keys
 from tailfuse_service.settings.roles_file import read_roles
 
 EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 READERS = {"DICOM": "pydicom", "HEIC": "pillow_heif"}  # the modules of OPTIONAL_PACKAGES
 ORIGIN = re.compile(r"\*|https?://[^/\s,]+")
 
@@ -42,6 +43,10 @@ class Settings(BaseSettings):
     """HTTP port; 0 takes any free port."""
     grpc_port: int | None = Field(default=None, ge=0, le=65535)
     """Port of the Open Inference Protocol over gRPC; 0 takes any free port. Needs tailfuse[grpc]."""
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port of /metrics alone, which the HTTP port then no longer has; 0 takes any free port."""
+    metrics_host: str | None = None
+    """Bind address of the metrics port. Default: 127.0.0.1 if there are keys, else --host."""
     runtime: RuntimeName = "onnx"
     """Runtime that runs the model's graph."""
     device: str = "cpu"
@@ -58,6 +63,10 @@ class Settings(BaseSettings):
     """Maximum number of waiting samples; above it, requests get 429."""
     max_concurrency: int = Field(default=1024, ge=1)
     """Maximum number of requests in flight; above it, requests get 429. It leaves out checks and /admin."""
+    max_connections: int = Field(default=8192, ge=1)
+    """Maximum number of open HTTP connections; above it, idle ones are closed, then new ones get 429."""
+    max_per_client: int | None = Field(default=None, ge=1)
+    """Maximum number of HTTP connections of an address, and of requests in flight of a key."""
     max_items: int = Field(default=256, ge=1)
     """Maximum number of items in one POST /predict/batch."""
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1)
@@ -91,6 +100,8 @@ class Settings(BaseSettings):
     """Allow requests without keys on an address that other machines can reach."""
     cors_origins: str = ""
     """Allowed origins of web pages, separated by commas; * allows all."""
+    root_path: str = ""
+    """Path prefix that a proxy removes from requests, such as /tailfuse; links in /docs begin with it."""
     drift_window_s: float = Field(default=900.0, gt=0)
     """Time window of the drift metrics."""
     tracing: bool = False
@@ -111,6 +122,11 @@ class Settings(BaseSettings):
             max_parts=self.max_parts,
             image_formats=frozenset(parse_formats(self.image_formats)),
         )
+
+    @property
+    def metrics_address(self) -> str:
+        """Bind address of the metrics port. Metrics show what was predicted, and a scraper has no key."""
+        return self.metrics_host or ("127.0.0.1" if self.api_keys else self.host)
 
     @property
     def origins(self) -> list[str]:
@@ -165,6 +181,14 @@ class Settings(BaseSettings):
     def _check_roles(cls, path: Path | None) -> Path | None:
         if path is not None:
             read_roles(path)
+        return path
+
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, path: str) -> str:
+        path = path.rstrip("/")
+        if not ROOT_PATH.fullmatch(path) or ".." in path:
+            raise ValueError(f"'{path}' is not a path prefix like /tailfuse")
         return path
 
     @model_validator(mode="after")

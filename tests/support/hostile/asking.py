@@ -7,7 +7,7 @@ from tailfuse_service.bundle import Bundle
 
 from tests.support.asking import as_json, assert_answers
 from tests.support.hostile.honest import HONEST
-from tests.support.hostile.pictures import art, file_of
+from tests.support.hostile.pictures import art, encode_file
 from tests.support.hostile.wire import Answer, post
 
 BODY = json.dumps(as_json(HONEST)).encode()
@@ -22,7 +22,7 @@ def check(answer: Answer | None, bundle: Bundle, inputs: Any = HONEST) -> None:
 
 def own(seed: int) -> dict[str, Any]:
     """Inputs that nobody else has."""
-    return {"image": file_of(art(seed)), "clinical": {"age": 20.0 + seed, "pulse": 60 + seed}}
+    return {"image": encode_file(art(seed)), "clinical": {"age": 20.0 + seed, "pulse": 60 + seed}}
 
 
 def as_post(inputs: Any, **headers: str) -> bytes:

@@ -5,7 +5,7 @@ import json
 
 from tests.support.hostile.forms import declared, forms
 from tests.support.hostile.json_bodies import base64s, characters, numbers, structures
-from tests.support.hostile.pictures import file_of, pictures
+from tests.support.hostile.pictures import encode_file, pictures
 from tests.support.hostile.request import Request
 
 
@@ -15,7 +15,7 @@ def from_pictures() -> dict[str, Request]:
         name: Request(
             json.dumps({"inputs": {"image": base64.b64encode(each.data).decode()}}).encode(),
             each.slugs,
-            None if each.same_as is None else {"image": file_of(each.same_as)},
+            None if each.same_as is None else {"image": encode_file(each.same_as)},
         )
         for name, each in pictures().items()
     }

@@ -1,6 +1,8 @@
 """Forms that are hostile, and what may be said falsely about a body."""
 
-from tests.support.hostile.pictures import art, file_of
+import gzip
+
+from tests.support.hostile.pictures import art, encode_file
 from tests.support.hostile.request import DEEP, ENDLESS, FORM, MISFIT, SYNTAX, Inputs, Request
 
 
@@ -23,7 +25,7 @@ def forms() -> dict[str, Request]:
         return Request(body, slugs, same_as, kind)
 
     many = b"".join(part(f"k{i}", b"x") for i in range(5000))
-    png = file_of(art())
+    png = encode_file(art())
     return {
         "a form": sent(form % (spot, END), same_as=ok),
         "a form of a file": sent(
@@ -96,8 +98,13 @@ def declared() -> dict[str, Request]:
         **{f"content type '{kind}'": Request(honest, same_as=ok, content_type=kind) for kind in fine},
         **{
             f"a body in {coding}": Request(honest, other, headers={"content-encoding": coding})
-            for coding in ("gzip", "br", "deflate, gzip", "nonsense")
+            for coding in ("br", "deflate, gzip", "nonsense")
         },
+        "a body that is not in gzip": Request(honest, SYNTAX, headers={"content-encoding": "gzip"}),
+        "a body in gzip": Request(gzip.compress(honest), same_as=ok, headers={"content-encoding": "gzip"}),
+        "a bomb in gzip": Request(
+            gzip.compress(bytes(50_000_000)), ("payload-too-large",), headers={"content-encoding": "gzip"}
+        ),
         "a body in no coding": Request(honest, same_as=ok, headers={"content-encoding": "identity"}),
         "a form that is JSON": Request(honest, SYNTAX, content_type=FORM),
         "JSON that is a form": Request(part("notes", b"spot") + END, SYNTAX),

@@ -4,10 +4,10 @@ import base64
 import json
 from typing import Any
 
-from tests.support.hostile.pictures import art, file_of
+from tests.support.hostile.pictures import art, encode_file
 from tests.support.hostile.request import DEEP, ENDLESS, MISFIT, SYNTAX, Inputs, Request
 
-PICTURE = base64.b64encode(file_of(art())).decode()
+PICTURE = base64.b64encode(encode_file(art())).decode()
 
 
 def told(text: str | bytes, *slugs: str, same_as: Inputs | None = None) -> Request:
@@ -163,7 +163,7 @@ def base64s() -> dict[str, Request]:
         "characters beyond ASCII": image("\u00e9\u00e9\u00e9\u00e9", *MISFIT),
         "an address": image("http://127.0.0.1:8000/metrics", *MISFIT),
         "an address of a file": image("file:///etc/passwd", *MISFIT),
-        "a data URL": image("data:image/png;base64," + PICTURE, same_as={"image": file_of(art())}),
+        "a data URL": image("data:image/png;base64," + PICTURE, same_as={"image": encode_file(art())}),
         "a data URL of nothing": image("data:", "missing-modality"),
         "a data URL without base64": image("data:text/plain,spot!", *MISFIT),
         "a picture that is an array": told('{"inputs": {"image": [255, 216, 255]}}', *MISFIT),

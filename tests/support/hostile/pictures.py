@@ -31,7 +31,7 @@ def art(seed: int = 0) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 6, 3), np.uint8))
 
 
-def file_of(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+def encode_file(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
@@ -49,7 +49,7 @@ def png(size: tuple[int, int], data: bytes, *, depth: int = 8, colour: int = 2, 
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
-def rows_of(pixels: Any) -> bytes:
+def make_rows(pixels: Any) -> bytes:
     """A PNG's rows, (height, ...), unfiltered."""
     return b"".join(b"\0" + row.tobytes() for row in pixels)
 
@@ -64,7 +64,7 @@ def turned(kind: str, **options: Any) -> bytes:
     """art(), lying on its side, with the note that says so."""
     exif = Image.Exif()
     exif[ORIENTATION] = 6
-    return file_of(art().transpose(Image.Transpose.ROTATE_90), kind, exif=exif, **options)
+    return encode_file(art().transpose(Image.Transpose.ROTATE_90), kind, exif=exif, **options)
 
 
 def tiff_that_goes_round() -> bytes:
@@ -75,7 +75,7 @@ def tiff_that_goes_round() -> bytes:
     return (b"II*\0" + struct.pack("<I", 8) + directory).ljust(200, b"\0") + bytes(range(48))
 
 
-def zip_of(name: str, data: bytes) -> bytes:
+def make_zip(name: str, data: bytes) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(name, data)
@@ -84,10 +84,10 @@ def zip_of(name: str, data: bytes) -> bytes:
 
 def broken() -> dict[str, Picture]:
     """What is no picture."""
-    jpeg, whole = file_of(art(), "JPEG"), file_of(art())
+    jpeg, whole = encode_file(art(), "JPEG"), encode_file(art())
     cut = {
         f"a {kind} cut at {share:.0%}": data[: int(len(data) * share)]
-        for kind, data in (("JPEG", jpeg), ("PNG", whole), ("GIF", file_of(art(), "GIF")))
+        for kind, data in (("JPEG", jpeg), ("PNG", whole), ("GIF", encode_file(art(), "GIF")))
         for share in (0.02, 0.3, 0.6)
     }
     others = {
@@ -98,7 +98,7 @@ def broken() -> dict[str, Picture]:
         "a PNG of an unknown depth": png(SIZE, bytes(200), depth=7),
         "a JPEG of no pixels": with_jpeg_size(jpeg, 0, 0),
         "a JPEG of markers alone": b"\xff\xd8\xff" * 1000,
-        "a zip called .jpg": zip_of("x.txt", b"x" * 100),
+        "a zip called .jpg": make_zip("x.txt", b"x" * 100),
         "an SVG": b'<svg xmlns="http://www.w3.org/2000/svg" width="6" height="8"/>',
         "an SVG that reads a file": b'<!DOCTYPE svg [<!ENTITY x SYSTEM "file:///etc/passwd">]><svg>&x;</svg>',
         "a page": b"<!DOCTYPE html><script>alert(1)</script>",
@@ -116,8 +116,8 @@ def broken() -> dict[str, Picture]:
 
 def bombs() -> dict[str, Picture]:
     """What would fill the memory if it were believed."""
-    jpeg = file_of(art(), "JPEG")
-    gif = file_of(art(), "GIF")
+    jpeg = encode_file(art(), "JPEG")
+    gif = encode_file(art(), "GIF")
     megabytes = zlib.compress(bytes(64 << 20), 9)
     too_many = {
         "a PNG of 50,000 x 50,000": png((50_000, 50_000), bytes(1000)),
@@ -139,7 +139,7 @@ def bombs() -> dict[str, Picture]:
         **{name: Picture(data, TOO_MANY_PIXELS) for name, data in too_many.items()},
         # These are refused, or left alone: the picture beside them is whole.
         **{
-            name: Picture(png(SIZE, rows_of(np.asarray(art())), more=more), UNDECODABLE, art())
+            name: Picture(png(SIZE, make_rows(np.asarray(art())), more=more), UNDECODABLE, art())
             for name, more in hidden.items()
         },
     }
@@ -162,41 +162,42 @@ def rare() -> dict[str, Picture]:
     dots = Image.fromarray(random.integers(0, 2, (8, 6), np.uint8) * 255).convert("1")
     info = PngImagePlugin.PngInfo()
     info.add_text("comment", "'; DROP TABLE samples; --" * 100)
-    jpeg = file_of(blue, "JPEG", quality=100)
+    jpeg = encode_file(blue, "JPEG", quality=100)
     side = turned("JPEG", quality=100, subsampling=0)
-    ink = file_of(cmyk, "JPEG", quality=100)
+    ink = encode_file(cmyk, "JPEG", quality=100)
     seen = {
-        "an animated GIF": (file_of(palette, "GIF", save_all=True, append_images=[blue]), palette),
-        "an animated PNG": (file_of(image, save_all=True, append_images=[blue]), image),
+        "an animated GIF": (encode_file(palette, "GIF", save_all=True, append_images=[blue]), palette),
+        "an animated PNG": (encode_file(image, save_all=True, append_images=[blue]), image),
         "an animated WebP": (
-            file_of(image, "WEBP", save_all=True, append_images=[blue], lossless=True, exact=True), image,
+            encode_file(image, "WEBP", save_all=True, append_images=[blue], lossless=True, exact=True), image,
         ),
         "a PNG on its side": (turned("PNG"), image),
         "a JPEG on its side": (side, Image.open(io.BytesIO(side)).transpose(Image.Transpose.ROTATE_270)),
         "a JPEG whose EXIF is noise": (
-            file_of(blue, "JPEG", quality=100, exif=NOISE), Image.open(io.BytesIO(jpeg)),
+            encode_file(blue, "JPEG", quality=100, exif=NOISE), Image.open(io.BytesIO(jpeg)),
         ),
         "a WebP on its side": (turned("WEBP", lossless=True), image),
         "a TIFF on its side": (turned("TIFF"), image),
-        "a PNG whose EXIF is noise": (file_of(image, exif=NOISE), image),
-        "a PNG whose orientation is 99": (file_of(image, exif=exif_with(99)), image),
-        "a 16-bit PNG": (png(SIZE, rows_of(deep.astype(">u2")), depth=16, colour=0), grey),
+        "a PNG whose EXIF is noise": (encode_file(image, exif=NOISE), image),
+        "a PNG whose orientation is 99": (encode_file(image, exif=exif_with(99)), image),
+        "a 16-bit PNG": (png(SIZE, make_rows(deep.astype(">u2")), depth=16, colour=0), grey),
         "a 16-bit PNG in colour": (
-            png(SIZE, rows_of(deep_colour.astype(">u2")), depth=16),
+            png(SIZE, make_rows(deep_colour.astype(">u2")), depth=16),
             Image.fromarray((deep_colour >> 8).astype(np.uint8)),
         ),
-        "a PNG of one bit": (file_of(dots), dots),
-        "a PNG with a palette": (file_of(palette), palette),
-        "a PNG that is clear in parts": (file_of(clear), on_white),
+        "a PNG of one bit": (encode_file(dots), dots),
+        "a PNG with a palette": (encode_file(palette), palette),
+        "a PNG that is clear in parts": (encode_file(clear), on_white),
         "a palette with a clear colour": (
-            file_of(Image.frombytes("P", SIZE, bytes(48)), transparency=0), Image.new("RGB", SIZE, "white"),
+            encode_file(Image.frombytes("P", SIZE, bytes(48)), transparency=0),
+            Image.new("RGB", SIZE, "white"),
         ),
         "a CMYK JPEG": (ink, Image.open(io.BytesIO(ink))),
-        "1 x 1": (file_of(Image.new("RGB", (1, 1), (9, 99, 199))), Image.new("RGB", SIZE, (9, 99, 199))),
-        "1 x 50,000": (file_of(Image.new("RGB", (1, 50_000), "red")), Image.new("RGB", SIZE, "red")),
-        "50,000 x 1": (file_of(Image.new("RGB", (50_000, 1), "red")), Image.new("RGB", SIZE, "red")),
-        "a PNG with a comment": (file_of(image, pnginfo=info), image),
-        "a PNG with a zip behind it": (file_of(image) + zip_of("x", b"x"), image),
+        "1 x 1": (encode_file(Image.new("RGB", (1, 1), (9, 99, 199))), Image.new("RGB", SIZE, (9, 99, 199))),
+        "1 x 50,000": (encode_file(Image.new("RGB", (1, 50_000), "red")), Image.new("RGB", SIZE, "red")),
+        "50,000 x 1": (encode_file(Image.new("RGB", (50_000, 1), "red")), Image.new("RGB", SIZE, "red")),
+        "a PNG with a comment": (encode_file(image, pnginfo=info), image),
+        "a PNG with a zip behind it": (encode_file(image) + make_zip("x", b"x"), image),
         "a JPEG that is a script as well": (
             jpeg[:2] + b"\xff\xfe\x00\x22" + b"<script>alert(1)</script>".ljust(32) + jpeg[2:],
             Image.open(io.BytesIO(jpeg)),
@@ -204,9 +205,9 @@ def rare() -> dict[str, Picture]:
         "a TIFF that goes round": (
             tiff_that_goes_round(), Image.frombytes("L", SIZE, bytes(range(48))),
         ),
-        "a PPM": (file_of(image, "PPM"), image),
-        "a BMP": (file_of(image, "BMP"), image),
-        "a TGA": (file_of(image, "TGA"), image),
+        "a PPM": (encode_file(image, "PPM"), image),
+        "a BMP": (encode_file(image, "BMP"), image),
+        "a TGA": (encode_file(image, "TGA"), image),
     }  # fmt: skip
     return {name: Picture(data, same_as=same.convert("RGB")) for name, (data, same) in seen.items()}
 

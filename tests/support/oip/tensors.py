@@ -37,10 +37,10 @@ def packed(elements: Sequence[bytes]) -> bytes:
     return b"".join(struct.pack("<I", len(each)) + each for each in elements)
 
 
-def grpc_address_of(service: Service) -> str:
+def get_grpc_address(service: Service) -> str:
     return next(str(line["address"]) for line in service.log_lines() if line["message"] == "gRPC started")
 
 
-def answers_of(bundle: Bundle) -> Any:
+def get_answers(bundle: Bundle) -> Any:
     """What the bundle itself answers for ROWS."""
     return bundle.run([bundle.sample(row) for row in ROWS])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.support.bundles import write_tiny_bundle
 from tests.support.oip.examples import example
-from tests.support.oip.tensors import grpc_address_of
+from tests.support.oip.tensors import get_grpc_address
 from tests.support.process import start_service
 
 HERE = Path(__file__).parent
@@ -23,7 +23,7 @@ def main() -> int:
         bundle = write_tiny_bundle(folder / "bundle")
         service = start_service(bundle, "--grpc-port", "0", log=folder / "service.log")
         try:
-            where = service.url, grpc_address_of(service)
+            where = service.url, get_grpc_address(service)
             commands = (
                 [sys.argv[1], str(HERE / "kserve_clients.py"), *where],
                 [sys.argv[1], "-c", example("from kserve", service)],

@@ -9,9 +9,10 @@ import polars as pl
 from tailfuse_service.modalities import ImageModality
 
 from tailfuse.errors import TableError
+from tailfuse.files.cells import Unreadable
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows, check_some_value, place, type_name
-from tailfuse.modalities.files import OnUnreadable, Unreadable, read_bytes
+from tailfuse.modalities.files import UnreadableFile, read_bytes
 from tailfuse.modalities.image.cache import load_images
 from tailfuse.modalities.image.fit import fit_image
 from tailfuse.modalities.image.spec import ImageSpec
@@ -66,7 +67,7 @@ class ImageKind(Kind[ImageSpec, ImageModality]):
 
     def raw_values(
         self, name: str, modality: ImageModality, table: pl.DataFrame, rows: Rows, folder: Path
-    ) -> Iterator[bytes | Unreadable | None]:
+    ) -> Iterator[bytes | UnreadableFile | None]:
         return read_images(table, name, modality.column, folder, rows)
 
     def load_cached(
@@ -74,7 +75,7 @@ class ImageKind(Kind[ImageSpec, ImageModality]):
     ) -> Arrays | None:
         return load_images(modality, table[modality.column][rows], folder, decode)
 
-    def on_unreadable(self, modality: ImageModality) -> OnUnreadable:
+    def on_unreadable(self, modality: ImageModality) -> Unreadable:
         return modality.unreadable
 
     def check_encoder(self, name: str) -> None:
@@ -115,7 +116,7 @@ class ImageKind(Kind[ImageSpec, ImageModality]):
 
 def read_images(
     table: pl.DataFrame, name: str, column: str, folder: Path, rows: Rows
-) -> Iterator[bytes | Unreadable | None]:
+) -> Iterator[bytes | UnreadableFile | None]:
     """Yield the bytes of each image, each read when it is needed. Raises TableError."""
     check_holds_files(table, name, column)
     for value in table[column][rows]:

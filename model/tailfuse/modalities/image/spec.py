@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from tailfuse.modalities.files import OnUnreadable
+from tailfuse.files.cells import Unreadable
 from tailfuse.modalities.spec import ModalitySpec, Name, Trained
 
 
@@ -32,7 +32,7 @@ class ImageSpec(ModalitySpec):
         BeforeValidator(_size),
     ] = (64, 64)
     range: tuple[float, float] | None = None
-    unreadable: OnUnreadable = "stop"
+    unreadable: Unreadable = "stop"
     encoder: Name = "small_cnn"
     trained: Trained = "none"
     flips: bool = False

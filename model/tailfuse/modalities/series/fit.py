@@ -14,8 +14,9 @@ from tailfuse_service.modalities.series import Channel
 from tailfuse_service.modalities.series.features import Steps, read_steps, shorten, with_noun
 
 from tailfuse.errors import TableError
+from tailfuse.files.cells import Unreadable
 from tailfuse.files.table import Rows, place
-from tailfuse.modalities.files import OnUnreadable, Unreadable, name_source, report_unreadable
+from tailfuse.modalities.files import UnreadableFile, name_source, report_unreadable
 from tailfuse.modalities.series.raw import read_series
 
 log = logging.getLogger("tailfuse")
@@ -28,10 +29,10 @@ def fit_series(
     table: pl.DataFrame,
     rows: Rows,
     folder: Path,
-    unreadable: OnUnreadable = "stop",
+    unreadable: Unreadable = "stop",
 ) -> SeriesModality:
     """Fit as many channels as the first series has: their means and scales. Raises TableError."""
-    failed: list[tuple[str, Unreadable]] = []
+    failed: list[tuple[str, UnreadableFile]] = []
     present = iterate_steps(table, name, columns, folder, rows, failed)
     first = next(present, None)
     if first is None:
@@ -60,7 +61,7 @@ def iterate_steps(
     columns: Sequence[str],
     folder: Path,
     rows: Rows,
-    unreadable: list[tuple[str, Unreadable]],
+    unreadable: list[tuple[str, UnreadableFile]],
 ) -> Iterator[Steps]:
     """Yield the steps of each series that is present, and add those that cannot be read to `unreadable`.
 
@@ -68,7 +69,7 @@ def iterate_steps(
     """
     for row, raw in zip(rows.tolist(), read_series(table, name, columns, folder, rows), strict=True):
         where = f"row {row + 1}" + (name_source(table, columns[0], row) if len(columns) == 1 else "")
-        if isinstance(raw, Unreadable):
+        if isinstance(raw, UnreadableFile):
             unreadable.append((where, raw))
             continue
         try:

@@ -9,9 +9,9 @@ from pydantic import AliasChoices, Field
 from tailfuse_service.modalities import SeriesModality
 from tailfuse_service.modalities.series import with_noun
 
+from tailfuse.files.cells import Unreadable
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows, match_columns
-from tailfuse.modalities.files import OnUnreadable
 from tailfuse.modalities.kind import Kind
 from tailfuse.modalities.series.fit import fit_series
 from tailfuse.modalities.series.raw import read_series
@@ -33,7 +33,7 @@ class SeriesSpec(ModalitySpec):
     kind: Literal["series"]
     columns: Columns = Field(validation_alias=AliasChoices("columns", "column"))
     length: int = Field(default=256, ge=1, le=2**20)
-    unreadable: OnUnreadable = "stop"
+    unreadable: Unreadable = "stop"
     encoder: Name = "conv"
 
 
@@ -64,7 +64,7 @@ class SeriesKind(Kind[SeriesSpec, SeriesModality]):
     ) -> Iterator[Any]:
         return read_series(table, name, modality.columns, folder, rows)
 
-    def on_unreadable(self, modality: SeriesModality) -> OnUnreadable:
+    def on_unreadable(self, modality: SeriesModality) -> Unreadable:
         return modality.unreadable
 
     def build_encoder(

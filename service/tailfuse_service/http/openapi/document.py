@@ -51,8 +51,11 @@ HEADERS = {
 }
 
 
-def document(api: FastAPI, bundle: Bundle | None) -> dict[str, Any]:
-    """Return the document with the input schema and examples of `bundle`, or a general one."""
+def document(api: FastAPI, bundle: Bundle | None, root_path: str = "") -> dict[str, Any]:
+    """Return the document with the input schema and examples of `bundle`, or a general one.
+
+    `root_path` is before the paths where a proxy puts a prefix there.
+    """
     table = "\n".join(
         f"| {error.status} | `{error.slug}` | {error.title} |"
         for error in sorted(
@@ -64,6 +67,7 @@ def document(api: FastAPI, bundle: Bundle | None) -> dict[str, Any]:
         version="1",
         description=f"{DESCRIPTION}\n\n| status | `urn:tailfuse:problem:` | |\n|---|---|---|\n{table}",
         routes=api.routes,
+        servers=[{"url": root_path}] if root_path else None,
     )
     for prefix in MODEL_PREFIXES:
         show_bundle(described["paths"], prefix, None if prefix else bundle)

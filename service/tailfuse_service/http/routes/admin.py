@@ -17,7 +17,8 @@ from tailfuse_service.errors import (
     UnknownModel,
     UnusableBundle,
 )
-from tailfuse_service.http.asgi import ClientDisconnected, read_body
+from tailfuse_service.http.asgi import ClientDisconnected
+from tailfuse_service.http.compression import read_unpacked_body
 from tailfuse_service.http.openapi.document import json_body, problem_responses
 from tailfuse_service.http.openapi.example_errors import (
     ADMIN_ERRORS,
@@ -225,7 +226,7 @@ def check_unloadable(registry: ModelRegistry, target: Unload) -> None:
 async def read_request(request: Request, kind: type[T]) -> T:
     """Parse the body; an empty one is an empty object. Raises ClientError."""
     try:
-        body = await read_body(request.scope, request.receive, MAX_BODY_BYTES)
+        body = await read_unpacked_body(request.scope, request.receive, MAX_BODY_BYTES)
     except ClientDisconnected:
         raise BadRequest("the body did not arrive") from None
     try:

@@ -10,7 +10,8 @@ import orjson
 from tailfuse_service.bundle import Manifest
 from tailfuse_service.bundle.answer import Prediction, format_answer
 from tailfuse_service.errors import ClientError, InvalidInput, UnsupportedMediaType
-from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header, read_body, send_json
+from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header, send_json
+from tailfuse_service.http.compression import read_unpacked_body
 from tailfuse_service.http.off_loop import read_off_loop
 from tailfuse_service.http.paths import find_route
 from tailfuse_service.http.problems import log_and_make_problem
@@ -71,12 +72,11 @@ class Predict:
         return read_form(body, boundary, engine.manifest.modalities, self._limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        content_type = read_content_type(scope)
-        body = await read_body(scope, receive, self.max_body_bytes)
+        body = await read_unpacked_body(scope, receive, self.max_body_bytes)
         route = find_route(scope)
         engine = self._registry.find(route.model, route.version, scope["headers"])
         options = parse_options(scope["query_string"])
-        inputs = await read_off_loop(len(body), self.read, engine, content_type, body)
+        inputs = await read_off_loop(len(body), self.read, engine, header(scope, b"content-type"), body)
         pending = submit_inputs(engine, inputs, len(body), options)
         try:
             async with WhileConnected(receive):
@@ -124,13 +124,13 @@ class PredictBatch:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         top_k, explain = parse_options(scope["query_string"])
-        if parse_boundary(read_content_type(scope)) is not None:
+        if parse_boundary(header(scope, b"content-type")) is not None:
             raise UnsupportedMediaType(
                 "a batch is sent as application/json",
                 expected=["application/json"],
                 received="multipart/form-data",
             )
-        body = await read_body(scope, receive, self._max_body_bytes)
+        body = await read_unpacked_body(scope, receive, self._max_body_bytes)
         # After the body: another version may be stable by then.
         route = find_route(scope)
         engine = self._registry.find(route.model, route.version, scope["headers"])
@@ -161,18 +161,6 @@ def read_item(item: Any) -> Inputs | ClientError:
         return read_inputs(item, "the item")
     except ClientError as error:
         return error
-
-
-def read_content_type(scope: Scope) -> str | None:
-    """Return the content type. Raises UnsupportedMediaType for a compressed body."""
-    encoding = header(scope, b"content-encoding")
-    if encoding is not None and encoding != "identity":
-        raise UnsupportedMediaType(
-            f"the body is encoded as '{encoding:.80}'; send it plain",
-            expected="identity",
-            received=f"{encoding:.80}",
-        )
-    return header(scope, b"content-type")
 
 
 def parse_options(query: bytes) -> Options:
