@@ -105,7 +105,7 @@ def test_pieces_are_answered_while_the_rest_is_unread(bundle: Bundle, tmp_path: 
 
 @pytest.mark.parametrize(("unreadable", "n_errors"), [("stop", 2), ("missing", 0)])
 def test_an_unreadable_file_is_an_error_or_missing_as_the_bundle_says(
-    bundle: Bundle, tmp_path: Path, unreadable: str, n_errors: int
+    bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture, unreadable: str, n_errors: int
 ) -> None:
     image = bundle.manifest.modalities["image"].model_copy(update={"unreadable": unreadable})
     modalities = bundle.manifest.modalities | {"image": image}
@@ -122,3 +122,5 @@ def test_an_unreadable_file_is_an_error_or_missing_as_the_bundle_says(
             "modality 'image', column 'image' (empty.png): the file is empty",
             None,
         ]
+    else:
+        assert "2 of 2 files cannot be read and count as missing; the first is column 'image'" in caplog.text

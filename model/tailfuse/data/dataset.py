@@ -211,15 +211,22 @@ def make_arrays(
                 n_files += raw is not None
                 if isinstance(array, UnreadableFile):
                     place = name_file(table, modality, row)
-                    if errors is None:
-                        unreadable.append((f"row {row + 1}{place}", array))
-                    elif kind.on_unreadable(modality) == "stop":
+                    if errors is not None and kind.on_unreadable(modality) == "stop":
                         errors[row] = f"modality '{name}'{place}: {array.why}"
+                    else:
+                        unreadable.append((f"row {row + 1}{place}", array))
                 yield None if isinstance(array, UnreadableFile) else array
             done += len(chunk)
             if report:
                 report(done, len(rows))
-    report_unreadable(name, unreadable, n_files, kind.on_unreadable(modality))
+    if errors is None:
+        report_unreadable(name, unreadable, n_files, kind.on_unreadable(modality))
+    elif unreadable:
+        place, first = unreadable[0]
+        log.warning(
+            "modality '%s': %d of %d files cannot be read and count as missing; the first is %s: %s",
+            name, len(unreadable), n_files, place.partition(", ")[2], first.why,
+        )  # fmt: skip
 
 
 def name_file(table: pl.DataFrame, modality: Modality, row: int) -> str:
