@@ -47,6 +47,7 @@ def numbers() -> dict[str, Request]:
         "1E2": age("1E2", same_as=100),
         "true for a number": age("true", same_as=1),
         "a string for a number": age('"61"', same_as=61),
+        "a word for a number": age('"61 years"', *MISFIT),
         "an array for a number": age("[61]", *MISFIT),
         "an object for a number": age('{"$gt": 0}', *MISFIT),
         "01": age("01", *SYNTAX),
@@ -55,11 +56,12 @@ def numbers() -> dict[str, Request]:
         "1_000": age("1_000", *SYNTAX),
         ".5": age(".5", *SYNTAX),
         "1 for true": told('{"inputs": {"clinical": {"smoker": 1}}}', same_as={"clinical": {"smoker": True}}),
+        "2 for true": told('{"inputs": {"clinical": {"smoker": 2}}}', *MISFIT),
         "true for a category": told(
-            '{"inputs": {"clinical": {"site": true}}}', same_as={"clinical": {"site": "true"}}
+            '{"inputs": {"clinical": {"site": true}}}', same_as={"clinical": {"site": "unseen"}}
         ),
         "1.5 for a category": told(
-            '{"inputs": {"clinical": {"site": 1.5}}}', same_as={"clinical": {"site": "1.5"}}
+            '{"inputs": {"clinical": {"site": 1.5}}}', same_as={"clinical": {"site": "unseen"}}
         ),
     }
 
@@ -135,7 +137,9 @@ def characters() -> dict[str, Request]:
         "a surrogate pair the wrong way round": notes(r'"\ude00\ud83d"', *SYNTAX),
         "a surrogate pair": notes(r'"spot \ud83d\ude00"', same_as="spot \U0001f600"),
         "half a pair as a column": told(r'{"inputs": {"clinical": {"\ud800": 1}}}', *SYNTAX),
-        "a byte order mark": told(b'\xef\xbb\xbf{"inputs": {"notes": "spot"}}', same_as=ok),
+        "a byte order mark": told(
+            b'\xef\xbb\xbf{"inputs": {"notes": "spot"}}', same_as={"notes": "spot"}
+        ),
         "UTF-16": told('{"inputs": {"notes": "spot"}}'.encode("utf-16"), *SYNTAX),
         "UTF-16 without a mark": told('{"inputs": {"notes": "spot"}}'.encode("utf-16-le"), *SYNTAX),
         "a NUL, escaped": notes(r'"a spot\u0000b"', same_as="a spot\0b"),
@@ -162,15 +166,19 @@ def base64s() -> dict[str, Request]:
     return {
         "no base64": image("not base64!", *MISFIT),
         "base64 without its end": image("AAA", "undecodable-image"),
+        "base64 with half a byte": image("AAAAA", *MISFIT),
         "base64 with line breaks": image(
-            "\n".join(PICTURE[i : i + 60] for i in range(0, 999, 60)), same_as={"image": encode_file(art())}
+            "\n".join(PICTURE[i : i + 60] for i in range(0, len(PICTURE), 60)),
+            same_as={"image": encode_file(art())},
         ),
         "base64 of a URL": image("_-__", "undecodable-image"),
+        "a megabyte of line breaks in base64": image("\n" * (1 << 20) + "!", *MISFIT),
         "characters beyond ASCII": image("\u00e9\u00e9\u00e9\u00e9", *MISFIT),
         "an address": image("http://127.0.0.1:8000/metrics", *MISFIT),
         "an address of a file": image("file:///etc/passwd", *MISFIT),
         "a data URL": image("data:image/png;base64," + PICTURE, same_as={"image": encode_file(art())}),
-        "a data URL of nothing": image("data:", *MISFIT),
+        "a data URL of nothing": image("data:,", "missing-modality"),
+        "a data URL without a comma": image("data:", *MISFIT),
         "a data URL without base64": image("data:text/plain,spot!", *MISFIT),
         "a picture that is an array": told('{"inputs": {"image": [255, 216, 255]}}', *MISFIT),
         "four megabytes of A": image("A" * (1 << 22), "undecodable-image"),
