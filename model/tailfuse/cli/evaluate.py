@@ -8,8 +8,12 @@ import click
 from tailfuse.cli.output import check_output, overwrite_option, write_output
 from tailfuse.errors import UserError
 
+EXIT_STATUSES = """\
+Exit status: 0 if all went well; 1 if nothing was written, and the last line says why; 2 if the command line
+is wrong."""
 
-@click.command("evaluate", short_help="Judge a bundle on a labelled table.")
+
+@click.command("evaluate", short_help="Judge a bundle on a labelled table.", epilog=EXIT_STATUSES)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option(

@@ -11,19 +11,19 @@ from PIL import Image
 from tailfuse_service.bundle import InvalidInput
 from tailfuse_service.modalities.series.features import read_steps
 
+from tailfuse.data.infer_label import ID, choose_label, find_other_labels
+from tailfuse.data.infer_strings import is_long_text, looks_like_dates, looks_like_text
 from tailfuse.data.split import PARTS
 from tailfuse.errors import TableError
-from tailfuse.files.infer import infer_column
-from tailfuse.files.table import type_name
+from tailfuse.files.cells import ColumnType, to_booleans, to_numbers
+from tailfuse.files.infer import InferredColumn, infer_column
+from tailfuse.files.table import INDEX, type_name
 from tailfuse.modalities.series.raw import list_depth, read_series
-from tailfuse.modalities.tabular.fit import MIN_CATEGORIES
 
-LABELS = ("label", "labels", "class", "target", "y", "diagnosis", "dx", "category", "species", "outcome")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 RECORDINGS = (".npy", ".wav")
-ID = re.compile(r"index|key|(.*[_ .-])?(id|uuid|guid)", re.IGNORECASE)
 NUMBERED = re.compile(r"(.*?[^0-9])[0-9]+")
-SMALLEST_FAMILY = 3
+MIN_FAMILY = 3  # columns
 SAMPLE = 200  # values looked at, where looking at all would be slow
 
 
@@ -41,104 +41,130 @@ class InferredSchema:
     texts: list[str] = field(default_factory=list)
     families: dict[str, list[str]] = field(default_factory=dict)
     rest: list[str] = field(default_factory=list)
+    close_calls: dict[str, InferredColumn] = field(default_factory=dict)  # columns whose type is not clear
     left_out: dict[str, str] = field(default_factory=dict)  # and why
 
 
-def infer_schema(table: pl.DataFrame, folder: Path) -> InferredSchema:
-    """Look at a table whose images lie in `folder`. Raises TableError if nothing could be a label."""
-    split = next((column for column in table.columns if is_split(table[column])), None)
-    label, is_sure = infer_label(table, {split})
+def infer_schema(table: pl.DataFrame, folder: Path, label: str | None = None) -> InferredSchema:
+    """Infer what the columns of a table are for; its images lie in `folder`.
+
+    `label` is the column that the user says is the label. Raises TableError if nothing could be one.
+    """
+    split = next((column for column in table.columns if column != label and is_split(table[column])), None)
+    inferred, ambiguous = infer_columns(table)
+    values = pl.DataFrame({each.name: convert_column(each, inferred.get(each.name)) for each in table})
+    label, is_sure = choose_label(values, split, label)
     schema = InferredSchema(label, is_sure, split)
-    train = table.filter(pl.col(split) == "train") if split else table
-    for series in table:
-        if series.name not in (label, split):
+    train = values.filter(pl.col(split) == "train") if split else values
+    reasons = find_other_labels(values, label) | ambiguous
+    index = "it is the index that pandas wrote, or has no name"
+    reasons |= {name: index for name in table.columns if INDEX.fullmatch(name)}
+    for series in values:
+        if series.name in (label, split):
+            continue
+        if series.name in reasons:
+            schema.left_out[series.name] = reasons[series.name]
+        else:
             place_column(schema, series, train[series.name].drop_nulls(), folder)
-    schema.channels = channels_of_one(schema.series, train)
-    schema.families = families(schema.rest)
+    schema.channels = find_channels(schema.series, train)
+    schema.families = find_families(schema.rest)
+    schema.close_calls = {
+        name: inferred[name] for name in schema.rest if name in inferred and inferred[name].note
+    }
     in_family = {column for members in schema.families.values() for column in members}
     schema.rest = [column for column in schema.rest if column not in in_family]
     return schema
 
 
+def infer_columns(table: pl.DataFrame) -> tuple[dict[str, InferredColumn], dict[str, str]]:
+    """Return what the columns of strings hold, and those whose numbers may mean two things, and why."""
+    inferred, ambiguous = {}, {}
+    for series in table:
+        if series.dtype == pl.String:
+            try:
+                inferred[series.name] = infer_column(series)
+            except TableError as error:
+                ambiguous[series.name] = str(error).removeprefix(f"column '{series.name}': ")
+    return inferred, ambiguous
+
+
+def convert_column(series: pl.Series, inferred: InferredColumn | None) -> pl.Series:
+    """Return a column of strings as the numbers or truth values that it holds; odd cells are missing."""
+    to: ColumnType = "category" if inferred is None else inferred.type
+    if inferred is None or to == "category":
+        return series
+    if to == "boolean":
+        return to_booleans(series)
+    numbers = to_numbers(series, inferred.style)
+    if series.str.contains(".", literal=True).any():
+        return numbers  # 0.0, 1.0 and 2.0 are measured rather than counted
+    whole = numbers.cast(pl.Int64, strict=False)
+    return whole if whole.cast(pl.Float64).equals(numbers) else numbers
+
+
 def is_split(series: pl.Series) -> bool:
-    """Whether the values are train, test and perhaps val."""
+    """Return whether the values are train, test and perhaps val."""
     if series.dtype != pl.String:
         return False
     values = set(series.drop_nulls().unique())  # without a value, a row is left out
     return values <= set(PARTS) and {"train", "test"} <= values
 
 
-def infer_label(table: pl.DataFrame, taken: set[str | None]) -> tuple[str, bool]:
-    """The label's column, and whether its name says so."""
-    fit = [series for series in table if series.name not in taken and has_classes(series)]
-    named = [series.name for name in LABELS for series in fit if series.name.lower() == name]
-    if named:
-        return named[0], True
-    # Of the others, names of classes rather than numbers, and few rather than many.
-    fit.sort(key=lambda series: (series.dtype != pl.String, series.n_unique()))
-    fit = [series for series in fit if not ID.fullmatch(series.name) and not series.dtype.is_float()]
-    if not fit:
-        raise TableError("no column looks like a label: a few values, each of them in several rows")
-    return fit[0].name, False
-
-
-def has_classes(series: pl.Series) -> bool:
-    """Whether the values could be classes: at least two, and several rows of each."""
-    if not (series.dtype in (pl.String, pl.Boolean) or series.dtype.is_numeric()):
-        return False
-    values = series.drop_nulls()
-    return 2 <= values.n_unique() <= len(values) / 3
-
-
 def place_column(schema: InferredSchema, series: pl.Series, values: pl.Series, folder: Path) -> None:
     """Write down what one column is for, judged by its training `values`."""
     name = series.name
-    distinct = 0 if series.dtype.is_nested() else values.n_unique()
     is_image = looks_like_image(values)
     size = read_image_size(values[0], folder) if is_image else None
     is_series = looks_like_series(values)
-    shape = series_shape(values, folder) if is_series else None
-    if not name:
-        schema.left_out[name] = "it has no name"
-    elif not len(values):
-        schema.left_out[name] = "it has no value in a training row"
-    elif size:
+    shape = read_series_shape(values, folder) if is_series else None
+    if size:
         schema.images[name] = size
-    elif is_image:
-        schema.left_out[name] = "it looks like images, but the first one cannot be opened"
     elif shape:
         schema.series[name] = shape
+    elif is_image:
+        schema.left_out[name] = "it looks like images, but the first one cannot be opened"
     elif is_series:
         schema.left_out[name] = "it looks like series, but the first one cannot be read"
-    elif not (series.dtype in (pl.String, pl.Boolean) or series.dtype.is_numeric()):
-        schema.left_out[name] = f"it holds {type_name(series)}"
-    elif looks_like_text(values):
-        schema.texts.append(name)
-    elif ID.fullmatch(name):
-        if 1 < series.n_unique() < len(series):
+    elif why := describe_useless(series, values):
+        schema.left_out[name] = why
+        if ID.fullmatch(name) and 1 < series.n_unique() < len(series):
             schema.groups.append(name)
-        schema.left_out[name] = "it looks like an identifier"
-    elif counts_rows(series):
-        schema.left_out[name] = "it counts the rows"
-    elif series.dtype == pl.String and (distinct > MIN_CATEGORIES or distinct > len(values) / 2):
-        schema.left_out[name] = (
-            infer_column(series).note or f"it has {distinct:,} different strings: an identifier?"
-        )
-    elif series.dtype.is_float() and values.is_infinite().any():
-        schema.left_out[name] = "it holds infinite numbers"
+    elif series.dtype == pl.String and looks_like_text(values):
+        schema.texts.append(name)
+    elif series.dtype == pl.String and (distinct := values.n_unique()) > len(values) / 2:
+        schema.left_out[name] = f"it has {distinct:,} different strings that look like codes: an identifier?"
     else:
         schema.rest.append(name)
 
 
+def describe_useless(series: pl.Series, values: pl.Series) -> str | None:
+    """Return why no model learns from a column, or None."""
+    if not len(values):
+        return "it has no value in a training row"
+    if looks_like_dates(values):
+        return (
+            f"it holds dates or times, such as {values[0]}, which no modality reads; "
+            "add a column with what matters of them, such as the year, the weekday or an age in days"
+        )
+    if not (series.dtype in (pl.String, pl.Boolean) or series.dtype.is_numeric()):
+        return f"it holds {type_name(series)}"
+    if ID.fullmatch(series.name) and not (series.dtype == pl.String and is_long_text(values)):
+        return "it looks like an identifier"
+    if counts_rows(series):
+        return "it counts the rows"
+    if series.n_unique() == 1:
+        return f"it is '{values[0]!s:.40}' in every row"
+    if series.dtype.is_float() and values.is_infinite().any():
+        return "it holds infinite numbers"
+    return None
+
+
 def counts_rows(series: pl.Series) -> bool:
-    """0, 1, 2, … or 1, 2, 3, …"""
-    return (
-        series.dtype.is_integer()
-        and len(series) > 1
-        and series[0] in (0, 1)
-        and bool((series.cast(pl.Int64).diff().drop_nulls() == 1).all())
-        and not series.null_count()
-    )
+    """Return whether the values are 0, 1, 2, … or 1, 2, 3, …, in any order."""
+    if not series.dtype.is_integer() or len(series) < 2 or series.null_count():
+        return False
+    ordered = series.cast(pl.Int64).sort()
+    return ordered[0] in (0, 1) and bool((ordered.diff().drop_nulls() == 1).all())
 
 
 def looks_like_image(values: pl.Series) -> bool:
@@ -160,7 +186,7 @@ def read_image_size(value: str | bytes, folder: Path) -> tuple[int, int] | None:
 
 
 def looks_like_series(values: pl.Series) -> bool:
-    """Lists of numbers, also as CSV spells them, or paths that end as recordings do."""
+    """Return whether the values are lists of numbers, also as CSV spells them, or paths of recordings."""
     if values.dtype == pl.String:
         return len(values) > 0 and all(
             value.lower().endswith(RECORDINGS) or value.startswith("[") for value in values.head(SAMPLE)
@@ -168,8 +194,8 @@ def looks_like_series(values: pl.Series) -> bool:
     return list_depth(values.dtype) in (1, 2) and len(values) > 0
 
 
-def series_shape(values: pl.Series, folder: Path) -> tuple[int, int] | None:
-    """Steps and channels of the first series, or None if it cannot be read or has no value."""
+def read_series_shape(values: pl.Series, folder: Path) -> tuple[int, int] | None:
+    """Return steps and channels of the first series, or None if it cannot be read or has no value."""
     first = values.head(1).to_frame()
     try:
         (raw,) = read_series(first, "", [values.name], folder, np.array([0]))
@@ -179,8 +205,8 @@ def series_shape(values: pl.Series, folder: Path) -> tuple[int, int] | None:
     return None if steps is None else (len(steps), steps.shape[1])
 
 
-def channels_of_one(shapes: dict[str, tuple[int, int]], train: pl.DataFrame) -> list[str]:
-    """The columns of lists that are as long as each other in every row, if there are several."""
+def find_channels(shapes: dict[str, tuple[int, int]], train: pl.DataFrame) -> list[str]:
+    """Return the columns of lists that are as long as each other in every row, if there are several."""
     columns = [
         column for column in shapes
         if isinstance(train[column].dtype, pl.List) and list_depth(train[column].dtype) == 1
@@ -190,19 +216,10 @@ def channels_of_one(shapes: dict[str, tuple[int, int]], train: pl.DataFrame) -> 
     return columns if alike else []
 
 
-def looks_like_text(values: pl.Series) -> bool:
-    """Strings of several words, most of them different."""
-    if values.dtype != pl.String or not len(values):
-        return False
-    sample = values.head(SAMPLE).to_list()
-    words = float(np.median([len(value.split()) for value in sample]))
-    return words >= 4 and len(set(sample)) > len(sample) / 2
-
-
-def families(columns: list[str]) -> dict[str, list[str]]:
-    """Columns whose names differ in a number at the end only, by what comes before it."""
+def find_families(columns: list[str]) -> dict[str, list[str]]:
+    """Return columns whose names differ in a number at the end only, by what comes before it."""
     by_stem: dict[str, list[str]] = {}
     for column in columns:
         if match := NUMBERED.fullmatch(column):
             by_stem.setdefault(match[1], []).append(column)
-    return {stem: members for stem, members in by_stem.items() if len(members) >= SMALLEST_FAMILY}
+    return {stem: members for stem, members in by_stem.items() if len(members) >= MIN_FAMILY}

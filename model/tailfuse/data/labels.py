@@ -1,7 +1,6 @@
 """The labels that training learns: checked as a whole, with rare classes merged where the spec says so."""
 
 import logging
-import unicodedata
 
 import numpy as np
 import polars as pl
@@ -129,7 +128,7 @@ def check_numbers(labels: pl.Series) -> None:
 
 
 def warn_of_similar_names(labels: pl.Series) -> None:
-    """Warn of classes whose names differ only in case, in spaces or in how their accents are encoded."""
+    """Warn of classes whose names differ only in case or in spaces."""
     counts = count_classes(labels)
     by_key: dict[str, list[str]] = {}
     for name in sorted(counts):
@@ -142,19 +141,19 @@ def warn_of_similar_names(labels: pl.Series) -> None:
         )
         rest = f" and {len(similar) - MAX_LISTED:,} more" if len(similar) > MAX_LISTED else ""
         log.warning(
-            "label: column '%s' has classes whose names differ only in case, spaces or the encoding of "
-            "letters; each counts as a class of its own: %s%s",
+            "label: column '%s' has classes whose names differ only in case or spaces; "
+            "each counts as a class of its own: %s%s",
             labels.name, shown, rest,
         )  # fmt: skip
 
 
 def fold_name(name: str) -> str:
-    """Return one key for all spellings of a name in other case, other spaces or other encoding of accents.
+    """Return one key for all spellings of a name in other case or with other spaces.
 
     >>> fold_name("Basal  cell "), fold_name("basal cell")
     ('basal cell', 'basal cell')
     """
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    return " ".join(name.casefold().split())
 
 
 def count_classes(labels: pl.Series) -> dict[str, int]:
