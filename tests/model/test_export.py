@@ -49,7 +49,7 @@ def untrained(spec: Spec, dataset: Dataset) -> Network:
     assert isinstance(network, Network)
     fit_plda_heads(network, dataset.train, torch.device("cpu"))
     for head in (*network.heads, network.joint.head):
-        torch.nn.init.normal_(head.apply_linear.weight, std=0.5)
+        torch.nn.init.normal_(head.linear.weight, std=0.5)
     network.posteriors.pool_weights.copy_(torch.tensor([0.5, 0.2]))
     torch.nn.init.normal_(network.confidences.weight)
     network.confidences.per_deviation.fill_(SLOPE_PER_DEVIATION)
