@@ -79,7 +79,7 @@ class Evaluator:
         test = self.test.only(self.all_modalities)
         answers = self.predict(test).probabilities
         val = self.prepare(val)
-        held_out = mean_answers(self.predict(val).probabilities, val.labels)
+        calibration = mean_answers(self.predict(val).probabilities, val.labels)
         counts = [info.train_count for info in self.classes]
         for condition in SHIFTS:
             seed = [
@@ -88,7 +88,7 @@ class Evaluator:
                 zlib.crc32(condition.encode()),
             ]
             rows = draw_shifted_rows(test.labels, counts, condition, np.random.default_rng(seed))
-            prior = estimate_prior(answers[rows], held_out, counts)
+            prior = estimate_prior(answers[rows], calibration, counts)
             adapted = reweighted(answers[rows], prior.shares)
             for method, each in ((self.template.method, answers[rows]), (ADAPTED, adapted)):
                 yield self.template._replace(

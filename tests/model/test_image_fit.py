@@ -2,6 +2,8 @@
 
 import io
 import logging
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,24 @@ def test_mixed_depths_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
         modality = fit([*patches(10, 80), *patches(500, 20_000, np.uint16)])
     assert (modality.range, modality.deep) == (None, False)
     assert "images of 8 bits and deeper ones are mixed" in caplog.text
+
+
+def test_colours_of_16_bits_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    lines = b"".join(b"\0" + RNG.integers(0, 256, 4 * 6, np.uint8).tobytes() for _ in range(4))
+    head = struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0)
+    file = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(lines))
+        + chunk(b"IEND", b"")
+    )
+    with caplog.at_level(logging.WARNING, "tailfuse"):
+        modality = fit([file])
+    assert (modality.channels, modality.deep) == (3, False)
+    assert "colours of 16 bits, of which the upper 8 are read" in caplog.text
 
 
 def test_the_formats_of_all_training_images_are_listed() -> None:

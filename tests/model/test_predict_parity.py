@@ -101,3 +101,24 @@ def test_pieces_are_answered_while_the_rest_is_unread(bundle: Bundle, tmp_path: 
     for number in range(3):
         assert [len(next(answers)), len(next(answers))] == [1024, 476]
         assert (asked, counts.rows) == (list(range(number + 1)), 1500 * (number + 1))
+
+
+@pytest.mark.parametrize(("unreadable", "n_errors"), [("stop", 2), ("missing", 0)])
+def test_an_unreadable_file_is_an_error_or_missing_as_the_bundle_says(
+    bundle: Bundle, tmp_path: Path, unreadable: str, n_errors: int
+) -> None:
+    image = bundle.manifest.modalities["image"].model_copy(update={"unreadable": unreadable})
+    modalities = bundle.manifest.modalities | {"image": image}
+    manifest = bundle.manifest.model_copy(update={"modalities": modalities})
+    (tmp_path / "empty.png").write_bytes(b"")
+    table = pl.DataFrame({"image": ["none.png", "empty.png", None], "age": [40.0, 40.0, 40.0]})
+    counts = Counts()
+    answers = pl.concat(TableScorer(replace(bundle, manifest=manifest), tmp_path).score([table], counts))
+    assert (counts.errors, counts.answered) == (n_errors, 3 - n_errors)
+    assert answers["probability"].drop_nulls().n_unique() == 1
+    if n_errors:
+        assert answers["error"].to_list() == [
+            "modality 'image', column 'image' (none.png): no such file or directory",
+            "modality 'image', column 'image' (empty.png): the file is empty",
+            None,
+        ]

@@ -1,9 +1,11 @@
 """Work that nobody waits for ends soon, and one item's failure is that item's alone."""
 
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.bundle.answer import Prediction
 from tailfuse_service.errors import DeadlineExceeded
+from tailfuse_service.http import off_loop
 from tailfuse_service.inference.batcher import Batcher
 from tailfuse_service.inference.engine import Engine
 from tailfuse_service.metrics import Metrics
@@ -130,3 +133,31 @@ end_process()
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=True)
     assert ended.stdout == b"stopped\n"
+
+
+class Node:
+    """Refers to itself, as an error and its frames do."""
+
+    def __init__(self) -> None:
+        self.own = self
+
+
+def test_what_large_bodies_leave_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(off_loop, "COLLECT_AFTER_S", 0.05)
+    collections = []
+    collect = gc.collect
+    monkeypatch.setattr(gc, "collect", lambda: collections.append(collect()))
+
+    async def scenario() -> None:
+        node = weakref.ref(Node())
+        for _ in range(20):
+            await off_loop.read_off_loop(off_loop.INLINE_BYTES + 1, len, b"")
+        while node() is not None:
+            await asyncio.sleep(0.005)
+
+    gc.disable()
+    try:
+        asyncio.run(scenario())
+    finally:
+        gc.enable()
+    assert len(collections) >= 1

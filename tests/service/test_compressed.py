@@ -83,8 +83,8 @@ def test_a_body_that_cannot_be_unpacked_is_explained(
     assert says in response.json()["detail"]
 
 
-def test_the_limit_holds_for_the_unpacked_body(client_of: Any, bundle: Bundle) -> None:
-    client = client_of(bundle, max_body_bytes=100)
+def test_the_limit_holds_for_the_unpacked_body(make_client: Any, bundle: Bundle) -> None:
+    client = make_client(bundle, max_body_bytes=100)
     body = json.dumps({"inputs": {"notes": "x"}}).encode()
     for length, status in ((100, 200), (101, 413)):
         packed = gzip.compress(body.ljust(length))

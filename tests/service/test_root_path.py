@@ -33,8 +33,8 @@ def add_proxy(app: ASGIApp) -> ASGIApp:
 
 
 @pytest.fixture
-def behind(client_of: Any, bundle: Bundle) -> TestClient:
-    client: TestClient = client_of(bundle, root_path=f"{PREFIX}/")
+def behind(make_client: Any, bundle: Bundle) -> TestClient:
+    client: TestClient = make_client(bundle, root_path=f"{PREFIX}/")
     return TestClient(add_proxy(client.app), base_url="https://example.org")
 
 
@@ -62,12 +62,12 @@ def test_without_a_prefix_the_document_names_no_server(client: TestClient) -> No
 
 
 @pytest.mark.parametrize("path", ["/docs", "/predict", "/admin/models", f"{PREFIX}/admin/models", "/model"])
-def test_the_prefix_itself_is_no_route(client_of: Any, bundle: Bundle, tmp_path: Path, path: str) -> None:
+def test_the_prefix_itself_is_no_route(make_client: Any, bundle: Bundle, tmp_path: Path, path: str) -> None:
     """The service itself knows no prefix, however often it is there: else a key check could be passed by."""
     keys, admin_keys = tmp_path / "keys", tmp_path / "admins"
     keys.write_text("me: 0123456789abcdef\n")
     admin_keys.write_text("boss: fedcba9876543210\n")
-    client = client_of(bundle, root_path=PREFIX, api_keys=keys, admin_keys=admin_keys)
+    client = make_client(bundle, root_path=PREFIX, api_keys=keys, admin_keys=admin_keys)
     key = {"x-api-key": "0123456789abcdef"}
     for method in ("GET", "POST"):
         response = client.request(method, PREFIX + path, headers=key)

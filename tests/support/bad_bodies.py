@@ -39,7 +39,7 @@ BODIES = {
     "NaN where no number belongs": (b'{"inputs": {"notes": NaN}}', 422, "invalid-input", "modality 'notes'"),
     "an array": (b"[]", 422, "invalid-input", "not an array"),
     "null": (b"null", 422, "invalid-input", "not null"),
-    "no inputs": (b"{}", 422, "invalid-input", "lacks the key 'inputs'"),
+    "no inputs": (b"{}", 422, "invalid-input", "must have the key 'inputs'"),
     "an unknown key": (b'{"inputs": {"notes": "x"}, "topk": 1}', 422, "invalid-input", "unknown key 'topk'"),
     "inputs that are no object": (b'{"inputs": []}', 422, "invalid-input", "'inputs'"),
 }  # fmt: skip

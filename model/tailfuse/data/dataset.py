@@ -123,11 +123,13 @@ def make_split_arrays(
     rows: Rows | None = None,
     use_cache: bool = False,
     on_progress: OnProgress | None = None,
+    errors: dict[int, str] | None = None,
 ) -> SplitArrays:
     """The `rows` of a table (all of them, if not given) as arrays; without `labels` (n,), those are -1.
 
     A modality none of whose columns the table has is absent. With `use_cache` decoded images are kept on
-    disk. Raises TableError.
+    disk. With `errors` a value that cannot be read is absent, and what is wrong is put there by row. Raises
+    TableError.
     """
     rows = np.arange(len(table)) if rows is None else rows
     inputs, position = {}, {}
@@ -143,7 +145,7 @@ def make_split_arrays(
                 if report:
                     report(len(rows), len(rows))
                 continue
-            decode = partial(make_arrays, table, name, modality, each, folder, rows, report)
+            decode = partial(make_arrays, table, name, modality, each, folder, rows, report, errors)
             if use_cache and (kept := kind.load_cached(modality, table, rows, folder, decode)):
                 inputs[name], position[name] = kept
                 continue
@@ -176,8 +178,12 @@ def make_arrays(
     folder: Path,
     rows: Rows,
     report: Callable[[int, int], None] | None,
+    errors: dict[int, str] | None = None,
 ) -> Iterator[NDArray[Any] | None]:
-    """One modality's array of each row, or None; images are decoded by all cores."""
+    """One modality's array of each row, or None; images are decoded by all cores.
+
+    With `errors`, what is wrong with a row is put there, unless unreadable files are to count as missing.
+    """
     kind = KINDS[modality.kind]
 
     def apply(row: int, raw: Any) -> NDArray[Any] | UnreadableFile | None:
@@ -186,6 +192,9 @@ def make_arrays(
         except UndecodableImage as error:
             return UnreadableFile(error.detail.removeprefix(f"modality '{name}': "))
         except InvalidInput as error:
+            if errors is not None:
+                errors[row] = error.detail
+                return None
             raise TableError(f"row {row + 1}{name_file(table, modality, row)}: {error.detail}") from None
 
     pairs = zip(rows.tolist(), kind.raw_values(name, modality, table, rows, folder), strict=True)
@@ -201,7 +210,11 @@ def make_arrays(
             for (row, raw), array in zip(chunk, arrays, strict=True):
                 n_files += raw is not None
                 if isinstance(array, UnreadableFile):
-                    unreadable.append((f"row {row + 1}{name_file(table, modality, row)}", array))
+                    place = name_file(table, modality, row)
+                    if errors is None:
+                        unreadable.append((f"row {row + 1}{place}", array))
+                    elif kind.on_unreadable(modality) == "stop":
+                        errors[row] = f"modality '{name}'{place}: {array.why}"
                 yield None if isinstance(array, UnreadableFile) else array
             done += len(chunk)
             if report:

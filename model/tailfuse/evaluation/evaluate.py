@@ -88,15 +88,15 @@ def evaluate(run: Callable[[Batch], Output], part: SplitArrays, classes: Sequenc
     """Run the part with every subset of its modalities, and as it is."""
     modalities = part.modalities
     presence = part.presence()
-    views = {subset_name(subset): part.only(subset) for subset in subsets(modalities)}
+    selections = {subset_name(subset): part.only(subset) for subset in subsets(modalities)}
     everything = whole = subset_name(modalities)
     if not presence.all():
         whole = AS_GIVEN
-        views = {everything: views.pop(everything), AS_GIVEN: part, **views}
+        selections = {everything: selections.pop(everything), AS_GIVEN: part, **selections}
 
     shots = [info.shot for info in classes]
     metrics, weights, confidences, right = {}, {}, {}, {}
-    for name, rows in views.items():
+    for name, rows in selections.items():
         output = predict_part(run, rows) if len(rows) else make_empty_output(len(classes), len(modalities))
         metrics[name] = subset_metrics(output.probabilities, rows.labels, shots)
         weights[name] = present_means(output.weights, rows.presence(), modalities)

@@ -42,14 +42,14 @@ def write_bundle(
         parity = check_parity(network, folder, manifest, example)
         runtime = open_graph(folder / GRAPHS["onnx"], manifest, runtime="onnx", threads=0)
         evaluation = evaluate(runtime.run, dataset.test, dataset.classes)
-        held_out = mean_answers(predict_part(runtime.run, dataset.val).probabilities, dataset.val.labels)
+        calibration = mean_answers(predict_part(runtime.run, dataset.val).probabilities, dataset.val.labels)
         manifest = manifest.model_copy(
             update={
                 "parity": parity,
                 "metrics": evaluation.metrics,
                 "validation_metrics": evaluate(runtime.run, dataset.val, dataset.classes).metrics,
                 "reference": add_input_references(evaluation.reference, manifest.modalities, dataset.test),
-                "held_out": held_out,
+                "held_out": calibration,
             }
         )
         write_report(folder / "report.html", manifest, evaluation, history)

@@ -140,9 +140,9 @@ def check_parity(
         for name, part in parts.items():
             for size in (1, 2, len(part)):
                 batch = part.first(size).batch()
-                expected, answered = run_eagerly(network, batch), opened.run(batch)
+                expected, actual = run_eagerly(network, batch), opened.run(batch)
                 for field in network.output_names:
-                    a, b = getattr(expected, field), getattr(answered, field)
+                    a, b = getattr(expected, field), getattr(actual, field)
                     difference = float(np.abs(a - b).max()) if a.shape == b.shape else np.inf
                     if not difference <= TOLERANCE:
                         raise ExportError(

@@ -36,9 +36,9 @@ def reshape_after(graph: ir.Graph, node: ir.Node, sizes: list[int]) -> None:
     output = node.outputs[0]
     users = tuple(output.uses())  # before the Reshape is one of them
     name = f"{output.name}.sizes"
-    told = ir.Value(name=name, const_value=ir.tensor(np.array(sizes, np.int64), name=name))
-    graph.register_initializer(told)
-    reshape = ir.node("Reshape", [output, told])
+    sizes_value = ir.Value(name=name, const_value=ir.tensor(np.array(sizes, np.int64), name=name))
+    graph.register_initializer(sizes_value)
+    reshape = ir.node("Reshape", [output, sizes_value])
     shaped = reshape.outputs[0]
     shaped.name, shaped.shape, shaped.type = f"{output.name}.shaped", output.shape, output.type
     graph.insert_after(node, reshape)

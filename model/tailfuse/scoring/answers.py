@@ -77,20 +77,19 @@ class TableScorer:
         weights = np.full((n_rows, len(manifest.modalities)), np.nan)
         confidences = weights.copy()
         errors: list[str | None] = [None] * n_rows
-        for rows, found in read_rows(table, manifest.modalities, self.folder):
-            if isinstance(found, str):
-                errors[int(rows[0])] = found
-                counts.errors += 1
-                counts.first_error = counts.first_error or f"row {first + rows[0] + 1}: {found}"
-                continue
-            presence = found.presence()
-            present = np.flatnonzero(presence.any(axis=1))
-            counts.without_modality += len(rows) - len(present)
-            if len(present):
-                output = predict_part(self.bundle.runtime.run, found.take(present))
-                at = rows[present]
-                probabilities[at], weights[at] = output.probabilities, output.weights
-                confidences[at] = np.where(presence[present], output.confidences, np.nan)
+        found = read_rows(table, manifest.modalities, self.folder)
+        for row, error in sorted(found.errors.items()):
+            errors[row] = error
+            counts.errors += 1
+            counts.first_error = counts.first_error or f"row {first + row + 1}: {error}"
+        presence = found.arrays.presence()
+        present = np.flatnonzero(presence.any(axis=1))
+        counts.without_modality += len(found.rows) - len(present)
+        if len(present):
+            output = predict_part(self.bundle.runtime.run, found.arrays.take(present))
+            at = found.rows[present]
+            probabilities[at], weights[at] = output.probabilities, output.weights
+            confidences[at] = np.where(presence[present], output.confidences, np.nan)
         counts.rows += n_rows
         return make_answers(manifest, first, probabilities, weights, confidences, errors, counts)
 

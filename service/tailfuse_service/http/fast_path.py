@@ -95,20 +95,27 @@ class FastPath:
             self._router.end_request(cycle, CLIENT_CLOSED)
 
     def _finish_prediction(self, cycle: RequestCycle, prediction: Future[Any]) -> None:
-        self._finish(cycle, asyncio.CancelledError() if prediction.cancelled() else prediction.exception())
+        """Answer with the prediction, unless the connection is closed."""
+        error = asyncio.CancelledError() if prediction.cancelled() else prediction.exception()
+        if error is not None:
+            self._finish(cycle, error)
+        elif self._answering is cycle:
+            try:
+                assert cycle.pending is not None
+                body = encode_answer(cycle.pending, cycle.scope["request_id"])
+                self._send(cycle, 200, JSON, body)
+                self._answering = None
+                self._router.end_request(cycle, 200)
+            except Exception as unexpected:
+                self._break_connection(unexpected)
 
-    def _finish(self, cycle: RequestCycle, error: BaseException | None) -> None:
-        """Answer, unless the connection is closed."""
+    def _finish(self, cycle: RequestCycle, error: BaseException) -> None:
+        """Answer with the problem, unless the connection is closed."""
         if self._answering is not cycle:
             return
         try:
-            if error is None:
-                assert cycle.pending is not None
-                answer = 200, JSON, encode_answer(cycle.pending, cycle.scope["request_id"])
-            else:
-                answer = format_problem(error, cycle.scope, self._router.metrics)
-            status = answer[0]
-            self._send(cycle, *answer)
+            status, lines, body = format_problem(error, cycle.scope, self._router.metrics)
+            self._send(cycle, status, lines, body)
             self._answering = None
             self._router.end_request(cycle, status)
         except Exception as unexpected:

@@ -1,4 +1,4 @@
-"""The bytes of a request become raw values by modality. What the values may be is the bundle's business."""
+"""Parse the body of a request to raw values by modality. The bundle checks the values."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ MAX_BOUNDARY = 256
 
 
 def read_inputs(document: Any, what: str = "the body") -> dict[str, Any]:
-    """The raw values of `{"inputs": {…}}`. Raises InvalidInput."""
+    """Return the raw values of `{"inputs": {…}}`. Raises InvalidInput."""
     inputs = read_single_key(document, "inputs", what)
     if not isinstance(inputs, dict):
         raise InvalidInput(
@@ -31,7 +31,7 @@ def read_inputs(document: Any, what: str = "the body") -> dict[str, Any]:
 
 
 def read_items(document: Any, max_items: int) -> list[Any]:
-    """The items of `{"items": […]}`, unread. Raises InvalidInput or BatchTooLarge."""
+    """Return the items of `{"items": […]}`, unchecked. Raises InvalidInput, BatchTooLarge."""
     items = read_single_key(document, "items", "the body")
     if not isinstance(items, list):
         raise InvalidInput(
@@ -42,14 +42,14 @@ def read_items(document: Any, max_items: int) -> list[Any]:
         raise InvalidInput("'items' is empty", expected="at least one item", received=0)
     if len(items) > max_items:
         raise BatchTooLarge(
-            f"{len(items)} items, at most {max_items} are taken at once",
+            f"{len(items)} items, at most {max_items} are accepted in one request",
             expected=max_items, received=len(items),
         )  # fmt: skip
     return items
 
 
 def read_single_key(document: Any, key: str, what: str) -> Any:
-    """The value of the one key an object has."""
+    """Return the value of an object's only key. Raises InvalidInput."""
     if not isinstance(document, dict):
         raise InvalidInput(
             f"{what} must be an object with the key '{key}', not {json_type(document)}",
@@ -57,14 +57,19 @@ def read_single_key(document: Any, key: str, what: str) -> Any:
         )  # fmt: skip
     for other in document:
         if other != key:
-            raise InvalidInput(f"{what} has the unknown key '{other}'", expected=[key], received=other)
+            raise InvalidInput(
+                f"{what} has the unknown key '{other}'; '{key}' was expected", expected=[key], received=other
+            )
     if key not in document:
-        raise InvalidInput(f"{what} lacks the key '{key}'", expected=[key])
+        raise InvalidInput(f"{what} must have the key '{key}'", expected=[key])
     return document[key]
 
 
 def parse_boundary(content_type: str | None) -> bytes | None:
-    """None for JSON (also when nothing is said), the boundary for multipart. Raises UnsupportedMediaType."""
+    """Return the boundary of multipart, None for JSON, which is the default.
+
+    Raises UnsupportedMediaType, BadRequest.
+    """
     if content_type is None or content_type == "application/json":
         return None
     kind, options = parse_options_header(content_type)
@@ -83,7 +88,7 @@ def parse_boundary(content_type: str | None) -> bytes | None:
 def read_form(
     body: bytes, boundary: bytes, modalities: Mapping[str, Modality], limits: Limits = DEFAULT_LIMITS
 ) -> dict[str, Any]:
-    """The raw values of a form, one part per modality; the modality's kind says how to read its part."""
+    """Return the raw values of a form: one part per modality, parsed by the modality's kind."""
     return {
         name: modalities[name].read_part(name, part, limits) if name in modalities else part
         for name, part in split_form(body, boundary, limits.max_parts).items()

@@ -79,7 +79,7 @@ def get_length(headers: Iterable[tuple[bytes, bytes]]) -> int:
 
 def count_hosts(headers: Iterable[tuple[bytes, bytes]]) -> int:
     """Return how many Host headers there are."""
-    return sum(name == b"host" for name, _ in headers)
+    return [name for name, _ in headers].count(b"host")
 
 
 def find_length(head: bytes) -> int | None:

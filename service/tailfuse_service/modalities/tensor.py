@@ -49,6 +49,16 @@ def to_python(values: NDArray[Any]) -> list[Any]:
     return values.tolist()  # type: ignore[no-any-return]
 
 
+def to_shortest_floats(values: NDArray[Any]) -> NDArray[Any]:
+    """Return float16 and float32 as the float64 of fewest digits: 0.1, not 0.10000000149.
+
+    Whole numbers, and other types, are unchanged.
+    """
+    if values.dtype.kind != "f" or values.dtype.itemsize == 8:
+        return values
+    return np.where(values == np.rint(values), values, values.astype(str).astype(np.float64))
+
+
 def decode_text(element: str | bytes, modality: str, column: str | None, row: int) -> str:
     """Decode one element of BYTES as UTF-8. Raises InvalidInput."""
     if isinstance(element, str):

@@ -37,11 +37,11 @@ def read_tensors(request: Any, limits: Limits) -> list[Tensor]:
     for number, each in enumerate(inputs):
         tensor = make_spec(each.name, each.datatype, list(each.shape))
         if each.parameters and "shared_memory_region" in each.parameters:
-            raise tensor.invalid("the extension 'shared_memory_region' is not there")
+            raise tensor.invalid("the extension 'shared_memory_region' is not supported")
         if not raw:
             tensors.append(parse_contents(tensor, each.contents, limits))
         elif each.HasField("contents"):
-            raise tensor.invalid("there are both 'contents' and 'raw_input_contents'")
+            raise tensor.invalid("'contents' or 'raw_input_contents' was expected, got both")
         else:
             tensors.append(parse_binary(tensor, memoryview(raw[number])))
     return tensors
@@ -52,7 +52,7 @@ def parse_contents(tensor: TensorSpec, contents: Any, limits: Limits) -> Tensor:
     place = CONTENTS.get(tensor.datatype)
     if place is None:
         raise tensor.invalid(
-            f"{tensor.datatype} is sent in raw_input_contents", expected="raw_input_contents"
+            f"{tensor.datatype} must be sent in raw_input_contents", expected="raw_input_contents"
         )
     values = getattr(contents, place)
     if len(values) > limits.max_json_values:

@@ -1,8 +1,8 @@
 """Tensors become the raw values that POST /predict takes, a dictionary by modality for each row.
 
 A modality is one tensor with its name, or, if it has columns, one for each of them: `clinical.age`. Rows
-come first in every shape. NaN and the empty BYTES are a missing value; an input left out is absent in all
-rows, and `presence` (rows, modalities) takes away what it is false for.
+are the first dimension of every shape. NaN and empty BYTES are missing values. An input that is not sent is
+absent in all rows; so is, in its row, a modality whose `presence` (rows, modalities) is false.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ Rows = list[dict[str, Any]]
 
 
 def make_rows(tensors: Sequence[Tensor], manifest: Manifest, limits: Limits, max_rows: int) -> Rows:
-    """The raw values of each row. Raises InvalidInput or a kind of it, UnknownModality, BatchTooLarge."""
+    """Return the raw values of each row. Raises InvalidInput, UnknownModality, BatchTooLarge."""
     n_rows = count_rows(tensors, max_rows)
     values: dict[str, list[Any]] = {}
     by_column: dict[str, dict[str, list[Any]]] = {}
@@ -30,7 +30,9 @@ def make_rows(tensors: Sequence[Tensor], manifest: Manifest, limits: Limits, max
     seen = set()
     for tensor in tensors:
         if tensor.name in seen:
-            raise InvalidInput(f"there are two inputs '{tensor.name:.80}'", input=f"{tensor.name:.80}")
+            raise InvalidInput(
+                f"the input '{tensor.name:.80}' is there twice; send it once", input=f"{tensor.name:.80}"
+            )
         seen.add(tensor.name)
         if tensor.name == PRESENCE:
             presence = read_presence(tensor, manifest)
@@ -52,9 +54,10 @@ def make_rows(tensors: Sequence[Tensor], manifest: Manifest, limits: Limits, max
     for name, columns in by_column.items():
         if name in values:
             raise InvalidInput(
-                f"modality '{name}' is there as a whole and by columns; send one of them", modality=name
+                f"modality '{name}' is sent both as one tensor and by columns; send one of them",
+                modality=name,
             )
-        values[name] = joined(columns)
+        values[name] = join_columns(columns)
     if presence is not None:
         for at, name in enumerate(manifest.modalities):
             if name in values:
@@ -68,27 +71,30 @@ def make_rows(tensors: Sequence[Tensor], manifest: Manifest, limits: Limits, max
 
 
 def count_rows(tensors: Sequence[Tensor], max_rows: int) -> int:
-    """How many rows there are: as many in every tensor. Raises InvalidInput or BatchTooLarge."""
+    """Return the number of rows, the same in every tensor. Raises InvalidInput, BatchTooLarge."""
     if not tensors:
         raise InvalidInput("'inputs' is empty", expected="at least one input", received=0)
     n_rows = tensors[0].shape[0]
     for tensor in tensors:
         if tensor.shape[0] != n_rows:
             raise InvalidInput(
-                f"input '{tensor.name:.80}' has {tensor.shape[0]} rows, '{tensors[0].name:.80}' {n_rows}",
+                f"input '{tensor.name:.80}' has {tensor.shape[0]} rows, {n_rows} expected as in "
+                f"'{tensors[0].name:.80}'",
                 input=f"{tensor.name:.80}", expected=n_rows, received=tensor.shape[0],
             )  # fmt: skip
     if not n_rows:
         raise InvalidInput("the inputs have no rows", expected="at least one row", received=0)
     if n_rows > max_rows:
         raise BatchTooLarge(
-            f"{n_rows} rows, at most {max_rows} are taken at once", expected=max_rows, received=n_rows
+            f"{n_rows} rows, at most {max_rows} are accepted in one request",
+            expected=max_rows,
+            received=n_rows,
         )
     return n_rows
 
 
 def read_presence(tensor: Tensor, manifest: Manifest) -> NDArray[np.bool_]:
-    """(rows, modalities)"""
+    """Return `presence` of shape (rows, modalities). Raises InvalidInput."""
     expected = (tensor.shape[0], len(manifest.modalities))
     if tensor.datatype != "BOOL" or tensor.shape != expected or not isinstance(tensor.values, np.ndarray):
         raise InvalidInput(
@@ -99,8 +105,8 @@ def read_presence(tensor: Tensor, manifest: Manifest) -> NDArray[np.bool_]:
     return tensor.values
 
 
-def joined(columns: Mapping[str, list[Any]]) -> list[Any]:
-    """An object by column for each row; None where all of them are missing."""
+def join_columns(columns: Mapping[str, list[Any]]) -> list[Any]:
+    """Return an object by column for each row, None where every cell is missing."""
     rows = zip(*columns.values(), strict=True)
     return [
         None if all(cell is None for cell in row) else dict(zip(columns, row, strict=True)) for row in rows

@@ -64,6 +64,6 @@ def check_output(name: Any, parameters: Any, seen: Sequence[str]) -> str:
     for extension in ("classification", "shared_memory_region"):
         if extension in parameters:
             raise InvalidInput(
-                f"output '{name}': the extension '{extension}' is not there", received=extension
+                f"output '{name}': the extension '{extension}' is not supported", received=extension
             )
     return str(name)

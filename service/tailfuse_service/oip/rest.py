@@ -11,7 +11,7 @@ from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, hea
 from tailfuse_service.http.compression import pack, read_unpacked_body
 from tailfuse_service.http.off_loop import read_off_loop
 from tailfuse_service.http.paths import Endpoint, RouteMatch, find_route
-from tailfuse_service.modalities.json_text import parse_json
+from tailfuse_service.modalities.json_text import json_type, parse_json
 from tailfuse_service.modalities.limits import Limits
 from tailfuse_service.modalities.tensor import Tensor
 from tailfuse_service.models.registry import ModelRegistry
@@ -108,14 +108,14 @@ def parse_request(body: bytes, head_length: str | None, limits: Limits) -> Infer
     if head_length is not None:
         if not (head_length.isascii() and head_length.isdecimal()) or int(head_length[:19]) > len(body):
             raise BadRequest(
-                f"Inference-Header-Content-Length is '{head_length:.40}', of a body of {len(body)} bytes",
+                f"Inference-Header-Content-Length is '{head_length:.40}'; 0 to {len(body)} was expected",
                 expected=f"0 to {len(body)}", received=f"{head_length:.40}",
             )  # fmt: skip
         length = int(head_length[:19])
         head, binary = body[:length], memoryview(body)[length:]
     document = parse_json(head, limits=limits)
     if not isinstance(document, dict) or not isinstance(document.get("inputs"), list):
-        raise InvalidInput("the body must be an object with an array 'inputs'", expected="inputs")
+        raise InvalidInput("the body must be a JSON object with the array 'inputs'", expected="inputs")
     request_id = document.get("id")
     if not (request_id is None or isinstance(request_id, str)):
         raise InvalidInput("'id' must be a string", expected="a string")
@@ -127,35 +127,37 @@ def read_tensors(inputs: list[Any], binary: memoryview) -> list[Tensor]:
     tensors, at = [], 0
     for each in inputs:
         if not isinstance(each, dict):
-            raise InvalidInput("an input is not an object", expected="an object")
+            raise InvalidInput(f"an input must be an object, not {json_type(each)}", expected="an object")
         tensor = make_spec(each.get("name"), each.get("datatype"), each.get("shape"))
         parameters = read_parameters(each, f"input '{tensor.name:.80}'")
         if "shared_memory_region" in parameters:
-            raise tensor.invalid("the extension 'shared_memory_region' is not there")
+            raise tensor.invalid("the extension 'shared_memory_region' is not supported")
         if "binary_data_size" not in parameters:
             if "data" not in each:
-                raise tensor.invalid("there is neither 'data' nor 'binary_data_size'")
+                raise tensor.invalid("'data' or 'binary_data_size' was expected, got neither")
             tensors.append(parse_json_data(tensor, each["data"]))
             continue
         size = parameters["binary_data_size"]
         if "data" in each:
-            raise tensor.invalid("there is both 'data' and 'binary_data_size'")
+            raise tensor.invalid("'data' or 'binary_data_size' was expected, got both")
         if type(size) is not int or not 0 <= size <= len(binary) - at:
             raise tensor.invalid(
-                f"binary_data_size is {size!r:.40}, and {len(binary) - at} bytes are left",
+                f"binary_data_size is {size!r:.40}, but only {len(binary) - at} bytes follow",
                 expected=f"0 to {len(binary) - at}", received=f"{size!r:.40}",
             )  # fmt: skip
         tensors.append(parse_binary(tensor, binary[at : at + size]))
         at += size
     if at != len(binary):
         raise BadRequest(
-            f"{len(binary)} bytes follow the JSON, its inputs have {at}", expected=at, received=len(binary)
+            f"{len(binary)} bytes follow the JSON, {at} expected by the sizes of its inputs",
+            expected=at,
+            received=len(binary),
         )
     return tensors
 
 
 def read_outputs(document: dict[str, Any]) -> dict[str, bool]:
-    """Return the requested outputs, by default all, and whether each is binary."""
+    """Return whether each requested output is binary; all outputs are requested by default."""
     as_bytes = read_flag(read_parameters(document, "the body"), "binary_data_output", False)
     outputs = document.get("outputs")
     if outputs is None or outputs == []:
@@ -165,7 +167,7 @@ def read_outputs(document: dict[str, Any]) -> dict[str, bool]:
         raise InvalidInput("'outputs' must be an array", expected="an array")
     for each in outputs:
         if not isinstance(each, dict):
-            raise InvalidInput("an output is not an object", expected="an object")
+            raise InvalidInput(f"an output must be an object, not {json_type(each)}", expected="an object")
         parameters = read_parameters(each, "an output")
         name = check_output(each.get("name"), parameters, list(wanted))
         wanted[name] = read_flag(parameters, "binary_data", as_bytes)
@@ -183,6 +185,7 @@ def read_parameters(document: dict[str, Any], what: str) -> dict[str, Any]:
 
 
 def read_flag(parameters: dict[str, Any], name: str, default: bool) -> bool:
+    """Return a boolean parameter. Raises InvalidInput."""
     value = parameters.get(name, default)
     if not isinstance(value, bool):
         raise InvalidInput(f"'{name}' must be true or false", expected="a boolean")

@@ -31,6 +31,7 @@ MIN_BULK = 1 / 16  # of the range that all other pixels fill
 
 CHUNK = 256  # images that are read at once
 MAX_8_BITS = 255
+REDUCED_MODES = {"LA;16", "RGB;16", "RGBA;16"}
 GREY_MODES = {"1", "L", "LA", "I", "F"}
 
 log = logging.getLogger("tailfuse")
@@ -52,9 +53,14 @@ def fit_image(name: str, modality: ImageModality, cells: pl.Series, folder: Path
     kinds = {kind for cell in cells if (kind := read_kind(cell, folder))}
     modes = {mode for _, mode in kinds}
     deep = {is_deep(mode) for mode in modes}
+    if modes & REDUCED_MODES:
+        log.warning(
+            "modality '%s': some images have colours of 16 bits, of which the upper 8 are read. Convert them "
+            "to 8 bits if they use fewer than 16", name,
+        )  # fmt: skip
     fitted = modality.model_copy(
         update={
-            "channels": 1 if modes <= GREY_MODES else 3,
+            "channels": 1 if {mode.partition(";")[0] for mode in modes} <= GREY_MODES else 3,
             "formats": tuple(sorted({name for name, _ in kinds})),
             "deep": True in deep,
         }
@@ -86,7 +92,7 @@ def read_kind(cell: str | bytes, folder: Path) -> tuple[str, str] | None:
     header = read_header(head)
     if header is None and len(head) == HEAD and isinstance(whole := read_bytes(cell, folder), bytes):
         header = read_header(whole)
-    return None if header is None else (header.format, header.mode.partition(";")[0])
+    return None if header is None else (header.format, header.mode)
 
 
 def learn_range(

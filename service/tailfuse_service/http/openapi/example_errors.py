@@ -84,7 +84,9 @@ ADMIN_ERRORS: list[ServiceError] = [
     errors.PayloadTooLarge("the body is longer than 65536 bytes", expected=65536),
     NOT_READY,
 ]
-BATCH_TOO_LARGE = errors.BatchTooLarge("300 items, at most 256 are taken at once", expected=256, received=300)
+BATCH_TOO_LARGE = errors.BatchTooLarge(
+    "300 items, at most 256 are accepted in one request", expected=256, received=300
+)
 # These are of no route in the document.
 ELSEWHERE: list[ServiceError] = [
     UNKNOWN_MODEL,

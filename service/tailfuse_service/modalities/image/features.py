@@ -82,7 +82,7 @@ class ImageFeatures:
         data = self._read_bytes(raw)
         if not data:
             return None
-        with self._explain_errors():
+        try:
             image = self._decode(data)
             if isinstance(image, np.ndarray):
                 return put_channels_first(image)
@@ -90,11 +90,20 @@ class ImageFeatures:
             if image.size != size:
                 image = image.resize(size, Image.Resampling.BILINEAR)
             return put_channels_first(to_array(image, self._mode))
+        except InvalidInput:
+            raise
+        except Exception as error:  # decoders raise exceptions of any type
+            raise self._explain(error) from error
 
     def read_values(self, data: bytes) -> NDArray[Any]:
         """Return all pixels as the file has them, for fitting: of any depth, neither scaled nor turned."""
-        with self._explain_errors(), self._open(data) as image:
-            return np.asarray(load_pixels(image, self._mode))
+        try:
+            with self._open(data) as image:
+                return np.asarray(load_pixels(image, self._mode))
+        except InvalidInput:
+            raise
+        except Exception as error:
+            raise self._explain(error) from error
 
     def stack(self, rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         shape = (0, self.channels, self.height, self.width)
@@ -116,19 +125,13 @@ class ImageFeatures:
                 modality=self.name, expected="base64 string", received="other characters",
             ) from None  # fmt: skip
 
-    @contextlib.contextmanager
-    def _explain_errors(self) -> Iterator[None]:
-        """Turn what decoders raise into InvalidInput."""
-        try:
-            yield
-        except InvalidInput:
-            raise
-        except (UnfitPixels, MissingPackage) as error:
-            raise self._undecodable(str(error)) from None
-        except Image.DecompressionBombError:
-            raise self._too_many(f"more than {PILLOW_MAX_PIXELS:,}", PILLOW_MAX_PIXELS + 1) from None
-        except Exception as error:  # decoders raise exceptions of any type
-            raise self._undecodable("the bytes are not an image that can be read") from error
+    def _explain(self, error: Exception) -> InvalidInput:
+        """Turn what a decoder raises into InvalidInput."""
+        if isinstance(error, UnfitPixels | MissingPackage):
+            return self._undecodable(str(error))
+        if isinstance(error, Image.DecompressionBombError):
+            return self._too_many(f"more than {PILLOW_MAX_PIXELS:,}", PILLOW_MAX_PIXELS + 1)
+        return self._undecodable("the bytes are not an image that can be read")
 
     def _decode(self, data: bytes) -> Image.Image | NDArray[np.uint8]:
         """Return the image upright; an array (height, width[, channels]) if it has the wanted size."""

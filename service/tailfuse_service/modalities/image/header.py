@@ -13,10 +13,10 @@ SOF2 = 0xC2  # the marker of a progressive JPEG's frame
 # Peak bytes per pixel while an image is decoded, by format, and by format and mode where a mode takes more.
 # Measured with 16 million pixels, rounded up: tests/service/test_decode_cost.py measures them again.
 BYTES_PER_PIXEL = {
-    "AVIF": 14, "BMP": 9, "GIF": 14, "HEIC": 20, "JPEG": 2, "JPEG2000": 22, "PNG": 18, "PPM": 9, "TGA": 9,
-    "TIFF": 9, "WEBP": 20, "DICOM": 24,
+    "AVIF": 14, "BMP": 9, "GIF": 14, "HEIC": 12, "JPEG": 2, "JPEG2000": 22, "PNG": 18, "PPM": 9, "TGA": 9,
+    "TIFF": 9, "WEBP": 20, "DICOM": 44,
 }  # fmt: skip
-BYTES_PER_PIXEL_OF_MODE = {"I": 22, "F": 20, "RGBA": 18, "LA": 18, "PA": 18, "P": 14, "CMYK": 9}
+BYTES_PER_PIXEL_OF_MODE = {"I": 26, "F": 20, "RGBA": 18, "LA": 18, "PA": 18, "P": 14, "CMYK": 9}
 PROGRESSIVE_JPEG = 7  # libjpeg keeps the coefficients of all pixels, two bytes for each of three colours
 PNG_MODES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}  # by colour type
 MIN_COST = 2**16  # bytes: buffers that do not depend on the size
@@ -26,7 +26,8 @@ class Header(NamedTuple):
     """What the first bytes of an image file say."""
 
     format: str
-    mode: str  # as Pillow names it; of a JPEG "L", "RGB" or "CMYK"
+    # As Pillow names it; of a JPEG "L", "RGB" or "CMYK"; "RGB;16" of a PNG of which 8 bits are read.
+    mode: str
     width: int
     height: int
     progressive: bool = False
@@ -65,6 +66,8 @@ def read_png_header(data: bytes) -> Header | None:
     mode = PNG_MODES.get(colours)
     if mode == "L":
         mode = {1: "1", 16: "I;16"}.get(depth, "L")
+    elif mode and depth == 16:
+        mode += ";16"
     return Header("PNG", mode, width, height) if mode else None
 
 
