@@ -69,7 +69,7 @@ def read_known_labels(table: pl.DataFrame, manifest: Manifest) -> NDArray[np.int
     """The class of each row, (N,); -1 where there is no label, or one that the model does not know."""
     if manifest.label not in table.columns:
         return np.full(len(table), -1, np.int64)
-    labels = read_labels(table, manifest.label)
+    labels = read_labels(table, manifest.label).replace(manifest.merged_labels)
     names = KnownNames(manifest.class_names)
     spelt = [label for label in labels.unique().drop_nulls() if names.find(label) is not None]
     known = labels.is_in(spelt).fill_null(False).to_numpy()
