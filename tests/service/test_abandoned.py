@@ -146,7 +146,7 @@ def test_what_large_bodies_leave_is_collected(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(off_loop, "COLLECT_AFTER_S", 0.05)
     collections = []
     collect = gc.collect
-    monkeypatch.setattr(off_loop.gc, "collect", lambda: collections.append(collect()))
+    monkeypatch.setattr(gc, "collect", lambda: collections.append(collect()))
 
     async def scenario() -> None:
         node = weakref.ref(Node())
