@@ -39,7 +39,7 @@ def test_a_table_becomes_arrays(lesions: Any, table: str) -> None:
 
 def test_rows_may_lack_modalities_and_values(lesions: Any) -> None:
     lesions.rows[0]["image"] = None
-    lesions.rows[1]["note"] = "?!"
+    lesions.rows[1]["note"] = "   "
     lesions.rows[2] |= {"age": None, "sex": None, "smoker": None}
     lesions.rows[3]["age"] = None
     dataset = lesions.load()
