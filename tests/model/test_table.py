@@ -13,6 +13,7 @@ from tailfuse.files.cells import to_booleans, to_numbers, type_cells
 from tailfuse.files.reading import Reading
 from tailfuse.files.table import describe_wide_missing, match_columns, read_batches, read_table
 from tailfuse.modalities import KINDS
+from tailfuse.modalities.files import UnreadableFile
 from tailfuse_service.modalities import ImageModality, TabularModality, TextModality
 from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn
 
@@ -120,7 +121,10 @@ def test_categoricals_and_decimals_are_read_as_strings_and_numbers(tmp_path: Pat
         ("a,b\n1,2\n3\n", "line 3: 1 values, 2 columns"),
         ('a,b\n"one\nline",2\n3\n', "line 4: 1 values, 2 columns"),
         ("a,b,a\n1,2,3\n", "line 1: column 'a' is there twice"),
-        (b"a,b\n1,2\n1,\xe9\n", "line 3 is not UTF-8 text; say what it is, as in `encoding: latin-1`"),
+        (
+            b"a,b\n1,2\n1,\xe9\n",
+            "line 3 is not UTF-8 text; convert it, or say what it is: `encoding: latin-1`",
+        ),
         ("a,b\n", "the table has no rows"),
         ("", "is empty"),
     ],
@@ -245,25 +249,22 @@ def test_one_text_column_is_a_string_and_several_an_object() -> None:
 def test_pictures_are_read_from_files_and_from_bytes(tmp_path: Path) -> None:
     (tmp_path / "one.png").write_bytes(b"one")
     (tmp_path / "empty.png").write_bytes(b"")
-    paths = pl.DataFrame({"picture": ["one.png", None, "empty.png"]})
-    assert values(paths, PICTURE, tmp_path) == [b"one", None, None]
+    empty = UnreadableFile("the file is empty")
+    paths = pl.DataFrame({"picture": ["one.png", None, "empty.png", ""]})
+    assert values(paths, PICTURE, tmp_path) == [b"one", None, empty, None]
     binary = pl.DataFrame({"picture": [b"one", None, b""]})
-    assert values(binary, PICTURE) == [b"one", None, None]
+    assert values(binary, PICTURE) == [b"one", None, empty]
 
 
-def test_a_picture_that_is_not_there_is_named_with_column_row_and_path(tmp_path: Path) -> None:
-    (tmp_path / "one.png").write_bytes(b"one")
-    table = pl.DataFrame({"picture": ["one.png", "two.png"]})
-    with pytest.raises(TableError) as caught:
-        values(table, PICTURE, tmp_path)
-    assert str(caught.value) == ("row 2: modality 'm', column 'picture': two.png: no such file or directory")
-
-
-@pytest.mark.parametrize("path", ["", ".", "a\0b"], ids=["empty", "folder", "NUL"])
-def test_a_path_that_is_no_file_is_named_or_absent(tmp_path: Path, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("two.png", "no such file or directory"), (".", "is a directory"), ("a\0b", "not a path"),
+    ],
+)  # fmt: skip
+def test_a_path_that_is_no_file_is_unreadable(tmp_path: Path, path: str, why: str) -> None:
     table = pl.DataFrame({"picture": [path]})
-    with pytest.raises(TableError, match="row 1: modality 'm', column 'picture'"):
-        values(table, PICTURE, tmp_path)
+    assert values(table, PICTURE, tmp_path) == [UnreadableFile(why)]
 
 
 def test_a_picture_column_of_numbers_is_refused() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tailfuse.errors import TableError
 from tailfuse.files import text_table
-from tailfuse.files.reading import Reading
+from tailfuse.files.reading import Reading, make_reading
 from tailfuse.files.table import read_table
 
 
@@ -66,6 +66,15 @@ def test_latin_1_is_read_if_it_is_said_and_never_guessed(write: Any) -> None:
     assert read_table(path, Reading(encoding="latin-1"))["ort"].to_list() == ["Köln"]
     with pytest.raises(TableError, match=r"is not ascii text"):
         read_table(path, Reading(encoding="ascii"))
+
+
+def test_a_later_table_may_be_in_the_encoding_of_the_training_table_or_in_utf_8(write: Any) -> None:
+    reading = make_reading({"encoding": "latin-1", "separator": ";"})
+    for encoding in ("latin-1", "utf-8", "utf-16"):
+        for separator in ";,":
+            table = read_table(write(f"ort{separator}n\nKöln{separator}1\n".encode(encoding)), reading)
+            assert table.rows() == [("Köln", "1")]
+    assert read_table(write("a,b;c\n1,2;3\n"), reading).rows() == [("1,2", "3")]
 
 
 def test_utf_16_without_a_mark_is_named(write: Any) -> None:

@@ -21,6 +21,9 @@ class Reading:
     decimal: Literal[".", ","] | None = None
     encoding: str | None = None
     missing: tuple[str, ...] = DEFAULT_MISSING
+    # Of the training table. They hold for a file that is not UTF-8, or whose lines fit several separators.
+    usual_separator: str | None = None
+    usual_encoding: str | None = None
 
 
 DEFAULT_READING = Reading()
@@ -29,6 +32,11 @@ DEFAULT_READING = Reading()
 def make_reading(written: Mapping[str, Any]) -> Reading:
     """Return how the tables of a bundle are read, from the spec in its manifest.
 
-    The separator and the encoding belong to the training table: another file may have others.
+    A table that is read later may have another separator or encoding than the training table.
     """
-    return Reading(decimal=written.get("decimal"), missing=tuple(written.get("missing", OLDER_MISSING)))
+    return Reading(
+        decimal=written.get("decimal"),
+        missing=tuple(written.get("missing", OLDER_MISSING)),
+        usual_separator=written.get("separator"),
+        usual_encoding=written.get("encoding"),
+    )

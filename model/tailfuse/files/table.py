@@ -107,7 +107,7 @@ def describe_failure(path: Path, error: Exception) -> TableError:
         line = find_bad_line(path)
         if line is not None:
             return TableError(
-                f"{path}: line {line} is not UTF-8 text; say what it is, as in `encoding: latin-1`"
+                f"{path}: line {line} is not UTF-8 text; convert it, or say what it is: `encoding: latin-1`"
             )
     return TableError(f"{path}: cannot be read: {(str(error) or 'not a table').splitlines()[0]}")
 

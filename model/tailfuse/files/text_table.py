@@ -48,8 +48,8 @@ class TextTable:
 @contextmanager
 def open_text_table(path: Path, reading: Reading) -> Iterator[TextTable]:
     """Find out how a file is parsed, and check each of its lines. Raises TableError."""
-    with make_utf8(path, reading.encoding) as text, long_cells():
-        separator = reading.separator or choose_separator(path, text)
+    with make_utf8(path, reading) as text, long_cells():
+        separator = reading.separator or choose_separator(path, text, reading.usual_separator)
         header, skip_lines = read_header(path, text, separator)
         blank_rows = check_lines(text, separator, len(header), skip_lines)
         if blank_rows is not None:
@@ -62,15 +62,19 @@ def open_text_table(path: Path, reading: Reading) -> Iterator[TextTable]:
 
 
 @contextmanager
-def make_utf8(path: Path, encoding: str | None) -> Iterator[Path]:
+def make_utf8(path: Path, reading: Reading) -> Iterator[Path]:
     """Yield the file itself if it is plain UTF-8, else a temporary copy that is. Raises TableError.
 
-    The encoding is given, or told by a byte order mark, or UTF-8. It is never guessed.
+    The encoding is given, or told by a byte order mark, or UTF-8; of a file that is not UTF-8 it is that of
+    the training table. It is never guessed.
     """
     compressed = path.suffix.lower() == ".gz"
     with gzip.open(path) if compressed else path.open("rb") as file:
         start = file.read(1 << 16)
-        name = encoding or next((name for mark, name in BYTE_ORDER_MARKS if start.startswith(mark)), "utf-8")
+        mark = next((name for mark, name in BYTE_ORDER_MARKS if start.startswith(mark)), None)
+        name = reading.encoding or mark or "utf-8"
+        if name == "utf-8" and reading.usual_encoding is not None and not is_utf8(file):
+            name = reading.usual_encoding
         only_returns = b"\r" in start and b"\n" not in start  # a line ends with CR, as on an old Mac
         if not compressed and not only_returns and codecs.lookup(name).name in ("utf-8", "utf-8-sig"):
             if b"\0" in start:
@@ -89,10 +93,23 @@ def make_utf8(path: Path, encoding: str | None) -> Iterator[Path]:
             yield copy
 
 
-def choose_separator(path: Path, text: Path) -> str:
+def is_utf8(file: IO[bytes] | gzip.GzipFile) -> bool:
+    """Return whether a whole file is UTF-8."""
+    file.seek(0)
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        while block := file.read(BLOCK):
+            decoder.decode(block)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def choose_separator(path: Path, text: Path, usual: str | None = None) -> str:
     """Return the separator of most cells: Excel's own `sep=` line, the file's name, or what the lines show.
 
-    Raises TableError if two separators are equally likely.
+    If two separators are equally likely, it is the `usual` one. Raises TableError if that is none of them.
     """
     with open_lines(text) as file:
         first = file.readline().rstrip("\r\n")
@@ -104,6 +121,8 @@ def choose_separator(path: Path, text: Path) -> str:
         return "\t"
     widths = {separator: count_cells(sample, separator) for separator in SEPARATORS}
     likely = [separator for separator, width in widths.items() if width > 1]
+    if usual in likely:
+        return usual
     if len(likely) > 1:
         shown = " and ".join(SEPARATORS[separator] for separator in likely)
         raise TableError(
