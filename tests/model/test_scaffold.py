@@ -12,6 +12,7 @@ from tailfuse.data.dataset import load_dataset
 from tailfuse.data.scaffold import scaffold_spec
 from tailfuse.data.split_arrays import Dataset
 from tailfuse.errors import TableError
+from tailfuse.files.reading import Reading
 from tailfuse.modalities import ImageSpec, SeriesSpec, TabularSpec, TextSpec
 from tailfuse.modalities.spec import ModalitySpec
 from tailfuse.spec.schema import Spec, SplitSpec, load_spec
@@ -339,3 +340,13 @@ def test_the_header_counts_rows_without_a_label_and_classes_with_one_row(
     assert (
         "# Classes with one row cannot be evaluated; there are 2. The key `min_rows: 2` merges them." in text
     )
+
+
+def test_what_is_said_of_the_file_is_in_the_spec(tmp_path: Path) -> None:
+    rows = "".join(f"Köln,{n};{n / 7:.3f};{'ab'[n % 2]}\n" for n in range(60))
+    (tmp_path / "table.csv").write_bytes(f"ort;amount;label\n{rows}".encode("latin-1"))
+    text = scaffold_spec(tmp_path / "table.csv", tmp_path, reading=Reading(separator=";", encoding="latin-1"))
+    (tmp_path / "spec.yaml").write_text(text)
+    spec = load_spec(tmp_path / "spec.yaml")
+    assert (spec.separator, spec.encoding) == (";", "latin-1")
+    assert len(load_dataset(spec).train) == 42

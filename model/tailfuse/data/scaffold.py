@@ -12,6 +12,7 @@ from tailfuse_service.modalities.series.features import with_noun
 from tailfuse.data.classes import read_labels
 from tailfuse.data.infer_schema import InferredSchema, infer_schema
 from tailfuse.errors import TableError
+from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import read_table
 
 PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./-]*")
@@ -22,12 +23,17 @@ MAX_CLASSES = 10  # in the header
 MAX_REASONS = 30  # in the message that no column is left
 
 
-def scaffold_spec(table_path: Path, folder: Path = Path(), label: str | None = None) -> str:
+def scaffold_spec(
+    table_path: Path,
+    folder: Path = Path(),
+    label: str | None = None,
+    reading: Reading = DEFAULT_READING,
+) -> str:
     """Return the text of a spec that lies in `folder`, with this label or an inferred one.
 
-    Raises TableError.
+    What `reading` says of the table's separator and encoding is in the spec, too. Raises TableError.
     """
-    table = read_table(table_path)
+    table = read_table(table_path, reading)
     try:
         schema = infer_schema(table, table_path.parent, label)
     except TableError as error:
@@ -40,6 +46,11 @@ def scaffold_spec(table_path: Path, folder: Path = Path(), label: str | None = N
         *make_header(table, table_path, schema),
         f"name: {quote_scalar(re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-') or 'model')}",
         f"table: {quote_scalar(Path(os.path.relpath(table_path, folder)).as_posix())}",
+        *(
+            f"{key}: {json.dumps(value)}"
+            for key, value in (("separator", reading.separator), ("encoding", reading.encoding))
+            if value is not None
+        ),
         f"label: {quote_scalar(schema.label)}" + ("" if schema.label_is_sure else "  # a guess: check it"),
         *make_split_lines(schema, table),
         "modalities:",

@@ -40,3 +40,20 @@ def make_reading(written: Mapping[str, Any]) -> Reading:
         usual_separator=written.get("separator"),
         usual_encoding=written.get("encoding"),
     )
+
+
+def check_separator(separator: str) -> str:
+    """Return the character; the word tab is one. Raises ValueError."""
+    separator = {"tab": "\t", "\\t": "\t"}.get(separator, separator)
+    if len(separator) != 1 or not separator.isascii() or separator in '"\r\n':
+        raise ValueError("takes one character, or tab")
+    return separator
+
+
+def check_encoding(encoding: str) -> str:
+    """Return the encoding if Python knows it. Raises ValueError."""
+    try:
+        "".encode(encoding)
+    except LookupError:
+        raise ValueError("is no encoding that Python knows; latin-1 or utf-16, for example") from None
+    return encoding

@@ -19,7 +19,7 @@ from tailfuse_service.bundle import DISAGREEMENT, OUTPUT_NAMES
 from tailfuse_service.modalities.by_kind import ByKind
 
 from tailfuse.errors import SpecError
-from tailfuse.files.reading import DEFAULT_MISSING, Reading
+from tailfuse.files.reading import DEFAULT_MISSING, Reading, check_encoding, check_separator
 from tailfuse.modalities import KINDS, ModalitySpec
 from tailfuse.modalities.spec import Frozen, Name
 from tailfuse.spec.document import Key, read_document
@@ -44,21 +44,6 @@ def _folds(folds: int) -> int:
     if folds == 1:
         raise ValueError("takes 0 (none), or at least 2")
     return folds
-
-
-def _separator(separator: str) -> str:
-    separator = {"tab": "\t", "\\t": "\t"}.get(separator, separator)
-    if len(separator) != 1 or not separator.isascii() or separator in '"\r\n':
-        raise ValueError("takes one character, or tab")
-    return separator
-
-
-def _encoding(encoding: str) -> str:
-    try:
-        "".encode(encoding)
-    except LookupError:
-        raise ValueError("is no encoding that Python knows; latin-1 or utf-16, for example") from None
-    return encoding
 
 
 def _other(name: str | None, info: ValidationInfo) -> str | None:
@@ -150,9 +135,9 @@ class Spec(Frozen):
     name: Name
     version: Name = "1"
     table: Path
-    separator: Annotated[str, AfterValidator(_separator)] | None = None
+    separator: Annotated[str, AfterValidator(check_separator)] | None = None
     decimal: Literal[".", ","] | None = None
-    encoding: Annotated[str, AfterValidator(_encoding)] | None = None
+    encoding: Annotated[str, AfterValidator(check_encoding)] | None = None
     missing: tuple[str, ...] = DEFAULT_MISSING
     label: Name
     min_rows: int | None = Field(default=None, ge=2)
