@@ -74,7 +74,7 @@ def test_two_processes_train_one_network_and_write_one_bundle(ended: Any) -> Non
 
 def test_one_of_them_speaks(ended: Any) -> None:
     said = ended[2]
-    assert said.stderr.count("training final 8/8") == 1
+    assert said.stderr.count("training 8/8") == 1
     assert said.stderr.count("reading the table") == 1
     assert said.stdout.count("Bundle:") == 1
     assert "Traceback" not in said.stderr

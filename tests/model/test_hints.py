@@ -54,7 +54,7 @@ def test_every_hint_leads_to_a_command() -> None:
 def test_the_next_command_is_quoted_and_ctrl_c_ends_with_its_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "my birds.csv").write_text("kind,wing\n" + "robin,1.5\nwren,1.1\n" * 9)
+    (tmp_path / "my birds.csv").write_text("kind,wing\n" + "robin,1.5\nwren,1.1\nrobin,1.4\nwren,1.2\n" * 9)
     arguments = ["init", str(tmp_path / "my birds.csv"), "--out", str(tmp_path / "my spec.yaml")]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.stderr
