@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from tailfuse_client import AsyncClient, Client
 
+from tests.support.call import TABLE
 from tests.support.keys import KEY
 from tests.support.process import Service, start_service
 from tests.support.script import Script
@@ -22,6 +23,15 @@ def service(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     started = start_service(tiny_bundle, "--api-keys", str(folder / "keys"), log=folder / "service.log")
     yield started
     assert started.stop() == 0
+
+
+@pytest.fixture
+def folder(tmp_path: Path, picture: bytes) -> Path:
+    """A folder with a table, one of its images, and a sample's columns."""
+    (tmp_path / "lesion.png").write_bytes(picture)
+    (tmp_path / "table.csv").write_text(TABLE)
+    (tmp_path / "clinical.json").write_text('{"age": 61, "site": "back"}')
+    return tmp_path
 
 
 @pytest.fixture

@@ -2,53 +2,19 @@
 
 import csv
 import json
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import orjson
-import polars as pl
 import pytest
 from tailfuse.cli.call_answers import bar, shown
-from tailfuse.cli.table_rows import iterate_csv, iterate_rows
-from tailfuse.errors import UserError
 from tailfuse_service.bundle import Bundle
 
-from tests.support.keys import KEY
-from tests.support.process import Service, environment, ran
+from tests.support.call import answered, call, refused
+from tests.support.process import Service, ran
 from tests.support.script import ANSWER
 
 pytestmark = pytest.mark.e2e
-
-TABLE = "image,age,smoker,site,title,review\n,61,true,back,dark,\nlesion.png,,,,,\n,old,,face,,\n"
-
-
-@pytest.fixture
-def folder(tmp_path: Path, picture: bytes) -> Path:
-    (tmp_path / "lesion.png").write_bytes(picture)
-    (tmp_path / "table.csv").write_text(TABLE)
-    (tmp_path / "clinical.json").write_text('{"age": 61, "site": "back"}')
-    return tmp_path
-
-
-def call(*arguments: object, key: str = KEY, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = (sys.executable, "-m", "tailfuse", "call", *map(str, arguments))
-    return ran(*command, env=environment(TAILFUSE_KEY=key), **options)
-
-
-def answered(*arguments: object, code: int = 0, **options: Any) -> str:
-    done = call(*arguments, **options)
-    assert done.returncode == code, done.stderr
-    return done.stdout
-
-
-def refused(*arguments: object, code: int = 1, **options: Any) -> str:
-    done = call(*arguments, **options)
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr.strip().splitlines()[-1]
 
 
 def test_a_sample_is_shown_with_its_classes_and_weights(service: Service, folder: Path) -> None:
@@ -88,23 +54,6 @@ def test_a_table_is_answered_row_by_row(service: Service, bundle: Bundle, folder
     assert (third["label"], third["problem"][:34]) == ("", "modality 'clinical', column 'age':")
 
 
-@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
-def test_the_ending_of_out_is_the_format(service: Service, folder: Path, ending: str) -> None:
-    answered(service.url, folder / "table.csv", "--out", folder / "answers.csv", code=3)
-    out = folder / f"other{ending}"
-    answered(service.url, folder / "table.csv", "--out", out, code=3)
-    readers: dict[str, Callable[..., pl.DataFrame]] = {
-        ".csv": pl.read_csv,
-        ".jsonl": pl.read_ndjson,
-        ".parquet": pl.read_parquet,
-    }
-    answers, expected = readers[ending](out), pl.read_csv(folder / "answers.csv")
-    assert answers.columns == expected.columns
-    for name in ("row", "label", "probability", "weight.notes", "confidence.image", "problem"):
-        assert answers[name].to_list() == expected[name].to_list()
-    assert [path for path in folder.iterdir() if path.name.startswith(".")] == []
-
-
 def test_an_unreadable_file_or_list_costs_its_row_alone(service: Service, folder: Path) -> None:
     (folder / "gone.csv").write_text("image,title\nnone.png,a\n,b\nlesion.png,\n[1,c\n,d\nnone.png,\n")
     lines = answered(service.url, folder / "gone.csv", code=3).splitlines()
@@ -113,43 +62,6 @@ def test_an_unreadable_file_or_list_costs_its_row_alone(service: Service, folder
     assert [row["label"] != "" for row in rows] == [False, True, True, False, True, False]
     assert "none.png: No such file or directory (422 invalid-input)" in rows[0]["problem"]
     assert "(422 invalid-input)" in rows[3]["problem"]
-
-
-def test_a_table_of_any_format_is_sent(service: Service, folder: Path) -> None:
-    expected = answered(service.url, folder / "table.csv", code=3)
-    (folder / "table.tsv").write_text(TABLE.replace(",", "\t"))
-    (folder / "excel.csv").write_text("sep=;\n" + TABLE.replace(",", " ; "), "utf-16")
-    assert answered(service.url, folder / "table.tsv", code=3) == expected
-    assert answered(service.url, folder / "excel.csv", code=3) == expected
-
-
-def test_no_file_is_lost_and_no_format_is_mistaken(service: Service, folder: Path) -> None:
-    url, table = service.url, folder / "table.csv"
-    (folder / "answers.csv").write_text("precious")
-    assert "--overwrite replaces it" in refused(url, table, "--out", folder / "answers.csv")
-    assert "is the table that is read" in refused(url, table, "--out", table, "--overwrite")
-    assert ".csv, .parquet, .jsonl" in refused(url, table, "--out", folder / "answers.txt")
-    assert "JSON Lines cannot be written as .csv" in refused(url, table, "--json", "--out", folder / "a.csv")
-    assert "one sample cannot" in refused(url, "-i", "notes=a", "--out", folder / "a.parquet")
-    (folder / "else.csv").write_text("a,b\n1,2\n")
-    (folder / "bare.csv").write_text("title\n")
-    assert "no column of this model" in refused(url, folder / "else.csv", "--out", folder / "a.csv")
-    assert "has no rows" in refused(url, folder / "bare.csv", "--out", folder / "a.csv")
-    assert (folder / "answers.csv").read_text() == "precious"
-    assert not (folder / "a.csv").exists()
-    answered(url, table, "--out", folder / "answers.csv", "--overwrite", code=3)
-    assert (folder / "answers.csv").read_text().startswith("row,label,")
-
-
-def test_on_the_base_install_a_csv_is_read_alike(tmp_path: Path) -> None:
-    path = tmp_path / "table.csv"
-    path.write_text('\ufeffid, note\n\n 7 ,"a, b"\nNA,\n', "utf-8")
-    rows = list(iterate_csv(path))
-    assert rows == [{"id": "7", "note": "a, b"}, {"id": "NA", "note": ""}]
-    assert [{name: cell or "" for name, cell in row.items()} for row in iterate_rows(path)] == rows
-    path.write_text("id,note\n1,a,b\n")
-    with pytest.raises(UserError, match=r"table\.csv: line 2: 3 values, 2 columns"):
-        list(iterate_csv(path))
 
 
 def test_an_answer_is_explained_if_that_is_asked(service: Service, folder: Path) -> None:

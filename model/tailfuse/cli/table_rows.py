@@ -38,6 +38,8 @@ def iterate_csv(table: Path) -> Iterator[Mapping[str, Any]]:
                     raise UserError(
                         f"{table}: line {lines.line_num}: {len(line)} values, {len(header)} columns"
                     )
+    except FileNotFoundError:
+        raise UserError(f"{table}: no such file") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{table}: cannot be read: {error}") from None
 
