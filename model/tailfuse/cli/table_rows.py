@@ -8,6 +8,7 @@ from typing import Any
 
 from tailfuse.errors import UserError
 from tailfuse.files.long_cells import long_cells
+from tailfuse.files.text_table import find_bad_line
 
 
 def iterate_rows(table: Path) -> Iterator[Mapping[str, Any]]:
@@ -40,7 +41,9 @@ def iterate_csv(table: Path) -> Iterator[Mapping[str, Any]]:
                     )
     except FileNotFoundError:
         raise UserError(f"{table}: no such file") from None
-    except (csv.Error, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise UserError(f"{table}: line {find_bad_line(table)} is not UTF-8 text") from None
+    except csv.Error as error:
         raise UserError(f"{table}: cannot be read: {error}") from None
 
 
