@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tailfuse.errors import TableError
 from tailfuse.files import text_table
 from tailfuse.files.reading import Reading, make_reading
-from tailfuse.files.table import read_table
+from tailfuse.files.table import read_batches, read_table
 
 
 @pytest.fixture
@@ -122,7 +122,22 @@ def test_what_is_written_is_read(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_table, "BLOCK", block)
         table = read_table(path, Reading(separator=",", missing=()))
-    assert table.rows() == [tuple(cell.strip() or None for cell in row) for row in rows]
+        pieces = list(read_batches(path, Reading(separator=",", missing=()), rows=3))
+    expected = [tuple(cell.strip() or None for cell in row) for row in rows]
+    assert table.rows() == expected
+    assert [row for piece in pieces for row in piece.rows()] == expected
+    assert max(map(len, pieces)) <= 3
+
+
+@pytest.mark.parametrize("block", [1, 5, 1000])
+def test_blank_lines_are_no_rows_of_a_piece_either(
+    write: Any, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    path = write('\n\na,b\n\n1,"x\n\ny"\n\r\n,\n\n2,z')
+    monkeypatch.setattr(text_table, "BLOCK", block)
+    expected = [("1", "x\n\ny"), (None, None), ("2", "z")]
+    assert [row for piece in read_batches(path) for row in piece.rows()] == expected
+    assert read_table(path).rows() == expected
 
 
 def test_a_quote_within_a_cell_is_no_reason_to_refuse_a_table(write: Any) -> None:

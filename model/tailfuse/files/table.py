@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tailfuse.errors import TableError
 from tailfuse.files.formats import TEXT_ENDINGS, TYPED_ENDINGS
 from tailfuse.files.reading import DEFAULT_READING, Reading
-from tailfuse.files.text_table import find_bad_line, open_text_table
+from tailfuse.files.text_table import TextTable, find_bad_line, iterate_pieces, open_text_table
 from tailfuse.spelling import did_you_mean
 
 INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")  # the index that pandas writes into a file
@@ -43,40 +43,58 @@ def read_table(path: Path, reading: Reading = DEFAULT_READING) -> pl.DataFrame:
 def read_batches(
     path: Path, reading: Reading = DEFAULT_READING, rows: int = BATCH_ROWS
 ) -> Iterator[pl.DataFrame]:
-    """Yield a table in pieces of about as many rows. Raises TableError."""
-    with open_table(path, reading) as frame:
-        try:
-            for batch in frame.collect_batches(chunk_size=rows, maintain_order=True):
-                if len(batch):
-                    yield batch
-        except pl.exceptions.PolarsError as error:
-            raise describe_failure(path, error) from None
+    """Yield a table in pieces of at most as many rows. Raises TableError.
+
+    Of a table in text one piece is in memory at a time; polars would read ahead without a bound.
+    """
+    check_ending(path)
+    try:
+        if not path.name.lower().endswith(TEXT_ENDINGS):
+            frame = normalise(scan_typed(path), reading.missing)
+            yield from frame.collect_batches(chunk_size=rows, maintain_order=True)
+            return
+        with open_text_table(path, reading) as text:
+            for piece, blank_rows in iterate_pieces(text):
+                frame = normalise(scan_text(text, piece, 0, blank_rows), reading.missing)
+                yield from frame.collect().iter_slices(rows)
+    except (OSError, EOFError, pl.exceptions.PolarsError) as error:
+        raise describe_failure(path, error) from None
 
 
 @contextmanager
 def open_table(path: Path, reading: Reading) -> Iterator[pl.LazyFrame]:
     """Yield a table that has not been read yet. Raises TableError."""
-    name = path.name.lower()
-    if not name.endswith((*TEXT_ENDINGS, *TYPED_ENDINGS)):
+    check_ending(path)
+    try:
+        if not path.name.lower().endswith(TEXT_ENDINGS):
+            yield normalise(scan_typed(path), reading.missing)
+            return
+        with open_text_table(path, reading) as text:
+            frame = scan_text(text, text.path, text.skip_lines, text.blank_rows)
+            yield normalise(frame, reading.missing)
+    except (OSError, EOFError, pl.exceptions.PolarsError) as error:
+        raise describe_failure(path, error) from None
+
+
+def check_ending(path: Path) -> None:
+    """Raises TableError if the file is not there, or if its ending is none of a table."""
+    if not path.name.lower().endswith((*TEXT_ENDINGS, *TYPED_ENDINGS)):
         known = ", ".join((*TEXT_ENDINGS, *TYPED_ENDINGS))
         raise TableError(f"{path}: the format of a table is told by its ending: {known}")
     if not path.is_file():
         raise TableError(f"{path}: no such file")
-    try:
-        if not name.endswith(TEXT_ENDINGS):
-            yield normalise(scan_typed(path), reading.missing)
-            return
-        with open_text_table(path, reading) as text:
-            frame = pl.scan_csv(
-                text.path, separator=text.separator, has_header=False, skip_lines=text.skip_lines,
-                schema=dict.fromkeys(text.header, pl.String), glob=False,
-                missing_columns="insert",  # polars counts the columns of the first line, which may be blank
-            )  # fmt: skip
-            if text.blank_rows:
-                frame = frame.filter(~pl.int_range(pl.len()).is_in(text.blank_rows))
-            yield normalise(frame, reading.missing)
-    except (OSError, EOFError, pl.exceptions.PolarsError) as error:
-        raise describe_failure(path, error) from None
+
+
+def scan_text(
+    text: TextTable, source: Path | bytes, skip_lines: int, blank_rows: Sequence[int]
+) -> pl.LazyFrame:
+    """Return the records of a table in text, or of a piece of it, as strings."""
+    frame = pl.scan_csv(
+        source, separator=text.separator, has_header=False, skip_lines=skip_lines,
+        schema=dict.fromkeys(text.header, pl.String), glob=False,
+        missing_columns="insert",  # polars counts the columns of the first line, which may be blank
+    )  # fmt: skip
+    return frame.filter(~pl.int_range(pl.len()).is_in(list(blank_rows))) if blank_rows else frame
 
 
 def scan_typed(path: Path) -> pl.LazyFrame:

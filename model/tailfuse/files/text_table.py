@@ -10,7 +10,8 @@ import gzip
 import io
 import mmap
 import tempfile
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -220,6 +221,31 @@ def check_lines(text: Path, separator: str, width: int, skip_lines: int) -> list
             rest = len(data) - last_end - 1  # after the last line end
             del data, block, is_end, is_cell, is_quote
     return None if quotes % 2 or (rest and cells != width - 1) else blank
+
+
+def iterate_pieces(table: TextTable) -> Iterator[tuple[bytes, list[int]]]:
+    """Yield the records in pieces of about BLOCK bytes, each with its blank rows; no record is cut."""
+    first, rest = 0, b""
+    with table.path.open("rb") as file:
+        for _ in range(table.skip_lines):
+            file.readline()
+        while block := file.read(BLOCK):
+            data = rest + block
+            codes = np.frombuffer(data, np.uint8)
+            outside = np.cumsum(codes == QUOTE, dtype=np.int32) % 2 == 0
+            ends = np.flatnonzero((codes == NEWLINE) & outside)
+            cut = int(ends[-1]) + 1 if len(ends) else 0
+            rest = data[cut:]
+            if cut:
+                yield data[:cut], find_between(table.blank_rows, first, first + len(ends))
+            first += len(ends)
+    if rest:
+        yield rest, find_between(table.blank_rows, first, first + 1)
+
+
+def find_between(numbers: Sequence[int], first: int, end: int) -> list[int]:
+    """Return those of ascending numbers that are in first..end - 1, counted from `first`."""
+    return [number - first for number in numbers[bisect_left(numbers, first) : bisect_left(numbers, end)]]
 
 
 def rewrite_records(
