@@ -12,7 +12,7 @@ DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help demo test test-all test-system test-base check openapi files proto dashboards dashboard-pictures fuzz soak bench-serve clients bench-models images images-gpu images-check release-check test-lowest clean
+.PHONY: help demo test test-all coverage test-system test-base check openapi files proto dashboards dashboard-pictures fuzz soak bench-serve clients bench-models images images-gpu images-check release-check test-lowest clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ test: .venv/dev  ## Install what tests need and run them; what needs other progr
 
 test-all: .venv/dev  ## Run all tests, also the slow ones.
 	$(PYTEST)
+
+coverage: .venv/dev  ## Measure which branches the tests of `make test` reach; below the floor of pyproject.toml it fails.
+	$(PYTEST) -m "not slow" --cov --cov-report=term
 
 test-system:  ## As root on Debian: install the programs that some tests run, then run all tests.
 	apt-get update -q

@@ -34,6 +34,8 @@ EXPECTED = {
 }
 MAX_SCALED = 1e30  # of a standardised number: far below the largest float32
 UNSEEN = -1
+NUMERIC = frozenset((float, int))  # not bool
+MAX_PLAIN, MIN_SCALE = 1e9, 1e-9  # numbers and scales for which nothing comes near MAX_SCALED
 
 T = TypeVar("T")
 
@@ -62,12 +64,13 @@ class TabularFeatures:
         self._known = frozenset(self._names)
         self._missing = frozenset(("", *missing))
         self._refuses = unreadable == "stop"
-        self._slots: list[tuple[Column, int, dict[str, int]]] = []
+        self._slots: list[tuple[Column, int, dict[str, int], bool]] = []
         self._categories: dict[str, KnownNames] = {}
         at = 0
         for column in columns:
             categories = column.categories if isinstance(column, CategoryColumn) else ()
-            self._slots.append((column, at, {category: at + i for i, category in enumerate(categories)}))
+            slots = {category: at + i for i, category in enumerate(categories)}
+            self._slots.append((column, at, slots, is_ordinary(column)))
             if categories:
                 self._categories[column.name] = KnownNames(categories)
             at += count_slots(column)
@@ -77,13 +80,16 @@ class TabularFeatures:
         values = self._by_column(raw)
         vector = np.zeros(self.width, np.float32)
         present = False
-        for column, at, categories in self._slots:
+        for column, at, categories, ordinary in self._slots:
             value = values.get(column.name)
             if isinstance(column, NumberColumn):
-                if type(value) is float and self._refuses:  # by far the most cells
-                    number: float | None = self._number(column, value)
-                else:
-                    number = None if value is None else self._read(self._number, column, value)
+                number: float | None = None
+                if value is not None:
+                    # By far the most cells are numbers that need no reading. NaN is not among them.
+                    if ordinary and type(value) in NUMERIC and -MAX_PLAIN < value < MAX_PLAIN:
+                        number = value
+                    else:
+                        number = self._read(self._number, column, value)
                 if number is not None:
                     present = True
                     vector[at] = (number - column.mean) / column.scale
@@ -92,7 +98,7 @@ class TabularFeatures:
             elif value is None:
                 continue
             elif isinstance(column, BooleanColumn):
-                truth = self._read(self._boolean, column, value)
+                truth = value if type(value) is bool else self._read(self._boolean, column, value)
                 if truth is not None:
                     present = True
                     vector[at] = 1.0 if truth else -1.0
@@ -206,3 +212,10 @@ class TabularFeatures:
             f"modality '{self.name}', column '{column.name}': expected {EXPECTED[column.type]}, not {shown}",
             modality=self.name, column=column.name, expected=EXPECTED[column.type], received=shown,
         )  # fmt: skip
+
+
+def is_ordinary(column: Column) -> bool:
+    """Return whether numbers below MAX_PLAIN, standardised, are far below MAX_SCALED."""
+    if not isinstance(column, NumberColumn):
+        return False
+    return column.scale > MIN_SCALE and abs(column.mean) < MAX_PLAIN
