@@ -14,7 +14,7 @@ SOF2 = 0xC2  # the marker of a progressive JPEG's frame
 # Measured with 16 million pixels, rounded up: tests/service/test_decode_cost.py measures them again.
 BYTES_PER_PIXEL = {
     "AVIF": 14, "BMP": 9, "GIF": 14, "HEIC": 12, "JPEG": 2, "JPEG2000": 22, "PNG": 18, "PPM": 9, "TGA": 9,
-    "TIFF": 9, "WEBP": 20, "DICOM": 44,
+    "TIFF": 9, "WEBP": 24, "DICOM": 44,
 }  # fmt: skip
 BYTES_PER_PIXEL_OF_MODE = {"I": 26, "F": 20, "RGBA": 18, "LA": 18, "PA": 18, "P": 14, "CMYK": 9}
 PROGRESSIVE_JPEG = 7  # libjpeg keeps the coefficients of all pixels, two bytes for each of three colours
