@@ -38,8 +38,8 @@ def inputs_of_row(row: Mapping[str, Any], model: ModelInfo, folder: Path | str =
 
 
 def find_missing(model: ModelInfo) -> frozenset[str]:
-    """Return the texts that are missing values: those that a tabular modality lists, or the usual ones."""
-    listed = [each["missing"] for each in model.modalities.values() if each.get("missing")]
+    """Return the texts that are missing values: those that a modality lists, or the usual ones."""
+    listed = [each["missing"] for each in model.modalities.values() if each.get("missing") is not None]
     return frozenset(("", *listed[0])) if listed else MISSING
 
 

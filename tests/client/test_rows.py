@@ -49,21 +49,22 @@ def test_a_row_has_the_modalities_that_are_in_it(row: dict[str, Any], inputs: di
     assert inputs_of_row(row, MODEL, "data") == inputs
 
 
-def with_missing(*missing: str, categories: tuple[str, ...] = ()) -> ModelInfo:
+def with_missing(missing: list[str] | None, categories: tuple[str, ...] = ()) -> ModelInfo:
     zone = {"name": "zone", "type": "category", "categories": list(categories)}
-    tabular = {"kind": "tabular", "columns": [zone], "missing": list(missing)}
+    tabular = {"kind": "tabular", "columns": [zone], "missing": missing}
     return replace(MODEL, modalities={"clinical": tabular, "title": {"kind": "text", "columns": ["title"]}})
 
 
 def test_what_is_missing_is_the_models_list() -> None:
     row = {"zone": "NA", "title": "NA"}
-    assert inputs_of_row(row, with_missing("-")) == {"clinical": {"zone": "NA"}, "title": "NA"}
-    assert inputs_of_row({"zone": "-", "title": "-"}, with_missing("-")) == {}
-    assert inputs_of_row(row, with_missing()) == {}
+    for own in (["-"], []):
+        assert inputs_of_row(row, with_missing(own)) == {"clinical": {"zone": "NA"}, "title": "NA"}
+    assert inputs_of_row({"zone": "-", "title": "-"}, with_missing(["-"])) == {}
+    assert inputs_of_row(row, with_missing(None)) == {}  # an older model does not say
 
 
 def test_a_known_category_is_never_missing() -> None:
     """Namibia and North America, of a model without a list of its own."""
-    assert inputs_of_row({"zone": "NA"}, with_missing(categories=("NA", "EU"))) == {
+    assert inputs_of_row({"zone": "NA"}, with_missing(None, categories=("NA", "EU"))) == {
         "clinical": {"zone": "NA"}
     }

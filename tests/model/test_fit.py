@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from PIL import Image
 from tailfuse.errors import TableError
+from tailfuse.files.reading import DEFAULT_MISSING
 from tailfuse.modalities import KINDS, ImageSpec, TabularSpec, TextSpec
 from tailfuse_service.modalities import TextModality
 from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn
@@ -102,6 +103,8 @@ def test_very_many_categories_share_buckets(caplog: pytest.LogCaptureFixture) ->
         "modality 'm', column 'city': 5,000 categories; the most frequent 4,096 have a slot each, "
         "the others share 256"
     ]
+    described = KINDS["tabular"].describe(modality)
+    assert described == "row of 1 category; of city the most frequent 4,096 are told apart"
     features = modality.features("m")
     others = {int(features.apply({"city": name}).argmax()) for name in set(names) - set(city.categories)}
     assert min(others) >= 4096
@@ -171,7 +174,9 @@ def test_no_picture_in_train_is_an_error() -> None:
 def test_a_text_keeps_the_specs_settings() -> None:
     spec = TextSpec(kind="text", columns=("t*",), ngrams=3, buckets=64, max_tokens=9)
     table = pl.DataFrame({"text": ["a", "b"], "title": ["c", None]})
-    expected = TextModality(columns=("text", "title"), tokenizer=2, ngrams=3, buckets=64, max_tokens=9)
+    expected = TextModality(
+        columns=("text", "title"), tokenizer=2, ngrams=3, buckets=64, max_tokens=9, missing=DEFAULT_MISSING
+    )
     assert KINDS["text"].fit("m", spec, table, np.arange(2), Path()) == expected
     with pytest.raises(TableError, match="modality 'm', column 'title': missing in every training row"):
         KINDS["text"].fit("m", spec, table, np.array([1]), Path())

@@ -16,7 +16,6 @@ from tailfuse.files.table import read_batches
 from tailfuse.scoring.answers import Counts, TableScorer
 from tailfuse_service.bundle import Bundle, features_by_modality, make_predictions
 from tailfuse_service.errors import InvalidInput, MissingModality
-from tailfuse_service.modalities import TabularModality
 
 MISSING = ("NA", "null")
 CLINICAL = ("age", "pulse", "smoker", "site")
@@ -26,16 +25,32 @@ CELLS = st.sampled_from([
     "nan", "0x1", "٣", "true", "True", "TRUE", "0", "1", "1.0", "yes", "back", "Back", " face", "'", 'a"b',
     "a,b", "old",
 ])  # fmt: skip
-TEXTS = st.sampled_from(["", "dark", " dark  spot ", "é", "1.0", "true", 'say "so"', "a,b\nc", "皮膚"])
+TEXTS = st.sampled_from(
+    [
+        "",
+        "dark",
+        " dark  spot ",
+        "é",
+        "1.0",
+        "true",
+        'say "so"',
+        "a,b\nc",
+        "皮膚",
+        "NA",
+        " null ",
+        "cafe\u0301",
+    ]
+)
 SAMPLES = st.fixed_dictionaries(dict.fromkeys(CLINICAL, CELLS) | dict.fromkeys(NOTES, TEXTS))
 
 
 @pytest.fixture(scope="module")
 def with_missing(bundle: Bundle) -> Bundle:
     """The tiny bundle, whose columns know the same texts as missing as its tables do."""
-    clinical = bundle.manifest.modalities["clinical"]
-    assert isinstance(clinical, TabularModality)
-    modalities = bundle.manifest.modalities | {"clinical": clinical.model_copy(update={"missing": MISSING})}
+    modalities = bundle.manifest.modalities | {
+        name: bundle.manifest.modalities[name].model_copy(update={"missing": MISSING})
+        for name in ("clinical", "notes")
+    }
     manifest = bundle.manifest.model_copy(update={"modalities": modalities})
     return replace(bundle, manifest=manifest, features=features_by_modality(modalities))
 

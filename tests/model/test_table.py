@@ -111,7 +111,17 @@ def test_categoricals_and_decimals_are_read_as_strings_and_numbers(tmp_path: Pat
         pl.col("a").cast(pl.Categorical), pl.col("b").cast(pl.Decimal(10, 2))
     )
     frame.write_parquet(tmp_path / "table.parquet")
-    assert read_table(tmp_path / "table.parquet").rows() == [("x", 1.5), ("y", 2.0)]
+    table = read_table(tmp_path / "table.parquet")
+    assert table["a"].to_list() == ["x", "y"]
+    assert to_numbers(table["b"]).to_list() == [1.5, 2.0]
+
+
+def test_a_long_decimal_keeps_every_digit_as_a_name(tmp_path: Path) -> None:
+    ids = ["12345678901234567890", "12345678901234567891"]
+    frame = pl.DataFrame({"id": ids}).with_columns(pl.col("id").cast(pl.Decimal(20, 0)))
+    frame.write_parquet(tmp_path / "table.parquet")
+    names = type_cells(read_table(tmp_path / "table.parquet")["id"], "category", "here", np.arange(2))
+    assert names.to_list() == ids
 
 
 @pytest.mark.parametrize(

@@ -75,3 +75,15 @@ def test_stacking_pads_with_zeros() -> None:
     stacked = ONE.stack([np.array([1, 2]), np.array([3])])
     assert stacked.tolist() == [[1, 2], [3, 0]]
     assert ONE.stack([]).shape == (0, 1)
+
+
+@pytest.mark.parametrize("text", ["NA", " NA\n", "n/a"])
+def test_a_text_that_is_no_value_is_missing_at_every_door(text: str) -> None:
+    columns = {"buckets": 64, "ngrams": 2, "max_tokens": 8, "missing": ("NA", "n/a")}
+    one = TextModality(columns=("notes",), **columns).features("notes")  # type: ignore[arg-type]
+    assert one.apply(text) is None
+    assert one.apply(f"{text} is the answer") is not None
+    assert ONE.apply(text) is not None  # a bundle that was written before there was a list
+    two = TextModality(columns=("title", "review"), **columns).features("notes")  # type: ignore[arg-type]
+    assert two.apply({"title": text, "review": text}) is None
+    assert tokens(two, {"title": text, "review": "good"}) == tokens(two, {"review": "good"})

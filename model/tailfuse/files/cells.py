@@ -38,7 +38,7 @@ def type_cells(
     check_simple(series, where)
     values = series[rows]
     if to == "category":
-        return to_strings(values)
+        return compose_accents(to_strings(values))
     converted = to_numbers(values, style) if to == "number" else to_booleans(values)
     bad = converted.is_null() & values.is_not_null()
     if unreadable == "stop" and bad.any():
@@ -48,6 +48,12 @@ def type_cells(
             f"row {rows[at] + 1}: {where}: expected {EXPECTED[to]}, not {values[at]!r:.40}{others}"
         )
     return converted
+
+
+def read_texts(series: pl.Series, where: str, rows: Rows) -> pl.Series:
+    """Return the texts at `rows`, as the table spells them. Raises TableError."""
+    check_simple(series, where)
+    return to_strings(series[rows])
 
 
 def check_simple(series: pl.Series, where: str) -> None:
@@ -84,10 +90,6 @@ def to_booleans(values: pl.Series) -> pl.Series:
 
 def to_strings(values: pl.Series) -> pl.Series:
     """Return any values as strings, spelled as `tailfuse_service.modalities.tabular.spelling.spell` does."""
-    if values.dtype == pl.String:
-        accented = values.filter(values.str.contains(r"[^\x00-\x7F]")).unique()
-        composed = {text: other for text in accented if (other := normalise(text)) != text}
-        return values.replace(composed) if composed else values
     strings = values.cast(pl.String)
     if not values.dtype.is_float():
         return strings
@@ -95,3 +97,10 @@ def to_strings(values: pl.Series) -> pl.Series:
     whole = values.cast(pl.Int64, strict=False)
     is_whole = (whole.cast(values.dtype) == values).fill_null(False)
     return whole.cast(pl.String).zip_with(is_whole, strings)
+
+
+def compose_accents(names: pl.Series) -> pl.Series:
+    """Return names with composed accents (Unicode NFC), so that two spellings of café are one category."""
+    accented = names.filter(names.str.contains(r"[^\x00-\x7F]")).unique()
+    composed = {name: other for name in accented if (other := normalise(name)) != name}
+    return names.replace(composed) if composed else names

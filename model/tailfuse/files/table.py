@@ -137,8 +137,6 @@ def normalise(frame: pl.LazyFrame, missing: Sequence[str]) -> pl.LazyFrame:
         column = pl.col(name)
         if dtype in (pl.Categorical, pl.Enum):
             column, dtype = column.cast(pl.String), pl.String()
-        elif dtype.is_decimal():
-            column = column.cast(pl.Float64)
         if dtype == pl.String:
             column = column.str.strip_chars()
             column = pl.when(column.is_in(["", *missing])).then(None).otherwise(column)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 from pydantic import Field
 from tailfuse_service.modalities import TabularModality
-from tailfuse_service.modalities.tabular import NumberColumn, example_cell
+from tailfuse_service.modalities.tabular import CategoryColumn, NumberColumn, example_cell
 from tailfuse_service.modalities.tabular.spelling import PLAIN
 
 from tailfuse.files.cells import type_cells
@@ -91,7 +91,13 @@ class TabularKind(Kind[TabularSpec, TabularModality]):
     def describe(self, modality: TabularModality) -> str:
         types = Counter(column.type for column in modality.columns)
         parts = [f"{count} {PLURALS[each] if count > 1 else each}" for each, count in types.items()]
-        return f"row of {' and '.join(parts)}" if len(parts) < 3 else f"row of {', '.join(parts)}"
+        row = f"row of {' and '.join(parts)}" if len(parts) < 3 else f"row of {', '.join(parts)}"
+        shared = [
+            f"of {column.name} the most frequent {len(column.categories):,} are told apart"
+            for column in modality.columns
+            if isinstance(column, CategoryColumn) and column.buckets
+        ]
+        return "; ".join([row, *shared])
 
     def card_example(self, modality: TabularModality) -> dict[str, Any]:
         return {column.name: example_cell(column) for column in modality.columns[:CARD_COLUMNS]}

@@ -9,7 +9,7 @@ from pydantic import Field
 from tailfuse_service.modalities import TextModality
 from tailfuse_service.modalities.text.tokenizer import LATEST_TOKENIZER
 
-from tailfuse.files.cells import type_cells
+from tailfuse.files.cells import read_texts
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows, check_some_value, match_columns, place
 from tailfuse.modalities.kind import Kind
@@ -27,7 +27,7 @@ class TextSpec(ModalitySpec):
     columns: Columns
     ngrams: int = Field(default=2, ge=1, le=5)
     buckets: int = Field(default=16384, ge=2, le=2**24)
-    max_tokens: int = Field(default=512, ge=1)
+    max_tokens: int = Field(default=512, ge=1, le=2**20)
     encoder: Name = "bag"
 
 
@@ -51,19 +51,19 @@ class TextKind(Kind[TextSpec, TextModality]):
         """Check that each column has a text, and warn if its texts share no tokens."""
         columns = match_columns(table, spec.columns, f"modalities.{name}.columns")
         for column in columns:
-            texts = type_cells(table[column], "category", place(name, column), rows)
+            texts = read_texts(table[column], place(name, column), rows)
             check_some_value(texts, name)
             warn_about_unique_tokens(texts, place(name, column), rows)
         return TextModality(
             columns=tuple(columns), tokenizer=LATEST_TOKENIZER, buckets=spec.buckets, ngrams=spec.ngrams,
-            max_tokens=spec.max_tokens,
+            max_tokens=spec.max_tokens, missing=reading.missing,
         )  # fmt: skip
 
     def raw_values(
         self, name: str, modality: TextModality, table: pl.DataFrame, rows: Rows, folder: Path
     ) -> Iterator[Any]:
         texts = pl.DataFrame(
-            [type_cells(table[column], "category", place(name, column), rows) for column in modality.columns]
+            [read_texts(table[column], place(name, column), rows) for column in modality.columns]
         )
         if len(modality.columns) == 1:
             yield from texts.to_series()

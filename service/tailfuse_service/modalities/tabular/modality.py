@@ -32,7 +32,7 @@ class TabularModality(Modality):
     kind: Literal["tabular"] = "tabular"
     columns: tuple[Column, ...]
     width: int
-    missing: tuple[str, ...] = ()  # texts that are no value
+    missing: tuple[str, ...] | None = None  # texts that are no value; older bundles do not say
     unreadable: Literal["stop", "missing"] = "stop"  # what a cell is that its column cannot take
 
     @model_validator(mode="after")
@@ -48,8 +48,8 @@ class TabularModality(Modality):
 
     def features(self, name: str, limits: Limits = DEFAULT_LIMITS) -> TabularFeatures:
         return TabularFeatures(
-            name, columns=self.columns, width=self.width, missing=self.missing, unreadable=self.unreadable,
-            limits=limits,
+            name, columns=self.columns, width=self.width, missing=self.missing or (),
+            unreadable=self.unreadable, limits=limits,
         )  # fmt: skip
 
     def input_schema(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class TextModality(Modality):
     buckets: int = Field(ge=1, le=2**24)
     ngrams: int = Field(ge=1, le=16)
     max_tokens: int = Field(ge=1, le=2**20)
+    missing: tuple[str, ...] | None = None  # texts that are no value; older bundles do not say
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -33,7 +34,7 @@ class TextModality(Modality):
     def features(self, name: str, limits: Limits = DEFAULT_LIMITS) -> TextFeatures:
         return TextFeatures(
             name, columns=self.columns, tokenizer=self.tokenizer, buckets=self.buckets,
-            ngrams=self.ngrams, max_tokens=self.max_tokens, limits=limits,
+            ngrams=self.ngrams, max_tokens=self.max_tokens, missing=self.missing or (), limits=limits,
         )  # fmt: skip
 
     def input_schema(self) -> dict[str, Any]:
