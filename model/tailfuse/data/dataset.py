@@ -140,7 +140,7 @@ def make_split_arrays(
         if has_columns(table, name, modality):
             kind = KINDS[modality.kind]
             report = partial(on_progress, name) if on_progress else None
-            if by_columns := kind.read_arrays(name, modality, table, rows):
+            if by_columns := kind.read_arrays(name, modality, table, rows, errors):
                 inputs[name], position[name] = by_columns
                 if report:
                     report(len(rows), len(rows))

@@ -5,6 +5,7 @@ What a column holds is decided at training (`tailfuse.files.infer`) and kept in 
 
 from typing import Literal
 
+import numpy as np
 import polars as pl
 from tailfuse_service.modalities.tabular.spelling import (
     BOOLEANS,
@@ -29,11 +30,13 @@ def type_cells(
     rows: Rows,
     style: NumberFormat = PLAIN,
     unreadable: Unreadable = "stop",
+    errors: dict[int, str] | None = None,
 ) -> pl.Series:
     """Return the cells at `rows` as Float64, Boolean or String.
 
-    A cell that cannot be read so is missing if `unreadable` says that; else TableError names it with its
-    row. Raises TableError for a column that holds neither numbers, booleans nor strings, too.
+    A cell that cannot be read so is missing if `unreadable` says that. Else `errors` tells of each row what
+    is wrong; without `errors`, TableError names the first. Raises TableError for a column that holds neither
+    numbers, booleans nor strings, too.
     """
     check_simple(series, where)
     values = series[rows]
@@ -41,13 +44,23 @@ def type_cells(
         return compose_accents(to_strings(values))
     converted = to_numbers(values, style) if to == "number" else to_booleans(values)
     bad = converted.is_null() & values.is_not_null()
-    if unreadable == "stop" and bad.any():
-        at = int(bad.arg_max() or 0)
-        others = f" ({count} such cells)" if (count := int(bad.sum())) > 1 else ""
-        raise TableError(
-            f"row {rows[at] + 1}: {where}: expected {EXPECTED[to]}, not {values[at]!r:.40}{others}"
-        )
+    if unreadable == "stop":
+        report_cells(bad, values, f"{where}: expected {EXPECTED[to]}", rows, errors)
     return converted
+
+
+def report_cells(
+    bad: pl.Series, values: pl.Series, expected: str, rows: Rows, errors: dict[int, str] | None
+) -> None:
+    """Write down what is wrong with each bad cell. Raises TableError about the first if `errors` is None."""
+    found: list[int] = np.flatnonzero(bad.to_numpy()).tolist()
+    if errors is None:
+        if found:
+            others = f" ({len(found):,} such cells)" if len(found) > 1 else ""
+            raise TableError(f"row {rows[found[0]] + 1}: {expected}, not {values[found[0]]!r:.40}{others}")
+        return
+    for at in found:
+        errors.setdefault(int(rows[at]), f"{expected}, not {values[at]!r:.40}")
 
 
 def read_texts(series: pl.Series, where: str, rows: Rows) -> pl.Series:

@@ -70,10 +70,18 @@ class Kind(ABC, Generic[S, M]):
         Paths are relative to `folder`. Raises TableError that names modality, column and row.
         """
 
-    def read_arrays(self, name: str, modality: M, table: pl.DataFrame, rows: Rows) -> Arrays | None:
+    def read_arrays(
+        self,
+        name: str,
+        modality: M,
+        table: pl.DataFrame,
+        rows: Rows,
+        errors: dict[int, str] | None = None,
+    ) -> Arrays | None:
         """Return the rows' arrays read by columns, equal to those of `raw_values`; None if the kind cannot.
 
-        Raises TableError that names modality, column and row.
+        What is wrong with a row is put into `errors`. Without `errors` it raises TableError, which names
+        modality, column and row.
         """
         return None
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from tailfuse_service.bundle import Bundle, Manifest
 from tailfuse_service.bundle.answer import DIGITS
 
+from tailfuse.data.dataset import make_split_arrays
 from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.files.table import normalise
 from tailfuse.scoring.kept_columns import check_storable, name_kept_columns
 from tailfuse.scoring.missing_columns import find_missing_columns
-from tailfuse.scoring.readable import read_rows
 
 PIECE_ROWS = 1024  # as many rows' decoded images are in memory: 150 MB of 224 × 224 pixels
 
@@ -76,22 +76,23 @@ class TableScorer:
         probabilities = np.full((n_rows, len(manifest.classes)), np.nan)
         weights = np.full((n_rows, len(manifest.modalities)), np.nan)
         confidences = weights.copy()
-        errors: list[str | None] = [None] * n_rows
-        found = read_rows(table, manifest.modalities, self.folder)
-        for row, error in sorted(found.errors.items()):
-            errors[row] = error
-            counts.errors += 1
-            counts.first_error = counts.first_error or f"row {first + row + 1}: {error}"
-        presence = found.arrays.presence()
-        present = np.flatnonzero(presence.any(axis=1))
-        counts.without_modality += len(found.rows) - len(present)
-        if len(present):
-            output = predict_part(self.bundle.runtime.run, found.arrays.take(present))
-            at = found.rows[present]
+        errors: dict[int, str] = {}
+        arrays = make_split_arrays(table, manifest.modalities, self.folder, errors=errors)
+        if errors:
+            row = min(errors)
+            counts.first_error = counts.first_error or f"row {first + row + 1}: {errors[row]}"
+        presence = arrays.presence()
+        is_readable = np.array([row not in errors for row in range(n_rows)])
+        at = np.flatnonzero(is_readable & presence.any(axis=1))
+        if len(at):
+            output = predict_part(self.bundle.runtime.run, arrays.take(at))
             probabilities[at], weights[at] = output.probabilities, output.weights
-            confidences[at] = np.where(presence[present], output.confidences, np.nan)
+            confidences[at] = np.where(presence[at], output.confidences, np.nan)
         counts.rows += n_rows
-        return make_answers(manifest, first, probabilities, weights, confidences, errors, counts)
+        counts.errors += len(errors)
+        counts.without_modality += n_rows - len(errors) - len(at)
+        told = [errors.get(row) for row in range(n_rows)]
+        return make_answers(manifest, first, probabilities, weights, confidences, told, counts)
 
 
 def answer_schema(manifest: Manifest) -> dict[str, type[pl.DataType]]:

@@ -10,17 +10,21 @@ from tailfuse_service.modalities import TabularModality
 from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn, count_slots
 from tailfuse_service.modalities.tabular.features import MAX_SCALED, UNSEEN, TabularFeatures
 
-from tailfuse.errors import TableError
-from tailfuse.files.cells import Unreadable
+from tailfuse.files.cells import Unreadable, report_cells
 from tailfuse.files.table import Rows, place
 
 
 def make_rows(
-    name: str, modality: TabularModality, cells: Sequence[pl.Series], rows: Rows
+    name: str,
+    modality: TabularModality,
+    cells: Sequence[pl.Series],
+    rows: Rows,
+    errors: dict[int, str] | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return (n, width) float32 of the rows with a value, and each row's position in it, -1 if it has none.
 
-    `cells` are the typed cells of each column at `rows`. Raises TableError.
+    `cells` are the typed cells of each column at `rows`. A number beyond float32 is told in `errors`, by its
+    row; without `errors` it raises TableError.
     """
     array = np.zeros((len(rows), modality.width), np.float32)
     present = np.zeros(len(rows), np.bool_)
@@ -28,7 +32,7 @@ def make_rows(
     at = 0
     for column, values in zip(modality.columns, cells, strict=True):
         if isinstance(column, NumberColumn):
-            values = scale_numbers(values, column, name, rows, modality.unreadable)
+            values = scale_numbers(values, column, name, rows, modality.unreadable, errors)
         has_value = values.is_not_null().to_numpy()
         present |= has_value
         if isinstance(column, NumberColumn):
@@ -45,18 +49,16 @@ def make_rows(
 
 
 def scale_numbers(
-    values: pl.Series, column: NumberColumn, modality: str, rows: Rows, unreadable: Unreadable
-) -> pl.Series:
-    """Return (value - mean) / scale. A number beyond float32 stops, or is missing. Raises TableError."""
+    values: pl.Series, column: NumberColumn, modality: str, rows: Rows, unreadable: Unreadable,
+    errors: dict[int, str] | None,
+) -> pl.Series:  # fmt: skip
+    """Return (value - mean) / scale. A number beyond float32 is missing, or an error. Raises TableError."""
     scaled = (values - column.mean) / column.scale
     too_large = (scaled.abs() > MAX_SCALED).fill_null(False)
-    if not too_large.any():
-        return scaled
     if unreadable == "stop":
-        at = int(too_large.arg_max() or 0)
-        where = f"row {rows[at] + 1}: {place(modality, column.name)}"
-        raise TableError(f"{where}: expected a finite number, not {values[at]!r}")
-    return scaled.set(too_large, None)
+        where = place(modality, column.name)
+        report_cells(too_large, values, f"{where}: expected a finite number", rows, errors)
+    return scaled.set(too_large, None) if too_large.any() else scaled
 
 
 def fill_categories(

@@ -67,8 +67,15 @@ class TabularKind(Kind[TabularSpec, TabularModality]):
     ) -> Iterator[dict[str, Any]]:
         return pl.DataFrame(read_cells(name, modality, table, rows)).iter_rows(named=True)
 
-    def read_arrays(self, name: str, modality: TabularModality, table: pl.DataFrame, rows: Rows) -> Arrays:
-        return make_rows(name, modality, read_cells(name, modality, table, rows), rows)
+    def read_arrays(
+        self,
+        name: str,
+        modality: TabularModality,
+        table: pl.DataFrame,
+        rows: Rows,
+        errors: dict[int, str] | None = None,
+    ) -> Arrays:
+        return make_rows(name, modality, read_cells(name, modality, table, rows, errors), rows, errors)
 
     def build_encoder(
         self,
@@ -103,7 +110,13 @@ class TabularKind(Kind[TabularSpec, TabularModality]):
         return {column.name: example_cell(column) for column in modality.columns[:CARD_COLUMNS]}
 
 
-def read_cells(name: str, modality: TabularModality, table: pl.DataFrame, rows: Rows) -> list[pl.Series]:
+def read_cells(
+    name: str,
+    modality: TabularModality,
+    table: pl.DataFrame,
+    rows: Rows,
+    errors: dict[int, str] | None = None,
+) -> list[pl.Series]:
     """Return each column's cells at `rows`, typed as the modality was fitted. Raises TableError."""
     return [
         type_cells(
@@ -113,6 +126,7 @@ def read_cells(name: str, modality: TabularModality, table: pl.DataFrame, rows: 
             rows,
             column.format if isinstance(column, NumberColumn) else PLAIN,
             modality.unreadable,
+            errors,
         )
         for column in modality.columns
     ]
