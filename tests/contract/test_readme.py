@@ -23,6 +23,7 @@ def subclasses(kind: type[ServiceError]) -> set[type[ServiceError]]:
     return set(kind.__subclasses__()).union(*map(subclasses, kind.__subclasses__()))
 
 
+@pytest.mark.needs("git")
 def test_the_list_of_files_is_current() -> None:
     assert (ROOT / "docs" / "FILES.md").read_text() == page(), "docs/FILES.md is stale: make files"
 
