@@ -8,7 +8,6 @@ import codecs
 import csv
 import gzip
 import io
-import mmap
 import tempfile
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -183,44 +182,40 @@ def check_lines(text: Path, separator: str, width: int, skip_lines: int) -> list
     Separators and line ends count where the number of quotes before them is even.
     """
     blank: list[int] = []
-    record = cells = quotes = 0
-    last_end = -1
+    record = cells = quotes = at = 0
+    last_end, was_return = -1, False
     with text.open("rb") as file:
         for _ in range(skip_lines):
             file.readline()
-        start = file.tell()
-        if not file.read(1):
-            return blank
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            data = np.frombuffer(mapped, np.uint8)[start:]
-            for at in range(0, len(data), BLOCK):
-                block = data[at : at + BLOCK]
-                is_end, is_cell = block == NEWLINE, block == ord(separator)
-                is_quote = block == QUOTE
-                if quotes % 2 or is_quote.any():
-                    outside = (np.cumsum(is_quote, dtype=np.int32) + quotes) % 2 == 0
-                    is_end, is_cell = is_end & outside, is_cell & outside
-                    quotes += int(is_quote.sum())
-                ends = np.flatnonzero(is_end)
+        while piece := file.read(BLOCK):
+            codes = np.frombuffer(piece, np.uint8)
+            is_end, is_cell, is_quote = codes == NEWLINE, codes == ord(separator), codes == QUOTE
+            if quotes % 2 or is_quote.any():
+                outside = (np.cumsum(is_quote, dtype=np.int32) + quotes) % 2 == 0
+                is_end, is_cell = is_end & outside, is_cell & outside
+                quotes += int(is_quote.sum())
+            ends = np.flatnonzero(is_end)
+            if len(ends):
                 counts = np.searchsorted(np.flatnonzero(is_cell), ends)
-                per_record = np.diff(counts, prepend=0)
-                if len(ends):
-                    per_record[0] += cells
-                    cells = 0
-                cells += int(is_cell.sum()) - (int(counts[-1]) if len(ends) else 0)
-                before = np.concatenate([[last_end - at], ends[:-1]])
-                lengths = ends - before - 1
-                has_return = (lengths == 1) & (block[np.maximum(ends - 1, 0)] == RETURN)
-                is_blank = (lengths == 0) | has_return if width > 1 else np.zeros(len(ends), bool)
+                per_record = np.diff(counts, prepend=-cells)
+                lengths = np.diff(ends, prepend=last_end - at) - 1
+                is_blank = lengths == 0
+                # The line end of Windows is two characters; the first may be in the piece before.
+                before_end = codes[np.maximum(ends - 1, 0)]
+                is_blank |= (lengths == 1) & ((before_end == RETURN) | ((ends == 0) & was_return))
+                if width == 1:
+                    is_blank[:] = False
                 if (per_record[~is_blank] != width - 1).any():
-                    del data, block, is_end, is_cell, is_quote
                     return None
                 blank += (record + np.flatnonzero(is_blank)).tolist()
                 record += len(ends)
-                last_end = at + int(ends[-1]) if len(ends) else last_end
-            rest = len(data) - last_end - 1  # after the last line end
-            del data, block, is_end, is_cell, is_quote
-    return None if quotes % 2 or (rest and cells != width - 1) else blank
+                last_end = at + int(ends[-1])
+                cells = -int(counts[-1])
+            cells += int(is_cell.sum())
+            at += len(piece)
+            was_return = piece.endswith(b"\r")
+    has_rest = at - last_end > 1  # after the last line end
+    return None if quotes % 2 or (has_rest and cells != width - 1) else blank
 
 
 def iterate_pieces(table: TextTable) -> Iterator[tuple[bytes, list[int]]]:
