@@ -163,6 +163,7 @@ def check_graceful_stop(container: str, port: int, body: bytes) -> None:
 
 
 def check_compose(bundles: Path, body: bytes) -> None:
+    """Start the service by Compose, ask it, and stop it."""
     port = find_free_port()
     files = ["-f", "docker-compose.yml", *(["-f", "docker/compose.host.yml"] if USE_HOST_NETWORK else [])]
     compose = [*COMPOSE.split(), "-p", "tailfuse-check", *files]
@@ -198,6 +199,7 @@ def read_status(connection: socket.socket) -> int:
 
 
 def predict(port: int, body: bytes) -> dict[str, Any]:
+    """Return the answer to one request."""
     return dict(json.loads(fetch(port, "/predict", body)))
 
 
@@ -212,6 +214,7 @@ def fetch(port: int, path: str, body: bytes | None = None) -> bytes:
 
 
 def is_healthy(port: int, path: str = "/healthz") -> bool:
+    """Return whether a health check is answered with 2xx."""
     try:
         fetch(port, path)
     except OSError:
@@ -220,11 +223,13 @@ def is_healthy(port: int, path: str = "/healthz") -> bool:
 
 
 def find_free_port() -> int:
+    """Return a port of loopback that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition. Raises SystemExit after TIMEOUT_S."""
     deadline = time.monotonic() + TIMEOUT_S
     while not condition():
         if time.monotonic() > deadline:
@@ -241,6 +246,7 @@ def run_docker(*arguments: str) -> str:
 
 
 def check(claim: str, holds: bool, *found: str) -> None:
+    """Print a claim that holds. Raises SystemExit with what was found if it does not."""
     if not holds:
         raise SystemExit(" ".join([f"images-check: failed: {claim}", *found]))
     print(f"ok  {claim}", flush=True)

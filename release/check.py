@@ -28,6 +28,7 @@ IMAGE = "image=quickstart/example/image.png"
 
 
 def main() -> None:
+    """Build, check and try every distribution, then leave them in dist/."""
     distributions = find_distributions(ROOT)
     with tempfile.TemporaryDirectory(prefix="tailfuse-release-") as name:
         folder = Path(name)
@@ -50,6 +51,7 @@ def main() -> None:
 
 
 def step(what: str, action: Callable[[], object]) -> None:
+    """Run one step and print how long it took."""
     began = time.monotonic()
     action()
     print(f"ok  {what}: {time.monotonic() - began:.0f} s", flush=True)
@@ -75,6 +77,7 @@ def check_contents(distributions: list[Distribution], built: Path) -> None:
 
 
 def list_tracked(folder: Path) -> set[str]:
+    """Return the files that git tracks."""
     return set(run("git", "-C", folder, "ls-files").splitlines())
 
 

@@ -26,6 +26,7 @@ def parse_requirement(text: str) -> tuple[str, str]:
 
 
 def normalise(name: str) -> str:
+    """Return a package's name as indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

@@ -91,6 +91,7 @@ def read_series(target: Panel, answer: Answer, times: NDArray[np.float64]) -> li
 
 
 def format_legend(target: Panel, labels: Mapping[str, str]) -> str:
+    """Return a series' name in the legend: its template filled in, or its first label."""
     legend = target.get("legendFormat", "__auto")
     if legend == "__auto":
         return next(iter(labels.values()), "")
@@ -98,6 +99,7 @@ def format_legend(target: Panel, labels: Mapping[str, str]) -> str:
 
 
 def draw_lines(axes: Axes, panel: Panel, times: Any, series: Sequence[Series], colours: Colours) -> None:
+    """Draw the series of a panel over time, stacked if the panel says so."""
     defaults = panel["fieldConfig"]["defaults"]
     names = [each.name for each in series]
     chosen = [colours.setdefault(name, PALETTE[len(colours) % len(PALETTE)]) for name in names]
@@ -143,12 +145,14 @@ def draw_heat_map(axes: Axes, panel: Panel, times: Any, series: Sequence[Series]
 
 
 def draw_number(axes: Axes, panel: Panel, times: Any, series: Sequence[Series], colours: Colours) -> None:
+    """Write the last value of a panel as text."""
     axes.axis("off")
     text = format_value(series[0].last, panel["fieldConfig"]["defaults"]["unit"]) if series else "no data"
     axes.text(0.4, 0.45, text, fontsize=17, ha="center", va="center", transform=axes.transAxes)
 
 
 def draw_bars(axes: Axes, panel: Panel, times: Any, series: Sequence[Series], colours: Colours) -> None:
+    """Draw the last value of each series as a bar."""
     names = [" ".join(each.labels.values()) if panel["type"] == "barchart" else each.name for each in series]
     bars = axes.barh(range(len(series)), [each.last for each in series], color="tab:blue")
     unit = panel["fieldConfig"]["defaults"]["unit"]

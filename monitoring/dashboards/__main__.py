@@ -18,6 +18,7 @@ def files() -> dict[str, str]:
 
 
 def main() -> None:
+    """Write every dashboard's file."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, text in files().items():
         (FOLDER / name).write_text(text)

@@ -43,6 +43,7 @@ SHOTS = {"many": MANY, "medium": MEDIUM, "few": FEW}
 
 
 def classes() -> Dashboard:
+    """Return the dashboard of the classes."""
     return make_dashboard(
         "tailfuse-classes",
         "Classes",
@@ -53,6 +54,7 @@ def classes() -> Dashboard:
 
 
 def at_a_glance() -> Row:
+    """Return the row of totals and shares of all classes."""
     named = increase(PREDICTIONS, "label")
     return row(
         "At a glance",
@@ -99,6 +101,7 @@ def at_a_glance() -> Row:
 
 
 def groups() -> Row:
+    """Return the row of many-, medium- and few-shot classes."""
     training = f"sum by ({BUNDLE},shot) ({training_shares(f'{BUNDLE},label,shot')})"
     shares = shot_shares(WINDOW)
     groups = lines(
@@ -136,6 +139,7 @@ def groups() -> Row:
 
 
 def each_class() -> Row:
+    """Return the row with a table of each class."""
     expected = total(select("tailfuse_class_training_share"), "label", "max")
     named = f"max by (label) ({class_shares('$__range')})"
     samples = increase("tailfuse_samples_total")

@@ -26,6 +26,7 @@ Variable = dashboard.QueryVariable | dashboard.CustomVariable
 
 
 def row(title: str, *panels: Panel) -> Row:
+    """Return a row of panels under a title."""
     return dashboard.Row(title), panels
 
 

@@ -38,6 +38,7 @@ NO_FILL = value("custom.fillOpacity", 0)
 
 
 def fusion() -> Dashboard:
+    """Return the dashboard of the fusion weights."""
     return make_dashboard(
         "tailfuse-fusion",
         "Fusion",
@@ -48,6 +49,7 @@ def fusion() -> Dashboard:
 
 
 def at_a_glance() -> Row:
+    """Return the row that says whether a modality is corrupted."""
     drift = total(select("tailfuse_input_drift"), "modality", "max")
     return row(
         "Is a modality corrupted?",
@@ -78,6 +80,7 @@ def at_a_glance() -> Row:
 
 
 def all_modalities() -> Row:
+    """Return the row that compares the modalities."""
     return row(
         "All modalities",
         lines(
@@ -104,6 +107,7 @@ def all_modalities() -> Row:
 
 
 def inputs() -> Row:
+    """Return the row of input drift."""
     failed, came = "tailfuse_decode_failures_total", "tailfuse_modality_present_total"
     failures = rate(failed, "modality")
     drift = f"max_over_time({select('tailfuse_input_drift')}[$__range])"
@@ -153,6 +157,7 @@ def inputs() -> Row:
 
 
 def answers() -> Row:
+    """Return the row of the answers."""
     return row(
         "Predictions",
         average_and_p90(
@@ -173,6 +178,7 @@ def answers() -> Row:
 
 
 def average_and_p90(title: str, histogram: str, description: str, unit: str) -> timeseries.Panel:
+    """Return the queries of the mean and the 90th percentile."""
     return lines(
         title,
         description,
@@ -184,6 +190,7 @@ def average_and_p90(title: str, histogram: str, description: str, unit: str) -> 
 
 
 def each_modality() -> Row:
+    """Return the row that repeats for each modality."""
     return row_for_each(
         "modality",
         "Modality: $modality",

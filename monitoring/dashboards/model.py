@@ -37,6 +37,7 @@ ROLES = ((None, "green"), (2, "yellow"), (3, "purple"), (4, FAINT))
 
 
 def model() -> Dashboard:
+    """Return the dashboard of models and versions."""
     return make_dashboard(
         "tailfuse-model",
         "Model",
@@ -46,6 +47,7 @@ def model() -> Dashboard:
 
 
 def versions() -> Row:
+    """Return the row of the versions that are loaded."""
     info = select("tailfuse_model_info")
     return row(
         "Versions",
@@ -101,6 +103,7 @@ def versions() -> Row:
 
 
 def traffic() -> Row:
+    """Return the row of requests by version."""
     samples = rate("tailfuse_samples_total", BUNDLE)
     return row(
         "Traffic and time",
@@ -154,6 +157,7 @@ def by_version(q: float, histogram: str, where: str) -> str:
 
 
 def comparison() -> Row:
+    """Return the row that compares canary and stable."""
     return row(
         "Predictions by version: canary against stable",
         bars_by(
@@ -199,6 +203,7 @@ def comparison() -> Row:
 
 
 def shadow() -> Row:
+    """Return the row of the shadow."""
     disagreed, compared = 'outcome="disagree"', 'outcome=~"agree|disagree"'
     pairs = increase("tailfuse_shadow_disagreements_total", f"{BUNDLE},label,shadow_label")
     return row(

@@ -31,6 +31,7 @@ def errors(by: str = "") -> str:
 
 
 def service() -> Dashboard:
+    """Return the dashboard of the service."""
     return make_dashboard(
         "tailfuse-service",
         "Service",
@@ -40,6 +41,7 @@ def service() -> Dashboard:
 
 
 def at_a_glance() -> Row:
+    """Return the row of availability, load and latency."""
     return row(
         "At a glance",
         number(
@@ -90,6 +92,7 @@ def at_a_glance() -> Row:
 
 
 def requests() -> Row:
+    """Return the row of requests and problems."""
     return row(
         "Requests",
         lines(
@@ -149,6 +152,7 @@ def by_status(panel: timeseries.Panel) -> timeseries.Panel:
 
 
 def time() -> Row:
+    """Return the row of where time is spent."""
     return row(
         "Time by stage",
         lines(
@@ -171,6 +175,7 @@ def time() -> Row:
 
 
 def batching() -> Row:
+    """Return the row of batches and the queue."""
     return row(
         "Batching and refusals",
         lines(
@@ -197,6 +202,7 @@ def batching() -> Row:
 
 
 def processes() -> Row:
+    """Return the row of workers, memory and CPU."""
     return row(
         "Processes",
         lines(

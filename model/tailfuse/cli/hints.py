@@ -44,4 +44,5 @@ def suggest_command(word: str, rest: Sequence[str], known: Collection[str]) -> s
 
 
 def make_hint(*words: str) -> str:
+    """Return the end of a message that suggests a command, quoted for a shell."""
     return f"; did you mean: {shlex.join(['tailfuse', *words])}"

@@ -108,6 +108,7 @@ def class_rows(evaluation: Evaluation) -> list[ClassRow]:
 
 
 def confusion_cells(evaluation: Evaluation) -> list[Cell]:
+    """Return a cell for each pair of true and predicted class, for the confusion matrix."""
     counts = evaluation.confusion
     rows = counts.sum(axis=1)
     return [

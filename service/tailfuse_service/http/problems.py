@@ -98,6 +98,7 @@ def describe_request(scope: Scope, status: int) -> dict[str, Any]:
 
 
 def choose_log_level(error: ServiceError) -> int:
+    """Return the level at which a problem is logged."""
     if error.status == 429:
         return logging.DEBUG  # under overload, a line for each request would add to the load
     return logging.ERROR if error.status == 500 else logging.INFO

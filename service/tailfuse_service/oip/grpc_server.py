@@ -193,8 +193,10 @@ def parse_message(parse: Callable[[bytes], Any], body: bytes) -> Any:
 
 
 def encode_text(value: str | bytes) -> bytes:
+    """Encode a text as UTF-8."""
     return value.encode() if isinstance(value, str) else value
 
 
 def encode_json(value: Any) -> str:
+    """Encode a value as JSON."""
     return orjson.dumps(value).decode()

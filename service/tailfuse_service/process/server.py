@@ -237,5 +237,6 @@ def find_family(host: str) -> socket.AddressFamily:
 
 
 def make_url(listener: socket.socket) -> str:
+    """Return the address that a client uses."""
     address, port = listener.getsockname()[:2]
     return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
