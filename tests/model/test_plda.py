@@ -130,3 +130,26 @@ def test_a_rows_answer_does_not_depend_on_how_many_are_asked_with_it() -> None:
     for at in (0, 60, 104):
         for one, every in zip(plda(rows[at : at + 1]), together, strict=True):
             torch.testing.assert_close(one[0], every[at], atol=1e-3, rtol=1e-4)
+
+
+def fail_to_converge(*_: object, **__: object) -> None:
+    raise torch.linalg.LinAlgError("linalg.svd: The algorithm failed to converge")
+
+
+def test_a_decomposition_that_does_not_converge_is_made_by_the_slow_driver(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows, labels, _ = make_rows([40, 30, 20], 8)
+    expected = fitted(rows, labels, 3)(rows)[0]
+    monkeypatch.setattr(torch.linalg, "svd", fail_to_converge)
+    torch.testing.assert_close(fitted(rows, labels, 3)(rows)[0], expected, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_categories", [2, 50, 400, 700])
+def test_hundreds_of_categories_are_fitted(n_categories: int) -> None:
+    """Their rows have as many equal singular values."""
+    category = torch.arange(3 * n_categories) % n_categories
+    rows, labels = torch.eye(n_categories)[category], category % 2
+    densities, scores = fitted(rows, labels, 2)(rows)
+    assert densities.isfinite().all()
+    assert scores.isfinite().all()

@@ -11,6 +11,7 @@ Letters: n rows, D penultimate features (what an encoder's last layer receives),
 directions (C - 1, but D or 128 at most), P principal directions.
 """
 
+import scipy.linalg
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -94,7 +95,7 @@ class PldaHead(nn.Module):
         x = features.double()
         self.center.copy_(x.mean(0))
         x = x - x.mean(0)
-        left, lengths, right = torch.linalg.svd(x, full_matrices=False)
+        left, lengths, right = decompose(x)
         kept = lengths > 1e-5 * lengths[0].clamp(min=1e-12)
         basis, x = right[kept].T, left[:, kept] * lengths[kept]  # rows in their own subspace
         if not kept.any():
@@ -140,6 +141,20 @@ class PldaHead(nn.Module):
         count = max(1, min(self.principal.shape[1], len(lengths), len(x) // 4))
         self.principal[:, :count] = basis[:, :count].to(self.principal.dtype)
         self.spread[:count] = (lengths[:count] / len(x) ** 0.5).to(self.spread.dtype)
+
+
+def decompose(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the singular value decomposition (n, R), (R,), (R, D) of rows (n, D).
+
+    LAPACK's fast driver does not converge for some rows with very many equal singular values, such as those of
+    hundreds of categories. Its slow driver does.
+    """
+    try:
+        left, lengths, right = torch.linalg.svd(x, full_matrices=False)
+    except torch.linalg.LinAlgError:
+        found = scipy.linalg.svd(x.cpu().numpy(), full_matrices=False, lapack_driver="gesvd")
+        left, lengths, right = (torch.from_numpy(each).to(x.device) for each in found)
+    return left, lengths, right
 
 
 def sum_squares(rows: Tensor) -> Tensor:
