@@ -146,12 +146,12 @@ class PldaHead(nn.Module):
 def decompose(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the singular value decomposition (n, R), (R,), (R, D) of rows (n, D).
 
-    LAPACK's fast driver does not converge for some rows with very many equal singular values, such as those of
-    hundreds of categories. Its slow driver does.
+    LAPACK's fast driver does not converge for some rows with very many equal singular values, such as those
+    of hundreds of categories. Its slow driver does.
     """
     try:
         left, lengths, right = torch.linalg.svd(x, full_matrices=False)
-    except torch.linalg.LinAlgError:
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # torch does not export it by __all__
         found = scipy.linalg.svd(x.cpu().numpy(), full_matrices=False, lapack_driver="gesvd")
         left, lengths, right = (torch.from_numpy(each).to(x.device) for each in found)
     return left, lengths, right
