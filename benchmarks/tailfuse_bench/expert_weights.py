@@ -20,7 +20,7 @@ from tailfuse.network.tensors import make_tensors
 from torch import Tensor, nn
 
 LEARNING_RATE, EPOCHS, BATCH = 0.1, 10, 128
-LEAST_WEIGHT = 0.05
+MIN_WEIGHT = 0.05
 
 
 def weigh_experts(network: AnyNetwork, rows: SplitArrays, seed: int) -> AnyNetwork:
@@ -70,6 +70,6 @@ def choose_weights(views: list[tuple[Tensor, Tensor]], n_experts: int) -> Tensor
             loss.backward()
             optimizer.step()
         weights = free.detach().softmax(0)
-        if weights.min() < LEAST_WEIGHT:
+        if weights.min() < MIN_WEIGHT:
             break
     return weights

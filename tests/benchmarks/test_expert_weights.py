@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tailfuse_bench.expert_weights import LEAST_WEIGHT, choose_weights
+from tailfuse_bench.expert_weights import MIN_WEIGHT, choose_weights
 from torch import Tensor
 
 
@@ -28,7 +28,7 @@ def test_it_ends_once_a_weight_is_small() -> None:
     """Epochs of 1,000 batches: after the first the weight is small, and no second follows."""
     views = make_views(1000, 8.0, 1)
     weights = choose_weights(views, 2)
-    assert weights.min() < LEAST_WEIGHT
+    assert weights.min() < MIN_WEIGHT
     ended: Tensor = choose_weights(views * 2, 2)  # one epoch as long as two
     assert ended.min() < weights.min()
 

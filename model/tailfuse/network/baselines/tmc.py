@@ -42,13 +42,13 @@ class TrustedMultiView(nn.Module):
         self, n_modalities: int, width: int, loss_fn: ImbalanceLoss, n_classes: int, dropout: float
     ) -> None:
         super().__init__()
-        self.evidence = nn.ModuleList(nn.Linear(width, n_classes) for _ in range(n_modalities))
+        self.layers = nn.ModuleList(nn.Linear(width, n_classes) for _ in range(n_modalities))
         self.loss_fn = loss_fn
 
     def forward(self, embeddings: Tensor, presence: Tensor) -> FusedAnswer:
         """(B, M, W), (B, M) -> the combined opinion; weights are the shares of what the modalities know"""
-        evidence = self.compute_evidence(embeddings)
-        opinions = form_opinions(evidence, presence)
+        class_evidence = self.compute_evidence(embeddings)
+        opinions = form_opinions(class_evidence, presence)
         combined = combine_all(opinions)
         log_p = (recover_evidence(combined) + 1).log()
         known = (1 - opinions.unknown).clamp(min=SMALLEST) * presence
@@ -59,24 +59,24 @@ class TrustedMultiView(nn.Module):
         self, embeddings: Tensor, presence: Tensor, u: Tensor, target: Tensor, progress: float
     ) -> Tensor:
         """The modalities' losses and that of the opinion of those whose u is not 0."""
-        evidence = self.compute_evidence(embeddings)
+        class_evidence = self.compute_evidence(embeddings)
         share = min(1.0, progress / FULL_DIVERGENCE_FROM)
-        alone = compute_evidential_loss(evidence, target[:, None, :], share)
-        combined = combine_all(form_opinions(evidence, u > 0))
+        alone = compute_evidential_loss(class_evidence, target[:, None, :], share)
+        combined = combine_all(form_opinions(class_evidence, u > 0))
         fused = compute_evidential_loss(recover_evidence(combined), target, share)
         return fused.mean() + average_present(alone, presence).sum()
 
     def compute_evidence(self, embeddings: Tensor) -> Tensor:
         """Compute each modality's evidence: (B, M, W) -> (B, M, C)"""
-        logits = [layer(embeddings[:, m]) for m, layer in enumerate(self.evidence)]
+        logits = [layer(embeddings[:, m]) for m, layer in enumerate(self.layers)]
         return F.softplus(torch.stack(logits, dim=1))
 
 
-def form_opinions(evidence: Tensor, presence: Tensor) -> Opinion:
+def form_opinions(class_evidence: Tensor, presence: Tensor) -> Opinion:
     """Form the opinion of each modality: (B, M, C), (B, M) -> (B, M, C), (B, M)"""
-    evidence = evidence * presence[:, :, None]
-    total = evidence.sum(-1) + evidence.shape[-1]
-    return Opinion(evidence / total[:, :, None], evidence.shape[-1] / total)
+    class_evidence = class_evidence * presence[:, :, None]
+    total = class_evidence.sum(-1) + class_evidence.shape[-1]
+    return Opinion(class_evidence / total[:, :, None], class_evidence.shape[-1] / total)
 
 
 def combine_all(opinions: Opinion) -> Opinion:
@@ -106,9 +106,9 @@ def recover_evidence(opinion: Opinion) -> Tensor:
     return opinion.beliefs * total[..., None]
 
 
-def compute_evidential_loss(evidence: Tensor, target: Tensor, share: float) -> Tensor:
+def compute_evidential_loss(class_evidence: Tensor, target: Tensor, share: float) -> Tensor:
     """Compute the expected cross-entropy, and `share` of the divergence: (..., C), (..., C) -> (...)"""
-    alpha = evidence + 1
+    alpha = class_evidence + 1
     expected = (target * (alpha.sum(-1, keepdim=True).digamma() - alpha.digamma())).sum(-1)
     others = target + (1 - target) * alpha  # without the evidence for the true class
     return expected + share * compute_divergence(others)
