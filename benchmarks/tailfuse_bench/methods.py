@@ -43,7 +43,7 @@ OURS, ADAPTED, SPECIALIST = "tailfuse", "tailfuse + adapt", "trained for the sub
 CONCAT = "concat"
 SADE_MM, SADE_MM_WEIGHED = "SADE-MM", "SADE-MM + test-time weights"
 SADE_MM_OVERRIDES = {"network.fusion": "sade_mm", "network.loss": "sade"}
-LOGISTIC, TREES = "logistic regression", "boosted trees"
+LOGISTIC, LATE_LOGISTIC, TREES = "logistic regression", "late logistic regression", "boosted trees"
 CALIBRATION_OVERRIDES = (
     ("network.fusion", "uniform"),
     ("training.damage", False),
@@ -91,6 +91,7 @@ ALL_METHODS = (
     make_long_tail("ACE", "Cai 2021, arXiv 2108.02385", "ace"),
     make_long_tail("SADE", "Zhang 2022, arXiv 2107.09249", "sade"),
     Method(LOGISTIC, "not neural", "class-weighted, on the concatenated columns"),
+    Method(LATE_LOGISTIC, "not neural", "one for each modality, log-probabilities added by held-out weights"),
     Method(TREES, "not neural", "class-weighted, on the concatenated columns; Ke 2017"),
     make_ablation("three experts", {"network.experts": [0.0, 1.0, 2.0]}),
     make_ablation("no modality dropout", {"training.modality_dropout": 0.0}),

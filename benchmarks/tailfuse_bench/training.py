@@ -18,7 +18,8 @@ from torch import nn
 
 from tailfuse_bench.classifiers import fit_classifiers
 from tailfuse_bench.expert_weights import weigh_experts
-from tailfuse_bench.methods import SADE_MM_WEIGHED
+from tailfuse_bench.late_classifiers import fit_late_classifiers
+from tailfuse_bench.methods import LATE_LOGISTIC, SADE_MM_WEIGHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ def train_columns(method: str, spec: Spec, dataset: Dataset) -> TrainedMethod:
     encoders = build_encoders(spec, dataset)
     dataset = add_frozen_features(dataset, encoders)
     begun = time.process_time()
-    fitted = fit_classifiers(method, dataset)
+    late = method == LATE_LOGISTIC
+    fitted = fit_late_classifiers(dataset) if late else fit_classifiers(method, dataset)
     return TrainedMethod(fitted, make_preparation(encoders), fitted.parameters, time.process_time() - begun)
 
 
