@@ -20,6 +20,7 @@ from tailfuse_service.bundle.answer import Prediction, make_predictions
 from tailfuse_service.bundle.bundle import features_by_modality
 from tailfuse_service.errors import ClientError, InferenceFailed, Overloaded, TooManyPixels
 from tailfuse_service.inference.batcher import Batcher, make_deadline_error
+from tailfuse_service.inference.caller import CALLER
 from tailfuse_service.inference.explanations import (
     Explained,
     Plan,
@@ -86,7 +87,7 @@ class Engine:
         prediction: Future[Prediction] | None = None
         if n_bytes <= INLINE_BYTES:
             try:  # contextlib.suppress takes 0.2 us
-                prediction = self._batcher.submit(self._sample(self._inline_bundle, inputs))
+                prediction = self._batcher.submit(self._sample(self._inline_bundle, inputs), CALLER.get())
             except TooManyPixels:
                 prediction = None  # a few bytes can be an image of many pixels
         if prediction is None:
@@ -111,7 +112,8 @@ class Engine:
         async with self._limit_time():
             with given_up() as is_given_up:
                 samples = await self._in_reader(self._samples, items, is_given_up)
-            futures = self._batcher.submit_all([each for each in samples if not isinstance(each, Exception)])
+            rows = [each for each in samples if not isinstance(each, Exception)]
+            futures = self._batcher.submit_all(rows, CALLER.get())
             try:
                 answers = iter(await asyncio.gather(*futures, return_exceptions=True))
             finally:
@@ -146,7 +148,8 @@ class Engine:
 
     async def _read_and_submit(self, inputs: Inputs) -> Prediction:
         async with self._limit_time():
-            future = self._batcher.submit(await self._in_reader(self._sample, self.bundle, inputs))
+            sample = await self._in_reader(self._sample, self.bundle, inputs)
+            future = self._batcher.submit(sample, CALLER.get())
             try:
                 return await future
             finally:
@@ -162,7 +165,7 @@ class Engine:
         """Return an answer for each row. At most one batch waits at once; others come in between."""
         answers: list[Prediction | BaseException] = []
         for start in range(0, len(rows), self._max_rows):
-            futures = self._batcher.submit_all(rows[start : start + self._max_rows])
+            futures = self._batcher.submit_all(rows[start : start + self._max_rows], CALLER.get())
             try:
                 answers += await asyncio.gather(*futures, return_exceptions=True)
             finally:
