@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import pytest
+from tailfuse_service.errors import Overloaded
 from tailfuse_service.inference.batcher import Batcher
 
 SIZE = 4  # of a batch
@@ -115,5 +116,71 @@ def test_items_of_each_caller_can_be_withdrawn_and_time_out() -> None:
         engine.open.set()
         await batcher.close()
         assert engine.batches == [[Row("", 0)]]
+
+    asyncio.run(scenario())
+
+
+class Full:
+    """A batcher whose queue of ten rows is full, while a batch runs."""
+
+    def __init__(self) -> None:
+        self.engine = Engine()
+        self.batcher: Batcher[Row, Row] = Batcher(
+            self.engine.run, max_batch_size=SIZE, max_queue=10, timeout_s=30, waited=lambda _: None
+        )
+
+    async def fill(self, *arrivals: tuple[str, int]) -> list[list[asyncio.Future[Row]]]:
+        self.batcher.submit(Row("", 0))
+        await asyncio.to_thread(self.engine.begun.wait, 30)
+        return [self.send(caller, n) for caller, n in arrivals]
+
+    def send(self, caller: str, n: int) -> list[asyncio.Future[Row]]:
+        return self.batcher.submit_all([Row(caller, at) for at in range(n)], caller)
+
+    async def close(self) -> None:
+        self.engine.open.set()
+        await self.batcher.close()
+
+
+def is_refused(future: asyncio.Future[Row]) -> bool:
+    return future.done() and isinstance(future.exception(), Overloaded)
+
+
+def test_where_the_queue_is_full_the_newest_of_the_largest_caller_is_refused() -> None:
+    async def scenario() -> None:
+        full = Full()
+        one, two, three = await full.fill(("one", 1), ("flood", 4), ("flood", 5))
+        other = full.send("other", 1)
+        assert [any(map(is_refused, each)) for each in (one, two, other)] == [False] * 3
+        assert all(map(is_refused, three))  # together, as they were submitted together
+        assert len(full.batcher) == 6
+        await full.close()
+        assert (await other[0]).caller == "other"
+
+    asyncio.run(scenario())
+
+
+def test_the_largest_caller_itself_is_refused_and_nobody_else() -> None:
+    async def scenario() -> None:
+        full = Full()
+        waiting = await full.fill(("one", 3), ("flood", 7))
+        for caller, n in (("flood", 1), ("one", 5), ("new", 8), ("new", 7)):
+            with pytest.raises(Overloaded):
+                full.send(caller, n)
+        assert not any(is_refused(future) for each in waiting for future in each)
+        assert len(full.batcher) == 10
+        await full.close()
+
+    asyncio.run(scenario())
+
+
+def test_nobody_is_refused_for_a_batch_that_finds_no_room_anyway() -> None:
+    async def scenario() -> None:
+        full = Full()
+        waiting = await full.fill(*((f"caller {at}", 2) for at in range(5)))
+        with pytest.raises(Overloaded):
+            full.send("new", 2)
+        assert not any(is_refused(future) for each in waiting for future in each)
+        await full.close()
 
     asyncio.run(scenario())

@@ -1,7 +1,8 @@
 """The batcher: while one batch runs, arriving items form the next. Independent of tensors and HTTP.
 
 Each caller has a queue of its own. If more items wait than a batch holds, each caller has the same share of
-it, so that the turn of a caller comes after at most as many batches as there are callers.
+it, so that the turn of a caller comes after at most as many batches as there are callers. If the queue is
+full, the newest items of the caller with the most waiting are refused.
 """
 
 import asyncio
@@ -14,8 +15,8 @@ from functools import partial
 from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
-from tailfuse_service.errors import DeadlineExceeded, NotReady, Overloaded
-from tailfuse_service.inference.caller import Caller
+from tailfuse_service.errors import DeadlineExceeded, NotReady
+from tailfuse_service.inference.caller import Caller, find_heaviest, make_overloaded
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -82,7 +83,7 @@ class Batcher(Generic[T, R]):
         if self._drained is not None:
             raise NotReady("the service is stopping")
         if self._n_waiting + len(items) > self._max_queue:
-            raise make_overloaded()
+            self.make_room(len(items), caller)
         loop = asyncio.get_running_loop()
         now = time.perf_counter()
         futures: list[Future[R]] = []
@@ -102,6 +103,26 @@ class Batcher(Generic[T, R]):
         if self._timer is None:
             self._timer = loop.call_later(self._timeout_s, self._expire)
         return futures
+
+    def make_room(self, n_items: int, caller: Caller) -> None:
+        """Refuse the newest items of the callers with the most waiting, until this caller's have room.
+
+        What was submitted together is refused together. Raises Overloaded, and refuses nothing, if this
+        caller would have the most itself.
+        """
+        own = len(self._queues.get(caller, ())) + n_items
+        excess = sum(len(queue) - own for queue in self._queues.values() if len(queue) > own)
+        if self._n_waiting + n_items - self._max_queue > excess:
+            raise make_overloaded()
+        while self._n_waiting + n_items > self._max_queue:
+            heaviest = find_heaviest(self._queues, caller, n_items)
+            assert heaviest is not None
+            queue = self._queues[heaviest]
+            newest = next(reversed(queue.values())).since
+            for future in [each for each, waiting in queue.items() if waiting.since == newest]:
+                self._drop(future)
+                if not future.done():
+                    future.set_exception(make_overloaded())
 
     def withdraw(self, futures: Iterable[Future[R]]) -> None:
         """Cancel these answers; items that still wait are not run."""
@@ -221,11 +242,6 @@ class Batcher(Generic[T, R]):
 def count_cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def make_overloaded() -> Overloaded:
-    """Return the error of a request for which there is no room in a queue."""
-    return Overloaded("too many samples are waiting; try again soon", retry_after_s=1)
 
 
 def make_deadline_error(timeout_s: float) -> DeadlineExceeded:
