@@ -12,6 +12,7 @@ from tailfuse_service.models.repository import RefreshResult, Repository
 from tailfuse_service.settings import Settings
 
 from tests.support.bundles import write_tiny_bundle
+from tests.support.trials import pass_all
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def put(folder: Path) -> Callable[..., Path]:
 
 
 def make_repository(folder: Path) -> Repository:
-    return Repository(Settings(bundle=folder))
+    return Repository(Settings(bundle=folder), pass_all())
 
 
 def settled(repository: Repository, **unloaded: str) -> RefreshResult:
