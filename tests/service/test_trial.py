@@ -157,23 +157,40 @@ CGROUPS: dict[str, tuple[dict[str, str], list[int]]] = {
     "without a limit": ({"memory.max": "max\n", "memory.current": "700\n"}, []),
     "without statistics": ({"memory.max": "1000\n", "memory.current": "700\n"}, [300]),
     "over its limit": ({"memory.max": "1000\n", "memory.current": "1200\n"}, [0]),
+    "of a service and around it": (
+        {
+            "system.slice/a.service/memory.max": "1000\n", "system.slice/a.service/memory.current": "1\n",
+            "system.slice/memory.max": "500\n", "system.slice/memory.current": "2\n",
+        },
+        [999, 498],
+    ),
     "version 1": (
         {"memory/memory.limit_in_bytes": "1000\n", "memory/memory.usage_in_bytes": "600\n"},
         [400],
     ),
-}
+    "version 1, nested": (
+        {
+            "memory/docker/b/memory.limit_in_bytes": "1000\n",
+            "memory/docker/b/memory.usage_in_bytes": "600\n",
+            "memory/docker/b/memory.stat": "total_inactive_file 50\ninactive_file 7\n",
+        },
+        [450],
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("files", "free"), CGROUPS.values(), ids=CGROUPS)
 def test_free_memory_is_the_machine_s_and_the_container_s(
     tmp_path: Path, files: dict[str, str], free: list[int]
 ) -> None:
-    (tmp_path / "memory").mkdir()
+    proc, mounted = tmp_path / "proc", tmp_path / "cgroup"
+    (proc / "self").mkdir(parents=True)
     for name, content in files.items():
-        (tmp_path / name).write_text(content)
-    (tmp_path / "meminfo").write_text("MemTotal: 64 kB\nMemAvailable:  32 kB\nHugePages_Total: 0\n")
-    assert list(find_free_bytes(tmp_path / "meminfo", tmp_path)) == [32 * 1024, *free]
-    assert list(find_free_bytes(tmp_path / "nowhere", tmp_path)) == free
+        (mounted / name).parent.mkdir(parents=True, exist_ok=True)
+        (mounted / name).write_text(content)
+    (proc / "meminfo").write_text("MemTotal: 64 kB\nMemAvailable:  32 kB\nHugePages_Total: 0\n")
+    (proc / "self" / "cgroup").write_text("4:memory:/docker/b\n0::/system.slice/a.service\n")
+    assert list(find_free_bytes(proc, mounted)) == [32 * 1024, *free]
 
 
 # --- TorchScript ---

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -24,7 +23,6 @@ POLL_S = 0.05
 START_CPU_S = 10  # Python and the libraries, on a slow processor
 LIBRARY_BYTES = 1024**3  # that they take: torch 0.25 GB, a build for CUDA more
 MAX_READ_BYTES = 64 * 1024  # what a pipe of Linux holds
-PAGE_BYTES = resource.getpagesize()
 # What a graph's error says when it met the confinement.
 NO_MEMORY = re.compile("alloc|memory", re.IGNORECASE)
 NOT_ALLOWED = re.compile("not permitted|permission denied", re.IGNORECASE)
@@ -95,7 +93,7 @@ def kill_group(child: subprocess.Popen[bytes]) -> None:
 def read_memory(pid: int) -> int:
     """Return the resident bytes of a process; 0 if they are not known."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError):
         return 0
 
