@@ -44,6 +44,15 @@ def make_repository(folder: Path, trials: Trials | None = None) -> Repository:
     return Repository(Settings(bundle=folder), trials or pass_all())
 
 
+def replace_during_trial(put: Callable[..., Path], name: str) -> Trials:
+    """Return trials during which another version is put in the bundle's place."""
+
+    def replace(*_: object) -> None:
+        put(name, "9")
+
+    return Trials(replace)
+
+
 def settled(repository: Repository, **unloaded: str) -> RefreshResult:
     """What has changed is opened at the second look, when it changes no more."""
     assert repository.refresh(unloaded).n_opened == 0
@@ -221,7 +230,7 @@ def test_what_is_put_in_the_place_of_a_bundle_during_its_trial_is_not_opened(
     folder: Path, put: Callable[..., Path]
 ) -> None:
     put("one")
-    repository = make_repository(folder, Trials(lambda *_: put("one", "9")))
+    repository = make_repository(folder, replace_during_trial(put, "one"))
     with pytest.raises(BundleError, match=r"one was replaced during its trial$"):
         repository.open({})
     assert settled(make_repository(folder)) == RefreshResult(True, 1)  # it is tried in its turn
@@ -231,7 +240,7 @@ def test_of_a_zip_that_is_replaced_during_its_trial_the_tried_one_is_opened(
     folder: Path, put: Callable[..., Path]
 ) -> None:
     put("one.zip")
-    repository = make_repository(folder, Trials(lambda *_: put("one.zip", "9")))
+    repository = make_repository(folder, replace_during_trial(put, "one.zip"))
     assert [bundle.manifest.version for bundle in repository.open({})] == ["1"]
 
 
