@@ -123,12 +123,12 @@ def test_a_child_ends_when_the_service_is_killed(tmp_path: Path) -> None:
     script = (
         "import os, time\nfrom tailfuse_service.trial.trial import Order, start_child\n"
         f"child = start_child({''.join(order)}, os.getpid()))\nprint(child.pid, flush=True)\n"
-        "print(child.stdout.readline(), flush=True)\ntime.sleep(600)"
+        "child.stdout.readline()\nprint(child.stdout.readline(), flush=True)\ntime.sleep(600)"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
-    assert b"layers" in parent.stdout.readline()  # it is confined, and begins to open the bundle
+    assert b"memory_bytes" in parent.stdout.readline()  # it opens the bundle, and reports no more
     watched = os.pidfd_open(child)
     parent.kill()
     parent.communicate()

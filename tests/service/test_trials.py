@@ -1,9 +1,12 @@
 """One trial for all workers: what they share, and what is tried again. No child process; no time passes."""
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from tailfuse_service.bundle import BundleError, Manifest, read_manifest
@@ -98,6 +101,19 @@ def test_the_first_bundle_of_all_workers_is_trusted_and_no_other(
     # A worker starts anew, and finds another bundle in its place.
     Trials(trial, file).try_unless_first(next_bundle, read_manifest(next_bundle))
     assert trial.tried == ["4"]
+
+
+def test_one_process_at_a_time_has_the_lock(trial: FakeTrial, file: int) -> None:
+    """A process has one lock, whichever of its objects asks for it."""
+    script = "import os, sys\nos.lockf(int(sys.argv[1]), os.F_LOCK, 0)\nprint(1, flush=True)\ninput()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", script, str(file)], stdin=PIPE, stdout=PIPE, pass_fds=[file]
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"1\n"
+    assert not Trials._take_lock(file)
+    other.communicate(b"\n")
+    assert Trials._take_lock(file)
 
 
 def test_results_do_not_grow_without_end(tiny_bundle: Path, trial: FakeTrial, file: int) -> None:
