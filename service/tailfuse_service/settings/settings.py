@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     """Bind address of the metrics port. Default: 127.0.0.1 if there are keys, else --host."""
     runtime: RuntimeName = "onnx"
     """Runtime that runs the model's graph."""
+    trial_timeout_s: float = Field(default=60.0, gt=0)
+    """Timeout of a trial: a child process opens and runs a new bundle before the service does."""
     device: str = "cpu"
     """Device of the model: cpu, cuda, cuda:1, …"""
     workers: int = Field(default=1, ge=1)
