@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tailfuse_service.bundle import Bundle
+from tailfuse_service.cgroups import find_machine_memory, find_memory_limit
 from tailfuse_service.http.memory import (
     RequestMemory,
 )
@@ -14,7 +15,6 @@ from tailfuse_service.http.memory_plan import MIN_BYTES, MemoryPlan
 from tailfuse_service.inference.rows import limit_rows
 from tailfuse_service.modalities.decoding import DecodingMemory
 from tailfuse_service.settings import Settings
-from tailfuse_service.settings.memory_limit import find_machine_memory, read_memory_limit
 
 
 @pytest.fixture
@@ -22,12 +22,13 @@ def groups(tmp_path: Path) -> Callable[[str, dict[str, str]], int]:
     """Read the limit of a made tree of control groups."""
 
     def read(own: str, files: dict[str, str]) -> int:
-        (tmp_path / "proc").write_text(own)
+        (tmp_path / "proc" / "self").mkdir(parents=True)
+        (tmp_path / "proc" / "self" / "cgroup").write_text(own)
         for name, text in files.items():
             file = tmp_path / "root" / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
-        return read_memory_limit(tmp_path / "root", tmp_path / "proc")
+        return find_memory_limit(tmp_path / "proc", tmp_path / "root")
 
     return read
 

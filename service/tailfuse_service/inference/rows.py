@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tailfuse_service.bundle import Bundle
+from tailfuse_service.cgroups import find_machine_memory
 from tailfuse_service.settings import Settings
-from tailfuse_service.settings.memory_limit import find_machine_memory
 
 QUEUE_SHARE = 1 / 16  # of the memory, for the rows that wait
 BATCHES_IN_QUEUE = 4  # a batch is copied, and its first layers take several times as much

@@ -11,10 +11,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailfuse_service.bundle import Limits, RuntimeName, install_hint
 from tailfuse_service.bundle.signature import read_trusted_keys
+from tailfuse_service.cgroups import find_memory_limit
 from tailfuse_service.modalities.image.formats import FORMATS, OPTIONAL_PACKAGES
 from tailfuse_service.modalities.limits import PILLOW_MAX_PIXELS
 from tailfuse_service.settings.key_file import read_keys
-from tailfuse_service.settings.memory_limit import read_memory_limit
 from tailfuse_service.settings.roles_file import read_roles
 
 EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
@@ -132,7 +132,7 @@ class Settings(BaseSettings):
     @property
     def memory_bytes(self) -> int:
         """Memory of one worker."""
-        limit = self.memory_limit_mb * 2**20 if self.memory_limit_mb else read_memory_limit()
+        limit = self.memory_limit_mb * 2**20 if self.memory_limit_mb else find_memory_limit()
         return limit // self.workers
 
     @property
