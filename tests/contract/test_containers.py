@@ -144,6 +144,17 @@ def test_either_service_is_found_by_the_name_that_prometheus_asks_for(services: 
     assert instructions(CPU, "EXPOSE") == [str(port)]
 
 
+@pytest.mark.parametrize("name", ["api", "admin", "trusted"])
+def test_a_file_of_keys_is_mounted_where_the_service_is_told_that_it_is(tmp_path: Path, name: str) -> None:
+    variable, file = f"TAILFUSE_{name.upper()}_KEYS", tmp_path / "keys"
+    file.touch()
+    for given, mounted, read in ((str(file), str(file), f"/keys/{name}"), ("", "/dev/null", "")):
+        done = compose("config", **{variable: given})
+        service = yaml.safe_load(done.stdout)["services"]["service"]
+        sources = {volume["target"]: volume["source"] for volume in service["volumes"]}
+        assert (sources[f"/keys/{name}"], service["environment"][variable]) == (mounted, read)
+
+
 def test_the_gpu_is_asked_for(services: dict[str, Any]) -> None:
     [device] = services["service-gpu"]["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["capabilities"], device["device_ids"]) == ("nvidia", ["gpu"], ["0"])
@@ -264,7 +275,8 @@ def test_the_example_of_an_env_file_names_what_compose_takes_with_its_defaults()
     assert [line for line in example.splitlines() if line and line[0] != "#"] == []  # nothing needs to be set
     told = dict(re.findall(r"^#([A-Z_]+)=(.*)$", example, re.MULTILINE))
     defaults = re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", text)
-    for name in {name for name, _ in defaults} - {"TAILFUSE_API_KEYS", "TAILFUSE_ADMIN_KEYS"}:
+    key_files = {"TAILFUSE_API_KEYS", "TAILFUSE_ADMIN_KEYS", "TAILFUSE_TRUSTED_KEYS"}
+    for name in {name for name, _ in defaults} - key_files:
         if name != "TAILFUSE_ALLOW_ANONYMOUS":  # not what one is told to set
             assert (name, told[name]) in defaults
     for name, value in told.items():
