@@ -2,8 +2,8 @@
 
     make release-check
 
-What passed is left in dist/, with bills of materials of what serves and of what trains. The rest is in a folder
-that is removed. What the distributions need is installed from requirements/.
+What passed is left in dist/, with bills of materials of what serves and of what trains. All else is removed.
+What the distributions need is installed from requirements/.
 """
 
 import json
