@@ -19,7 +19,7 @@ from tailfuse_service.modalities import Modality
 from tailfuse_service.modalities.image.formats import FORMATS
 from tailfuse_service.modalities.limits import Limits
 
-from tailfuse.data.classes import class_codes, class_infos, in_order, read_labels
+from tailfuse.data.classes import encode_labels, make_class_infos, read_labels, sort_names
 from tailfuse.data.labels import find_merged_labels, load_labels, warn_of_single_rows
 from tailfuse.data.split import Split, read_groups, split_rows
 from tailfuse.data.split_arrays import Dataset, SplitArrays
@@ -61,9 +61,9 @@ def make_dataset(
     check_leaks(spec, modalities)
     rows = np.sort(np.concatenate([split.train, split.val, split.test]))
     warn_of_single_rows(labels[rows])
-    names = in_order(labels[split.train].unique().to_list())
+    names = sort_names(labels[split.train].unique().to_list())
     whole = make_split_arrays(
-        table, modalities, folder, labels=class_codes(labels, names, rows), rows=rows, use_cache=True,
+        table, modalities, folder, labels=encode_labels(labels, names, rows), rows=rows, use_cache=True,
         on_progress=on_progress,
     )  # fmt: skip
     present = whole.presence().any(axis=1)
@@ -80,7 +80,7 @@ def make_dataset(
     group = spec.split.group if isinstance(spec.split, SplitSpec) else None
     groups = read_groups(table, group)[rows[present & np.isin(rows, split.train)]]
     return Dataset(
-        class_infos(names, train.labels), modalities, train, val, test, groups,
+        make_class_infos(names, train.labels), modalities, train, val, test, groups,
         find_merged_labels(read_labels(table, spec.label), labels),
     )  # fmt: skip
 

@@ -107,8 +107,8 @@ class Kind(ABC, Generic[S, M]):
     ) -> "nn.Module":
         """Build the encoder that the spec names: rows (n, ...) -> (n, width). Raises SpecError.
 
-        It has `view(rows) -> (n, D)` and `layers`, which make the embedding of a view. With `ragged = True`
-        the second axis of its rows has another length in every batch.
+        It has `extract_features(rows) -> (n, D)` and `layers`, which turn the features into the embedding.
+        With `ragged = True` the second axis of its rows has another length in every batch.
         """
 
     def count_inputs(self, shape: tuple[int, ...], width: int) -> int:

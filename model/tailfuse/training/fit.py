@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 
 from tailfuse.data.dataset import OnProgress
-from tailfuse.data.folds import folds
+from tailfuse.data.folds import make_folds
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.pretrained import Pretrained
@@ -93,7 +93,7 @@ def run_stages(
     network, log = train_stage(FINAL, spec.seed, dataset.train, dataset.val, spec.training.epochs)
     fold_networks = []
     for k, (others, calibration_rows) in enumerate(
-        folds(dataset.train.labels, dataset.groups, n_folds, spec.seed)
+        make_folds(dataset.train.labels, dataset.groups, n_folds, spec.seed)
     ):
         # No early stopping: it would look at the calibration rows. As many epochs as the final network took.
         fold, _ = train_stage(

@@ -23,7 +23,7 @@ class Bag(nn.Module):
             nn.Dropout(dropout),
         )
 
-    def view(self, rows: Tensor) -> Tensor:
+    def extract_features(self, rows: Tensor) -> Tensor:
         """(n, tokens) hashed n-grams, 0 is padding -> (n, width), their mean embedding"""
         # The padding is masked by hand: a row's answer must not depend on how far it was padded.
         kept = self.input_dropout((rows > 0).float())
@@ -33,5 +33,5 @@ class Bag(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """(n, tokens) -> (n, width)"""
-        embedding: Tensor = self.layers(self.view(rows))
+        embedding: Tensor = self.layers(self.extract_features(rows))
         return embedding
