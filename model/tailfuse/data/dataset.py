@@ -22,7 +22,7 @@ from tailfuse_service.modalities.limits import Limits
 from tailfuse.data.classes import encode_labels, make_class_infos, read_labels, sort_names
 from tailfuse.data.labels import find_merged_labels, load_labels, warn_of_single_rows
 from tailfuse.data.split import Split, read_groups, split_rows
-from tailfuse.data.split_arrays import Dataset, SplitArrays
+from tailfuse.data.split_arrays import Dataset, SplitArrays, keep_apart
 from tailfuse.errors import TableError
 from tailfuse.files.table import Rows, describe_wide_missing, normalise, read_table
 from tailfuse.modalities import KINDS
@@ -153,7 +153,8 @@ def make_split_arrays(
                 if array is not None:
                     position[name][at] = len(arrays)
                     arrays.append(array)
-        inputs[name] = each.stack(arrays)
+        ragged = arrays and KINDS[modality.kind].ragged
+        inputs[name] = keep_apart(arrays) if ragged else each.stack(arrays)
     return SplitArrays(inputs, position, np.full(len(rows), -1, np.int64) if labels is None else labels)
 
 

@@ -13,7 +13,10 @@ from tailfuse_service.modalities import Modality
 
 @dataclass(frozen=True, slots=True)
 class SplitArrays:
-    """N rows. `inputs[m]` (n_m, ...) holds the present rows of modality m only."""
+    """N rows. `inputs[m]` (n_m, ...) holds the present rows of modality m only.
+
+    Rows of different lengths are an object array of one array each; a batch pads them.
+    """
 
     inputs: dict[str, NDArray[Any]]
     position: dict[str, NDArray[np.int64]]  # (N,): where a row is in inputs[m]; -1 where it is absent
@@ -52,12 +55,35 @@ class SplitArrays:
         """All rows as one ragged batch."""
         rows = {name: np.flatnonzero(at >= 0) for name, at in self.position.items()}
         inputs = {name: self.inputs[name][self.position[name][at]] for name, at in rows.items()}
-        return Batch(inputs, rows, self.presence())
+        padded = {name: pad_rows(each, self.inputs[name]) for name, each in inputs.items()}
+        return Batch(padded, rows, self.presence())
 
     def batches(self, size: int) -> Iterator["SplitArrays"]:
         """The rows in order, `size` at a time."""
         for start in range(0, len(self), size):
             yield self.take(np.arange(start, min(start + size, len(self))))
+
+
+def keep_apart(rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return rows of different lengths as an object array, (n,)"""
+    apart = np.empty(len(rows), object)
+    for at, row in enumerate(rows):
+        apart[at] = row
+    return apart
+
+
+def pad_rows(rows: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
+    """Pad rows of different lengths with 0: (n, longest, ...). Other rows are returned as they are.
+
+    `like` holds at least one row: where there are none to pad, their type and width are that row's.
+    """
+    if rows.dtype != object:
+        return rows
+    longest = max(map(len, rows), default=1)
+    padded = np.zeros((len(rows), longest, *like[0].shape[1:]), like[0].dtype)
+    for at, row in enumerate(rows):
+        padded[at, : len(row)] = row
+    return padded
 
 
 @dataclass(frozen=True, slots=True)

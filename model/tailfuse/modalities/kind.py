@@ -39,6 +39,7 @@ class Kind(ABC, Generic[S, M]):
 
     reads_files: ClassVar[bool] = False  # a cell may be a path: errors name it
     decodes_in_threads: ClassVar[bool] = False  # decoding releases the interpreter's lock
+    ragged: ClassVar[bool] = False  # its rows have different lengths; batches pad them
     # Precisions that its encoder can be exported with.
     precisions: ClassVar[tuple[str, ...]] = ()
     # Whether the final network also scores the corrupted rows of the folds. Some corruptions have a single
@@ -111,9 +112,9 @@ class Kind(ABC, Generic[S, M]):
         the second axis of its rows has another length in every batch.
         """
 
-    def count_inputs(self, shape: tuple[int, ...], width: int) -> int:
-        """Return how many numbers of a row of this shape enter the encoder's first layer."""
-        return prod(shape)
+    def count_inputs(self, modality: M, rows: NDArray[Any], width: int) -> int:
+        """Return how many numbers of a row enter the encoder's first layer; `rows` are (n, ...)."""
+        return prod(rows.shape[1:])
 
     def augmentation(self, spec: S) -> "Callable[[Tensor], Tensor] | None":
         """Return what changes training rows at random in every epoch, if anything does."""
