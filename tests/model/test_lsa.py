@@ -10,8 +10,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tailfuse.data.split_arrays import keep_apart
 from tailfuse.modalities import KINDS
+from tailfuse.modalities.ragged import keep_apart
 from tailfuse.modalities.text import TextSpec
 from tailfuse.modalities.text.lsa import LsaProjection, make_tfidf
 from tailfuse_service.modalities import TextModality

@@ -10,6 +10,8 @@ from tailfuse_service.bundle import Batch
 from tailfuse_service.bundle.manifest import ClassInfo
 from tailfuse_service.modalities import Modality
 
+from tailfuse.modalities.ragged import pad_rows
+
 
 @dataclass(frozen=True, slots=True)
 class SplitArrays:
@@ -64,28 +66,6 @@ class SplitArrays:
             yield self.take(np.arange(start, min(start + size, len(self))))
 
 
-def keep_apart(rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Return rows of different lengths as an object array, (n,)"""
-    apart = np.empty(len(rows), object)
-    for at, row in enumerate(rows):
-        apart[at] = row
-    return apart
-
-
-def pad_rows(rows: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
-    """Pad rows of different lengths with 0: (n, longest, ...). Other rows are returned as they are.
-
-    `like` holds at least one row: where there are none to pad, their type and width are that row's.
-    """
-    if rows.dtype != object:
-        return rows
-    longest = max(map(len, rows), default=1)
-    padded = np.zeros((len(rows), longest, *like[0].shape[1:]), like[0].dtype)
-    for at, row in enumerate(rows):
-        padded[at, : len(row)] = row
-    return padded
-
-
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """A table ready to train on. `classes` and `modalities` were fitted on the training rows alone."""
@@ -99,3 +79,5 @@ class Dataset:
     merged_labels: dict[str, str] = field(
         default_factory=dict
     )  # the class of each label merged by `min_rows`
+    # Rows of corrupted training values, of the kinds that corrupt raw values.
+    corrupted: dict[str, NDArray[Any]] = field(default_factory=dict)

@@ -124,9 +124,18 @@ class Kind(ABC, Generic[S, M]):
     def corrupt(self, rows: "Tensor", modality: M, generator: "Generator") -> "Tensor":
         """Return a corrupted copy of every row, of the same shape and type.
 
-        It looks like what a broken sensor, a dark camera or a garbled text sends. The confidences learn from
+        It looks like what a broken sensor or a dark camera sends. The confidences learn from
         such copies which inputs are unlike all training rows.
         """
+
+    def corrupt_values(
+        self, name: str, modality: M, table: pl.DataFrame, rows: Rows, folder: Path, seed: int
+    ) -> NDArray[Any] | None:
+        """Return rows made of corrupted raw values, from those at `rows`, in place of `corrupt`.
+
+        None if the kind corrupts arrays.
+        """
+        return None
 
     @abstractmethod
     def describe(self, modality: M) -> str:

@@ -99,14 +99,18 @@ def run_stages(
 
     network, log = train_stage(FINAL, spec.seed, dataset.train, dataset.val, spec.training.epochs)
     fold_networks = []
+    fitted: list[tuple[N, SplitArrays, SplitArrays | None]] = [
+        (network, replace_rows(dataset.train, texts), None)
+    ]
     for k, (others, calibration_rows) in enumerate(
         make_folds(dataset.train.labels, dataset.groups, n_folds, spec.seed)
     ):
         # No early stopping: it would look at the calibration rows. As many epochs as the final network took.
-        fold, _ = train_stage(
-            f"{FOLD}{k}", spec.seed + 1 + k, dataset.train.take(others), None, count_best_epochs(log)
-        )
-        fold_networks.append((fold, replace_rows(dataset.train.take(calibration_rows), texts)))
+        train, held = dataset.train.take(others), replace_rows(dataset.train.take(calibration_rows), texts)
+        fold, _ = train_stage(f"{FOLD}{k}", spec.seed + 1 + k, train, None, count_best_epochs(log))
+        fold_networks.append((fold, held))
+        fitted.append((fold, replace_rows(train, texts), held))
+    family.cross_fit(fitted)
     corrupted = family.corrupt_features(decoded, encoders, fabric.device)
     train, val, test = (replace_rows(part, texts) for part in (dataset.train, dataset.val, dataset.test))
     return Stages(

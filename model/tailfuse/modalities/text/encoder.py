@@ -18,6 +18,7 @@ class Lsa(nn.Module):
     def __init__(self, modality: TextModality, *, width: int, dropout: float, input_dropout: float) -> None:
         super().__init__()
         assert modality.dimensions is not None
+        self.buckets = modality.buckets
         self.projection: LsaProjection | None = LsaProjection(modality.buckets, modality.dimensions)
         self.layers = nn.Sequential(
             Dropout(input_dropout),

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from pydantic import Field
@@ -15,12 +16,17 @@ from tailfuse.files.cells import read_texts
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows, check_some_value, match_columns, place
 from tailfuse.modalities.kind import Kind
+from tailfuse.modalities.ragged import keep_apart
 from tailfuse.modalities.spec import Columns, ModalitySpec, Name
+from tailfuse.modalities.text.corruption import corrupt_texts
 from tailfuse.modalities.text.fit import fit_lsa
 from tailfuse.modalities.text.uniqueness import warn_about_unique_tokens
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
+
+
+MAX_CORRUPTED, CORRUPTED_COPIES = 4000, 4  # rows in all, and of each text at most
 
 
 class TextSpec(ModalitySpec):
@@ -105,6 +111,20 @@ class TextKind(Kind[TextSpec, TextModality]):
             return torch.where(rows[..., :1] > 0, other, rows)
         other = torch.randint(1, modality.buckets + 1, rows.shape, generator=generator)
         return torch.where(rows > 0, other, rows)
+
+    def corrupt_values(
+        self, name: str, modality: TextModality, table: pl.DataFrame, rows: Rows, folder: Path, seed: int
+    ) -> NDArray[Any] | None:
+        random = np.random.default_rng(seed)
+        features = modality.features(name)
+        drawn = np.sort(random.permutation(rows)[:MAX_CORRUPTED])
+        values = self.raw_values(name, modality, table, drawn, folder)
+        texts = [text for value in values if value is not None and (text := features.join(value).strip())]
+        if not texts:
+            return None
+        copies = corrupt_texts(texts, min(MAX_CORRUPTED, CORRUPTED_COPIES * len(texts)), random)
+        made = [row for text in copies if (row := features.rows.apply(text)) is not None]
+        return keep_apart(made) if made else None
 
     def describe(self, modality: TextModality) -> str:
         columns = "column" if len(modality.columns) == 1 else "columns"
