@@ -20,6 +20,7 @@ from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.network.build import AnyNetwork
 from tailfuse.network.frozen import add_frozen_features
 from tailfuse.network.torch_state import torch_state
+from tailfuse.spec.schedule import choose_schedule
 from tailfuse.spec.schema import Spec
 from tailfuse.training.families import Family, N, Stages, choose_family
 from tailfuse.training.loop import Stage, count_best_epochs, fit_network, make_generator
@@ -66,7 +67,8 @@ def run_stages(
     encoders = dict(zip(first.modalities, first.encoders, strict=True))
     decoded = dataset
     dataset = add_frozen_features(dataset, encoders, device=fabric.device, on_progress=on_features)
-    n_folds = family.count_folds(spec)
+    schedule = choose_schedule(spec.training, len(dataset.train))
+    n_folds = schedule.folds if family.has_folds else 0
     augmentations = {
         name: augment
         for name, each in spec.modalities.items()
@@ -79,7 +81,7 @@ def run_stages(
         name: str, seed: int, train: SplitArrays, val: SplitArrays | None, epochs: int
     ) -> tuple[N, list[Epoch]]:
         rows = oversample(train, seed) if spec.training.smote else train
-        stage = Stage(name, seed, rows, val, epochs, augmentations)
+        stage = Stage(name, seed, rows, val, epochs, schedule, augmentations)
         torch.manual_seed(make_generator(seed).initial_seed())
         network = family.build(spec, dataset)
         copy_scales(first, network)
@@ -90,7 +92,7 @@ def run_stages(
         family.fit_closed_form(network, train, fabric.device)
         return network, log
 
-    network, log = train_stage(FINAL, spec.seed, dataset.train, dataset.val, spec.training.epochs)
+    network, log = train_stage(FINAL, spec.seed, dataset.train, dataset.val, schedule.epochs)
     fold_networks = []
     for k, (others, calibration_rows) in enumerate(
         folds(dataset.train.labels, dataset.groups, n_folds, spec.seed)
