@@ -28,6 +28,8 @@ class NumberColumn(Frozen):
     format: NumberFormat = NumberFormat()  # of numbers in text
     # Of a column whose values span orders of magnitude. The bounds keep it and its mean within a float.
     log_unit: float | None = Field(default=None, ge=MIN_LOG_UNIT, le=MAX_LOG_UNIT)
+    # Of the bins of the piecewise encoder, standardised, in ascending order. The graph holds them as well.
+    edges: tuple[float, ...] = ()
 
     @model_validator(mode="after")
     def _mean_is_of_logarithms(self) -> Self:
