@@ -13,7 +13,7 @@ from tailfuse_service.bundle import Batch, Bundle, Output
 from tailfuse_service.errors import InferenceFailed, Overloaded
 from tailfuse_service.inference.engine import Engine
 from tailfuse_service.inference.explanations import Explained, make_plan
-from tailfuse_service.inference.model_run import run_model
+from tailfuse_service.inference.run import run
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities.image.pixels import Mode, convert_mode
 from tailfuse_service.settings import Settings
@@ -66,13 +66,13 @@ def test_beside_the_rows_of_an_explanation_samples_are_counted_as_they_are(bundl
     plan = make_plan(bundle.sample(INPUTS), bundle.features)
     beside = bundle.sample({"notes": "a spot"})
     series = metrics.serve(bundle)
-    predictions = run_model(bundle, series, [*plan.rows()[1:], beside, plan.sample])
+    predictions = run(bundle, series, [*plan.rows()[1:], beside, plan.sample])
     weights = [
         metrics.registry.get_sample_value("tailfuse_fusion_weight_sum", {**LABELS, "modality": name})
         for name in bundle.features
     ]
     assert np.add(predictions[-2].weights, predictions[-1].weights) == pytest.approx(weights, abs=2e-6)
-    run_model(bundle, series, plan.rows()[1:])  # none of them is a caller's
+    run(bundle, series, plan.rows()[1:])  # none of them is a caller's
     assert metrics.registry.get_sample_value("tailfuse_entropy_count", LABELS) == 2
     assert metrics.registry.get_sample_value("tailfuse_batch_size_sum") == 6
 

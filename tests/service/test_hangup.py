@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def test_a_blocked_hang_up_is_remembered_once_the_handler_exists() -> None:
     before = signal.getsignal(signal.SIGHUP)
     try:
         with block_hang_ups():
-            os.kill(os.getpid(), signal.SIGHUP)
+            signal.pthread_kill(threading.get_ident(), signal.SIGHUP)  # others do not block it
             hang_ups = HangUps()
         asyncio.run(scenario())
     finally:

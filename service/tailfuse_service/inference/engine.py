@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from tailfuse_service.bundle import Bundle, Sample
 from tailfuse_service.bundle.answer import Prediction
 from tailfuse_service.bundle.bundle import features_by_modality
-from tailfuse_service.errors import ClientError, Overloaded, TooManyPixels
+from tailfuse_service.errors import BatchTooLarge, ClientError, Overloaded, TooManyPixels
 from tailfuse_service.inference.batcher import Batcher, make_deadline_error
 from tailfuse_service.inference.caller import CALLER
 from tailfuse_service.inference.explanations import (
@@ -27,7 +27,8 @@ from tailfuse_service.inference.explanations import (
     make_plan,
 )
 from tailfuse_service.inference.fair_threads import FairThreads
-from tailfuse_service.inference.model_run import run_model
+from tailfuse_service.inference.rows import limit_rows
+from tailfuse_service.inference.run import run
 from tailfuse_service.inference.shadow import ShadowRunner
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.settings import Settings
@@ -52,17 +53,17 @@ class Engine:
         self.manifest = bundle.manifest
         self._inline_bundle = limit_to_small(bundle)
         self._timeout_s = settings.request_timeout_s
-        self._max_queue = settings.max_queue
-        # Rows of explanations in the queue at once.
-        self._max_rows = min(settings.max_batch_size, settings.max_queue)
+        sizes = limit_rows(bundle, settings)
+        self._max_queue = sizes.queue
+        self._max_rows = min(sizes.batch, sizes.queue)  # of explanations in the queue at once
         # The batcher does not refer to the engine: without a cycle, a bundle's memory is freed at once.
         self.model_metrics = metrics.serve(bundle)
         self._metrics = metrics
         self._decoded, self.encoded = metrics.decode.add, metrics.encode.add
         self._batcher: Batcher[Sample, Prediction] = Batcher(
-            partial(run_model, bundle, self.model_metrics),
-            max_batch_size=settings.max_batch_size,
-            max_queue=settings.max_queue,
+            partial(run, bundle, self.model_metrics),
+            max_batch_size=sizes.batch,
+            max_queue=sizes.queue,
             timeout_s=settings.request_timeout_s,
             waited=metrics.observe_queue,
         )
@@ -112,6 +113,11 @@ class Engine:
 
         Raises Overloaded, NotReady or DeadlineExceeded for all of them.
         """
+        if len(items) > self._max_queue:
+            raise BatchTooLarge(
+                f"{len(items)} items; this service has memory for {self._max_queue} rows of this model",
+                expected=self._max_queue, received=len(items),
+            )  # fmt: skip
         async with self._limit_time():
             with given_up() as is_given_up:
                 self._check_room()

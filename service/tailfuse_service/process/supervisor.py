@@ -68,6 +68,7 @@ class Supervisor:
         self._listeners = {number: bind_shared(settings.host, port) for number in self._numbers}
         self._files = [make_file() for _ in (0, *self._numbers)]
         self._desired_state = make_file(0)
+        self._trials = make_file(0)
         self._counters = SharedCounters(self._files[0])
         self._figures = ProcessFigures(self._counters)
         self._running: set[Process] = set()
@@ -142,12 +143,14 @@ class Supervisor:
         """Start a worker. Return it when it is ready or has failed, with the reason of a failure."""
         reloads = self._reloads
         listener = self._listeners[number].fileno()
-        config = WorkerConfig(self._settings, number, listener, self._files, self._desired_state)
+        config = WorkerConfig(
+            self._settings, number, listener, self._files, self._desired_state, self._trials
+        )
         with block_hang_ups():
             worker = await asyncio.create_subprocess_exec(
                 # -P: a file in the working folder must not replace a library.
                 sys.executable, "-P", "-m", "tailfuse_service.process.worker", stdin=PIPE, stdout=PIPE,
-                pass_fds=[listener, *self._files, self._desired_state],
+                pass_fds=[listener, *self._files, self._desired_state, self._trials],
                 process_group=0,  # Ctrl-C is for the supervisor
             )  # fmt: skip
         assert worker.stdin is not None

@@ -20,7 +20,7 @@ from tailfuse_service import logs
 from tailfuse_service.bundle import BundleError
 from tailfuse_service.metrics import PUBLISH_S, Metrics, SharedCounters
 from tailfuse_service.models.desired_state import DesiredStateStore
-from tailfuse_service.models.repository import Repository
+from tailfuse_service.models.repository import Repository, make_trials
 from tailfuse_service.process.hangup import HangUps
 from tailfuse_service.process.server import end_process, run
 from tailfuse_service.settings import Settings
@@ -38,6 +38,7 @@ class WorkerConfig:
     listener: int
     files: list[int]
     desired_state: int  # descriptor of the shared document
+    trials: int  # descriptor of their shared results
 
 
 def run_worker(config: WorkerConfig) -> None:
@@ -45,7 +46,7 @@ def run_worker(config: WorkerConfig) -> None:
     hang_ups = HangUps()
     settings, files = config.settings, list(config.files)
     logs.configure(settings.log_level, worker=config.number)
-    repository = Repository(settings)
+    repository = Repository(settings, make_trials(settings, config.trials))
     try:
         desired_state = DesiredStateStore(settings.roles, config.desired_state)
         repository.open(desired_state.read().unloaded)

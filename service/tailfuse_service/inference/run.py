@@ -1,4 +1,4 @@
-"""One run of the model: from the samples of a batch to their predictions, and what is counted of it."""
+"""One run of a model: samples become a batch, and its output one prediction each."""
 
 import time
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from tailfuse_service.inference.explanations import Subset
 from tailfuse_service.metrics import ModelMetrics
 
 
-def run_model(bundle: Bundle, model_metrics: ModelMetrics, samples: Sequence[Sample]) -> list[Prediction]:
+def run(bundle: Bundle, model_metrics: ModelMetrics, samples: Sequence[Sample]) -> list[Prediction]:
     """Run the model once. Raises InferenceFailed."""
     batch = bundle.collate(samples)
     start = time.perf_counter()
