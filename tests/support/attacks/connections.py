@@ -8,6 +8,7 @@ from tests.support.attacks.target import (
     HONEST_KEY,
     PAUSE_S,
     Attack,
+    Streams,
     Target,
     connect,
     repeat,
@@ -105,7 +106,7 @@ async def malformed_requests(target: Target, end: float, seen: Counter[str]) -> 
 
 async def idle_connections(target: Target, end: float, seen: Counter[str]) -> None:
     """Point 16: many connections of one address that say nothing."""
-    held = []
+    held: list[Streams] = []
     try:
         while time.monotonic() < end and len(held) < 150:
             held.append(await asyncio.open_connection(*target.address))
