@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 from tailfuse_service.bundle import BundleError, hash_manifest, read_manifest
+from tailfuse_service.cgroups import find_free_memory
 from tailfuse_service.errors import NotReady
 from tailfuse_service.trial import trial as module
-from tailfuse_service.trial.memory import compute_budget, find_free_bytes
+from tailfuse_service.trial.memory import compute_budget
 from tailfuse_service.trial.trial import Trial, explain_end
 
 from tests.support.bundles import write_tiny_bundle
@@ -140,11 +141,11 @@ def test_the_budget_grows_with_the_files_and_stays_within_what_is_free(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     n_bytes = sum(file.stat().st_size for file in tiny_bundle.iterdir())
-    monkeypatch.setattr("tailfuse_service.trial.memory.find_free_bytes", lambda: iter([2**40]))
+    monkeypatch.setattr("tailfuse_service.trial.memory.find_free_memory", lambda: iter([2**40]))
     assert compute_budget(tiny_bundle) == 2 * 2**30 + 8 * n_bytes
-    monkeypatch.setattr("tailfuse_service.trial.memory.find_free_bytes", lambda: iter([2**40, 2**29]))
+    monkeypatch.setattr("tailfuse_service.trial.memory.find_free_memory", lambda: iter([2**40, 2**29]))
     assert compute_budget(tiny_bundle) == 0.75 * 2**29
-    monkeypatch.setattr("tailfuse_service.trial.memory.find_free_bytes", lambda: iter([]))
+    monkeypatch.setattr("tailfuse_service.trial.memory.find_free_memory", lambda: iter([]))
     assert compute_budget(tiny_bundle) == 2 * 2**30 + 8 * n_bytes
 
 
@@ -190,7 +191,7 @@ def test_free_memory_is_the_machine_s_and_the_container_s(
         (mounted / name).write_text(content)
     (proc / "meminfo").write_text("MemTotal: 64 kB\nMemAvailable:  32 kB\nHugePages_Total: 0\n")
     (proc / "self" / "cgroup").write_text("4:memory:/docker/b\n0::/system.slice/a.service\n")
-    assert list(find_free_bytes(proc, mounted)) == [32 * 1024, *free]
+    assert list(find_free_memory(proc, mounted)) == [32 * 1024, *free]
 
 
 # --- TorchScript ---

@@ -12,8 +12,8 @@ import socket
 import sys
 from pathlib import Path
 
+from tailfuse_service.cgroups import read_numbers
 from tailfuse_service.trial import landlock, seccomp
-from tailfuse_service.trial.memory import read_numbers
 
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 NEW_USER, NEW_NETWORK = 0x10000000, 0x40000000  # CLONE_NEWUSER, CLONE_NEWNET
