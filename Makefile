@@ -14,7 +14,7 @@ DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help demo test test-all coverage test-system test-base check openapi lock files proto dashboards dashboard-pictures fuzz soak bench-serve clients bench-models images images-gpu images-check release-check test-lowest clean
+.PHONY: help demo test test-all coverage test-system test-base check openapi lock files proto dashboards dashboard-pictures fuzz soak memory-check bench-serve clients bench-models images images-gpu images-check release-check test-lowest clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -81,6 +81,9 @@ fuzz: .venv/fuzz  ## Send FUZZ_SECONDS (60) of noise to the decoder and the pars
 
 soak: .venv/dev  ## SECONDS (180) of honest and hostile callers at once on 256 connections.
 	$(BIN)/python -m tests.support.soak --seconds $(SECONDS)
+
+memory-check: .venv/dev  ## As root: a service in control groups of 512 MiB and 1 GiB gets what takes most memory.
+	$(BIN)/python -m tests.support.memory_check $(ARGS)
 
 clients: .venv/dev .venv-kserve/kserve  ## Real clients of the Open Inference Protocol, KServe's too, ask a service.
 	@$(BIN)/python -m tests.support.oip.transcript .venv-kserve/bin/python

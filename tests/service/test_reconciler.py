@@ -23,6 +23,7 @@ from tailfuse_service.process.workers import READY, Supervisor
 from tailfuse_service.settings import Settings
 
 from tests.support.takeover import INPUTS, own_answer
+from tests.support.trials import pass_all
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def get_value(metrics: Metrics, sample: str, **labels: str) -> float | None:
 
 
 def make_reconciler(registry: ModelRegistry, metrics: Metrics, settings: Settings) -> Reconciler:
-    return Reconciler(registry, metrics, Repository(settings), DesiredStateStore())
+    return Reconciler(registry, metrics, Repository(settings, pass_all()), DesiredStateStore())
 
 
 def test_one_opens_at_a_time_and_all_who_ask_meanwhile_are_met_by_one_more(
@@ -95,7 +96,7 @@ def test_a_bundle_that_cannot_be_opened_changes_nothing_and_is_one_line_in_the_l
 
     async def scenario() -> None:
         metrics = Metrics()
-        repository = Repository(settings)
+        repository = Repository(settings, pass_all())
         (bundle,) = repository.open({})
         monkeypatch.setattr("tailfuse_service.models.repository.open_bundle", open_again)
         registry = ModelRegistry([bundle], settings, metrics)

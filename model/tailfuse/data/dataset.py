@@ -27,6 +27,7 @@ from tailfuse.errors import TableError
 from tailfuse.files.table import Rows, describe_wide_missing, normalise, read_table
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.files import UnreadableFile, name_source, report_unreadable
+from tailfuse.modalities.ragged import keep_apart
 from tailfuse.spec.schema import Spec, SplitSpec
 from tailfuse.spelling import did_you_mean
 
@@ -82,7 +83,19 @@ def make_dataset(
     return Dataset(
         make_class_infos(names, train.labels), modalities, train, val, test, groups,
         find_merged_labels(read_labels(table, spec.label), labels),
+        corrupt_values(spec, modalities, table, split.train) if spec.training.damage else {},
     )  # fmt: skip
+
+
+def corrupt_values(
+    spec: Spec, modalities: dict[str, Modality], table: pl.DataFrame, train: Rows
+) -> dict[str, NDArray[Any]]:
+    """Return rows of corrupted training values for every kind that corrupts raw values."""
+    made = {
+        name: KINDS[each.kind].corrupt_values(name, each, table, train, spec.table.parent, spec.seed)
+        for name, each in modalities.items()
+    }
+    return {name: rows for name, rows in made.items() if rows is not None}
 
 
 def load_table(spec: Spec) -> pl.DataFrame:
@@ -153,7 +166,8 @@ def make_split_arrays(
                 if array is not None:
                     position[name][at] = len(arrays)
                     arrays.append(array)
-        inputs[name] = each.stack(arrays)
+        ragged = arrays and KINDS[modality.kind].ragged
+        inputs[name] = keep_apart(arrays) if ragged else each.stack(arrays)
     return SplitArrays(inputs, position, np.full(len(rows), -1, np.int64) if labels is None else labels)
 
 
