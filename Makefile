@@ -41,7 +41,8 @@ test-base: .venv-base/test  ## The service's tests on the base install, where th
 
 test-lowest: .venv-lowest/test  ## The service's tests on the lowest versions that pyproject.toml allows.
 	.venv-lowest/bin/python -m pytest tests/service tests/client tests/contract/test_imports.py \
-	    tests/contract/test_uvicorn.py tests/hostile --ignore tests/hostile/test_schemathesis.py $(BASE_LEAVES_OUT)
+	    tests/contract/test_uvicorn.py tests/hostile \
+	    --ignore tests/hostile/test_schemathesis.py $(BASE_LEAVES_OUT)
 
 check: .venv/dev  ## Format, lint, spelling, types, and who may import whom.
 	$(BIN)/ruff format --check .
@@ -125,7 +126,7 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 	@echo "Installing the lowest versions into $(@D): a minute" >&2
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(PYTHON) -m release.lowest > $(@D)/lowest.txt
-	@$(@D)/bin/$(PIP) -c $(@D)/lowest.txt -e client -e '.[test]'
+	@$(@D)/bin/$(PIP) -c $(@D)/lowest.txt -e client -e '.[test,grpc,sign,formats]'
 	@touch $@
 
 # KServe alone: it wants an older pandas than `dev` has, and brings 500 MB.
