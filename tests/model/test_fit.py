@@ -2,6 +2,7 @@
 
 import datetime
 import logging
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,12 @@ def test_a_text_keeps_the_specs_settings() -> None:
     expected = TextModality(
         columns=("text", "title"), tokenizer=2, ngrams=3, buckets=64, max_tokens=9, missing=DEFAULT_MISSING
     )
-    assert KINDS["text"].fit("m", spec, table, np.arange(2), Path()) == expected
+    bag = spec.model_copy(update={"encoder": "bag"})
+    assert KINDS["text"].fit("m", bag, table, np.arange(2), Path()) == expected
+    fitted = KINDS["text"].fit("m", spec, table, np.arange(2), Path())
+    known = np.array(sorted(map(zlib.crc32, (b" a ", b" b ", b" c "))), "<u4").tobytes()
+    lsa = {"encoder": "lsa", "dimensions": 1, "known": known}
+    assert fitted == expected.model_copy(update=lsa)
     with pytest.raises(TableError, match="modality 'm', column 'title': missing in every training row"):
         KINDS["text"].fit("m", spec, table, np.array([1]), Path())
 

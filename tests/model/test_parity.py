@@ -24,10 +24,13 @@ from tailfuse_service.modalities import ImageModality, Modality, SeriesModality,
 from tailfuse_service.modalities.series import Channel
 from tailfuse_service.modalities.tabular import BooleanColumn, NumberColumn
 
+from tests.support.projections import fill_projection
+
 CPU = torch.device("cpu")
 WIDTH, N_ROWS = 16, 64
 PICTURE = ImageModality(column="p", height=12, width=9, channels=3)
 TEXT = TextModality(columns=("t",), buckets=50, ngrams=2, max_tokens=9)
+LSA = TEXT.model_copy(update={"encoder": "lsa", "dimensions": 8, "known": b""})
 SERIES = SeriesModality(columns=("s",), channels=(Channel(mean=0, scale=1),) * 2, length=40)
 
 
@@ -48,6 +51,7 @@ PIECEWISE = TabularModality(
 # Modalities, classes.
 CASES: dict[str, tuple[dict[str, Modality], int]] = {
     "a picture and a text": ({"picture": PICTURE, "text": TEXT}, 3),
+    "a text by its singular vectors": ({"text": LSA, "numbers": numbers(2)}, 3),
     "a series and numbers": ({"series": SERIES, "numbers": numbers(7)}, 3),
     "a series with fixed features": ({"fixed": SERIES, "numbers": numbers(7)}, 3),
     "numbers in bins": ({"bins": PIECEWISE, "numbers": numbers(3)}, 3),
@@ -70,7 +74,7 @@ def make_rows(modality: Modality, labels: NDArray[np.int64], random: np.random.G
         tokens = random.integers(1, modality.buckets + 1, (n, 6))
         tokens[:, 0] = 1 + labels % modality.buckets
         tokens[::2, 4:] = 0
-        return tokens
+        return tokens if modality.encoder == "bag" else np.stack([tokens, tokens % 3], -1).astype(np.int32)
     if isinstance(modality, SeriesModality):
         rows = random.normal(labels[:, None, None] % 3, 1, (n, modality.length, 3))
         rows[:, :, 2] = np.arange(modality.length) < random.integers(1, modality.length + 1, (n, 1))
@@ -124,6 +128,8 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         )
         for name, each in modalities.items()
     }
+    for encoder in encoders.values():
+        fill_projection(encoder)
     network = Network(
         encoders,
         width=WIDTH,
@@ -175,7 +181,7 @@ def extreme(rows: NDArray[Any], value: float) -> NDArray[Any]:
     """Every number is `value`; of a series the mask stays, pixels and words are as extreme as they can be."""
     if rows.dtype == np.uint8:
         return np.full_like(rows, 255 if value else 0)
-    if rows.dtype == np.int64:
+    if rows.dtype.kind == "i":
         return np.full_like(rows, 1 if value else 0)
     changed = np.full_like(rows, value)
     if rows.ndim == 3:

@@ -76,7 +76,8 @@ def compute_fusion_inputs(
     for piece in part.batches(256):
         inputs, rows, presence = make_tensors(piece.batch(), device)
         scores = other.score_batch(inputs, rows, len(piece))
-        posterior_logits = network.posteriors.soften(network.posteriors(scores.log_p, scores.densities))
+        log_posteriors = network.posteriors(scores.log_p, scores.densities, scores.linear)
+        posterior_logits = network.posteriors.soften(log_posteriors)
         in_dist, correct = network.confidences(scores.statistics)
         labels = torch.from_numpy(piece.labels).to(device)
         pieces.append((posterior_logits, scores.embedding, in_dist, correct, presence, labels))

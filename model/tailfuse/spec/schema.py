@@ -70,10 +70,12 @@ class SplitSpec(Frozen):
         return self
 
 
-Fusion = Literal["confidence", "uniform", "late", "single", "concat", "tensor", "dynamics"]
+Fusion = Literal[
+    "confidence", "uniform", "late", "single", "concat", "tensor", "dynamics", "qmf", "tmc", "sade_mm"
+]
 Loss = Literal[
     "experts", "cross_entropy", "class_balanced", "focal", "ldam_drw", "balanced_softmax",
-    "logit_adjustment", "abc", "reslt", "ace",
+    "logit_adjustment", "abc", "reslt", "ace", "sade",
 ]  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """What training asks of a family of networks; there are two, and each states its own steps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
@@ -14,6 +14,7 @@ from tailfuse.calibration.calibration_set import (
 )
 from tailfuse.calibration.fit_confidence import fit_confidence
 from tailfuse.calibration.fit_fusion import fit_fusion
+from tailfuse.calibration.fit_linear import FoldNetwork, fit_ngram_experts
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.network.baselines import FUSIONS
 from tailfuse.network.baselines.fused import Baseline
@@ -46,6 +47,12 @@ class Family(Protocol[N]):
     def fit_closed_form(self, network: N, train: SplitArrays, device: torch.device) -> None:
         """Fit the parts of a trained network that need no gradient to its training rows."""
 
+    def cross_fit(self, networks: Sequence[tuple[N, SplitArrays, SplitArrays | None]]) -> None:
+        """Fit what each network fits to its own training rows once all are trained, the final one first.
+
+        With each network come its training rows, and the rows of its fold.
+        """
+
     def corrupt_features(
         self, dataset: Dataset, encoders: Mapping[str, nn.Module], device: torch.device
     ) -> dict[str, Tensor]:
@@ -65,6 +72,9 @@ class GuidedFamily:
 
     def fit_closed_form(self, network: Network, train: SplitArrays, device: torch.device) -> None:
         fit_plda_heads(network, train, device)
+
+    def cross_fit(self, networks: Sequence[tuple[Network, SplitArrays, SplitArrays | None]]) -> None:
+        fit_ngram_experts([FoldNetwork(*each) for each in networks])
 
     def corrupt_features(
         self, dataset: Dataset, encoders: Mapping[str, nn.Module], device: torch.device
@@ -94,6 +104,9 @@ class BaselineFamily:
 
     def fit_closed_form(self, network: Baseline, train: SplitArrays, device: torch.device) -> None:
         pass  # every part is trained by gradients
+
+    def cross_fit(self, networks: Sequence[tuple[Baseline, SplitArrays, SplitArrays | None]]) -> None:
+        pass  # published fusions have no such experts
 
     def corrupt_features(
         self, dataset: Dataset, encoders: Mapping[str, nn.Module], device: torch.device

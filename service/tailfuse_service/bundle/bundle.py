@@ -1,7 +1,7 @@
 """An opened bundle: its manifest, its features and a runtime that has been warmed up."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from tailfuse_service.bundle.batch import Batch, Output, Sample, collate
-from tailfuse_service.bundle.files import GRAPHS, read_manifest, unpacked
+from tailfuse_service.bundle.files import GRAPHS, hash_manifest, read_manifest, unpacked
 from tailfuse_service.bundle.manifest import Manifest
-from tailfuse_service.bundle.runtime import Runtime, RuntimeName
-from tailfuse_service.bundle.runtime_onnx import OnnxRuntime
-from tailfuse_service.bundle.runtime_torchscript import TorchScriptRuntime
+from tailfuse_service.bundle.runtime import Runtime, RuntimeName, find_cause
+from tailfuse_service.bundle.runtime_onnx import OnnxRuntime, import_onnxruntime
+from tailfuse_service.bundle.runtime_torchscript import TorchScriptRuntime, import_torch
 from tailfuse_service.errors import BundleError, MissingModality, UnknownModality
 from tailfuse_service.modalities import Features, Modality
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
@@ -71,10 +71,12 @@ def open_bundle(
     device: str = "cpu",
     limits: Limits = DEFAULT_LIMITS,
     trusted_keys: Path | None = None,
+    trial: Callable[[Path, Manifest], None] | None = None,
 ) -> Bundle:
-    """Check, load and warm up the bundle in a folder or .zip. Raises BundleError.
+    """Check, load and warm up the bundle in a folder or .zip. Raises BundleError, and what `trial` raises.
 
-    With `trusted_keys`, a file of public keys, it must be signed by one of them.
+    With `trusted_keys`, a file of public keys, it must be signed by one of them. A `trial` gets the folder
+    and its manifest, once these are checked and before a graph is opened.
     """
     start = time.perf_counter()
     with unpacked(path) as folder:
@@ -82,6 +84,10 @@ def open_bundle(
         graph = folder / GRAPHS[runtime]
         if graph.name not in manifest.files:
             raise BundleError(f"{path} has no {graph.name}; it cannot be served with runtime '{runtime}'")
+        if trial is not None:
+            trial(folder, manifest)
+            if hash_manifest(read_manifest(folder, trusted_keys)) != hash_manifest(manifest):
+                raise BundleError(f"{path} was replaced during its trial")
         opened = open_graph(graph, manifest, runtime=runtime, threads=threads, device=device)
     bundle = Bundle(manifest, features_by_modality(manifest.modalities, limits), opened, limits, runtime)
     warm_up(bundle)
@@ -114,6 +120,14 @@ def open_graph(
     return TorchScriptRuntime(graph, list(manifest.modalities), threads=threads, device=device)
 
 
+def import_runtime(runtime: RuntimeName) -> None:
+    """Import the library of a runtime, which opening a graph would do. Raises BundleError."""
+    if runtime == "onnx":
+        import_onnxruntime()
+    else:
+        import_torch()
+
+
 def warm_up(bundle: Bundle) -> None:
     """Run every modality once, so that the first caller does not pay for it. Raises BundleError."""
     try:
@@ -124,7 +138,7 @@ def warm_up(bundle: Bundle) -> None:
         try:
             output = bundle.run(samples)
         except Exception as error:
-            raise BundleError(f"the graph does not run: {str(error).splitlines()[0]}") from error
+            raise BundleError(f"the graph does not run: {find_cause(error)}") from error
         if output.probabilities.shape != (len(samples), len(bundle.manifest.classes)):
             raise BundleError("the graph's classes are not the manifest's")
 

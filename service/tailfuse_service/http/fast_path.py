@@ -11,6 +11,7 @@ from typing import Any
 
 from tailfuse_service.http.answers import JSON, format_problem
 from tailfuse_service.http.cycle import RequestCycle
+from tailfuse_service.http.memory import FLAT_FACTOR, MIN_COUNTED, Hold
 from tailfuse_service.http.router import CLIENT_CLOSED, Router
 from tailfuse_service.http.routes.predict import encode_answer
 
@@ -76,6 +77,9 @@ class FastPath:
             router.begin_request(cycle)
             engine = router.registry.find(headers=cycle.scope["headers"])
             body = cycle.body[0] if len(cycle.body) == 1 else b"".join(cycle.body)
+            if len(body) > MIN_COUNTED:
+                cycle.hold = Hold(router.memory)
+                cycle.hold.take(FLAT_FACTOR * len(body))
             cycle.pending = router.predict.submit(engine, cycle.content_type, cycle.query, body)
         except Exception as error:
             # In the next turn of the loop, so that a long pipeline does not delay other connections.

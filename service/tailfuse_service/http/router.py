@@ -20,11 +20,13 @@ from tailfuse_service.http.auth import KeyCheck, find_key
 from tailfuse_service.http.connections import Connections
 from tailfuse_service.http.cors import add_cors
 from tailfuse_service.http.head_cache import HeadCache
+from tailfuse_service.http.memory import Hold, RequestMemory
 from tailfuse_service.http.paths import METRICS, PROTOCOL_METHODS, Access, Endpoint, RouteMatch, find_route
 from tailfuse_service.http.problems import MEDIA_TYPE, log_and_make_problem, log_request, make_response
 from tailfuse_service.http.routes.predict import Predict
 from tailfuse_service.http.tracing import Tracing
 from tailfuse_service.metrics import Metrics
+from tailfuse_service.modalities.decoding import DECODING
 from tailfuse_service.models.reconciler import Reconciler
 from tailfuse_service.models.registry import ModelRegistry
 
@@ -40,7 +42,7 @@ class RequestRecord:
     The scope needs only method, path, headers and request_id.
     """
 
-    __slots__ = ("begun", "in_flight", "key", "route", "scope")
+    __slots__ = ("begun", "hold", "in_flight", "key", "route", "scope")
 
     def __init__(self, scope: Scope, route: RouteMatch) -> None:
         self.scope = scope
@@ -48,6 +50,7 @@ class RequestRecord:
         self.begun = time.perf_counter()
         self.in_flight = False  # whether the router counts it
         self.key: bytes | None = None  # for which the router counts it
+        self.hold: Hold | None = None  # the memory that its body takes
 
 
 class Router:
@@ -70,6 +73,7 @@ class Router:
         max_concurrency: int,
         max_per_client: int | None,
         connections: Connections,
+        memory: RequestMemory,
         metrics_port: int | None,
         receive_timeout_s: float,
         send_timeout_s: float,
@@ -97,10 +101,13 @@ class Router:
         self.cached_heads, self.default_lines = HeadCache(), DefaultLines()  # of the fast path
         self.in_flight = 0
         self.connections = connections
+        self.memory = memory
         self._max_per_client = None if access is None else max_per_client  # without keys, connections count
         self._by_key: Counter[bytes] = Counter()
         self._n_limited = 0  # those of them that the limit counts
         metrics.in_flight.set_function(lambda: self.in_flight)
+        metrics.memory_held.set_function(lambda: memory.held + DECODING.held)
+        metrics.memory_limit.set_function(lambda: (memory.limit or 0) + (DECODING.limit or 0))
         if access is not None:
             metrics.key_file_problems.set_function(access.count_problems)
 
@@ -125,6 +132,7 @@ class Router:
         v2 = self._v2.get(route.endpoint)
         posted = self._posts.get(route.endpoint) if scope["method"] == "POST" else None
         request = RequestRecord(scope, route)
+        scope["hold"] = request.hold = Hold(self.memory)
         try:
             self.begin_request(request)
             self._check_port(scope, route)
@@ -194,6 +202,8 @@ class Router:
             return
         request.in_flight = False
         self.in_flight -= 1
+        if request.hold is not None:
+            request.hold.keep(0)
         self._n_limited -= request.route.access is Access.CLIENT
         if request.key is not None:
             self._by_key[request.key] -= 1

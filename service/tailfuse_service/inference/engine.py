@@ -13,23 +13,22 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
-import numpy as np
-
-from tailfuse_service.bundle import Bundle, Output, Sample
-from tailfuse_service.bundle.answer import Prediction, make_predictions
+from tailfuse_service.bundle import Bundle, Sample
+from tailfuse_service.bundle.answer import Prediction
 from tailfuse_service.bundle.bundle import features_by_modality
-from tailfuse_service.errors import ClientError, InferenceFailed, Overloaded, TooManyPixels
+from tailfuse_service.errors import BatchTooLarge, ClientError, Overloaded, TooManyPixels
 from tailfuse_service.inference.batcher import Batcher, make_deadline_error
 from tailfuse_service.inference.explanations import (
     Explained,
     Plan,
-    Subset,
     find_prior,
     make_explanation,
     make_plan,
 )
+from tailfuse_service.inference.rows import limit_rows
+from tailfuse_service.inference.run import run
 from tailfuse_service.inference.shadow import ShadowRunner
-from tailfuse_service.metrics import Metrics, ModelMetrics
+from tailfuse_service.metrics import Metrics
 from tailfuse_service.settings import Settings
 
 T = TypeVar("T")
@@ -49,17 +48,17 @@ class Engine:
         self.manifest = bundle.manifest
         self._inline_bundle = limit_to_small(bundle)
         self._timeout_s = settings.request_timeout_s
-        self._max_queue = settings.max_queue
-        # Rows of explanations in the queue at once.
-        self._max_rows = min(settings.max_batch_size, settings.max_queue)
+        sizes = limit_rows(bundle, settings)
+        self._max_queue = sizes.queue
+        self._max_rows = min(sizes.batch, sizes.queue)  # of explanations in the queue at once
         # The batcher does not refer to the engine: without a cycle, a bundle's memory is freed at once.
         self.model_metrics = metrics.serve(bundle)
         self._metrics = metrics
         self._decoded, self.encoded = metrics.decode.add, metrics.encode.add
         self._batcher: Batcher[Sample, Prediction] = Batcher(
             partial(run, bundle, self.model_metrics),
-            max_batch_size=settings.max_batch_size,
-            max_queue=settings.max_queue,
+            max_batch_size=sizes.batch,
+            max_queue=sizes.queue,
             timeout_s=settings.request_timeout_s,
             waited=metrics.observe_queue,
         )
@@ -108,6 +107,11 @@ class Engine:
 
         Raises Overloaded, NotReady or DeadlineExceeded for all of them.
         """
+        if len(items) > self._max_queue:
+            raise BatchTooLarge(
+                f"{len(items)} items; this service has memory for {self._max_queue} rows of this model",
+                expected=self._max_queue, received=len(items),
+            )  # fmt: skip
         async with self._limit_time():
             with given_up() as is_given_up:
                 samples = await self._in_reader(self._samples, items, is_given_up)
@@ -267,34 +271,6 @@ def given_up() -> Iterator[threading.Event]:
         yield event
     finally:
         event.set()
-
-
-def run(bundle: Bundle, model_metrics: ModelMetrics, samples: Sequence[Sample]) -> list[Prediction]:
-    """Run the model once. Raises InferenceFailed."""
-    batch = bundle.collate(samples)
-    start = time.perf_counter()
-    try:
-        output = bundle.runtime.run(batch)
-    except Exception as error:
-        raise InferenceFailed("the model failed; see the service's log") from error
-    if not np.isfinite(output.probabilities).all():
-        raise InferenceFailed("the model's answer is not a number")
-    seconds = time.perf_counter() - start
-    if Subset in map(type, samples):
-        model_metrics.observe_run(len(samples), seconds)
-        observe_whole(bundle, model_metrics, samples, output)
-    else:
-        model_metrics.observe_batch(batch, output, seconds)
-    return make_predictions(output, batch.presence, bundle.manifest.class_names)
-
-
-def observe_whole(
-    bundle: Bundle, model_metrics: ModelMetrics, samples: Sequence[Sample], output: Output
-) -> None:
-    """Count only the rows that answer a client's sample, not those that explain another row."""
-    whole = [at for at, sample in enumerate(samples) if type(sample) is not Subset]
-    if whole:
-        model_metrics.observe_answers(bundle.collate([samples[at] for at in whole]), output.take(whole))
 
 
 def limit_to_small(bundle: Bundle) -> Bundle:

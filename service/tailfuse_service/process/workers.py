@@ -35,7 +35,7 @@ from tailfuse_service.metrics import (
     reset_gauges,
 )
 from tailfuse_service.models.desired_state import DesiredStateStore
-from tailfuse_service.models.repository import Repository
+from tailfuse_service.models.repository import Repository, make_trials
 from tailfuse_service.process.hangup import HangUps
 from tailfuse_service.process.server import (
     compute_drain_s,
@@ -64,6 +64,7 @@ class WorkerConfig:
     listener: int
     files: list[int]
     desired_state: int  # descriptor of the shared document
+    trials: int  # descriptor of their shared results
 
 
 def supervise(settings: Settings, hang_ups: HangUps) -> int | str:
@@ -104,6 +105,7 @@ class Supervisor:
         self._listeners = {number: bind_shared(settings.host, port) for number in self._numbers}
         self._files = [make_file() for _ in (0, *self._numbers)]
         self._desired_state = make_file(0)
+        self._trials = make_file(0)
         self._counters = SharedCounters(self._files[0])
         self._figures = ProcessFigures(self._counters)
         self._running: set[Process] = set()
@@ -178,11 +180,13 @@ class Supervisor:
         """Start a worker. Return it when it is ready or has failed, with the reason of a failure."""
         reloads = self._reloads
         listener = self._listeners[number].fileno()
-        config = WorkerConfig(self._settings, number, listener, self._files, self._desired_state)
+        config = WorkerConfig(
+            self._settings, number, listener, self._files, self._desired_state, self._trials
+        )
         worker = await asyncio.create_subprocess_exec(
             # -P: a file in the working folder must not replace a library.
             sys.executable, "-P", "-m", "tailfuse_service.process.workers", stdin=PIPE, stdout=PIPE,
-            pass_fds=[listener, *self._files, self._desired_state],
+            pass_fds=[listener, *self._files, self._desired_state, self._trials],
             process_group=0,  # Ctrl-C is for the supervisor
         )  # fmt: skip
         assert worker.stdin is not None
@@ -250,7 +254,7 @@ def run_worker(config: WorkerConfig) -> None:
     hang_ups = HangUps()
     settings, files = config.settings, list(config.files)
     logs.configure(settings.log_level, worker=config.number)
-    repository = Repository(settings)
+    repository = Repository(settings, make_trials(settings, config.trials))
     try:
         desired_state = DesiredStateStore(settings.roles, config.desired_state)
         repository.open(desired_state.read().unloaded)

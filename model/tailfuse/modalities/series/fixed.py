@@ -144,7 +144,8 @@ def make_bands(n_frequencies: int) -> NDArray[np.float64]:
     width = np.maximum(np.gradient(centres), 1.0)
     distance = np.abs(np.arange(n_frequencies)[:, None] - centres[None])
     bands: NDArray[np.float64] = np.maximum(0, 1 - distance / width)
-    return bands / np.maximum(bands.sum(0), 1e-6)
+    total: NDArray[np.float64] = np.maximum(bands.sum(0), 1e-6)
+    return bands / total
 
 
 class FixedSeries(Pretrained):

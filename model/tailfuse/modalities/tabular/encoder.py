@@ -30,13 +30,13 @@ class Mlp(nn.Module):
             Dropout(dropout),
         )
 
-    def view(self, rows: Tensor) -> Tensor:
+    def extract_features(self, rows: Tensor) -> Tensor:
         """(n, columns' slots) float: the rows themselves"""
         return rows
 
     def forward(self, rows: Tensor) -> Tensor:
         """(n, columns' slots) float -> (n, width)"""
-        embedding: Tensor = self.layers(self.view(rows))
+        embedding: Tensor = self.layers(self.extract_features(rows))
         return embedding
 
 
