@@ -1,4 +1,4 @@
-"""CPU time per text of tokenizers and encoders, by script: benchmarks/tokenizing.py [REPEATS [BUNDLE]].
+"""CPU time per text of each tokenizer and encoder, by script: python benchmarks/tokenizing.py [REPEATS].
 
 Each text has about 300 characters, and hashing its n-grams is part of the time. Tokenizers and encoders take
 turns; the fastest of REPEATS passes counts. A bundle as the second argument adds the time of its graph, in

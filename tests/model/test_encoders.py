@@ -15,7 +15,7 @@ from tailfuse.spec.schema import load_spec
 from tailfuse_service.bundle import install_hint
 from tailfuse_service.modalities import ImageModality, Modality, SeriesModality, TabularModality, TextModality
 from tailfuse_service.modalities.series import Channel
-from tailfuse_service.modalities.tabular import BooleanColumn
+from tailfuse_service.modalities.tabular import BooleanColumn, NumberColumn
 from torch import Tensor, nn
 
 from tests.support.projections import fill_projection
@@ -37,6 +37,12 @@ TEXT = TextModality(columns=("t",), buckets=50, ngrams=2, max_tokens=9)
 LSA = TEXT.model_copy(update={"encoder": "lsa", "dimensions": 8, "known": b""})
 
 
+PIECEWISE = TabularModality(
+    columns=(NumberColumn(name="a", mean=0, scale=1, edges=(-1.0, 0.0, 2.0)), BooleanColumn(name="b")),
+    width=2,
+)
+
+
 def series(channels: int, length: int) -> SeriesModality:
     return SeriesModality(columns=("s",), channels=(Channel(mean=0, scale=1),) * channels, length=length)
 
@@ -52,6 +58,7 @@ CASES: dict[str, tuple[str, Modality]] = {
     "efficientnet_lite0 64 grey": ("efficientnet_lite0", pictures(64, 64, 1)),
     "mlp": ("mlp", numbers(7)),
     "mlp of one column": ("mlp", numbers(1)),
+    "piecewise": ("piecewise", PIECEWISE),
     "bag": ("bag", TEXT),
     "lsa": ("lsa", LSA),
     "conv": ("conv", series(3, 256)),
@@ -242,7 +249,7 @@ def test_an_encoder_that_cannot_be_had_is_named(
 
 
 def test_other_kinds_have_encoders_of_their_own() -> None:
-    assert KINDS["tabular"].encoder_names == ("mlp",)
+    assert KINDS["tabular"].encoder_names == ("auto", "mlp", "piecewise")
     with pytest.raises(SpecError, match="'small_cnn' is no encoder for kind 'text'; known: lsa, bag"):
         KINDS["text"].check_encoder("small_cnn")
 

@@ -186,3 +186,18 @@ def test_a_text_keeps_the_specs_settings() -> None:
     assert fitted == expected.model_copy(update=lsa)
     with pytest.raises(TableError, match="modality 'm', column 'title': missing in every training row"):
         KINDS["text"].fit("m", spec, table, np.array([1]), Path())
+
+
+def test_a_skewed_column_is_standardised_by_its_logarithms(caplog: pytest.LogCaptureFixture) -> None:
+    amounts = [0.0, *np.exp(np.random.default_rng(0).normal(4, 2, 500)).tolist()]
+    modality = fit_columns({"amount": [*amounts, None], "age": [*range(501), 3]})
+    amount, age = modality.columns
+    assert isinstance(amount, NumberColumn)
+    assert isinstance(age, NumberColumn)
+    assert amount.log_unit == pytest.approx(np.median(amounts[1:]))
+    assert age.log_unit is None
+    assert amount.indicator
+    features = modality.features("m")
+    rows = np.array([features.apply({"amount": value}) for value in amounts])
+    assert rows[:, 0].mean() == pytest.approx(0.0, abs=1e-5)
+    assert rows[:, 0].std() == pytest.approx(1.0, abs=1e-5)

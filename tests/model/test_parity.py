@@ -22,7 +22,7 @@ from tailfuse_service.bundle.manifest import ClassInfo
 from tailfuse_service.bundle.runtime import RuntimeName
 from tailfuse_service.modalities import ImageModality, Modality, SeriesModality, TabularModality, TextModality
 from tailfuse_service.modalities.series import Channel
-from tailfuse_service.modalities.tabular import BooleanColumn
+from tailfuse_service.modalities.tabular import BooleanColumn, NumberColumn
 
 from tests.support.projections import fill_projection
 
@@ -38,11 +38,22 @@ def numbers(width: int) -> TabularModality:
     return TabularModality(columns=tuple(BooleanColumn(name=str(i)) for i in range(width)), width=width)
 
 
+PIECEWISE = TabularModality(
+    columns=(
+        NumberColumn(name="a", mean=0, scale=1, indicator=True, edges=(-1.0, 0.0, 0.5, 2.0)),
+        NumberColumn(name="b", mean=0, scale=1),
+        NumberColumn(name="c", mean=0, scale=1, edges=(-0.5, 0.0, 3.0)),
+    ),
+    width=4,
+)
+
+
 # Modalities, classes.
 CASES: dict[str, tuple[dict[str, Modality], int]] = {
     "a picture and a text": ({"picture": PICTURE, "text": TEXT}, 3),
     "a text by its singular vectors": ({"text": LSA, "numbers": numbers(2)}, 3),
     "a series and numbers": ({"series": SERIES, "numbers": numbers(7)}, 3),
+    "numbers in bins": ({"bins": PIECEWISE, "numbers": numbers(3)}, 3),
     "one column": ({"one": numbers(1), "two": numbers(2)}, 3),
     "more columns than rows": ({"many": numbers(300), "few": numbers(5)}, 4),
     "two classes": ({"a": numbers(6), "b": numbers(9)}, 2),

@@ -39,11 +39,10 @@ class Stages(NamedTuple, Generic[N]):
 class Family(Protocol[N]):
     """The steps that differ between families. All other steps are in `fit.py`."""
 
+    has_folds: bool  # whether the calibration needs fold networks
+
     def build(self, spec: Spec, dataset: Dataset) -> N:
         """Build an untrained network. Raises SpecError."""
-
-    def count_folds(self, spec: Spec) -> int:
-        """Return how many fold networks the calibration needs."""
 
     def fit_closed_form(self, network: N, train: SplitArrays, device: torch.device) -> None:
         """Fit the parts of a trained network that need no gradient to its training rows."""
@@ -66,11 +65,10 @@ class Family(Protocol[N]):
 class GuidedFamily:
     """Networks whose fusion follows the confidences, or weighs all modalities alike."""
 
+    has_folds = True
+
     def build(self, spec: Spec, dataset: Dataset) -> Network:
         return build_guided(spec, dataset)
-
-    def count_folds(self, spec: Spec) -> int:
-        return spec.training.folds
 
     def fit_closed_form(self, network: Network, train: SplitArrays, device: torch.device) -> None:
         fit_plda_heads(network, train, device)
@@ -99,11 +97,10 @@ class GuidedFamily:
 class BaselineFamily:
     """Networks with a published fusion: only their temperature is fitted on the calibration set."""
 
+    has_folds = False
+
     def build(self, spec: Spec, dataset: Dataset) -> Baseline:
         return build_baseline(spec, dataset)
-
-    def count_folds(self, spec: Spec) -> int:
-        return 0
 
     def fit_closed_form(self, network: Baseline, train: SplitArrays, device: torch.device) -> None:
         pass  # every part is trained by gradients

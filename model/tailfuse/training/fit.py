@@ -23,6 +23,7 @@ from tailfuse.modalities.text.encoder import Lsa
 from tailfuse.network.build import AnyNetwork
 from tailfuse.network.frozen import add_frozen_features
 from tailfuse.network.torch_state import torch_state
+from tailfuse.spec.schedule import choose_schedule
 from tailfuse.spec.schema import Spec
 from tailfuse.training.families import Family, N, Stages, choose_family
 from tailfuse.training.loop import Stage, count_best_epochs, fit_network, make_generator
@@ -72,7 +73,8 @@ def run_stages(
         dataset, encoders, device=fabric.device, seed=spec.seed, on_progress=on_features
     )
     texts = {name: decoded.train.inputs[name] for name, each in encoders.items() if isinstance(each, Lsa)}
-    n_folds = family.count_folds(spec)
+    schedule = choose_schedule(spec.training, len(dataset.train))
+    n_folds = schedule.folds if family.has_folds else 0
     augmentations = {
         name: augment
         for name, each in spec.modalities.items()
@@ -85,7 +87,7 @@ def run_stages(
         name: str, seed: int, train: SplitArrays, val: SplitArrays | None, epochs: int
     ) -> tuple[N, list[Epoch]]:
         rows = oversample(train, seed) if spec.training.smote else train
-        stage = Stage(name, seed, rows, val, epochs, augmentations)
+        stage = Stage(name, seed, rows, val, epochs, schedule, augmentations)
         torch.manual_seed(make_generator(seed).initial_seed())
         network = family.build(spec, dataset)
         share_frozen(first, network, with_projections=False)
@@ -97,7 +99,7 @@ def run_stages(
         family.fit_closed_form(network, replace_rows(train, texts), fabric.device)
         return network, log
 
-    network, log = train_stage(FINAL, spec.seed, dataset.train, dataset.val, spec.training.epochs)
+    network, log = train_stage(FINAL, spec.seed, dataset.train, dataset.val, schedule.epochs)
     fold_networks = []
     fitted: list[tuple[N, SplitArrays, SplitArrays | None]] = [
         (network, replace_rows(dataset.train, texts), None)
