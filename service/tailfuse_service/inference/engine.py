@@ -8,14 +8,12 @@ from asyncio import Future
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
 from tailfuse_service.bundle import Bundle, Sample
 from tailfuse_service.bundle.answer import Prediction
-from tailfuse_service.bundle.bundle import features_by_modality
 from tailfuse_service.errors import BatchTooLarge, ClientError, Overloaded, TooManyPixels
 from tailfuse_service.inference.batcher import Batcher, make_deadline_error
 from tailfuse_service.inference.caller import CALLER
@@ -27,6 +25,7 @@ from tailfuse_service.inference.explanations import (
     make_plan,
 )
 from tailfuse_service.inference.fair_threads import FairThreads
+from tailfuse_service.inference.inline import INLINE_BYTES, limit_to_small
 from tailfuse_service.inference.rows import limit_rows
 from tailfuse_service.inference.run import run
 from tailfuse_service.inference.shadow import ShadowRunner
@@ -34,10 +33,6 @@ from tailfuse_service.metrics import Metrics
 from tailfuse_service.settings import Settings
 
 T = TypeVar("T")
-
-# Parsing a longer request, or decoding a larger image, would delay all other requests on the event loop. On
-# one core a thread costs a quarter more, but without it some requests wait ten times as long as others.
-INLINE_BYTES, INLINE_PIXELS = 16 * 1024, 256 * 1024
 
 # Of a batch in a reader thread; then the other callers have their turns.
 MAX_TURN_S = 0.02
@@ -298,9 +293,3 @@ def given_up() -> Iterator[threading.Event]:
         yield event
     finally:
         event.set()
-
-
-def limit_to_small(bundle: Bundle) -> Bundle:
-    """Return the bundle with a limit that rejects larger images."""
-    few = replace(bundle.limits, max_pixels=min(bundle.limits.max_pixels, INLINE_PIXELS))
-    return replace(bundle, features=features_by_modality(bundle.manifest.modalities, few))
