@@ -5,7 +5,8 @@ PORT ?= 8000
 BIN := .venv/bin
 PIP = python -m pip install --quiet --disable-pip-version-check
 # Two processes: tests of a module stay together, so that its services are started once.
-PYTEST = $(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
+IN_TWO = -m pytest -n 2 --dist loadscope $(ARGS)
+PYTEST = $(BIN)/python $(IN_TWO)
 # Tables of other formats than .csv need polars.
 BASE_LEAVES_OUT = --ignore tests/client/test_call_formats.py
 FUZZ_SECONDS ?= 60
@@ -37,10 +38,10 @@ test-system:  ## As root on Debian: install the programs that some tests run, th
 	$(MAKE) test-all
 
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
-	.venv-base/bin/python -m pytest tests/service tests/client tests/contract/test_imports.py $(BASE_LEAVES_OUT)
+	.venv-base/bin/python $(IN_TWO) tests/service tests/client tests/contract/test_imports.py $(BASE_LEAVES_OUT)
 
 test-lowest: .venv-lowest/test  ## The service's tests on the lowest versions that pyproject.toml allows.
-	.venv-lowest/bin/python -m pytest tests/service tests/client tests/contract/test_imports.py \
+	.venv-lowest/bin/python $(IN_TWO) tests/service tests/client tests/contract/test_imports.py \
 	    tests/contract/test_uvicorn.py tests/hostile \
 	    --ignore tests/hostile/test_schemathesis.py $(BASE_LEAVES_OUT)
 
