@@ -9,7 +9,7 @@ from tailfuse_service.bundle import Manifest
 from tailfuse_service.errors import BadRequest, InvalidInput, MethodNotAllowed, NotFound, NotReady
 from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header
 from tailfuse_service.http.compression import pack, read_unpacked_body
-from tailfuse_service.http.memory import Hold, estimate_read_bytes
+from tailfuse_service.http.memory import Hold, estimate_read_bytes, get_hold
 from tailfuse_service.http.off_loop import read_off_loop
 from tailfuse_service.http.paths import Endpoint, RouteMatch, find_route
 from tailfuse_service.modalities.json_text import json_type, parse_json
@@ -75,7 +75,7 @@ class Rest:
         body = await read_unpacked_body(scope, receive, self._settings.max_body_bytes)
         engine = self._registry.find(route.model, route.version, scope["headers"])
         request, rows = await read_off_loop(
-            len(body), self._read, scope["hold"], body, header(scope, HEAD_LENGTH), engine.manifest
+            len(body), self._read, get_hold(scope), body, header(scope, HEAD_LENGTH), engine.manifest
         )
         async with WhileConnected(receive):
             predictions = await predict_rows(engine, rows, len(body))

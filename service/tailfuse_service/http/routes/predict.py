@@ -12,7 +12,7 @@ from tailfuse_service.bundle.answer import Prediction, format_answer
 from tailfuse_service.errors import ClientError, InvalidInput, UnsupportedMediaType
 from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header, send_json
 from tailfuse_service.http.compression import read_unpacked_body
-from tailfuse_service.http.memory import ANSWER_BYTES, Hold, estimate_read_bytes
+from tailfuse_service.http.memory import ANSWER_BYTES, Hold, estimate_read_bytes, get_hold
 from tailfuse_service.http.off_loop import read_off_loop
 from tailfuse_service.http.paths import find_route
 from tailfuse_service.http.problems import log_and_make_problem
@@ -83,7 +83,7 @@ class Predict:
         engine = self._registry.find(route.model, route.version, scope["headers"])
         options = parse_options(scope["query_string"])
         inputs = await read_off_loop(
-            len(body), self._hold_and_read, scope["hold"], engine, header(scope, b"content-type"), body
+            len(body), self._hold_and_read, get_hold(scope), engine, header(scope, b"content-type"), body
         )
         pending = submit_inputs(engine, inputs, len(body), options)
         try:
@@ -142,7 +142,7 @@ class PredictBatch:
         # After the body: another version may be stable by then.
         route = find_route(scope)
         engine = self._registry.find(route.model, route.version, scope["headers"])
-        hold: Hold = scope["hold"]
+        hold = get_hold(scope)
         items = await read_off_loop(len(body), self._read, hold, body)
         hold.take(ANSWER_BYTES * len(items) * len(engine.manifest.classes))
         async with WhileConnected(receive):
