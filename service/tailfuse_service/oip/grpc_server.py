@@ -3,6 +3,7 @@
 grpcio is imported with this module only, and this module only if there is a port for it.
 """
 
+import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable
@@ -114,6 +115,7 @@ class GrpcServer:
             status = CLIENT_CLOSED
             call = RequestRecord(scope, route)
             call.hold = Hold(router.memory)
+            call.task = asyncio.current_task()
             try:
                 router.begin_request(call, get_address(context))
                 call.hold.take(MESSAGE_FACTOR * len(body))
@@ -121,8 +123,8 @@ class GrpcServer:
                 response: bytes = (await answer(request, scope)).SerializeToString()
                 status = 200
                 return response
-            except Exception as error:
-                problem = log_and_make_problem(error, scope, router.metrics)
+            except (Exception, asyncio.CancelledError) as raised:
+                problem = log_and_make_problem(call.find_error(raised), scope, router.metrics)
                 status = problem["status"]
                 trailing = [(PROBLEM, orjson.dumps(problem)), ("x-request-id", request_id)]
                 if "retry_after_s" in problem:
