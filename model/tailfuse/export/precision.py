@@ -101,7 +101,13 @@ def convert_to_float16(path: Path, target: Path, weights: tuple[str, ...]) -> No
     model: ModelProto = onnx.load(path)
     graph = model.graph
     constants = {each.name: each for each in graph.initializer}
-    chosen = {node.name for node in find_layers(graph, weights, (*LAYERS, "Gather"))}
+    # The singular vectors of texts are float16 in every graph.
+    tables = {name for name, each in constants.items() if each.data_type == TensorProto.FLOAT}
+    chosen = {
+        node.name
+        for node in find_layers(graph, weights, (*LAYERS, "Gather"))
+        if node.op_type != "Gather" or node.input[0] in tables
+    }
     halves: set[str] = set()  # what is there in float16, under the name of `name_half`
     for node in graph.node:
         given = [name for name in node.input if name and name not in constants]
