@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tailfuse.modalities.series.fixed import FixedFeatures, FixedSeries, Spectrum, make_bands
+from tailfuse.modalities.series.fixed import FixedFeatures, FixedSeries, Spectrum, make_bands, pool
 from tailfuse_service.modalities import SeriesModality
 from tailfuse_service.modalities.series import Channel
 from torch import Tensor
@@ -66,3 +66,11 @@ def test_features_do_not_depend_on_a_seed_and_are_not_trained() -> None:
     assert not list(first.backbone.parameters())
     for one, other in zip(first.backbone.buffers(), second.backbone.buffers(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_means_of_steps_leave_out_padding() -> None:
+    series, mask = torch.tensor([[[1.0, 3.0, 5.0, 0.0, 0.0, 0.0, 0.0]]]), torch.ones(1, 1, 7)
+    mask[:, :, 3:] = 0
+    pooled, left = pool(series, mask, 2)
+    assert pooled.tolist() == [[[2.0, 5.0, 0.0, 0.0]]]
+    assert left.tolist() == [[[1.0, 1.0, 0.0, 0.0]]]

@@ -34,6 +34,9 @@ LSA = TEXT.model_copy(update={"encoder": "lsa", "dimensions": 8, "known": b""})
 SERIES = SeriesModality(columns=("s",), channels=(Channel(mean=0, scale=1),) * 2, length=40)
 
 
+LONG = SeriesModality(columns=("s",), channels=(Channel(mean=0, scale=1),) * 2, length=1300)
+
+
 def numbers(width: int) -> TabularModality:
     return TabularModality(columns=tuple(BooleanColumn(name=str(i)) for i in range(width)), width=width)
 
@@ -53,6 +56,7 @@ CASES: dict[str, tuple[dict[str, Modality], int]] = {
     "a picture and a text": ({"picture": PICTURE, "text": TEXT}, 3),
     "a text by its singular vectors": ({"text": LSA, "numbers": numbers(2)}, 3),
     "a series and numbers": ({"series": SERIES, "numbers": numbers(7)}, 3),
+    "a long series with fixed features": ({"fixed": LONG, "numbers": numbers(7)}, 3),
     "a series with fixed features": ({"fixed": SERIES, "numbers": numbers(7)}, 3),
     "numbers in bins": ({"bins": PIECEWISE, "numbers": numbers(3)}, 3),
     "one column": ({"one": numbers(1), "two": numbers(2)}, 3),

@@ -18,6 +18,7 @@ SEED = 0  # the same kernels everywhere
 KERNEL = 9
 GROUPS, KERNELS = 8, 8  # of each dilation; the kernels of a group compete
 MAX_CHANNELS = 3  # channels that one kernel reads
+MAX_STEPS = 512  # of the series that kernels read; a sound's fast changes are in its spectrum
 SHARPNESS = 3.0  # of the competition; a hard one would turn rounding errors into other features
 MIN_SIZE = 1e-4  # of the responses of a group; a flat series has none
 MAX_WINDOW, MIN_WINDOW = 256, 8  # steps of a spectrum
@@ -52,6 +53,8 @@ class Competitions(nn.Module):
         super().__init__()
         random = np.random.default_rng(SEED)
         count = GROUPS * KERNELS
+        self.pooled = math.ceil(length / MAX_STEPS)
+        length = math.ceil(length / self.pooled)
         self.dilations = [2**i for i in range(max(1, int(math.log2(max(2, length / KERNEL))) + 1))]
         for dilation in self.dilations:
             weight = random.normal(size=(count, channels, KERNEL))
@@ -63,6 +66,8 @@ class Competitions(nn.Module):
 
     def forward(self, series: Tensor, mask: Tensor) -> Tensor:
         """(n, C, time), (n, 1, time) -> (n, features)"""
+        if self.pooled > 1:
+            series, mask = pool(series, mask, self.pooled)
         later = F.pad(series[:, :, 1:] - series[:, :, :-1], (1, 0)) * mask
         features = []
         for each in (series, later):
@@ -71,6 +76,13 @@ class Competitions(nn.Module):
                 padding = dilation * (KERNEL // 2)
                 features += compete(F.conv1d(each, weight, padding=padding, dilation=dilation), mask)
         return torch.cat(features, dim=1)
+
+
+def pool(series: Tensor, mask: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Return the mean of each `size` steps, without padding, and the mask of these means."""
+    both = F.avg_pool1d(F.pad(torch.cat([series, mask], 1), (0, size - 1)), size)
+    series, share = both[:, :-1], both[:, -1:]
+    return series / share.clamp(min=1e-6), (share > 0).to(series.dtype)
 
 
 def compete(responses: Tensor, mask: Tensor) -> list[Tensor]:
