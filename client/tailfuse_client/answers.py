@@ -50,7 +50,10 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A prediction; `probabilities` are sorted, highest to lowest. `explanation` is None unless requested."""
+    """A prediction; `probabilities` are sorted, highest to lowest. `explanation` is None unless requested.
+
+    `prior` names the class shares that it holds for; None is the bundle's own prior.
+    """
 
     request_id: str
     model: ModelName
@@ -59,6 +62,7 @@ class Answer:
     probabilities: Mapping[str, float]
     modalities: Mapping[str, Modality]
     explanation: Explanation | None = None
+    prior: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ def parse_answer(document: Any) -> Answer:
             for name, each in document["modalities"].items()
         },
         explanation=parse_explanation(document["explanation"]) if "explanation" in document else None,
+        prior=document.get("prior"),
     )
 
 

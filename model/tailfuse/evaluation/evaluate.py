@@ -4,7 +4,7 @@ Letters: N rows, M modalities, C classes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -51,6 +51,8 @@ class Evaluation:
     reference: dict[str, Reference]
     class_confidences: NDArray[np.float64]  # (C, M), mean confidence by true class
     confidence_auroc: ByModality  # confidence as given, against the modality alone being right
+    # By class prior, of the rows as given, weighted such that the classes have their training shares.
+    priors: dict[str, SubsetMetrics] = field(default_factory=dict)
 
     @property
     def modalities(self) -> list[str]:
@@ -179,6 +181,7 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
             }
             for name, metrics in evaluation.metrics.items()
         },
+        "priors": {name: metrics.model_dump() for name, metrics in evaluation.priors.items()},
         "classes": [
             {
                 **info.model_dump(),

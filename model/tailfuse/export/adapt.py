@@ -129,7 +129,7 @@ def adapt_bundle(
         version = version or manifest.version.removesuffix(ADAPTED) + ADAPTED
         shares = np.array([adaptation.prior[name] for name in manifest.class_names])
         with atomic_folder(target) as new:
-            changes = {"version": version, "adaptation": adaptation}
+            changes = {"version": version, "adaptation": adaptation, "prior": None}
             write_adapted(folder, manifest.model_copy(update=changes), new)
             check_answers(folder, new, manifest, shares, rows.part.first(CHECKED_ROWS))
     return read_manifest(target)

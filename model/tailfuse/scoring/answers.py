@@ -85,7 +85,7 @@ class TableScorer:
         is_readable = np.array([row not in errors for row in range(n_rows)])
         at = np.flatnonzero(is_readable & presence.any(axis=1))
         if len(at):
-            output = predict_part(self.bundle.runtime.run, arrays.take(at))
+            output = predict_part(self.bundle.answer, arrays.take(at))
             probabilities[at], weights[at] = output.probabilities, output.weights
             confidences[at] = np.where(presence[at], output.confidences, np.nan)
         counts.rows += n_rows

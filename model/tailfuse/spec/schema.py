@@ -9,13 +9,14 @@ from pydantic import (
     AfterValidator,
     Discriminator,
     Field,
+    PlainValidator,
     Tag,
     ValidationError,
     ValidationInfo,
     model_validator,
 )
 from pydantic_core import ErrorDetails
-from tailfuse_service.bundle import DISAGREEMENT, OUTPUT_NAMES
+from tailfuse_service.bundle import DISAGREEMENT, OUTPUT_NAMES, PRIORS
 from tailfuse_service.modalities.by_kind import ByKind
 
 from tailfuse.errors import SpecError
@@ -50,6 +51,18 @@ def _other(name: str | None, info: ValidationInfo) -> str | None:
     if name is not None and info.data.get("min_rows", 0) is None:
         raise ValueError("names the class that rare classes become; it needs min_rows")
     return name
+
+
+def _prior(value: Any) -> str | dict[str, float] | None:
+    """A name, or the share of each class; which classes there are is known later."""
+    if value is None or (isinstance(value, str) and value in PRIORS):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"takes {', '.join(PRIORS)}, or the share of each class, not '{value}'")
+    try:
+        return {str(name): float(share) for name, share in value.items()}
+    except (ValueError, TypeError):
+        raise ValueError("takes a number for each class: its share") from None
 
 
 class SplitSpec(Frozen):
@@ -146,6 +159,8 @@ class Spec(Frozen):
     modalities: dict[Annotated[str, AfterValidator(_modality_name)], AnySpec] = Field(min_length=1)
     network: NetworkSpec = NetworkSpec()
     training: TrainingSpec = TrainingSpec()
+    # Of the answers; None is uniform, and is what the spec of an older run has.
+    prior: Annotated[str | dict[str, float] | None, PlainValidator(_prior)] = None
     seed: int = Field(default=0, ge=0)
 
     @property

@@ -20,6 +20,16 @@ from tailfuse_service.bundle.bundle import (
 )
 from tailfuse_service.bundle.files import GRAPHS, MANIFEST, pack, read_manifest, sha256
 from tailfuse_service.bundle.manifest import Manifest
+from tailfuse_service.bundle.prior import (
+    PRIORS,
+    ClassPrior,
+    PriorError,
+    apply_prior,
+    check_loss,
+    compute_shares,
+    make_prior,
+)
+from tailfuse_service.bundle.prior_file import read_prior
 from tailfuse_service.bundle.runtime import Runtime, RuntimeName
 from tailfuse_service.errors import BundleError, InvalidInput, ServiceError, install_hint
 from tailfuse_service.modalities import Features
@@ -30,32 +40,40 @@ __all__ = [
     "GRAPHS",
     "MANIFEST",
     "OUTPUT_NAMES",
+    "PRIORS",
     "Batch",
     "Bundle",
     "BundleError",
+    "ClassPrior",
     "Features",
     "InvalidInput",
     "Limits",
     "Manifest",
     "Output",
     "Prediction",
+    "PriorError",
     "Runtime",
     "RuntimeName",
     "Sample",
     "ServiceError",
+    "apply_prior",
     "atomic_file",
     "atomic_folder",
+    "check_loss",
     "collate",
+    "compute_shares",
     "features_by_modality",
     "format_answer",
     "input_names",
     "input_schema",
     "install_hint",
     "make_predictions",
+    "make_prior",
     "open_bundle",
     "open_graph",
     "pack",
     "read_manifest",
+    "read_prior",
     "sha256",
     "write_atomically",
 ]

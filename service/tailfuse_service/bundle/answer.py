@@ -45,11 +45,15 @@ def rounded(values: NDArray[np.float32]) -> list[list[float]]:
 
 
 def format_answer(
-    prediction: Prediction, manifest: Manifest, *, request_id: str, top_k: int | None = None
-) -> dict[str, Any]:
-    """The body of an answer; `top_k` keeps that many of the most probable classes."""
+    prediction: Prediction, manifest: Manifest, *, request_id: str, top_k: int | None = None,
+    prior: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The body of an answer; `top_k` keeps that many of the most probable classes.
+
+    `prior` names the prior that it holds for, if that is not the graph's own.
+    """
     labels, probabilities, presence, weights, confidences = prediction
-    return {
+    answer = {
         "request_id": request_id,
         "model": {"name": manifest.name, "version": manifest.version},
         "label": labels[0],
@@ -62,3 +66,6 @@ def format_answer(
             )
         },
     }
+    if prior is not None:
+        answer["prior"] = prior
+    return answer

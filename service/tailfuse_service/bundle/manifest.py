@@ -118,6 +118,13 @@ class Reduction(Frozen):
     bytes_after: int
 
 
+class DefaultPrior(Frozen):
+    """The class shares that the bundle answers for where the service or the request names no other ones."""
+
+    name: Literal["uniform", "training", "tempered", "given"]
+    shares: dict[str, float]
+
+
 class Manifest(Frozen):
     """A bundle's table of contents. The order of `modalities` is the order of all modality axes."""
 
@@ -133,6 +140,10 @@ class Manifest(Frozen):
     metrics: dict[str, SubsetMetrics]  # of the test rows, by subset
     # Of the validation rows, which chose the epoch and fitted the calibration. Empty in older bundles.
     validation_metrics: dict[str, SubsetMetrics] = Field(default_factory=dict)
+    # Of the test rows, by the prior of the answers; rows are weighted such that the classes have their
+    # training shares. Empty in older bundles.
+    prior_metrics: dict[str, SubsetMetrics] = Field(default_factory=dict)
+    prior: DefaultPrior | None = None  # null: that of the graphs
     reference: dict[str, Reference]
     parity: dict[str, float]
     held_out: MeanAnswers | None = None

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
-from tailfuse_service.bundle import MANIFEST, Bundle, BundleError, open_bundle
+from tailfuse_service.bundle import MANIFEST, Bundle, BundleError, open_bundle, read_prior
 from tailfuse_service.logs import LOG
 from tailfuse_service.settings import Settings
 
@@ -47,6 +47,7 @@ class Repository:
     def __init__(self, settings: Settings) -> None:
         self.path = settings.bundle
         self._settings = settings
+        self._prior = None if settings.prior is None else read_prior(settings.prior)
         self.is_folder = self.path.is_dir() and not (self.path / MANIFEST).exists()
         self.entries: Mapping[str, Entry] = {}
         self._fingerprints: dict[str, str] = {}  # of the last scan
@@ -163,6 +164,7 @@ class Repository:
             device=settings.device,
             limits=settings.limits,
             trusted_keys=settings.trusted_keys,
+            prior=self._prior,
         )
 
     def _scan(self) -> dict[str, str] | None:

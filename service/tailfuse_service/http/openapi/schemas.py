@@ -84,6 +84,12 @@ class Answer(BaseModel):
     probability: float = Field(ge=0, le=1)
     probabilities: dict[str, float] = Field(description="By class, most probable first.")
     modalities: dict[str, ModalityAnswer]
+    prior: Literal["uniform", "training", "tempered", "given"] | SkipJsonSchema[None] = Field(
+        default=None,
+        description="Class shares that the answer holds for, where they are not the graph's own: equal ones, "
+        "unless `tailfuse adapt` has changed them. `given` are those of a file.",
+        json_schema_extra=without_default,
+    )
     explanation: Explanation | SkipJsonSchema[None] = Field(
         default=None, description="Only with `explain=true`.", json_schema_extra=without_default
     )
