@@ -52,7 +52,8 @@ class Explanation:
 class Answer:
     """A prediction; `probabilities` are sorted, highest to lowest. `explanation` is None unless requested.
 
-    `prior` names the class shares that it holds for; None is the bundle's own prior.
+    `prior` names the class shares that it holds for; None is the bundle's own prior. `conflict` is the
+    probability that a modality belongs to another sample than the others; None for a single modality.
     """
 
     request_id: str
@@ -63,6 +64,7 @@ class Answer:
     modalities: Mapping[str, Modality]
     explanation: Explanation | None = None
     prior: str | None = None
+    conflict: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ def parse_answer(document: Any) -> Answer:
         },
         explanation=parse_explanation(document["explanation"]) if "explanation" in document else None,
         prior=document.get("prior"),
+        conflict=document.get("conflict"),
     )
 
 

@@ -113,7 +113,7 @@ def list_columns(model: "ModelInfo", explain: bool) -> list[str]:
     columns = ["row", "label", "probability", *(f"probability.{each.name}" for each in model.classes)]
     numbers = ("weight", "confidence", *(["contribution"] if explain else []))
     columns += [f"{number}.{name}" for name in model.modalities for number in numbers]
-    return [*columns, "problem"]
+    return [*columns, "conflict", "problem"]
 
 
 def make_row(row: int, result: "Answer | Problem") -> dict[str, Any]:
@@ -126,6 +126,7 @@ def make_row(row: int, result: "Answer | Problem") -> dict[str, Any]:
     line |= {f"probability.{name}": value for name, value in result.probabilities.items()}
     for name, each in result.modalities.items():
         line |= {f"weight.{name}": each.weight, f"confidence.{name}": each.confidence}
+    line["conflict"] = result.conflict
     if result.explanation:
         line |= {f"contribution.{name}": added for name, added in result.explanation.contributions.items()}
     return line

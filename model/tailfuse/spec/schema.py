@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails
-from tailfuse_service.bundle import DISAGREEMENT, OUTPUT_NAMES, PRIORS
+from tailfuse_service.bundle import CONFLICT, DISAGREEMENT, OUTPUT_NAMES, PRIORS
 from tailfuse_service.modalities.by_kind import ByKind
 
 from tailfuse.errors import SpecError
@@ -26,17 +26,19 @@ from tailfuse.modalities.spec import Frozen, Name
 from tailfuse.spec.document import Key, read_document
 from tailfuse.spelling import did_you_mean
 
+RESERVED_NAMES = ("presence", *OUTPUT_NAMES, DISAGREEMENT, CONFLICT)  # inputs and outputs of the graph
+
 
 def _modality_name(name: str) -> str:
     if (
-        name in ("presence", *OUTPUT_NAMES, DISAGREEMENT)
+        name in RESERVED_NAMES
         or not name.replace("_", "").isalnum()
         or not name.isascii()
         or not name[0].isalpha()
     ):
         raise ValueError(
             "a modality's name is letters, digits and _, begins with a letter, and is none of "
-            f"presence, {', '.join(OUTPUT_NAMES)}, {DISAGREEMENT}"
+            f"{', '.join(RESERVED_NAMES)}"
         )
     return name
 

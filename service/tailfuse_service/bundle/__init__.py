@@ -3,6 +3,7 @@
 from tailfuse_service.bundle.answer import Prediction, format_answer, make_predictions
 from tailfuse_service.bundle.atomic import atomic_file, atomic_folder, write_atomically
 from tailfuse_service.bundle.batch import (
+    CONFLICT,
     DISAGREEMENT,
     OUTPUT_NAMES,
     Batch,
@@ -36,6 +37,7 @@ from tailfuse_service.modalities import Features
 from tailfuse_service.modalities.limits import Limits
 
 __all__ = [
+    "CONFLICT",
     "DISAGREEMENT",
     "GRAPHS",
     "MANIFEST",

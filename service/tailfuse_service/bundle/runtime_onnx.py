@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from tailfuse_service.bundle.batch import DISAGREEMENT, OUTPUT_NAMES, Batch, Output
+from tailfuse_service.bundle.batch import CONFLICT, DISAGREEMENT, OUTPUT_NAMES, Batch, Output
 from tailfuse_service.errors import BundleError
 
 # What runs the nodes of a graph, most wanted first; each takes those that the ones before it cannot run.
@@ -51,7 +51,7 @@ class OnnxRuntime:
                 f"{', '.join(started)}; are the GPU's driver and the libraries of this onnxruntime there?"
             )
         told = {each.name for each in self._session.get_outputs()}
-        self._outputs = [*OUTPUT_NAMES, *({DISAGREEMENT} & told)]
+        self._outputs = [*OUTPUT_NAMES, *(name for name in (DISAGREEMENT, CONFLICT) if name in told)]
         self.device = device
 
     def run(self, batch: Batch) -> Output:
