@@ -1,6 +1,7 @@
 """Fit the fusion to the calibration set, over random subsets of each row's modalities."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,7 +66,9 @@ def add_subsets(inputs: FusionInputs, generator: torch.Generator) -> FusionInput
     """Return every row as it is, and again with random subsets of its modalities."""
     n = len(inputs.labels)
     rows = torch.arange(n, device=inputs.labels.device).repeat(1 + SUBSETS_PER_ROW)
-    tensors = {name: each[rows] for name, each in inputs._asdict().items() if isinstance(each, Tensor)}
+    tensors: dict[str, Any] = {
+        name: each[rows] for name, each in inputs._asdict().items() if isinstance(each, Tensor)
+    }
     repeated = inputs._replace(**tensors)
     presence, weight = tensors["presence"], tensors["weight"]
     presence[n:] = draw_subset(presence[n:], generator)

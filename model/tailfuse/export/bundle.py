@@ -24,6 +24,7 @@ from tailfuse_service.modalities import Modality
 
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.evaluation.card import model_card
+from tailfuse.evaluation.check_adaptation import keep_answers
 from tailfuse.evaluation.evaluate import evaluate, predict_part
 from tailfuse.evaluation.prior import mean_answers
 from tailfuse.evaluation.prior_metrics import evaluate_priors
@@ -49,7 +50,7 @@ def write_bundle(
             evaluate(runtime.run, dataset.test, dataset.classes),
             priors=evaluate_priors(runtime.run, dataset.test, manifest),
         )
-        calibration = mean_answers(predict_part(runtime.run, dataset.val).probabilities, dataset.val.labels)
+        val_answers = predict_part(runtime.run, dataset.val).probabilities
         manifest = manifest.model_copy(
             update={
                 "parity": parity,
@@ -57,7 +58,8 @@ def write_bundle(
                 "validation_metrics": evaluate(runtime.run, dataset.val, dataset.classes).metrics,
                 "prior_metrics": evaluation.priors,
                 "reference": add_input_references(evaluation.reference, manifest.modalities, dataset.test),
-                "held_out": calibration,
+                "held_out": mean_answers(val_answers, dataset.val.labels),
+                "held_out_rows": keep_answers(val_answers, dataset.val.labels),
             }
         )
         write_report(folder / "report.html", manifest, evaluation, history)

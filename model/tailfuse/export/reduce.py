@@ -25,6 +25,7 @@ from tailfuse.data.labelled import labelled_part
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import ExportError, UserError
 from tailfuse.evaluation.card import model_card
+from tailfuse.evaluation.check_adaptation import keep_answers
 from tailfuse.evaluation.evaluate import evaluate, predict_part
 from tailfuse.evaluation.metrics import subset_metrics
 from tailfuse.evaluation.pages import page
@@ -146,6 +147,7 @@ def write_files(
         bytes_before=comparison.float32.n_bytes,
         bytes_after=comparison.reduced.n_bytes,
     )
+    val_answers = predict_part(run, val).probabilities
     manifest = manifest.model_copy(
         update={
             "version": version,
@@ -156,7 +158,8 @@ def write_files(
                 name: each.model_copy(update={"inputs": manifest.reference[name].inputs})
                 for name, each in evaluation.reference.items()
             },
-            "held_out": mean_answers(predict_part(run, val).probabilities, val.labels),
+            "held_out": mean_answers(val_answers, val.labels),
+            "held_out_rows": keep_answers(val_answers, val.labels),
             "parity": {},
             "reduction": reduction,
         }

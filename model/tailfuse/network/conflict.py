@@ -2,7 +2,7 @@
 
 Values of another row look healthy by themselves; only the other modalities can give them away. The
 hypotheses are that all modalities present describe one class, or that one of them, m, describes a class
-of its own. Modality posteriors p_n are taken as independent of each other; they are tempered because they are not quite:
+of its own. Modality posteriors p_n are taken as independent, and tempered because they are not quite:
 
     q_n   = p_n to the power gamma d_n, normalised              d_n the in-distribution probability
     L     = sum over c of the product of all q_n(c)             all describe class c

@@ -83,6 +83,22 @@ class MeanAnswers(Frozen):
     probabilities: tuple[tuple[float, ...], ...]  # (C, C): by true class; zeros where there was no row
 
 
+class RowAnswers(Frozen):
+    """Answers to single calibration rows, and the classes of these rows."""
+
+    labels: tuple[int, ...]  # (H,), indices of classes
+    probabilities: tuple[tuple[float, ...], ...]  # (H, C), rounded
+
+
+class AdaptationCheck(Frozen):
+    """Accuracy before and after adapting, on rows whose labels are known."""
+
+    rows: int
+    simulated: bool  # on rows that the bundle keeps; else cross-validated on labelled ones among the new rows
+    before: float
+    after: float
+
+
 class GroupRecall(Frozen):
     """The mean recall of the classes of each group; null for a group of which nothing is known."""
 
@@ -105,6 +121,8 @@ class Adaptation(Frozen):
     # Of all rows, from their probabilities alone; null in older bundles.
     estimated_before: GroupRecall | None = None
     estimated_after: GroupRecall | None = None
+    # Null if nothing changes, if too few rows have labels, and in older bundles.
+    check: AdaptationCheck | None = None
 
 
 class Reduction(Frozen):
@@ -147,6 +165,7 @@ class Manifest(Frozen):
     reference: dict[str, Reference]
     parity: dict[str, float]
     held_out: MeanAnswers | None = None
+    held_out_rows: RowAnswers | None = None  # null in older bundles
     adaptation: Adaptation | None = None  # `metrics` are those of before
     reduction: Reduction | None = None  # `metrics` are those of after
     spec: dict[str, Any]
