@@ -47,11 +47,11 @@ def command(
     accuracy gains by knowing the shares; balanced accuracy may fall, for what is rare is predicted less.
     If no significant shift is found, the new bundle answers as the old one.
 
-    If held-out rows say that accuracy falls by more than half a point, if the recall of the few-shot classes
-    falls by more than a point, or if these rows have none of them, adapt asks first. Held-out rows are the
-    labelled ones of the table (cross-validated) or, where fewer than 50 have a label, rows of the calibration
-    set on which the shift is simulated. Where there is no terminal, it writes nothing and ends with status 1,
-    unless --yes is given.
+    If accuracy falls by more than half a point, if the recall of the few-shot classes falls by more than a
+    point, or if these rows have none of them, adapt asks first. Accuracy is that of the labelled rows of the
+    table (cross-validated) or, where fewer than 50 have a label, of rows of the calibration set on which the
+    shift is simulated. Where there is no terminal, it writes nothing and ends with status 1, unless --yes is
+    given.
 
     \b
     tailfuse adapt runs/digits/bundle --unlabelled june.parquet --out bundles/june
