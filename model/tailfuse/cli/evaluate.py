@@ -53,7 +53,12 @@ def command(
 
     from tailfuse.cli.log import show_warnings
     from tailfuse.data.labelled import labelled_part
-    from tailfuse.evaluation.evaluate import evaluate, evaluation_json, subset_table
+    from tailfuse.evaluation.evaluate import (
+        describe_calibration_error,
+        evaluate,
+        evaluation_json,
+        subset_table,
+    )
     from tailfuse.evaluation.prior_metrics import PRIORS_HEADING, evaluate_priors, prior_table
     from tailfuse.evaluation.report import report_html
 
@@ -72,6 +77,7 @@ def command(
         click.echo(text)
         return
     Console().print(subset_table(judged.metrics))
+    click.echo(describe_calibration_error(judged.overall))
     if judged.priors:
         Console().print(PRIORS_HEADING, prior_table(judged.priors))
     click.echo(f"All figures: {out}\nReport: {report}", err=True)

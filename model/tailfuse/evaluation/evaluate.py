@@ -16,6 +16,7 @@ from tailfuse_service.bundle import Batch, Output
 from tailfuse_service.bundle.manifest import ClassInfo, Histogram, Reference, SubsetMetrics
 
 from tailfuse.data.split_arrays import SplitArrays
+from tailfuse.evaluation.calibration_error import estimate_calibration_error
 from tailfuse.evaluation.metrics import (
     Counts,
     Reliability,
@@ -102,7 +103,9 @@ def evaluate(run: Callable[[Batch], Output], part: SplitArrays, classes: Sequenc
     metrics, weights, confidences, right = {}, {}, {}, {}
     for name, rows in selections.items():
         output = predict_part(run, rows) if len(rows) else make_empty_output(len(classes), len(modalities))
-        metrics[name] = subset_metrics(output.probabilities, rows.labels, shots)
+        metrics[name] = add_debiased_error(
+            subset_metrics(output.probabilities, rows.labels, shots), output.probabilities, rows.labels
+        )
         weights[name] = present_means(output.weights, rows.presence(), modalities)
         confidences[name] = present_means(output.confidences, rows.presence(), modalities)
         right[name] = output.probabilities.argmax(axis=1) == rows.labels
@@ -132,6 +135,16 @@ def evaluate(run: Callable[[Batch], Output], part: SplitArrays, classes: Sequenc
         class_confidences=class_means(given.confidences, presence, part.labels, len(classes)),
         confidence_auroc={name: auroc(confidence[name], right[name]) for name in modalities},
     )
+
+
+def add_debiased_error(
+    metrics: SubsetMetrics, probabilities: NDArray[np.float32], labels: Counts
+) -> SubsetMetrics:
+    """Return the metrics with the debiased calibration error, if there are rows."""
+    if not len(labels):
+        return metrics
+    value, low, high = estimate_calibration_error(probabilities, labels)
+    return metrics.model_copy(update={"ece_debiased": value, "ece_low": low, "ece_high": high})
 
 
 def make_empty_output(n_classes: int, n_modalities: int) -> Output:
@@ -222,6 +235,17 @@ def subset_table(metrics: Mapping[str, SubsetMetrics]) -> Table:
         cells = (str(each.rows), *map(percent, shares), decimal(each.nll), decimal(each.ece))
         table.add_row(name, *cells)
     return table
+
+
+def describe_calibration_error(metrics: SubsetMetrics) -> str:
+    """The calibration error with the noise of its bins, and without."""
+    if metrics.ece_debiased is None:
+        return f"Calibration error (ECE): {decimal(metrics.ece)}."
+    interval = f"95 % interval {decimal(metrics.ece_low)} to {decimal(metrics.ece_high)}"
+    return (
+        f"Calibration error (ECE): {decimal(metrics.ece)}; without the noise of its bins "
+        f"{metrics.ece_debiased:.3f}, {interval}."
+    )
 
 
 def percent(value: float | None) -> str:

@@ -104,9 +104,7 @@ def reliability(
     right = probabilities.argmax(axis=1) == labels
     if len(labels) == 0:
         return Reliability(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
-    ordered = np.sort(confidence)
-    below, up_to = (np.searchsorted(ordered, confidence, side=side) for side in ("left", "right"))
-    at = (below + up_to) * bins // (2 * len(labels))  # the bin of the middle one of equals
+    at = assign_bins(confidence, bins)
     weight = np.ones(len(labels), np.int64) if weights is None else weights
     rows = np.bincount(at, weights, minlength=bins)
     filled = rows > 0
@@ -116,6 +114,14 @@ def reliability(
         np.bincount(at, weights=weight * confidence, minlength=bins)[filled] / rows,
         np.bincount(at, weights=weight * right, minlength=bins)[filled] / rows,
     )
+
+
+def assign_bins(confidence: NDArray[np.float64], bins: int) -> Counts:
+    """Return the bin of each row, (N,) -> (N,); all bins have about as many rows, and equals share one."""
+    ordered = np.sort(confidence)
+    below, up_to = (np.searchsorted(ordered, confidence, side=side) for side in ("left", "right"))
+    at: Counts = (below + up_to) * bins // (2 * len(confidence))  # the bin of the middle one of equals
+    return at
 
 
 def auroc(scores: FloatArray, hits: NDArray[np.bool_]) -> float | None:

@@ -74,6 +74,10 @@ class SubsetMetrics(Frozen):
     few: float | None
     nll: float | None
     ece: float | None
+    # Without the noise of the bins, and its 95 % interval; null for weighted rows and in older bundles.
+    ece_debiased: float | None = None
+    ece_low: float | None = None
+    ece_high: float | None = None
 
 
 class MeanAnswers(Frozen):
