@@ -1,9 +1,12 @@
-# Needs only Python 3.11+ and make. Everything is installed into .venv, with the versions of constraints.txt.
+# Needs only Python 3.11+ and make. Everything is installed into .venv, with the versions of constraints.txt and the
+# sums of requirements/.
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
+PIP = python -m pip install --quiet --disable-pip-version-check
 # Two processes: tests of a module stay together, so that its services are started once.
-PYTEST = $(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
+IN_TWO = -m pytest -n 2 --dist loadscope $(ARGS)
+PYTEST = $(BIN)/python $(IN_TWO)
 # Tables of other formats than .csv need polars.
 BASE_LEAVES_OUT = --ignore tests/client/test_call_formats.py
 FUZZ_SECONDS ?= 60
@@ -12,7 +15,7 @@ DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help demo test test-all coverage test-system test-base check openapi files proto dashboards dashboard-pictures fuzz soak bench-serve clients bench-models images images-gpu images-check release-check test-lowest clean
+.PHONY: help demo test test-all coverage test-system test-base check openapi lock files proto dashboards dashboard-pictures fuzz soak memory-check bench-serve clients bench-models images images-gpu images-check release-check test-lowest clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,11 +38,12 @@ test-system:  ## As root on Debian: install the programs that some tests run, th
 	$(MAKE) test-all
 
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
-	.venv-base/bin/python -m pytest tests/service tests/client tests/contract/test_imports.py $(BASE_LEAVES_OUT)
+	.venv-base/bin/python $(IN_TWO) tests/service tests/client tests/contract/test_imports.py $(BASE_LEAVES_OUT)
 
 test-lowest: .venv-lowest/test  ## The service's tests on the lowest versions that pyproject.toml allows.
-	.venv-lowest/bin/python -m pytest tests/service tests/client tests/contract/test_imports.py \
-	    tests/contract/test_uvicorn.py tests/hostile --ignore tests/hostile/test_schemathesis.py $(BASE_LEAVES_OUT)
+	.venv-lowest/bin/python $(IN_TWO) tests/service tests/client tests/contract/test_imports.py \
+	    tests/contract/test_uvicorn.py tests/hostile \
+	    --ignore tests/hostile/test_schemathesis.py $(BASE_LEAVES_OUT)
 
 check: .venv/dev  ## Format, lint, spelling, types, and who may import whom.
 	$(BIN)/ruff format --check .
@@ -50,6 +54,9 @@ check: .venv/dev  ## Format, lint, spelling, types, and who may import whom.
 
 openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
 	$(BIN)/python -m openapi.write
+
+lock: .venv/dev  ## Write requirements/ anew: the versions of constraints.txt with the sums of the index's files.
+	@$(BIN)/python -m release.lock
 
 files: .venv/dev  ## Write docs/FILES.md and the tables in docs/SERVICE.md anew.
 	$(BIN)/python docs/files.py
@@ -73,8 +80,11 @@ bench-models: .venv/train  ## Measure swaps under load, a canary and a shadow on
 fuzz: .venv/fuzz  ## Send FUZZ_SECONDS (60) of noise to the decoder and the parsers.
 	$(BIN)/python -m tests.fuzz.decoder -max_total_time=$(FUZZ_SECONDS)
 
-soak: .venv/dev  ## SECONDS (180) of honest and hostile callers at once on 256 connections.
-	$(BIN)/python -m tests.support.soak --seconds $(SECONDS)
+soak: .venv/dev  ## SECONDS (180) of 256 honest connections beside every attack at once.
+	$(BIN)/python -m tests.support.soak --seconds $(SECONDS) $(ARGS)
+
+memory-check: .venv/dev  ## As root: a service in control groups of 512 MiB and 1 GiB gets what takes most memory.
+	$(BIN)/python -m tests.support.memory_check $(ARGS)
 
 clients: .venv/dev .venv-kserve/kserve  ## Real clients of the Open Inference Protocol, KServe's too, ask a service.
 	@$(BIN)/python -m tests.support.oip.transcript .venv-kserve/bin/python
@@ -96,16 +106,20 @@ release-check: .venv/dev  ## Build the distributions into dist/, and try them in
 clean:  ## Remove the environments, the distributions and the quick-start.
 	rm -rf .venv .venv-base .venv-bench .venv-kserve .venv-lowest dist quickstart bench-serve
 
-# One stamp per set of extras: an environment is made once, and again when what it holds has changed.
-.venv/train: EXTRA = train
-.venv/dev: EXTRA = dev
+# One stamp per environment, which is named as its extra and its file of requirements/: it is made once, and again when
+# what it holds has changed. Every package must have the sum that is listed. Only torch is installed by its version
+# alone, by the second command: each index has another build of it.
+ENVIRONMENTS = .venv/train .venv/dev .venv-base/test
 .venv/dev: BENCH = -e benchmarks
-.venv/fuzz: EXTRA = fuzz
-.venv-base/test: EXTRA = test
-.venv/train .venv/dev .venv/fuzz .venv-base/test: pyproject.toml client/pyproject.toml benchmarks/pyproject.toml constraints.txt
-	@echo "Installing the extra '$(EXTRA)' into $(@D): minutes the first time" >&2
+$(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml constraints.txt $(wildcard requirements/*.txt)
+	@echo "Installing the extra '$(@F)' into $(@D): minutes the first time" >&2
 	@$(PYTHON) -m venv $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e client -e '.[$(EXTRA)]' $(BENCH)
+	@$(@D)/bin/$(PIP) --no-deps --require-hashes -r requirements/$(@F).txt
+	@$(@D)/bin/$(PIP) -c constraints.txt -e client -e '.[$(@F)]' $(BENCH)
+	@touch $@
+
+.venv/fuzz: .venv/dev
+	@$(BIN)/$(PIP) -c constraints.txt -e '.[fuzz]'
 	@touch $@
 
 # The newest of everything but what stands in pyproject.toml: that at its floor. An older environment is not built upon.
@@ -113,22 +127,22 @@ clean:  ## Remove the environments, the distributions and the quick-start.
 	@echo "Installing the lowest versions into $(@D): a minute" >&2
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(PYTHON) -m release.lowest > $(@D)/lowest.txt
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c $(@D)/lowest.txt -e client -e '.[test]'
+	@$(@D)/bin/$(PIP) -c $(@D)/lowest.txt -e client -e '.[test,grpc,sign,formats]'
 	@touch $@
 
 # KServe alone: it wants an older pandas than `dev` has, and brings 500 MB.
 .venv-kserve/kserve:
 	@$(PYTHON) -m venv $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check kserve==0.21.0
+	@$(@D)/bin/$(PIP) kserve==0.21.0
 	@touch $@
 
 # The base install, and the peers one by one: one that cannot be installed is left out, and the bench says so.
 .venv-bench/peers: benchmarks/serving_bench/requirements.txt pyproject.toml constraints.txt
 	@echo "Installing the other servers into $(@D)" >&2
 	@$(PYTHON) -m venv $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@$(@D)/bin/$(PIP) -c constraints.txt -e .
 	@while read -r peer; do \
-	    $(@D)/bin/python -m pip install --quiet --disable-pip-version-check "$$peer" \
+	    $(@D)/bin/$(PIP) "$$peer" \
 	    || echo "cannot be installed: $$peer" >&2; \
 	done < $<
 	@touch $@

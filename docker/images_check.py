@@ -49,7 +49,7 @@ def main(quickstart: Path) -> None:
             check_prediction(port, body, version="1")
             check_reload(container, bundles, port, body)
             check_graceful_stop(container, port, body)
-    check_compose(quickstart / "run", body)
+        check_compose(bundles, "before", sign_bundle(bundles / "before", bundles / "release.pem"), body)
 
 
 def build_image() -> None:
@@ -162,12 +162,22 @@ def check_graceful_stop(container: str, port: int, body: bytes) -> None:
     )  # fmt: skip
 
 
-def check_compose(bundles: Path, body: bytes) -> None:
-    """Start the service by Compose, ask it, and stop it."""
+def sign_bundle(bundle: Path, key: Path) -> Path:
+    """Sign a bundle with a new key; return the file of the public key, readable by the container's user."""
+    sign = [sys.executable, "-m", "tailfuse", "sign", bundle, "--key", key, "--new-key"]
+    subprocess.run(sign, cwd=ROOT, check=True)
+    public = key.with_name(f"{key.name}.pub")
+    public.chmod(0o644)
+    return public
+
+
+def check_compose(bundles: Path, bundle: str, trusted_keys: Path, body: bytes) -> None:
+    """Start the service by Compose with a signed bundle, ask it, and stop it."""
     port = find_free_port()
     files = ["-f", "docker-compose.yml", *(["-f", "docker/compose.host.yml"] if USE_HOST_NETWORK else [])]
     compose = [*COMPOSE.split(), "-p", "tailfuse-check", *files]
-    environment = {**os.environ, "TAILFUSE_PORT": str(port), "BUNDLES": str(bundles.absolute())}
+    environment = {**os.environ, "TAILFUSE_PORT": str(port), "BUNDLES": str(bundles)}
+    environment |= {"BUNDLE": bundle, "TAILFUSE_TRUSTED_KEYS": str(trusted_keys)}
     up = [*compose, "up", "--wait", "--no-build", "--pull", "never", "service"]
     try:
         subprocess.run(up, cwd=ROOT, env=environment, check=True)

@@ -2,8 +2,8 @@
 
     make release-check
 
-What passed is left in dist/. Everything else happens in a temporary folder, which is removed. The versions of
-what the distributions need are those of constraints.txt.
+What passed is left in dist/, with bills of materials of what serves and of what trains. All else is removed.
+What the distributions need is installed from requirements/.
 """
 
 import json
@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from release.contents import Distribution, check_sdist, check_wheel, find_distributions
+from release.sbom import write_sbom
 
 ROOT = Path(__file__).parents[1]
 # -P: a folder of the checkout is not imported in place of a library.
@@ -41,10 +42,18 @@ def main() -> None:
         step("check contents", lambda: check_contents(distributions, built))
         trial = Trial(folder / "environment", folder / "work")
         step("make an empty environment", trial.create)
-        step("install the base and the client", lambda: trial.install(distributions, built, extra=""))
+        step(
+            "install what serves, and the client",
+            lambda: trial.install(distributions, built, lock="serve", extra=""),
+        )
         step("run without torch", trial.run_base)
-        step("install all", lambda: trial.install(distributions, built, extra="[train]"))
+        step("list what serves", lambda: trial.write_sbom(built, "serve", ["grpc", "sign"]))
+        step("install all", lambda: trial.install(distributions, built, lock="train", extra="[train]"))
         step("train, predict, serve, call", trial.run_all)
+        step(
+            "list what trains",
+            lambda: trial.write_sbom(built, "train", ["train", "pretrained", "formats", "sign"]),
+        )
         shutil.rmtree(ROOT / "dist", ignore_errors=True)
         shutil.copytree(built, ROOT / "dist")
     print(f"ok: {', '.join(sorted(path.name for path in (ROOT / 'dist').iterdir()))} in dist/")
@@ -58,9 +67,9 @@ def step(what: str, action: Callable[[], object]) -> None:
 
 
 def build(distributions: list[Distribution], out: Path) -> None:
-    """Make an sdist of each distribution, and its wheel from that sdist."""
+    """Make an sdist of each distribution, and its wheel from that sdist, with the installed hatchling."""
     for distribution in distributions:
-        run(*PYTHON, "-m", "build", "--outdir", out, distribution.folder)
+        run(*PYTHON, "-m", "build", "--no-isolation", "--outdir", out, distribution.folder)
 
 
 def check_contents(distributions: list[Distribution], built: Path) -> None:
@@ -93,8 +102,8 @@ class Trial:
         self._work.mkdir()
         run(*PYTHON, "-m", "venv", self._environment)
 
-    def install(self, distributions: list[Distribution], built: Path, *, extra: str) -> None:
-        """Install the wheels: without an extra the base and the client, else the base's extra and all."""
+    def install(self, distributions: list[Distribution], built: Path, *, lock: str, extra: str) -> None:
+        """Install a lock and the wheels: without an extra those of the base and the client, else all."""
         wheels = []
         for each in distributions:
             name = each.project["name"]
@@ -103,7 +112,15 @@ class Trial:
             elif extra or name == "tailfuse-client":
                 wheels.append(str(built / each.wheel))
         pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        sums = ["--no-deps", "--require-hashes", "-r", str(ROOT / "requirements" / f"{lock}.txt")]
+        self.run("python", *pip, *sums)
         self.run("python", *pip, "-c", str(ROOT / "constraints.txt"), *wheels)
+        self.run("python", "-m", "pip", "check")
+
+    def write_sbom(self, built: Path, lock: str, extras: list[str]) -> None:
+        """Write the bill of materials of what is installed, beside the wheels."""
+        version = find_distributions(ROOT)[0].project["version"]
+        write_sbom(self._bin / "python", lock, extras, built / f"tailfuse-{version}-{lock}.cdx.json")
 
     def run_base(self) -> None:
         """What needs no extra works, and what needs one says how to get it."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,12 +90,12 @@ def fit_linear(train: LabelledRows, val: LabelledRows) -> Classifier:
         )
         for c in C
     ]
-    weights = compute_sample_weight("balanced", val.labels)
 
     def loss(classifier: Classifier) -> float:
         """Compute the class-balanced loss on validation rows."""
         if not len(val.labels):
             return 0.0
+        weights = compute_sample_weight("balanced", val.labels)
         answers = classifier.predict_proba(val.columns)
         return float(log_loss(val.labels, answers, sample_weight=weights, labels=classifier.classes_))
 
@@ -124,7 +125,8 @@ def stack_columns(batch: Batch, subset: Sequence[str]) -> NDArray[np.float64]:
     """Concatenate the columns of a subset: (B, width). An absent modality is 0, the standardised mean."""
     wide = []
     for name in subset:
-        values = batch.inputs[name].reshape(len(batch.inputs[name]), -1)
+        rows = batch.inputs[name]
+        values = rows.reshape(len(rows), prod(rows.shape[1:]))  # there may be no rows
         wide.append(np.zeros((len(batch.presence), values.shape[1])))
         wide[-1][batch.rows[name]] = values
     return np.concatenate(wide, axis=1)

@@ -41,7 +41,9 @@ class Method:
 
 OURS, ADAPTED, SPECIALIST = "tailfuse", "tailfuse + adapt", "trained for the subset"
 CONCAT = "concat"
-LOGISTIC, TREES = "logistic regression", "boosted trees"
+SADE_MM, SADE_MM_WEIGHED = "SADE-MM", "SADE-MM + test-time weights"
+SADE_MM_OVERRIDES = {"network.fusion": "sade_mm", "network.loss": "sade"}
+LOGISTIC, LATE_LOGISTIC, TREES = "logistic regression", "late logistic regression", "boosted trees"
 CALIBRATION_OVERRIDES = (
     ("network.fusion", "uniform"),
     ("training.damage", False),
@@ -73,6 +75,10 @@ ALL_METHODS = (
     make_fusion("late", "mean of each modality's probabilities", "late"),
     make_fusion("tensor", "Zadeh 2017, arXiv 1707.07250", "tensor"),
     make_fusion("dynamics", "Multimodal Dynamics, Han 2022", "dynamics"),
+    make_fusion("QMF", "Zhang 2023, arXiv 2306.02050", "qmf"),
+    make_fusion("TMC", "trusted multi-view classification, Han 2021, arXiv 2102.02051", "tmc"),
+    Method(SADE_MM, "fusion", "as the authors' code most probably does it", SADE_MM_OVERRIDES),
+    Method(SADE_MM_WEIGHED, "fusion", "the same, its experts weighed on test rows", SADE_MM_OVERRIDES),
     Method("uniform", "fusion", "ours, its weights replaced by uniform ones", {"network.fusion": "uniform"}),
     make_long_tail("cross-entropy", "", "cross_entropy"),
     make_long_tail("class-balanced", "Cui 2019, arXiv 1901.05555", "class_balanced"),
@@ -83,7 +89,9 @@ ALL_METHODS = (
     make_long_tail("ABC", "Lee 2021, arXiv 2110.10368", "abc"),
     make_long_tail("ResLT", "Cui 2022, arXiv 2101.10633", "reslt"),
     make_long_tail("ACE", "Cai 2021, arXiv 2108.02385", "ace"),
+    make_long_tail("SADE", "Zhang 2022, arXiv 2107.09249", "sade"),
     Method(LOGISTIC, "not neural", "class-weighted, on the concatenated columns"),
+    Method(LATE_LOGISTIC, "not neural", "one for each modality, log-probabilities added by held-out weights"),
     Method(TREES, "not neural", "class-weighted, on the concatenated columns; Ke 2017"),
     make_ablation("three experts", {"network.experts": [0.0, 1.0, 2.0]}),
     make_ablation("no modality dropout", {"training.modality_dropout": 0.0}),

@@ -17,6 +17,9 @@ from tailfuse_service.bundle import Batch, Output
 from torch import nn
 
 from tailfuse_bench.classifiers import fit_classifiers
+from tailfuse_bench.expert_weights import weigh_experts
+from tailfuse_bench.late_classifiers import fit_late_classifiers
+from tailfuse_bench.methods import LATE_LOGISTIC, SADE_MM_WEIGHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +45,14 @@ def train_networks(specs: Mapping[str, Spec], dataset: Dataset) -> Iterator[tupl
     for name, spec in specs.items():
         begun = time.process_time()
         network = calibrate_network(stages, spec)
+        prepare = make_preparation(map_encoders(network))
+        if name == SADE_MM_WEIGHED:
+            network = weigh_experts(network, prepare(dataset.test), spec.seed)
         seconds = shared + time.process_time() - begun
         parameters = sum(each.numel() for each in network.parameters())
         yield (
             name,
-            TrainedMethod(
-                partial(predict_batch, network), make_preparation(map_encoders(network)), parameters, seconds
-            ),
+            TrainedMethod(partial(predict_batch, network), prepare, parameters, seconds),
         )
 
 
@@ -57,7 +61,8 @@ def train_columns(method: str, spec: Spec, dataset: Dataset) -> TrainedMethod:
     encoders = build_encoders(spec, dataset)
     dataset = add_frozen_features(dataset, encoders)
     begun = time.process_time()
-    fitted = fit_classifiers(method, dataset)
+    late = method == LATE_LOGISTIC
+    fitted = fit_late_classifiers(dataset) if late else fit_classifiers(method, dataset)
     return TrainedMethod(fitted, make_preparation(encoders), fitted.parameters, time.process_time() - begun)
 
 

@@ -15,6 +15,8 @@ from tailfuse_service.bundle import Bundle
 from tailfuse_service.errors import ServiceError
 from tailfuse_service.http.auth import make_key_check
 from tailfuse_service.http.connections import Connections
+from tailfuse_service.http.memory import RequestMemory
+from tailfuse_service.http.memory_plan import MemoryPlan
 from tailfuse_service.http.openapi.document import document
 from tailfuse_service.http.problems import log_and_make_problem, make_response
 from tailfuse_service.http.router import Router
@@ -26,6 +28,7 @@ from tailfuse_service.http.routes.predict import Predict, PredictBatch
 from tailfuse_service.http.routes.prediction import prediction_routes
 from tailfuse_service.http.tracing import Tracing
 from tailfuse_service.metrics import Metrics
+from tailfuse_service.modalities.decoding import DECODING
 from tailfuse_service.models.desired_state import DesiredStateStore
 from tailfuse_service.models.reconciler import Reconciler
 from tailfuse_service.models.registry import ModelRegistry
@@ -54,11 +57,16 @@ def create_app(
     metrics.ready.set_function(lambda: registry.is_ready and not stopping.is_set())
     tracing = Tracing() if settings.tracing else None
 
+    memory = RequestMemory()
+    plan = MemoryPlan(settings.memory_bytes, memory, DECODING)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        watch = asyncio.create_task(reconciler.watch())
+        watches = [asyncio.create_task(each.watch()) for each in (reconciler, plan)]
+        plan.adjust()
         yield
-        watch.cancel()
+        for watch in watches:
+            watch.cancel()
         await registry.close()
         if tracing is not None:
             tracing.close()
@@ -95,6 +103,7 @@ def create_app(
         max_concurrency=settings.max_concurrency,
         max_per_client=settings.max_per_client,
         connections=Connections(settings.max_connections, settings.max_per_client),
+        memory=memory,
         metrics_port=settings.metrics_port,
         receive_timeout_s=settings.receive_timeout_s,
         send_timeout_s=settings.send_timeout_s,

@@ -67,7 +67,8 @@ def test_hadolint_has_nothing_to_say(dockerfile: Path) -> None:
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
 def test_every_image_has_one_pinned_base_and_runs_as_a_number_that_is_not_root(dockerfile: Path) -> None:
-    assert instructions(dockerfile, "ARG")[0] == "BASE_IMAGE=python:3.11.14-slim-bookworm"
+    base = r"BASE_IMAGE=python:3\.11\.14-slim-bookworm@sha256:[0-9a-f]{64}"
+    assert re.fullmatch(base, instructions(dockerfile, "ARG")[0])
     assert instructions(dockerfile, "FROM") == ["${BASE_IMAGE} AS build", "${BASE_IMAGE}"]
     (user,) = instructions(dockerfile, "USER")
     assert user.split(":")[0].isdecimal()
@@ -78,10 +79,9 @@ def test_the_gpu_s_image_is_the_processor_s_but_for_its_onnxruntime() -> None:
     cpu, gpu = (re.sub(r"^#.*\n", "", path.read_text(), flags=re.MULTILINE) for path in (CPU, GPU))
     only_there = [
         " && python -m pip --python /venv/bin/python uninstall --yes onnxruntime \\\n",
-        " && python -m pip --python /venv/bin/python install --only-binary :all: -c constraints.txt"
-        " -r requirements-gpu.txt \\\n",
-        " docker/requirements-gpu.txt",
-        " requirements-gpu.txt",
+        " && python -m pip --python /venv/bin/python install --require-hashes --only-binary :all: -r gpu.txt"
+        " \\\n",
+        " requirements/gpu.txt",
         "    NVIDIA_VISIBLE_DEVICES=all \\\n",
         "    NVIDIA_DRIVER_CAPABILITIES=compute,utility \\\n",
         "    TAILFUSE_DEVICE=cuda \\\n",
@@ -102,14 +102,21 @@ def test_what_the_gpu_s_image_adds_is_pinned() -> None:
 
 
 def test_the_service_s_images_hold_the_service_alone_and_builds_see_what_they_take() -> None:
-    assert sources(CPU) == {"LICENSE", "NOTICE", "pyproject.toml", "constraints.txt", "service"}
-    assert sources(GPU) == sources(CPU) | {"docker/requirements-gpu.txt"}
-    assert sources(TRAIN) == sources(CPU) | {"model"}
+    common = {"LICENSE", "NOTICE", "pyproject.toml", "requirements/build.txt", "service"}
+    assert sources(CPU) == common | {"requirements/serve.txt"}
+    assert sources(GPU) == sources(CPU) | {"requirements/gpu.txt"}
+    assert sources(TRAIN) - common == {
+        "constraints.txt",
+        "model",
+        "requirements/torch.txt",
+        "requirements/train.txt",
+    }
     ignored, *let_through = (
         line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"
     )
     assert ignored == "*"
-    assert {line[1:] for line in let_through if line[0] == "!"} == sources(GPU) | sources(TRAIN)
+    seen = {source.partition("/")[0] for source in sources(GPU) | sources(TRAIN)}
+    assert {line[1:] for line in let_through if line[0] == "!"} == seen
 
 
 @pytest.mark.parametrize(
@@ -135,6 +142,17 @@ def test_either_service_is_found_by_the_name_that_prometheus_asks_for(services: 
     [target] = config["scrape_configs"][0]["static_configs"][0]["targets"]
     assert target == f"service:{port}"
     assert instructions(CPU, "EXPOSE") == [str(port)]
+
+
+@pytest.mark.parametrize("name", ["api", "admin", "trusted"])
+def test_a_file_of_keys_is_mounted_where_the_service_is_told_that_it_is(tmp_path: Path, name: str) -> None:
+    variable, file = f"TAILFUSE_{name.upper()}_KEYS", tmp_path / "keys"
+    file.touch()
+    for given, mounted, read in ((str(file), str(file), f"/keys/{name}"), ("", "/dev/null", "")):
+        done = compose("config", **{variable: given})
+        service = yaml.safe_load(done.stdout)["services"]["service"]
+        sources = {volume["target"]: volume["source"] for volume in service["volumes"]}
+        assert (sources[f"/keys/{name}"], service["environment"][variable]) == (mounted, read)
 
 
 def test_the_gpu_is_asked_for(services: dict[str, Any]) -> None:
@@ -219,9 +237,22 @@ def test_every_container_is_confined_and_watched(services: dict[str, Any]) -> No
         assert "healthcheck" in each or instructions(BUILT_HERE[name], "HEALTHCHECK")
 
 
-def test_images_of_others_are_pinned(services: dict[str, Any]) -> None:
+def test_images_of_others_are_pinned_by_their_digest(services: dict[str, Any]) -> None:
     theirs = [each["image"] for name, each in services.items() if name not in BUILT_HERE]
-    assert [image for image in theirs if not re.fullmatch(r"[a-z]+/[a-z]+:v?\d+\.\d+\.\d+", image)] == []
+    pinned = re.compile(r"[a-z]+/[a-z]+:v?\d+\.\d+\.\d+@sha256:[0-9a-f]{64}")
+    assert [image for image in theirs if not pinned.fullmatch(image)] == []
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
+def test_an_image_takes_from_the_index_only_packages_with_a_listed_sum(dockerfile: Path) -> None:
+    commands = re.findall(
+        r"-m pip(?: --python \S+)? (?:install|wheel) [^&;]*", " ".join(instructions(dockerfile, "RUN"))
+    )
+    by_version = [each for each in commands if "--require-hashes" not in each and "--no-index" not in each]
+    # Another index has another build of torch, and an extra may want what nobody has pinned.
+    expected = ["TORCH_INDEX", "$EXTRAS"] if dockerfile == TRAIN else []
+    assert len(commands) > len(by_version)
+    assert [word for word, each in zip(expected, by_version, strict=True) if word not in each] == []
 
 
 def test_every_variable_is_one_of_the_settings(services: dict[str, Any]) -> None:
@@ -244,7 +275,8 @@ def test_the_example_of_an_env_file_names_what_compose_takes_with_its_defaults()
     assert [line for line in example.splitlines() if line and line[0] != "#"] == []  # nothing needs to be set
     told = dict(re.findall(r"^#([A-Z_]+)=(.*)$", example, re.MULTILINE))
     defaults = re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", text)
-    for name in {name for name, _ in defaults} - {"TAILFUSE_API_KEYS", "TAILFUSE_ADMIN_KEYS"}:
+    key_files = {"TAILFUSE_API_KEYS", "TAILFUSE_ADMIN_KEYS", "TAILFUSE_TRUSTED_KEYS"}
+    for name in {name for name, _ in defaults} - key_files:
         if name != "TAILFUSE_ALLOW_ANONYMOUS":  # not what one is told to set
             assert (name, told[name]) in defaults
     for name, value in told.items():

@@ -1,7 +1,7 @@
 """One small model, trained once through the command line, and real services that answer with it."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from tailfuse_service.bundle import Bundle, open_bundle
 
 from tests.support.clients import http_client
+from tests.support.deployment import Deployment
 from tests.support.process import Service, start_service
 from tests.support.quickstart import raw_values
 
@@ -40,3 +41,16 @@ def service(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     started = start_service(bundle_folder, log=tmp_path_factory.mktemp("log") / "service.log")
     yield started
     assert started.stop() == 0
+
+
+@pytest.fixture
+def deploy(tmp_path: Path) -> Iterator[Callable[..., Deployment]]:
+    made: list[Deployment] = []
+
+    def begin(target: Path, *flags: str) -> Deployment:
+        made.append(Deployment(tmp_path / "served", target, *flags))
+        return made[-1]
+
+    yield begin
+    for each in made:
+        each.kill()

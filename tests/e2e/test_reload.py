@@ -8,97 +8,25 @@ import signal
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from prometheus_client.parser import text_string_to_metric_families
 from tailfuse_service.bundle import Bundle, open_bundle
 
-from tests.support.asking import as_json, assert_answers
+from tests.support.asking import assert_answers
 from tests.support.bundles import tiny_graph, write_tiny_bundle
-from tests.support.process import TIMEOUT_S, Service, start_service, until
+from tests.support.deployment import INPUTS, Deployment, predict, read_page
+from tests.support.process import TIMEOUT_S, start_service, until
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP"),
 ]
 
-INPUTS: dict[str, Any] = {"clinical": {"age": 61, "pulse": 80, "smoker": False, "site": "face"}}
-BODY = json.dumps(as_json(INPUTS))
 CALLERS = 4
-
-
-class Deployment:
-    """A service that was started with a link, which may be made to lead somewhere else."""
-
-    def __init__(self, link: Path, target: Path, *flags: str) -> None:
-        self._link = link
-        self.lead_to(target)
-        self.service: Service = start_service(link, *flags, log=link.with_suffix(".log"))
-
-    def lead_to(self, target: Path) -> None:
-        beside = self._link.with_suffix(".new")
-        beside.symlink_to(target)
-        os.replace(beside, self._link)
-
-    def reload(self, target: Path) -> None:
-        self.lead_to(target)
-        self.service.process.send_signal(signal.SIGHUP)
-
-    def connection(self) -> HTTPConnection:
-        return HTTPConnection(*self.service.address, timeout=TIMEOUT_S)
-
-    def lines(self, message: str) -> list[dict[str, Any]]:
-        return [line for line in self.service.log_lines() if line["message"] == message]
-
-    def loaded(self) -> list[dict[str, Any]]:
-        return self.lines("bundle loaded")
-
-    def refused(self) -> list[dict[str, Any]]:
-        return self.lines("bundle not loaded; the old one stays")
-
-    def metrics(self) -> list[tuple[str, dict[str, str], float]]:
-        connection = self.connection()
-        families = text_string_to_metric_families(got(connection, "/metrics").decode())
-        connection.close()
-        return [(each.name, each.labels, each.value) for family in families for each in family.samples]
-
-    def kill(self) -> None:
-        self.service.process.kill()
-        self.service.process.wait()
-
-
-def got(connection: HTTPConnection, path: str) -> bytes:
-    connection.request("GET", path)
-    response = connection.getresponse()
-    body = response.read()
-    assert response.status == 200, body
-    return body
-
-
-def asked(connection: HTTPConnection) -> dict[str, Any]:
-    connection.request("POST", "/predict", BODY, {"content-type": "application/json"})
-    response = connection.getresponse()
-    answer: dict[str, Any] = json.loads(response.read())
-    assert response.status == 200, answer
-    return answer
-
-
-@pytest.fixture
-def deploy(tmp_path: Path) -> Iterator[Callable[..., Deployment]]:
-    made: list[Deployment] = []
-
-    def begin(target: Path, *flags: str) -> Deployment:
-        made.append(Deployment(tmp_path / "served", target, *flags))
-        return made[-1]
-
-    yield begin
-    for each in made:
-        each.kill()
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +55,7 @@ def test_a_new_version_takes_over_under_load_and_nobody_fails(
             while not enough.is_set():  # the kernel deals connections to all workers
                 connection = deployment.connection()
                 for _ in range(20):
-                    mine.append(asked(connection))
+                    mine.append(predict(connection))
                 connection.close()
         except BaseException as error:
             failures.append(error)
@@ -161,6 +89,7 @@ def test_a_new_version_takes_over_under_load_and_nobody_fails(
         assert (line["model"], line["version"]) == ("skin-lesions", "4")
         assert (line["old_model"], line["old_version"]) == ("skin-lesions", "3")
     assert not deployment.refused()
+    assert len(deployment.lines("bundle tried")) == 1  # one trial for all workers
     metrics = deployment.metrics()
     assert ("tailfuse_reloads_total", {"outcome": "ok"}, workers) in metrics
     assert [labels["version"] for name, labels, _ in metrics if name == "tailfuse_model_info"] == ["4"]
@@ -229,7 +158,7 @@ def test_a_bundle_that_cannot_be_used_leaves_the_old_one_serving(
 ) -> None:
     make(tmp_path / "bundle")
     connection = running.connection()
-    asked(connection)
+    predict(connection)
     before = len(running.refused())
     running.reload(tmp_path / "bundle")
     until(lambda: len(running.refused()) > before, "it is refused")
@@ -237,10 +166,10 @@ def test_a_bundle_that_cannot_be_used_leaves_the_old_one_serving(
     assert line["level"] == "error"
     assert said in line["reason"]
     assert "exception" not in line
-    answer = asked(connection)  # on the connection from before
+    answer = predict(connection)  # on the connection from before
     assert answer["model"]["version"] == "3"
     assert_answers(answer, versions["3"], INPUTS)
-    assert got(connection, "/readyz")
+    assert read_page(connection, "/readyz")
     assert not (tmp_path.parent / "evil").exists()
     connection.close()
 
@@ -256,7 +185,7 @@ def test_a_service_that_was_given_a_folder_takes_what_is_renamed_into_its_place(
     deployment.service.process.send_signal(signal.SIGHUP)
     until(lambda: len(deployment.loaded()) == 1, "it is opened again")
     connection = deployment.connection()
-    assert asked(connection)["model"]["version"] == "4"
+    assert predict(connection)["model"]["version"] == "4"
     connection.close()
 
 

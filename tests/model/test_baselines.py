@@ -15,6 +15,7 @@ from tailfuse.network.baselines import FUSIONS
 from tailfuse.network.baselines.concat import Concat
 from tailfuse.network.baselines.dynamics import Dynamics
 from tailfuse.network.baselines.late import Late
+from tailfuse.network.baselines.sade_mm import SadeMM
 from tailfuse.network.baselines.single import Single
 from tailfuse.network.baselines.tensor import TensorFusion, choose_projected_width, compute_outer_product
 from tailfuse.network.head import stack_posteriors
@@ -40,6 +41,8 @@ def embeddings() -> Tensor:
 
 def built(name: str, n_modalities: int = M) -> Any:
     torch.manual_seed(0)
+    if name == "sade_mm":  # its embeddings are four, end to end
+        return SadeMM(n_modalities, W // 4, make_loss("sade", COUNTS, ()), C, 0.5)
     return FUSIONS[name](n_modalities, W, LOSS_FN, C, 0.5)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from tailfuse.data.classes import assign_shots, class_codes, class_infos, in_order, read_labels
+from tailfuse.data.classes import assign_shots, encode_labels, make_class_infos, read_labels, sort_names
 from tailfuse.errors import TableError
 
 
@@ -19,7 +19,7 @@ from tailfuse.errors import TableError
     ],
 )
 def test_classes_are_sorted_as_people_do_it(names: list[str], ordered: list[str]) -> None:
-    assert in_order(names) == ordered
+    assert sort_names(names) == ordered
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_shots_are_thirds_by_training_rows(counts: list[int], shots: list[str]) 
 
 
 def test_class_infos_count_training_rows() -> None:
-    infos = class_infos(["a", "b"], np.array([1, 1, 0]))
+    infos = make_class_infos(["a", "b"], np.array([1, 1, 0]))
     assert [(info.name, info.train_count, info.shot) for info in infos] == [("a", 1, "few"), ("b", 2, "many")]
 
 
@@ -70,7 +70,7 @@ def test_a_label_column_that_is_not_there_is_named() -> None:
 )
 def test_a_label_the_model_does_not_know_is_named_with_its_row(label: str | None, said: str) -> None:
     labels = pl.Series("dx", ["nv", "x", label])
-    assert class_codes(labels, ["mel", "nv"], np.array([0])).tolist() == [1]
+    assert encode_labels(labels, ["mel", "nv"], np.array([0])).tolist() == [1]
     with pytest.raises(TableError) as caught:
-        class_codes(labels, ["mel", "nv"], np.array([0, 2]))
+        encode_labels(labels, ["mel", "nv"], np.array([0, 2]))
     assert str(caught.value) == said

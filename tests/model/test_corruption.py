@@ -45,6 +45,12 @@ CASES: dict[str, tuple[Modality, Callable[[int], torch.Tensor]]] = {
         TextModality(columns=("t",), buckets=9, ngrams=1, max_tokens=7),
         lambda n: torch.cat([torch.arange(n * 4).view(n, 4) % 9 + 1, torch.zeros(n, 3).long()], 1),
     ),
+    "sparse texts": (
+        TextModality(
+            columns=("t",), buckets=9, ngrams=1, max_tokens=7, encoder="lsa", dimensions=2, known=b""
+        ),
+        lambda n: (torch.arange(n * 8).view(n, 4, 2) % 9 + 1).int(),
+    ),
 }
 
 

@@ -15,8 +15,10 @@ from tailfuse.spec.schema import load_spec
 from tailfuse_service.bundle import install_hint
 from tailfuse_service.modalities import ImageModality, Modality, SeriesModality, TabularModality, TextModality
 from tailfuse_service.modalities.series import Channel
-from tailfuse_service.modalities.tabular import BooleanColumn
+from tailfuse_service.modalities.tabular import BooleanColumn, NumberColumn
 from torch import Tensor, nn
+
+from tests.support.projections import fill_projection
 
 WIDTH = 12
 Channels = Literal[1, 3]
@@ -32,6 +34,13 @@ def numbers(width: int) -> TabularModality:
 
 
 TEXT = TextModality(columns=("t",), buckets=50, ngrams=2, max_tokens=9)
+LSA = TEXT.model_copy(update={"encoder": "lsa", "dimensions": 8, "known": b""})
+
+
+PIECEWISE = TabularModality(
+    columns=(NumberColumn(name="a", mean=0, scale=1, edges=(-1.0, 0.0, 2.0)), BooleanColumn(name="b")),
+    width=2,
+)
 
 
 def series(channels: int, length: int) -> SeriesModality:
@@ -49,8 +58,14 @@ CASES: dict[str, tuple[str, Modality]] = {
     "efficientnet_lite0 64 grey": ("efficientnet_lite0", pictures(64, 64, 1)),
     "mlp": ("mlp", numbers(7)),
     "mlp of one column": ("mlp", numbers(1)),
+    "piecewise": ("piecewise", PIECEWISE),
     "bag": ("bag", TEXT),
+    "lsa": ("lsa", LSA),
     "conv": ("conv", series(3, 256)),
+    "fixed": ("fixed", series(3, 256)),
+    "fixed of one channel": ("fixed", series(1, 50)),
+    "fixed of one step": ("fixed", series(2, 1)),
+    "fixed of a sound": ("fixed", series(1, 8000)),
     "conv of one channel": ("conv", series(1, 50)),
     "conv of one step": ("conv", series(2, 1)),
     "conv of a long series": ("conv", series(1, 1000)),
@@ -63,7 +78,8 @@ def make_rows(modality: Modality, n: int) -> Tensor:
         shape = (n, modality.channels, modality.height, modality.width)
         return torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)
     if isinstance(modality, TextModality):
-        return torch.randint(1, modality.buckets + 1, (n, 6), generator=random)
+        tokens = torch.randint(1, modality.buckets + 1, (n, 6), generator=random)
+        return torch.stack([tokens, tokens % 3 + 1], -1).int() if modality.encoder == "lsa" else tokens
     if isinstance(modality, SeriesModality):
         time = min(modality.length, 40)
         rows = torch.randn(n, time, len(modality.channels) + 1, generator=random)
@@ -81,6 +97,7 @@ def make_encoder(name: str, modality: Modality) -> nn.Module:
     kind = KINDS[modality.kind]
     spec = kind.spec.model_construct(encoder=name)
     encoder: nn.Module = kind.build_encoder(spec, modality, width=WIDTH, dropout=0.5, input_dropout=0.2)
+    fill_projection(encoder)
     return encoder
 
 
@@ -236,8 +253,8 @@ def test_an_encoder_that_cannot_be_had_is_named(
 
 
 def test_other_kinds_have_encoders_of_their_own() -> None:
-    assert KINDS["tabular"].encoder_names == ("mlp",)
-    with pytest.raises(SpecError, match="'small_cnn' is no encoder for kind 'text'; known: bag"):
+    assert KINDS["tabular"].encoder_names == ("auto", "mlp", "piecewise")
+    with pytest.raises(SpecError, match="'small_cnn' is no encoder for kind 'text'; known: lsa, bag"):
         KINDS["text"].check_encoder("small_cnn")
 
 

@@ -117,6 +117,12 @@ def test_the_bundle_holds_what_its_manifest_says_and_opens_either_way(trained: A
         assert bundle.run([sample]).weights.tolist() == [[0.0, 0.0, 1.0]]
 
 
+def test_the_manifest_has_the_schedule_that_the_spec_left_open(trained: Any) -> None:
+    assert trained.spec.training.patience is None
+    written = read_manifest(trained.bundle).spec["training"]
+    assert (written["epochs"], written["patience"], written["folds"]) == (6, 40, 2)
+
+
 def test_the_onnx_graph_is_one_valid_file_without_a_batch_size(trained: Any) -> None:
     path = trained.bundle / "model.onnx"
     graph = onnx.load(path, load_external_data=False)

@@ -2,6 +2,7 @@
 
 import datetime
 import logging
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,26 @@ def test_a_text_keeps_the_specs_settings() -> None:
     expected = TextModality(
         columns=("text", "title"), tokenizer=2, ngrams=3, buckets=64, max_tokens=9, missing=DEFAULT_MISSING
     )
-    assert KINDS["text"].fit("m", spec, table, np.arange(2), Path()) == expected
+    bag = spec.model_copy(update={"encoder": "bag"})
+    assert KINDS["text"].fit("m", bag, table, np.arange(2), Path()) == expected
+    fitted = KINDS["text"].fit("m", spec, table, np.arange(2), Path())
+    known = np.array(sorted(map(zlib.crc32, (b" a ", b" b ", b" c "))), "<u4").tobytes()
+    lsa = {"encoder": "lsa", "dimensions": 1, "known": known}
+    assert fitted == expected.model_copy(update=lsa)
     with pytest.raises(TableError, match="modality 'm', column 'title': missing in every training row"):
         KINDS["text"].fit("m", spec, table, np.array([1]), Path())
+
+
+def test_a_skewed_column_is_standardised_by_its_logarithms(caplog: pytest.LogCaptureFixture) -> None:
+    amounts = [0.0, *np.exp(np.random.default_rng(0).normal(4, 2, 500)).tolist()]
+    modality = fit_columns({"amount": [*amounts, None], "age": [*range(501), 3]})
+    amount, age = modality.columns
+    assert isinstance(amount, NumberColumn)
+    assert isinstance(age, NumberColumn)
+    assert amount.log_unit == pytest.approx(np.median(amounts[1:]))
+    assert age.log_unit is None
+    assert amount.indicator
+    features = modality.features("m")
+    rows = np.array([features.apply({"amount": value}) for value in amounts])
+    assert rows[:, 0].mean() == pytest.approx(0.0, abs=1e-5)
+    assert rows[:, 0].std() == pytest.approx(1.0, abs=1e-5)

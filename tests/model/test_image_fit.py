@@ -118,7 +118,7 @@ def test_dark_images_with_some_bright_pixels_are_standardised_by_the_encoder() -
     encoder = SmallCnn(modality, width=8, dropout=0.0, input_dropout=0.0)
     seen: list[torch.Tensor] = []
     encoder.convolutions.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    encoder.view(torch.from_numpy(np.stack([each[None] for each in pixels])))
+    encoder.extract_features(torch.from_numpy(np.stack([each[None] for each in pixels])))
     assert float(seen[0].mean()) == pytest.approx(0, abs=1e-3)
     assert float(seen[0].std()) == pytest.approx(1, abs=1e-3)
 

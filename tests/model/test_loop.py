@@ -14,7 +14,7 @@ from tailfuse.errors import RunError
 from tailfuse.modalities.image.augmentation import augment
 from tailfuse.network.build import build_network
 from tailfuse.network.network import Answer
-from tailfuse.spec.schema import TrainingSpec
+from tailfuse.spec.schedule import choose_schedule
 from tailfuse.training import checkpoint, loop
 from tailfuse.training.loop import (
     Stage,
@@ -31,8 +31,7 @@ from tests.support.known import known
 
 
 def test_the_rate_warms_up_and_falls_to_nearly_nothing() -> None:
-    training = TrainingSpec(epochs=10, learning_rate=1.0)
-    rates = [compute_learning_rate(training, epoch) for epoch in range(10)]
+    rates = [compute_learning_rate(1.0, 10, epoch) for epoch in range(10)]
     assert rates[0] == pytest.approx(0.2)
     assert rates[1] == pytest.approx(0.4 * (1 + math.cos(math.pi / 10)) / 2)
     assert rates[5] == pytest.approx(0.5)
@@ -41,7 +40,7 @@ def test_the_rate_warms_up_and_falls_to_nearly_nothing() -> None:
 
 
 def test_a_run_of_one_epoch_has_a_rate() -> None:
-    assert compute_learning_rate(TrainingSpec(epochs=1, learning_rate=0.5), 0) == pytest.approx(0.5)
+    assert compute_learning_rate(0.5, 1, 0) == pytest.approx(0.5)
 
 
 def test_the_best_epoch_is_that_of_the_smallest_validation_loss() -> None:
@@ -110,7 +109,8 @@ def fit(lesions: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         torch.manual_seed(0)
         network = build_network(spec, dataset)
         network.loss_fn = network.loss_fn._replace(last_change=last_change)
-        stage = Stage("final", 5, dataset.train, val, settings.epochs, {"image": augment})
+        schedule = choose_schedule(settings, len(dataset.train))
+        stage = Stage("final", 5, dataset.train, val, schedule.epochs, schedule, {"image": augment})
         fabric = Fabric(accelerator="cpu", devices=1)
         fabric.launch()
         return network, fit_network(fabric, network, stage, settings, path, heard)

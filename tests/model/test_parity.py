@@ -15,19 +15,22 @@ from tailfuse.calibration.fit_fusion import fit_fusion
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.export.graphs import TOLERANCE, check_parity, export_graphs, mix_subsets, run_eagerly
 from tailfuse.losses.imbalance import make_expert_loss
-from tailfuse.modalities import KINDS
+from tailfuse.modalities import KINDS, ModalitySpec
 from tailfuse.network.network import Network
 from tailfuse_service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Manifest, Output, open_graph
 from tailfuse_service.bundle.manifest import ClassInfo
 from tailfuse_service.bundle.runtime import RuntimeName
 from tailfuse_service.modalities import ImageModality, Modality, SeriesModality, TabularModality, TextModality
 from tailfuse_service.modalities.series import Channel
-from tailfuse_service.modalities.tabular import BooleanColumn
+from tailfuse_service.modalities.tabular import BooleanColumn, NumberColumn
+
+from tests.support.projections import fill_projection
 
 CPU = torch.device("cpu")
 WIDTH, N_ROWS = 16, 64
 PICTURE = ImageModality(column="p", height=12, width=9, channels=3)
 TEXT = TextModality(columns=("t",), buckets=50, ngrams=2, max_tokens=9)
+LSA = TEXT.model_copy(update={"encoder": "lsa", "dimensions": 8, "known": b""})
 SERIES = SeriesModality(columns=("s",), channels=(Channel(mean=0, scale=1),) * 2, length=40)
 
 
@@ -35,10 +38,23 @@ def numbers(width: int) -> TabularModality:
     return TabularModality(columns=tuple(BooleanColumn(name=str(i)) for i in range(width)), width=width)
 
 
+PIECEWISE = TabularModality(
+    columns=(
+        NumberColumn(name="a", mean=0, scale=1, indicator=True, edges=(-1.0, 0.0, 0.5, 2.0)),
+        NumberColumn(name="b", mean=0, scale=1),
+        NumberColumn(name="c", mean=0, scale=1, edges=(-0.5, 0.0, 3.0)),
+    ),
+    width=4,
+)
+
+
 # Modalities, classes.
 CASES: dict[str, tuple[dict[str, Modality], int]] = {
     "a picture and a text": ({"picture": PICTURE, "text": TEXT}, 3),
+    "a text by its singular vectors": ({"text": LSA, "numbers": numbers(2)}, 3),
     "a series and numbers": ({"series": SERIES, "numbers": numbers(7)}, 3),
+    "a series with fixed features": ({"fixed": SERIES, "numbers": numbers(7)}, 3),
+    "numbers in bins": ({"bins": PIECEWISE, "numbers": numbers(3)}, 3),
     "one column": ({"one": numbers(1), "two": numbers(2)}, 3),
     "more columns than rows": ({"many": numbers(300), "few": numbers(5)}, 4),
     "two classes": ({"a": numbers(6), "b": numbers(9)}, 2),
@@ -58,7 +74,7 @@ def make_rows(modality: Modality, labels: NDArray[np.int64], random: np.random.G
         tokens = random.integers(1, modality.buckets + 1, (n, 6))
         tokens[:, 0] = 1 + labels % modality.buckets
         tokens[::2, 4:] = 0
-        return tokens
+        return tokens if modality.encoder == "bag" else np.stack([tokens, tokens % 3], -1).astype(np.int32)
     if isinstance(modality, SeriesModality):
         rows = random.normal(labels[:, None, None] % 3, 1, (n, modality.length, 3))
         rows[:, :, 2] = np.arange(modality.length) < random.integers(1, modality.length + 1, (n, 1))
@@ -74,6 +90,12 @@ def make_part(modalities: Mapping[str, Modality], n_classes: int, seed: int, n: 
     labels = np.arange(n) % n_classes
     inputs = {name: make_rows(each, labels, random) for name, each in modalities.items()}
     return SplitArrays(inputs, dict.fromkeys(inputs, np.arange(n)), labels)
+
+
+def make_spec(name: str, modality: Modality) -> ModalitySpec:
+    """A spec with the kind's default encoder, or the one that the modality is named after."""
+    spec = KINDS[modality.kind].spec
+    return spec.model_construct(encoder="fixed") if name == "fixed" else spec.model_construct()
 
 
 class Exported(NamedTuple):
@@ -98,10 +120,16 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     torch.manual_seed(0)
     encoders = {
         name: KINDS[each.kind].build_encoder(
-            KINDS[each.kind].spec.model_construct(), each, width=WIDTH, dropout=0.0, input_dropout=0.0
+            make_spec(name, each),
+            each,
+            width=WIDTH,
+            dropout=0.0,
+            input_dropout=0.0,
         )
         for name, each in modalities.items()
     }
+    for encoder in encoders.values():
+        fill_projection(encoder)
     network = Network(
         encoders,
         width=WIDTH,
@@ -153,7 +181,7 @@ def extreme(rows: NDArray[Any], value: float) -> NDArray[Any]:
     """Every number is `value`; of a series the mask stays, pixels and words are as extreme as they can be."""
     if rows.dtype == np.uint8:
         return np.full_like(rows, 255 if value else 0)
-    if rows.dtype == np.int64:
+    if rows.dtype.kind == "i":
         return np.full_like(rows, 1 if value else 0)
     changed = np.full_like(rows, value)
     if rows.ndim == 3:

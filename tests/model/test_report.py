@@ -170,6 +170,15 @@ def test_without_history_there_is_no_curve(manifest: Manifest, evaluation: Evalu
     assert "Training, by epoch" not in report_html(manifest, evaluation, [])
 
 
+def test_the_curves_say_how_long_training_could_last(manifest: Manifest, evaluation: Evaluation) -> None:
+    training = {"epochs": 64, "patience": 19, "folds": 2}
+    chosen = manifest.model_copy(update={"spec": {**manifest.spec, "training": training}})
+    html = report_html(chosen, evaluation, HISTORY)
+    assert "At most 64 epochs; training stopped early if 19 epochs" in html
+    # A bundle of an earlier version may not say.
+    assert "At most" not in report_html(manifest, evaluation, HISTORY)
+
+
 def test_many_classes_have_a_matrix_without_names() -> None:
     evaluation = evaluated(classes_named(*(f"class {at}" for at in range(60))), ["notes"])
     html = report_html(make_manifest(evaluation, {"notes": NOTES}), evaluation, [])

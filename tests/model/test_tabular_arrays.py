@@ -14,7 +14,12 @@ from tailfuse.files.table import read_table
 from tailfuse.modalities import KINDS
 from tailfuse_service.errors import InvalidInput
 from tailfuse_service.modalities import TabularModality
-from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn
+from tailfuse_service.modalities.tabular import (
+    BooleanColumn,
+    CategoryColumn,
+    NumberColumn,
+    standardise,
+)
 from tailfuse_service.modalities.tabular.spelling import NumberFormat
 
 MISSING = ("NA", "-")
@@ -98,3 +103,23 @@ def test_a_typed_column_means_what_its_values_mean_in_json(tmp_path: Path, typed
         expected = modality.features("m").apply({typed.name: value})
         got = None if position[at] < 0 else array[position[at]].tolist()
         assert got == (None if expected is None else expected.tolist()), value
+
+
+@given(
+    values=st.lists(st.floats(-1e308, 1e308), min_size=1, max_size=20),
+    unit=st.floats(1e-100, 1e100),
+    mean=st.floats(-400, 400),
+)
+def test_logarithms_are_the_same_to_the_last_digit(values: list[float], unit: float, mean: float) -> None:
+    column = NumberColumn(name="amount", mean=mean, scale=1.5, log_unit=unit)
+    modality = TabularModality(columns=(column,), width=1, missing=MISSING, unreadable="missing")
+    table = pl.DataFrame({"amount": values})
+    array, position = KINDS["tabular"].read_arrays("m", modality, table, np.arange(len(values))) or ((), ())
+    features = modality.features("m")
+    for at, value in enumerate(values):
+        by_value = features.apply({"amount": value})
+        assert (by_value is None) == (position[at] < 0)
+        if by_value is not None:
+            assert array[position[at]].tolist() == by_value.tolist()
+            assert by_value.tolist() == [np.float32(standardise(column, value))]
+            assert np.isfinite(by_value).all()

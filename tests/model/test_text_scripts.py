@@ -14,7 +14,7 @@ from tailfuse.modalities import KINDS
 from tailfuse.modalities.text import TextSpec
 from tailfuse_service.modalities import TextModality
 
-SPEC = TextSpec(kind="text", columns=("review",))
+SPEC = TextSpec(kind="text", columns=("review",), encoder="bag")
 # Nine neutral words and one that tells the class, joined as the script joins them.
 SCRIPTS = {
     "English": (" ", "the phone case battery screen came today from shop", "great lovely", "awful useless"),

@@ -15,6 +15,7 @@ from tailfuse_service.models.repository import Repository
 from tailfuse_service.settings import Settings
 
 from tests.support.bundles import write_tiny_bundle
+from tests.support.trials import pass_all
 
 ADMIN = {"X-API-Key": "root.0123456789~abcdef"}
 NAME = "skin-lesions"
@@ -49,7 +50,7 @@ def start(folder: Path, keys: Path) -> Iterator[Start]:
     def begin(file: int | None = None, **changes: Any) -> TestClient:
         settings = Settings(**{"bundle": folder, "admin_keys": keys, **changes})
         desired_state = DesiredStateStore(settings.roles, file)
-        repository = Repository(settings)
+        repository = Repository(settings, pass_all())
         bundles = repository.open(desired_state.read().unloaded)
         app = create_app(
             settings, *bundles, metrics=Metrics(), repository=repository, desired_state=desired_state

@@ -11,8 +11,9 @@ from PIL import Image
 from starlette.testclient import TestClient
 from tailfuse_service.bundle import Batch, Bundle, Output
 from tailfuse_service.errors import InferenceFailed, Overloaded
-from tailfuse_service.inference.engine import Engine, run
+from tailfuse_service.inference.engine import Engine
 from tailfuse_service.inference.explanations import Explained, make_plan
+from tailfuse_service.inference.run import run
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities.image.pixels import Mode, convert_mode
 from tailfuse_service.settings import Settings

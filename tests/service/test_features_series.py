@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import struct
-import wave
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,8 @@ from tailfuse_service.errors import InvalidInput, NotFinite, UnknownColumn
 from tailfuse_service.modalities import SeriesModality
 from tailfuse_service.modalities.series import Channel
 from tailfuse_service.modalities.series.features import SeriesFeatures, shorten
+
+from tests.support.wav import write_layout, write_riff, write_wav
 
 PLAIN = Channel(mean=0.0, scale=1.0)
 TRACE = SeriesModality(columns=("trace",), channels=(PLAIN, Channel(mean=10.0, scale=2.0)), length=6)
@@ -31,29 +32,6 @@ def npy(array: Any, **options: Any) -> bytes:
     file = io.BytesIO()
     np.save(file, array, **options)
     return file.getvalue()
-
-
-def wav(samples: NDArray[Any], n_bytes: int) -> bytes:
-    """PCM by the standard library; `samples` (time, channels) are -1..1."""
-    top = 2 ** (8 * n_bytes - 1)
-    whole = np.clip(np.round(samples * top), -top, top - 1).astype("<i8")
-    data = whole.astype("<u8").view(np.uint8).reshape(*whole.shape, 8)[:, :, :n_bytes].tobytes()
-    if n_bytes == 1:
-        data = (whole + 128).astype(np.uint8).tobytes()
-    file = io.BytesIO()
-    with wave.open(file, "wb") as out:
-        out.setnchannels(samples.shape[1])
-        out.setsampwidth(n_bytes)
-        out.setframerate(8000)
-        out.writeframes(data)
-    return file.getvalue()
-
-
-def riff(layout: bytes, data: bytes) -> bytes:
-    """A .wav by hand."""
-    chunks = b"WAVEfmt " + struct.pack("<I", len(layout)) + layout
-    chunks += b"LIST\x03\x00\x00\x00abc\x00data" + struct.pack("<I", len(data)) + data
-    return b"RIFF" + struct.pack("<I", len(chunks)) + chunks
 
 
 def applied(features: SeriesFeatures, raw: Any) -> NDArray[np.float32]:
@@ -151,23 +129,18 @@ SAMPLES = np.array([[0.0, 0.5], [-1.0, 0.25], [0.75, -0.5]])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_pcm_of_every_width_is_read(n_bytes: int, channels: int) -> None:
     features = SeriesModality(columns=("sound",), channels=(PLAIN,) * channels, length=9).features("sound")
-    array = applied(features, wav(SAMPLES[:, :channels], n_bytes))
+    array = applied(features, write_wav(SAMPLES[:, :channels], n_bytes))
     np.testing.assert_array_equal(array[:, :-1], SAMPLES[:, :channels])
-
-
-def layout(encoding: int, channels: int, bits: int, more: bytes = b"") -> bytes:
-    frame = channels * bits // 8
-    return struct.pack("<HHIIHH", encoding, channels, 8000, 8000 * frame, frame, bits) + more
 
 
 EXTENDED = struct.pack("<HHI", 22, 16, 3) + struct.pack("<H", 1) + bytes(14)
 WAVS = {
-    "floats": riff(layout(3, 1, 32), SAMPLES[:, :1].astype("<f4").tobytes()),
-    "doubles": riff(layout(3, 1, 64), SAMPLES[:, :1].astype("<f8").tobytes()),
-    "an extended header": riff(
-        layout(0xFFFE, 1, 16, EXTENDED), (SAMPLES[:, :1] * 2**15).astype("<i2").tobytes()
+    "floats": write_riff(write_layout(3, 1, 32), SAMPLES[:, :1].astype("<f4").tobytes()),
+    "doubles": write_riff(write_layout(3, 1, 64), SAMPLES[:, :1].astype("<f8").tobytes()),
+    "an extended header": write_riff(
+        write_layout(0xFFFE, 1, 16, EXTENDED), (SAMPLES[:, :1] * 2**15).astype("<i2").tobytes()
     ),
-    "cut short in a sample": wav(SAMPLES[:, :1], 2) + b"\0",
+    "cut short in a sample": write_wav(SAMPLES[:, :1], 2) + b"\0",
 }
 
 
@@ -256,7 +229,7 @@ WRONG: dict[str, tuple[SeriesFeatures, Any, str]] = {
     "a broken npy": (ONE, b"\x93NUMPY\x01", "the .npy file has a header that cannot be read"),
     "a broken wav": (ONE, b"RIFF\0\0\0\0WAVE", "the .wav file has a header that cannot be read"),
     "a wav of another encoding": (
-        ONE, riff(layout(7, 1, 8), b"\0"), "the .wav file has encoding 7 with 8 bits; PCM of 8,",
+        ONE, write_riff(write_layout(7, 1, 8), b"\0"), "the .wav file has encoding 7 with 8 bits; PCM of 8,",
     ),
     "a column as a number": (AXES, {"x": 1}, ", column 'x': expected a list of numbers, not a number"),
     "columns of other lengths": (

@@ -16,7 +16,7 @@ from tailfuse_service.app import create_app
 from tailfuse_service.bundle import Bundle, Limits, open_bundle
 from tailfuse_service.errors import TooManyPixels, UndecodableImage
 from tailfuse_service.modalities import ImageModality
-from tailfuse_service.modalities.image.features import MAX_SCANS, MIN_SHARED_PIXELS, Share
+from tailfuse_service.modalities.image.features import MAX_SCANS
 from tailfuse_service.settings import Settings
 
 from tests.support.calls import Call
@@ -194,32 +194,6 @@ def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded() -> None:
 def test_pictures_of_floats_are_refused_by_name() -> None:
     with pytest.raises(UndecodableImage, match="its pixels are floats"):
         FEATURES.apply(encoded((9, 9), "TIFF", "F"))
-
-
-def test_large_pictures_wait_for_one_another_and_small_ones_do_not() -> None:
-    share = Share(2 * MIN_SHARED_PIXELS + 2)
-    begun, done = threading.Event(), threading.Event()
-
-    def second() -> None:
-        begun.set()
-        with share.reserve(MIN_SHARED_PIXELS + 2):
-            done.set()
-
-    with share.reserve(MIN_SHARED_PIXELS + 1):
-        thread = threading.Thread(target=second)
-        thread.start()
-        assert begun.wait(30)
-        with share.reserve(MIN_SHARED_PIXELS):
-            assert not done.is_set()
-    thread.join(30)
-    assert done.is_set()
-
-
-def test_a_picture_that_fails_gives_its_share_back() -> None:
-    share = Share(MIN_SHARED_PIXELS + 1)
-    for _ in range(2):
-        with pytest.raises(KeyError), share.reserve(MIN_SHARED_PIXELS + 1):
-            raise KeyError
 
 
 def test_more_requests_at_once_than_the_setting_says_are_told_when_to_come_back(

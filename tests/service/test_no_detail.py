@@ -22,6 +22,7 @@ from tests.support.bad_bodies import BODIES, FORMS, INPUTS, JSON
 from tests.support.bundles import write_tiny_bundle
 from tests.support.calls import BODY, Call
 from tests.support.sized import encoded
+from tests.support.trials import pass_all
 
 KEY = "0123456789abcdef"
 # Of the connection, before there is a request: tests/e2e and tests/hostile provoke these.
@@ -97,7 +98,7 @@ def of_admins(tmp_path: Path) -> list[str]:
     write_tiny_bundle(folder / "v1", version="1")
     keys.write_text(f"{KEY}\n")
     settings = Settings(bundle=folder, admin_keys=keys)
-    repository, desired_state = Repository(settings), DesiredStateStore(None, None)
+    repository, desired_state = Repository(settings, pass_all()), DesiredStateStore(None, None)
     bundles = repository.open(desired_state.read().unloaded)
     app = create_app(settings, *bundles, repository=repository, desired_state=desired_state)
     with TestClient(app, headers={"X-API-Key": KEY}) as client:

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 from tailfuse_service.bundle import BundleError
-from tailfuse_service.bundle.files import pack
+from tailfuse_service.bundle.files import pack, sign_bundle
+from tailfuse_service.bundle.signature import write_key_pair
+from tailfuse_service.errors import NotReady
 from tailfuse_service.models.repository import RefreshResult, Repository
 from tailfuse_service.settings import Settings
+from tailfuse_service.trial.trials import Trials
 
 from tests.support.bundles import write_tiny_bundle
+from tests.support.trials import pass_all
 
 
 @pytest.fixture
@@ -36,8 +40,17 @@ def put(folder: Path) -> Callable[..., Path]:
     return write
 
 
-def make_repository(folder: Path) -> Repository:
-    return Repository(Settings(bundle=folder))
+def make_repository(folder: Path, trials: Trials | None = None) -> Repository:
+    return Repository(Settings(bundle=folder), trials or pass_all())
+
+
+def replace_during_trial(put: Callable[..., Path], name: str) -> Trials:
+    """Return trials during which another version is put in the bundle's place."""
+
+    def replace(*_: object) -> None:
+        put(name, "9")
+
+    return Trials(replace)
 
 
 def settled(repository: Repository, **unloaded: str) -> RefreshResult:
@@ -211,3 +224,75 @@ def test_a_single_bundle_is_opened_anew_only_when_told(tiny_bundle: Path) -> Non
     assert repository.refresh({}, again=True) == RefreshResult(True, 1)
     assert repository.bundles[0] is not first
     assert repository.bundles[0].manifest == first.manifest
+
+
+def test_what_is_put_in_the_place_of_a_bundle_during_its_trial_is_not_opened(
+    folder: Path, put: Callable[..., Path]
+) -> None:
+    put("one")
+    repository = make_repository(folder, replace_during_trial(put, "one"))
+    with pytest.raises(BundleError, match=r"one was replaced during its trial$"):
+        repository.open({})
+    assert settled(make_repository(folder)) == RefreshResult(True, 1)  # it is tried in its turn
+
+
+def test_of_a_zip_that_is_replaced_during_its_trial_the_tried_one_is_opened(
+    folder: Path, put: Callable[..., Path]
+) -> None:
+    put("one.zip")
+    repository = make_repository(folder, replace_during_trial(put, "one.zip"))
+    assert [bundle.manifest.version for bundle in repository.open({})] == ["1"]
+
+
+def test_a_bundle_that_goes_away_during_its_trial_is_one_sentence(
+    folder: Path, put: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    one = put("one")
+    repository = make_repository(folder, Trials(lambda *_: shutil.rmtree(one)))
+    with pytest.raises(BundleError, match=r"one is not a bundle: manifest\.json: No such file"):
+        repository.open({})
+
+
+def test_what_no_trusted_key_has_signed_is_not_even_tried(
+    folder: Path, put: Callable[..., Path], tmp_path: Path
+) -> None:
+    put("one")
+    write_key_pair(tmp_path / "key.pem", tmp_path / "key.pub")
+    tried: list[Path] = []
+    settings = Settings(bundle=folder, trusted_keys=tmp_path / "key.pub")
+    repository = Repository(settings, Trials(lambda path, *_: tried.append(path)))
+    with pytest.raises(BundleError, match="is not signed"):
+        repository.open({})
+    assert tried == []
+    sign_bundle(folder / "one", tmp_path / "key.pem")
+    assert settled(repository) == RefreshResult(True, 1)
+    assert tried == [folder / "one"]
+
+
+def test_a_single_bundle_is_tried_when_it_is_opened_anew_and_not_before(
+    tiny_bundle: Path, next_bundle: Path, tmp_path: Path
+) -> None:
+    tried: list[str] = []
+    link = tmp_path / "served"
+    link.symlink_to(tiny_bundle)
+    repository = make_repository(link, Trials(lambda _, manifest, __: tried.append(manifest.version)))
+    repository.open({})
+    assert tried == []
+    link.unlink()
+    link.symlink_to(next_bundle)
+    assert repository.refresh({}, again=True) == RefreshResult(True, 1)
+    assert tried == ["4"]
+
+
+def test_a_stop_during_a_trial_is_no_problem_of_the_bundle(
+    folder: Path, put: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    def stop(*_: object) -> None:
+        raise NotReady("the service is stopping")
+
+    put("one")
+    repository = make_repository(folder, Trials(stop))
+    repository.refresh({})
+    with pytest.raises(NotReady):
+        repository.refresh({})
+    assert lines(caplog) == []

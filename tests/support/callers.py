@@ -8,7 +8,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class Tally:
     compared: int = 0  # answers to single samples
     worst: float = 0.0  # greatest difference from the runtime's own
     wrong: list[str] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)  # of each honest answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,12 @@ def hostile_questions(bundle: Bundle) -> list[Question]:
     ]
 
 
+def with_key(questions: Sequence[Question], key: str) -> list[Question]:
+    """The same questions with a key in their heads."""
+    line = f"\r\nX-API-Key: {key}\r\n".encode()
+    return [replace(each, data=each.data.replace(b"\r\n", line, 1)) for each in questions]
+
+
 def make_body(document: Any) -> bytes:
     return json.dumps(document).encode()
 
@@ -152,7 +159,9 @@ async def be_honest(address: Address, questions: Sequence[Question], tally: Tall
     try:
         while time.monotonic() < end:
             question = questions[at % len(questions)]
+            begun = time.perf_counter()
             status, body = await ask(reader, writer, question.data)
+            tally.seconds.append(time.perf_counter() - begun)
             tally.statuses[f"honest {status}"] += 1
             question.check(status, body, tally)
             at += status != OVERLOADED

@@ -34,7 +34,8 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.reads = True
-        self.closed = self.aborted = False
+        self.closed = self.aborted = self.ended = False
+        self.protocol: asyncio.BaseProtocol | None = None
 
     def write(self, data: Any) -> None:
         self.written += bytes(data)
@@ -50,6 +51,15 @@ class Wire(asyncio.Transport):
 
     def abort(self) -> None:
         self.closed = self.aborted = True
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.ended = True
 
     def pause_reading(self) -> None:
         self.reads = False

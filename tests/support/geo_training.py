@@ -32,11 +32,11 @@ class Dense(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(3, width), nn.ReLU(), nn.Dropout(dropout))
 
-    def view(self, rows: Tensor) -> Tensor:
+    def extract_features(self, rows: Tensor) -> Tensor:
         return rows
 
     def forward(self, rows: Tensor) -> Tensor:
-        embedding: Tensor = self.layers(self.view(rows))
+        embedding: Tensor = self.layers(self.extract_features(rows))
         return embedding
 
 

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.pretrained import Pretrained
+from tailfuse.modalities.ragged import pad_rows
 from tailfuse.network.frozen import compute_backbone_features
-from tailfuse.network.network import Network, Scores
+from tailfuse.network.network import Network, Scores, concatenate_fields
 from tailfuse.network.tensors import make_tensors
 
 CALIBRATION_ROWS, PLDA_ROWS = 4000, 2000  # more tell no more
@@ -75,11 +76,11 @@ def limit_rows(calibration_set: Sequence[CalibrationRows]) -> list[CalibrationRo
 def make_corrupted_features(
     dataset: Dataset, encoders: Mapping[str, nn.Module], device: torch.device
 ) -> dict[str, Tensor]:
-    """Compute each frozen encoder's features of corrupted training images: (n, F)
+    """Compute each frozen encoder's features of corrupted training images: (n, F). Corrupted texts are rows.
 
     The images are corrupted, not the features: those of a black image are nothing like noise.
     """
-    features = {}
+    features = {name: torch.from_numpy(pad_rows(rows, rows)) for name, rows in dataset.corrupted.items()}
     for name, encoder in encoders.items():
         if not isinstance(encoder, Pretrained) or encoder.trained != "none":
             continue
@@ -135,7 +136,7 @@ def collect_calibration_data(
 
 def concatenate_scores(pieces: Sequence[Scores]) -> Scores:
     """Concatenate scores along the rows."""
-    return Scores(*(torch.cat(each) for each in zip(*pieces, strict=True)))
+    return Scores(*concatenate_fields(pieces))
 
 
 def compute_row_weights(labels: Tensor) -> Tensor:

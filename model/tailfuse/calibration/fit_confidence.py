@@ -22,6 +22,7 @@ POSTERIOR_STEPS, CONFIDENCE_STEPS = 120, 300
 # Prior corruption rate in use; in the calibration set it is 0.5.
 CORRUPTION_RATE = 0.15
 PRIOR_STRENGTH = 3.0  # rows that the starting values count as
+MIN_GAIN, MIN_TOTAL_GAIN = 0.002, 2.0  # of the likelihood of a row, and of all rows: less is chance
 
 
 def fit_confidence(
@@ -58,30 +59,54 @@ def fit_posterior(data: CalibrationData, *, use_plda: bool) -> ModalityPosterior
     def loss(log_p: Tensor) -> Tensor:
         return -(select_class(F.log_softmax(log_p, dim=-1), labels) * weight).mean()
 
-    both = torch.tensor([1.0, float(use_plda)], device=labels.device)
-    # The start: two experts that agree weigh half each.
-    best = torch.stack([find_best_weight(clean.log_p, loss), find_best_weight(clean.densities, loss)])
-    start = (best / both.sum()).log()
-    pool_weights = start.clone().requires_grad_()
-    optimizer = torch.optim.Adam([pool_weights], lr=0.05)
-    for _ in range(POSTERIOR_STEPS):
-        alpha, delta = pool_weights.exp() * both
-        penalty = PRIOR_STRENGTH / len(labels) * (pool_weights - start).square().sum()
-        optimizer.zero_grad()
-        (loss(alpha * clean.log_p + delta * clean.densities) + penalty).backward()
-        optimizer.step()
-    posterior = ModalityPosteriors(1).to(labels.device)
+    experts = [clean.log_p, clean.densities]
+    pool_weights = fit_pool_weights(experts, [True, use_plda], loss)
+    if clean.linear is not None:
+        before = loss(pool(experts, pool_weights))
+        experts = [*experts, clean.linear]
+        with_linear = fit_pool_weights(experts, [True, use_plda, True], loss)
+        gain = float(before - loss(pool(experts, with_linear)))
+        gains = gain > MIN_GAIN + MIN_TOTAL_GAIN / len(labels)
+        pool_weights = with_linear if gains else F.pad(pool_weights, (0, 1))
+    posterior = ModalityPosteriors(1, len(pool_weights)).to(labels.device)
     with torch.no_grad():
-        posterior.pool_weights[0] = pool_weights.exp() * both
+        posterior.pool_weights[0] = pool_weights
         top = compute_posterior_logits(posterior, clean).topk(2, dim=-1).values
         # At least 0.01: a modality that hardly prefers any class must not be scaled without limit.
         posterior.temperature[0] = ((top[:, 0] - top[:, 1]) * weight).mean().clamp(min=0.01)
     return posterior
 
 
+def fit_pool_weights(
+    experts: Sequence[Tensor], used: Sequence[bool], loss: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Fit the weight of each expert, (n, C), by likelihood: (K,). That of an expert that is not used is 0."""
+    n, mask = len(experts[0]), torch.tensor(used, device=experts[0].device).float()
+    # The start: experts that agree weigh the same.
+    best = torch.stack([find_best_weight(each, loss) for each in experts])
+    start = (best / mask.sum()).log()
+    log_weights = start.clone().requires_grad_()
+    optimizer = torch.optim.Adam([log_weights], lr=0.05)
+    for _ in range(POSTERIOR_STEPS):
+        penalty = PRIOR_STRENGTH / n * (log_weights - start).square().sum()
+        optimizer.zero_grad()
+        (loss(pool(experts, log_weights.exp() * mask)) + penalty).backward()
+        optimizer.step()
+    return (log_weights.exp() * mask).detach()
+
+
+def pool(experts: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """Pool the log-probabilities of K experts: (n, C) each, (K,) -> (n, C)"""
+    total = weights[0] * experts[0]
+    for weight, expert in zip(weights[1:], experts[1:], strict=True):
+        total = total + weight * expert
+    return total
+
+
 def compute_posterior_logits(posterior: ModalityPosteriors, scores: Scores) -> Tensor:
     """Compute the log-posteriors of one modality's rows, divided by the temperature: (n, C)"""
-    return posterior.soften(posterior(scores.log_p[:, None], scores.densities[:, None])).squeeze(1)
+    linear = None if scores.linear is None else scores.linear[:, None]
+    return posterior.soften(posterior(scores.log_p[:, None], scores.densities[:, None], linear)).squeeze(1)
 
 
 @torch.no_grad()
@@ -102,7 +127,7 @@ def fit_reliability(
     clean, other, weight = data.clean, data.corrupted, data.weight
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        confidence = Confidences(1).to(weight.device)
+        confidence = Confidences(1, clean.statistics.shape[1]).to(weight.device)
     with torch.no_grad():
         calibrated = (posterior.temperature * compute_posterior_logits(posterior, clean)).softmax(-1)
         correct = select_class(calibrated, data.labels)

@@ -27,8 +27,8 @@ def read_labels(table: pl.DataFrame, column: str) -> pl.Series:
     return labels.str.strip_chars().replace("", None)
 
 
-def class_codes(labels: pl.Series, classes: Sequence[str], rows: Rows) -> NDArray[np.int64]:
-    """The index of each row's class. Raises TableError if there is none."""
+def encode_labels(labels: pl.Series, classes: Sequence[str], rows: Rows) -> NDArray[np.int64]:
+    """Return the index of each row's class. Raises TableError if there is none."""
     names = KnownNames(classes)
     used = labels[rows]
     found = {label: code for label in used.unique().drop_nulls() if (code := names.find(label)) is not None}
@@ -42,15 +42,15 @@ def class_codes(labels: pl.Series, classes: Sequence[str], rows: Rows) -> NDArra
     return codes.to_numpy()
 
 
-def in_order(names: Sequence[str]) -> list[str]:
-    """Sorted as people do it: 2 before 10, grade2 before grade10."""
+def sort_names(names: Sequence[str]) -> list[str]:
+    """Sort as people do: 2 before 10, grade2 before grade10."""
     if all(NUMBER.fullmatch(name) for name in names):
         return sorted(names, key=lambda name: (float(name), name))
     return sorted(names, key=lambda name: [int(x) if x.isdecimal() else x for x in DIGITS.split(name)])
 
 
-def class_infos(names: Sequence[str], codes: NDArray[np.int64]) -> tuple[ClassInfo, ...]:
-    """The classes with the counts and shots that the training `codes` give them. Raises TableError."""
+def make_class_infos(names: Sequence[str], codes: NDArray[np.int64]) -> tuple[ClassInfo, ...]:
+    """Make the classes with the counts and shots that the training `codes` give them. Raises TableError."""
     counts = np.bincount(codes, minlength=len(names)).tolist()
     empty = [name for name, count in zip(names, counts, strict=True) if not count]
     if empty:

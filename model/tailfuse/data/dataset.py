@@ -19,7 +19,7 @@ from tailfuse_service.modalities import Modality
 from tailfuse_service.modalities.image.formats import FORMATS
 from tailfuse_service.modalities.limits import Limits
 
-from tailfuse.data.classes import class_codes, class_infos, in_order, read_labels
+from tailfuse.data.classes import encode_labels, make_class_infos, read_labels, sort_names
 from tailfuse.data.labels import find_merged_labels, load_labels, warn_of_single_rows
 from tailfuse.data.split import Split, read_groups, split_rows
 from tailfuse.data.split_arrays import Dataset, SplitArrays
@@ -27,6 +27,7 @@ from tailfuse.errors import TableError
 from tailfuse.files.table import Rows, describe_wide_missing, normalise, read_table
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.files import UnreadableFile, name_source, report_unreadable
+from tailfuse.modalities.ragged import keep_apart
 from tailfuse.spec.schema import Spec, SplitSpec
 from tailfuse.spelling import did_you_mean
 
@@ -61,9 +62,9 @@ def make_dataset(
     check_leaks(spec, modalities)
     rows = np.sort(np.concatenate([split.train, split.val, split.test]))
     warn_of_single_rows(labels[rows])
-    names = in_order(labels[split.train].unique().to_list())
+    names = sort_names(labels[split.train].unique().to_list())
     whole = make_split_arrays(
-        table, modalities, folder, labels=class_codes(labels, names, rows), rows=rows, use_cache=True,
+        table, modalities, folder, labels=encode_labels(labels, names, rows), rows=rows, use_cache=True,
         on_progress=on_progress,
     )  # fmt: skip
     present = whole.presence().any(axis=1)
@@ -80,9 +81,21 @@ def make_dataset(
     group = spec.split.group if isinstance(spec.split, SplitSpec) else None
     groups = read_groups(table, group)[rows[present & np.isin(rows, split.train)]]
     return Dataset(
-        class_infos(names, train.labels), modalities, train, val, test, groups,
+        make_class_infos(names, train.labels), modalities, train, val, test, groups,
         find_merged_labels(read_labels(table, spec.label), labels),
+        corrupt_values(spec, modalities, table, split.train) if spec.training.damage else {},
     )  # fmt: skip
+
+
+def corrupt_values(
+    spec: Spec, modalities: dict[str, Modality], table: pl.DataFrame, train: Rows
+) -> dict[str, NDArray[Any]]:
+    """Return rows of corrupted training values for every kind that corrupts raw values."""
+    made = {
+        name: KINDS[each.kind].corrupt_values(name, each, table, train, spec.table.parent, spec.seed)
+        for name, each in modalities.items()
+    }
+    return {name: rows for name, rows in made.items() if rows is not None}
 
 
 def load_table(spec: Spec) -> pl.DataFrame:
@@ -153,7 +166,8 @@ def make_split_arrays(
                 if array is not None:
                     position[name][at] = len(arrays)
                     arrays.append(array)
-        inputs[name] = each.stack(arrays)
+        ragged = arrays and KINDS[modality.kind].ragged
+        inputs[name] = keep_apart(arrays) if ragged else each.stack(arrays)
     return SplitArrays(inputs, position, np.full(len(rows), -1, np.int64) if labels is None else labels)
 
 

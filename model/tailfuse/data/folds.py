@@ -6,18 +6,18 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.int64]
 
 
-def folds(labels: Numbers, groups: Numbers, n_folds: int, seed: int) -> list[tuple[Numbers, Numbers]]:
+def make_folds(labels: Numbers, groups: Numbers, n_folds: int, seed: int) -> list[tuple[Numbers, Numbers]]:
     """For each fold the other folds' rows, and its own; with few groups there are fewer folds."""
     if n_folds == 0:
         return []
-    fold_of_row = fold_of_rows(labels, groups, n_folds, seed)
+    fold_of_row = assign_folds(labels, groups, n_folds, seed)
     used = np.unique(fold_of_row)
     if len(used) == 1:
         return []  # nothing would be left to train on
     return [(np.flatnonzero(fold_of_row != fold), np.flatnonzero(fold_of_row == fold)) for fold in used]
 
 
-def fold_of_rows(labels: Numbers, groups: Numbers, n_folds: int, seed: int) -> Numbers:
+def assign_folds(labels: Numbers, groups: Numbers, n_folds: int, seed: int) -> Numbers:
     """The fold of each row, 0..n_folds - 1: (N,), (N,) -> (N,). A fold may stay empty.
 
     Class by class, the rarest first, each group goes where its class has fewest rows so far, and then

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from tailfuse_service.bundle import Manifest, sha256
 
-from tailfuse.data.classes import class_codes, read_labels
+from tailfuse.data.classes import encode_labels, read_labels
 from tailfuse.data.dataset import make_split_arrays
 from tailfuse.data.labels import find_labelled_rows
 from tailfuse.data.split import read_split_column, split_rows
@@ -36,7 +36,7 @@ def labelled_part(manifest: Manifest, path: Path, part: str | None = None) -> Sp
                 "these rows include those that the model was trained on; --part test judges the others"
             )
     rows = find_labelled_rows(labels, rows)
-    codes = class_codes(labels, manifest.class_names, rows)
+    codes = encode_labels(labels, manifest.class_names, rows)
     judged = make_split_arrays(table, manifest.modalities, path.parent, labels=codes, rows=rows)
     if not judged.presence().any():
         known = ", ".join(manifest.modalities)

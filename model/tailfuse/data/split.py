@@ -44,13 +44,13 @@ def split_rows(table: pl.DataFrame, labels: pl.Series, split: str | SplitSpec, s
         warn_of_unused_rows(table, split.column)
         if not len(parts["val"]):
             train = parts.pop("train")
-            parts |= by_fraction(labels, train, groups[train], {"val": split.val}, seed)
+            parts |= split_by_fraction(labels, train, groups[train], {"val": split.val}, seed)
         if split.group:
             warn_of_shared_groups(table[split.group], groups, parts)
     else:
         labelled = np.flatnonzero(has_label)
         fractions = {"test": split.test, "val": split.val}
-        parts = by_fraction(labels, labelled, groups[labelled], fractions, seed)
+        parts = split_by_fraction(labels, labelled, groups[labelled], fractions, seed)
     for part in PARTS:
         if part not in parts or not len(parts[part]):
             raise TableError(f"split: no row is left for {part}; there are too few rows, or too few groups")
@@ -122,7 +122,7 @@ def warn_of_shared_groups(names: pl.Series, groups: NDArray[np.int64], parts: di
 
 
 def read_groups(table: pl.DataFrame, column: str | None) -> NDArray[np.int64]:
-    """The number of each row's group. A row without a group is one of its own."""
+    """Return the number of each row's group. A row without a group is one of its own."""
     alone = np.arange(len(table))
     if column is None:
         return alone
@@ -134,7 +134,7 @@ def read_groups(table: pl.DataFrame, column: str | None) -> NDArray[np.int64]:
     return np.where(values.is_null().to_numpy(), len(table) + alone, groups)
 
 
-def by_fraction(
+def split_by_fraction(
     labels: pl.Series, rows: Rows, groups: NDArray[np.int64], fractions: dict[str, float], seed: int
 ) -> dict[str, Rows]:
     """Give whole groups of `rows` to parts, class by class, the rarest first while all groups are free."""
@@ -148,19 +148,19 @@ def by_fraction(
         have = dict.fromkeys(PARTS, 0)
         for group in [group for group in free if group in part_of_group]:
             have[part_of_group[group]] += free.pop(group)
-        part_of_group |= fill(free, have, wanted(int(counts[code]), fractions))
+        part_of_group |= assign_parts(free, have, count_targets(int(counts[code]), fractions))
     chosen = np.array([part_of_group[group] for group in groups.tolist()])
     return {part: rows[chosen == part] for part in ("train", *fractions)}
 
 
-def wanted(count: int, fractions: dict[str, float]) -> dict[str, int]:
-    """How many rows of a class of `count` the parts other than train should have."""
+def count_targets(count: int, fractions: dict[str, float]) -> dict[str, int]:
+    """Return how many rows of a class of `count` the parts other than train should have."""
     least = {"test": 1 if count >= 2 else 0, "val": 1 if count >= 3 else 0}
     return {part: max(least[part], round(count * fraction)) for part, fraction in fractions.items()}
 
 
-def fill(free: dict[int, int], have: dict[str, int], targets: dict[str, int]) -> dict[int, str]:
-    """A part for each group of `free` (rows by group); train comes first, and takes what is left."""
+def assign_parts(free: dict[int, int], have: dict[str, int], targets: dict[str, int]) -> dict[int, str]:
+    """Assign a part to each group of `free` (rows by group); train comes first, and takes what is left."""
     chosen: dict[int, str] = {}
     if free and not have["train"]:
         largest = max(free, key=lambda group: free[group])

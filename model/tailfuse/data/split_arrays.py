@@ -10,10 +10,15 @@ from tailfuse_service.bundle import Batch
 from tailfuse_service.bundle.manifest import ClassInfo
 from tailfuse_service.modalities import Modality
 
+from tailfuse.modalities.ragged import pad_rows
+
 
 @dataclass(frozen=True, slots=True)
 class SplitArrays:
-    """N rows. `inputs[m]` (n_m, ...) holds the present rows of modality m only."""
+    """N rows. `inputs[m]` (n_m, ...) holds the present rows of modality m only.
+
+    Rows of different lengths are an object array of one array each; a batch pads them.
+    """
 
     inputs: dict[str, NDArray[Any]]
     position: dict[str, NDArray[np.int64]]  # (N,): where a row is in inputs[m]; -1 where it is absent
@@ -52,7 +57,8 @@ class SplitArrays:
         """All rows as one ragged batch."""
         rows = {name: np.flatnonzero(at >= 0) for name, at in self.position.items()}
         inputs = {name: self.inputs[name][self.position[name][at]] for name, at in rows.items()}
-        return Batch(inputs, rows, self.presence())
+        padded = {name: pad_rows(each, self.inputs[name]) for name, each in inputs.items()}
+        return Batch(padded, rows, self.presence())
 
     def batches(self, size: int) -> Iterator["SplitArrays"]:
         """The rows in order, `size` at a time."""
@@ -73,3 +79,5 @@ class Dataset:
     merged_labels: dict[str, str] = field(
         default_factory=dict
     )  # the class of each label merged by `min_rows`
+    # Rows of corrupted training values, of the kinds that corrupt raw values.
+    corrupted: dict[str, NDArray[Any]] = field(default_factory=dict)

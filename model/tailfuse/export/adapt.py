@@ -20,7 +20,7 @@ from tailfuse_service.bundle.files import read_manifest, unpacked
 from tailfuse_service.bundle.manifest import Adaptation, Shot, SubsetMetrics
 from tailfuse_service.modalities.tabular.spelling import KnownNames
 
-from tailfuse.data.classes import class_codes, read_labels
+from tailfuse.data.classes import encode_labels, read_labels
 from tailfuse.data.dataset import OnProgress, make_split_arrays
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import ExportError, TableError, UserError
@@ -81,7 +81,7 @@ def read_known_labels(table: pl.DataFrame, manifest: Manifest) -> NDArray[np.int
             manifest.label, len(unknown), unknown[0] + 1, labels[int(unknown[0])],
         )  # fmt: skip
     codes = np.full(len(table), -1, np.int64)
-    codes[known] = class_codes(labels, manifest.class_names, np.flatnonzero(known))
+    codes[known] = encode_labels(labels, manifest.class_names, np.flatnonzero(known))
     return codes
 
 

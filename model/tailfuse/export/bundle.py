@@ -31,6 +31,7 @@ from tailfuse.evaluation.prior_metrics import evaluate_priors
 from tailfuse.evaluation.report import write_report
 from tailfuse.export.graphs import check_parity, export_graphs, make_example
 from tailfuse.network.build import AnyNetwork
+from tailfuse.spec.schedule import choose_schedule
 from tailfuse.spec.schema import Spec
 
 BUILT_WITH = ("tailfuse", "torch", "onnx", "onnxruntime", "numpy")
@@ -98,6 +99,7 @@ def make_manifest(network: AnyNetwork, spec: Spec, dataset: Dataset) -> Manifest
     written = json.loads(spec.model_dump_json())
     written["table"] = spec.table.name  # a path on one machine is not part of a bundle
     written["table_sha256"] = sha256(spec.table)
+    written["training"] |= choose_schedule(spec.training, len(dataset.train))._asdict()
     return Manifest(
         name=spec.name,
         version=spec.version,

@@ -23,6 +23,7 @@ from tailfuse.spelling import did_you_mean
 BETA = 0.9999  # for fewer than a thousand rows of a class all but the inverse of their number
 FOCUS = 2.0  # gamma of the focal loss
 LARGEST_MARGIN, SCALE, REWEIGHTED_FROM = 0.5, 30.0, 0.8  # LDAM-DRW: epoch 160 of 200
+INVERSE = 2.0  # SADE's tau
 BRANCHES = 0.99  # ResLT's share of the branches' own losses, at an imbalance ratio of 50
 
 Costs = Callable[[Tensor, float], Tensor]
@@ -37,6 +38,7 @@ class ImbalanceLoss(NamedTuple):
     predict: Prediction  # logits (..., E, C) -> log-probabilities (..., C)
     last_change: float = 0.0  # share of the training after which the costs no longer change
     cosine: bool = False  # logits must be cosines of embedding and class vector, without a bias
+    prior: Tensor | None = None  # class shares of the training rows: (C,)
 
     def __call__(self, logits: Tensor, target: Tensor, progress: float) -> Tensor:
         """Return each row's loss: (..., E, C), probabilities (..., C), share of the training done -> (...)"""
@@ -53,12 +55,13 @@ def make_loss(name: str, counts: Tensor, taus: Sequence[float]) -> ImbalanceLoss
     Raises SpecError.
     """
     counts = counts.float()
+    prior = counts / counts.sum()
     if name == "experts":
-        return make_expert_loss(counts, taus)
+        return make_expert_loss(counts, taus)._replace(prior=prior)
     if name not in BASELINES:
         known = ("experts", *BASELINES)
         raise SpecError(f"network.loss: '{name}' is none of {', '.join(known)}{did_you_mean(name, known)}")
-    return BASELINES[name](counts)
+    return BASELINES[name](counts)._replace(prior=prior)
 
 
 def make_expert_loss(counts: Tensor, taus: Sequence[float]) -> ImbalanceLoss:
@@ -202,6 +205,25 @@ def make_ace(counts: Tensor) -> ImbalanceLoss:
     return ImbalanceLoss(len(known), costs, predict)
 
 
+def make_sade(counts: Tensor) -> ImbalanceLoss:
+    """Skilled, diverse experts (Zhang et al. 2022): plain softmax, balanced softmax, and one that
+    leans as far to rare classes as the training prior leans away from them. Their mean logits predict.
+
+    The third adds log pi - tau log(pi reversed): pi reversed gives the rarest class the share of the most
+    frequent one, the second rarest that of the second, and so on. tau is 2, as the authors chose it.
+    """
+    prior = counts / counts.sum()
+    order = counts.argsort()
+    reversed_prior = torch.empty_like(prior).index_copy(0, order, prior[order.flip(0)])
+    third = prior.log() - INVERSE * reversed_prior.log()
+    adjustment = torch.stack([torch.zeros_like(prior), prior.log(), third])
+
+    def costs(logits: Tensor, progress: float) -> Tensor:
+        return -log_softmax(logits + adjustment.to(logits.device)).mean(-2)
+
+    return ImbalanceLoss(len(adjustment), costs, aggregate)
+
+
 BASELINES: dict[str, Callable[[Tensor], ImbalanceLoss]] = {
     "cross_entropy": make_cross_entropy,
     "class_balanced": make_class_balanced,
@@ -212,6 +234,7 @@ BASELINES: dict[str, Callable[[Tensor], ImbalanceLoss]] = {
     "abc": make_abc,
     "reslt": make_reslt,
     "ace": make_ace,
+    "sade": make_sade,
 }
 
 

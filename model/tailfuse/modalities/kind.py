@@ -39,8 +39,11 @@ class Kind(ABC, Generic[S, M]):
 
     reads_files: ClassVar[bool] = False  # a cell may be a path: errors name it
     decodes_in_threads: ClassVar[bool] = False  # decoding releases the interpreter's lock
+    ragged: ClassVar[bool] = False  # its rows have different lengths; batches pad them
     # Precisions that its encoder can be exported with.
     precisions: ClassVar[tuple[str, ...]] = ()
+    # The beginnings of the names of the encoder's weights that are reduced; by default all are.
+    reduced_parts: ClassVar[tuple[str, ...]] = ("",)
     # Whether the final network also scores the corrupted rows of the folds. Some corruptions have a single
     # result, such as a black image. Where the final network places that point, the fold networks cannot tell.
     final_scores_corrupted: ClassVar[bool] = False
@@ -107,13 +110,13 @@ class Kind(ABC, Generic[S, M]):
     ) -> "nn.Module":
         """Build the encoder that the spec names: rows (n, ...) -> (n, width). Raises SpecError.
 
-        It has `view(rows) -> (n, D)` and `layers`, which make the embedding of a view. With `ragged = True`
-        the second axis of its rows has another length in every batch.
+        It has `extract_features(rows) -> (n, D)` and `layers`, which turn the features into the embedding.
+        With `ragged = True` the second axis of its rows has another length in every batch.
         """
 
-    def count_inputs(self, shape: tuple[int, ...], width: int) -> int:
-        """Return how many numbers of a row of this shape enter the encoder's first layer."""
-        return prod(shape)
+    def count_inputs(self, modality: M, rows: NDArray[Any], width: int) -> int:
+        """Return how many numbers of a row enter the encoder's first layer; `rows` are (n, ...)."""
+        return prod(rows.shape[1:])
 
     def augmentation(self, spec: S) -> "Callable[[Tensor], Tensor] | None":
         """Return what changes training rows at random in every epoch, if anything does."""
@@ -123,9 +126,18 @@ class Kind(ABC, Generic[S, M]):
     def corrupt(self, rows: "Tensor", modality: M, generator: "Generator") -> "Tensor":
         """Return a corrupted copy of every row, of the same shape and type.
 
-        It looks like what a broken sensor, a dark camera or a garbled text sends. The confidences learn from
+        It looks like what a broken sensor or a dark camera sends. The confidences learn from
         such copies which inputs are unlike all training rows.
         """
+
+    def corrupt_values(
+        self, name: str, modality: M, table: pl.DataFrame, rows: Rows, folder: Path, seed: int
+    ) -> NDArray[Any] | None:
+        """Return rows made of corrupted raw values, from those at `rows`, in place of `corrupt`.
+
+        None if the kind corrupts arrays.
+        """
+        return None
 
     @abstractmethod
     def describe(self, modality: M) -> str:

@@ -44,13 +44,13 @@ class Pretrained(nn.Module):
             nn.Dropout(dropout),
         )
 
-    def view(self, rows: Tensor) -> Tensor:
+    def extract_features(self, rows: Tensor) -> Tensor:
         """Rows as the backbone takes them, or their `features` (n, F) -> (n, F)"""
         return rows if rows.dim() == 2 else self.features(rows)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Rows or their features -> (n, width)"""
-        embedding: Tensor = self.layers(self.view(rows))
+        embedding: Tensor = self.layers(self.extract_features(rows))
         return embedding
 
     def features(self, rows: Tensor) -> Tensor:

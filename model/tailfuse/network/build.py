@@ -9,8 +9,10 @@ from tailfuse.losses.imbalance import ImbalanceLoss, make_loss
 from tailfuse.modalities import KINDS
 from tailfuse.network.baselines import FUSIONS
 from tailfuse.network.baselines.fused import Baseline
+from tailfuse.network.baselines.sade_mm import SadeMM, count_encoder_sets
 from tailfuse.network.fusion import Fusion
 from tailfuse.network.network import Network
+from tailfuse.network.parallel import run_parallel
 from tailfuse.spec.schema import Spec
 
 AnyNetwork = Network | Baseline
@@ -36,11 +38,13 @@ def build_guided(spec: Spec, dataset: Dataset) -> Network:
 
 def build_baseline(spec: Spec, dataset: Dataset) -> Baseline:
     """Build the same encoders with a published fusion. Raises SpecError."""
-    encoders = build_encoders(spec, dataset)
     loss_fn, n_classes = build_loss(spec, dataset), len(dataset.classes)
     fusion = FUSIONS[spec.network.fusion](
-        len(encoders), spec.network.width, loss_fn, n_classes, spec.network.dropout
+        len(dataset.modalities), spec.network.width, loss_fn, n_classes, spec.network.dropout
     )
+    sets = count_encoder_sets(loss_fn) if isinstance(fusion, SadeMM) else 1
+    each_set = [build_encoders(spec, dataset) for _ in range(sets)]
+    encoders = {name: run_parallel([encoders[name] for encoders in each_set]) for name in dataset.modalities}
     return Baseline(encoders, n_classes=n_classes, loss_fn=loss_fn, fusion=fusion)
 
 

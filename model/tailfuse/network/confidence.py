@@ -23,12 +23,15 @@ INITIAL_LOG_ODDS = 4.0  # of being in-distribution, until they are fitted
 OUTLIER_FROM, SLOPE_PER_DEVIATION = 4.0, 2.0
 
 
-def compute_statistics(logits: Tensor, densities: Tensor, ood_scores: Tensor) -> Tensor:
-    """Compute the confidence network's inputs: (n, E, C), (n, C), (n, 4) -> (n, 10)
+def compute_statistics(
+    logits: Tensor, densities: Tensor, ood_scores: Tensor, shares: Tensor | None = None
+) -> Tensor:
+    """Compute the confidence network's inputs: (n, E, C), (n, C), (n, 4) -> (n, 10), or with shares (n, 12)
 
     Of the softmax experts' mean: log-odds of the top class, log ratio of the top two, entropy, and the
     experts' disagreement. Of the PLDA head: log ratio of its top two, and its disagreement with the experts.
-    Its OOD scores come last. None changes when a constant is added to all logits.
+    The shares of known n-grams. The OOD scores come last.
+    None changes when a constant is added to all logits.
     """
     each = F.log_softmax(logits, dim=-1)  # (n, E, C)
     joint = F.log_softmax(logits.mean(-2), dim=-1)  # (n, C)
@@ -46,7 +49,8 @@ def compute_statistics(logits: Tensor, densities: Tensor, ood_scores: Tensor) ->
     # Far from every class densities differ by hundreds; only their order of magnitude matters.
     ratio = torch.asinh(nearest - next_one)
     against = torch.asinh((p * (joint - plda)).sum(-1, keepdim=True))
-    return torch.cat([odds, top - second, entropy, disagreement, ratio, against, ood_scores], dim=-1)
+    known = [] if shares is None else [shares]
+    return torch.cat([odds, top - second, entropy, disagreement, ratio, against, *known, ood_scores], dim=-1)
 
 
 class Confidences(nn.Module):
@@ -59,13 +63,13 @@ class Confidences(nn.Module):
     scale: Tensor
     per_deviation: Tensor
 
-    def __init__(self, n_modalities: int, hidden: int = 16) -> None:
+    def __init__(self, n_modalities: int, n_statistics: int = N_STATISTICS, hidden: int = 16) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(n_modalities, N_STATISTICS))
-        self.register_buffer("scale", torch.ones(n_modalities, N_STATISTICS))
+        self.register_buffer("mean", torch.zeros(n_modalities, n_statistics))
+        self.register_buffer("scale", torch.ones(n_modalities, n_statistics))
         # SLOPE_PER_DEVIATION, if corrupted rows were in the calibration set.
         self.register_buffer("per_deviation", torch.zeros(n_modalities))
-        layers = [nn.Linear(N_STATISTICS, hidden) for _ in range(n_modalities)]  # for their initialisation
+        layers = [nn.Linear(n_statistics, hidden) for _ in range(n_modalities)]  # for their initialisation
         self.hidden_weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
         self.hidden_bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
         # Until they are fitted every modality has the same confidence.
@@ -73,7 +77,7 @@ class Confidences(nn.Module):
         self.bias = nn.Parameter(torch.tensor([INITIAL_LOG_ODDS, 0.0]).repeat(n_modalities, 1))
 
     def forward(self, statistics: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, M, 10) -> log-odds of being in-distribution (n, M), and of being correct if so (n, M)"""
+        """(n, M, statistics) -> log-odds of being in-distribution, and if so of being correct: (n, M) each"""
         scaled = (statistics - self.mean) / self.scale
         hidden = torch.tanh(apply_linear(scaled.transpose(0, 1), self.hidden_weight, self.hidden_bias))
         in_dist, correct = apply_linear(hidden, self.weight, self.bias).transpose(0, 1).unbind(-1)

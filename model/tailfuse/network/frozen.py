@@ -1,4 +1,4 @@
-"""Features of frozen encoders: computed once, and cached on disk."""
+"""Features of frozen encoders, computed once: those of images are cached on disk."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +15,8 @@ from tailfuse.data.dataset import OnProgress
 from tailfuse.data.split_arrays import Dataset
 from tailfuse.files.cache import cached, make_key
 from tailfuse.modalities.pretrained import Pretrained
+from tailfuse.modalities.text.encoder import Lsa
+from tailfuse.modalities.text.lsa import LsaProjection
 
 BATCH = 8  # images; the feature maps of many more do not fit into a processor's cache
 
@@ -26,17 +28,24 @@ def add_frozen_features(
     encoders: Mapping[str, nn.Module],
     *,
     device: torch.device | str = "cpu",
+    seed: int = 0,
     on_progress: OnProgress | None = None,
 ) -> Dataset:
-    """Return the dataset with the features of every frozen encoder, (n, F) float32, in place of its images.
+    """Return the dataset with the features of every frozen encoder, (n, F) float32, in place of its rows.
 
-    Also fit the scale of each of these encoders to the features of the training rows.
+    Also fit what is frozen to the training rows: the scale of the features of images, the projection of
+    texts.
     """
     features: dict[str, NDArray[Any]] = {}
     for name, encoder in encoders.items():
+        report = partial(on_progress, name) if on_progress else None
+        rows = dataset.train.position[name]
+        if isinstance(encoder, Lsa) and encoder.projection is not None:
+            features[name] = fit_projection(
+                encoder.projection, dataset.train.inputs[name], rows[rows >= 0], seed, report
+            )
         if isinstance(encoder, Pretrained) and encoder.trained == "none":
-            images, rows = dataset.train.inputs[name], dataset.train.position[name]
-            report = partial(on_progress, name) if on_progress else None
+            images = dataset.train.inputs[name]
             raw = compute_backbone_features(encoder.backbone, images, device=device, report=report)
             encoder.scale.fit(torch.from_numpy(raw[rows[rows >= 0]]))
             features[name] = encoder.scale.cpu()(torch.from_numpy(raw)).numpy()
@@ -44,6 +53,19 @@ def add_frozen_features(
         replace(part, inputs=part.inputs | features) for part in (dataset.train, dataset.val, dataset.test)
     )
     return replace(dataset, train=train, val=val, test=test)
+
+
+def fit_projection(
+    projection: LsaProjection, rows: NDArray[Any], train: NDArray[np.int64], seed: int, report: Report | None
+) -> NDArray[np.float32]:
+    """Fit a projection to the training texts, and return the features of all texts."""
+    if report:
+        report(0, len(rows))
+    projection.fit(rows[train], seed)
+    features = projection.project(rows)
+    if report:
+        report(len(rows), len(rows))
+    return features
 
 
 @torch.inference_mode()

@@ -29,23 +29,28 @@ IN_DISTRIBUTION_POWER = 2.0
 class ModalityPosteriors(nn.Module):
     """Class probabilities of each modality: a log-linear pool of its softmax experts and its PLDA head.
 
-    log p = alpha log p_softmax + delta log density - constant. The fusion takes it divided by a temperature
-    t, such that the top two differ by 1 on average over the calibration set: how much a modality counts is
-    left to the fusion logits. The parameters of all modalities are stacked, (M, ...) each.
+    log p = alpha log p_softmax + delta log density - constant; if any modality has a linear expert, it is the
+    third of the pool. The fusion takes log p divided by a temperature t, such that the top two differ by 1 on
+    average over the calibration set: how much a modality counts is left to the fusion logits. The parameters
+    of all modalities are stacked, (M, ...) each.
     """
 
     pool_weights: Tensor
     temperature: Tensor
 
-    def __init__(self, n_modalities: int) -> None:
+    def __init__(self, n_modalities: int, n_experts: int = 2) -> None:
         super().__init__()
-        self.register_buffer("pool_weights", torch.tensor([1.0, 0.0]).repeat(n_modalities, 1))  # alpha, delta
+        weights = torch.tensor([1.0, 0.0, 0.0][:n_experts])  # alpha, delta, and that of the linear expert
+        self.register_buffer("pool_weights", weights.repeat(n_modalities, 1))
         self.register_buffer("temperature", torch.ones(n_modalities))  # t
 
-    def forward(self, log_p: Tensor, densities: Tensor) -> Tensor:
-        """Calibrated log-probabilities: (n, M, C), (n, M, C) -> (n, M, C)"""
-        alpha, delta = self.pool_weights.unsqueeze(-1).unbind(1)
-        return F.log_softmax(alpha * log_p + delta * densities, dim=-1)
+    def forward(self, log_p: Tensor, densities: Tensor, linear: Tensor | None = None) -> Tensor:
+        """Calibrated log-probabilities: (n, M, C) each -> (n, M, C)"""
+        alpha, delta, *others = self.pool_weights.unsqueeze(-1).unbind(1)
+        pooled = alpha * log_p + delta * densities
+        if linear is not None:
+            pooled = pooled + others[0] * linear
+        return F.log_softmax(pooled, dim=-1)
 
     def soften(self, log_posteriors: Tensor) -> Tensor:
         """Divide by the temperature: (n, M, C) -> (n, M, C)"""

@@ -25,12 +25,17 @@ class Head(nn.Module):
 
     def forward(self, embedding: Tensor) -> Tensor:
         """(n, width) -> (n, E, C); (n, 1, C) in eval mode if the loss has one prediction"""
+        logits = self.compute_logits(embedding)
+        return logits if self.training else self.loss_fn.separate_experts(logits)
+
+    def compute_logits(self, embedding: Tensor) -> Tensor:
+        """Compute raw logits: (n, width) -> (n, E, C)"""
         if self.loss_fn.cosine:
             flat: Tensor = F.linear(F.normalize(embedding, dim=-1), F.normalize(self.linear.weight, dim=-1))
         else:
             flat = self.linear(embedding)
-        logits = flat.unflatten(1, self.shape)
-        return logits if self.training else self.loss_fn.separate_experts(logits)
+        logits: Tensor = flat.unflatten(1, self.shape)
+        return logits
 
     def loss(self, embedding: Tensor, target: Tensor, progress: float) -> Tensor:
         """(n, width), probabilities (n, C), share of the training done -> (n,). In training mode only."""

@@ -4,8 +4,8 @@ Letters: B samples, n_m present rows of modality m, M modalities, W width, E exp
 penultimate features.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from tailfuse_service.bundle import CONFLICT, DISAGREEMENT, OUTPUT_NAMES
@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from tailfuse.losses.experts import aggregate
 from tailfuse.losses.imbalance import ImbalanceLoss
-from tailfuse.network.confidence import Confidences, compute_statistics
+from tailfuse.modalities.text.encoder import Lsa
+from tailfuse.network.confidence import N_STATISTICS, Confidences, compute_statistics
 from tailfuse.network.conflict import Conflict
 from tailfuse.network.fusion import Fusion, ModalityPosteriors, compute_disagreement, compute_modulation
 from tailfuse.network.head import compute_modality_losses, make_heads
 from tailfuse.network.joint import JointBranch
+from tailfuse.network.ngrams import N_SHARES, NgramExperts
 from tailfuse.network.plda import PldaHead
 from tailfuse.network.ragged import Rows, count_penultimate_features, encode, scatter
 
@@ -29,6 +31,8 @@ class EncodedRows(NamedTuple):
     logits: Tensor  # (n, E, C)
     densities: Tensor  # (n, C), of the PLDA head
     ood_scores: Tensor  # (n, N_DENSITIES)
+    linear: Tensor | None = None  # (n, C), of the linear expert, and
+    shares: Tensor | None = None  # (n, N_SHARES) of known n-grams, where any modality of the network has them
 
 
 class Scores(NamedTuple):
@@ -37,7 +41,8 @@ class Scores(NamedTuple):
     embedding: Tensor  # (n, W), or (B, M, W) with a slot for every modality; as those below
     log_p: Tensor  # (n, C), of the softmax experts
     densities: Tensor  # (n, C), of the PLDA head
-    statistics: Tensor  # (n, N_STATISTICS)
+    statistics: Tensor  # (n, N_STATISTICS, or N_SHARES more)
+    linear: Tensor | None = None  # (n, C), of the linear expert; 0 for a modality that has none
 
 
 class Answer(NamedTuple):
@@ -79,9 +84,17 @@ class Network(nn.Module):
         self.plda_heads = nn.ModuleList(
             PldaHead(count_penultimate_features(encoder), n_classes) for encoder in encoders.values()
         )
+        self.ngram_experts = nn.ModuleDict(
+            {
+                str(m): NgramExperts(encoder.buckets, n_classes)
+                for m, encoder in enumerate(encoders.values())
+                if isinstance(encoder, Lsa)
+            }
+        )
         # Fitted later, on the calibration set.
-        self.posteriors = ModalityPosteriors(n_modalities)
-        self.confidences = Confidences(n_modalities)
+        self.posteriors = ModalityPosteriors(n_modalities, 3 if self.ngram_experts else 2)
+        n_statistics = N_STATISTICS + (N_SHARES if self.ngram_experts else 0)
+        self.confidences = Confidences(n_modalities, n_statistics)
         self.conflict = Conflict()
         self.fusion = fusion or Fusion(n_modalities)
         for part in (self.confidences, self.conflict, self.fusion):
@@ -97,11 +110,32 @@ class Network(nn.Module):
         """Return the PLDA head of a modality."""
         return cast(PldaHead, self.plda_heads[self.modalities.index(name)])
 
+    def ngrams(self, name: str) -> NgramExperts:
+        """Return the experts on the n-grams of a modality that has them."""
+        return cast(NgramExperts, self.ngram_experts[str(self.modalities.index(name))])
+
     def encode(self, name: str, rows: Tensor) -> EncodedRows:
         """Encode rows of one modality, (n, ...), and apply its experts."""
         m = self.modalities.index(name)
         features, embedding = encode(self.encoders[m], rows, training=self.training)
-        return EncodedRows(embedding, self.heads[m](embedding), *self.plda_heads[m](features))
+        densities, ood_scores = self.plda_heads[m](features)
+        linear, shares = self.score_ngrams(m, rows, embedding)
+        return EncodedRows(embedding, self.heads[m](embedding), densities, ood_scores, linear, shares)
+
+    def score_ngrams(self, m: int, rows: Tensor, embedding: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Score the n-grams of rows of modality m: (n, C), (n, N_SHARES)
+
+        0 if the modality has none; None if no modality of the network has any.
+        """
+        if not self.ngram_experts:
+            return None, None
+        encoder = self.encoders[m]
+        if not isinstance(encoder, Lsa):
+            sizes = (self.n_classes, N_SHARES)
+            return tuple(embedding.new_zeros(embedding.shape[0], size) for size in sizes)  # type: ignore[return-value]
+        tfidf = encoder.projection and encoder.projection.tfidf
+        linear, shares = self.ngram_experts[str(m)](rows, tfidf)
+        return linear, shares
 
     def score(self, name: str, rows: Tensor) -> Scores:
         """Score rows of one modality, (n, ...)."""
@@ -114,9 +148,10 @@ class Network(nn.Module):
         nodes, and on few rows the number of nodes determines the time.
         """
         encoded = [self.encode(name, inputs[name]) for name in self.modalities]
-        scores = score(EncodedRows(*(torch.cat(each) for each in zip(*encoded, strict=True))))
-        widths = [each.shape[1] for each in scores]
-        slots = scatter(torch.cat(scores, -1), [rows[name] for name in self.modalities], size)
+        scores = score(EncodedRows(*concatenate_fields(encoded)))
+        given = [each for each in scores if each is not None]
+        widths = [each.shape[1] for each in given]
+        slots = scatter(torch.cat(given, -1), [rows[name] for name in self.modalities], size)
         return Scores(*slots.split(widths, dim=-1))
 
     def forward(self, inputs: Rows, rows: Rows, presence: Tensor) -> Answer:
@@ -126,7 +161,7 @@ class Network(nn.Module):
         """
         scores = self.score_batch(inputs, rows, presence.shape[0])
         own_in_dist, correct = self.confidences(scores.statistics)
-        log_posteriors = self.posteriors(scores.log_p, scores.densities)
+        log_posteriors = self.posteriors(scores.log_p, scores.densities, scores.linear)
         in_dist, conflict = self.conflict(log_posteriors, own_in_dist, presence)
         weighting = self.fusion.compute_weights(in_dist, correct, presence)
         joint = aggregate(self.joint(scores.embedding, compute_modulation(weighting.weights, presence)))
@@ -156,7 +191,13 @@ class Network(nn.Module):
         return self.fusion.describe_calibration()
 
 
+def concatenate_fields(pieces: Sequence[tuple[Tensor | None, ...]]) -> list[Any]:
+    """Concatenate the fields of named tuples along the rows; one that is None in all of them stays so."""
+    return [None if each[0] is None else torch.cat(each) for each in zip(*pieces, strict=True)]
+
+
 def score(encoded: EncodedRows) -> Scores:
     """Score encoded rows."""
-    embedding, logits, densities, ood_scores = encoded
-    return Scores(embedding, aggregate(logits), densities, compute_statistics(logits, densities, ood_scores))
+    embedding, logits, densities, ood_scores, linear, shares = encoded
+    statistics = compute_statistics(logits, densities, ood_scores, shares)
+    return Scores(embedding, aggregate(logits), densities, statistics, linear)

@@ -27,14 +27,14 @@ def encode(encoder: nn.Module, rows: Tensor, *, training: bool) -> tuple[Tensor,
     if rows.is_floating_point():  # a request may hold 1e30, whose square is infinite
         rows = rows.clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS)
     if not training:
-        features = encoder.view(rows)  # type: ignore[operator]
+        features = encoder.extract_features(rows)  # type: ignore[operator]
         return features, encoder.layers(features)  # type: ignore[operator]
     several = len(rows) > 1  # batch norm cannot learn from one row
     if encoder.training != several:
         encoder.train(several)
     # Without rows a blank one is encoded, so that every weight has a gradient on every device.
     filled = rows if len(rows) else rows.new_zeros((1, *rows.shape[1:]))
-    features = encoder.view(filled)  # type: ignore[operator]
+    features = encoder.extract_features(filled)  # type: ignore[operator]
     return features[: len(rows)], encoder.layers(features)[: len(rows)]  # type: ignore[operator]
 
 

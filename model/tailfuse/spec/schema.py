@@ -43,7 +43,7 @@ def _modality_name(name: str) -> str:
     return name
 
 
-def _folds(folds: int) -> int:
+def _folds(folds: int | None) -> int | None:
     if folds == 1:
         raise ValueError("takes 0 (none), or at least 2")
     return folds
@@ -85,10 +85,12 @@ class SplitSpec(Frozen):
         return self
 
 
-Fusion = Literal["confidence", "uniform", "late", "single", "concat", "tensor", "dynamics"]
+Fusion = Literal[
+    "confidence", "uniform", "late", "single", "concat", "tensor", "dynamics", "qmf", "tmc", "sade_mm"
+]
 Loss = Literal[
     "experts", "cross_entropy", "class_balanced", "focal", "ldam_drw", "balanced_softmax",
-    "logit_adjustment", "abc", "reslt", "ace",
+    "logit_adjustment", "abc", "reslt", "ace", "sade",
 ]  # fmt: skip
 
 
@@ -109,20 +111,22 @@ class NetworkSpec(Frozen):
 
 
 class TrainingSpec(Frozen):
-    """`mixup` is the parameter of its Beta distribution (0: off); `folds` is 0 or at least 2.
+    """`epochs`, `patience` and `folds` that are not given follow from the number of training rows; see
+    `tailfuse.spec.schedule`. `folds` is 0 or at least 2; `mixup` is the parameter of its Beta
+    distribution (0: off).
 
     `damage`: confidences are fitted on corrupted rows too; `calibrate`: the fusion is fitted on the
     calibration set; `smote`: synthetic rows (Chawla et al. 2002), a baseline.
     """
 
-    epochs: int = Field(default=200, ge=1)
+    epochs: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
-    patience: int = Field(default=40, ge=1)
+    patience: int | None = Field(default=None, ge=1)
     mixup: float = Field(default=0.5, ge=0)
     modality_dropout: float = Field(default=0.5, ge=0, lt=1)
-    folds: Annotated[int, AfterValidator(_folds)] = Field(default=4, ge=0)
+    folds: Annotated[int | None, AfterValidator(_folds)] = Field(default=None, ge=0)
     damage: bool = True
     calibrate: bool = True
     smote: bool = False

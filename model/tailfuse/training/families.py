@@ -1,6 +1,6 @@
 """What training asks of a family of networks; there are two, and each states its own steps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
@@ -15,6 +15,7 @@ from tailfuse.calibration.calibration_set import (
 from tailfuse.calibration.fit_confidence import fit_confidence
 from tailfuse.calibration.fit_conflict import fit_conflict
 from tailfuse.calibration.fit_fusion import fit_fusion
+from tailfuse.calibration.fit_linear import FoldNetwork, fit_ngram_experts
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.network.baselines import FUSIONS
 from tailfuse.network.baselines.fused import Baseline
@@ -39,14 +40,19 @@ class Stages(NamedTuple, Generic[N]):
 class Family(Protocol[N]):
     """The steps that differ between families. All other steps are in `fit.py`."""
 
+    has_folds: bool  # whether the calibration needs fold networks
+
     def build(self, spec: Spec, dataset: Dataset) -> N:
         """Build an untrained network. Raises SpecError."""
 
-    def count_folds(self, spec: Spec) -> int:
-        """Return how many fold networks the calibration needs."""
-
     def fit_closed_form(self, network: N, train: SplitArrays, device: torch.device) -> None:
         """Fit the parts of a trained network that need no gradient to its training rows."""
+
+    def cross_fit(self, networks: Sequence[tuple[N, SplitArrays, SplitArrays | None]]) -> None:
+        """Fit what each network fits to its own training rows once all are trained, the final one first.
+
+        With each network come its training rows, and the rows of its fold.
+        """
 
     def corrupt_features(
         self, dataset: Dataset, encoders: Mapping[str, nn.Module], device: torch.device
@@ -60,14 +66,16 @@ class Family(Protocol[N]):
 class GuidedFamily:
     """Networks whose fusion follows the confidences, or weighs all modalities alike."""
 
+    has_folds = True
+
     def build(self, spec: Spec, dataset: Dataset) -> Network:
         return build_guided(spec, dataset)
 
-    def count_folds(self, spec: Spec) -> int:
-        return spec.training.folds
-
     def fit_closed_form(self, network: Network, train: SplitArrays, device: torch.device) -> None:
         fit_plda_heads(network, train, device)
+
+    def cross_fit(self, networks: Sequence[tuple[Network, SplitArrays, SplitArrays | None]]) -> None:
+        fit_ngram_experts([FoldNetwork(*each) for each in networks])
 
     def corrupt_features(
         self, dataset: Dataset, encoders: Mapping[str, nn.Module], device: torch.device
@@ -91,14 +99,16 @@ class GuidedFamily:
 class BaselineFamily:
     """Networks with a published fusion: only their temperature is fitted on the calibration set."""
 
+    has_folds = False
+
     def build(self, spec: Spec, dataset: Dataset) -> Baseline:
         return build_baseline(spec, dataset)
 
-    def count_folds(self, spec: Spec) -> int:
-        return 0
-
     def fit_closed_form(self, network: Baseline, train: SplitArrays, device: torch.device) -> None:
         pass  # every part is trained by gradients
+
+    def cross_fit(self, networks: Sequence[tuple[Baseline, SplitArrays, SplitArrays | None]]) -> None:
+        pass  # published fusions have no such experts
 
     def corrupt_features(
         self, dataset: Dataset, encoders: Mapping[str, nn.Module], device: torch.device

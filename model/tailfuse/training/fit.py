@@ -6,20 +6,24 @@ Fold networks supply calibration rows that a network was not trained on; only th
 import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 
 from tailfuse.data.dataset import OnProgress
-from tailfuse.data.folds import folds
+from tailfuse.data.folds import make_folds
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.pretrained import Pretrained
+from tailfuse.modalities.text.encoder import Lsa
 from tailfuse.network.build import AnyNetwork
 from tailfuse.network.frozen import add_frozen_features
 from tailfuse.network.torch_state import torch_state
+from tailfuse.spec.schedule import choose_schedule
 from tailfuse.spec.schema import Spec
 from tailfuse.training.families import Family, N, Stages, choose_family
 from tailfuse.training.loop import Stage, count_best_epochs, fit_network, make_generator
@@ -65,8 +69,12 @@ def run_stages(
     first = family.build(spec, dataset)
     encoders = dict(zip(first.modalities, first.encoders, strict=True))
     decoded = dataset
-    dataset = add_frozen_features(dataset, encoders, device=fabric.device, on_progress=on_features)
-    n_folds = family.count_folds(spec)
+    dataset = add_frozen_features(
+        dataset, encoders, device=fabric.device, seed=spec.seed, on_progress=on_features
+    )
+    texts = {name: decoded.train.inputs[name] for name, each in encoders.items() if isinstance(each, Lsa)}
+    schedule = choose_schedule(spec.training, len(dataset.train))
+    n_folds = schedule.folds if family.has_folds else 0
     augmentations = {
         name: augment
         for name, each in spec.modalities.items()
@@ -79,29 +87,37 @@ def run_stages(
         name: str, seed: int, train: SplitArrays, val: SplitArrays | None, epochs: int
     ) -> tuple[N, list[Epoch]]:
         rows = oversample(train, seed) if spec.training.smote else train
-        stage = Stage(name, seed, rows, val, epochs, augmentations)
+        stage = Stage(name, seed, rows, val, epochs, schedule, augmentations)
         torch.manual_seed(make_generator(seed).initial_seed())
         network = family.build(spec, dataset)
-        copy_scales(first, network)
+        share_frozen(first, network, with_projections=False)
         log = fit_network(
             fabric, network, stage, spec.training, folder and folder / f"{name}.pt",
             lambda stage, epoch: on_epoch(stage, epoch, 1 + n_folds) if on_epoch else None,
         )  # fmt: skip
-        family.fit_closed_form(network, train, fabric.device)
+        share_frozen(first, network, with_projections=True)
+        family.fit_closed_form(network, replace_rows(train, texts), fabric.device)
         return network, log
 
-    network, log = train_stage(FINAL, spec.seed, dataset.train, dataset.val, spec.training.epochs)
+    network, log = train_stage(FINAL, spec.seed, dataset.train, dataset.val, schedule.epochs)
     fold_networks = []
+    fitted: list[tuple[N, SplitArrays, SplitArrays | None]] = [
+        (network, replace_rows(dataset.train, texts), None)
+    ]
     for k, (others, calibration_rows) in enumerate(
-        folds(dataset.train.labels, dataset.groups, n_folds, spec.seed)
+        make_folds(dataset.train.labels, dataset.groups, n_folds, spec.seed)
     ):
         # No early stopping: it would look at the calibration rows. As many epochs as the final network took.
-        fold, _ = train_stage(
-            f"{FOLD}{k}", spec.seed + 1 + k, dataset.train.take(others), None, count_best_epochs(log)
-        )
-        fold_networks.append((fold, dataset.train.take(calibration_rows)))
+        train, held = dataset.train.take(others), replace_rows(dataset.train.take(calibration_rows), texts)
+        fold, _ = train_stage(f"{FOLD}{k}", spec.seed + 1 + k, train, None, count_best_epochs(log))
+        fold_networks.append((fold, held))
+        fitted.append((fold, replace_rows(train, texts), held))
+    family.cross_fit(fitted)
     corrupted = family.corrupt_features(decoded, encoders, fabric.device)
-    return Stages(family, network, fold_networks, dataset, corrupted)
+    train, val, test = (replace_rows(part, texts) for part in (dataset.train, dataset.val, dataset.test))
+    return Stages(
+        family, network, fold_networks, replace(dataset, train=train, val=val, test=test), corrupted
+    )
 
 
 def calibrate_network(stages: Stages[N], spec: Spec) -> N:
@@ -112,18 +128,29 @@ def calibrate_network(stages: Stages[N], spec: Spec) -> N:
         return network.eval()
 
 
-def copy_scales(source: AnyNetwork, target: AnyNetwork) -> None:
-    """Give pretrained encoders the scale of their features, which the training rows set once."""
+def share_frozen(source: AnyNetwork, target: AnyNetwork, *, with_projections: bool) -> None:
+    """Give encoders what was fitted once to the training rows: the scale of features, the projection.
+
+    While a network is trained it has no projection, for its rows are features: neither the moving average
+    nor the checkpoints copy tens of megabytes that never change.
+    """
     for one, other in zip(source.encoders, target.encoders, strict=True):
         if isinstance(one, Pretrained) and isinstance(other, Pretrained):
             other.scale.load_state_dict(one.scale.state_dict())
+        if isinstance(one, Lsa) and isinstance(other, Lsa):
+            other.projection = one.projection if with_projections else None
+
+
+def replace_rows(part: SplitArrays, rows: dict[str, NDArray[Any]]) -> SplitArrays:
+    """Return a part with other arrays for some modalities, in the order of those that it has."""
+    return replace(part, inputs=part.inputs | rows)
 
 
 def make_reproducible(spec: Spec, dataset: Dataset) -> AbstractContextManager[None]:
     """Make a block deterministic, on one thread if its batches are small."""
     numbers = 0  # of a row, in the encoders' first layers
     for name, modality in dataset.modalities.items():
-        shape = dataset.train.inputs[name].shape[1:]
-        numbers += KINDS[modality.kind].count_inputs(shape, spec.network.width)
+        rows = dataset.train.inputs[name]
+        numbers += KINDS[modality.kind].count_inputs(modality, rows, spec.network.width)
     small = numbers * spec.training.batch_size < SMALL_BATCH
     return torch_state(deterministic=True, threads=1 if small else None)

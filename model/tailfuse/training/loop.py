@@ -14,6 +14,7 @@ from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import RunError
 from tailfuse.network.build import AnyNetwork
 from tailfuse.network.tensors import make_tensors
+from tailfuse.spec.schedule import Schedule, count_steps
 from tailfuse.spec.schema import TrainingSpec
 from tailfuse.training.average import Average
 from tailfuse.training.objective import Objective, draw
@@ -36,7 +37,8 @@ class Stage(NamedTuple):
     seed: int
     train: SplitArrays
     val: SplitArrays | None  # None: no early stopping; the network of the last epoch is kept
-    epochs: int
+    epochs: int  # to train; a fold network stops where the final network was best
+    schedule: Schedule  # whose epochs the learning rate follows
     augmentations: Mapping[str, Callable[[Tensor], Tensor]]  # by modality
 
 
@@ -72,10 +74,10 @@ def fit_network(
     for line in state.log:
         on_epoch(stage, line)
 
-    saved_at = time.monotonic()
+    schedule, saved_at = stage.schedule, time.monotonic()
     while not state.finished:
         epoch = len(state.log)
-        rate = compute_learning_rate(training, epoch)
+        rate = compute_learning_rate(training.learning_rate, schedule.epochs, epoch)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["learning_rate_scale"]
         loss = run_epoch(fabric, wrapped, stepper, average, stage, training, epoch)
@@ -85,8 +87,8 @@ def fit_network(
             validated = fabric.broadcast(validate(average.network, stage.val, fabric.device))
         state.add_epoch(Epoch(epoch, loss, *validated, rate))
         # The patience starts anew where a loss changes late in training.
-        earliest = network.loss_fn.last_change * training.epochs + training.patience
-        out_of_patience = state.epochs_since_best >= training.patience and epoch + 1 >= earliest
+        earliest = network.loss_fn.last_change * schedule.epochs + schedule.patience
+        out_of_patience = state.epochs_since_best >= schedule.patience and epoch + 1 >= earliest
         state.finished = epoch + 1 == stage.epochs or out_of_patience
         due = state.finished or time.monotonic() - saved_at > CHECKPOINT_EVERY_S
         if path and due and fabric.is_global_zero:
@@ -115,10 +117,10 @@ def count_best_epochs(log: list[Epoch]) -> int:
     return len(losses) - int(np.argmin(losses[::-1]))
 
 
-def compute_learning_rate(training: TrainingSpec, epoch: int) -> float:
+def compute_learning_rate(highest: float, epochs: int, epoch: int) -> float:
     """Compute the learning rate: a short linear warm-up, then a cosine down to zero."""
-    warm_up = min(1.0, (epoch + 1) / min(5, training.epochs))
-    return float(training.learning_rate * warm_up * (1 + np.cos(np.pi * epoch / training.epochs)) / 2)
+    warm_up = min(1.0, (epoch + 1) / min(5, epochs))
+    return float(highest * warm_up * (1 + np.cos(np.pi * epoch / epochs)) / 2)
 
 
 def run_epoch(
@@ -131,7 +133,7 @@ def run_epoch(
     torch.manual_seed(own.initial_seed())  # dropout and augmentation
     losses: list[Tensor] = []
     # Batches of nearly equal size: a last one of one row would upset batch norm.
-    for index in np.array_split(order, max(1, round(len(order) / training.batch_size))):
+    for index in np.array_split(order, count_steps(len(order), training.batch_size)):
         index = np.resize(index, max(len(index), fabric.world_size))  # every device has a row
         part = stage.train.take(index[fabric.global_rank :: fabric.world_size])
         draws = draw(
@@ -143,7 +145,7 @@ def run_epoch(
             inputs[name] = augment(inputs[name])
         labels = torch.from_numpy(part.labels).to(fabric.device)
         optimizer.zero_grad()
-        loss = wrapped(inputs, rows, presence, labels, draws.to(fabric.device), epoch / training.epochs)
+        loss = wrapped(inputs, rows, presence, labels, draws.to(fabric.device), epoch / stage.schedule.epochs)
         fabric.backward(loss)
         optimizer.step()
         average.update()
@@ -160,7 +162,7 @@ def run_epoch(
 
 def compute_average_decay(stage: Stage, training: TrainingSpec) -> float:
     """Compute the decay per step of a moving average over AVERAGED_SHARE of the epochs."""
-    steps = max(1, round(len(stage.train) / training.batch_size)) * training.epochs
+    steps = count_steps(len(stage.train), training.batch_size) * stage.schedule.epochs
     return 1 - 1 / max(1.0, steps * AVERAGED_SHARE)
 
 

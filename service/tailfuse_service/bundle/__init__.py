@@ -15,11 +15,12 @@ from tailfuse_service.bundle.batch import (
 from tailfuse_service.bundle.bundle import (
     Bundle,
     features_by_modality,
+    import_runtime,
     input_schema,
     open_bundle,
     open_graph,
 )
-from tailfuse_service.bundle.files import GRAPHS, MANIFEST, pack, read_manifest, sha256
+from tailfuse_service.bundle.files import GRAPHS, MANIFEST, hash_manifest, pack, read_manifest, sha256
 from tailfuse_service.bundle.manifest import Manifest
 from tailfuse_service.bundle.prior import (
     PRIORS,
@@ -66,6 +67,8 @@ __all__ = [
     "compute_shares",
     "features_by_modality",
     "format_answer",
+    "hash_manifest",
+    "import_runtime",
     "input_names",
     "input_schema",
     "install_hint",

@@ -1,7 +1,7 @@
 """An opened bundle: its manifest, its features and a runtime that has been warmed up."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from tailfuse_service.bundle.batch import Batch, Output, Sample, collate
-from tailfuse_service.bundle.files import GRAPHS, read_manifest, unpacked
+from tailfuse_service.bundle.files import GRAPHS, hash_manifest, read_manifest, unpacked
 from tailfuse_service.bundle.manifest import Manifest
 from tailfuse_service.bundle.prior import GIVEN, ClassPrior, PriorError, apply_prior, make_prior
-from tailfuse_service.bundle.runtime import Runtime, RuntimeName
-from tailfuse_service.bundle.runtime_onnx import OnnxRuntime
-from tailfuse_service.bundle.runtime_torchscript import TorchScriptRuntime
+from tailfuse_service.bundle.runtime import Runtime, RuntimeName, find_cause
+from tailfuse_service.bundle.runtime_onnx import OnnxRuntime, import_onnxruntime
+from tailfuse_service.bundle.runtime_torchscript import TorchScriptRuntime, import_torch
 from tailfuse_service.errors import BundleError, MissingModality, UnknownModality
 from tailfuse_service.modalities import Features, Modality
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
@@ -84,19 +84,29 @@ def open_bundle(
     limits: Limits = DEFAULT_LIMITS,
     trusted_keys: Path | None = None,
     prior: str | Mapping[str, float] | None = None,
+    trial: Callable[[Path, Manifest], None] | None = None,
 ) -> Bundle:
-    """Check, load and warm up the bundle in a folder or .zip. Raises BundleError.
+    """Check, load and warm up the bundle in a folder or .zip. Raises BundleError, and what `trial` raises.
 
     With `trusted_keys`, a file of public keys, it must be signed by one of them. `prior` names the prior of
-    the answers, or gives the share of each class; None is the bundle's own.
+    the answers, or gives the share of each class; None is the bundle's own. A `trial` gets the folder and its
+    manifest, once these are checked and before a graph is opened.
     """
     start = time.perf_counter()
     with unpacked(path) as folder:
-        manifest = read_manifest(folder, trusted_keys)
         graph = folder / GRAPHS[runtime]
+        stamp = read_stamp(graph)
+        manifest = read_manifest(folder, trusted_keys)
         if graph.name not in manifest.files:
             raise BundleError(f"{path} has no {graph.name}; it cannot be served with runtime '{runtime}'")
+        if trial is not None:
+            trial(folder, manifest)
+            if hash_manifest(read_manifest(folder)) != hash_manifest(manifest):
+                raise BundleError(f"{path} was replaced during its trial")
         opened = open_graph(graph, manifest, runtime=runtime, threads=threads, device=device)
+        # The runtime reads the file once more: what was checked must be what it has read.
+        if read_stamp(graph) != stamp:
+            raise BundleError(f"{path} was replaced while it was opened")
     features = features_by_modality(manifest.modalities, limits)
     bundle = Bundle(manifest, features, opened, limits, runtime, prior=choose_prior(path, manifest, prior))
     warm_up(bundle)
@@ -115,6 +125,15 @@ def choose_prior(
         return make_prior(manifest, chosen)
     except PriorError as error:
         raise BundleError(f"{path}: {error}") from None
+
+
+def read_stamp(file: Path) -> tuple[int, ...] | None:
+    """Return what changes when a file is written to or another takes its place; None if it is not there."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def features_by_modality(
@@ -143,6 +162,14 @@ def open_graph(
     return TorchScriptRuntime(graph, list(manifest.modalities), threads=threads, device=device)
 
 
+def import_runtime(runtime: RuntimeName) -> None:
+    """Import the library of a runtime, which opening a graph would do. Raises BundleError."""
+    if runtime == "onnx":
+        import_onnxruntime()
+    else:
+        import_torch()
+
+
 def warm_up(bundle: Bundle) -> None:
     """Run every modality once, so that the first caller does not pay for it. Raises BundleError."""
     try:
@@ -153,7 +180,7 @@ def warm_up(bundle: Bundle) -> None:
         try:
             output = bundle.run(samples)
         except Exception as error:
-            raise BundleError(f"the graph does not run: {str(error).splitlines()[0]}") from error
+            raise BundleError(f"the graph does not run: {find_cause(error)}") from error
         if output.probabilities.shape != (len(samples), len(bundle.manifest.classes)):
             raise BundleError("the graph's classes are not the manifest's")
 

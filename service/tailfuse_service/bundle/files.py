@@ -66,6 +66,11 @@ def read_manifest(folder: Path, trusted_keys: Path | None = None) -> Manifest:
     return manifest
 
 
+def hash_manifest(manifest: Manifest) -> str:
+    """Return the hex digest of what a manifest says, which includes the hash of every file of its bundle."""
+    return hashlib.sha256(manifest.model_dump_json().encode()).hexdigest()
+
+
 @contextlib.contextmanager
 def unpacked(path: Path) -> Iterator[Path]:
     """The folder of a bundle; a .zip is unpacked into a temporary one. Raises BundleError."""

@@ -7,6 +7,9 @@ from tailfuse_service.bundle.batch import Batch, Output
 RuntimeName = Literal["onnx", "torchscript"]
 
 
+TORCHSCRIPT_TRACE = "The following operation failed in the TorchScript interpreter"
+
+
 class Runtime(Protocol):
     """Thread-safe: `run` may be called from several threads."""
 
@@ -14,3 +17,12 @@ class Runtime(Protocol):
 
     def run(self, batch: Batch) -> Output:
         """One pass of the whole batch."""
+
+
+def find_cause(error: Exception) -> str:
+    """Return the line of a runtime's error that says why: the last of TorchScript's trace, else the first.
+
+    An error without a message is named by its kind.
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1] if lines[0].startswith(TORCHSCRIPT_TRACE) else lines[0]

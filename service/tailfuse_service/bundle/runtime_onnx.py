@@ -6,8 +6,10 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tailfuse_service.bundle.batch import CONFLICT, DISAGREEMENT, OUTPUT_NAMES, Batch, Output
+from tailfuse_service.bundle.runtime import find_cause
 from tailfuse_service.errors import BundleError
 
 # What runs the nodes of a graph, most wanted first; each takes those that the ones before it cannot run.
@@ -23,10 +25,7 @@ class OnnxRuntime:
     """model.onnx on onnxruntime. `threads` are those of one run; 0 lets onnxruntime choose."""
 
     def __init__(self, path: Path, *, threads: int = 1, device: str = "cpu") -> None:
-        # Since 1.32 it tells Microsoft about every process, unless told not to before it is loaded.
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         providers = choose_providers(device, onnxruntime.get_available_providers())
         if device != "cpu":
             # CUDA may have come as pip packages, where no loader looks. What is missing it prints, and
@@ -43,7 +42,7 @@ class OnnxRuntime:
             # Without a fallback: a GPU that fails is an error, not a processor that is slow in its place.
             self._session = onnxruntime.InferenceSession(path, options, providers, enable_fallback=0)
         except Exception as error:  # onnxruntime's own kinds have no common base
-            raise BundleError(f"{path.name} cannot be loaded: {first_line(error)}") from error
+            raise BundleError(f"{path.name} cannot be loaded: {find_cause(error)}") from error
         started = self._session.get_providers()
         if started[0] != providers[0][0]:  # it says so on stderr only
             raise BundleError(
@@ -56,6 +55,17 @@ class OnnxRuntime:
 
     def run(self, batch: Batch) -> Output:
         return Output(*self._session.run(self._outputs, batch.feed()))
+
+
+def import_onnxruntime() -> Any:
+    """Import onnxruntime without its telemetry.
+
+    Since 1.32 it tells Microsoft about every process, unless told not to before it is loaded.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
 
 
 def choose_providers(device: str, available: Sequence[str]) -> list[Provider]:
@@ -98,8 +108,3 @@ def make_provider_options(provider: str, device_id: str) -> dict[str, str]:
 def cache_folder() -> Path:
     """Return the folder that TAILFUSE_CACHE names, or ~/.cache/tailfuse; training caches images there too."""
     return Path(os.environ.get("TAILFUSE_CACHE") or Path.home() / ".cache" / "tailfuse")
-
-
-def first_line(error: Exception) -> str:
-    """An error in one line; its kind where it says nothing."""
-    return next(iter(str(error).splitlines()), type(error).__name__)

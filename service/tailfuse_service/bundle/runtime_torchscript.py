@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tailfuse_service.bundle.batch import Batch, Output, input_names
+from tailfuse_service.bundle.runtime import find_cause
 from tailfuse_service.errors import BundleError, install_hint
 
 
@@ -17,17 +18,14 @@ class TorchScriptRuntime:
     ) -> None:
         if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
             raise BundleError(f"device '{device}' is none of the torchscript runtime's: cpu, cuda, cuda:1, …")
-        try:
-            import torch
-        except ImportError:
-            raise BundleError(f"the torchscript runtime needs torch: {install_hint('train')}") from None
+        torch = import_torch()
         check_device(torch, device)
         if threads:
             torch.set_num_threads(threads)
         try:
             self._module = torch.jit.load(path, map_location=device).eval()
         except (RuntimeError, ValueError) as error:
-            raise BundleError(f"{path.name} cannot be loaded: {str(error).splitlines()[0]}") from error
+            raise BundleError(f"{path.name} cannot be loaded: {find_cause(error)}") from error
         move_constants(self._module, device)
         self._torch = torch
         self._names = input_names(modalities)
@@ -39,6 +37,15 @@ class TorchScriptRuntime:
         with torch.inference_mode():
             tensors = [torch.from_numpy(feed[name]).to(self.device) for name in self._names]
             return Output(*(tensor.cpu().numpy() for tensor in self._module(*tensors)))
+
+
+def import_torch() -> Any:
+    """Import torch. Raises BundleError if it is not installed."""
+    try:
+        import torch
+    except ImportError:
+        raise BundleError(f"the torchscript runtime needs torch: {install_hint('train')}") from None
+    return torch
 
 
 def check_device(torch: Any, device: str) -> None:

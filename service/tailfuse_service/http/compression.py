@@ -5,9 +5,11 @@ import zlib
 
 from tailfuse_service.errors import BadRequest, UnsupportedMediaType
 from tailfuse_service.http.asgi import Receive, Scope, header, make_too_large, read_body
+from tailfuse_service.http.memory import Hold
 
 GZIP, DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS
 ENCODINGS = {"gzip": GZIP, "deflate": DEFLATE}
+MAX_RATIO = 1032  # of deflate
 WORTH_BYTES = 1024  # a shorter answer fits one packet without compression
 INLINE_BYTES = 64 * 1024  # larger bodies are compressed and unpacked in a thread
 
@@ -19,7 +21,14 @@ async def read_unpacked_body(scope: Scope, receive: Receive, max_bytes: int) -> 
     """
     encoding = find_encoding(header(scope, b"content-encoding"))
     body = await read_body(scope, receive, max_bytes)
-    return body if encoding is None else await unpack(body, encoding, max_bytes)
+    if encoding is None:
+        return body
+    hold: Hold = scope["hold"]
+    most = min(MAX_RATIO * len(body), max_bytes)
+    hold.take(most)
+    unpacked = await unpack(body, encoding, max_bytes)
+    hold.keep(hold.n_bytes - most + len(unpacked))
+    return unpacked
 
 
 def find_encoding(value: str | None) -> str | None:

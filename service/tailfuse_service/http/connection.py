@@ -12,7 +12,7 @@ from typing import Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tailfuse_service.errors import BadRequest, HeadTooLarge, ServiceError, TooManyRequests
+from tailfuse_service.errors import BadRequest, HeadTooLarge, Overloaded, ServiceError, TooManyRequests
 from tailfuse_service.http.answers import format_answer, format_problem
 from tailfuse_service.http.cycle import RequestCycle, match_fast_path
 from tailfuse_service.http.fast_path import FastPath
@@ -20,6 +20,8 @@ from tailfuse_service.http.feeder import Feeder
 from tailfuse_service.http.flow import ReadControl
 from tailfuse_service.http.guard import breaks_connection
 from tailfuse_service.http.head_cache import MAX_HEAD_BYTES, CachedHead
+from tailfuse_service.http.lingering import linger
+from tailfuse_service.http.memory import Hold
 from tailfuse_service.http.router import Router, choose_request_id
 from tailfuse_service.http.slices import END_OF_HEAD, count_hosts, find_length, get_length, remove_upgrade
 from tailfuse_service.http.timeouts import Deadline, Timeouts, make_receive_timeout
@@ -52,6 +54,7 @@ class Protocol(HttpToolsProtocol):
         self._in_body = False  # the head of the request is complete
         self._complete: RequestCycle | None = None  # one that the present read has completed
         router = self._router
+        self._hold = Hold(router.memory)  # the bytes of requests that arrive in pieces
         self._times = Timeouts(
             self.loop, router.receive_timeout_s, router.send_timeout_s, self.timeout_keep_alive,
             is_idle=self._is_idle, expired=self._time_out,
@@ -67,7 +70,8 @@ class Protocol(HttpToolsProtocol):
         own = self._router.metrics_port
         if own is not None and self.server is not None and self.server[1] == own:
             self._longest = NO_FAST_PATH
-        reason = self._router.connections.add(self, self.client[0] if self.client else "")
+        self._fast.address = self.client[0] if self.client else ""
+        reason = self._router.connections.add(self, self._fast.address)
         if reason is not None:
             self._refuse(TooManyRequests(f"{reason}; try again soon", retry_after_s=1))
 
@@ -75,12 +79,21 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         slices = self._slices
         if slices.data:  # held back: another read was under way
-            slices.add(data)
+            self._hold_received(data)
             return
         may_begin = self._times.receiving_since is None and self._is_idle() and not self.flow.write_paused
-        if not (may_begin and self._take_whole(data)):
-            slices.add(data)
+        if not (may_begin and self._take_whole(data)) and self._hold_received(data):
             self._feeder.feed()
+
+    def _hold_received(self, data: bytes) -> bool:
+        """Keep received bytes, and return True, if there is memory for them."""
+        try:
+            self._hold.receive(self, len(data), self._now())
+        except ServiceError as error:
+            self._refuse_memory(error)
+            return False
+        self._slices.add(data)
+        return True
 
     def _take_whole(self, data: bytes) -> bool:
         """Handle a read that is exactly one request, as most are; it need not be cut.
@@ -214,6 +227,7 @@ class Protocol(HttpToolsProtocol):
         self._times.cancel()
         self._feeder.stop()
         self._router.connections.remove(self)
+        self._hold.release(self)
         try:
             super().connection_lost(exc)
         finally:
@@ -238,8 +252,17 @@ class Protocol(HttpToolsProtocol):
         """Close, because another connection needs the place."""
         self.transport.close()
 
+    def get_receiving_since(self) -> float | None:
+        """Return since when a request has been arriving; None if none is."""
+        return self._times.receiving_since
+
+    def give_way(self) -> None:
+        """Refuse the request that has been arriving, because another one needs the memory."""
+        self._refuse_memory(Overloaded("the body arrives too slowly while memory is short", retry_after_s=1))
+
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
+        self._hold.keep(len(self._slices.data))
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
@@ -276,7 +299,7 @@ class Protocol(HttpToolsProtocol):
 
     # --- invalid requests ---
 
-    def _refuse(self, error: ServiceError) -> None:
+    def _refuse(self, error: ServiceError, *, lingers: bool = False) -> None:
         """Answer, unless this request has been answered; then close: the start of the next one is unknown."""
         if self.transport.is_closing():
             return
@@ -285,7 +308,16 @@ class Protocol(HttpToolsProtocol):
         status, lines, body = format_problem(error, scope, self._router.metrics)
         if self._take_answer():
             self._write(status, lines, request_id, body, keep_alive=False)
+            if lingers:
+                linger(self, self.transport, self.loop)
+                return
         self.transport.close()
+
+    def _refuse_memory(self, error: ServiceError) -> None:
+        """Refuse a request that has not arrived, and drop what arrives of it."""
+        self._refuse(error, lingers=True)
+        self._slices.clear()
+        self._hold.release(self)
 
     def _take_answer(self) -> bool:
         """Return whether the request that is being received may get an answer, which is its last."""

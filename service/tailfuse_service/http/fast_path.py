@@ -11,6 +11,7 @@ from typing import Any
 
 from tailfuse_service.http.answers import JSON, format_problem
 from tailfuse_service.http.cycle import RequestCycle
+from tailfuse_service.http.memory import FLAT_FACTOR, MIN_COUNTED, Hold
 from tailfuse_service.http.router import CLIENT_CLOSED, Router
 from tailfuse_service.http.routes.predict import encode_answer
 
@@ -24,7 +25,10 @@ class FastPath:
     `send` writes an answer, and `break_connection` is told of what nobody expects.
     """
 
-    __slots__ = ("_answering", "_break_connection", "_loop", "_receiving", "_router", "_send", "is_receiving")
+    __slots__ = (
+        "_answering", "_break_connection", "_loop", "_receiving", "_router", "_send", "address",
+        "is_receiving",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class FastPath:
         self._answering: RequestCycle | None = None
         self._receiving: RequestCycle | None = None
         self.is_receiving = False  # a body
+        self.address = ""  # of the client
 
     def receive(self, cycle: RequestCycle) -> None:
         """Take a request whose body comes next. Without a key it is refused at once, and its body dropped."""
@@ -73,9 +78,12 @@ class FastPath:
         self._answering = cycle
         router = self._router
         try:
-            router.begin_request(cycle)
+            router.begin_request(cycle, self.address)
             engine = router.registry.find(headers=cycle.scope["headers"])
             body = cycle.body[0] if len(cycle.body) == 1 else b"".join(cycle.body)
+            if len(body) > MIN_COUNTED:
+                cycle.hold = Hold(router.memory)
+                cycle.hold.take(FLAT_FACTOR * len(body))
             cycle.pending = router.predict.submit(engine, cycle.content_type, cycle.query, body)
         except Exception as error:
             # In the next turn of the loop, so that a long pipeline does not delay other connections.

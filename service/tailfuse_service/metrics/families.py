@@ -115,6 +115,8 @@ FAMILIES = {
     ),
     "gpu_memory_used_bytes": Family("gauge", "Memory in use on the model's GPU, by all processes."),
     "gpu_memory_total_bytes": Family("gauge", "Memory of the model's GPU."),
+    "memory_held_bytes": Family("gauge", "Memory reserved for requests, and for decoding images and series."),
+    "memory_limit_bytes": Family("gauge", "Limit of that memory; above it, requests wait or get 429."),
     "key_file_problems": Family("gauge", "Invalid lines in the files of keys; 1 for a file without a key."),
     "log_lines_dropped": Family("counter", "Log lines that were not written because there were too many."),
     "ready": Family("gauge", "1 if the service accepts requests, else 0."),

@@ -52,10 +52,11 @@ class Metrics:
         self._process = ProcessFigures(self._counters, is_worker=bool(others))
         self._gpu: Gpu | None = None
         self.in_flight, self.queue_depth, self.ready = CallbackGauge(), CallbackGauge(), CallbackGauge()
-        self.key_file_problems = CallbackGauge()
+        self.key_file_problems, self.memory_held, self.memory_limit = (CallbackGauge() for _ in range(3))
         self._gauges = {
             "requests_in_flight": self.in_flight, "queue_depth": self.queue_depth, "ready": self.ready,
-            "key_file_problems": self.key_file_problems,
+            "key_file_problems": self.key_file_problems, "memory_held_bytes": self.memory_held,
+            "memory_limit_bytes": self.memory_limit,
         }  # fmt: skip
         self.decode = Histogram(self._counters, "stage_seconds", stage="decode")
         self.queue = Histogram(self._counters, "stage_seconds", stage="queue")

@@ -64,6 +64,11 @@ class Modality(Frozen, ABC):
     def column_names(self) -> tuple[str, ...]:
         """The table's columns that the modality was fitted on."""
 
+    @property
+    def max_row_bytes(self) -> int:
+        """Upper bound of the bytes of one row's array, for kinds whose rows are large."""
+        return 4096
+
     @abstractmethod
     def features(self, name: str, limits: Limits = DEFAULT_LIMITS) -> Features:
         """Make the features of the modality called `name`."""

@@ -1,15 +1,18 @@
 """The repository: the bundle, or the folder of bundles, on disk. Its calls block."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
-from tailfuse_service.bundle import MANIFEST, Bundle, BundleError, open_bundle, read_prior
+from tailfuse_service.bundle import MANIFEST, Bundle, BundleError, Manifest, open_bundle, read_prior
+from tailfuse_service.errors import NotReady
 from tailfuse_service.logs import LOG
 from tailfuse_service.settings import Settings
+from tailfuse_service.trial.trial import Trial
+from tailfuse_service.trial.trials import Trials
 
 
 class Entry(NamedTuple):
@@ -44,10 +47,11 @@ class Repository:
     One thread at a time refreshes; any may read `entries`.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, trials: Trials | None = None) -> None:
         self.path = settings.bundle
         self._settings = settings
         self._prior = None if settings.prior is None else read_prior(settings.prior)
+        self.trials = trials or make_trials(settings)
         self.is_folder = self.path.is_dir() and not (self.path / MANIFEST).exists()
         self.entries: Mapping[str, Entry] = {}
         self._fingerprints: dict[str, str] = {}  # of the last scan
@@ -61,7 +65,8 @@ class Repository:
     def open(self, unloaded: Mapping[str, str]) -> list[Bundle]:
         """Open all usable bundles at the start. Raises BundleError if there are none."""
         if not self.is_folder:
-            self.entries = {self.path.name: Entry("", self._open(self.path))}
+            bundle = self._open(self.path, self.trials.try_unless_first)
+            self.entries = {self.path.name: Entry("", bundle)}
             return self.bundles
         self.refresh(unloaded, again=True).log_changes()
         if not self.bundles and not unloaded:
@@ -134,7 +139,10 @@ class Repository:
         """Open it. Of one that cannot be used the old bundle stays, which is logged."""
         unforeseen = duplicated = None
         try:
-            bundle = self._open(self.path / name if self.is_folder else self.path)
+            path = self.path / name if self.is_folder else self.path
+            bundle = self._open(path, self.trials.try_bundle)
+        except NotReady:  # the service stops
+            raise
         except Exception as error:
             problem = str(error).replace(f"{self.path}/", "") if self.is_folder else str(error)
             unforeseen = None if isinstance(error, BundleError) else error
@@ -155,7 +163,7 @@ class Repository:
             if each != name and entry.bundle is not None:
                 yield each, entry.bundle.manifest.of
 
-    def _open(self, path: Path) -> Bundle:
+    def _open(self, path: Path, trial: Callable[[Path, Manifest], None]) -> Bundle:
         settings = self._settings
         return open_bundle(
             path,
@@ -165,6 +173,7 @@ class Repository:
             limits=settings.limits,
             trusted_keys=settings.trusted_keys,
             prior=self._prior,
+            trial=trial,
         )
 
     def _scan(self) -> dict[str, str] | None:
@@ -178,6 +187,11 @@ class Repository:
             return None
         self._problem = ""
         return fingerprints
+
+
+def make_trials(settings: Settings, file: int | None = None) -> Trials:
+    """Return the trials of a service; `file` is what its workers share."""
+    return Trials(Trial(settings.runtime, settings.threads, settings.trial_timeout_s), file)
 
 
 def scan_folder(folder: Path) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors of clients do not belong into this log
 
@@ -18,6 +19,7 @@ from google.protobuf.message import DecodeError
 from tailfuse_service.bundle import Manifest
 from tailfuse_service.errors import BadRequest, UnknownModel
 from tailfuse_service.http.asgi import Scope
+from tailfuse_service.http.memory import Hold
 from tailfuse_service.http.off_loop import read_off_loop
 from tailfuse_service.http.paths import GRPC_ROUTES, PROTOCOL_METHODS, Endpoint
 from tailfuse_service.http.problems import log_and_make_problem
@@ -44,6 +46,7 @@ CODES = {
     503: grpc.StatusCode.UNAVAILABLE,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
+MESSAGE_FACTOR = 10  # bytes of memory for each of a message's: itself, its values as objects, and as an array
 PROBLEM = "problem-bin"  # trailing metadata: the problem details, as JSON
 
 Context = Any  # grpc.aio.ServicerContext, which has no types
@@ -110,8 +113,10 @@ class GrpcServer:
             }  # fmt: skip
             status = CLIENT_CLOSED
             call = RequestRecord(scope, route)
+            call.hold = Hold(router.memory)
             try:
-                router.begin_request(call)
+                router.begin_request(call, get_address(context))
+                call.hold.take(MESSAGE_FACTOR * len(body))
                 request = await read_off_loop(len(body), parse_message, parse, body)
                 response: bytes = (await answer(request, scope)).SerializeToString()
                 status = 200
@@ -192,6 +197,11 @@ def parse_message(parse: Callable[[bytes], Any], body: bytes) -> Any:
         return parse(body)
     except DecodeError:
         raise BadRequest("the bytes are not a message of the protocol") from None
+
+
+def get_address(context: Context) -> str:
+    """Return a client's address, as HTTP has it: of `ipv6:%5B::1%5D:123`, it is `::1`."""
+    return unquote(context.peer()).partition(":")[2].rpartition(":")[0].strip("[]")
 
 
 def encode_text(value: str | bytes) -> bytes:

@@ -9,6 +9,7 @@ from tailfuse_service.bundle import Manifest
 from tailfuse_service.errors import BadRequest, InvalidInput, MethodNotAllowed, NotFound, NotReady
 from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header
 from tailfuse_service.http.compression import pack, read_unpacked_body
+from tailfuse_service.http.memory import Hold, estimate_read_bytes
 from tailfuse_service.http.off_loop import read_off_loop
 from tailfuse_service.http.paths import Endpoint, RouteMatch, find_route
 from tailfuse_service.modalities.json_text import json_type, parse_json
@@ -75,7 +76,7 @@ class Rest:
         body = await read_unpacked_body(scope, receive, self._settings.max_body_bytes)
         engine = self._registry.find(route.model, route.version, scope["headers"])
         request, rows = await read_off_loop(
-            len(body), self._read, body, header(scope, HEAD_LENGTH), engine.manifest
+            len(body), self._read, scope["hold"], body, header(scope, HEAD_LENGTH), engine.manifest
         )
         prior = find_prior(engine, request.prior)
         async with WhileConnected(receive):
@@ -100,8 +101,11 @@ class Rest:
         whole, encoding = await pack(b"".join((document, *binary)), header(scope, b"accept-encoding"))
         await send_answer(send, whole, len(document) if binary else None, encoding)
 
-    def _read(self, body: bytes, head_length: str | None, manifest: Manifest) -> tuple[InferRequest, Rows]:
-        """Return the parsed body and the raw values of its rows. Raises ClientError."""
+    def _read(
+        self, hold: Hold, body: bytes, head_length: str | None, manifest: Manifest
+    ) -> tuple[InferRequest, Rows]:
+        """Return the parsed body and the raw values of its rows. Raises ClientError, Overloaded."""
+        hold.take(estimate_read_bytes(body))
         request = parse_request(body, head_length, self._limits)
         return request, make_rows(request.tensors, manifest, self._limits, self._settings.max_items)
 

@@ -58,7 +58,7 @@ def run(
     return_freed_memory()
     allow_many_files()
     suppress_pillow_warnings()
-    stopping = threading.Event()
+    stopping = repository.trials.stopping
     listeners = [listener]
     if settings.metrics_port is not None:
         own = listen(settings.metrics_address, settings.metrics_port, shared=settings.workers > 1)

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailfuse_service.bundle import Limits, RuntimeName, install_hint, read_prior
 from tailfuse_service.bundle.signature import read_trusted_keys
+from tailfuse_service.cgroups import find_memory_limit
 from tailfuse_service.modalities.image.formats import FORMATS, OPTIONAL_PACKAGES
 from tailfuse_service.modalities.limits import PILLOW_MAX_PIXELS
 from tailfuse_service.settings.key_file import read_keys
@@ -52,6 +53,8 @@ class Settings(BaseSettings):
     for each class. Default: the bundle's own, uniform unless it was trained or adapted otherwise."""
     runtime: RuntimeName = "onnx"
     """Runtime that runs the model's graph."""
+    trial_timeout_s: float = Field(default=60.0, gt=0)
+    """Timeout of a trial: a child process opens and runs a new bundle before the service does."""
     device: str = "cpu"
     """Device of the model: cpu, cuda, cuda:1, …"""
     workers: int = Field(default=1, ge=1)
@@ -74,6 +77,9 @@ class Settings(BaseSettings):
     """Maximum number of items in one POST /predict/batch."""
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1)
     """Maximum length of a request body."""
+    memory_limit_mb: int | None = Field(default=None, ge=128)
+    """Memory of the service, with all workers, in MiB; what does not fit waits or gets 429. Default: the
+    container's limit, else the machine's memory."""
     max_parts: int = Field(default=Limits.max_parts, ge=1)
     """Maximum number of parts in a form."""
     max_json_depth: int = Field(default=Limits.max_json_depth, ge=6, le=1000)
@@ -83,7 +89,7 @@ class Settings(BaseSettings):
     max_text_chars: int = Field(default=Limits.max_text_chars, ge=1)
     """Maximum number of characters in a text or a cell."""
     max_pixels: int = Field(default=Limits.max_pixels, ge=1, le=PILLOW_MAX_PIXELS)
-    """Maximum number of pixels in an image, by its header; at most this many are decoded at once."""
+    """Maximum number of pixels in an image, by its header. See also --memory-limit-mb."""
     image_formats: str = ""
     """Image formats accepted too, separated by commas, such as TIFF,HEIC. Always accepted: JPEG, PNG,
     WEBP and the formats of the training images."""
@@ -125,6 +131,12 @@ class Settings(BaseSettings):
             max_parts=self.max_parts,
             image_formats=frozenset(parse_formats(self.image_formats)),
         )
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of one worker."""
+        limit = self.memory_limit_mb * 2**20 if self.memory_limit_mb else find_memory_limit()
+        return limit // self.workers
 
     @property
     def metrics_address(self) -> str:

@@ -34,12 +34,12 @@ class SmallCnn(nn.Module):
             nn.Dropout(dropout),
         )
 
-    def view(self, rows: Tensor) -> Tensor:
+    def extract_features(self, rows: Tensor) -> Tensor:
         """(n, channels, height, width) 0..255 -> (n, features)"""
         features: Tensor = self.convolutions(rows.float() / self.std - self.shift)
         return features.flatten(1)
 
     def forward(self, rows: Tensor) -> Tensor:
         """(n, channels, height, width) 0..255 -> (n, width)"""
-        embedding: Tensor = self.layers(self.view(rows))
+        embedding: Tensor = self.layers(self.extract_features(rows))
         return embedding

@@ -37,7 +37,7 @@ class Conv(nn.Module):
             nn.Dropout(dropout),
         )
 
-    def view(self, rows: Tensor) -> Tensor:
+    def extract_features(self, rows: Tensor) -> Tensor:
         """(n, time, channels + 1), the last one 1 at a time step and 0 in padding -> (n, features)"""
         hidden = rows.transpose(1, 2)  # (n, channels + 1, time)
         mask = hidden[:, -1:]
@@ -54,5 +54,5 @@ class Conv(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """(n, time, channels + 1) -> (n, width)"""
-        embedding: Tensor = self.layers(self.view(rows))
+        embedding: Tensor = self.layers(self.extract_features(rows))
         return embedding

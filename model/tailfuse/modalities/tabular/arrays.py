@@ -1,5 +1,6 @@
 """Tabular rows as one array, column by column: equal to `TabularFeatures.apply` of each row."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,13 +53,24 @@ def scale_numbers(
     values: pl.Series, column: NumberColumn, modality: str, rows: Rows, unreadable: Unreadable,
     errors: dict[int, str] | None,
 ) -> pl.Series:  # fmt: skip
-    """Return (value - mean) / scale. A number beyond float32 is missing, or an error. Raises TableError."""
-    scaled = (values - column.mean) / column.scale
+    """Return the standardised numbers. One beyond float32 is missing, or an error. Raises TableError."""
+    scaled = (take_logarithms(values, column.log_unit) - column.mean) / column.scale
     too_large = (scaled.abs() > MAX_SCALED).fill_null(False)
     if unreadable == "stop":
         where = place(modality, column.name)
         report_cells(too_large, values, f"{where}: expected a finite number", rows, errors)
     return scaled.set(too_large, None) if too_large.any() else scaled
+
+
+def take_logarithms(values: pl.Series, unit: float | None) -> pl.Series:
+    """Return asinh(value / unit), or the values as they are without a unit.
+
+    By the standard library, as in serving: the last digit of NumPy's asinh depends on the processor.
+    """
+    if unit is None:
+        return values
+    logarithms = [None if value is None else math.asinh(value / unit) for value in values.to_list()]
+    return pl.Series(values.name, logarithms, pl.Float64)
 
 
 def fill_categories(

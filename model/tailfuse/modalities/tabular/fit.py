@@ -19,6 +19,8 @@ from tailfuse.files.cells import ColumnType, Unreadable, type_cells
 from tailfuse.files.infer import InferredColumn, infer_column, infer_format
 from tailfuse.files.reading import Reading
 from tailfuse.files.table import Rows, check_some_value, place
+from tailfuse.modalities.tabular.arrays import take_logarithms
+from tailfuse.modalities.tabular.skew import choose_log_unit
 from tailfuse.spelling import did_you_mean
 
 MIN_CATEGORIES = 255  # kept in a column, however long the table
@@ -93,7 +95,8 @@ def fit_column(values: pl.Series, modality: str, inferred: InferredColumn, kept:
         return BooleanColumn(name=values.name)
     if values.dtype == pl.String:
         return fit_categories(present, modality, kept)
-    numbers = present.to_numpy()
+    log_unit = choose_log_unit(present.to_numpy())
+    numbers = take_logarithms(present, log_unit).to_numpy()
     with np.errstate(over="ignore", invalid="ignore"):
         mean, scale = float(numbers.mean()), float(numbers.std())
     if not (np.isfinite(mean) and np.isfinite(scale)):
@@ -101,7 +104,10 @@ def fit_column(values: pl.Series, modality: str, inferred: InferredColumn, kept:
     # By count of values: the standard deviation of a constant is not always exactly 0.
     scale = scale if present.n_unique() > 1 and scale > 0 else 1.0
     indicator = len(present) < len(values)
-    return NumberColumn(name=values.name, mean=mean, scale=scale, indicator=indicator, format=inferred.style)
+    return NumberColumn(
+        name=values.name, mean=mean, scale=scale, indicator=indicator, format=inferred.style,
+        log_unit=log_unit,
+    )  # fmt: skip
 
 
 def fit_categories(present: pl.Series, modality: str, kept: int) -> CategoryColumn:

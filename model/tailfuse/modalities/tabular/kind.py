@@ -17,6 +17,7 @@ from tailfuse.files.table import Rows, match_columns, place
 from tailfuse.modalities.kind import Arrays, Kind
 from tailfuse.modalities.spec import Columns, ModalitySpec, Name
 from tailfuse.modalities.tabular.arrays import make_rows
+from tailfuse.modalities.tabular.edges import fit_edges, is_piecewise
 from tailfuse.modalities.tabular.fit import fit_columns
 
 if TYPE_CHECKING:
@@ -29,14 +30,15 @@ PLURALS = {"number": "numbers", "boolean": "booleans", "category": "categories"}
 class TabularSpec(ModalitySpec):
     """Numbers, booleans, categories. `columns` are names or patterns; `types` overrules what is inferred.
 
-    `unreadable`: a cell that its column cannot take stops training, or is missing.
+    `unreadable`: a cell that its column cannot take stops training, or is missing. `encoder`: `auto` is
+    piecewise where there are rows enough, else mlp.
     """
 
     kind: Literal["tabular"]
     columns: Columns
     types: dict[str, Literal["number", "boolean", "category"]] = Field(default_factory=dict)
     unreadable: Literal["stop", "missing"] = "stop"
-    encoder: Name = "mlp"
+    encoder: Name = "auto"
 
 
 class TabularKind(Kind[TabularSpec, TabularModality]):
@@ -48,7 +50,7 @@ class TabularKind(Kind[TabularSpec, TabularModality]):
 
     name = "tabular"
     spec = TabularSpec
-    encoder_names = ("mlp",)
+    encoder_names = ("auto", "mlp", "piecewise")
 
     def fit(
         self,
@@ -60,7 +62,10 @@ class TabularKind(Kind[TabularSpec, TabularModality]):
         reading: Reading = DEFAULT_READING,
     ) -> TabularModality:
         columns = match_columns(table, spec.columns, f"modalities.{name}.columns")
-        return fit_columns(name, columns, spec.types, table, rows, reading, spec.unreadable)
+        modality = fit_columns(name, columns, spec.types, table, rows, reading, spec.unreadable)
+        if not is_piecewise(spec.encoder, modality, len(rows)):
+            return modality
+        return fit_edges(name, modality, read_cells(name, modality, table, rows), rows)
 
     def raw_values(
         self, name: str, modality: TabularModality, table: pl.DataFrame, rows: Rows, folder: Path
@@ -104,7 +109,9 @@ class TabularKind(Kind[TabularSpec, TabularModality]):
             for column in modality.columns
             if isinstance(column, CategoryColumn) and column.buckets
         ]
-        return "; ".join([row, *shared])
+        n_binned = sum(isinstance(column, NumberColumn) and bool(column.edges) for column in modality.columns)
+        binned = [f"{n_binned} of them in bins"] if n_binned else []
+        return "; ".join([row, *binned, *shared])
 
     def card_example(self, modality: TabularModality) -> dict[str, Any]:
         return {column.name: example_cell(column) for column in modality.columns[:CARD_COLUMNS]}

@@ -1,7 +1,45 @@
-"""The encoder of text modalities: a bag of hashed n-grams."""
+"""The encoders of text modalities: latent semantic analysis, and a bag of hashed n-grams."""
 
 from tailfuse_service.modalities import TextModality
 from torch import Tensor, nn
+
+from tailfuse.modalities.dropout import Dropout
+from tailfuse.modalities.text.lsa import LsaProjection
+
+
+class Lsa(nn.Module):
+    """One hidden layer on a text's position among the singular vectors of the training texts.
+
+    The projection is frozen: training computes the features of every text once, and takes these for rows.
+    """
+
+    ragged = True
+
+    def __init__(self, modality: TextModality, *, width: int, dropout: float, input_dropout: float) -> None:
+        super().__init__()
+        assert modality.dimensions is not None
+        self.buckets = modality.buckets
+        self.projection: LsaProjection | None = LsaProjection(modality.buckets, modality.dimensions)
+        self.layers = nn.Sequential(
+            Dropout(input_dropout),
+            nn.Linear(modality.dimensions, width),
+            nn.ReLU(),
+            nn.LayerNorm(width, elementwise_affine=False),
+            Dropout(dropout),
+        )
+
+    def extract_features(self, rows: Tensor) -> Tensor:
+        """(n, L, 2) ids and counts of n-grams, or (n, D) features -> (n, D)"""
+        if rows.is_floating_point():
+            return rows
+        assert self.projection is not None
+        features: Tensor = self.projection(rows)
+        return features
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(n, L, 2), or (n, D) features -> (n, width)"""
+        embedding: Tensor = self.layers(self.extract_features(rows))
+        return embedding
 
 
 class Bag(nn.Module):
@@ -23,7 +61,7 @@ class Bag(nn.Module):
             nn.Dropout(dropout),
         )
 
-    def view(self, rows: Tensor) -> Tensor:
+    def extract_features(self, rows: Tensor) -> Tensor:
         """(n, tokens) hashed n-grams, 0 is padding -> (n, width), their mean embedding"""
         # The padding is masked by hand: a row's answer must not depend on how far it was padded.
         kept = self.input_dropout((rows > 0).float())
@@ -33,5 +71,5 @@ class Bag(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """(n, tokens) -> (n, width)"""
-        embedding: Tensor = self.layers(self.view(rows))
+        embedding: Tensor = self.layers(self.extract_features(rows))
         return embedding

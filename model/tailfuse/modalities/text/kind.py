@@ -4,39 +4,52 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import Field
 from tailfuse_service.modalities import TextModality
+from tailfuse_service.modalities.text.sparse_rows import CHARACTER_IDS, CHARACTERS_FROM
 from tailfuse_service.modalities.text.tokenizer import LATEST_TOKENIZER
 
 from tailfuse.files.cells import read_texts
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows, check_some_value, match_columns, place
 from tailfuse.modalities.kind import Kind
+from tailfuse.modalities.ragged import keep_apart
 from tailfuse.modalities.spec import Columns, ModalitySpec, Name
+from tailfuse.modalities.text.corruption import corrupt_texts
+from tailfuse.modalities.text.fit import fit_lsa
 from tailfuse.modalities.text.uniqueness import warn_about_unique_tokens
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
 
+MAX_CORRUPTED, CORRUPTED_COPIES = 4000, 4  # rows in all, and of each text at most
+
+
 class TextSpec(ModalitySpec):
-    """Texts as hashed n-grams of words, and of characters where a script has no spaces."""
+    """Texts as hashed n-grams of words, and of characters where a script has no spaces.
+
+    `buckets` are those of words and their n-grams; `lsa` has as many again for characters within words.
+    """
 
     kind: Literal["text"]
     columns: Columns
     ngrams: int = Field(default=2, ge=1, le=5)
     buckets: int = Field(default=16384, ge=2, le=2**24)
     max_tokens: int = Field(default=512, ge=1, le=2**20)
-    encoder: Name = "bag"
+    encoder: Name = "lsa"
 
 
 class TextKind(Kind[TextSpec, TextModality]):
     """Plain text in one column or several."""
 
     name = "text"
+    ragged = True
     spec = TextSpec
-    encoder_names = ("bag",)
+    encoder_names = ("lsa", "bag")
     precisions = ("float16", "int8")
 
     def fit(
@@ -54,10 +67,15 @@ class TextKind(Kind[TextSpec, TextModality]):
             texts = read_texts(table[column], place(name, column), rows)
             check_some_value(texts, name)
             warn_about_unique_tokens(texts, place(name, column), rows)
-        return TextModality(
+        modality = TextModality(
             columns=tuple(columns), tokenizer=LATEST_TOKENIZER, buckets=spec.buckets, ngrams=spec.ngrams,
             max_tokens=spec.max_tokens, missing=reading.missing,
         )  # fmt: skip
+        if spec.encoder != "lsa":
+            return modality
+        join = modality.features(name).join
+        values = self.raw_values(name, modality, table, rows, folder)
+        return fit_lsa(modality, (join(value) for value in values if value is not None))
 
     def raw_values(
         self, name: str, modality: TextModality, table: pl.DataFrame, rows: Rows, folder: Path
@@ -73,26 +91,47 @@ class TextKind(Kind[TextSpec, TextModality]):
     def build_encoder(
         self, spec: TextSpec, modality: TextModality, *, width: int, dropout: float, input_dropout: float
     ) -> "nn.Module":
-        from tailfuse.modalities.text.encoder import Bag
+        from tailfuse.modalities.text.encoder import Bag, Lsa
 
-        return Bag(modality, width=width, dropout=dropout, input_dropout=input_dropout)
+        encoder = Lsa if modality.encoder == "lsa" else Bag
+        return encoder(modality, width=width, dropout=dropout, input_dropout=input_dropout)
 
-    def count_inputs(self, shape: tuple[int, ...], width: int) -> int:
-        return super().count_inputs(shape, width) * width  # an embedding for each token
+    def count_inputs(self, modality: TextModality, rows: NDArray[Any], width: int) -> int:
+        if modality.dimensions is not None:
+            return modality.dimensions
+        return max(map(len, rows), default=0) * width  # an embedding for each token
 
     def corrupt(self, rows: "Tensor", modality: TextModality, generator: "Generator") -> "Tensor":
         """Replace every word by one that nobody has used."""
         import torch
 
+        if modality.encoder == "lsa":
+            ids = torch.randint(1, CHARACTERS_FROM + CHARACTER_IDS, rows.shape[:-1], generator=generator)
+            other = torch.stack([ids.to(rows.dtype), rows[..., 1]], dim=-1)
+            return torch.where(rows[..., :1] > 0, other, rows)
         other = torch.randint(1, modality.buckets + 1, rows.shape, generator=generator)
         return torch.where(rows > 0, other, rows)
+
+    def corrupt_values(
+        self, name: str, modality: TextModality, table: pl.DataFrame, rows: Rows, folder: Path, seed: int
+    ) -> NDArray[Any] | None:
+        random = np.random.default_rng(seed)
+        features = modality.features(name)
+        drawn = np.sort(random.permutation(rows)[:MAX_CORRUPTED])
+        values = self.raw_values(name, modality, table, drawn, folder)
+        texts = [text for value in values if value is not None and (text := features.join(value).strip())]
+        if not texts:
+            return None
+        copies = corrupt_texts(texts, min(MAX_CORRUPTED, CORRUPTED_COPIES * len(texts)), random)
+        made = [row for text in copies if (row := features.rows.apply(text)) is not None]
+        return keep_apart(made) if made else None
 
     def describe(self, modality: TextModality) -> str:
         columns = "column" if len(modality.columns) == 1 else "columns"
         grams = "words" if modality.ngrams == 1 else f"word n-grams up to {modality.ngrams}"
         return (
             f"text of {len(modality.columns)} {columns}, {grams}, {modality.buckets:,} buckets, "
-            f"tokenizer {modality.tokenizer}"
+            f"encoder {modality.encoder}, tokenizer {modality.tokenizer}"
         )
 
     def card_example(self, modality: TextModality) -> str:

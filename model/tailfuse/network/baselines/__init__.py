@@ -11,8 +11,11 @@ from torch import nn
 from tailfuse.network.baselines.concat import Concat
 from tailfuse.network.baselines.dynamics import Dynamics
 from tailfuse.network.baselines.late import Late
+from tailfuse.network.baselines.qmf import QualityAware
+from tailfuse.network.baselines.sade_mm import SadeMM
 from tailfuse.network.baselines.single import Single
 from tailfuse.network.baselines.tensor import TensorFusion
+from tailfuse.network.baselines.tmc import TrustedMultiView
 
 FUSIONS: dict[str, Callable[..., nn.Module]] = {
     "late": Late,
@@ -20,4 +23,7 @@ FUSIONS: dict[str, Callable[..., nn.Module]] = {
     "concat": Concat,
     "tensor": TensorFusion,
     "dynamics": Dynamics,
+    "qmf": QualityAware,
+    "tmc": TrustedMultiView,
+    "sade_mm": SadeMM,
 }

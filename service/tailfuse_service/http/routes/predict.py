@@ -12,6 +12,7 @@ from tailfuse_service.bundle.answer import Prediction, format_answer
 from tailfuse_service.errors import ClientError, InvalidInput, UnsupportedMediaType
 from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header, send_json
 from tailfuse_service.http.compression import read_unpacked_body
+from tailfuse_service.http.memory import ANSWER_BYTES, Hold, estimate_read_bytes
 from tailfuse_service.http.off_loop import read_off_loop
 from tailfuse_service.http.paths import find_route
 from tailfuse_service.http.problems import log_and_make_problem
@@ -73,12 +74,19 @@ class Predict:
             return read_inputs(parse_json(body, limits=self._limits))
         return read_form(body, boundary, engine.manifest.modalities, self._limits)
 
+    def _hold_and_read(self, hold: Hold, engine: Engine, content_type: str | None, body: bytes) -> Inputs:
+        """As `read`, once there is memory for it. Raises Overloaded, PayloadTooLarge."""
+        hold.take(estimate_read_bytes(body))
+        return self.read(engine, content_type, body)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_unpacked_body(scope, receive, self.max_body_bytes)
         route = find_route(scope)
         engine = self._registry.find(route.model, route.version, scope["headers"])
         options = parse_options(scope["query_string"])
-        inputs = await read_off_loop(len(body), self.read, engine, header(scope, b"content-type"), body)
+        inputs = await read_off_loop(
+            len(body), self._hold_and_read, scope["hold"], engine, header(scope, b"content-type"), body
+        )
         pending = submit_inputs(engine, inputs, len(body), options)
         try:
             async with WhileConnected(receive):
@@ -142,7 +150,9 @@ class PredictBatch:
         route = find_route(scope)
         engine = self._registry.find(route.model, route.version, scope["headers"])
         prior = engine.find_prior(options.prior)
-        items = await read_off_loop(len(body), self._read, body)
+        hold: Hold = scope["hold"]
+        items = await read_off_loop(len(body), self._read, hold, body)
+        hold.take(ANSWER_BYTES * len(items) * len(engine.manifest.classes))
         async with WhileConnected(receive):
             answer_all = engine.explain_all if options.explain else engine.predict_all
             predictions = await answer_all(items, prior)
@@ -158,8 +168,12 @@ class PredictBatch:
         engine.encoded(time.perf_counter() - start)
         await send_json(send, encoded)
 
-    def _read(self, body: bytes) -> list[Inputs | ClientError]:
-        """Return the raw values of each item, or its error. Raises BadRequest, InvalidInput."""
+    def _read(self, hold: Hold, body: bytes) -> list[Inputs | ClientError]:
+        """Return the raw values of each item, or its error.
+
+        Raises BadRequest, InvalidInput, Overloaded, PayloadTooLarge.
+        """
+        hold.take(estimate_read_bytes(body))
         items = read_items(parse_json(body, limits=self._limits), self._max_items)
         return [read_item(each) for each in items]
 

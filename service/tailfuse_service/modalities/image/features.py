@@ -5,11 +5,10 @@ faster than decoding all pixels. The pixels differ from those of decode-then-res
 only decoder: training uses it too.
 """
 
-import contextlib
 import io
-import threading
 import warnings
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -17,10 +16,18 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from tailfuse_service.errors import InvalidInput, TooManyPixels, UndecodableImage
+from tailfuse_service.errors import InvalidInput, ServiceError, TooManyPixels, UndecodableImage
 from tailfuse_service.modalities.base64_text import decode_base64
+from tailfuse_service.modalities.decoding import DECODING, TooMuchMemory
 from tailfuse_service.modalities.image.formats import FORMATS, identify_format
-from tailfuse_service.modalities.image.optional import MissingPackage, load_dicom, open_dicom, open_heic
+from tailfuse_service.modalities.image.header import Header, decode_cost, is_progressive
+from tailfuse_service.modalities.image.optional import (
+    MissingPackage,
+    find_mode,
+    load_dicom,
+    open_dicom,
+    open_heic,
+)
 from tailfuse_service.modalities.image.pixels import (
     Mode,
     Range,
@@ -40,7 +47,8 @@ JPEG_MAGIC = b"\xff\xd8\xff"
 # many scans keeps a core busy for an hour. Cameras and editors write about ten.
 MAX_SCANS = 100
 MIN_CHECKED = 10**10  # bytes times pixels: below it no number of scans takes longer than half a second
-MIN_SHARED_PIXELS = 1_000_000  # smaller images may be decoded by any number of threads at once
+SMALL_PIXELS = 256 * 1024  # a JPEG of fewer takes too little memory to be counted
+SCALED_BYTES = 24  # of memory for each pixel of the modality's size, while a larger image is scaled to it
 
 
 def suppress_pillow_warnings() -> None:
@@ -75,7 +83,6 @@ class ImageFeatures:
         self._range, self._deep = pixel_range, deep
         self._formats = frozenset(formats)
         self._max_pixels = limits.max_pixels
-        self._share = Share(limits.max_pixels)
 
     def apply(self, raw: Any) -> NDArray[np.uint8] | None:
         """Return the pixels, upright, scaled to the modality's size; None if there are no bytes."""
@@ -90,7 +97,7 @@ class ImageFeatures:
             if image.size != size:
                 image = image.resize(size, Image.Resampling.BILINEAR)
             return put_channels_first(to_array(image, self._mode))
-        except InvalidInput:
+        except ServiceError:
             raise
         except Exception as error:  # decoders raise exceptions of any type
             raise self._explain(error) from error
@@ -100,7 +107,7 @@ class ImageFeatures:
         try:
             with self._open(data) as image:
                 return np.asarray(load_pixels(image, self._mode))
-        except InvalidInput:
+        except ServiceError:
             raise
         except Exception as error:
             raise self._explain(error) from error
@@ -139,14 +146,31 @@ class ImageFeatures:
             height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
             self._check(data, width, height)
             if colours in ("YCbCr", "RGB", "Gray"):
-                return self._decode_jpeg(data)
-        with self._open(data) as image, self._share.reserve(image.width * image.height):
+                if width * height <= SMALL_PIXELS:
+                    return self._decode_jpeg(data)
+                with self._reserve(Header("JPEG", "RGB", width, height, is_progressive(data))):
+                    return self._decode_jpeg(data)
+        with self._open(data) as image:
             flat = convert_mode(image, self._mode, self._range, self._deep)
             # Loading turns a TIFF upright and removes the tag.
             return turn_upright(flat, read_orientation(image))
 
-    def _open(self, data: bytes) -> Image.Image:
-        """Open an image of one of the accepted formats, and check its header."""
+    @contextmanager
+    def _reserve(self, header: Header) -> Iterator[None]:
+        """Wait until there is memory to decode the image. Raises TooManyPixels, Overloaded."""
+        try:
+            with DECODING.reserve(decode_cost(header) + SCALED_BYTES * self.height * self.width):
+                yield
+        except TooMuchMemory as error:
+            raise TooManyPixels(
+                f"modality '{self.name}': {header.format} of {header.width} x {header.height} pixels takes "
+                f"{error.needed:,} bytes of memory to decode; there are {error.limit:,} for it",
+                modality=self.name, expected=error.limit, received=error.needed,
+            ) from None  # fmt: skip
+
+    @contextmanager
+    def _open(self, data: bytes) -> Iterator[Image.Image]:
+        """Open an image of one of the accepted formats, check its header, and reserve memory for it."""
         name = identify_format(data)
         if name is None and "TGA" in self._formats:
             name = "TGA"  # its files have no signature
@@ -155,10 +179,13 @@ class ImageFeatures:
         if name == "DICOM":
             dicom = open_dicom(data)
             self._check(data, dicom.Columns, dicom.Rows)
-            return load_dicom(dicom, windowed=self._range is None)
+            with self._reserve(Header(name, find_mode(dicom), dicom.Columns, dicom.Rows)):
+                yield load_dicom(dicom, windowed=self._range is None)
+            return
         image = open_heic(data) if name == "HEIC" else Image.open(io.BytesIO(data), formats=[str(name)])
         self._check(data, image.width, image.height)
-        return image
+        with self._reserve(Header(str(name), image.mode, image.width, image.height)), image:
+            yield image
 
     def _refuse_format(self, name: str | None) -> UndecodableImage:
         if name is None:
@@ -215,30 +242,6 @@ class ImageFeatures:
 def put_channels_first(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(height, width) or (height, width, channels) -> (channels, height, width)"""
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
-
-
-class Share:
-    """The number of pixels that all threads together may be decoding: up to 13 bytes of memory for each."""
-
-    def __init__(self, pixels: int) -> None:
-        self._free = pixels
-        self._changed = threading.Condition()
-
-    @contextlib.contextmanager
-    def reserve(self, pixels: int) -> Iterator[None]:
-        """Wait until that many pixels are free; small images do not count."""
-        if pixels <= MIN_SHARED_PIXELS:
-            yield
-            return
-        with self._changed:
-            self._changed.wait_for(lambda: self._free >= pixels)
-            self._free -= pixels
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._free += pixels
-                self._changed.notify_all()
 
 
 def count_scans(jpeg: bytes) -> int:

@@ -84,7 +84,7 @@ def is_progressive(jpeg: bytes) -> bool:
 
 def decode_cost(header: Header) -> int:
     """Return an upper bound of the bytes of memory that decoding takes, without those of the file itself."""
-    per_pixel = BYTES_PER_PIXEL[header.format]
+    per_pixel = BYTES_PER_PIXEL.get(header.format, max(BYTES_PER_PIXEL.values()))
     if header.format != "JPEG" or header.mode == "CMYK":  # Pillow decodes CMYK at full size
         mode = header.mode.partition(";")[0]  # I;16 and I;16B are no larger than I
         per_pixel = max(per_pixel, BYTES_PER_PIXEL_OF_MODE.get(mode, 0))

@@ -52,6 +52,10 @@ class ImageModality(Modality):
     def column_names(self) -> tuple[str, ...]:
         return (self.column,)
 
+    @property
+    def max_row_bytes(self) -> int:
+        return self.channels * self.height * self.width
+
     def features(self, name: str, limits: Limits = DEFAULT_LIMITS) -> ImageFeatures:
         formats = LEGACY_FORMATS if self.formats is None else DEFAULT_FORMATS.union(self.formats)
         return ImageFeatures(

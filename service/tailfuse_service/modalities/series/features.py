@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from tailfuse_service.errors import InvalidInput, NotFinite, UnknownColumn
 from tailfuse_service.modalities.base64_text import decode_base64
+from tailfuse_service.modalities.decoding import DECODING, TooMuchMemory
 from tailfuse_service.modalities.json_text import json_type
-from tailfuse_service.modalities.series.files import FILES, read_file
+from tailfuse_service.modalities.series.files import FILES, estimate_decode_bytes, read_file
 
 NUMBERS = frozenset({int, float, type(None)})
 
@@ -25,7 +26,7 @@ Steps = NDArray[np.float64]  # (time, channels); NaN is missing
 class SeriesFeatures:
     """A series as float32 of shape (time, channels + 1): standardised, 0 where missing; last the mask.
 
-    No limit is needed: a file is no longer than the limit of the body, and does not unpack to more.
+    A file is no longer than the limit of the body; how much memory it takes to read is reserved before.
     """
 
     def __init__(
@@ -38,7 +39,23 @@ class SeriesFeatures:
 
     def apply(self, raw: Any) -> NDArray[np.float32] | None:
         """Return the array of one series, at most `length` steps; None if it has no value."""
-        steps = read_steps(self.name, raw, self.columns)
+        if isinstance(raw, str):
+            raw = decode_file(self.name, raw)
+        if not isinstance(raw, bytes | bytearray | memoryview):
+            return self._standardise(read_steps(self.name, raw, self.columns))
+        data = bytes(raw)
+        try:
+            with DECODING.reserve(estimate_decode_bytes(data)):
+                return self._standardise(read_steps(self.name, data, self.columns))
+        except TooMuchMemory as error:
+            raise InvalidInput(
+                f"modality '{self.name}': a file of {len(data):,} bytes takes {error.needed:,} bytes of "
+                f"memory to read; there are {error.limit:,} for it",
+                modality=self.name, expected=error.limit, received=error.needed,
+            ) from None  # fmt: skip
+
+    def _standardise(self, steps: Steps | None) -> NDArray[np.float32] | None:
+        """Shorten and standardise the steps; None if there are none."""
         if steps is None:
             return None
         expected, received = self.n_channels, steps.shape[1]

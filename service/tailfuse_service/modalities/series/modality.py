@@ -53,6 +53,10 @@ class SeriesModality(Modality):
     def column_names(self) -> tuple[str, ...]:
         return self.columns
 
+    @property
+    def max_row_bytes(self) -> int:
+        return 4 * self.length * (len(self.channels) + 1)
+
     def features(self, name: str, limits: Limits = DEFAULT_LIMITS) -> SeriesFeatures:
         return SeriesFeatures(
             name, columns=self.columns, length=self.length,

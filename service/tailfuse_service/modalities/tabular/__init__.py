@@ -7,6 +7,7 @@ from tailfuse_service.modalities.tabular.columns import (
     NumberColumn,
     count_slots,
     example_cell,
+    standardise,
 )
 from tailfuse_service.modalities.tabular.modality import TabularModality
 
@@ -18,4 +19,5 @@ __all__ = [
     "TabularModality",
     "count_slots",
     "example_cell",
+    "standardise",
 ]

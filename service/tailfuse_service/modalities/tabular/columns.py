@@ -1,16 +1,24 @@
 """The columns of a tabular modality as the manifest describes them, and the slots that each takes."""
 
+import math
 import zlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tailfuse_service.modalities.modality import Frozen
 from tailfuse_service.modalities.tabular.spelling import NumberFormat
 
+MIN_LOG_UNIT, MAX_LOG_UNIT = 1e-100, 1e100
+MAX_LOG = 400.0  # its inverse, in the largest unit, is a finite float
+
 
 class NumberColumn(Frozen):
-    """A number, standardised as (value - mean) / scale; `indicator` adds a 0/1 slot for a missing value."""
+    """A number, standardised as (value - mean) / scale; `indicator` adds a 0/1 slot for a missing value.
+
+    With a `log_unit` the value is first asinh(value / log_unit): near 0 a line, far from it a signed
+    logarithm. Mean and scale are then those of the logarithms.
+    """
 
     type: Literal["number"] = "number"
     name: str
@@ -18,6 +26,16 @@ class NumberColumn(Frozen):
     scale: float = Field(gt=0)
     indicator: bool = False
     format: NumberFormat = NumberFormat()  # of numbers in text
+    # Of a column whose values span orders of magnitude. The bounds keep it and its mean within a float.
+    log_unit: float | None = Field(default=None, ge=MIN_LOG_UNIT, le=MAX_LOG_UNIT)
+    # Of the bins of the piecewise encoder, standardised, in ascending order. The graph holds them as well.
+    edges: tuple[float, ...] = ()
+
+    @model_validator(mode="after")
+    def _mean_is_of_logarithms(self) -> Self:
+        if self.log_unit is not None and abs(self.mean) > MAX_LOG:
+            raise ValueError(f"mean is {self.mean:g}, but no logarithm is beyond {MAX_LOG:g}")
+        return self
 
 
 class BooleanColumn(Frozen):
@@ -48,6 +66,17 @@ JSON_TYPES = {
 }
 
 
+def standardise(column: NumberColumn, number: float) -> float:
+    """Return a number as its column's slot has it; infinity if it is too large.
+
+    >>> standardise(NumberColumn(name="age", mean=50.0, scale=10.0), 65.0)
+    1.5
+    """
+    if column.log_unit is not None:
+        number = math.asinh(number / column.log_unit)
+    return (number - column.mean) / column.scale
+
+
 def count_slots(column: Column) -> int:
     """Return how many slots of the vector a column takes."""
     if isinstance(column, NumberColumn):
@@ -72,7 +101,8 @@ def column_schema(column: Column) -> dict[str, Any]:
 def example_cell(column: Column) -> float | bool | str | None:
     """Return a plausible value: a number's mean, true, or the first category."""
     if isinstance(column, NumberColumn):
-        return float(f"{column.mean:.4g}")
+        unit = column.log_unit
+        return float(f"{column.mean if unit is None else unit * math.sinh(column.mean):.4g}")
     if isinstance(column, BooleanColumn):
         return True
     return column.categories[0] if column.categories else None

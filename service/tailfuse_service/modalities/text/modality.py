@@ -1,31 +1,56 @@
 """The text kind: plain text, of one column or several."""
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import AfterValidator, Base64Bytes, Field, model_validator
 
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
 from tailfuse_service.modalities.modality import Modality, Summary, SummaryValues
 from tailfuse_service.modalities.tensor import BYTES, Tensor, TensorForm, decode_text, read_elements
+from tailfuse_service.modalities.text.bag_rows import BagRows
 from tailfuse_service.modalities.text.features import TextFeatures
+from tailfuse_service.modalities.text.sparse_rows import TOKEN_IDS, WORD_NGRAMS_FROM, SparseRows
+from tailfuse_service.modalities.text.tokenizer import TOKENIZERS
+
+
+def check_hashes(known: bytes) -> bytes:
+    """Check that bytes are whole 32-bit numbers. Raises ValueError."""
+    if len(known) % 4:
+        raise ValueError("must hold whole numbers of 32 bits")
+    return known
 
 
 class TextModality(Modality):
-    """int64 rows of hashed n-grams (1..`buckets`), padded with 0."""
+    """Rows of hashed n-grams, padded with 0.
+
+    For the encoder `bag` int64 in 1..`buckets`; for `lsa` int32 pairs of an n-gram's id and its count.
+    """
 
     part: ClassVar[Literal["text"]] = "text"
     part_description: ClassVar[str] = "Plain text, in UTF-8."
     media_type: ClassVar[str] = "text/plain"
 
     kind: Literal["text"] = "text"
+    encoder: Literal["bag", "lsa"] = "bag"  # older bundles do not say
     columns: tuple[str, ...]
     tokenizer: Literal[1, 2] = 1  # version 1 in bundles that were written before there were versions
     buckets: int = Field(ge=1, le=2**24)
     ngrams: int = Field(ge=1, le=16)
     max_tokens: int = Field(ge=1, le=2**20)
     missing: tuple[str, ...] | None = None  # texts that are no value; older bundles do not say
+    # Of lsa: how many numbers the graph makes of a text, and the hashes of the shortest n-grams of all
+    # training texts (uint32, little-endian). A text that has none of them says nothing.
+    dimensions: int | None = Field(default=None, ge=1)
+    known: Annotated[Base64Bytes, AfterValidator(check_hashes)] | None = None
+
+    @model_validator(mode="after")
+    def _lsa_is_fitted(self) -> Self:
+        if self.encoder == "lsa" and (self.dimensions is None or self.known is None):
+            raise ValueError("the encoder lsa needs dimensions and known n-grams")
+        return self
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -33,9 +58,15 @@ class TextModality(Modality):
 
     def features(self, name: str, limits: Limits = DEFAULT_LIMITS) -> TextFeatures:
         return TextFeatures(
-            name, columns=self.columns, tokenizer=self.tokenizer, buckets=self.buckets,
-            ngrams=self.ngrams, max_tokens=self.max_tokens, missing=self.missing or (), limits=limits,
-        )  # fmt: skip
+            name, columns=self.columns, rows=self.make_rows(), missing=self.missing or (), limits=limits
+        )
+
+    def make_rows(self) -> BagRows | SparseRows:
+        """Make what turns a text into a row."""
+        tokenize = TOKENIZERS[self.tokenizer]
+        if self.encoder == "bag":
+            return BagRows(tokenize, ngrams=self.ngrams, max_tokens=self.max_tokens, buckets=self.buckets)
+        return SparseRows(tokenize, ngrams=self.ngrams, max_tokens=self.max_tokens, known=self.known or b"")
 
     def input_schema(self) -> dict[str, Any]:
         if len(self.columns) == 1:
@@ -70,12 +101,31 @@ class TextModality(Modality):
         Hashes are random, but the same word always has the same one: other words have another mean.
         """
 
-        def compute(rows: NDArray[Any]) -> SummaryValues:
-            words = (rows > 0).sum(1)
-            ordered = np.sort(rows, axis=1)
-            repeated = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] > 0)).sum(1)
-            count = np.maximum(words, 1)
-            values = np.stack([words, repeated / count, rows.sum(1) / count / self.buckets], axis=1)
-            return values.astype(np.float32)
+        return Summary(
+            ["words", "repeats", "vocabulary"],
+            summarise_bag(self.buckets) if self.encoder == "bag" else summarise_sparse_rows,
+        )
 
-        return Summary(["words", "repeats", "vocabulary"], compute)
+
+def summarise_bag(buckets: int) -> Callable[[NDArray[Any]], SummaryValues]:
+    """Return the summary of rows of the encoder `bag`."""
+
+    def compute(rows: NDArray[Any]) -> SummaryValues:
+        words = (rows > 0).sum(1)
+        ordered = np.sort(rows, axis=1)
+        repeated = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] > 0)).sum(1)
+        count = np.maximum(words, 1)
+        values = np.stack([words, repeated / count, rows.sum(1) / count / buckets], axis=1)
+        return values.astype(np.float32)
+
+    return compute
+
+
+def summarise_sparse_rows(rows: NDArray[Any]) -> SummaryValues:
+    """Return the summary of rows of the encoder `lsa`: of their single tokens."""
+    ids, counts = np.moveaxis(rows, -1, 0)
+    tokens = (ids > 0) & (ids < WORD_NGRAMS_FROM)
+    words = (counts * tokens).sum(1)
+    count = np.maximum(words, 1)
+    mean = (ids * counts * tokens).sum(1, dtype=np.float64) / count / TOKEN_IDS
+    return np.stack([words, (words - tokens.sum(1)) / count, mean], axis=1).astype(np.float32)

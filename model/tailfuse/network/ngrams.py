@@ -1,0 +1,99 @@
+"""What the n-grams of a text say beside its embedding: a linear expert, and the shares of known n-grams.
+
+The linear expert is multinomial logistic regression on the TF-IDF of words and word n-grams, without class
+weights, less the log prior. It sees rare words that the singular vectors lose. Each network has its own,
+fitted to its own training rows: a regression knows its training rows by heart.
+
+Letters: n texts, L n-grams of the longest, B buckets, C classes.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from tailfuse_service.modalities.text.sparse_rows import CHARACTERS_FROM, WORD_NGRAMS_FROM
+from torch import Tensor, nn
+
+from tailfuse.modalities.text.lsa import Tfidf, concatenate_rows, make_tfidf
+
+N_SHARES = 2
+MAX_ITERATIONS, TOLERANCE = 200, 1e-3  # of the regression; more change no prediction
+
+
+class NgramExperts(nn.Module):
+    """The linear expert and the known n-grams of one modality of texts."""
+
+    known: Tensor
+
+    def __init__(self, buckets: int, n_classes: int) -> None:
+        super().__init__()
+        weights = torch.zeros(1 + buckets, n_classes, dtype=torch.float16)
+        self.weights = nn.Parameter(weights, requires_grad=False)
+        self.bias = nn.Parameter(torch.zeros(n_classes), requires_grad=False)
+        # By id, whether a training text has the n-gram; 0 is padding.
+        self.register_buffer("known", torch.zeros(CHARACTERS_FROM, dtype=torch.bool))
+
+    def forward(self, rows: Tensor, tfidf: Tfidf | None) -> tuple[Tensor, Tensor]:
+        """(n, L, 2) -> log-probabilities (n, C), shares (n, 2)
+
+        While a network is trained its rows are features, without n-grams: then all are 0.
+        """
+        if tfidf is None or rows.is_floating_point():
+            return rows.new_zeros(rows.shape[0], len(self.bias)), rows.new_zeros(rows.shape[0], N_SHARES)
+        return self.classify(*tfidf(rows)), self.measure_known(rows)
+
+    def classify(self, buckets: Tensor, values: Tensor) -> Tensor:
+        """Return the linear expert's log-probabilities: (n, L), (n, L) -> (n, C)"""
+        words = buckets * (buckets < len(self.weights))
+        products = torch.matmul(values[:, None, :], F.embedding(words, self.weights).float())
+        return F.log_softmax(products.squeeze(1) + self.bias, dim=-1)
+
+    def measure_known(self, rows: Tensor) -> Tensor:
+        """Return the shares of known tokens and of known word n-grams: (n, L, 2) -> (n, 2)
+
+        Of few n-grams a share is nearer to one half, for it says less.
+        """
+        ids, counts = rows.unbind(-1)
+        is_word = ids < CHARACTERS_FROM
+        known = self.known[(ids * is_word).long()] * counts
+        is_token = ids < WORD_NGRAMS_FROM
+        parts = [
+            (known * part).sum(1).float().add(0.5) / (counts * part).sum(1).float().add(1)
+            for part in (is_token, is_word & ~is_token)
+        ]
+        return torch.stack(parts, dim=-1)
+
+    def fit_known(self, rows: NDArray[Any]) -> None:
+        """Note the n-grams of the training texts, an object array of (n-grams, 2)."""
+        self.known.zero_()
+        if len(rows):
+            ids = concatenate_rows(rows)[0][:, 0].long()
+            self.known[ids[ids < CHARACTERS_FROM]] = True
+
+    def fit_linear(self, rows: NDArray[Any], labels: NDArray[np.int64], tfidf: Tfidf, inverse: float) -> None:
+        """Fit the linear expert to training texts; `inverse` is the inverse strength of regularisation.
+
+        A class without texts has weights of 0. Where all texts are of one class, nothing is fitted.
+        """
+        present, codes = np.unique(labels, return_inverse=True)
+        if len(present) < 2:
+            return
+        regression = LogisticRegression(C=inverse, max_iter=MAX_ITERATIONS, tol=TOLERANCE)
+        words = make_tfidf(rows, tfidf)[:, 1 : len(self.weights)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            regression.fit(words, codes)
+        weights, bias = regression.coef_, regression.intercept_
+        if len(present) == 2:  # one row of weights, for the second class
+            weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
+        bias = bias - np.log(np.bincount(codes) / len(codes))
+        at = torch.from_numpy(present)
+        self.weights.zero_()
+        self.weights[1:, at] = torch.from_numpy(weights.T).half()
+        self.bias.zero_()
+        self.bias[at] = torch.from_numpy(bias - bias.mean()).float()

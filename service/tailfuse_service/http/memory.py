@@ -1,0 +1,113 @@
+"""The memory that requests take while they are received, parsed and answered.
+
+What does not fit is refused with 429. A request that has been arriving for long gives way to a new one, so
+that whoever sends many halves of bodies keeps nobody else out.
+"""
+
+import threading
+from typing import Protocol
+
+from tailfuse_service.errors import Overloaded, PayloadTooLarge
+
+MIN_COUNTED = 16 * 1024  # bytes; a shorter body is not counted: as many as may be in flight take little
+MAX_CANDIDATES = 32  # connections that are asked to give way; more would be work that an attacker chooses
+MIN_AGE_S = 1.0  # of a request that gives way
+# Bytes of memory for each of a body's while it is read: the strings and the decoded base64. A text with a
+# character beyond Latin-1, or with an escape that may be one, has four bytes for each character.
+READ_FACTOR, WIDE_FACTOR = 2, 5
+ANSWER_BYTES = 200  # of one class of one answer, as objects and as text
+VALUE_BYTES = 96  # of a small list, or of a number in it
+FLAT_BYTES = 256 * 1024  # a shorter body is not looked at
+FLAT_FACTOR = 3
+
+
+class Receiving(Protocol):
+    """A connection that receives a request."""
+
+    def get_receiving_since(self) -> float | None: ...
+
+    def give_way(self) -> None: ...
+
+
+class RequestMemory:
+    """Bytes that are held for requests. Without a limit nothing is refused. Used by several threads."""
+
+    def __init__(self) -> None:
+        self.limit: int | None = None
+        self.held = 0
+        self._lock = threading.Lock()
+        self.receiving: dict[Receiving, None] = {}  # connections that hold bytes, in the order of their first
+
+    def take(self, n_bytes: int) -> None:
+        """Hold bytes until `give_back`. Raises Overloaded, or PayloadTooLarge if they can never fit."""
+        with self._lock:
+            if self.limit is not None and n_bytes > self.limit:
+                raise PayloadTooLarge(
+                    f"the body takes {n_bytes:,} bytes of memory; there are {self.limit:,} for requests",
+                    expected=self.limit, received=n_bytes,
+                )  # fmt: skip
+            if self.limit is not None and self.held + n_bytes > self.limit:
+                raise Overloaded("there is no memory for more requests; try again soon", retry_after_s=1)
+            self.held += n_bytes
+
+    def give_back(self, n_bytes: int) -> None:
+        """Give held bytes back."""
+        with self._lock:
+            self.held -= n_bytes
+
+    def make_room(self, newcomer: Receiving, n_bytes: int, now: float) -> None:
+        """Let requests that have been arriving for long give way, the oldest first, until there is room.
+
+        Only from the event loop's thread.
+        """
+        for each in list(self.receiving)[:MAX_CANDIDATES]:
+            if self.limit is None or self.held + n_bytes <= self.limit:
+                return
+            since = each.get_receiving_since()
+            if each is not newcomer and since is not None and now - since >= MIN_AGE_S:
+                each.give_way()
+
+
+class Hold:
+    """What is held for one request, or for the bytes that one connection has received."""
+
+    __slots__ = ("_memory", "n_bytes")
+
+    def __init__(self, memory: RequestMemory) -> None:
+        self._memory = memory
+        self.n_bytes = 0
+
+    def take(self, n_bytes: int) -> None:
+        """Hold more bytes. Raises Overloaded, PayloadTooLarge."""
+        self._memory.take(n_bytes)
+        self.n_bytes += n_bytes
+
+    def keep(self, n_bytes: int) -> None:
+        """Give back all but so many bytes, if there are more."""
+        if self.n_bytes > n_bytes:
+            self._memory.give_back(self.n_bytes - n_bytes)
+            self.n_bytes = n_bytes
+
+    def receive(self, connection: Receiving, n_bytes: int, now: float) -> None:
+        """Hold bytes that a connection has received; others may have to give way. Raises Overloaded."""
+        self._memory.receiving[connection] = None
+        try:
+            self.take(n_bytes)
+        except Overloaded:
+            self._memory.make_room(connection, n_bytes, now)
+            self.take(n_bytes)
+
+    def release(self, connection: Receiving) -> None:
+        """Give back what a connection holds; it has gone."""
+        self._memory.receiving.pop(connection, None)
+        self.keep(0)
+
+
+def estimate_read_bytes(body: bytes) -> int:
+    """Estimate how many bytes of memory the values of a JSON body take, beside the body. Not for the loop."""
+    if len(body) <= FLAT_BYTES:
+        return FLAT_FACTOR * len(body)
+    is_wide = not body.isascii() or b"\\u" in body
+    return (WIDE_FACTOR if is_wide else READ_FACTOR) * len(body) + VALUE_BYTES * sum(
+        map(body.count, (b",", b"[", b"{"))
+    )
