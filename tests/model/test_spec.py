@@ -112,10 +112,10 @@ def test_scalars_mean_what_the_spec_says_and_not_what_yaml_guesses(load: Any) ->
         ("test: 0.2", "test: 0.9", "4: split: val and test together must leave rows to train on"),
         ("  rna:", "  presence:",
          "7: modalities.presence: a modality's name is letters, digits and _, begins with a letter, and is "
-         "none of presence, probabilities, weights, confidences, disagreement"),
+         "none of presence, probabilities, weights, confidences, disagreement, conflict"),
         ("  rna:", "  rna 2:",
          "7: modalities.rna 2: a modality's name is letters, digits and _, begins with a letter, and is "
-         "none of presence, probabilities, weights, confidences, disagreement"),
+         "none of presence, probabilities, weights, confidences, disagreement, conflict"),
         ("label: label", "label: label\nlabel: y", "4: not valid YAML: the key 'label' is given twice"),
         ("columns: rna_*", "columns: rna_*\n    columns: rna_1",
          "10: not valid YAML: the key 'columns' is given twice"),
