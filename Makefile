@@ -78,8 +78,8 @@ bench-models: .venv/train  ## Measure swaps under load, a canary and a shadow on
 fuzz: .venv/fuzz  ## Send FUZZ_SECONDS (60) of noise to the decoder and the parsers.
 	$(BIN)/python -m tests.fuzz.decoder -max_total_time=$(FUZZ_SECONDS)
 
-soak: .venv/dev  ## SECONDS (180) of honest and hostile callers at once on 256 connections.
-	$(BIN)/python -m tests.support.soak --seconds $(SECONDS)
+soak: .venv/dev  ## SECONDS (180) of every attack beside 256 honest connections; ARGS="--each 10": each attack alone.
+	@$(BIN)/python -m tests.support.soak --seconds $(SECONDS) $(ARGS)
 
 memory-check: .venv/dev  ## As root: a service in control groups of 512 MiB and 1 GiB gets what takes most memory.
 	$(BIN)/python -m tests.support.memory_check $(ARGS)
