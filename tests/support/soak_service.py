@@ -22,7 +22,7 @@ from tests.support.process import TIMEOUT_S, Service, start_service
 GAUGES = {"tailfuse_requests_in_flight": 1.0, "tailfuse_queue_depth": 0.0}  # the 1 is the request that asks
 N_CLIENTS = 8  # honest ones, each with an address and a key of its own
 ATTACKER_KEY = "the-key-of-an-attacker"
-MEMORY_MB = 1024  # as in Compose
+MEMORY_MB = 512
 TRIAL_TIMEOUT_S = 20  # the first bundle is tried too, at a low priority
 # Twice the 32 connections that each honest client has; an attacker gets no more than that.
 MAX_PER_CLIENT = 64

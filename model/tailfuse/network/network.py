@@ -4,8 +4,8 @@ Letters: B samples, n_m present rows of modality m, M modalities, W width, E exp
 penultimate features.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from tailfuse_service.bundle import DISAGREEMENT, OUTPUT_NAMES
@@ -107,12 +107,17 @@ class Network(nn.Module):
         """Return the PLDA head of a modality."""
         return cast(PldaHead, self.plda_heads[self.modalities.index(name)])
 
+    def ngrams(self, name: str) -> NgramExperts:
+        """Return the experts on the n-grams of a modality that has them."""
+        return cast(NgramExperts, self.ngram_experts[str(self.modalities.index(name))])
+
     def encode(self, name: str, rows: Tensor) -> EncodedRows:
         """Encode rows of one modality, (n, ...), and apply its experts."""
         m = self.modalities.index(name)
         features, embedding = encode(self.encoders[m], rows, training=self.training)
-        scored = self.heads[m](embedding), *self.plda_heads[m](features)
-        return EncodedRows(embedding, *scored, *self.score_ngrams(m, rows, embedding))
+        densities, ood_scores = self.plda_heads[m](features)
+        linear, shares = self.score_ngrams(m, rows, embedding)
+        return EncodedRows(embedding, self.heads[m](embedding), densities, ood_scores, linear, shares)
 
     def score_ngrams(self, m: int, rows: Tensor, embedding: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Score the n-grams of rows of modality m: (n, C), (n, N_SHARES)
@@ -140,8 +145,7 @@ class Network(nn.Module):
         nodes, and on few rows the number of nodes determines the time.
         """
         encoded = [self.encode(name, inputs[name]) for name in self.modalities]
-        parts = zip(*encoded, strict=True)
-        scores = score(EncodedRows(*(torch.cat(each) if each[0] is not None else None for each in parts)))
+        scores = score(EncodedRows(*concatenate_fields(encoded)))
         given = [each for each in scores if each is not None]
         widths = [each.shape[1] for each in given]
         slots = scatter(torch.cat(given, -1), [rows[name] for name in self.modalities], size)
@@ -180,6 +184,11 @@ class Network(nn.Module):
     def describe_calibration(self) -> dict[str, Tensor]:
         """Return the parameters of the fusion, by the names that the manifest has for them."""
         return self.fusion.describe_calibration()
+
+
+def concatenate_fields(pieces: Sequence[tuple[Tensor | None, ...]]) -> list[Any]:
+    """Concatenate the fields of named tuples along the rows; one that is None in all of them stays so."""
+    return [None if each[0] is None else torch.cat(each) for each in zip(*pieces, strict=True)]
 
 
 def score(encoded: EncodedRows) -> Scores:

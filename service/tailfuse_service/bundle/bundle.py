@@ -80,18 +80,31 @@ def open_bundle(
     """
     start = time.perf_counter()
     with unpacked(path) as folder:
-        manifest = read_manifest(folder, trusted_keys)
         graph = folder / GRAPHS[runtime]
+        stamp = read_stamp(graph)
+        manifest = read_manifest(folder, trusted_keys)
         if graph.name not in manifest.files:
             raise BundleError(f"{path} has no {graph.name}; it cannot be served with runtime '{runtime}'")
         if trial is not None:
             trial(folder, manifest)
-            if hash_manifest(read_manifest(folder, trusted_keys)) != hash_manifest(manifest):
+            if hash_manifest(read_manifest(folder)) != hash_manifest(manifest):
                 raise BundleError(f"{path} was replaced during its trial")
         opened = open_graph(graph, manifest, runtime=runtime, threads=threads, device=device)
+        # The runtime reads the file once more: what was checked must be what it has read.
+        if read_stamp(graph) != stamp:
+            raise BundleError(f"{path} was replaced while it was opened")
     bundle = Bundle(manifest, features_by_modality(manifest.modalities, limits), opened, limits, runtime)
     warm_up(bundle)
     return replace(bundle, load_seconds=time.perf_counter() - start, loaded_at=time.time())
+
+
+def read_stamp(file: Path) -> tuple[int, ...] | None:
+    """Return what changes when a file is written to or another takes its place; None if it is not there."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def features_by_modality(

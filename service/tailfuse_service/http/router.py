@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from tailfuse_service.errors import ClientError, NotFound, TooManyRequests, clipped
 from tailfuse_service.http.answers import DefaultLines
 from tailfuse_service.http.asgi import App, ClientDisconnected, Message, Receive, Scope, Send, header
-from tailfuse_service.http.auth import KeyCheck, find_key
+from tailfuse_service.http.auth import KeyCheck
 from tailfuse_service.http.connections import Connections
 from tailfuse_service.http.cors import add_cors
 from tailfuse_service.http.head_cache import HeadCache
@@ -25,6 +25,7 @@ from tailfuse_service.http.paths import METRICS, PROTOCOL_METHODS, Access, Endpo
 from tailfuse_service.http.problems import MEDIA_TYPE, log_and_make_problem, log_request, make_response
 from tailfuse_service.http.routes.predict import Predict
 from tailfuse_service.http.tracing import Tracing
+from tailfuse_service.inference.caller import CALLER, Caller
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities.decoding import DECODING
 from tailfuse_service.models.reconciler import Reconciler
@@ -42,14 +43,14 @@ class RequestRecord:
     The scope needs only method, path, headers and request_id.
     """
 
-    __slots__ = ("begun", "hold", "in_flight", "key", "route", "scope")
+    __slots__ = ("begun", "caller", "hold", "in_flight", "route", "scope")
 
     def __init__(self, scope: Scope, route: RouteMatch) -> None:
         self.scope = scope
         self.route = route
         self.begun = time.perf_counter()
         self.in_flight = False  # whether the router counts it
-        self.key: bytes | None = None  # for which the router counts it
+        self.caller: Caller | None = None  # for which the router counts it
         self.hold: Hold | None = None  # the memory that its body takes
 
 
@@ -102,9 +103,9 @@ class Router:
         self.in_flight = 0
         self.connections = connections
         self.memory = memory
-        self._max_per_client = None if access is None else max_per_client  # without keys, connections count
-        self._by_key: Counter[bytes] = Counter()
+        self._max_per_client = max_per_client
         self._n_limited = 0  # those of them that the limit counts
+        self._by_caller: Counter[Caller] = Counter()  # and of each caller
         metrics.in_flight.set_function(lambda: self.in_flight)
         metrics.memory_held.set_function(lambda: memory.held + DECODING.held)
         metrics.memory_limit.set_function(lambda: (memory.limit or 0) + (DECODING.limit or 0))
@@ -134,7 +135,7 @@ class Router:
         request = RequestRecord(scope, route)
         scope["hold"] = request.hold = Hold(self.memory)
         try:
-            self.begin_request(request)
+            self.begin_request(request, get_address(scope))
             self._check_port(scope, route)
             await (v2 or posted or self.api)(scope, receive, send_with_id)
         except ClientDisconnected:
@@ -158,8 +159,10 @@ class Router:
         if (is_own and route.access is not Access.OPEN) or (not is_own and route.label == METRICS):
             raise NotFound(f"no route {clipped(scope['path'])} on this port")
 
-    def begin_request(self, request: RequestRecord) -> None:
+    def begin_request(self, request: RequestRecord, address: str) -> None:
         """Count the request as in flight, then check its key and the limit on requests in flight.
+
+        The caller is known from then on: by the key, or by the client's address where no key is needed.
 
         Raises Unauthorized, Forbidden or TooManyRequests. The caller must call `end_request` afterwards, also
         if this raises.
@@ -171,17 +174,18 @@ class Router:
         # never refused must not take the place of predictions either.
         is_limited = access is Access.CLIENT
         self._n_limited += is_limited
-        if self._access is not None:
-            self._access.check(request.scope["headers"], access)
-        if is_limited and self._max_per_client is not None:
-            request.key = find_key(request.scope["headers"]) or b""
-            self._by_key[request.key] += 1
-            if self._by_key[request.key] > self._max_per_client:
-                raise TooManyRequests(
-                    f"{self._max_per_client} requests with your key are in flight; try again soon",
-                    retry_after_s=1,
-                )
-        if is_limited and self._n_limited > self._max_concurrency:
+        key = None if self._access is None else self._access.check(request.scope["headers"], access)
+        if not is_limited:
+            return
+        request.caller = caller = address if key is None else key
+        CALLER.set(caller)
+        self._by_caller[caller] += 1
+        limit = None if key is None else self._max_per_client  # without keys, connections count
+        if limit is not None and self._by_caller[caller] > limit:
+            raise TooManyRequests(
+                f"{limit} requests with your key are in flight; try again soon", retry_after_s=1
+            )
+        if self._n_limited > self._max_concurrency:
             raise TooManyRequests(
                 f"{self._max_concurrency} requests are in flight; try again soon", retry_after_s=1
             )
@@ -205,16 +209,23 @@ class Router:
         if request.hold is not None:
             request.hold.keep(0)
         self._n_limited -= request.route.access is Access.CLIENT
-        if request.key is not None:
-            self._by_key[request.key] -= 1
-            if not self._by_key[request.key]:
-                del self._by_key[request.key]
+        caller = request.caller
+        if caller is not None:
+            self._by_caller[caller] -= 1
+            if not self._by_caller[caller]:
+                del self._by_caller[caller]
         scope, seconds = request.scope, time.perf_counter() - request.begun
         self.metrics.observe_request(request.route.label, status, seconds)
         if self._tracing is not None:
             self._tracing.record(scope, request.route.label, status, seconds)
         if self._log_requests:
             log_request(scope, status, seconds)
+
+
+def get_address(scope: Scope) -> str:
+    """Return the address of a client, without its port."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def choose_request_id(given: str | None) -> str:

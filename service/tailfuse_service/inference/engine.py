@@ -8,16 +8,15 @@ from asyncio import Future
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
 from tailfuse_service.bundle import Bundle, Sample
 from tailfuse_service.bundle.answer import Prediction
-from tailfuse_service.bundle.bundle import features_by_modality
 from tailfuse_service.errors import BatchTooLarge, ClientError, Overloaded, TooManyPixels
 from tailfuse_service.inference.batcher import Batcher, make_deadline_error
+from tailfuse_service.inference.caller import CALLER
 from tailfuse_service.inference.explanations import (
     Explained,
     Plan,
@@ -25,6 +24,8 @@ from tailfuse_service.inference.explanations import (
     make_explanation,
     make_plan,
 )
+from tailfuse_service.inference.fair_threads import FairThreads
+from tailfuse_service.inference.inline import INLINE_BYTES, limit_to_small
 from tailfuse_service.inference.rows import limit_rows
 from tailfuse_service.inference.run import run
 from tailfuse_service.inference.shadow import ShadowRunner
@@ -33,9 +34,8 @@ from tailfuse_service.settings import Settings
 
 T = TypeVar("T")
 
-# Parsing a longer request, or decoding a larger image, would delay all other requests on the event loop. On
-# one core a thread costs a quarter more, but without it some requests wait ten times as long as others.
-INLINE_BYTES, INLINE_PIXELS = 16 * 1024, 256 * 1024
+# Of a batch in a reader thread; then the other callers have their turns.
+MAX_TURN_S = 0.02
 
 Inputs = dict[str, Any]  # raw values by modality
 
@@ -63,7 +63,8 @@ class Engine:
             waited=metrics.observe_queue,
         )
         self.shadow_runner: ShadowRunner | None = None  # sends the same samples to a shadow
-        self._readers = ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="reader")
+        pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="reader")
+        self._readers = FairThreads(pool)
         self._n_reading = 0  # requests in reader threads, or being explained
         self._all_read: Future[None] | None = None  # set by close()
 
@@ -85,7 +86,7 @@ class Engine:
         prediction: Future[Prediction] | None = None
         if n_bytes <= INLINE_BYTES:
             try:  # contextlib.suppress takes 0.2 us
-                prediction = self._batcher.submit(self._sample(self._inline_bundle, inputs))
+                prediction = self._batcher.submit(self._sample(self._inline_bundle, inputs), CALLER.get())
             except TooManyPixels:
                 prediction = None  # a few bytes can be an image of many pixels
         if prediction is None:
@@ -114,12 +115,12 @@ class Engine:
             )  # fmt: skip
         async with self._limit_time():
             with given_up() as is_given_up:
-                samples = await self._in_reader(self._samples, items, is_given_up)
-            futures = self._batcher.submit_all([each for each in samples if not isinstance(each, Exception)])
-            try:
-                answers = iter(await asyncio.gather(*futures, return_exceptions=True))
-            finally:
-                self._batcher.withdraw(futures)
+                self._check_room()
+                with self._keep_open():
+                    samples = await self._decode(items, is_given_up)
+            rows = [each for each in samples if not isinstance(each, Exception)]
+            futures = self._batcher.submit_all(rows, CALLER.get())
+            answers = iter(await self._gather(futures))
         predictions = [sample if isinstance(sample, Exception) else next(answers) for sample in samples]
         if self.shadow_runner is not None:
             self.shadow_runner.watch_all(items, predictions)
@@ -130,7 +131,8 @@ class Engine:
         self._check_room()
         async with self._limit_time():
             with self._keep_open(), given_up() as is_given_up:
-                plans = await self._in_thread(self._plans, items, is_given_up)
+                samples = await self._decode(items, is_given_up)
+                plans = await self._in_thread(self._plans, samples)
                 rows = [row for plan in plans if isinstance(plan, Plan) for row in plan.rows()]
                 answers = iter(await self._in_pieces(rows))
                 results = await self._in_thread(self._explained, plans, answers)
@@ -150,7 +152,8 @@ class Engine:
 
     async def _read_and_submit(self, inputs: Inputs) -> Prediction:
         async with self._limit_time():
-            future = self._batcher.submit(await self._in_reader(self._sample, self.bundle, inputs))
+            sample = await self._in_reader(self._sample, self.bundle, inputs)
+            future = self._batcher.submit(sample, CALLER.get())
             try:
                 return await future
             finally:
@@ -166,12 +169,29 @@ class Engine:
         """Return an answer for each row. At most one batch waits at once; others come in between."""
         answers: list[Prediction | BaseException] = []
         for start in range(0, len(rows), self._max_rows):
-            futures = self._batcher.submit_all(rows[start : start + self._max_rows])
-            try:
-                answers += await asyncio.gather(*futures, return_exceptions=True)
-            finally:
-                self._batcher.withdraw(futures)
+            futures = self._batcher.submit_all(rows[start : start + self._max_rows], CALLER.get())
+            answers += await self._gather(futures)
         return answers
+
+    async def _gather(self, futures: Sequence[Future[Prediction]]) -> list[Prediction | BaseException]:
+        """Return an answer for each row of a request. Raises Overloaded if some have been refused."""
+        try:
+            answers = await asyncio.gather(*futures, return_exceptions=True)
+        finally:
+            self._batcher.withdraw(futures)
+        for each in answers:
+            if isinstance(each, Overloaded):
+                raise each
+        return answers
+
+    async def _decode(
+        self, items: Sequence[Inputs | ClientError], is_given_up: threading.Event
+    ) -> list[Sample | Exception]:
+        """Return a sample or an error for each item. Other callers have their turns in between."""
+        samples: list[Sample | Exception] = []
+        while len(samples) < len(items):
+            samples += await self._in_thread(self._samples, items[len(samples) :], is_given_up)
+        return samples
 
     def _sample(self, bundle: Bundle, inputs: Inputs) -> Sample:
         """Raises ClientError."""
@@ -190,11 +210,12 @@ class Engine:
     ) -> list[Sample | Exception]:
         """Return a sample or an error for each item, whatever it raises; the other items are not affected.
 
-        Stop between two items once nobody waits for them.
+        Stop between two items after MAX_TURN_S, or once nobody waits for them.
         """
         samples: list[Sample | Exception] = []
+        end = time.perf_counter() + MAX_TURN_S
         for item in items:
-            if is_given_up.is_set():
+            if is_given_up.is_set() or (samples and time.perf_counter() > end):
                 break
             try:
                 samples.append(item if isinstance(item, ClientError) else self._sample(self.bundle, item))
@@ -202,13 +223,11 @@ class Engine:
                 samples.append(error)
         return samples
 
-    def _plans(
-        self, items: Sequence[Inputs | ClientError], is_given_up: threading.Event
-    ) -> list[Plan | Exception]:
-        """Return the plan of each item's explanation, or its error."""
+    def _plans(self, samples: Sequence[Sample | Exception]) -> list[Plan | Exception]:
+        """Return the plan of each sample's explanation, or its error."""
         return [
             each if isinstance(each, Exception) else make_plan(each, self.manifest.modalities)
-            for each in self._samples(items, is_given_up)
+            for each in samples
         ]
 
     def _explained(
@@ -243,12 +262,15 @@ class Engine:
             return await self._in_thread(read, *arguments)
 
     def _in_thread(self, call: Callable[..., T], *arguments: Any) -> Future[T]:
-        return asyncio.get_running_loop().run_in_executor(self._readers, call, *arguments)
+        return self._readers.run(CALLER.get(), call, *arguments)
 
     def _check_room(self) -> None:
-        """Raise Overloaded if too many requests wait."""
-        if self._n_reading + len(self._batcher) >= self._max_queue:
-            raise Overloaded("too many samples are waiting; try again soon", retry_after_s=1)
+        """Raise Overloaded if too many requests wait, and another caller does not have the most of them."""
+        if self._n_reading + len(self._batcher) < self._max_queue:
+            return
+        caller = CALLER.get()
+        if not self._readers.make_room(caller):
+            self._batcher.make_room(self._n_reading + 1, caller)
 
     @contextmanager
     def _keep_open(self) -> Iterator[None]:
@@ -271,9 +293,3 @@ def given_up() -> Iterator[threading.Event]:
         yield event
     finally:
         event.set()
-
-
-def limit_to_small(bundle: Bundle) -> Bundle:
-    """Return the bundle with a limit that rejects larger images."""
-    few = replace(bundle.limits, max_pixels=min(bundle.limits.max_pixels, INLINE_PIXELS))
-    return replace(bundle, features=features_by_modality(bundle.manifest.modalities, few))

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors of clients do not belong into this log
 
@@ -114,7 +115,7 @@ class GrpcServer:
             call = RequestRecord(scope, route)
             call.hold = Hold(router.memory)
             try:
-                router.begin_request(call)
+                router.begin_request(call, get_address(context))
                 call.hold.take(MESSAGE_FACTOR * len(body))
                 request = await read_off_loop(len(body), parse_message, parse, body)
                 response: bytes = (await answer(request, scope)).SerializeToString()
@@ -194,6 +195,11 @@ def parse_message(parse: Callable[[bytes], Any], body: bytes) -> Any:
         return parse(body)
     except DecodeError:
         raise BadRequest("the bytes are not a message of the protocol") from None
+
+
+def get_address(context: Context) -> str:
+    """Return a client's address, as HTTP has it: of `ipv6:%5B::1%5D:123`, it is `::1`."""
+    return unquote(context.peer()).partition(":")[2].rpartition(":")[0].strip("[]")
 
 
 def encode_text(value: str | bytes) -> bytes:

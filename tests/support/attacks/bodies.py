@@ -44,12 +44,18 @@ def make_costly_bodies() -> list[tuple[str, bytes]]:
 
 @cache
 def make_deep_bodies() -> list[tuple[str, bytes]]:
+    """JSON that is short, and deep, wide or out of range."""
     deep = b"[" * 100_000 + b"]" * 100_000
+    named = b",".join(
+        b'{"name":"n%d","datatype":"FP32","shape":[1],"data":[1]}' % number for number in range(20_000)
+    )
     many = b",".join([b"[" * 30 + b"]" * 30] * 8000)
     return [
         ("/predict", b'{"inputs":' + deep + b"}"),
         ("/predict", b'{"inputs":{"clinical":[' + many + b"]}}"),
         ("/predict", b'{"inputs":{"clinical":{"age":1e999}}}'),
+        ("/predict", b'{"inputs":{"clinical":{"age":' + b"9" * 1_000_000 + b"}}}"),
+        (INFER, b'{"inputs":[' + named + b"]}"),
         (INFER, b'{"inputs":[{"name":"clinical","datatype":"FP32","shape":[1],"data":' + deep + b"}]}"),
     ]
 

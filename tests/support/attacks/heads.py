@@ -44,7 +44,7 @@ async def send_heads(target: Target, record: Record) -> None:
             head("GET", "/healthz", x=LONG),
             head("GET", "/" + LONG),
             head("GET", "/healthz", **{f"x{number}": "y" for number in range(1000)}),
-            good + b"nonsense\r\n\r\n",
+            good + b"\x00\x01 nonsense\r\n\r\n",
             head(content_length=5)[:-2] + b"content-length: 6\r\n\r\nhello!",
         ],
     )  # fmt: skip

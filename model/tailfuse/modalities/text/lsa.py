@@ -64,7 +64,8 @@ class LsaProjection(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """(n, L, 2) -> (n, D)"""
         buckets, values = self.tfidf(rows)
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # ONNX has no embedding bag
+        tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        if torch.compiler.is_compiling() or tracing:  # ONNX has no embedding bag
             features: Tensor = torch.matmul(values[:, None, :], F.embedding(buckets, self.vectors).float())
             return features.squeeze(1)
         # Of many rows at once, a hundredth of the memory.
