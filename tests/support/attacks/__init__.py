@@ -1,12 +1,30 @@
-"""Attacks on a service of this project's own on loopback, bounded in connections and rate.
+"""The attacks of issue 14 on a running service, one function each."""
 
-Each is a coroutine on one connection at a time that goes on until `end`; `ATTACKS` has all of them by name.
-"""
+from tests.support.attacks import (
+    bodies,
+    crowds,
+    heads,
+    images,
+    leavers,
+    mixed,
+    operations,
+    pipelines,
+    readers,
+)
+from tests.support.attacks.attack import ATTACKS, Attack, Target, run_attacks
 
-from tests.support.attacks import bodies, connections, operations
-from tests.support.attacks.target import Attack
-
-ATTACKS: dict[str, Attack] = {
-    attack.__name__.replace("_", " "): attack
-    for attack in (*connections.ATTACKS, *bodies.ATTACKS, *operations.ATTACKS)
-}
+__all__ = [
+    "ATTACKS",
+    "Attack",
+    "Target",
+    "bodies",
+    "crowds",
+    "heads",
+    "images",
+    "leavers",
+    "mixed",
+    "operations",
+    "pipelines",
+    "readers",
+    "run_attacks",
+]
