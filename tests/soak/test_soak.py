@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.support.attacks import ATTACKS
+from tests.support.attacks.registry import ATTACKS
 from tests.support.soak import soak
 
 pytestmark = [

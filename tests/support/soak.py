@@ -13,8 +13,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from tests.support.attacks import ATTACKS
 from tests.support.attacks.__main__ import BEGUN
+from tests.support.attacks.registry import ATTACKS
 from tests.support.callers import Question, Tally, ask_corpus, be_honest, honest_questions, hostile_questions
 from tests.support.footprint import Footprint
 from tests.support.process import TIMEOUT_S

@@ -13,7 +13,7 @@ import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 from tailfuse_service.bundle import Bundle, open_bundle
 
-from tests.support.attacks import Target
+from tests.support.attacks.registry import Target
 from tests.support.bundles import write_tiny_bundle
 from tests.support.footprint import Footprint, measure_footprint
 from tests.support.oip.tensors import MODEL, get_grpc_address

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 
-from tests.support.attacks import ATTACKS, Target, run_attacks
+from tests.support.attacks.registry import ATTACKS, Target, run_attacks
 
 NICENESS = 10
 BEGUN = "begun"

@@ -53,7 +53,7 @@ class Attack:
     """One round of it begins every `every_s` seconds at most, in `n_callers` places at once."""
 
     name: str
-    point: int  # of issue 14
+    point: int  # the number of the fault in the list that the soak reports
     round: Round
     every_s: float
     n_callers: int
