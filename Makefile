@@ -80,8 +80,8 @@ bench-models: .venv/train  ## Measure swaps under load, a canary and a shadow on
 fuzz: .venv/fuzz  ## Send FUZZ_SECONDS (60) of noise to the decoder and the parsers.
 	$(BIN)/python -m tests.fuzz.decoder -max_total_time=$(FUZZ_SECONDS)
 
-soak: .venv/dev  ## SECONDS (180) of 256 honest connections beside every attack at once.
-	$(BIN)/python -m tests.support.soak --seconds $(SECONDS) $(ARGS)
+soak: .venv/dev  ## SECONDS (180) of every attack beside 256 honest connections; ARGS="--each 10": each attack alone.
+	@$(BIN)/python -m tests.support.soak --seconds $(SECONDS) $(ARGS)
 
 memory-check: .venv/dev  ## As root: a service in control groups of 512 MiB and 1 GiB gets what takes most memory.
 	$(BIN)/python -m tests.support.memory_check $(ARGS)

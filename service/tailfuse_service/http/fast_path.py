@@ -104,7 +104,11 @@ class FastPath:
 
     def _finish_prediction(self, cycle: RequestCycle, prediction: Future[Any]) -> None:
         """Answer with the prediction, unless the connection is closed."""
-        error = asyncio.CancelledError() if prediction.cancelled() else prediction.exception()
+        error: BaseException | None = None
+        if prediction.cancelled():
+            error = cycle.refusal or asyncio.CancelledError()
+        else:
+            error = prediction.exception()
         if error is not None:
             self._finish(cycle, error)
         elif self._answering is cycle:

@@ -1,115 +1,108 @@
-"""Attacks by what a request holds: images, deep and wide JSON, batches that are abandoned, floods."""
+"""Bodies that are long, half sent, costly to parse, or not waited for."""
 
 import asyncio
-import io
-import json
-import time
-from base64 import b64encode
-from collections import Counter
+from contextlib import AsyncExitStack
 from functools import cache
+from itertools import count
 
+import numpy as np
 from PIL import Image
 
-from tests.support.attacks.target import (
-    PAUSE_S,
-    Attack,
-    Target,
-    connect,
-    repeat,
-    send_and_note,
-    write_request,
-)
+from tests.support.attacks.attack import Record, Target, attack
+from tests.support.attacks.images import encode, make_body
+from tests.support.attacks.wires import connect, post_with_key
+from tests.support.hostile.wire import head
+from tests.support.oip.tensors import INFER
 
-
-def encode(image: Image.Image, kind: str) -> str:
-    file = io.BytesIO()
-    image.save(file, kind)
-    return b64encode(file.getvalue()).decode()
-
-
-def write_inputs(**inputs: object) -> bytes:
-    return json.dumps({"inputs": inputs}).encode()
+MAX_BODY = 16 * 1024 * 1024 - 1024
+N_HALF = 40
+HOLD_S = 4.0
 
 
 @cache
-def encode_costly_images() -> list[str]:
-    flat = Image.new("RGB", (5000, 5000))
-    slow = Image.new("RGB", (3000, 3000))
-    return [*(encode(flat, kind) for kind in ("PNG", "JPEG", "GIF", "TIFF")), encode(slow, "JPEG2000")]
+def make_costly_bodies() -> list[tuple[str, bytes]]:
+    """Legal JSON of 16 MiB, by path: what costs most to parse by its length."""
+
+    def fill(begin: bytes, item: bytes, end: bytes) -> bytes:
+        return begin + item * ((MAX_BODY - len(begin) - len(end)) // len(item)) + end
+
+    inputs, tensor = b'{"inputs":{"clinical":[', b'{"inputs":[{"name":"clinical","datatype":"FP32",'
+    shape = b'"shape":[1000000,1],"data":['
+    named = b'{"name":"notes","datatype":"BYTES","shape":[1],"data":["x"]},'
+    return [
+        ("/predict", fill(inputs, b"[],", b"1]}}")),
+        ("/predict", fill(inputs, b"1,", b"1e999]}}")),
+        ("/predict", fill(inputs, b'{"a":1},', b"1]}}")),
+        ("/predict", fill(b'{"inputs":{"notes":"', b'\\"', b'"}}')),
+        ("/predict", fill(b'{"inputs":{', b'"abc":1,', b'"d":1}}')),
+        ("/predict/batch", fill(b'{"items":[', b"[],", b"1]}")),
+        (INFER, fill(tensor + shape, b"[1],", b"[1]]}]}")),
+        (INFER, fill(tensor + shape, b"1,", b"1]}]}")),
+        (INFER, fill(b'{"inputs":[', named, named[:-1] + b"]}")),
+    ]
 
 
-async def costly_images(target: Target, end: float, seen: Counter[str]) -> None:
-    """Points 4 and 5: few bytes that are many pixels, or a slow format."""
-    images = encode_costly_images()
-    at = 0
-    while time.monotonic() < end:
-        await send_and_note(target, write_request(write_inputs(image=images[at % len(images)])), seen)
-        at += 1
-        await asyncio.sleep(0.2)
-
-
-async def large_json(target: Target, end: float, seen: Counter[str]) -> None:
-    """Point 6: bodies that take long to parse."""
-    bodies = (
-        b'{"inputs": {"notes": [' + b"[]," * 3_000_000 + b"[]]}}",
-        b'{"inputs": {"clinical": {"age": ' + b"9" * 1_000_000 + b"}}}",
-        b'{"inputs": {"notes": "' + b"a" * 8_000_000 + b'"}}',
-        b'{"inputs": {"clinical": [' + b"1e999," * 100_000 + b"1]}}",
-        b"[" * 100_000,
+@cache
+def make_deep_bodies() -> list[tuple[str, bytes]]:
+    """JSON that is short, and deep, wide or out of range."""
+    deep = b"[" * 100_000 + b"]" * 100_000
+    named = b",".join(
+        b'{"name":"n%d","datatype":"FP32","shape":[1],"data":[1]}' % number for number in range(20_000)
     )
-    at = 0
-    while time.monotonic() < end:
-        await send_and_note(target, write_request(bodies[at % len(bodies)]), seen, wait_s=5)
-        at += 1
-        await asyncio.sleep(0.5)
+    many = b",".join([b"[" * 30 + b"]" * 30] * 8000)
+    return [
+        ("/predict", b'{"inputs":' + deep + b"}"),
+        ("/predict", b'{"inputs":{"clinical":[' + many + b"]}}"),
+        ("/predict", b'{"inputs":{"clinical":{"age":1e999}}}'),
+        ("/predict", b'{"inputs":{"clinical":{"age":' + b"9" * 1_000_000 + b"}}}"),
+        (INFER, b'{"inputs":[' + named + b"]}"),
+        (INFER, b'{"inputs":[{"name":"clinical","datatype":"FP32","shape":[1],"data":' + deep + b"}]}"),
+    ]
 
 
-async def large_protocol_bodies(target: Target, end: float, seen: Counter[str]) -> None:
-    """Point 6: the same for the Open Inference Protocol."""
-    inputs = b",".join(b'{"name":"n%d","datatype":"FP32","shape":[1],"data":[1]}' % i for i in range(20_000))
-    nested = (
-        b'{"inputs":[{"name":"notes","datatype":"BYTES","shape":[1],"data":' + b"[" * 31 + b"1.5," * 200_000
-    )
-    path = "/v2/models/skin-lesions/infer"
-    at = 0
-    while time.monotonic() < end:
-        body = b'{"inputs":[' + inputs + b"]}" if at % 2 else nested
-        await send_and_note(target, write_request(body, path), seen, wait_s=5)
-        at += 1
-        await asyncio.sleep(0.5)
+NUMBERS = {"costly": count(), "deep": count()}
 
 
-async def abandoned_batches(target: Target, end: float, seen: Counter[str]) -> None:
-    """Point 7: batches of images whose caller goes."""
-    image = encode(Image.new("RGB", (1500, 1500)), "PNG")
-    body = json.dumps({"items": [{"inputs": {"image": image}}] * 60}).encode()
-    while time.monotonic() < end:
-        async with connect(target) as (_, writer):
-            try:
-                writer.write(write_request(body, "/predict/batch"))
-                await asyncio.wait_for(writer.drain(), 2)
-                await asyncio.sleep(0.1)
-                seen["abandoned"] += 1
-            except (OSError, TimeoutError):
-                seen["refused"] += 1
-        await asyncio.sleep(0.5)
+async def send_next(target: Target, record: Record, which: str, bodies: list[tuple[str, bytes]]) -> None:
+    path, body = bodies[next(NUMBERS[which]) % len(bodies)]
+    async with connect(target, record) as line:
+        await line.ask(post_with_key(target, body, path))
 
 
-async def log_floods(target: Target, end: float, seen: Counter[str]) -> None:
-    """Point 10: problems, each of which is a line of the log."""
-    request = write_request(b"{", more="X-Request-Id: " + "a" * 100 + "\r\n")
-    await repeat(target, end, seen, request * 10)
+@attack("costly JSON", point=6, every_s=1.0, prepare=make_costly_bodies)
+async def send_costly(target: Target, record: Record) -> None:
+    await send_next(target, record, "costly", make_costly_bodies())
 
 
-async def a_flooding_key(target: Target, end: float, seen: Counter[str]) -> None:
-    """Point 16: one key sends batches on eight connections at once."""
-    rows = [{"inputs": {"clinical": {"age": number, "pulse": 70}}} for number in range(200)]
-    request = write_request(json.dumps({"items": rows}).encode(), "/predict/batch")
-    async with asyncio.TaskGroup() as group:
-        for _ in range(8):
-            group.create_task(repeat(target, end, seen, request, PAUSE_S))
+@attack("deep JSON", point=6, every_s=0.2)
+async def send_deep(target: Target, record: Record) -> None:
+    await send_next(target, record, "deep", make_deep_bodies())
 
 
-ATTACKS: tuple[Attack, ...] = (
-    costly_images, large_json, large_protocol_bodies, abandoned_batches, log_floods, a_flooding_key,
-)  # fmt: skip
+@attack("large bodies", point=5, every_s=1.0)
+async def send_large(target: Target, record: Record) -> None:
+    """Sixteen MiB that are no JSON."""
+    async with connect(target, record) as line:
+        await line.ask(post_with_key(target, b" " * MAX_BODY))
+
+
+@attack("half-sent bodies", point=5, every_s=1.0)
+async def send_half(target: Target, record: Record) -> None:
+    begun = head(content_length=MAX_BODY, x_api_key=target.key) + b" " * 400_000
+    async with AsyncExitStack() as stack:
+        lines = [await stack.enter_async_context(connect(target, record)) for _ in range(N_HALF)]
+        await asyncio.gather(*(line.ask(begun, seconds=HOLD_S) for line in lines))
+
+
+@cache
+def make_batch() -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
+    return make_body(*[encode(Image.fromarray(noise), "JPEG")] * 200)
+
+
+@attack("abandoned batches", point=7, every_s=0.5, prepare=make_batch)
+async def abandon_batch(target: Target, record: Record) -> None:
+    async with connect(target, record) as line:
+        await line.send(post_with_key(target, make_batch(), "/predict/batch"))
+        await asyncio.sleep(0.05)
+    record["abandoned"] += 1

@@ -1,45 +1,81 @@
-"""What goes wrong around a service: bad bundles, bad lines of keys, signals."""
+"""What operators do, or break, while the service runs."""
 
 import asyncio
 import os
 import shutil
 import signal
-import time
-from collections import Counter
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import count
+from pathlib import Path
 
-from tests.support.attacks.target import Attack, Target
+from tailfuse_service.bundle import MANIFEST
 
+from tests.support.attacks.attack import Record, Target, attack
+from tests.support.bundles import tiny_graph, write_tiny_bundle
+from tests.support.hostile_bundles import endless_graph
 
-async def bad_bundles(target: Target, end: float, seen: Counter[str]) -> None:
-    """Point 8: a bundle that cannot be opened appears in the folder, and goes."""
-    folder = target.bundles / "broken"
-    while time.monotonic() < end:
-        folder.mkdir()
-        (folder / "manifest.json").write_text('{"format_version": 1}')
-        seen["appeared"] += 1
-        await asyncio.sleep(min(3.0, max(0.0, end - time.monotonic())))
-        shutil.rmtree(folder)
-        await asyncio.sleep(1.0)
-
-
-async def bad_lines_of_keys(target: Target, end: float, seen: Counter[str]) -> None:
-    """Point 12: the file of keys gets a line that is none."""
-    good = target.keys.read_text()
-    while time.monotonic() < end:
-        for text in (good + "a line: that is no key at all\n", good):
-            new = target.keys.with_suffix(".new")
-            new.write_text(text)
-            new.replace(target.keys)
-            seen["changed"] += 1
-            await asyncio.sleep(1.0)
+HOLD_S = 2.5  # the service looks twice a second, and opens what has not changed between two looks
+NUMBER = count()
 
 
-async def hang_ups(target: Target, end: float, seen: Counter[str]) -> None:
-    """Point 15: SIGHUP again and again."""
-    while time.monotonic() < end:
-        os.kill(target.pid, signal.SIGHUP)
-        seen["sent"] += 1
-        await asyncio.sleep(2.0)
+@cache
+def make_graphs() -> dict[str, bytes]:
+    whole = tiny_graph()
+    return {"noise": os.urandom(1000), "half": whole[: len(whole) // 2], "endless": endless_graph()}
 
 
-ATTACKS: tuple[Attack, ...] = (bad_bundles, bad_lines_of_keys, hang_ups)
+def write_bad_bundle(folder: Path, number: int) -> None:
+    """Write one that cannot be used: by its graph, its manifest, or a file that is not the listed one."""
+    kind = ("noise", "half", "endless", "manifest", "sum")[number % 5]
+    write_tiny_bundle(folder, make_graphs().get(kind), version=f"bad-{number}")
+    if kind == "manifest":
+        (folder / MANIFEST).write_bytes(b'{"format": ')
+    elif kind == "sum":
+        (folder / "model.onnx").write_bytes(tiny_graph(1))
+
+
+@attack("bad bundles", point=8, every_s=3.0)
+async def add_bad_bundle(target: Target, record: Record) -> None:
+    number = next(NUMBER)
+    with tempfile.TemporaryDirectory(dir=target.models_folder.parent) as beside:
+        write_bad_bundle(Path(beside) / "bundle", number)
+        place = target.models_folder / f"bad-{number}"
+        os.replace(Path(beside) / "bundle", place)
+    record["bundles"] += 1
+    try:
+        await asyncio.sleep(HOLD_S)
+    finally:
+        shutil.rmtree(place)
+
+
+@contextmanager
+def replaced(path: Path, text: str) -> Iterator[None]:
+    """Replace a file in one step, and put it back in one step."""
+    whole = path.read_text()
+    replace_text(path, text)
+    try:
+        yield
+    finally:
+        replace_text(path, whole)
+
+
+def replace_text(path: Path, text: str) -> None:
+    beside = path.with_suffix(".new")
+    beside.write_text(text)
+    os.replace(beside, path)
+
+
+@attack("a bad line in the file of keys", point=12, every_s=3.0)
+async def break_key_file(target: Target, record: Record) -> None:
+    with replaced(target.key_file, target.key_file.read_text() + "this: is no key\n"):
+        record["bad lines"] += 1
+        await asyncio.sleep(HOLD_S)
+
+
+@attack("SIGHUPs", point=15, every_s=0.5)
+async def hang_up(target: Target, record: Record) -> None:
+    os.kill(target.pid, signal.SIGHUP)
+    record["signals"] += 1
