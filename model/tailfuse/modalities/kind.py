@@ -64,6 +64,15 @@ class Kind(ABC, Generic[S, M]):
         `reading` is how the table was read. Raises TableError.
         """
 
+    def fit_to_labels(
+        self, spec: S, modality: M, rows: NDArray[Any], labels: NDArray[np.int64], seed: int
+    ) -> M:
+        """Fit what the labels decide, of a fitted modality; `rows` are the training rows' arrays (n, ...).
+
+        The arrays must stay as they are.
+        """
+        return modality
+
     @abstractmethod
     def raw_values(
         self, name: str, modality: M, table: pl.DataFrame, rows: Rows, folder: Path
