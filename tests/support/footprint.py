@@ -1,5 +1,6 @@
-"""What a process and its children hold: memory, open files, sockets and threads."""
+"""What a process and its children hold: memory, open files, sockets, threads and CPU time."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -41,6 +42,12 @@ def measure_footprint(pid: int) -> Footprint:
     for child in children:
         total += measure_footprint(int(child))
     return total
+
+
+def measure_cpu_s(pid: int) -> float:
+    """Return the CPU seconds of a process so far, without its children's."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def read_link(path: Path) -> str:

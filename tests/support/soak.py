@@ -16,7 +16,7 @@ from typing import Any
 from tests.support.attacks.__main__ import BEGUN
 from tests.support.attacks.registry import ATTACKS
 from tests.support.callers import Question, Tally, ask_corpus, be_honest, honest_questions, hostile_questions
-from tests.support.footprint import Footprint
+from tests.support.footprint import Footprint, measure_cpu_s
 from tests.support.process import TIMEOUT_S
 from tests.support.soak_report import Phase, Report, format_report, judge
 from tests.support.soak_service import (
@@ -50,7 +50,8 @@ class Load:
     async def run(self, name: str, attacks: list[str], seconds: float) -> Phase:
         """Run the callers beside these attacks, which begin when all they send has been made."""
         process = await start_attacks(self.soaked, [each for each in attacks if each != CORPUS], seconds)
-        end = time.monotonic() + seconds
+        begin, cpu_s = time.monotonic(), measure_cpu_s(self.soaked.pid)
+        end = begin + seconds
         tally = Tally()
         address = self.soaked.service.address
         async with asyncio.timeout(seconds + TIMEOUT_S), asyncio.TaskGroup() as group:
@@ -59,7 +60,8 @@ class Load:
                 group.create_task(be_honest(address, questions, tally, end, source))
             if CORPUS in attacks:
                 group.create_task(ask_corpus(address, self._corpus, tally, end, "127.0.2.250"))
-        return Phase(name, seconds, tally, await end_attacks(process), peak.result())
+        cpu_share = (measure_cpu_s(self.soaked.pid) - cpu_s) / (time.monotonic() - begin)
+        return Phase(name, seconds, tally, await end_attacks(process), peak.result(), cpu_share)
 
 
 async def start_attacks(

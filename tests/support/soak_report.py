@@ -24,6 +24,7 @@ class Phase:
     tally: Tally
     attacks: dict[str, dict[str, int]]
     peak: Footprint
+    cpu_share: float  # of its core; what is missing to 1 it did not need, or other processes had
 
     def measure_ms(self, percentile: float) -> float:
         """Return a percentile of honest answers' times; nan without answers."""
@@ -38,6 +39,7 @@ class Phase:
             "p50_ms": round(self.measure_ms(50), 1),
             "p99_ms": round(p99, 1),
             **({} if quiet is None else {"p99_ratio": round(p99 / quiet.measure_ms(99), 2)}),
+            "cpu_share": round(self.cpu_share, 2),
             "compared": self.tally.compared,
             "wrong": len(self.tally.wrong),
             "statuses": dict(sorted(self.tally.statuses.items())),
@@ -115,14 +117,11 @@ def find_errors(statuses: dict[str, int]) -> list[str]:
 
 def format_report(report: Report) -> str:
     """Return three tables: phases, attacks and figures; and the checks."""
-    lines = [
-        f"{'phase':38} {'per s':>8} {'p50 ms':>8} {'p99 ms':>8} {'x':>6} {'wrong':>6} {'MiB':>6}  statuses"
-    ]
-    lines += [
-        f"{each['phase']:38} {each['honest_per_s']:8} {each['p50_ms']:8} {each['p99_ms']:8} "
-        f"{each.get('p99_ratio', ''):>6} {each['wrong']:6} {each['peak_mib']:6.0f}  {join(each['statuses'])}"
-        for each in report.phases
-    ]
+    columns = ("honest_per_s", "p50_ms", "p99_ms", "p99_ratio", "cpu_share", "wrong", "peak_mib")
+    lines = [" ".join([f"{'phase':36}", *(f"{name:>12}" for name in columns), " statuses"])]
+    for phase in report.phases:
+        numbers = (f"{phase.get(name, ''):>12}" for name in columns)
+        lines.append(" ".join([f"{phase['phase']:36}", *numbers, "", join(phase["statuses"])]))
     lines += ["", *(f"{name:38} {join(did)}" for name, did in report.attacks.items())]
     lines += ["", *(f"{name:38} {value}" for name, value in report.figures.items())]
     return "\n".join(
