@@ -27,7 +27,7 @@ def test_a_table_becomes_arrays(lesions: Any, table: str) -> None:
     assert batch.presence.all()
     assert (batch.inputs["image"].shape, batch.inputs["image"].dtype) == ((12, 3, 12, 16), np.uint8)
     assert (batch.inputs["clinical"].shape, batch.inputs["clinical"].dtype) == ((12, 4), np.float32)
-    assert (batch.inputs["notes"].ndim, batch.inputs["notes"].dtype) == (2, np.int64)
+    assert (batch.inputs["notes"].ndim, batch.inputs["notes"].dtype) == (3, np.int32)
     # Row 1 is an nv: red, twenty years old, male, a smoker.
     assert dataset.train.labels[0] == 2
     assert batch.inputs["image"][0, :, 0, 0].tolist() == [200, 40, 40]

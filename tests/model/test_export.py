@@ -39,6 +39,8 @@ from tailfuse_service.bundle import (
 )
 from tailfuse_service.bundle.runtime import RuntimeName
 
+from tests.support.projections import fill_projection
+
 RUNTIMES: tuple[RuntimeName, ...] = ("onnx", "torchscript")
 
 
@@ -50,7 +52,10 @@ def untrained(spec: Spec, dataset: Dataset) -> Network:
     fit_plda_heads(network, dataset.train, torch.device("cpu"))
     for head in (*network.heads, network.joint.head):
         torch.nn.init.normal_(head.linear.weight, std=0.5)
-    network.posteriors.pool_weights.copy_(torch.tensor([0.5, 0.2]))
+    n_experts = network.posteriors.pool_weights.shape[1]
+    network.posteriors.pool_weights.copy_(torch.tensor([0.5, 0.2, 0.3][:n_experts]))
+    for encoder in network.encoders:
+        fill_projection(encoder)
     torch.nn.init.normal_(network.confidences.weight)
     network.confidences.per_deviation.fill_(SLOPE_PER_DEVIATION)
     return network
@@ -96,7 +101,7 @@ def test_texts_may_be_of_another_length_than_the_examples(
     trained: Any, runtime: RuntimeName, length: int
 ) -> None:
     graph = open_graph(trained.bundle / GRAPHS[runtime], read_manifest(trained.bundle), runtime=runtime)
-    texts = np.random.default_rng(0).integers(1, 65, (4, length))
+    texts = np.random.default_rng(0).integers(1, 65, (4, length, 2)).astype(np.int32)
     part = make_example(trained.dataset.test, 4)
     batch = SplitArrays(
         {**part.inputs, "note": texts}, {**part.position, "note": np.arange(4)}, part.labels
@@ -173,13 +178,15 @@ def tamper(folder: Path, runtime: str) -> None:
     path = folder / GRAPHS[runtime]
     if runtime == "onnx":
         graph = onnx.load(path)
-        largest = max(graph.graph.initializer, key=lambda each: len(each.raw_data))
+        numbers = (each for each in graph.graph.initializer if each.data_type == onnx.TensorProto.FLOAT)
+        largest = max(numbers, key=lambda each: len(each.raw_data))
         largest.CopyFrom(numpy_helper.from_array(2 * numpy_helper.to_array(largest), largest.name))
         onnx.save(graph, path)
         return
     with zipfile.ZipFile(path) as archive:
         entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
-    largest = max((name for name in entries if "/constants/" in name), key=lambda name: len(entries[name]))
+    constants = (name for name in entries if "/constants/" in name and len(entries[name]) % 4 == 0)
+    largest = max(constants, key=lambda name: len(entries[name]))
     entries[largest] = (2 * np.frombuffer(entries[largest], np.float32)).tobytes()
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in entries.items():

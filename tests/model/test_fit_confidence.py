@@ -30,6 +30,7 @@ from tailfuse.network.build import AnyNetwork
 from tailfuse.network.confidence import N_STATISTICS, Confidences
 from tailfuse.network.fusion import ModalityPosteriors
 from tailfuse.network.network import Network, Scores
+from tailfuse.network.ngrams import N_SHARES
 from tailfuse.quickstart.quickstart import write_quickstart
 from tailfuse.spec.schema import Spec, load_spec
 from tailfuse.training.families import Stages
@@ -201,14 +202,15 @@ def test_fitting_twice_gives_the_same_whatever_was_drawn_in_between(trained: Any
 
 def test_a_modality_that_no_held_out_row_has_is_trusted_like_any_other(trained: Any) -> None:
     network = copy.deepcopy(trained.network)
-    network.posteriors, network.confidences = ModalityPosteriors(3), Confidences(3).requires_grad_(False)
+    network.posteriors = ModalityPosteriors(3, 3)
+    network.confidences = Confidences(3, N_STATISTICS + N_SHARES).requires_grad_(False)
     before = copy.deepcopy(network.state_dict())
     fit(trained, network, held=[CalibrationRows(network, trained.dataset.val.only(["picture", "veins"]))])
     note = network.modalities.index("note")
     for name, value in network.state_dict().items():
         if name.startswith(("posteriors.", "confidences.")):
             assert torch.equal(value[note], before[name][note])
-    rows = torch.from_numpy(trained.dataset.test.inputs["note"])
+    rows = torch.from_numpy(trained.dataset.test.only(["note"]).batch().inputs["note"])
     real, right = confidences(network, "note", rows)
     assert real.unique().numel() == right.unique().numel() == 1
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.ragged import keep_apart
 from tailfuse.modalities.text import TextSpec
-from tailfuse.modalities.text.lsa import LsaProjection, make_tfidf
+from tailfuse.modalities.text.lsa import LsaProjection, make_tfidf, sum_products
 from tailfuse_service.modalities import TextModality
 
 CORPUS = [
@@ -54,6 +54,19 @@ def test_the_graph_makes_the_features_that_training_takes(texts: list[str]) -> N
     torch.testing.assert_close(PROJECTION(padded), torch.from_numpy(expected), atol=1e-5, rtol=1e-4)
     longer = torch.nn.functional.pad(padded, (0, 0, 0, 7))
     torch.testing.assert_close(PROJECTION(longer), PROJECTION(padded), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 127, 128, 129, 500])
+def test_the_pieces_of_a_row_add_up(length: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    buckets = torch.zeros(4, length, dtype=torch.int64)
+    for row, used in enumerate((length, 1, length // 2 + 1, max(1, length - 1))):
+        buckets[row, :used] = torch.randint(1, 50, (used,), generator=random)
+    values = torch.rand(4, length, generator=random) * (buckets > 0)
+    table = torch.randn(50, 6, generator=random).half()
+    expected = (values[:, :, None] * table[buckets].float()).sum(1)
+    torch.testing.assert_close(sum_products(buckets, values, table), expected, atol=1e-4, rtol=1e-4)
+    assert sum_products(buckets[:0], values[:0], table).shape == (0, 6)
 
 
 def test_tf_idf_is_that_of_the_definition() -> None:

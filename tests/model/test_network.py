@@ -126,7 +126,7 @@ def test_the_answer_depends_on_every_modality(trained: Any, rows: Any) -> None:
 
 def test_padding_of_a_neighbours_longer_text_changes_nothing(answer: Any, rows: Any) -> None:
     batch = rows.first(3).batch()
-    padded = np.pad(batch.inputs["note"], ((0, 0), (0, 11)))
+    padded = np.pad(batch.inputs["note"], ((0, 0), (0, 11), (0, 0)))
     longer = Batch({**batch.inputs, "note": padded}, batch.rows, batch.presence)
     assert_alike(answer(longer), answer(batch))
 

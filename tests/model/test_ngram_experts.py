@@ -100,15 +100,13 @@ def test_no_network_knows_the_words_of_rows_that_it_scores(stages: Stages[Networ
     """Each review has a word of its own: a network that knows it has seen the row."""
     scored = [(stages.network, stages.dataset.val), *stages.folds]
     for network, part in scored:
-        experts = network.ngram_experts["0"]
-        assert isinstance(experts, NgramExperts)
+        experts = network.ngrams("review")
         rows, _ = select_texts(part, "review")
         tokens = [row[row[:, 0] < WORD_NGRAMS_FROM, 0] for row in rows]
         unknown = [int((~experts.known[torch.from_numpy(each).long()]).sum()) for each in tokens]
         assert np.mean(unknown) >= 0.9  # but for hashes that collide
     rows, _ = select_texts(stages.dataset.train, "review")
-    final = stages.network.ngram_experts["0"]
-    assert isinstance(final, NgramExperts)
+    final = stages.network.ngrams("review")
     assert all(
         final.known[torch.from_numpy(row[row[:, 0] < CHARACTERS_FROM, 0]).long()].all() for row in rows
     )
@@ -120,12 +118,12 @@ def test_the_linear_expert_of_a_fold_is_less_certain_than_one_that_has_seen_its_
     encoder = stages.network.encoders[0]
     assert isinstance(encoder, Lsa)
     assert encoder.projection is not None
-    final = stages.network.ngram_experts["0"]
+    final = stages.network.ngrams("review")
     for network, part in stages.folds:
         rows, labels = select_texts(part, "review")
         at = torch.arange(len(labels)), torch.from_numpy(labels)
         tfidf = encoder.projection.tfidf(torch.from_numpy(pad_rows(rows, rows)))
-        held, seen = (each.classify(*tfidf)[at].mean() for each in (network.ngram_experts["0"], final))  # type: ignore[operator]
+        held, seen = (each.classify(*tfidf)[at].mean() for each in (network.ngrams("review"), final))
         assert held < seen - 0.1
 
 

@@ -10,7 +10,8 @@ from tailfuse_service.bundle import Bundle
 from tailfuse_service.errors import Overloaded
 from tailfuse_service.inference import engine as engine_module
 from tailfuse_service.inference.caller import CALLER, Caller
-from tailfuse_service.inference.engine import INLINE_BYTES, Engine
+from tailfuse_service.inference.engine import Engine
+from tailfuse_service.inference.inline import INLINE_BYTES
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.settings import Settings
 

@@ -19,7 +19,7 @@ from tailfuse.modalities import KINDS
 from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.modalities.ragged import pad_rows
 from tailfuse.network.frozen import compute_backbone_features
-from tailfuse.network.network import Network, Scores
+from tailfuse.network.network import Network, Scores, concatenate_fields
 from tailfuse.network.tensors import make_tensors
 
 CALIBRATION_ROWS, PLDA_ROWS = 4000, 2000  # more tell no more
@@ -136,8 +136,7 @@ def collect_calibration_data(
 
 def concatenate_scores(pieces: Sequence[Scores]) -> Scores:
     """Concatenate scores along the rows."""
-    parts = zip(*pieces, strict=True)
-    return Scores(*(torch.cat(each) if each[0] is not None else None for each in parts))
+    return Scores(*concatenate_fields(pieces))
 
 
 def compute_row_weights(labels: Tensor) -> Tensor:

@@ -36,23 +36,21 @@ class FoldNetwork(NamedTuple):
 @torch.no_grad()
 def fit_ngram_experts(networks: Sequence[FoldNetwork]) -> None:
     """Fit the experts on n-grams of all networks; the first fold's rows choose the regularisation."""
-    for key in networks[0].network.ngram_experts:
-        m = int(key)
-        encoder = networks[0].network.encoders[m]
-        assert isinstance(encoder, Lsa)
+    final = networks[0].network
+    for name, encoder in zip(final.modalities, final.encoders, strict=True):
+        if not isinstance(encoder, Lsa):
+            continue
         assert encoder.projection is not None
         tfidf = encoder.projection.tfidf
-        name = networks[0].network.modalities[m]
         inverse = DEFAULT_INVERSE
         for network, train, held in networks:
             if held is not None:
-                inverse = choose_inverse(network.ngram_experts[key], train, held, name, tfidf)
+                inverse = choose_inverse(network.ngrams(name), train, held, name, tfidf)
                 break
         for network, train, _ in networks:
-            experts = network.ngram_experts[key]
             rows, labels = select_texts(train, name)
-            experts.fit_known(rows)
-            experts.fit_linear(rows, labels, tfidf, inverse)
+            network.ngrams(name).fit_known(rows)
+            network.ngrams(name).fit_linear(rows, labels, tfidf, inverse)
 
 
 def select_texts(part: SplitArrays, name: str) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -32,12 +32,12 @@ CALIBRATED_ROWS, BATCH = 256, 64
 def find_encoder_weights(manifest: Manifest, precision: Reduced) -> tuple[str, ...]:
     """Find the prefixes of the weights that get this precision. Raises UserError."""
     kinds = [name for name, kind in KINDS.items() if precision in kind.precisions]
-    at = [m for m, modality in enumerate(manifest.modalities.values()) if modality.kind in kinds]
+    at = {m: KINDS[each.kind] for m, each in enumerate(manifest.modalities.values()) if each.kind in kinds}
     if not at:
         raise UserError(
             f"{manifest.name} has no modality of kind {' or '.join(kinds)}: {precision} would change nothing"
         )
-    return tuple(f"network.encoders.{m}." for m in at)
+    return tuple(f"network.encoders.{m}.{part}" for m, kind in at.items() for part in kind.reduced_parts)
 
 
 def convert_to_int8(path: Path, target: Path, weights: tuple[str, ...], rows: SplitArrays) -> None:
@@ -101,7 +101,13 @@ def convert_to_float16(path: Path, target: Path, weights: tuple[str, ...]) -> No
     model: ModelProto = onnx.load(path)
     graph = model.graph
     constants = {each.name: each for each in graph.initializer}
-    chosen = {node.name for node in find_layers(graph, weights, (*LAYERS, "Gather"))}
+    # The singular vectors of texts are float16 in every graph.
+    tables = {name for name, each in constants.items() if each.data_type == TensorProto.FLOAT}
+    chosen = {
+        node.name
+        for node in find_layers(graph, weights, (*LAYERS, "Gather"))
+        if node.op_type != "Gather" or node.input[0] in tables
+    }
     halves: set[str] = set()  # what is there in float16, under the name of `name_half`
     for node in graph.node:
         given = [name for name in node.input if name and name not in constants]

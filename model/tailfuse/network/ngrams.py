@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from tailfuse_service.modalities.text.sparse_rows import CHARACTERS_FROM, WORD_NGRAMS_FROM
 from torch import Tensor, nn
 
-from tailfuse.modalities.text.lsa import Tfidf, concatenate_rows, make_tfidf
+from tailfuse.modalities.text.lsa import Tfidf, concatenate_rows, make_tfidf, sum_products
 
 N_SHARES = 2
 MAX_ITERATIONS, TOLERANCE = 200, 1e-3  # of the regression; more change no prediction
@@ -49,9 +49,8 @@ class NgramExperts(nn.Module):
 
     def classify(self, buckets: Tensor, values: Tensor) -> Tensor:
         """Return the linear expert's log-probabilities: (n, L), (n, L) -> (n, C)"""
-        words = buckets * (buckets < len(self.weights))
-        products = torch.matmul(values[:, None, :], F.embedding(words, self.weights).float())
-        return F.log_softmax(products.squeeze(1) + self.bias, dim=-1)
+        words = buckets * (buckets < len(self.weights))  # they come before all n-grams of characters
+        return F.log_softmax(sum_products(words, values, self.weights) + self.bias, dim=-1)
 
     def measure_known(self, rows: Tensor) -> Tensor:
         """Return the shares of known tokens and of known word n-grams: (n, L, 2) -> (n, 2)

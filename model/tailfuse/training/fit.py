@@ -4,7 +4,7 @@ Fold networks supply calibration rows that a network was not trained on; only th
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -141,7 +141,7 @@ def share_frozen(source: AnyNetwork, target: AnyNetwork, *, with_projections: bo
             other.projection = one.projection if with_projections else None
 
 
-def replace_rows(part: SplitArrays, rows: Mapping[str, NDArray[Any]]) -> SplitArrays:
+def replace_rows(part: SplitArrays, rows: dict[str, NDArray[Any]]) -> SplitArrays:
     """Return a part with other arrays for some modalities, in the order of those that it has."""
     return replace(part, inputs=part.inputs | rows)
 

@@ -29,11 +29,11 @@ from tailfuse_service.inference.engine import Engine
 from tailfuse_service.logs import LOG
 from tailfuse_service.models.versions import Headers
 from tailfuse_service.oip.coalescer import Coalescer
-from tailfuse_service.oip.grpc_infer import make_response, read_outputs, read_tensors
+from tailfuse_service.oip.grpc_infer import make_response, read_outputs, read_parameter, read_tensors
 from tailfuse_service.oip.inputs import Rows, make_rows
 from tailfuse_service.oip.messages import SERVICE, message
 from tailfuse_service.oip.metadata import model_metadata, server_metadata
-from tailfuse_service.oip.predict import predict_rows
+from tailfuse_service.oip.predict import PRIOR, find_prior, make_parameters, predict_rows
 from tailfuse_service.settings import Settings
 
 CODES = {
@@ -172,11 +172,13 @@ class GrpcServer:
         wanted = read_outputs(request)
         n_bytes = request.ByteSize()
         rows = await read_off_loop(n_bytes, self._read_rows, request, engine.manifest)
+        prior = find_prior(engine, read_parameter(request, PRIOR))
         await self._coalescer.wait()
-        predictions = await predict_rows(engine, rows, n_bytes)
+        predictions = await predict_rows(engine, rows, n_bytes, prior)
         return make_response(
             predictions, engine.manifest, wanted,
             id_=request.id or scope["request_id"], raw=bool(request.raw_input_contents),
+            parameters=make_parameters(engine, prior),
         )  # fmt: skip
 
     def _read_rows(self, request: Any, manifest: Manifest) -> Rows:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 MIN_SINGULAR = 1e-4  # relative to the largest: of texts that repeat each other the last ones are 0
 POWER_ITERATIONS = 2
 PROJECTED_ROWS = 4096  # at a time
+PIECE = 128  # n-grams of a row that are looked up at once
 
 
 class Tfidf(nn.Module):
@@ -64,9 +65,9 @@ class LsaProjection(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """(n, L, 2) -> (n, D)"""
         buckets, values = self.tfidf(rows)
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # ONNX has no embedding bag
-            features: Tensor = torch.matmul(values[:, None, :], F.embedding(buckets, self.vectors).float())
-            return features.squeeze(1)
+        tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        if torch.compiler.is_compiling() or tracing:  # ONNX has no embedding bag
+            return sum_products(buckets, values, self.vectors)
         # Of many rows at once, a hundredth of the memory.
         return F.embedding_bag(buckets, self.vectors.float(), per_sample_weights=values, mode="sum")
 
@@ -99,6 +100,23 @@ class LsaProjection(nn.Module):
             for start in range(0, len(rows), PROJECTED_ROWS)
         ]
         return np.concatenate([np.empty((0, vectors.shape[1])), *pieces]).astype(np.float32)
+
+
+def sum_products(buckets: Tensor, values: Tensor, table: Tensor) -> Tensor:
+    """Sum each row's products with the table's rows: (n, L), (n, L), (buckets, D) -> (n, D)
+
+    Padding comes last. Only pieces of a row that begin with a bucket are looked up: a long text costs what it
+    holds, and does not slow its neighbours in a batch down.
+    """
+    n, length = buckets.shape
+    pieces = (length + PIECE - 1) // PIECE
+    padding = buckets.new_zeros(n, PIECE)
+    flat = torch.cat([buckets, padding], 1)[:, : pieces * PIECE].reshape(-1, PIECE)
+    weights = torch.cat([values, padding.to(values.dtype)], 1)[:, : pieces * PIECE].reshape(-1, PIECE)
+    used = (flat[:, 0] > 0).nonzero().squeeze(1)
+    products = torch.matmul(weights[used][:, None, :], F.embedding(flat[used], table).float()).squeeze(1)
+    rows = torch.arange(n, device=used.device)
+    return (rows[:, None] == used // pieces).to(products.dtype) @ products
 
 
 def concatenate_rows(rows: NDArray[Any]) -> tuple[Tensor, NDArray[np.int64]]:
