@@ -1,0 +1,85 @@
+"""No route is held by a client that sends or reads slowly: the connection ends, its place is given back."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from tailfuse_service.http.paths import ROUTES, Access
+
+from tests.support.connection import KEY, Connection, request
+
+TIMES = {"receive_timeout_s": 0.05, "send_timeout_s": 0.05, "request_timeout_s": 5}
+METHODS = (b"POST", b"GET", b"PUT")
+NAMES = {"{name}": "skin-lesions", "{version}": "3"}
+HALVES = {
+    "half of a head": lambda head: head[:-3],
+    "half of a long body": lambda head: head + b"x" * 100_000,
+    "half of a chunk": lambda head: head + b"5\r\nhel",
+    "no body": lambda head: head,
+}
+
+
+def make_path(template: str) -> bytes:
+    for name, value in NAMES.items():
+        template = template.replace(name, value)
+    return template.encode()
+
+
+PATHS = {template: make_path(template) for template in ROUTES}
+
+
+def make_head(method: bytes, path: bytes, half: str) -> bytes:
+    length = b"transfer-encoding: chunked" if "chunk" in half else b"content-length: 200000"
+    lines = (b"%s %s HTTP/1.1" % (method, path), b"host: x", b"x-api-key: " + KEY.encode(), length)
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+async def wait_for_end(connection: Connection, slow: dict[str, Connection]) -> None:
+    """Wait until the slow connections are closed, and nothing is in flight."""
+    held = dict(slow)
+    for _ in range(1500):
+        await asyncio.sleep(0.001)
+        for name, each in list(held.items()):
+            if each.wire.closed:
+                held.pop(name).lose()  # as the loop does after a close
+        if not held and not connection.app.in_flight:
+            break
+    assert list(held) == []
+    assert connection.app.in_flight == 0
+    assert connection.app.memory.held == 0
+    assert not connection.app._admission._requests
+
+
+def test_the_table_has_routes_of_each_access() -> None:
+    assert {route.access for route in ROUTES.values()} == set(Access)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("half", HALVES)
+def test_a_slow_sender_holds_no_route(drive: Any, keys: Any, half: str, method: bytes) -> None:
+    async def play(connection: Connection) -> None:
+        slow = {}
+        for template, path in PATHS.items():
+            slow[template] = Connection(connection.app)
+            slow[template].send(HALVES[half](make_head(method, path, half)))
+        await wait_for_end(connection, slow)
+
+    drive(play, api_keys=keys, admin_keys=keys, **TIMES)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_slow_reader_holds_no_route(drive: Any, keys: Any, method: bytes) -> None:
+    key = b"x-api-key: " + KEY.encode()
+
+    async def play(connection: Connection) -> None:
+        slow = {}
+        for template, path in PATHS.items():
+            for line in (b"accept: */*", b"accept-encoding: gzip", b"connection: close"):
+                each = slow[f"{template} {line.decode()}"] = Connection(connection.app)
+                each.send(request(b"{}", key, line, target=path, method=method))
+                each.protocol.pause_writing()  # the buffer is full
+        everybody = list(slow.values())
+        await wait_for_end(connection, slow)
+        assert all(each.wire.aborted for each in everybody)  # a close would wait for the client
+
+    drive(play, api_keys=keys, admin_keys=keys, **TIMES)
