@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.support.attacks.registry import ATTACKS
 from tests.support.callers import Tally
 from tests.support.footprint import Footprint
 from tests.support.soak_service import GAUGES, MEMORY_MB, SoakService
@@ -122,7 +123,10 @@ def format_report(report: Report) -> str:
     for phase in report.phases:
         numbers = (f"{phase.get(name, ''):>12}" for name in columns)
         lines.append(" ".join([f"{phase['phase']:36}", *numbers, "", join(phase["statuses"])]))
-    lines += ["", *(f"{name:38} {join(did)}" for name, did in report.attacks.items())]
+    lines += [
+        "",
+        *(f"{name:36} point {ATTACKS[name].point:2}  {join(did)}" for name, did in report.attacks.items()),
+    ]
     lines += ["", *(f"{name:38} {value}" for name, value in report.figures.items())]
     return "\n".join(
         [*lines, "", *(f"{name:45} {'yes' if held else 'NO'}" for name, held in report.checks.items())]

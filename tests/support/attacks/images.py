@@ -37,7 +37,10 @@ def make_bombs() -> list[bytes]:
         encode(Image.new("RGB", (4000, 4000)), "WEBP", lossless=True, quality=0, method=0),
         encode(Image.new("1", (SIDE, SIDE)), "BMP"),
     ]
-    return [*large, *(each.data for each in bombs().values())]
+    flat = Image.new("RGB", (2500, 2500))  # the larger ones do not fit into little memory, and are refused
+    decoded = [encode(flat, kind) for kind in ("PNG", "WEBP", "GIF", "TIFF", "BMP")]
+    decoded.append(encode(Image.new("RGB", (5000, 5000)), "JPEG"))
+    return [*decoded, *large, *(each.data for each in bombs().values())]
 
 
 @cache
