@@ -5,7 +5,8 @@ PORT ?= 8000
 BIN := .venv/bin
 PIP = python -m pip install --quiet --disable-pip-version-check
 # Two processes: tests of a module stay together, so that its services are started once.
-PYTEST = $(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
+IN_TWO = -m pytest -n 2 --dist loadscope $(ARGS)
+PYTEST = $(BIN)/python $(IN_TWO)
 # Tables of other formats than .csv need polars.
 BASE_LEAVES_OUT = --ignore tests/client/test_call_formats.py
 FUZZ_SECONDS ?= 60
@@ -37,11 +38,12 @@ test-system:  ## As root on Debian: install the programs that some tests run, th
 	$(MAKE) test-all
 
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
-	.venv-base/bin/python -m pytest tests/service tests/client tests/contract/test_imports.py $(BASE_LEAVES_OUT)
+	.venv-base/bin/python $(IN_TWO) tests/service tests/client tests/contract/test_imports.py $(BASE_LEAVES_OUT)
 
 test-lowest: .venv-lowest/test  ## The service's tests on the lowest versions that pyproject.toml allows.
-	.venv-lowest/bin/python -m pytest tests/service tests/client tests/contract/test_imports.py \
-	    tests/contract/test_uvicorn.py tests/hostile --ignore tests/hostile/test_schemathesis.py $(BASE_LEAVES_OUT)
+	.venv-lowest/bin/python $(IN_TWO) tests/service tests/client tests/contract/test_imports.py \
+	    tests/contract/test_uvicorn.py tests/hostile \
+	    --ignore tests/hostile/test_schemathesis.py $(BASE_LEAVES_OUT)
 
 check: .venv/dev  ## Format, lint, spelling, types, and who may import whom.
 	$(BIN)/ruff format --check .
@@ -78,8 +80,8 @@ bench-models: .venv/train  ## Measure swaps under load, a canary and a shadow on
 fuzz: .venv/fuzz  ## Send FUZZ_SECONDS (60) of noise to the decoder and the parsers.
 	$(BIN)/python -m tests.fuzz.decoder -max_total_time=$(FUZZ_SECONDS)
 
-soak: .venv/dev  ## SECONDS (180) of honest and hostile callers at once on 256 connections.
-	$(BIN)/python -m tests.support.soak --seconds $(SECONDS)
+soak: .venv/dev  ## SECONDS (180) of every attack beside 256 honest connections; ARGS="--each 10": each attack alone.
+	@$(BIN)/python -m tests.support.soak --seconds $(SECONDS) $(ARGS)
 
 memory-check: .venv/dev  ## As root: a service in control groups of 512 MiB and 1 GiB gets what takes most memory.
 	$(BIN)/python -m tests.support.memory_check $(ARGS)
@@ -125,7 +127,7 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 	@echo "Installing the lowest versions into $(@D): a minute" >&2
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(PYTHON) -m release.lowest > $(@D)/lowest.txt
-	@$(@D)/bin/$(PIP) -c $(@D)/lowest.txt -e client -e '.[test]'
+	@$(@D)/bin/$(PIP) -c $(@D)/lowest.txt -e client -e '.[test,grpc,sign,formats]'
 	@touch $@
 
 # KServe alone: it wants an older pandas than `dev` has, and brings 500 MB.

@@ -1,8 +1,8 @@
 """Print the lowest versions that pyproject.toml allows, as constraints for pip.
 
-Direct dependencies of the base install and of the client are at their floors. What the extra `test` adds is
-at its version in constraints.txt, since it is the base that is tried. What these bring along is the newest
-that fits. `make test-lowest` installs them and runs the base's tests.
+Direct dependencies of the base install, of the service's extras and of the client are at their floors. What
+the extra `test` adds is at its version in constraints.txt, since it is the service that is tried. What these
+bring is the newest that fits. `make test-lowest` installs them and runs the service's tests.
 """
 
 import re
@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+SERVICE_EXTRAS = ("grpc", "sign", "formats")
 REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(\[[\w,-]+\])?(?P<range>.*)")
 FLOOR = re.compile(r"(?:>=|==)\s*([\w.!+]+)")
 
@@ -34,7 +35,9 @@ def list_constraints(root: Path = ROOT) -> list[str]:
     """Return `name==version` of every direct dependency, and of the tests' tools."""
     base = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     client = tomllib.loads((root / "client" / "pyproject.toml").read_text())["project"]
-    floors = dict(parse_requirement(each) for each in [*base["dependencies"], *client["dependencies"]])
+    extras = [each for extra in SERVICE_EXTRAS for each in base["optional-dependencies"][extra]]
+    direct = [*base["dependencies"], *extras, *client["dependencies"]]
+    floors = dict(parse_requirement(each) for each in direct)
     tested = dict(
         parse_requirement(line)
         for line in (root / "constraints.txt").read_text().splitlines()

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from tailfuse.data.split_arrays import SplitArrays
+from tailfuse.evaluation.calibration_error import estimate_calibration_error
 from tailfuse.evaluation.evaluate import predict_part, subset_name, subsets
 from tailfuse.evaluation.metrics import FloatArray, auroc, mean, reliability, subset_metrics
 from tailfuse.evaluation.prior import estimate_prior, mean_answers, reweighted
@@ -48,7 +49,12 @@ class Evaluator:
         """Yield the metrics of each subset, on the rows that have all of its modalities."""
         for subset in chosen:
             rows = self.test.only(subset)
-            yield self.make_result(rows, self.predict(rows), subset=subset_name(subset))
+            output = self.predict(rows)
+            result = self.make_result(rows, output, subset=subset_name(subset))
+            if len(rows):
+                error = estimate_calibration_error(output.probabilities, rows.labels)
+                result = result._replace(ece_debiased=error.value, ece_low=error.low, ece_high=error.high)
+            yield result
 
     def evaluate_modalities(self) -> Iterator[Result]:
         """Yield each modality's mean weight, and the AUROC of its confidence against its own correctness."""

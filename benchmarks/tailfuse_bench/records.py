@@ -40,6 +40,13 @@ class Result(NamedTuple):
     parameters: int | None = None
     train_seconds: float | None = None
     predict_microseconds: float | None = None
+    # Of clean rows; not in results of before there was a debiased error.
+    ece_debiased: float | None = None
+    ece_low: float | None = None
+    ece_high: float | None = None
+
+
+NEW_COLUMNS = ("ece_debiased", "ece_low", "ece_high")  # which older results.csv lack
 
 
 class Bin(NamedTuple):

@@ -9,7 +9,7 @@ from tailfuse.errors import RunError
 
 from tailfuse_bench.datasets import HEADLINE_IR, ORIGINAL_IR
 from tailfuse_bench.methods import ADAPTED, METHODS, OURS, SPECIALIST
-from tailfuse_bench.records import RELIABILITY, RESULTS, Bin, Result
+from tailfuse_bench.records import NEW_COLUMNS, RELIABILITY, RESULTS, Bin, Result
 
 BASELINE_GROUPS = ("fusion", "long tail", "not neural", "other")
 ABLATION = "ablation"
@@ -163,6 +163,11 @@ def read_columns(path: Path, columns: Sequence[str]) -> pl.DataFrame:
         table = pl.read_csv(path, infer_schema=False)
     except pl.exceptions.NoDataError as error:
         raise RunError(f"{path} is empty") from error
+    table = table.with_columns(
+        pl.lit(None, pl.String).alias(name)
+        for name in NEW_COLUMNS
+        if name in columns and name not in table.columns
+    )
     for name in columns:
         if name not in table.columns:
             raise RunError(f"{path}: column {name!r} is missing")

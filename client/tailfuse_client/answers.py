@@ -50,7 +50,11 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A prediction; `probabilities` are sorted, highest to lowest. `explanation` is None unless requested."""
+    """A prediction; `probabilities` are sorted, highest to lowest. `explanation` is None unless requested.
+
+    `prior` names the class shares that it holds for; None is the bundle's own prior. `conflict` is the
+    probability that a modality belongs to another sample than the others; None for a single modality.
+    """
 
     request_id: str
     model: ModelName
@@ -59,6 +63,8 @@ class Answer:
     probabilities: Mapping[str, float]
     modalities: Mapping[str, Modality]
     explanation: Explanation | None = None
+    prior: str | None = None
+    conflict: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,8 @@ def parse_answer(document: Any) -> Answer:
             for name, each in document["modalities"].items()
         },
         explanation=parse_explanation(document["explanation"]) if "explanation" in document else None,
+        prior=document.get("prior"),
+        conflict=document.get("conflict"),
     )
 
 

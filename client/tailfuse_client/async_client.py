@@ -38,20 +38,21 @@ class AsyncClient:
         self._http = httpx2.AsyncClient(**make_arguments(url, key, headers))
 
     async def predict(
-        self, inputs: Inputs | None = None, /, *, top_k: int | None = None, explain: bool = False, **more: Any
-    ) -> Answer:
+        self, inputs: Inputs | None = None, /, *, top_k: int | None = None, explain: bool = False,
+        prior: str | None = None, **more: Any,
+    ) -> Answer:  # fmt: skip
         """Predict one sample, as Client.predict."""
         request = await to_thread(
-            make_predict_request, {**(inputs or {}), **more}, make_params(top_k, explain)
+            make_predict_request, {**(inputs or {}), **more}, make_params(top_k, explain, prior)
         )
         return parse_reply(await self._exchange(request), parse_answer)
 
     async def predict_batch(
         self, items: Iterable[Inputs], *, top_k: int | None = None, explain: bool = False,
-        max_items: int = MAX_ITEMS, concurrency: int = 4,
+        prior: str | None = None, max_items: int = MAX_ITEMS, concurrency: int = 4,
     ) -> AsyncIterator[Result]:  # fmt: skip
         """As Client.predict_batch, with up to `concurrency` requests at once. A thread iterates `items`."""
-        requests = make_batch_requests(items, make_params(top_k, explain), max_items)
+        requests = make_batch_requests(items, make_params(top_k, explain, prior), max_items)
         pending: deque[Task[list[Result]]] = deque()
         try:
             while True:

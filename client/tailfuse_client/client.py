@@ -42,27 +42,29 @@ class Client:
         self._http = httpx2.Client(**make_arguments(url, key, headers))
 
     def predict(
-        self, inputs: Inputs | None = None, /, *, top_k: int | None = None, explain: bool = False, **more: Any
-    ) -> Answer:
+        self, inputs: Inputs | None = None, /, *, top_k: int | None = None, explain: bool = False,
+        prior: str | None = None, **more: Any,
+    ) -> Answer:  # fmt: skip
         """Predict one sample, given as a mapping by modality, as keywords, or both; None is absent.
 
-        `top_k` keeps only the most probable classes; `explain` adds the contribution of each modality.
+        `top_k` keeps only the most probable classes; `explain` adds the contribution of each modality;
+        `prior` (uniform, training or tempered) names the class shares that the answer holds for.
         Raises Problem, NoAnswer, and the errors of encode_value.
         """
+        params = make_params(top_k, explain, prior)
         return parse_reply(
-            self._exchange(make_predict_request({**(inputs or {}), **more}, make_params(top_k, explain))),
-            parse_answer,
+            self._exchange(make_predict_request({**(inputs or {}), **more}, params)), parse_answer
         )
 
     def predict_batch(
         self, items: Iterable[Inputs], *, top_k: int | None = None, explain: bool = False,
-        max_items: int = MAX_ITEMS,
+        prior: str | None = None, max_items: int = MAX_ITEMS,
     ) -> Iterator[Result]:  # fmt: skip
         """Yield an answer or a Problem for each item, in order; one request holds at most `max_items`.
 
         Raises Problem or NoAnswer if a whole request fails, and the errors of encode_value.
         """
-        for request in make_batch_requests(items, make_params(top_k, explain), max_items):
+        for request in make_batch_requests(items, make_params(top_k, explain, prior), max_items):
             yield from parse_results(self._exchange(request), request.n_items)
 
     def model(self) -> ModelInfo:

@@ -98,9 +98,10 @@ def make_json_request(url: str, content: bytes, params: Params, n_items: int = 1
     return Request("POST", url, params, content, n_items=n_items)
 
 
-def make_params(top_k: int | None, explain: bool) -> Params:
+def make_params(top_k: int | None, explain: bool, prior: str | None = None) -> Params:
     """Make the query parameters that differ from the defaults."""
-    return ({} if top_k is None else {"top_k": str(top_k)}) | ({"explain": "true"} if explain else {})
+    given = {"top_k": top_k, "explain": "true" if explain else None, "prior": prior}
+    return {name: str(value) for name, value in given.items() if value is not None}
 
 
 def encode_values(inputs: Inputs) -> dict[str, Any]:

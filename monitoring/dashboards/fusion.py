@@ -168,6 +168,14 @@ def answers() -> Row:
             "suffix: bit",
         ),
         average_and_p90(
+            "Conflict",
+            "tailfuse_conflict",
+            "Probability that the values of a modality belong to another sample than those of the others, of "
+            "samples with two or more modalities. A rise means that records are mixed up. Older bundles do "
+            "not report it.",
+            "percentunit",
+        ),
+        average_and_p90(
             "Entropy",
             "tailfuse_entropy",
             "Normalised entropy of the predictions: 0 is a certain class, 1 is a uniform "
@@ -185,7 +193,7 @@ def average_and_p90(title: str, histogram: str, description: str, unit: str) -> 
         range_query(mean(histogram), "mean"),
         range_query(quantile(0.9, histogram), "p90"),
         unit=unit,
-        span=12,
+        span=8,
     )
 
 

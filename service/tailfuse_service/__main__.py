@@ -1,5 +1,11 @@
 """`python -m tailfuse_service BUNDLE`: read the settings, then start one process or several workers."""
 
+import signal
+
+if __name__ == "__main__" and hasattr(signal, "pthread_sigmask"):
+    # The imports take a second, in which a SIGHUP would end the process. It waits until HangUps takes it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
 import sys
 from typing import Literal, get_args, get_origin
 
@@ -23,7 +29,7 @@ def serve(settings: Settings) -> None:
     hang_ups = HangUps()
     logs.configure(settings.log_level)
     if settings.workers > 1:
-        from tailfuse_service.process.workers import supervise
+        from tailfuse_service.process.supervisor import supervise
 
         sys.exit(supervise(settings, hang_ups))
     from tailfuse_service.models.desired_state import DesiredStateStore

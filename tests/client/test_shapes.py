@@ -58,7 +58,7 @@ def test_every_example_of_an_answer_is_read_whole() -> None:
     answers = [each for each in objects(DOCUMENT["paths"]) if {"label", "probabilities"} <= each.keys()]
     assert len(answers) >= 2
     for each in answers:
-        assert asdict(parse_answer(each)) == {"explanation": None, **each}
+        assert asdict(parse_answer(each)) == {"explanation": None, "prior": None, "conflict": None, **each}
 
 
 def test_every_example_of_a_problem_is_read_whole() -> None:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from release.contents import check_wheel, find_distributions, read_distribution
-from release.lowest import list_constraints, normalise, parse_requirement
+from release.lowest import SERVICE_EXTRAS, list_constraints, normalise, parse_requirement
 
 ROOT = Path(__file__).parents[2]
 DISTRIBUTIONS = find_distributions(ROOT)
@@ -111,9 +111,11 @@ def test_a_requirement_without_a_floor_is_refused(requirement: str) -> None:
 
 
 def test_the_lowest_versions_are_those_of_every_direct_dependency() -> None:
-    names = {line.partition("==")[0] for line in list_constraints()}
-    assert {parse_requirement(each)[0] for each in BASE["dependencies"]} <= names
-    assert {"httpx2", "pytest"} <= names
+    lowest = dict(parse_requirement(line) for line in list_constraints())
+    extras = [each for extra in SERVICE_EXTRAS for each in BASE["optional-dependencies"][extra]]
+    floors = dict(parse_requirement(each) for each in [*BASE["dependencies"], *extras])
+    assert floors.items() <= lowest.items()
+    assert {"httpx2", "pytest"} <= lowest.keys()
 
 
 PYPROJECT = """

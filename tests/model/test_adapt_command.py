@@ -13,6 +13,7 @@ from tailfuse.cli import main
 from tailfuse.evaluation.prior import Prior
 from tailfuse.export import adapt as module
 from tailfuse_service.bundle import open_bundle, read_manifest
+from tailfuse_service.bundle.manifest import AdaptationCheck
 
 # ash is the few-shot class.
 AGAINST_ASH, FOR_ASH = np.array([1e-20, 0.3, 0.7]), np.array([0.8, 0.1, 0.1])
@@ -98,6 +99,48 @@ def test_rows_without_a_few_shot_class_are_named(
     assert refused.exit_code == 1
     assert "falls by an unknown amount: these rows have no few-shot class" in refused.stderr
     assert "multiplied by 0.00 to 0.00" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("check", "asked"),
+    [
+        (AdaptationCheck(rows=900, simulated=False, before=0.812, after=0.786), True),
+        (AdaptationCheck(rows=900, simulated=True, before=0.812, after=0.786), True),
+        (AdaptationCheck(rows=900, simulated=True, before=0.812, after=0.809), False),
+        (AdaptationCheck(rows=900, simulated=True, before=0.812, after=0.9), False),
+        (None, False),
+    ],
+    ids=repr,
+)
+def test_a_change_that_held_out_rows_speak_against_is_refused(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: AdaptationCheck | None, asked: bool
+) -> None:
+    find_shares(monkeypatch, FOR_ASH)
+    monkeypatch.setattr(module, "cross_validate", lambda *_: check)
+    monkeypatch.setattr(module, "simulate", lambda *_: None)
+    done = adapt(trained, tmp_path / "new")
+    assert done.exit_code == asked, done.output
+    assert (tmp_path / "new").exists() != asked
+    if check is not None:
+        assert f"Accuracy {check.before:.3f} → {check.after:.3f}" in done.stdout
+    if check is not None and asked:
+        how = "the shift simulated on 900 rows" if check.simulated else "cross-validated on the labels of 900"
+        assert f"accuracy falls from 81.2% to 78.6% ({how}" in done.stderr
+        assert "no bundle was written. Add --yes" in done.stderr
+        assert adapt(trained, tmp_path / "new", "--yes").exit_code == 0
+        written = open_bundle(tmp_path / "new").manifest.adaptation
+        assert written is not None
+        assert written.check == check
+
+
+def test_without_labels_the_shift_is_simulated(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unlabelled: Path
+) -> None:
+    find_shares(monkeypatch, FOR_ASH)
+    printed = adapt(trained, tmp_path / "new", "--json", "--yes", table=unlabelled)
+    assert json.loads(printed.stdout)["check"]["simulated"] is True
+    labelled = adapt(trained, tmp_path / "other", "--json", "--yes")
+    assert json.loads(labelled.stdout)["check"]["simulated"] is False
 
 
 def test_the_version_is_that_of_the_option(

@@ -30,6 +30,7 @@ def test_the_figures_and_the_report_are_of_the_same_rows(
     rows = json.loads((tmp_path / "evaluation.json").read_text())["overall"]["rows"]
     assert f"evaluated on {rows} rows of table.csv, part test." in (tmp_path / "evaluation.html").read_text()
     assert "Report: evaluation.html" in done.stderr
+    assert "without the noise of its bins" in done.stdout
 
 
 def test_the_report_goes_where_it_is_asked(evaluate: Callable[..., Result], tmp_path: Path) -> None:

@@ -12,13 +12,11 @@ from tailfuse.calibration.fit_confidence import fit_confidence
 from tailfuse.calibration.fit_fusion import (
     SUBSETS_PER_ROW,
     WHOLE_ROW_WEIGHT,
-    FusionInputs,
     add_subsets,
-    compute_fusion_inputs,
-    draw_subset,
     fit_fusion,
     predict_joint,
 )
+from tailfuse.calibration.fusion_inputs import FusionInputs, compute_fusion_inputs, draw_subset
 from tailfuse.network.fusion import Fusion
 from tailfuse.network.network import Network
 from tailfuse.network.tensors import make_tensors

@@ -15,7 +15,7 @@ from tailfuse.calibration.fit_fusion import fit_fusion
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.export.graphs import TOLERANCE, check_parity, export_graphs, mix_subsets, run_eagerly
 from tailfuse.losses.imbalance import make_expert_loss
-from tailfuse.modalities import KINDS
+from tailfuse.modalities import KINDS, ModalitySpec
 from tailfuse.network.network import Network
 from tailfuse_service.bundle import GRAPHS, OUTPUT_NAMES, Batch, Manifest, Output, open_graph
 from tailfuse_service.bundle.manifest import ClassInfo
@@ -32,6 +32,9 @@ PICTURE = ImageModality(column="p", height=12, width=9, channels=3)
 TEXT = TextModality(columns=("t",), buckets=50, ngrams=2, max_tokens=9)
 LSA = TEXT.model_copy(update={"encoder": "lsa", "dimensions": 8, "known": b""})
 SERIES = SeriesModality(columns=("s",), channels=(Channel(mean=0, scale=1),) * 2, length=40)
+
+
+LONG = SeriesModality(columns=("s",), channels=(Channel(mean=0, scale=1),) * 2, length=1300)
 
 
 def numbers(width: int) -> TabularModality:
@@ -53,6 +56,8 @@ CASES: dict[str, tuple[dict[str, Modality], int]] = {
     "a picture and a text": ({"picture": PICTURE, "text": TEXT}, 3),
     "a text by its singular vectors": ({"text": LSA, "numbers": numbers(2)}, 3),
     "a series and numbers": ({"series": SERIES, "numbers": numbers(7)}, 3),
+    "a long series with fixed features": ({"fixed": LONG, "numbers": numbers(7)}, 3),
+    "a series with fixed features": ({"fixed": SERIES, "numbers": numbers(7)}, 3),
     "numbers in bins": ({"bins": PIECEWISE, "numbers": numbers(3)}, 3),
     "one column": ({"one": numbers(1), "two": numbers(2)}, 3),
     "more columns than rows": ({"many": numbers(300), "few": numbers(5)}, 4),
@@ -91,6 +96,12 @@ def make_part(modalities: Mapping[str, Modality], n_classes: int, seed: int, n: 
     return SplitArrays(inputs, dict.fromkeys(inputs, np.arange(n)), labels)
 
 
+def make_spec(name: str, modality: Modality) -> ModalitySpec:
+    """A spec with the kind's default encoder, or the one that the modality is named after."""
+    spec = KINDS[modality.kind].spec
+    return spec.model_construct(encoder="fixed") if name == "fixed" else spec.model_construct()
+
+
 class Exported(NamedTuple):
     network: Network
     folder: Path
@@ -113,7 +124,11 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     torch.manual_seed(0)
     encoders = {
         name: KINDS[each.kind].build_encoder(
-            KINDS[each.kind].spec.model_construct(), each, width=WIDTH, dropout=0.0, input_dropout=0.0
+            make_spec(name, each),
+            each,
+            width=WIDTH,
+            dropout=0.0,
+            input_dropout=0.0,
         )
         for name, each in modalities.items()
     }

@@ -1,5 +1,6 @@
 """The piecewise encoder: its edges, its bins, and when a table gets it."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,8 @@ import polars as pl
 import pytest
 import torch
 from tailfuse.modalities import KINDS
-from tailfuse.modalities.tabular import edges as module
-from tailfuse.modalities.tabular.edges import BINS, compute_edges, is_piecewise
-from tailfuse.modalities.tabular.encoder import list_edges
+from tailfuse.modalities.tabular.choose_encoder import add_edges
+from tailfuse.modalities.tabular.edges import BINS, compute_edges, list_edges
 from tailfuse.modalities.tabular.piecewise import PiecewiseLinear
 from tailfuse_service.modalities import TabularModality
 from tailfuse_service.modalities.tabular import NumberColumn
@@ -21,21 +21,40 @@ def make_numbers(n_columns: int) -> TabularModality:
     return TabularModality(columns=columns, width=n_columns)
 
 
+def make_table(n_rows: int, n_columns: int, *, ranges: bool) -> tuple[Any, Any]:
+    """Rows of three classes, by the range of a number; or of two, by a noisy sum."""
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(n_rows, n_columns)).astype(np.float32)
+    ranged = np.where(np.abs(rows[:, 0]) < 0.4, 2, rows[:, 1] > 0)
+    summed = rows[:, 0] + rows[:, 1] + random.normal(size=n_rows) > 0
+    return rows, (ranged if ranges else summed).astype(np.int64)
+
+
 @pytest.mark.parametrize(
-    ("encoder", "n_columns", "n_rows", "expected"),
+    ("encoder", "n_columns", "n_rows", "ranges", "expected"),
     [
-        ("auto", 9, 5001, True),
-        ("auto", 9, 5000, False),
-        ("auto", 128, 10**6, True),
-        ("auto", 129, 10**6, False),
-        ("piecewise", 500, 10, True),
-        ("mlp", 9, 10**6, False),
+        ("auto", 9, 5001, True, True),
+        ("auto", 9, 5001, False, False),  # nothing that a line does not say
+        ("auto", 9, 5000, True, False),
+        ("auto", 128, 5001, True, True),
+        ("auto", 129, 5001, True, False),
+        ("piecewise", 9, 10, False, True),
+        ("mlp", 9, 5001, True, False),
     ],
 )
-def test_bins_need_many_rows_and_few_columns(
-    encoder: str, n_columns: int, n_rows: int, expected: bool
+def test_bins_need_many_rows_few_columns_and_a_gain(
+    encoder: str, n_columns: int, n_rows: int, ranges: bool, expected: bool
 ) -> None:
-    assert is_piecewise(encoder, make_numbers(n_columns), n_rows) is expected
+    rows, labels = make_table(n_rows, n_columns, ranges=ranges)
+    modality = add_edges(encoder, make_numbers(n_columns), rows, labels, seed=0)
+    assert bool(list_edges(modality)) is expected
+
+
+def test_classes_of_few_rows_take_no_part_in_the_trial() -> None:
+    rows, labels = make_table(6000, 3, ranges=True)
+    labels[:3] = 7
+    assert list_edges(add_edges("auto", make_numbers(3), rows, labels, seed=0))
+    assert not list_edges(add_edges("auto", make_numbers(3), rows, np.zeros(6000, np.int64), seed=0))
 
 
 def test_edges_hold_as_many_numbers_between_them() -> None:
@@ -55,9 +74,12 @@ def test_equal_quantiles_are_one_edge(numbers: list[float], expected: tuple[floa
 
 
 def fit(table: dict[str, list[Any]], encoder: str) -> TabularModality:
-    kind, frame = KINDS["tabular"], pl.DataFrame(table)
+    kind, frame, at = KINDS["tabular"], pl.DataFrame(table), np.arange(len(next(iter(table.values()))))
     spec = kind.spec.model_validate({"kind": "tabular", "columns": list(table), "encoder": encoder})
-    fitted: TabularModality = kind.fit("m", spec, frame, np.arange(len(frame)), None)  # type: ignore[arg-type]
+    modality = kind.fit("m", spec, frame, at, Path())
+    arrays = kind.read_arrays("m", modality, frame, at)
+    assert arrays is not None
+    fitted: TabularModality = kind.fit_to_labels(spec, modality, arrays[0], at % 2, 0)
     return fitted
 
 
@@ -72,12 +94,6 @@ def test_missing_numbers_categories_and_indicators_have_no_bins() -> None:
     assert list_edges(fit({"age": ages}, "auto")) == {}
     described = KINDS["tabular"].describe(modality)
     assert described == "row of 1 category, 1 number, 1 boolean; 1 of them in bins"
-
-
-def test_many_rows_get_bins_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MIN_ROWS", 50)
-    assert list_edges(fit({"age": list(range(100))}, "auto"))
-    assert not list_edges(fit({"age": list(range(100))}, "mlp"))
 
 
 def test_a_number_is_its_position_in_each_bin() -> None:

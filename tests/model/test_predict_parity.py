@@ -71,8 +71,10 @@ def ask(bundle: Bundle, cells: dict[str, str]) -> list[Any]:
     [prediction] = make_predictions(output, batch.presence, bundle.manifest.class_names)
     by_label = dict(zip(prediction.labels, prediction.probabilities, strict=True))
     numbers: list[float | None] = [by_label[name] for name in bundle.manifest.class_names]
-    for present, weight, confidence in zip(*prediction[2:], strict=True):
+    modalities = (prediction.presence, prediction.weights, prediction.confidences)
+    for present, weight, confidence in zip(*modalities, strict=True):
         numbers += [weight, confidence if present else None]
+    numbers.append(prediction.conflict)
     return [prediction.labels[0], pytest.approx(numbers, abs=2e-6)]
 
 

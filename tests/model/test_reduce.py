@@ -21,8 +21,10 @@ from tailfuse.export.adapt import adapt_bundle, find_adaptation, unlabelled_rows
 from tailfuse.export.graphs import LOG_PRIOR, make_example, mix_subsets
 from tailfuse.export.precision import find_encoder_weights
 from tailfuse.export.reduce import Comparison, reduce_bundle
+from tailfuse.modalities.series.fixed import FixedSeries
 from tailfuse_service.bundle import BundleError, Manifest, open_bundle, read_manifest
-from tailfuse_service.modalities import TabularModality
+from tailfuse_service.modalities import SeriesModality, TabularModality
+from tailfuse_service.modalities.series import Channel
 
 PRECISIONS = ("float16", "int8")
 
@@ -128,6 +130,15 @@ def test_numbers_alone_are_not_reduced(trained: Any) -> None:
     manifest: Manifest = read_manifest(trained.bundle).model_copy(update={"modalities": numbers})
     with pytest.raises(UserError, match="no modality of kind image or text or series: int8 would change"):
         find_encoder_weights(manifest, "int8")
+
+
+def test_a_fixed_spectrum_keeps_its_precision(trained: Any) -> None:
+    series = {"sound": SeriesModality(columns=("s",), channels=(Channel(mean=0, scale=1),), length=64)}
+    manifest: Manifest = read_manifest(trained.bundle).model_copy(update={"modalities": series})
+    prefixes = find_encoder_weights(manifest, "int8")
+    fixed = FixedSeries(series["sound"], width=4, dropout=0.0)
+    reduced = [name for name in fixed.state_dict() if f"network.encoders.0.{name}".startswith(prefixes)]
+    assert reduced == ["layers.1.weight", "layers.1.bias"]
 
 
 def test_nothing_is_left_where_the_new_graph_fails(

@@ -59,11 +59,11 @@ def write_waves(folder: Path) -> Path:
     return folder / "spec.yaml"
 
 
-@pytest.fixture(scope="module")
-def waves(tmp_path_factory: pytest.TempPathFactory, trained_by: Any) -> Any:
+@pytest.fixture(scope="module", params=["conv", "fixed"])
+def waves(tmp_path_factory: pytest.TempPathFactory, trained_by: Any, request: pytest.FixtureRequest) -> Any:
     """A run on the waves that has ended."""
     folder = tmp_path_factory.mktemp("waves")
-    return trained_by(write_waves(folder), folder / "run")
+    return trained_by(write_waves(folder), folder / "run", f"modalities.trace.encoder={request.param}")
 
 
 def test_the_series_carries_the_class_and_the_numbers_do_not(waves: Any) -> None:

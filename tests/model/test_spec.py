@@ -100,10 +100,11 @@ def test_scalars_mean_what_the_spec_says_and_not_what_yaml_guesses(load: Any) ->
         ("epochs: 7", "folds: 1", "12: training.folds: takes 0 (none), or at least 2, not '1'"),
         ("epochs: 7", "epochs: 7\nnetwork: {fusion: concatt}",
          "13: network.fusion: Input should be 'confidence', 'uniform', 'late', 'single', 'concat', "
-         "'tensor' or 'dynamics', not 'concatt'; did you mean 'concat'?"),
+         "'tensor', 'dynamics', 'qmf', 'tmc' or 'sade_mm', not 'concatt'; did you mean 'concat'?"),
         ("epochs: 7", "epochs: 7\nnetwork: {loss: focall}",
          "13: network.loss: Input should be 'experts', 'cross_entropy', 'class_balanced', 'focal', "
-         "'ldam_drw', 'balanced_softmax', 'logit_adjustment', 'abc', 'reslt' or 'ace', not 'focall'; "
+         "'ldam_drw', 'balanced_softmax', 'logit_adjustment', 'abc', 'reslt', 'ace' or 'sade', "
+         "not 'focall'; "
          "did you mean 'focal'?"),
         ("epochs: 7", "learning_rate: nan",
          "12: training.learning_rate: Input should be a finite number, not 'nan'"),
@@ -112,10 +113,10 @@ def test_scalars_mean_what_the_spec_says_and_not_what_yaml_guesses(load: Any) ->
         ("test: 0.2", "test: 0.9", "4: split: val and test together must leave rows to train on"),
         ("  rna:", "  presence:",
          "7: modalities.presence: a modality's name is letters, digits and _, begins with a letter, and is "
-         "none of presence, probabilities, weights, confidences, disagreement"),
+         "none of presence, probabilities, weights, confidences, disagreement, conflict"),
         ("  rna:", "  rna 2:",
          "7: modalities.rna 2: a modality's name is letters, digits and _, begins with a letter, and is "
-         "none of presence, probabilities, weights, confidences, disagreement"),
+         "none of presence, probabilities, weights, confidences, disagreement, conflict"),
         ("label: label", "label: label\nlabel: y", "4: not valid YAML: the key 'label' is given twice"),
         ("columns: rna_*", "columns: rna_*\n    columns: rna_1",
          "10: not valid YAML: the key 'columns' is given twice"),

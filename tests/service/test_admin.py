@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 from tailfuse_service.app import create_app
+from tailfuse_service.http.paths import match_path
+from tailfuse_service.http.router import RequestRecord
 from tailfuse_service.metrics import Metrics, make_file
 from tailfuse_service.models import reconciler
 from tailfuse_service.models.desired_state import DesiredStateStore
@@ -283,7 +285,7 @@ def test_roles_that_cannot_be_written_are_refused(start: Start, tmp_path: Path) 
 def test_an_admin_is_let_in_when_there_are_too_many_requests(start: Start) -> None:
     client = start(max_concurrency=1)
     app: Any = client.app
-    app._n_limited += 1
+    app.begin_request(RequestRecord({"headers": []}, match_path("/predict")), "192.0.2.1")
     problem(client.get("/models"), 429, "too-many-requests")
     assert client.get("/admin/models").status_code == 200
 

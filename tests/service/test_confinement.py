@@ -146,6 +146,18 @@ def test_processor_time_is_limited() -> None:
     assert done.returncode < 0
 
 
+def test_a_lower_limit_of_the_operator_stays() -> None:
+    script = (
+        "import os, resource\nfrom tailfuse_service.trial.confinement import confine, limit_memory\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (50, 50))\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (2**30, 2**30))\n"
+        "confine(os.getppid(), 60)\nlimit_memory(2**40)\n"
+        "print(resource.getrlimit(resource.RLIMIT_CPU), resource.getrlimit(resource.RLIMIT_DATA)[0] == 2**30)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "(50, 50) True\n"
+
+
 @pytest.mark.parametrize("machine", seccomp.ARCHITECTURES)
 def test_a_filter_has_no_jump_out_of_it_and_ends_in_an_answer(machine: str) -> None:
     program = list(seccomp.write_program(machine, 4321))

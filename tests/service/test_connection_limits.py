@@ -53,13 +53,13 @@ def test_one_key_has_no_more_requests_in_flight_than_its_limit(drive: Any, keys:
     async def play(connection: Connection) -> None:
         app = connection.app
         first, second, third = make(KEY), make(KEY), make(f"other-{KEY}")
-        app.begin_request(first)
+        app.begin_request(first, "192.0.2.1")
         with pytest.raises(TooManyRequests, match="your key"):
-            app.begin_request(second)
-        app.begin_request(third)
+            app.begin_request(second, "192.0.2.1")
+        app.begin_request(third, "192.0.2.1")
         app.end_request(second, 429)
         app.end_request(first, 200)
-        app.begin_request(again := make(KEY))
+        app.begin_request(again := make(KEY), "192.0.2.1")
         for each in (third, again):
             app.end_request(each, 200)
 

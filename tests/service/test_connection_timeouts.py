@@ -51,12 +51,12 @@ def test_routes_that_the_limit_exempts_do_not_count_in_it(drive: Any) -> None:
             RequestRecord({"headers": [], "method": "GET", "path": "/metrics"}, open_) for _ in range(9)
         ]
         for each in others:
-            app.begin_request(each)
+            app.begin_request(each, "192.0.2.1")
         first = RequestRecord({"headers": [], "method": "POST", "path": "/predict"}, limited)
         second = RequestRecord({"headers": [], "method": "POST", "path": "/predict"}, limited)
-        app.begin_request(first)
+        app.begin_request(first, "192.0.2.1")
         with pytest.raises(TooManyRequests):
-            app.begin_request(second)
+            app.begin_request(second, "192.0.2.1")
         assert app.in_flight == 11
         for each in (*others, first, second):
             app.end_request(each, 200)

@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tailfuse_service.bundle import Bundle, Prediction, Sample
 from tailfuse_service.bundle.manifest import Adaptation
+from tailfuse_service.bundle.prior import find_graph_shares
 from tailfuse_service.inference.explanations import (
     MAX_EXACT,
     PAIRS,
     Plan,
-    Subset,
     compute_shapley,
     estimate_shapley,
-    find_prior,
     make_explanation,
     make_plan,
     remove_modality,
     round_steps,
     walk_order,
 )
+from tailfuse_service.inference.requested import Subset
 
 from tests.support.bundles import CLASSES
 
@@ -229,7 +229,7 @@ def test_rounded_contributions_still_add_up_to_the_last_digit(start: float, step
 
 
 def test_who_knows_nothing_holds_all_classes_for_alike(bundle: Bundle) -> None:
-    assert find_prior(bundle.manifest) == dict.fromkeys(CLASSES, 1 / 3)
+    assert find_graph_shares(bundle.manifest) == dict.fromkeys(CLASSES, 1 / 3)
 
 
 def test_who_knows_nothing_of_an_adapted_bundle_answers_its_shares(bundle: Bundle) -> None:
@@ -237,4 +237,4 @@ def test_who_knows_nothing_of_an_adapted_bundle_answers_its_shares(bundle: Bundl
     adaptation = Adaptation(
         prior=shares, shifted=True, p_value=0.001, rows=500, table_sha256="", before=None, after=None
     )
-    assert find_prior(bundle.manifest.model_copy(update={"adaptation": adaptation})) == shares
+    assert find_graph_shares(bundle.manifest.model_copy(update={"adaptation": adaptation})) == shares

@@ -1,6 +1,7 @@
 """A bundle is opened whole or refused with one sentence."""
 
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 from tailfuse_service.bundle import MANIFEST, Bundle, BundleError, atomic_folder, open_bundle, pack, sha256
+from tailfuse_service.bundle import bundle as bundle_module
 
 
 @pytest.fixture
@@ -119,6 +121,20 @@ def test_a_spoilt_bundle_is_refused_with_one_sentence(
         open_bundle(copy)
     assert says in refusal.value.detail
     assert "\n" not in refusal.value.detail
+
+
+def test_a_graph_that_is_replaced_after_its_sum_was_checked_is_refused(
+    copy: Path, next_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_another(graph: Path, *arguments: Any, **settings: Any) -> Any:
+        shutil.copy(next_bundle / graph.name, graph.with_suffix(".new"))
+        os.replace(graph.with_suffix(".new"), graph)
+        return open_graph(graph, *arguments, **settings)
+
+    open_graph = bundle_module.open_graph
+    monkeypatch.setattr(bundle_module, "open_graph", open_another)
+    with pytest.raises(BundleError, match="copy was replaced while it was opened"):
+        open_bundle(copy)
 
 
 def test_a_zip_is_opened_like_its_folder(tiny_bundle: Path, bundle: Bundle, tmp_path: Path) -> None:

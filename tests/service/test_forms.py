@@ -1,13 +1,16 @@
 """Forms as people really send them: encoded parts, byte order marks, preambles, other charsets."""
 
 import base64
+import codecs
 import json
+import re
 from typing import Any
 
 import pytest
+from python_multipart.multipart import MultipartParser
 from starlette.testclient import TestClient
 from tailfuse_service.errors import ClientError
-from tailfuse_service.http.form import split_form, split_simple_form
+from tailfuse_service.http.form import STEP_BYTES, split_form, split_simple_form
 
 KIND = {"content-type": "multipart/form-data; boundary=x"}
 END = b"--x--\r\n"
@@ -157,3 +160,88 @@ def test_json_in_another_encoding_is_refused(client: TestClient, body: bytes, sa
     )
     assert answer.status_code == 400
     assert says in answer.json()["detail"]
+
+
+class Searched(bytes):
+    """A body that records how many bytes each search covers. Each holds the interpreter's lock."""
+
+    longest = 0
+
+    def find(self, pattern: Any, start: Any = 0, end: Any = None) -> int:
+        end = len(self) if end is None else min(end, len(self))
+        Searched.longest = max(Searched.longest, end - start)
+        return super().find(pattern, start, end)
+
+    def _refuse(self, *_: Any) -> Any:
+        raise AssertionError("it searches or copies the whole body")
+
+    count: Any = _refuse
+    split: Any = _refuse
+    partition: Any = _refuse
+    decode: Any = _refuse
+
+
+LARGE = bytes(range(1, 256)) * (20 * STEP_BYTES // 255)
+LARGE_FORMS = {
+    "data": part("notes", LARGE) + END,
+    "data in another charset": part("notes", LARGE, "Content-Type: text/plain; charset=iso-8859-1") + END,
+    "data of half boundaries": part("notes", b"\r\n--" * (len(LARGE) // 4)) + END,
+    "data of whole boundaries": part("notes", b"--x" * (len(LARGE) // 3)) + END,
+    "a head": part("notes", b"", "X: " + "a" * len(LARGE)) + END,
+    "many heads": part("notes", b"", *["X: a"] * (len(LARGE) // 6)) + END,
+    "a preamble": LARGE + b"\r\n" + SPOT + END,
+    "an epilogue": SPOT + END + LARGE,
+    "no end": part("notes", LARGE),
+    "no boundary": LARGE,
+}
+
+
+@pytest.mark.parametrize("body", LARGE_FORMS.values(), ids=LARGE_FORMS.keys())
+def test_no_call_searches_or_parses_much_of_a_large_form(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces: list[int] = []
+    write = MultipartParser.write
+
+    def counted(parser: MultipartParser, data: bytes) -> int:
+        pieces.append(len(data))
+        return write(parser, data)
+
+    monkeypatch.setattr(MultipartParser, "write", counted)
+    monkeypatch.setattr(Searched, "longest", 0)
+    expected: Any = None
+    try:
+        expected = split_form(body, b"x", 64)
+        assert split_form(Searched(body), b"x", 64) == expected
+    except ClientError:
+        with pytest.raises(ClientError):
+            split_form(Searched(body), b"x", 64)
+    assert 0 < Searched.longest <= 1.01 * STEP_BYTES
+    assert max(pieces, default=0) <= 1.01 * STEP_BYTES
+
+
+@pytest.mark.parametrize("charset", ["iso-8859-1", "windows-1252", "utf-16", "utf-16le", "utf-16be"])
+@pytest.mark.parametrize("marked", [False, True], ids=["", "with a byte order mark"])
+def test_a_long_text_in_another_charset_is_converted_in_steps(charset: str, marked: bool) -> None:
+    text = "a brown sp\u00f6t \u00e9" * (STEP_BYTES // 8)
+    data = text.encode("utf-16-le" if charset == "utf-16" else charset)
+    if marked and charset == "utf-16":
+        data = codecs.BOM_UTF16_LE + data
+    body = part("notes", data, f"Content-Type: text/plain; charset={charset}") + END
+    assert split_form(body, b"x", 64) == {"notes": text.encode()}
+
+
+def test_a_text_that_ends_inside_a_character_is_refused() -> None:
+    body = part("notes", "spot".encode("utf-16-le") + b"a", "Content-Type: text/plain; charset=utf-16") + END
+    with pytest.raises(ClientError, match="utf-16"):
+        split_form(body, b"x", 64)
+
+
+def test_an_error_far_into_a_form_says_where() -> None:
+    body = part("notes", LARGE) + b"--x\r\nbad header\r\n\r\n" + END
+    with pytest.raises(ClientError, match="counted from byte") as refusal:
+        split_form(body, b"x", 64)
+    at = sum(
+        int(number) for number in re.findall(r"at (\d+), counted from byte (\d+)", str(refusal.value))[0]
+    )
+    assert body[at - len("bad") : at + 1] == b"bad "

@@ -89,6 +89,21 @@ def test_disagreement_is_there_only_if_the_graph_tells_it(bundle: Bundle) -> Non
     assert get_value(metrics, "expert_disagreement_bucket", le="0.3") == 1
 
 
+def test_conflict_is_counted_where_two_modalities_are_present(bundle: Bundle) -> None:
+    metrics = Metrics()
+    series = metrics.serve(bundle)
+    batch, output = answered([[1, 0, 0], [0, 1, 0], [0, 1, 0]])
+    series.observe_batch(batch, output, 0.01)
+    assert get_value(metrics, "conflict_count") is None
+    presence = np.array([[True, True, False], [True, False, False], [True, True, True]])
+    conflict = np.array([0.25, 0.0, 0.5], np.float32)
+    series.observe_batch(replace(batch, presence=presence), replace(output, conflict=conflict), 0.01)
+    series.flush()
+    assert get_value(metrics, "conflict_count") == 2
+    assert get_value(metrics, "conflict_sum") == 0.75
+    assert get_value(metrics, "conflict_bucket", le="0.3") == 1
+
+
 def test_what_has_been_put_down_is_counted_as_soon_as_it_is_much(bundle: Bundle) -> None:
     file = make_file()
     metrics = Metrics(counters=SharedCounters(file))

@@ -19,7 +19,8 @@ from tailfuse_service.models.desired_state import DesiredStateStore
 from tailfuse_service.models.reconciler import Reconciler
 from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.models.repository import Repository
-from tailfuse_service.process.workers import READY, Supervisor
+from tailfuse_service.process.supervisor import Supervisor
+from tailfuse_service.process.worker import READY
 from tailfuse_service.settings import Settings
 
 from tests.support.takeover import INPUTS, own_answer

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from tailfuse_service.app import create_app
 from tailfuse_service.bundle import Bundle, open_bundle
 from tailfuse_service.bundle.answer import Prediction
-from tailfuse_service.inference.engine import INLINE_BYTES
+from tailfuse_service.inference.inline import INLINE_BYTES
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.settings import Settings

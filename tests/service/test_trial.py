@@ -71,8 +71,15 @@ def test_a_graph_that_allocates_without_end_is_refused_by_the_limit_of_memory(tm
 
 def test_memory_that_no_limit_stops_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_tiny_bundle(tmp_path / "endless", endless_graph())
-    monkeypatch.setattr(module, "read_memory", lambda pid: 2**50)
+    monkeypatch.setattr("tailfuse_service.trial.memory.read_resident", lambda pid: 2**50)
     assert "its trial took more than" in find_problem(folder)
+
+
+def test_a_trial_ends_when_requests_need_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_tiny_bundle(tmp_path / "endless", endless_graph())
+    free = iter([2**32, 2**32, 2**30, 2**28])  # twice at its beginning
+    monkeypatch.setattr("tailfuse_service.trial.memory.find_free_memory", lambda: iter([next(free)]))
+    assert find_problem(folder) == "memory ran short during its trial: 256 MiB are left"
 
 
 def test_a_bundle_of_wrong_content_is_refused_as_before(tmp_path: Path) -> None:

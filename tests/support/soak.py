@@ -1,190 +1,176 @@
-"""Many honest and hostile callers at once on a real service; then: was every answer right, and what is left?
+"""Honest connections beside every attack at once, on a service of one core; then what is left.
 
 `python -m tests.support.soak --seconds 180 --connections 256` prints a table, and exits with 1 on a failure.
+With `--each SECONDS`, each attack is alone beside the honest callers, so that one sees which one harms.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import sys
-import tempfile
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
-from statistics import median
+from dataclasses import replace
 from typing import Any
 
-import httpx2
-from prometheus_client.parser import text_string_to_metric_families
-from tailfuse_service.bundle import Bundle, open_bundle
+from tests.support.attacks.__main__ import BEGUN
+from tests.support.attacks.registry import ATTACKS
+from tests.support.callers import Question, Tally, ask_corpus, be_honest, honest_questions, hostile_questions
+from tests.support.footprint import Footprint, measure_cpu_s
+from tests.support.process import TIMEOUT_S
+from tests.support.soak_report import Phase, Report, format_report, judge
+from tests.support.soak_service import (
+    ATTACKER_KEY,
+    GAUGES,
+    N_CLIENTS,
+    SoakService,
+    get_key,
+    make_attack_order,
+    run_soak_service,
+)
 
-from tests.support.bundles import write_tiny_bundle
-from tests.support.callers import Tally, be_honest, be_hostile, honest_questions, hostile_questions
-from tests.support.process import TIMEOUT_S, Service, start_service
-
-HOSTILE_SHARE = 0.25
-WARM_UP_S = 20.0
-WINDOW_S = 5  # memory is the median over so long
-FLAT = 0.05
-GAUGES = {"tailfuse_requests_in_flight": 1.0, "tailfuse_queue_depth": 0.0}  # the 1 is who asks
-
-
-@dataclass(frozen=True, slots=True)
-class Footprint:
-    """What a process and its children hold."""
-
-    mebibytes: float
-    files: int
-    threads: int
+WARM_UP_S = 2.0
+PAUSE_S = 2.0  # after an attack alone, so that the next one does not get its rest
+SETTLE_S = 30.0
+CORPUS = "hostile corpus"  # asked by this process, which knows the right answers
 
 
-@dataclass(slots=True)
-class Report:
-    """The figures, and the checks by name."""
+class Load:
+    """The honest callers: the same ones in every phase."""
 
-    figures: dict[str, Any] = field(default_factory=dict)
-    checks: dict[str, bool] = field(default_factory=dict)
+    def __init__(self, soaked: SoakService, connections: int) -> None:
+        self.soaked = soaked
+        self._callers: list[tuple[str, list[Question]]] = [
+            (f"127.0.1.{client + 1}", honest_questions(soaked.bundle, seed, x_api_key=get_key(client)))
+            for seed in range(connections)
+            for client in (seed % N_CLIENTS,)
+        ]
+        self._corpus = hostile_questions(soaked.bundle, x_api_key=ATTACKER_KEY)
 
-    @property
-    def passed(self) -> bool:
-        return all(self.checks.values())
+    async def run(self, name: str, attacks: list[str], seconds: float) -> Phase:
+        """Run the callers beside these attacks, which begin when all they send has been made."""
+        process = await start_attacks(self.soaked, [each for each in attacks if each != CORPUS], seconds)
+        begin, cpu_s = time.monotonic(), measure_cpu_s(self.soaked.pid)
+        end = begin + seconds
+        tally = Tally()
+        address = self.soaked.service.address
+        async with asyncio.timeout(seconds + TIMEOUT_S), asyncio.TaskGroup() as group:
+            peak = group.create_task(watch_peak(self.soaked, end))
+            for source, questions in self._callers:
+                group.create_task(be_honest(address, questions, tally, end, source))
+            if CORPUS in attacks:
+                group.create_task(ask_corpus(address, self._corpus, tally, end, "127.0.2.250"))
+        cpu_share = (measure_cpu_s(self.soaked.pid) - cpu_s) / (time.monotonic() - begin)
+        return Phase(name, seconds, tally, await end_attacks(process), peak.result(), cpu_share)
 
 
-def footprint(pid: int) -> Footprint:
-    process = Path(f"/proc/{pid}")
-    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-    own = Footprint(
-        int(status["VmRSS"].split()[0]) / 1024, len(list((process / "fd").iterdir())), int(status["Threads"])
+async def start_attacks(
+    soaked: SoakService, names: list[str], seconds: float
+) -> asyncio.subprocess.Process | None:
+    """Start the process of attackers, and wait until it begins."""
+    if not names:
+        return None
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.support.attacks", stdin=pipe, stdout=pipe, env=os.environ
     )
-    children = [int(child) for child in (process / f"task/{pid}/children").read_text().split()]
-    each = [own, *map(footprint, children)]
-    return Footprint(
-        sum(one.mebibytes for one in each), sum(one.files for one in each), sum(one.threads for one in each)
-    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(make_attack_order(soaked.target, names, seconds))
+    process.stdin.close()
+    begun = await asyncio.wait_for(process.stdout.readline(), TIMEOUT_S)
+    assert begun.decode().strip() == BEGUN, "the attackers did not begin"
+    return process
 
 
-def gauges(service: Service) -> dict[str, float]:
-    text = httpx2.get(f"{service.url}/metrics", timeout=TIMEOUT_S, trust_env=False).text
-    families = text_string_to_metric_families(text)
-    return {each.name: each.samples[0].value for each in families if each.name in GAUGES}
+async def end_attacks(process: asyncio.subprocess.Process | None) -> dict[str, dict[str, int]]:
+    """Return what each attack did and got."""
+    if process is None:
+        return {}
+    out, _ = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
+    assert process.returncode == 0, "the attackers failed"
+    did: dict[str, dict[str, int]] = json.loads(out)
+    return did
 
 
-def settled(service: Service, idle: Footprint) -> tuple[dict[str, float], Footprint]:
-    """The gauges and the footprint once all callers have gone: as before, or as they are after a while."""
-    deadline = time.monotonic() + TIMEOUT_S
+async def watch_peak(soaked: SoakService, end: float) -> Footprint:
+    """Return the footprint of the moment with most memory, of all half seconds."""
+    peak = soaked.measure()
+    while time.monotonic() < end:
+        await asyncio.sleep(0.5)
+        now = soaked.measure()
+        if now.mebibytes > peak.mebibytes:
+            peak = now
+    return peak
+
+
+def settle(soaked: SoakService, idle: Footprint) -> tuple[dict[str, float], Footprint]:
+    """Return the gauges and the footprint once all callers have gone: as before, or after a while."""
+    deadline = time.monotonic() + SETTLE_S
     while True:
-        found, left = gauges(service), footprint(service.process.pid)
-        if (found == GAUGES and left.files <= idle.files) or time.monotonic() > deadline:
-            return found, left
+        gauges, left = soaked.read_gauges(), soaked.measure()
+        is_idle = left.files <= idle.files and left.sockets <= idle.sockets
+        if (gauges == GAUGES and is_idle) or time.monotonic() > deadline:
+            return gauges, left
         time.sleep(0.5)
 
 
-async def load(
-    service: Service, bundle: Bundle, *, seconds: float, connections: int
-) -> tuple[Tally, list[tuple[float, Footprint]]]:
-    """All callers at once; the footprint of every second."""
-    tally = Tally()
-    hostile = round(connections * HOSTILE_SHARE)
-    own = [honest_questions(bundle, seed) for seed in range(connections - hostile)]
-    corpus = hostile_questions(bundle)
-    start = time.monotonic()
-    end = start + seconds
-    seen: list[tuple[float, Footprint]] = []
-
-    async def watch() -> None:
-        while time.monotonic() < end:
-            await asyncio.sleep(1)
-            seen.append((time.monotonic() - start, footprint(service.process.pid)))
-
-    async with asyncio.timeout(seconds + TIMEOUT_S), asyncio.TaskGroup() as group:
-        group.create_task(watch())
-        for questions in own:
-            group.create_task(be_honest(service.address, questions, tally, end))
-        for seed in range(hostile):
-            group.create_task(be_hostile(service.address, corpus, tally, end, seed))
-    return tally, seen
+async def run_phases(
+    load: Load, names: list[str], *, seconds: float, each_s: float, quiet_s: float
+) -> tuple[Phase, list[Phase]]:
+    """Run the honest callers alone, and then beside each attack, or beside all of them."""
+    if quiet_s > WARM_UP_S:
+        await load.run("warm-up", [], WARM_UP_S)
+    quiet = await load.run("no attack", [], quiet_s)
+    if not each_s:
+        return quiet, [await load.run("all attacks", names, seconds)]
+    phases = []
+    for name in names:
+        phases.append(await load.run(name, [name], each_s))
+        await asyncio.sleep(PAUSE_S)
+    return quiet, phases
 
 
-def soak(folder: Path, *, seconds: float, connections: int) -> Report:
-    """Start a service on the bundle in `folder`, put the load on it, and see what it did and what is left.
-
-    Memory and threads are judged only if there is time for a warm-up before.
-    """
-    bundle = open_bundle(folder)
-    report = Report()
-    with tempfile.TemporaryDirectory() as logs:
-        service = start_service(folder, log=Path(logs) / "service.log")
-        try:
-            gauges(service)
-            idle = footprint(service.process.pid)
-            tally, seen = asyncio.run(load(service, bundle, seconds=seconds, connections=connections))
-            found, left = settled(service, idle)
-            code = service.stop()
-            errors = [line for line in service.log_lines() if line["level"] in ("error", "critical")]
-        finally:
-            service.process.kill()
-            service.process.wait()
-    answered = sum(count for kind, count in tally.statuses.items() if kind.startswith("honest"))
-    report.figures = {
-        "seconds": seconds,
+def soak(
+    *, seconds: float, connections: int, each_s: float = 0.0, quiet_s: float = 20.0,
+    names: list[str] | None = None, timed: bool = True,
+) -> Report:  # fmt: skip
+    """Start a service, put the load on it, and judge what it did and what is left."""
+    names = [*ATTACKS, CORPUS] if names is None else names
+    load_before = os.getloadavg()[0]
+    with run_soak_service() as soaked:
+        load = Load(soaked, connections)
+        soaked.read_gauges()
+        idle = soaked.measure()
+        quiet, phases = asyncio.run(run_phases(load, names, seconds=seconds, each_s=each_s, quiet_s=quiet_s))
+        gauges, left = settle(soaked, idle)
+        code = soaked.service.stop()
+        report = judge(soaked, quiet, phases, idle, left, gauges, code, timed=timed)
+    figures: dict[str, Any] = {
+        "seconds": each_s or seconds,
         "connections": connections,
-        "honest requests per second": round(answered / seconds, 1),
-        **{f"answers: {kind}": count for kind, count in sorted(tally.statuses.items())},
-        "samples compared": tally.compared,
-        "greatest difference": tally.worst,
-        "wrong": tally.wrong[:20],
-        "files before and after": [idle.files, left.files],
-        "gauges at the end": found,
-        "errors in the log": errors[:5],
+        "load average before": round(load_before, 1),
     }
-    report.checks = {
-        "no 5xx": not any(kind.split()[1].startswith("5") for kind in tally.statuses),
-        "every answer is right": not tally.wrong and tally.compared > 0,
-        "no file is left open": left.files <= idle.files,
-        "nothing is queued or in flight": found == GAUGES,
-        "no error is logged": not errors,
-        "it stops cleanly": code == 0,
-    }
-    if seconds >= WARM_UP_S + 2 * WINDOW_S:
-        judge_growth(report, seen)
-    return report
-
-
-def judge_growth(report: Report, seen: list[tuple[float, Footprint]]) -> None:
-    """Between the end of the warm-up and the end."""
-    last = seen[-1][0]
-    early = [each for at, each in seen if WARM_UP_S <= at < WARM_UP_S + WINDOW_S]
-    late = [each for at, each in seen if at > last - WINDOW_S]
-    before, after = (median(each.mebibytes for each in window) for window in (early, late))
-    threads = [max(each.threads for each in window) for window in (early, late)]
-    report.figures |= {
-        "MiB after the warm-up and at the end": [round(before, 1), round(after, 1)],
-        "growth": f"{after / before - 1:+.2%}",
-        "threads after the warm-up and at the end": threads,
-    }
-    report.checks |= {
-        f"memory is flat to {FLAT:.0%}": after <= before * (1 + FLAT),
-        "no thread is left over": threads[1] <= threads[0],
-    }
+    return replace(report, figures=figures | report.figures)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=180)
-    parser.add_argument("--connections", type=int, default=256)
+    parser.add_argument("--seconds", type=float, default=180, help="of all attacks at once")
+    parser.add_argument("--connections", type=int, default=256, help="of honest callers")
+    parser.add_argument("--each", type=float, default=0.0, help="seconds of each attack alone")
+    parser.add_argument("--quiet-seconds", type=float, default=20.0, help="without attacks, before")
+    parser.add_argument("--attacks", nargs="+", choices=[*ATTACKS, CORPUS], help="only these")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        report = soak(
-            write_tiny_bundle(Path(folder) / "tiny"), seconds=given.seconds, connections=given.connections
-        )
-    if given.json:
-        print(json.dumps({"figures": report.figures, "checks": report.checks}, indent=2))
-    else:
-        for name, value in report.figures.items():
-            print(f"{name:42} {value}")
-        for name, passed in report.checks.items():
-            print(f"{name:42} {'yes' if passed else 'NO'}")
+    report = soak(
+        seconds=given.seconds,
+        connections=given.connections,
+        each_s=given.each,
+        quiet_s=given.quiet_seconds,
+        names=given.attacks,
+    )
+    print(json.dumps(report.as_json(), indent=2) if given.json else format_report(report))
     sys.exit(not report.passed)
 
 

@@ -6,11 +6,12 @@ import polars as pl
 
 from tailfuse_bench.figures import Chart, Figure, make_chart
 from tailfuse_bench.methods import OURS
+from tailfuse_bench.records import NEW_COLUMNS
 from tailfuse_bench.scores import Scores, mean
 from tailfuse_bench.sections.headline import label_dataset
 from tailfuse_bench.sections.section import Section, Target, make_status
 from tailfuse_bench.statistics import summarise
-from tailfuse_bench.tables import Cell, Row, Table, decimal_cell, join_names
+from tailfuse_bench.tables import NOTHING, Cell, Row, Table, decimal_cell, join_names
 
 TITLE = "Calibration"
 ECE_TARGET = "ECE of the final probabilities at most 0.05 on every subset."
@@ -150,9 +151,18 @@ def make_subset_table(scores: Scores, errors: dict[tuple[str, str], float]) -> T
         rows.append(Row(name))
         for subset in scores.subsets[name]:
             worst = max(scores.values(name, OURS, "ece", subset=subset).values(), default=None)
-            cells = [error_cell(errors.get((name, subset))), decimal_cell(worst)]
+            debiased, low, high = (
+                mean(scores.values(name, OURS, metric, subset=subset).values()) for metric in NEW_COLUMNS
+            )
+            cells = [
+                error_cell(errors.get((name, subset))),
+                decimal_cell(worst),
+                decimal_cell(debiased),
+                Cell(NOTHING if low is None or high is None else f"{low:.3f} to {high:.3f}"),
+            ]
             rows.append(Row(subset.replace("+", " + "), cells))
-    return Table("ECE of every subset", ["subset", "mean over seeds", "worst seed"], rows, folded=True)
+    head = ["subset", "mean over seeds", "worst seed", "debiased", "its 95 % interval, mean over seeds"]
+    return Table("ECE of every subset", head, rows, folded=True)
 
 
 def make_reliability_figures(scores: Scores) -> list[Figure]:

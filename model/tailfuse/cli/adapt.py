@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
     from tailfuse_service.bundle import Manifest
-    from tailfuse_service.bundle.manifest import Adaptation, GroupRecall, SubsetMetrics
+    from tailfuse_service.bundle.manifest import Adaptation, AdaptationCheck, GroupRecall, SubsetMetrics
 
     from tailfuse.export.adapt import Unlabelled
 
 MAX_SHOWN_CLASSES = 20  # in the table that is printed
+MIN_ACCURACY_FALL = 0.005  # a smaller one is chance on most tables
 MIN_FALL = 0.01  # of few-shot recall; a smaller one is rounding in the table that is printed
 
 
@@ -35,7 +36,7 @@ MIN_FALL = 0.01  # of few-shot recall; a smaller one is rounding in the table th
 )  # fmt: skip
 @click.option("--rows", type=click.IntRange(min=1), help="Only the first rows of the table.")
 @version_option("that of BUNDLE, and +adapted")
-@click.option("-y", "--yes", is_flag=True, help="Write the bundle even if few-shot recall falls.")
+@click.option("-y", "--yes", is_flag=True, help="Write the bundle even if accuracy or few-shot recall falls.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON instead of a table.")
 def command(
     bundle: Path, table: Path, out: Path, rows: int | None, version: str | None, yes: bool, as_json: bool
@@ -46,8 +47,11 @@ def command(
     accuracy gains by knowing the shares; balanced accuracy may fall, for what is rare is predicted less.
     If no significant shift is found, the new bundle answers as the old one.
 
-    If the recall of the few-shot classes falls by more than a point, or these rows have none of them, adapt
-    asks first. Where there is no terminal, it writes nothing and ends with status 1, unless --yes is given.
+    If accuracy falls by more than half a point, if the recall of the few-shot classes falls by more than a
+    point, or if these rows have none of them, adapt asks first. Accuracy is that of the labelled rows of the
+    table (cross-validated) or, where fewer than 50 have a label, of rows of the calibration set on which the
+    shift is simulated. Where there is no terminal, it writes nothing and ends with status 1, unless --yes is
+    given.
 
     \b
     tailfuse adapt runs/digits/bundle --unlabelled june.parquet --out bundles/june
@@ -70,7 +74,7 @@ def command(
             adaptation = find_adaptation(folder, given)
         show(manifest, adaptation, as_json)
         if not yes:
-            check_few_shot(manifest, adaptation)
+            check_falls(manifest, adaptation)
         with console.status("writing and checking the bundle …"):
             write(folder, adaptation, given, out, version)
     click.echo(f"Written: {out}", err=True)
@@ -103,10 +107,14 @@ def write(folder: Path, adaptation: "Adaptation", rows: "Unlabelled", out: Path,
         pack(Path(temporary) / "bundle", out)
 
 
-def check_few_shot(manifest: "Manifest", adaptation: "Adaptation") -> None:
-    """Ask whether few-shot recall may fall, if it does. Raises UserError if not, or without a terminal."""
-    fall = describe_fall(manifest, adaptation)
-    if fall is None:
+def check_falls(manifest: "Manifest", adaptation: "Adaptation") -> None:
+    """Ask whether accuracy or few-shot recall may fall, if they do.
+
+    Raises UserError if they may not, or without a terminal.
+    """
+    falls = (describe_accuracy_fall(adaptation), describe_few_shot_fall(manifest, adaptation))
+    fall = "; ".join(each for each in falls if each is not None)
+    if not fall:
         return
     if not is_terminal():
         raise UserError(f"{fall}; no bundle was written. Add --yes to write it nevertheless")
@@ -114,7 +122,23 @@ def check_few_shot(manifest: "Manifest", adaptation: "Adaptation") -> None:
         raise UserError("no bundle was written")
 
 
-def describe_fall(manifest: "Manifest", adaptation: "Adaptation") -> str | None:
+def describe_accuracy_fall(adaptation: "Adaptation") -> str | None:
+    """What accuracy loses by rows whose labels are known, in words; None if it loses nothing."""
+    check = adaptation.check
+    if check is None or check.before - check.after <= MIN_ACCURACY_FALL:
+        return None
+    return f"accuracy falls from {check.before:.1%} to {check.after:.1%} ({describe_check(check)})"
+
+
+def describe_check(check: "AdaptationCheck") -> str:
+    """The rows that accuracy was checked on."""
+    rows = f"{check.rows:,} row{'s' * (check.rows != 1)}"
+    if check.simulated:
+        return f"the shift simulated on {rows} of the calibration set"
+    return f"cross-validated on the labels of {rows}"
+
+
+def describe_few_shot_fall(manifest: "Manifest", adaptation: "Adaptation") -> str | None:
     """What the few-shot classes lose, in words; None if they lose nothing."""
     before, after, source = compare_recall(adaptation)
     if before.few is not None and after.few is not None:
@@ -212,6 +236,9 @@ def describe(adaptation: "Adaptation") -> str:
         found += (
             "No significant shift was found: the new bundle answers as if all classes were equally frequent."
         )
+    check = adaptation.check
+    if check is not None:
+        found += f"\nAccuracy {check.before:.3f} → {check.after:.3f}, {describe_check(check)}."
     if adaptation.before is None or adaptation.after is None:
         return found
     figures = (

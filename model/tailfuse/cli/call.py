@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from tailfuse_service.bundle import PRIORS
 
 from tailfuse import __version__
 from tailfuse.cli.call_answers import indented, shown
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 @click.option("--row", type=click.IntRange(min=1), help="Only this row of the table, counted from 1.")
 @click.option("--top-k", type=click.IntRange(min=1), help="Only so many of the most probable classes.")
 @click.option("--explain", is_flag=True, help="Say also what each modality contributes to the answer.")
+@click.option(
+    "--prior",
+    type=click.Choice(PRIORS),
+    help="Class shares that the answers hold for.  [those of the service]",
+)
 @click.option("--model", "name", help="Not the default model, but this one.")
 @click.option("--version", help="This version of --model; latest is the newest.")
 @click.option("--key", envvar="TAILFUSE_KEY", show_envvar=True, help="Your key, if the service wants one.")
@@ -46,7 +52,8 @@ if TYPE_CHECKING:
 @overwrite_option
 def command(
     url: str, table: Path | None, inputs: tuple[str, ...], row: int | None, top_k: int | None, explain: bool,
-    name: str | None, version: str | None, key: str | None, as_json: bool, out: Path | None, overwrite: bool,
+    prior: str | None, name: str | None, version: str | None, key: str | None, as_json: bool,
+    out: Path | None, overwrite: bool,
 ) -> None:  # fmt: skip
     """Ask the service at URL, for one sample or for every row of TABLE.
 
@@ -81,11 +88,11 @@ def command(
         with Client(url, model=name, version=version, key=key) as client:
             if table is not None and row is None:
                 n_rows, n_problems = call_table(
-                    client, table, out, top_k=top_k, explain=explain, as_json=as_json
+                    client, table, out, top_k=top_k, explain=explain, prior=prior, as_json=as_json
                 )
             else:
                 sample = parse_sample(client.model(), table, row, inputs)
-                answer = client.predict(sample, top_k=top_k, explain=explain)
+                answer = client.predict(sample, top_k=top_k, explain=explain, prior=prior)
                 text = indented(answer) if as_json else shown(answer)
                 if out is None:
                     click.echo(text, nl=False)

@@ -33,6 +33,10 @@ def shown(answer: "Answer") -> str:
             )
     if answer.explanation:
         lines += ["", *why(answer.explanation, width)]
+    if answer.conflict is not None:
+        lines += ["", f"conflict {answer.conflict:.3f}"]
+    if answer.prior is not None:
+        lines += ["", f"for the prior '{answer.prior}'"]
     lines += ["", f"{answer.model.name}, version {answer.model.version}; request {answer.request_id}", ""]
     return "\n".join(lines)
 
@@ -72,6 +76,7 @@ def make_document(result: "Answer | Problem") -> Mapping[str, Any]:
     if not isinstance(result, Answer):
         return result.document
     document = asdict(result)
-    if result.explanation is None:
-        del document["explanation"]
+    for name in ("explanation", "prior", "conflict"):
+        if document[name] is None:
+            del document[name]
     return document

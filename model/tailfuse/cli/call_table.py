@@ -19,8 +19,9 @@ TEXTS = ("label", "problem")  # columns of text; the others are numbers
 
 
 def call_table(
-    client: "Client", table: Path, out: Path | None, *, top_k: int | None, explain: bool, as_json: bool
-) -> tuple[int, int]:
+    client: "Client", table: Path, out: Path | None, *, top_k: int | None, explain: bool,
+    prior: str | None, as_json: bool,
+) -> tuple[int, int]:  # fmt: skip
     """Write an answer or a problem for each row; return the numbers of rows and of problems.
 
     Raises UserError, and Problem or NoAnswer if a whole request fails: no file is left behind then.
@@ -35,7 +36,7 @@ def call_table(
             open_row_writer(out, columns, TEXTS, as_json=as_json) as write,
             show_rows(table, "asking", out) as on_rows,
         ):
-            for row, result in enumerate(ask_rows(client, model, table, top_k, explain), 1):
+            for row, result in enumerate(ask_rows(client, model, table, top_k, explain, prior), 1):
                 write(make_document(result) if as_json else make_row(row, result))
                 n_problems += isinstance(result, Problem)
                 on_rows(1)
@@ -49,7 +50,7 @@ def call_table(
 
 
 def ask_rows(
-    client: "Client", model: "ModelInfo", table: Path, top_k: int | None, explain: bool
+    client: "Client", model: "ModelInfo", table: Path, top_k: int | None, explain: bool, prior: str | None
 ) -> "Iterator[Answer | Problem]":
     """Yield a result for each row, in order. A row with an unreadable file or list is not sent."""
     from tailfuse_client import Problem
@@ -74,7 +75,7 @@ def ask_rows(
             waiting.popleft()
             yield problem
 
-    for result in client.predict_batch(read_inputs(), top_k=top_k, explain=explain):
+    for result in client.predict_batch(read_inputs(), top_k=top_k, explain=explain, prior=prior):
         yield from pop_problems()
         waiting.popleft()
         yield result
@@ -112,7 +113,7 @@ def list_columns(model: "ModelInfo", explain: bool) -> list[str]:
     columns = ["row", "label", "probability", *(f"probability.{each.name}" for each in model.classes)]
     numbers = ("weight", "confidence", *(["contribution"] if explain else []))
     columns += [f"{number}.{name}" for name in model.modalities for number in numbers]
-    return [*columns, "problem"]
+    return [*columns, "conflict", "problem"]
 
 
 def make_row(row: int, result: "Answer | Problem") -> dict[str, Any]:
@@ -125,6 +126,7 @@ def make_row(row: int, result: "Answer | Problem") -> dict[str, Any]:
     line |= {f"probability.{name}": value for name, value in result.probabilities.items()}
     for name, each in result.modalities.items():
         line |= {f"weight.{name}": each.weight, f"confidence.{name}": each.confidence}
+    line["conflict"] = result.conflict
     if result.explanation:
         line |= {f"contribution.{name}": added for name, added in result.explanation.contributions.items()}
     return line

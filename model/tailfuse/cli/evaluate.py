@@ -1,11 +1,14 @@
 """tailfuse evaluate"""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from tailfuse.cli.output import check_output, overwrite_option, write_output
+from tailfuse.cli.prior_option import prior_option
 from tailfuse.errors import UserError
 
 EXIT_STATUSES = """\
@@ -32,10 +35,11 @@ is wrong."""
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the figures as JSON on stdout instead of a table."
 )
+@prior_option("the bundle's own")
 @click.option("--runtime", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
 def command(
     bundle: Path, table: Path, part: str | None, out: Path, report: Path | None, overwrite: bool,
-    as_json: bool, runtime: str,
+    as_json: bool, prior: Any, runtime: str,
 ) -> None:  # fmt: skip
     """Judge BUNDLE on the labelled rows of TABLE: every subset of modalities; many, medium and few shots."""
     report = report or out.with_suffix(".html")
@@ -49,13 +53,21 @@ def command(
 
     from tailfuse.cli.log import show_warnings
     from tailfuse.data.labelled import labelled_part
-    from tailfuse.evaluation.evaluate import evaluate, evaluation_json, subset_table
+    from tailfuse.evaluation.evaluate import (
+        describe_calibration_error,
+        evaluate,
+        evaluation_json,
+        subset_table,
+    )
+    from tailfuse.evaluation.prior_metrics import PRIORS_HEADING, evaluate_priors, prior_table
     from tailfuse.evaluation.report import report_html
 
     show_warnings(Console(stderr=True))
-    opened = open_bundle(bundle, runtime=runtime, threads=0)  # type: ignore[arg-type]
-    judged = evaluate(
-        opened.runtime.run, labelled_part(opened.manifest, table, part), opened.manifest.classes
+    opened = open_bundle(bundle, runtime=runtime, threads=0, prior=prior)  # type: ignore[arg-type]
+    rows = labelled_part(opened.manifest, table, part)
+    judged = replace(
+        evaluate(opened.answer, rows, opened.manifest.classes),
+        priors=evaluate_priors(opened.runtime.run, rows, opened.manifest),
     )
     text = json.dumps(evaluation_json(judged), indent=1)
     write_output(out, text)
@@ -65,4 +77,7 @@ def command(
         click.echo(text)
         return
     Console().print(subset_table(judged.metrics))
+    click.echo(describe_calibration_error(judged.overall))
+    if judged.priors:
+        Console().print(PRIORS_HEADING, prior_table(judged.priors))
     click.echo(f"All figures: {out}\nReport: {report}", err=True)

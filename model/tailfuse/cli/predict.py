@@ -20,6 +20,7 @@ from tailfuse.cli.output import (
     overwrite_option,
     write_output,
 )
+from tailfuse.cli.prior_option import prior_option
 from tailfuse.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,10 +47,11 @@ if TYPE_CHECKING:
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the counts of rows as JSON on stdout; needs --out."
 )
+@prior_option("the bundle's own")
 @click.option("--runtime", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
 def command(
     bundle: Path, table: Path | None, inputs: tuple[str, ...], keep: tuple[str, ...], out: Path | None,
-    overwrite: bool, as_json: bool, runtime: str,
+    overwrite: bool, as_json: bool, prior: Any, runtime: str,
 ) -> None:  # fmt: skip
     """Answer with BUNDLE, without a server: for every row of TABLE, as a table, or for one sample, as JSON.
 
@@ -72,7 +74,7 @@ def command(
         check_ending(out)
     elif out is not None and out.suffix.lower() in TABLE_ENDINGS:
         raise UserError(f"--out {out}: the answer to one sample is JSON; write to a .json file")
-    opened = open_bundle(bundle, runtime=runtime, threads=0)  # type: ignore[arg-type]
+    opened = open_bundle(bundle, runtime=runtime, threads=0, prior=prior)  # type: ignore[arg-type]
     if table is None:
         kinds = {name: modality.kind for name, modality in opened.manifest.modalities.items()}
         text = predict_sample(opened, parse_inputs(kinds, inputs))
@@ -104,8 +106,8 @@ def predict_sample(bundle: Bundle, inputs: dict[str, Any]) -> str:
     """The answer for one sample as JSON, as POST /predict gives it, but for the request's id."""
     sample = bundle.sample(inputs)
     batch = bundle.collate([sample])
-    [prediction] = make_predictions(bundle.runtime.run(batch), batch.presence, bundle.manifest.class_names)
-    answer = format_answer(prediction, bundle.manifest, request_id="")
+    [prediction] = make_predictions(bundle.answer(batch), batch.presence, bundle.manifest.class_names)
+    answer = format_answer(prediction, bundle.manifest, request_id="", prior=bundle.stated_prior)
     del answer["request_id"]  # there was no request
     return orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
 

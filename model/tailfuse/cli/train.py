@@ -5,11 +5,12 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tailfuse.cli import INTERRUPTED
+from tailfuse.cli.prior_option import prior_option
 from tailfuse.cli.version_option import version_option
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def check_overrides(ctx: click.Context, param: click.Parameter, texts: tuple[str
     help="Overrule a key of the spec, as in training.epochs=20. May be repeated.",
 )  # fmt: skip
 @version_option("the spec's key `version`")
+@prior_option("the spec's key `prior`: uniform")
 @click.option(
     "--accelerator",
     default="auto",
@@ -72,8 +74,8 @@ def check_overrides(ctx: click.Context, param: click.Parameter, texts: tuple[str
 @click.pass_context
 def command(
     ctx: click.Context, spec: Path, out: Path | None, resume: bool, overwrite: bool,
-    overrides: tuple[str, ...], version: str | None, accelerator: str, devices: str, precision: str,
-    as_json: bool,
+    overrides: tuple[str, ...], version: str | None, prior: Any, accelerator: str, devices: str,
+    precision: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Train on the table that SPEC (a YAML file) describes, and write a bundle.
 
@@ -84,6 +86,8 @@ def command(
         raise click.UsageError("--resume continues a run and --overwrite replaces it; give one of them")
     if version is not None:
         overrides = (*overrides, f"version={json.dumps(version)}")  # JSON quotes as YAML does
+    if prior is not None:
+        overrides = (*overrides, f"prior={json.dumps(prior, ensure_ascii=False)}")
     n_devices = devices if devices == "auto" else parse_int(devices)
     try:
         from tailfuse.spec.schema import load_spec
@@ -131,16 +135,20 @@ def show(bundle: Path, as_json: bool) -> None:
     from tailfuse_service.bundle import read_manifest
 
     from tailfuse.evaluation.evaluate import AS_GIVEN, percent, subset_table
+    from tailfuse.evaluation.prior_metrics import PRIORS_HEADING, prior_table
 
     manifest = read_manifest(bundle)
     if as_json:
-        written = manifest.model_dump(include={"metrics", "validation_metrics", "parity"})
+        written = manifest.model_dump(include={"metrics", "validation_metrics", "prior_metrics", "parity"})
         test, validation = written["metrics"], written["validation_metrics"]
         # "metrics" is the older name of "test".
         result = {"bundle": str(bundle), "validation": validation, "test": test, "metrics": test}
-        click.echo(json.dumps(result | {"parity": written["parity"]}, indent=1))
+        result |= {"priors": written["prior_metrics"], "parity": written["parity"]}
+        click.echo(json.dumps(result, indent=1))
         return
     Console().print("Test rows:", subset_table(manifest.metrics))
+    if manifest.prior_metrics:
+        Console().print(PRIORS_HEADING, prior_table(manifest.prior_metrics))
     by_subset = manifest.validation_metrics
     whole = by_subset.get(AS_GIVEN) or next(iter(by_subset.values()))
     accuracy = percent(whole.balanced_accuracy)

@@ -4,7 +4,7 @@ Letters: N rows, M modalities, C classes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -16,6 +16,7 @@ from tailfuse_service.bundle import Batch, Output
 from tailfuse_service.bundle.manifest import ClassInfo, Histogram, Reference, SubsetMetrics
 
 from tailfuse.data.split_arrays import SplitArrays
+from tailfuse.evaluation.calibration_error import estimate_calibration_error
 from tailfuse.evaluation.metrics import (
     Counts,
     Reliability,
@@ -51,6 +52,8 @@ class Evaluation:
     reference: dict[str, Reference]
     class_confidences: NDArray[np.float64]  # (C, M), mean confidence by true class
     confidence_auroc: ByModality  # confidence as given, against the modality alone being right
+    # By class prior, of the rows as given, weighted such that the classes have their training shares.
+    priors: dict[str, SubsetMetrics] = field(default_factory=dict)
 
     @property
     def modalities(self) -> list[str]:
@@ -77,10 +80,12 @@ def subset_name(subset: Sequence[str]) -> str:
 def predict_part(run: Callable[[Batch], Output], part: SplitArrays, batch_size: int = 256) -> Output:
     """The answers for all rows (at least one), in order."""
     outputs = [run(rows.batch()) for rows in part.batches(batch_size)]
+    conflicts = [output.conflict for output in outputs if output.conflict is not None]
     return Output(
         np.concatenate([output.probabilities for output in outputs]),
         np.concatenate([output.weights for output in outputs]),
         np.concatenate([output.confidences for output in outputs]),
+        conflict=np.concatenate(conflicts) if conflicts else None,
     )
 
 
@@ -98,7 +103,9 @@ def evaluate(run: Callable[[Batch], Output], part: SplitArrays, classes: Sequenc
     metrics, weights, confidences, right = {}, {}, {}, {}
     for name, rows in selections.items():
         output = predict_part(run, rows) if len(rows) else make_empty_output(len(classes), len(modalities))
-        metrics[name] = subset_metrics(output.probabilities, rows.labels, shots)
+        metrics[name] = add_debiased_error(
+            subset_metrics(output.probabilities, rows.labels, shots), output.probabilities, rows.labels
+        )
         weights[name] = present_means(output.weights, rows.presence(), modalities)
         confidences[name] = present_means(output.confidences, rows.presence(), modalities)
         right[name] = output.probabilities.argmax(axis=1) == rows.labels
@@ -128,6 +135,16 @@ def evaluate(run: Callable[[Batch], Output], part: SplitArrays, classes: Sequenc
         class_confidences=class_means(given.confidences, presence, part.labels, len(classes)),
         confidence_auroc={name: auroc(confidence[name], right[name]) for name in modalities},
     )
+
+
+def add_debiased_error(
+    metrics: SubsetMetrics, probabilities: NDArray[np.float32], labels: Counts
+) -> SubsetMetrics:
+    """Return the metrics with the debiased calibration error, if there are rows."""
+    if not len(labels):
+        return metrics
+    value, low, high = estimate_calibration_error(probabilities, labels)
+    return metrics.model_copy(update={"ece_debiased": value, "ece_low": low, "ece_high": high})
 
 
 def make_empty_output(n_classes: int, n_modalities: int) -> Output:
@@ -179,6 +196,7 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
             }
             for name, metrics in evaluation.metrics.items()
         },
+        "priors": {name: metrics.model_dump() for name, metrics in evaluation.priors.items()},
         "classes": [
             {
                 **info.model_dump(),
@@ -217,6 +235,17 @@ def subset_table(metrics: Mapping[str, SubsetMetrics]) -> Table:
         cells = (str(each.rows), *map(percent, shares), decimal(each.nll), decimal(each.ece))
         table.add_row(name, *cells)
     return table
+
+
+def describe_calibration_error(metrics: SubsetMetrics) -> str:
+    """The calibration error with the noise of its bins, and without."""
+    if metrics.ece_debiased is None:
+        return f"Calibration error (ECE): {decimal(metrics.ece)}."
+    interval = f"95 % interval {decimal(metrics.ece_low)} to {decimal(metrics.ece_high)}"
+    return (
+        f"Calibration error (ECE): {decimal(metrics.ece)}; without the noise of its bins "
+        f"{metrics.ece_debiased:.3f}, {interval}."
+    )
 
 
 def percent(value: float | None) -> str:

@@ -19,13 +19,15 @@ Counts = NDArray[np.int64]
 class Reliability:
     """The top label's probability against how often it is right, bin by bin; empty bins are left out."""
 
-    rows: Counts
+    rows: NDArray[np.floating] | Counts
     confidence: NDArray[np.float64]
     accuracy: NDArray[np.float64]
 
 
-def subset_metrics(probabilities: FloatArray, labels: Counts, shots: Sequence[Shot]) -> SubsetMetrics:
-    """The metrics of (N, C) probabilities; `shots` has the group of each class.
+def subset_metrics(
+    probabilities: FloatArray, labels: Counts, shots: Sequence[Shot], weights: FloatArray | None = None
+) -> SubsetMetrics:
+    """The metrics of (N, C) probabilities; `shots` has the group of each class, `weights` that of each row.
 
     Balanced accuracy and macro-F1 are means over the classes that have rows here. Many, medium and few are
     the mean recall of the group's classes that have rows. What has no rows is None, never 0.
@@ -42,14 +44,21 @@ def subset_metrics(probabilities: FloatArray, labels: Counts, shots: Sequence[Sh
         rows=len(labels),
         balanced_accuracy=mean(recall),
         macro_f1=float(
-            f1_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)
+            f1_score(
+                labels,
+                predicted,
+                labels=np.unique(labels),
+                average="macro",
+                zero_division=0,
+                sample_weight=weights,
+            )
         ),
-        accuracy=float(np.mean(predicted == labels)),
+        accuracy=float(np.average(predicted == labels, weights=weights)),
         many=mean(recall[group == "many"]),
         medium=mean(recall[group == "medium"]),
         few=mean(recall[group == "few"]),
-        nll=nll(probabilities, labels),
-        ece=ece(probabilities, labels),
+        nll=nll(probabilities, labels, weights),
+        ece=ece(probabilities, labels, weights=weights),
     )
 
 
@@ -70,20 +79,24 @@ def recall_by_class(counts: Counts) -> NDArray[np.float64]:
     return recall
 
 
-def nll(probabilities: FloatArray, labels: Counts) -> float:
+def nll(probabilities: FloatArray, labels: Counts, weights: FloatArray | None = None) -> float:
     """Mean negative natural logarithm of the true class's probability, clipped at 1e-12."""
     true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.maximum(true, 1e-12)).mean())
+    return float(-np.average(np.log(np.maximum(true, 1e-12)), weights=weights))
 
 
-def ece(probabilities: FloatArray, labels: Counts, bins: int = 15) -> float:
-    """Expected calibration error of the top label over equal-mass bins."""
-    curve = reliability(probabilities, labels, bins)
+def ece(
+    probabilities: FloatArray, labels: Counts, bins: int = 15, weights: FloatArray | None = None
+) -> float:
+    """Expected calibration error of the top label over bins of equally many rows."""
+    curve = reliability(probabilities, labels, bins, weights)
     return float(np.average(np.abs(curve.accuracy - curve.confidence), weights=curve.rows))
 
 
-def reliability(probabilities: FloatArray, labels: Counts, bins: int = 15) -> Reliability:
-    """Equal-mass bins of the top label's probability.
+def reliability(
+    probabilities: FloatArray, labels: Counts, bins: int = 15, weights: FloatArray | None = None
+) -> Reliability:
+    """Bins of equally many rows by the top label's probability; a bin's `rows` are their total weight.
 
     Equal probabilities share a bin, so that the order of the rows does not matter.
     """
@@ -91,17 +104,24 @@ def reliability(probabilities: FloatArray, labels: Counts, bins: int = 15) -> Re
     right = probabilities.argmax(axis=1) == labels
     if len(labels) == 0:
         return Reliability(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
-    ordered = np.sort(confidence)
-    below, up_to = (np.searchsorted(ordered, confidence, side=side) for side in ("left", "right"))
-    at = (below + up_to) * bins // (2 * len(labels))  # the bin of the middle one of equals
-    rows = np.bincount(at, minlength=bins)
+    at = assign_bins(confidence, bins)
+    weight = np.ones(len(labels), np.int64) if weights is None else weights
+    rows = np.bincount(at, weights, minlength=bins)
     filled = rows > 0
     rows = rows[filled]
     return Reliability(
         rows,
-        np.bincount(at, weights=confidence, minlength=bins)[filled] / rows,
-        np.bincount(at, weights=right, minlength=bins)[filled] / rows,
+        np.bincount(at, weights=weight * confidence, minlength=bins)[filled] / rows,
+        np.bincount(at, weights=weight * right, minlength=bins)[filled] / rows,
     )
+
+
+def assign_bins(confidence: NDArray[np.float64], bins: int) -> Counts:
+    """Return the bin of each row, (N,) -> (N,); all bins have about as many rows, and equals share one."""
+    ordered = np.sort(confidence)
+    below, up_to = (np.searchsorted(ordered, confidence, side=side) for side in ("left", "right"))
+    at: Counts = (below + up_to) * bins // (2 * len(confidence))  # the bin of the middle one of equals
+    return at
 
 
 def auroc(scores: FloatArray, hits: NDArray[np.bool_]) -> float | None:

@@ -24,6 +24,7 @@ from tailfuse.data.classes import encode_labels, read_labels
 from tailfuse.data.dataset import OnProgress, make_split_arrays
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import ExportError, TableError, UserError
+from tailfuse.evaluation.check_adaptation import cross_validate, simulate
 from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.evaluation.group_recall import estimate_group_recall
 from tailfuse.evaluation.metrics import FloatArray, subset_metrics
@@ -103,6 +104,11 @@ def find_adaptation(source: Path, rows: Unlabelled) -> Adaptation:
         prior = estimate_prior(answers, manifest.held_out, counts)
         adapted = reweighted(answers, prior.shares)
         shots = [info.shot for info in manifest.classes]
+        check = None
+        if prior.shifted:
+            check = cross_validate(answers, rows.part.labels, manifest.held_out, counts)
+            if check is None and manifest.held_out_rows is not None:
+                check = simulate(manifest.held_out_rows, prior.shares, len(rows.part), counts)
         return Adaptation(
             prior=dict(zip(manifest.class_names, prior.shares.tolist(), strict=True)),
             shifted=prior.shifted,
@@ -114,6 +120,7 @@ def find_adaptation(source: Path, rows: Unlabelled) -> Adaptation:
             # Of both, the adapted probabilities are those of the classes as frequent as they are here.
             estimated_before=estimate_group_recall(adapted, answers.argmax(axis=1), shots),
             estimated_after=estimate_group_recall(adapted, adapted.argmax(axis=1), shots),
+            check=check,
         )
 
 
@@ -129,7 +136,7 @@ def adapt_bundle(
         version = version or manifest.version.removesuffix(ADAPTED) + ADAPTED
         shares = np.array([adaptation.prior[name] for name in manifest.class_names])
         with atomic_folder(target) as new:
-            changes = {"version": version, "adaptation": adaptation}
+            changes = {"version": version, "adaptation": adaptation, "prior": None}
             write_adapted(folder, manifest.model_copy(update=changes), new)
             check_answers(folder, new, manifest, shares, rows.part.first(CHECKED_ROWS))
     return read_manifest(target)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,19 +11,23 @@ from tailfuse_service.bundle import (
     MANIFEST,
     Manifest,
     atomic_folder,
+    compute_shares,
     input_schema,
     open_bundle,
     open_graph,
     sha256,
 )
-from tailfuse_service.bundle.manifest import Reference
+from tailfuse_service.bundle.manifest import DefaultPrior, Reference
+from tailfuse_service.bundle.prior import GIVEN
 from tailfuse_service.bundle.summary import input_references
 from tailfuse_service.modalities import Modality
 
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.evaluation.card import model_card
+from tailfuse.evaluation.check_adaptation import keep_answers
 from tailfuse.evaluation.evaluate import evaluate, predict_part
 from tailfuse.evaluation.prior import mean_answers
+from tailfuse.evaluation.prior_metrics import evaluate_priors
 from tailfuse.evaluation.report import write_report
 from tailfuse.export.graphs import check_parity, export_graphs, make_example
 from tailfuse.network.build import AnyNetwork
@@ -42,15 +47,20 @@ def write_bundle(
         export_graphs(network, example, folder)
         parity = check_parity(network, folder, manifest, example)
         runtime = open_graph(folder / GRAPHS["onnx"], manifest, runtime="onnx", threads=0)
-        evaluation = evaluate(runtime.run, dataset.test, dataset.classes)
-        calibration = mean_answers(predict_part(runtime.run, dataset.val).probabilities, dataset.val.labels)
+        evaluation = replace(
+            evaluate(runtime.run, dataset.test, dataset.classes),
+            priors=evaluate_priors(runtime.run, dataset.test, manifest),
+        )
+        val_answers = predict_part(runtime.run, dataset.val).probabilities
         manifest = manifest.model_copy(
             update={
                 "parity": parity,
                 "metrics": evaluation.metrics,
                 "validation_metrics": evaluate(runtime.run, dataset.val, dataset.classes).metrics,
+                "prior_metrics": evaluation.priors,
                 "reference": add_input_references(evaluation.reference, manifest.modalities, dataset.test),
-                "held_out": calibration,
+                "held_out": mean_answers(val_answers, dataset.val.labels),
+                "held_out_rows": keep_answers(val_answers, dataset.val.labels),
             }
         )
         write_report(folder / "report.html", manifest, evaluation, history)
@@ -73,6 +83,16 @@ def add_input_references(
     return by_name
 
 
+def make_default_prior(spec: Spec, dataset: Dataset) -> DefaultPrior | None:
+    """Return the prior of the bundle's answers; None if it is the graphs' own. Raises PriorError."""
+    if spec.prior in (None, "uniform"):
+        return None
+    shares = compute_shares(dataset.classes, spec.prior)
+    name = spec.prior if isinstance(spec.prior, str) else GIVEN
+    by_class = {info.name: share for info, share in zip(dataset.classes, shares.tolist(), strict=True)}
+    return DefaultPrior.model_validate({"name": name, "shares": by_class})
+
+
 def make_manifest(network: AnyNetwork, spec: Spec, dataset: Dataset) -> Manifest:
     """Make the manifest, without measured values."""
     fusion = {name: value.flatten().tolist() for name, value in network.describe_calibration().items()}
@@ -90,6 +110,7 @@ def make_manifest(network: AnyNetwork, spec: Spec, dataset: Dataset) -> Manifest
         input_schema=input_schema(dataset.modalities),
         calibration=fusion,
         metrics={},
+        prior=make_default_prior(spec, dataset),
         reference={},
         parity={},
         spec=written,

@@ -32,12 +32,12 @@ CALIBRATED_ROWS, BATCH = 256, 64
 def find_encoder_weights(manifest: Manifest, precision: Reduced) -> tuple[str, ...]:
     """Find the prefixes of the weights that get this precision. Raises UserError."""
     kinds = [name for name, kind in KINDS.items() if precision in kind.precisions]
-    at = [m for m, modality in enumerate(manifest.modalities.values()) if modality.kind in kinds]
+    at = {m: KINDS[each.kind] for m, each in enumerate(manifest.modalities.values()) if each.kind in kinds}
     if not at:
         raise UserError(
             f"{manifest.name} has no modality of kind {' or '.join(kinds)}: {precision} would change nothing"
         )
-    return tuple(f"network.encoders.{m}." for m in at)
+    return tuple(f"network.encoders.{m}.{part}" for m, kind in at.items() for part in kind.reduced_parts)
 
 
 def convert_to_int8(path: Path, target: Path, weights: tuple[str, ...], rows: SplitArrays) -> None:

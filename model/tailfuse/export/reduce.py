@@ -3,6 +3,7 @@
 import shutil
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,10 +25,12 @@ from tailfuse.data.labelled import labelled_part
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import ExportError, UserError
 from tailfuse.evaluation.card import model_card
+from tailfuse.evaluation.check_adaptation import keep_answers
 from tailfuse.evaluation.evaluate import evaluate, predict_part
 from tailfuse.evaluation.metrics import subset_metrics
 from tailfuse.evaluation.pages import page
 from tailfuse.evaluation.prior import mean_answers
+from tailfuse.evaluation.prior_metrics import evaluate_priors
 from tailfuse.export.adapt import HEADING
 from tailfuse.export.precision import Reduced, convert_to_float16, convert_to_int8, find_encoder_weights
 
@@ -135,7 +138,7 @@ def write_files(
     """Write the pages and the manifest beside the new graph, with the metrics of every subset."""
     manifest = comparison.manifest
     run = open_graph(new / GRAPHS["onnx"], manifest, runtime="onnx", threads=0).run
-    evaluation = evaluate(run, test, manifest.classes)
+    evaluation = replace(evaluate(run, test, manifest.classes), priors=evaluate_priors(run, test, manifest))
     reduction = Reduction(
         precision=precision,
         before=comparison.float32.metrics,
@@ -144,16 +147,19 @@ def write_files(
         bytes_before=comparison.float32.n_bytes,
         bytes_after=comparison.reduced.n_bytes,
     )
+    val_answers = predict_part(run, val).probabilities
     manifest = manifest.model_copy(
         update={
             "version": version,
             "metrics": evaluation.metrics,
             "validation_metrics": evaluate(run, val, manifest.classes).metrics,
+            "prior_metrics": evaluation.priors,
             "reference": {
                 name: each.model_copy(update={"inputs": manifest.reference[name].inputs})
                 for name, each in evaluation.reference.items()
             },
-            "held_out": mean_answers(predict_part(run, val).probabilities, val.labels),
+            "held_out": mean_answers(val_answers, val.labels),
+            "held_out_rows": keep_answers(val_answers, val.labels),
             "parity": {},
             "reduction": reduction,
         }

@@ -42,6 +42,8 @@ class Kind(ABC, Generic[S, M]):
     ragged: ClassVar[bool] = False  # its rows have different lengths; batches pad them
     # Precisions that its encoder can be exported with.
     precisions: ClassVar[tuple[str, ...]] = ()
+    # The beginnings of the names of the encoder's weights that are reduced; by default all are.
+    reduced_parts: ClassVar[tuple[str, ...]] = ("",)
     # Whether the final network also scores the corrupted rows of the folds. Some corruptions have a single
     # result, such as a black image. Where the final network places that point, the fold networks cannot tell.
     final_scores_corrupted: ClassVar[bool] = False
@@ -61,6 +63,15 @@ class Kind(ABC, Generic[S, M]):
 
         `reading` is how the table was read. Raises TableError.
         """
+
+    def fit_to_labels(
+        self, spec: S, modality: M, rows: NDArray[Any], labels: NDArray[np.int64], seed: int
+    ) -> M:
+        """Fit what the labels decide, of a fitted modality; `rows` are the training rows' arrays (n, ...).
+
+        The arrays must stay as they are.
+        """
+        return modality
 
     @abstractmethod
     def raw_values(

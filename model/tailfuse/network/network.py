@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
-from tailfuse_service.bundle import DISAGREEMENT, OUTPUT_NAMES
+from tailfuse_service.bundle import CONFLICT, DISAGREEMENT, OUTPUT_NAMES
 from torch import Tensor, nn
 
 from tailfuse.losses.experts import aggregate
 from tailfuse.losses.imbalance import ImbalanceLoss
 from tailfuse.modalities.text.encoder import Lsa
 from tailfuse.network.confidence import N_STATISTICS, Confidences, compute_statistics
+from tailfuse.network.conflict import Conflict
 from tailfuse.network.fusion import Fusion, ModalityPosteriors, compute_disagreement, compute_modulation
 from tailfuse.network.head import compute_modality_losses, make_heads
 from tailfuse.network.joint import JointBranch
@@ -45,19 +46,20 @@ class Scores(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The outputs for B samples. Networks without modality posteriors have no disagreement."""
+    """The outputs for B samples. Networks without modality posteriors have neither of the last."""
 
     probabilities: Tensor  # (B, C)
     weights: Tensor  # (B, M)
     confidences: Tensor  # (B, M)
     disagreement: Tensor | None = None  # (B,), in bits
+    conflict: Tensor | None = None  # (B,), a probability
 
 
 class Network(nn.Module):
     """The network that is trained and exported; both use the same forward."""
 
     log_prior: Tensor
-    output_names = (*OUTPUT_NAMES, DISAGREEMENT)  # the fields of its Answer
+    output_names = (*OUTPUT_NAMES, DISAGREEMENT, CONFLICT)  # the fields of its Answer
     ranks: Tensor | None = None  # all modalities answer, in no order
 
     def __init__(
@@ -93,8 +95,9 @@ class Network(nn.Module):
         self.posteriors = ModalityPosteriors(n_modalities, 3 if self.ngram_experts else 2)
         n_statistics = N_STATISTICS + (N_SHARES if self.ngram_experts else 0)
         self.confidences = Confidences(n_modalities, n_statistics)
+        self.conflict = Conflict()
         self.fusion = fusion or Fusion(n_modalities)
-        for part in (self.confidences, self.fusion):
+        for part in (self.confidences, self.conflict, self.fusion):
             part.requires_grad_(False)
         # All classes alike, until `tailfuse adapt` writes their frequencies into the graphs.
         self.register_buffer("log_prior", torch.zeros(n_classes))
@@ -152,15 +155,16 @@ class Network(nn.Module):
         return Scores(*slots.split(widths, dim=-1))
 
     def forward(self, inputs: Rows, rows: Rows, presence: Tensor) -> Answer:
-        """A ragged batch -> probabilities, weights, confidences, disagreement.
+        """A ragged batch -> probabilities, weights, confidences, disagreement, conflict.
 
         inputs[m] (n_m, ...), rows[m] (n_m,) the sample of each, presence (B, M) bool.
         """
         scores = self.score_batch(inputs, rows, presence.shape[0])
-        in_dist, correct = self.confidences(scores.statistics)
+        own_in_dist, correct = self.confidences(scores.statistics)
+        log_posteriors = self.posteriors(scores.log_p, scores.densities, scores.linear)
+        in_dist, conflict = self.conflict(log_posteriors, own_in_dist, presence)
         weighting = self.fusion.compute_weights(in_dist, correct, presence)
         joint = aggregate(self.joint(scores.embedding, compute_modulation(weighting.weights, presence)))
-        log_posteriors = self.posteriors(scores.log_p, scores.densities, scores.linear)
         log_p = self.fusion.fuse(self.posteriors.soften(log_posteriors), joint, weighting, presence)
         confidences = (in_dist.sigmoid() * correct.sigmoid()).masked_fill(~presence, 0.0)
         probabilities = (log_p + self.log_prior).softmax(-1)
@@ -169,6 +173,7 @@ class Network(nn.Module):
             weighting.weights,
             confidences,
             compute_disagreement(log_posteriors, weighting.weights),
+            conflict,
         )
 
     def loss(

@@ -75,7 +75,7 @@ class TableScorer:
         first, n_rows = counts.rows, len(table)
         probabilities = np.full((n_rows, len(manifest.classes)), np.nan)
         weights = np.full((n_rows, len(manifest.modalities)), np.nan)
-        confidences = weights.copy()
+        confidences, conflicts = weights.copy(), np.full(n_rows, np.nan)
         errors: dict[int, str] = {}
         arrays = make_split_arrays(table, manifest.modalities, self.folder, errors=errors)
         if errors:
@@ -85,14 +85,16 @@ class TableScorer:
         is_readable = np.array([row not in errors for row in range(n_rows)])
         at = np.flatnonzero(is_readable & presence.any(axis=1))
         if len(at):
-            output = predict_part(self.bundle.runtime.run, arrays.take(at))
+            output = predict_part(self.bundle.answer, arrays.take(at))
             probabilities[at], weights[at] = output.probabilities, output.weights
             confidences[at] = np.where(presence[at], output.confidences, np.nan)
+            if output.conflict is not None:
+                conflicts[at] = np.where(presence[at].sum(axis=1) > 1, output.conflict, np.nan)
         counts.rows += n_rows
         counts.errors += len(errors)
         counts.without_modality += n_rows - len(errors) - len(at)
         told = [errors.get(row) for row in range(n_rows)]
-        return make_answers(manifest, first, probabilities, weights, confidences, told, counts)
+        return make_answers(manifest, first, probabilities, weights, confidences, conflicts, told, counts)
 
 
 def answer_schema(manifest: Manifest) -> dict[str, type[pl.DataType]]:
@@ -100,12 +102,14 @@ def answer_schema(manifest: Manifest) -> dict[str, type[pl.DataType]]:
     numbers = ["probability", *(f"probability.{name}" for name in manifest.class_names)]
     for name in manifest.modalities:
         numbers += [f"weight.{name}", f"confidence.{name}"]
+    numbers.append("conflict")
     return {"row": pl.Int64, "label": pl.String, **dict.fromkeys(numbers, pl.Float64), "error": pl.String}
 
 
 def make_answers(
     manifest: Manifest, first: int, probabilities: NDArray[np.float64], weights: NDArray[np.float64],
-    confidences: NDArray[np.float64], errors: list[str | None], counts: Counts,
+    confidences: NDArray[np.float64], conflicts: NDArray[np.float64], errors: list[str | None],
+    counts: Counts,
 ) -> pl.DataFrame:  # fmt: skip
     """Return a line for each row, NaN as null, rounded as POST /predict does; count its labels."""
     answered = np.flatnonzero(~np.isnan(probabilities).all(axis=1))
@@ -122,6 +126,7 @@ def make_answers(
     columns: list[Any] = [np.arange(len(errors)) + first + 1, label.tolist(), probability, *probabilities.T]
     for at in range(len(manifest.modalities)):
         columns += [weights[:, at], confidences[:, at]]
+    columns.append(conflicts)
     schema = answer_schema(manifest)
     table = pl.DataFrame(dict(zip(schema, [*columns, errors], strict=True)), schema=schema)
     return table.with_columns(pl.col(pl.Float64).round(DIGITS).fill_nan(None))

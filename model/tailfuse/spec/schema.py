@@ -9,13 +9,14 @@ from pydantic import (
     AfterValidator,
     Discriminator,
     Field,
+    PlainValidator,
     Tag,
     ValidationError,
     ValidationInfo,
     model_validator,
 )
 from pydantic_core import ErrorDetails
-from tailfuse_service.bundle import DISAGREEMENT, OUTPUT_NAMES
+from tailfuse_service.bundle import CONFLICT, DISAGREEMENT, OUTPUT_NAMES, PRIORS
 from tailfuse_service.modalities.by_kind import ByKind
 
 from tailfuse.errors import SpecError
@@ -25,17 +26,19 @@ from tailfuse.modalities.spec import Frozen, Name
 from tailfuse.spec.document import Key, read_document
 from tailfuse.spelling import did_you_mean
 
+RESERVED_NAMES = ("presence", *OUTPUT_NAMES, DISAGREEMENT, CONFLICT)  # inputs and outputs of the graph
+
 
 def _modality_name(name: str) -> str:
     if (
-        name in ("presence", *OUTPUT_NAMES, DISAGREEMENT)
+        name in RESERVED_NAMES
         or not name.replace("_", "").isalnum()
         or not name.isascii()
         or not name[0].isalpha()
     ):
         raise ValueError(
             "a modality's name is letters, digits and _, begins with a letter, and is none of "
-            f"presence, {', '.join(OUTPUT_NAMES)}, {DISAGREEMENT}"
+            f"{', '.join(RESERVED_NAMES)}"
         )
     return name
 
@@ -50,6 +53,18 @@ def _other(name: str | None, info: ValidationInfo) -> str | None:
     if name is not None and info.data.get("min_rows", 0) is None:
         raise ValueError("names the class that rare classes become; it needs min_rows")
     return name
+
+
+def _prior(value: Any) -> str | dict[str, float] | None:
+    """A name, or the share of each class; which classes there are is known later."""
+    if value is None or (isinstance(value, str) and value in PRIORS):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"takes {', '.join(PRIORS)}, or the share of each class, not '{value}'")
+    try:
+        return {str(name): float(share) for name, share in value.items()}
+    except (ValueError, TypeError):
+        raise ValueError("takes a number for each class: its share") from None
 
 
 class SplitSpec(Frozen):
@@ -150,6 +165,8 @@ class Spec(Frozen):
     modalities: dict[Annotated[str, AfterValidator(_modality_name)], AnySpec] = Field(min_length=1)
     network: NetworkSpec = NetworkSpec()
     training: TrainingSpec = TrainingSpec()
+    # Of the answers; None is uniform, and is what the spec of an older run has.
+    prior: Annotated[str | dict[str, float] | None, PlainValidator(_prior)] = None
     seed: int = Field(default=0, ge=0)
 
     @property

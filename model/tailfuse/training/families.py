@@ -13,6 +13,7 @@ from tailfuse.calibration.calibration_set import (
     make_corrupted_features,
 )
 from tailfuse.calibration.fit_confidence import fit_confidence
+from tailfuse.calibration.fit_conflict import fit_conflict
 from tailfuse.calibration.fit_fusion import fit_fusion
 from tailfuse.calibration.fit_linear import FoldNetwork, fit_ngram_experts
 from tailfuse.data.split_arrays import Dataset, SplitArrays
@@ -90,6 +91,7 @@ class GuidedFamily:
             network, calibration_set, stages.dataset.modalities, stages.corrupted,
             use_plda=spec.network.generative, corrupted=spec.training.damage, seed=spec.seed, device=device,
         )  # fmt: skip
+        fit_conflict(network, calibration_set, seed=spec.seed, device=device)
         if spec.training.calibrate:
             fit_fusion(network, calibration_set, seed=spec.seed, device=device)
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_fabric import Fabric
-from tailfuse_service.bundle import sha256, write_atomically
+from tailfuse_service.bundle import PriorError, check_loss, compute_shares, sha256, write_atomically
 
 from tailfuse.data.dataset import load_dataset
 from tailfuse.data.split_arrays import Dataset
-from tailfuse.errors import RunError, TableError
+from tailfuse.errors import RunError, SpecError, TableError
 from tailfuse.export.bundle import write_bundle
 from tailfuse.files.lock import LOCK, FolderInUse, lock_folder
 from tailfuse.network.build import build_network, check_encoders
@@ -104,6 +104,7 @@ def train_locked(
         check_run(run, begun, resume=resume, overwrite=overwrite)
     listener.on_step("reading the table")
     dataset = load_dataset(spec, listener.on_load)
+    check_prior(spec, dataset)
     build_network(spec, dataset)  # without its encoder a run shall leave no folder behind
     if fabric.is_global_zero:
         if overwrite:
@@ -125,6 +126,17 @@ def train_locked(
     for left_over in run.glob(".*.part"):
         left_over.unlink()
     return export_run(run, spec, dataset, run / BUNDLE)
+
+
+def check_prior(spec: Spec, dataset: Dataset) -> None:
+    """Check the prior of the answers against the classes, before anything is trained. Raises SpecError."""
+    if spec.prior in (None, "uniform"):
+        return
+    try:
+        check_loss(spec.model_dump(mode="json"))
+        compute_shares(dataset.classes, spec.prior)
+    except PriorError as error:
+        raise SpecError(f"prior: {error}") from None
 
 
 def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path) -> Path:

@@ -21,6 +21,7 @@ class Prediction(NamedTuple):
     presence: list[bool]  # (M,)
     weights: list[float]  # (M,)
     confidences: list[float]  # (M,)
+    conflict: float | None = None  # None for fewer than two modalities, and of older bundles
 
 
 def make_predictions(
@@ -35,8 +36,18 @@ def make_predictions(
         presence.tolist(),
         rounded(output.weights),
         rounded(output.confidences),
+        list_conflicts(output, presence),
     )
     return list(map(Prediction._make, zip(*columns, strict=True)))
+
+
+def list_conflicts(output: Output, presence: NDArray[np.bool_]) -> list[float | None]:
+    """List the conflict of each sample, (B,); None where fewer than two modalities can be in conflict."""
+    if output.conflict is None:
+        return [None] * len(presence)
+    rounded_values = output.conflict.astype(np.float64).round(DIGITS).tolist()
+    counts = presence.sum(axis=1).tolist()
+    return [each if count > 1 else None for each, count in zip(rounded_values, counts, strict=True)]
 
 
 def rounded(values: NDArray[np.float32]) -> list[list[float]]:
@@ -45,11 +56,15 @@ def rounded(values: NDArray[np.float32]) -> list[list[float]]:
 
 
 def format_answer(
-    prediction: Prediction, manifest: Manifest, *, request_id: str, top_k: int | None = None
-) -> dict[str, Any]:
-    """The body of an answer; `top_k` keeps that many of the most probable classes."""
-    labels, probabilities, presence, weights, confidences = prediction
-    return {
+    prediction: Prediction, manifest: Manifest, *, request_id: str, top_k: int | None = None,
+    prior: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The body of an answer; `top_k` keeps that many of the most probable classes.
+
+    `prior` names the prior that it holds for, if that is not the graph's own.
+    """
+    labels, probabilities, presence, weights, confidences, conflict = prediction
+    answer = {
         "request_id": request_id,
         "model": {"name": manifest.name, "version": manifest.version},
         "label": labels[0],
@@ -62,3 +77,8 @@ def format_answer(
             )
         },
     }
+    if conflict is not None:
+        answer["conflict"] = conflict
+    if prior is not None:
+        answer["prior"] = prior
+    return answer

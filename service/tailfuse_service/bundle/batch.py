@@ -40,18 +40,20 @@ class Output:
     weights: NDArray[np.float32]  # (B, M)
     confidences: NDArray[np.float32]  # (B, M)
     disagreement: NDArray[np.float32] | None = None  # (B,), in bits, of the modalities' own answers
+    conflict: NDArray[np.float32] | None = None  # (B,), probability that a modality is another sample's
 
     def __len__(self) -> int:
         return len(self.probabilities)
 
     def take(self, samples: Sequence[int]) -> "Output":
         """The answers to some of the samples."""
-        each = (self.probabilities, self.weights, self.confidences, self.disagreement)
+        each = (self.probabilities, self.weights, self.confidences, self.disagreement, self.conflict)
         return Output(*(None if values is None else values[samples] for values in each))  # type: ignore[arg-type]
 
 
 OUTPUT_NAMES = ("probabilities", "weights", "confidences")  # of every graph
 DISAGREEMENT = "disagreement"  # of those whose modalities have answers of their own
+CONFLICT = "conflict"  # of the same, but for older bundles
 
 
 def input_names(modalities: Sequence[str]) -> list[str]:

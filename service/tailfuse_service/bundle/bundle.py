@@ -11,6 +11,7 @@ import numpy as np
 from tailfuse_service.bundle.batch import Batch, Output, Sample, collate
 from tailfuse_service.bundle.files import GRAPHS, hash_manifest, read_manifest, unpacked
 from tailfuse_service.bundle.manifest import Manifest
+from tailfuse_service.bundle.prior import GIVEN, ClassPrior, PriorError, apply_prior, make_prior
 from tailfuse_service.bundle.runtime import Runtime, RuntimeName, find_cause
 from tailfuse_service.bundle.runtime_onnx import OnnxRuntime, import_onnxruntime
 from tailfuse_service.bundle.runtime_torchscript import TorchScriptRuntime, import_torch
@@ -30,6 +31,7 @@ class Bundle:
     runtime_name: RuntimeName = "onnx"
     load_seconds: float = 0.0
     loaded_at: float = 0.0  # Unix time
+    prior: ClassPrior | None = None  # of the answers; None is that of the graph
 
     def sample(self, inputs: dict[str, Any]) -> Sample:
         """Raw values by modality as arrays; null and empty values are absent.
@@ -60,7 +62,17 @@ class Bundle:
 
     def run(self, samples: Sequence[Sample]) -> Output:
         """Answer all samples in one pass."""
-        return self.runtime.run(self.collate(samples))
+        return self.answer(self.collate(samples))
+
+    @property
+    def stated_prior(self) -> str | None:
+        """The prior that answers state; None if it is the graph's own."""
+        return None if self.prior is None else self.prior.stated_name
+
+    def answer(self, batch: Batch) -> Output:
+        """Answer a batch under the bundle's prior."""
+        output = self.runtime.run(batch)
+        return output if self.prior is None else apply_prior(output, self.prior.factors)
 
 
 def open_bundle(
@@ -71,27 +83,57 @@ def open_bundle(
     device: str = "cpu",
     limits: Limits = DEFAULT_LIMITS,
     trusted_keys: Path | None = None,
+    prior: str | Mapping[str, float] | None = None,
     trial: Callable[[Path, Manifest], None] | None = None,
 ) -> Bundle:
     """Check, load and warm up the bundle in a folder or .zip. Raises BundleError, and what `trial` raises.
 
-    With `trusted_keys`, a file of public keys, it must be signed by one of them. A `trial` gets the folder
-    and its manifest, once these are checked and before a graph is opened.
+    With `trusted_keys`, a file of public keys, it must be signed by one of them. `prior` names the prior of
+    the answers, or gives the share of each class; None is the bundle's own. A `trial` gets the folder and its
+    manifest, once these are checked and before a graph is opened.
     """
     start = time.perf_counter()
     with unpacked(path) as folder:
-        manifest = read_manifest(folder, trusted_keys)
         graph = folder / GRAPHS[runtime]
+        stamp = read_stamp(graph)
+        manifest = read_manifest(folder, trusted_keys)
         if graph.name not in manifest.files:
             raise BundleError(f"{path} has no {graph.name}; it cannot be served with runtime '{runtime}'")
         if trial is not None:
             trial(folder, manifest)
-            if hash_manifest(read_manifest(folder, trusted_keys)) != hash_manifest(manifest):
+            if hash_manifest(read_manifest(folder)) != hash_manifest(manifest):
                 raise BundleError(f"{path} was replaced during its trial")
         opened = open_graph(graph, manifest, runtime=runtime, threads=threads, device=device)
-    bundle = Bundle(manifest, features_by_modality(manifest.modalities, limits), opened, limits, runtime)
+        # The runtime reads the file once more: what was checked must be what it has read.
+        if read_stamp(graph) != stamp:
+            raise BundleError(f"{path} was replaced while it was opened")
+    features = features_by_modality(manifest.modalities, limits)
+    bundle = Bundle(manifest, features, opened, limits, runtime, prior=choose_prior(path, manifest, prior))
     warm_up(bundle)
     return replace(bundle, load_seconds=time.perf_counter() - start, loaded_at=time.time())
+
+
+def choose_prior(
+    path: Path, manifest: Manifest, chosen: str | Mapping[str, float] | None
+) -> ClassPrior | None:
+    """Return the prior of the answers, None if it is that of the graph. Raises BundleError."""
+    if chosen is None:
+        if manifest.prior is None:
+            return None
+        chosen = manifest.prior.shares if manifest.prior.name == GIVEN else manifest.prior.name
+    try:
+        return make_prior(manifest, chosen)
+    except PriorError as error:
+        raise BundleError(f"{path}: {error}") from None
+
+
+def read_stamp(file: Path) -> tuple[int, ...] | None:
+    """Return what changes when a file is written to or another takes its place; None if it is not there."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def features_by_modality(

@@ -74,6 +74,10 @@ class SubsetMetrics(Frozen):
     few: float | None
     nll: float | None
     ece: float | None
+    # Without the noise of the bins, and its 95 % interval; null for weighted rows and in older bundles.
+    ece_debiased: float | None = None
+    ece_low: float | None = None
+    ece_high: float | None = None
 
 
 class MeanAnswers(Frozen):
@@ -81,6 +85,22 @@ class MeanAnswers(Frozen):
 
     rows: tuple[int, ...]  # (C,)
     probabilities: tuple[tuple[float, ...], ...]  # (C, C): by true class; zeros where there was no row
+
+
+class RowAnswers(Frozen):
+    """Answers to single calibration rows, and the classes of these rows."""
+
+    labels: tuple[int, ...]  # (H,), indices of classes
+    probabilities: tuple[tuple[float, ...], ...]  # (H, C), rounded
+
+
+class AdaptationCheck(Frozen):
+    """Accuracy before and after adapting, on rows whose labels are known."""
+
+    rows: int
+    simulated: bool  # on rows that the bundle keeps; else cross-validated on labelled ones among the new rows
+    before: float
+    after: float
 
 
 class GroupRecall(Frozen):
@@ -105,6 +125,8 @@ class Adaptation(Frozen):
     # Of all rows, from their probabilities alone; null in older bundles.
     estimated_before: GroupRecall | None = None
     estimated_after: GroupRecall | None = None
+    # Null if nothing changes, if too few rows have labels, and in older bundles.
+    check: AdaptationCheck | None = None
 
 
 class Reduction(Frozen):
@@ -116,6 +138,13 @@ class Reduction(Frozen):
     difference: float  # greatest of a probability
     bytes_before: int
     bytes_after: int
+
+
+class DefaultPrior(Frozen):
+    """The class shares that the bundle answers for where the service or the request names no other ones."""
+
+    name: Literal["uniform", "training", "tempered", "given"]
+    shares: dict[str, float]
 
 
 class Manifest(Frozen):
@@ -133,9 +162,14 @@ class Manifest(Frozen):
     metrics: dict[str, SubsetMetrics]  # of the test rows, by subset
     # Of the validation rows, which chose the epoch and fitted the calibration. Empty in older bundles.
     validation_metrics: dict[str, SubsetMetrics] = Field(default_factory=dict)
+    # Of the test rows, by the prior of the answers; rows are weighted such that the classes have their
+    # training shares. Empty in older bundles.
+    prior_metrics: dict[str, SubsetMetrics] = Field(default_factory=dict)
+    prior: DefaultPrior | None = None  # null: that of the graphs
     reference: dict[str, Reference]
     parity: dict[str, float]
     held_out: MeanAnswers | None = None
+    held_out_rows: RowAnswers | None = None  # null in older bundles
     adaptation: Adaptation | None = None  # `metrics` are those of before
     reduction: Reduction | None = None  # `metrics` are those of after
     spec: dict[str, Any]

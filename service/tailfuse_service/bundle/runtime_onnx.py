@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tailfuse_service.bundle.batch import DISAGREEMENT, OUTPUT_NAMES, Batch, Output
+from tailfuse_service.bundle.batch import CONFLICT, DISAGREEMENT, OUTPUT_NAMES, Batch, Output
 from tailfuse_service.bundle.runtime import find_cause
 from tailfuse_service.errors import BundleError
 
@@ -50,7 +50,7 @@ class OnnxRuntime:
                 f"{', '.join(started)}; are the GPU's driver and the libraries of this onnxruntime there?"
             )
         told = {each.name for each in self._session.get_outputs()}
-        self._outputs = [*OUTPUT_NAMES, *({DISAGREEMENT} & told)]
+        self._outputs = [*OUTPUT_NAMES, *(name for name in (DISAGREEMENT, CONFLICT) if name in told)]
         self.device = device
 
     def run(self, batch: Batch) -> Output:

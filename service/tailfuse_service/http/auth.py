@@ -81,11 +81,14 @@ class KeyCheck:
         self._keys = keys
         self._admins = admins
 
-    def check(self, headers: Iterable[tuple[bytes, bytes]], access: paths.Access) -> None:
-        """Raise Unauthorized without a known key, and Forbidden for a key that does not give `access`."""
+    def check(self, headers: Iterable[tuple[bytes, bytes]], access: paths.Access) -> bytes | None:
+        """Return the key of a request, or None if it needs none.
+
+        Raises Unauthorized without a known key, and Forbidden for a key that does not give `access`.
+        """
         admin = access is paths.Access.ADMIN
         if access is paths.Access.OPEN or (self._keys is None and not admin):
-            return
+            return None
         key = find_key(headers)
         if key is None:
             raise Unauthorized(
@@ -98,6 +101,7 @@ class KeyCheck:
             raise Unauthorized("unknown key", expected="a key")
         if admin and not is_admin:
             raise Forbidden("the key is not an admin key", expected="an admin's key")
+        return key
 
     def count_problems(self) -> int:
         """Return how many lines of both files are invalid."""

@@ -5,7 +5,7 @@ import zlib
 
 from tailfuse_service.errors import BadRequest, UnsupportedMediaType
 from tailfuse_service.http.asgi import Receive, Scope, header, make_too_large, read_body
-from tailfuse_service.http.memory import Hold
+from tailfuse_service.http.memory import get_hold
 
 GZIP, DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS
 ENCODINGS = {"gzip": GZIP, "deflate": DEFLATE}
@@ -23,7 +23,7 @@ async def read_unpacked_body(scope: Scope, receive: Receive, max_bytes: int) -> 
     body = await read_body(scope, receive, max_bytes)
     if encoding is None:
         return body
-    hold: Hold = scope["hold"]
+    hold = get_hold(scope)
     most = min(MAX_RATIO * len(body), max_bytes)
     hold.take(most)
     unpacked = await unpack(body, encoding, max_bytes)

@@ -70,7 +70,8 @@ class Protocol(HttpToolsProtocol):
         own = self._router.metrics_port
         if own is not None and self.server is not None and self.server[1] == own:
             self._longest = NO_FAST_PATH
-        reason = self._router.connections.add(self, self.client[0] if self.client else "")
+        self._fast.address = self.client[0] if self.client else ""
+        reason = self._router.connections.add(self, self._fast.address)
         if reason is not None:
             self._refuse(TooManyRequests(f"{reason}; try again soon", retry_after_s=1))
 

@@ -2,6 +2,7 @@
 
 import httptools
 
+from tailfuse_service.errors import TooManyRequests
 from tailfuse_service.http.asgi import Headers
 from tailfuse_service.http.paths import PREDICT, match_path
 from tailfuse_service.http.router import RequestRecord, choose_request_id
@@ -48,6 +49,14 @@ class RequestCycle(RequestRecord):
         self.keep_alive = True
         self.disconnected = False
         self.response_complete = False
+
+    def refuse(self, error: TooManyRequests) -> bool:
+        """Have the fast path answer with this error. Return False if it has not submitted the request."""
+        if self.pending is None:
+            return False
+        self.refusal = error
+        self.pending.withdraw()
+        return True
 
 
 def match_fast_path(

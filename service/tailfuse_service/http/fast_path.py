@@ -25,7 +25,10 @@ class FastPath:
     `send` writes an answer, and `break_connection` is told of what nobody expects.
     """
 
-    __slots__ = ("_answering", "_break_connection", "_loop", "_receiving", "_router", "_send", "is_receiving")
+    __slots__ = (
+        "_answering", "_break_connection", "_loop", "_receiving", "_router", "_send", "address",
+        "is_receiving",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class FastPath:
         self._answering: RequestCycle | None = None
         self._receiving: RequestCycle | None = None
         self.is_receiving = False  # a body
+        self.address = ""  # of the client
 
     def receive(self, cycle: RequestCycle) -> None:
         """Take a request whose body comes next. Without a key it is refused at once, and its body dropped."""
@@ -74,7 +78,7 @@ class FastPath:
         self._answering = cycle
         router = self._router
         try:
-            router.begin_request(cycle)
+            router.begin_request(cycle, self.address)
             engine = router.registry.find(headers=cycle.scope["headers"])
             body = cycle.body[0] if len(cycle.body) == 1 else b"".join(cycle.body)
             if len(body) > MIN_COUNTED:
@@ -100,7 +104,11 @@ class FastPath:
 
     def _finish_prediction(self, cycle: RequestCycle, prediction: Future[Any]) -> None:
         """Answer with the prediction, unless the connection is closed."""
-        error = asyncio.CancelledError() if prediction.cancelled() else prediction.exception()
+        error: BaseException | None = None
+        if prediction.cancelled():
+            error = cycle.refusal or asyncio.CancelledError()
+        else:
+            error = prediction.exception()
         if error is not None:
             self._finish(cycle, error)
         elif self._answering is cycle:

@@ -8,6 +8,7 @@ import threading
 from typing import Protocol
 
 from tailfuse_service.errors import Overloaded, PayloadTooLarge
+from tailfuse_service.http.asgi import Scope
 
 MIN_COUNTED = 16 * 1024  # bytes; a shorter body is not counted: as many as may be in flight take little
 MAX_CANDIDATES = 32  # connections that are asked to give way; more would be work that an attacker chooses
@@ -101,6 +102,12 @@ class Hold:
         """Give back what a connection holds; it has gone."""
         self._memory.receiving.pop(connection, None)
         self.keep(0)
+
+
+def get_hold(scope: Scope) -> Hold:
+    """Return the hold of a request; one that counts nowhere if the router has not seen the request."""
+    hold: Hold | None = scope.get("hold")
+    return hold or Hold(RequestMemory())
 
 
 def estimate_read_bytes(body: bytes) -> int:

@@ -4,19 +4,22 @@ Predictions go straight to their endpoint, because FastAPI's routing costs more 
 58). Most POST /predict requests do not come here at all: see http/fast_path.py.
 """
 
+import asyncio
 import itertools
 import re
 import secrets
 import time
-from collections import Counter
+from asyncio import Task
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fastapi import FastAPI
 
 from tailfuse_service.errors import ClientError, NotFound, TooManyRequests, clipped
+from tailfuse_service.http.admission import Admission
 from tailfuse_service.http.answers import DefaultLines
 from tailfuse_service.http.asgi import App, ClientDisconnected, Message, Receive, Scope, Send, header
-from tailfuse_service.http.auth import KeyCheck, find_key
+from tailfuse_service.http.auth import KeyCheck
 from tailfuse_service.http.connections import Connections
 from tailfuse_service.http.cors import add_cors
 from tailfuse_service.http.head_cache import HeadCache
@@ -25,6 +28,7 @@ from tailfuse_service.http.paths import METRICS, PROTOCOL_METHODS, Access, Endpo
 from tailfuse_service.http.problems import MEDIA_TYPE, log_and_make_problem, log_request, make_response
 from tailfuse_service.http.routes.predict import Predict
 from tailfuse_service.http.tracing import Tracing
+from tailfuse_service.inference.caller import Caller
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities.decoding import DECODING
 from tailfuse_service.models.reconciler import Reconciler
@@ -42,15 +46,38 @@ class RequestRecord:
     The scope needs only method, path, headers and request_id.
     """
 
-    __slots__ = ("begun", "hold", "in_flight", "key", "route", "scope")
+    __slots__ = (
+        "begun", "caller", "hold", "in_flight", "is_answering", "refusal", "route", "scope", "task"
+    )  # fmt: skip
 
     def __init__(self, scope: Scope, route: RouteMatch) -> None:
         self.scope = scope
         self.route = route
         self.begun = time.perf_counter()
         self.in_flight = False  # whether the router counts it
-        self.key: bytes | None = None  # for which the router counts it
+        self.caller: Caller | None = None  # for which the router counts it
         self.hold: Hold | None = None  # the memory that its body takes
+        self.task: Task[Any] | None = None  # which answers it
+        self.is_answering = False
+        self.refusal: TooManyRequests | None = None  # it is to be answered with this instead
+
+    def refuse(self, error: TooManyRequests) -> bool:
+        """Have the task answer with this error, unless its answer has begun. Return whether it will."""
+        if self.task is None or self.is_answering:
+            return False
+        self.refusal = error
+        self.task.cancel()
+        return True
+
+    def find_error(self, error: BaseException) -> BaseException:
+        """Return what to answer if the task has failed or was cancelled by `refuse`; else raise `error`."""
+        if self.refusal is None:
+            if isinstance(error, asyncio.CancelledError):
+                raise error
+            return error
+        if self.task is not None:
+            self.task.uncancel()
+        return self.refusal
 
 
 class Router:
@@ -91,7 +118,6 @@ class Router:
         self._v2: Mapping[Endpoint, App] = dict.fromkeys((*PROTOCOL_METHODS, Endpoint.NO_METHOD), v2)
         self.metrics = metrics
         self._access = access
-        self._max_concurrency = max_concurrency
         self._tracing = tracing
         self._log_requests = log_requests
         self._app: App = add_cors(self._answer, origins) if origins else self._answer
@@ -102,9 +128,7 @@ class Router:
         self.in_flight = 0
         self.connections = connections
         self.memory = memory
-        self._max_per_client = None if access is None else max_per_client  # without keys, connections count
-        self._by_key: Counter[bytes] = Counter()
-        self._n_limited = 0  # those of them that the limit counts
+        self._admission = Admission(max_concurrency, max_per_client)
         metrics.in_flight.set_function(lambda: self.in_flight)
         metrics.memory_held.set_function(lambda: memory.held + DECODING.held)
         metrics.memory_limit.set_function(lambda: (memory.limit or 0) + (DECODING.limit or 0))
@@ -125,6 +149,7 @@ class Router:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                request.is_answering = True
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
@@ -132,16 +157,18 @@ class Router:
         v2 = self._v2.get(route.endpoint)
         posted = self._posts.get(route.endpoint) if scope["method"] == "POST" else None
         request = RequestRecord(scope, route)
+        request.task = asyncio.current_task()
         scope["hold"] = request.hold = Hold(self.memory)
         try:
-            self.begin_request(request)
+            self.begin_request(request, get_address(scope))
             self._check_port(scope, route)
             await (v2 or posted or self.api)(scope, receive, send_with_id)
         except ClientDisconnected:
             pass
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as raised:
             if status != CLIENT_CLOSED:
                 raise  # half of the answer is sent: uvicorn can only close the connection
+            error = request.find_error(raised)
             # KServe's client shows an error's message only if its media type is JSON.
             kind = MEDIA_TYPE if v2 is None else "application/json"
             await make_response(log_and_make_problem(error, scope, self.metrics), kind)(
@@ -158,7 +185,7 @@ class Router:
         if (is_own and route.access is not Access.OPEN) or (not is_own and route.label == METRICS):
             raise NotFound(f"no route {clipped(scope['path'])} on this port")
 
-    def begin_request(self, request: RequestRecord) -> None:
+    def begin_request(self, request: RequestRecord, address: str) -> None:
         """Count the request as in flight, then check its key and the limit on requests in flight.
 
         Raises Unauthorized, Forbidden or TooManyRequests. The caller must call `end_request` afterwards, also
@@ -169,22 +196,9 @@ class Router:
         access = request.route.access
         # Health checks are always answered, and an admin may be the one to end the overload. Routes that are
         # never refused must not take the place of predictions either.
-        is_limited = access is Access.CLIENT
-        self._n_limited += is_limited
-        if self._access is not None:
-            self._access.check(request.scope["headers"], access)
-        if is_limited and self._max_per_client is not None:
-            request.key = find_key(request.scope["headers"]) or b""
-            self._by_key[request.key] += 1
-            if self._by_key[request.key] > self._max_per_client:
-                raise TooManyRequests(
-                    f"{self._max_per_client} requests with your key are in flight; try again soon",
-                    retry_after_s=1,
-                )
-        if is_limited and self._n_limited > self._max_concurrency:
-            raise TooManyRequests(
-                f"{self._max_concurrency} requests are in flight; try again soon", retry_after_s=1
-            )
+        key = None if self._access is None else self._access.check(request.scope["headers"], access)
+        if access is Access.CLIENT:
+            self._admission.admit(request, address, key)
 
     def has_key(self, request: RequestRecord) -> bool:
         """Return whether the request has the key that its route needs."""
@@ -204,17 +218,19 @@ class Router:
         self.in_flight -= 1
         if request.hold is not None:
             request.hold.keep(0)
-        self._n_limited -= request.route.access is Access.CLIENT
-        if request.key is not None:
-            self._by_key[request.key] -= 1
-            if not self._by_key[request.key]:
-                del self._by_key[request.key]
+        self._admission.release(request)
         scope, seconds = request.scope, time.perf_counter() - request.begun
         self.metrics.observe_request(request.route.label, status, seconds)
         if self._tracing is not None:
             self._tracing.record(scope, request.route.label, status, seconds)
         if self._log_requests:
             log_request(scope, status, seconds)
+
+
+def get_address(scope: Scope) -> str:
+    """Return the address of a client, without its port."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def choose_request_id(given: str | None) -> str:

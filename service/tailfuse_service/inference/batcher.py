@@ -1,4 +1,9 @@
-"""The batcher: while one batch runs, arriving items form the next. Independent of tensors and HTTP."""
+"""The batcher: while one batch runs, arriving items form the next. Independent of tensors and HTTP.
+
+Each caller has a queue of its own. If more items wait than a batch holds, each caller has the same share of
+it, so that the turn of a caller comes after at most as many batches as there are callers. If the queue is
+full, the newest items of the caller with the most waiting are refused.
+"""
 
 import asyncio
 import os
@@ -7,10 +12,11 @@ from asyncio import Future
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
-from tailfuse_service.errors import DeadlineExceeded, NotReady, Overloaded
+from tailfuse_service.errors import DeadlineExceeded, NotReady
+from tailfuse_service.inference.caller import Caller, find_heaviest, make_overloaded
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -48,7 +54,9 @@ class Batcher(Generic[T, R]):
         self._max_queue = max_queue
         self._timeout_s = timeout_s
         self._waited = waited
-        self._waiting: dict[Future[R], Waiting[T]] = {}  # in order of arrival
+        # Of each caller in order of arrival; the callers in the order of their turns.
+        self._queues: dict[Caller, dict[Future[R], Waiting[T]]] = {}
+        self._n_waiting = 0
         self._in_run: dict[Future[R], Waiting[T]] = {}
         self._busy = False  # a batch runs or is scheduled
         self._short_s = SHORT_ON_ONE_CORE_S if count_cores() == 1 else SHORT_S
@@ -59,42 +67,77 @@ class Batcher(Generic[T, R]):
 
     def __len__(self) -> int:
         """Return the number of items that wait for a run."""
-        return len(self._waiting)
+        return self._n_waiting
 
     @property
     def in_flight(self) -> int:
         """Number of items that are waiting or running."""
-        return len(self._waiting) + len(self._in_run)
+        return self._n_waiting + len(self._in_run)
 
-    def submit(self, item: T) -> Future[R]:
+    def submit(self, item: T, caller: Caller = "") -> Future[R]:
         """Return the future answer of one item. Raises Overloaded or NotReady."""
-        return self.submit_all((item,))[0]
+        return self.submit_all((item,), caller)[0]
 
-    def submit_all(self, items: Sequence[T]) -> list[Future[R]]:
+    def submit_all(self, items: Sequence[T], caller: Caller = "") -> list[Future[R]]:
         """Return a future answer for each item; accept all or none. Raises Overloaded or NotReady."""
         if self._drained is not None:
             raise NotReady("the service is stopping")
-        if len(self._waiting) + len(items) > self._max_queue:
-            raise Overloaded("too many samples are waiting; try again soon", retry_after_s=1)
+        if self._n_waiting + len(items) > self._max_queue:
+            self.make_room(len(items), caller)
         loop = asyncio.get_running_loop()
         now = time.perf_counter()
         futures: list[Future[R]] = []
+        if not items:
+            return futures
+        queue = self._queues.get(caller)
+        if queue is None:
+            queue = self._queues[caller] = {}
         for item in items:
             future: Future[R] = loop.create_future()
-            self._waiting[future] = Waiting(item, now)
+            queue[future] = Waiting(item, now)
             futures.append(future)
-        if not self._busy and items:
+        self._n_waiting += len(items)
+        if not self._busy:
             self._busy = True
             loop.call_soon(self._next)
-        if self._timer is None and items:
+        if self._timer is None:
             self._timer = loop.call_later(self._timeout_s, self._expire)
         return futures
+
+    def make_room(self, n_items: int, caller: Caller) -> None:
+        """Refuse the newest items of the callers with the most waiting, until this caller's have room.
+
+        What was submitted together is refused together. Raises Overloaded, and refuses nothing, if this
+        caller would have the most itself.
+        """
+        own = len(self._queues.get(caller, ())) + n_items
+        excess = sum(len(queue) - own for queue in self._queues.values() if len(queue) > own)
+        if self._n_waiting + n_items - self._max_queue > excess:
+            raise make_overloaded()
+        while self._n_waiting + n_items > self._max_queue:
+            heaviest = find_heaviest(self._queues, caller, n_items)
+            assert heaviest is not None
+            queue = self._queues[heaviest]
+            newest = next(reversed(queue.values())).since
+            for future in [each for each, waiting in queue.items() if waiting.since == newest]:
+                self._drop(future)
+                if not future.done():
+                    future.set_exception(make_overloaded())
 
     def withdraw(self, futures: Iterable[Future[R]]) -> None:
         """Cancel these answers; items that still wait are not run."""
         for future in futures:
-            self._waiting.pop(future, None)
-            future.cancel()
+            if future.cancelled() or future.cancel():  # not answered yet
+                self._drop(future)
+
+    def _drop(self, future: Future[R]) -> None:
+        """Take an item out of the queue, if it is there."""
+        for caller, queue in self._queues.items():
+            if queue.pop(future, None) is not None:
+                self._n_waiting -= 1
+                if not queue:
+                    del self._queues[caller]
+                return
 
     async def close(self) -> None:
         """Answer the queued items, and reject new ones."""
@@ -107,14 +150,12 @@ class Batcher(Generic[T, R]):
 
     def _next(self) -> None:
         """Run the next batch, if there is one."""
-        batch = dict(islice(self._waiting.items(), self._max_batch_size))
+        batch = self._take()
         if not batch:
             self._busy = False
             if self._drained is not None:
                 self._drained.set_result(None)
             return
-        for future in batch:
-            del self._waiting[future]
         self._in_run = batch
         items = [waiting.item for waiting in batch.values()]
         start = time.perf_counter()
@@ -124,6 +165,26 @@ class Batcher(Generic[T, R]):
         else:
             running = asyncio.get_running_loop().run_in_executor(self._thread, self._attempt, items, [*batch])
             running.add_done_callback(partial(self._run_done, start))
+
+    def _take(self) -> dict[Future[R], Waiting[T]]:
+        """Take the next batch out of the queue."""
+        batch: dict[Future[R], Waiting[T]] = {}
+        if self._n_waiting <= self._max_batch_size:
+            for queue in self._queues.values():
+                batch.update(queue)
+            self._queues.clear()
+            self._n_waiting = 0
+            return batch
+        while (room := self._max_batch_size - len(batch)) > 0:
+            share = max(1, room // len(self._queues))
+            for caller in list(islice(self._queues, room)):
+                queue = self._queues.pop(caller)
+                for future in list(islice(queue, share)):
+                    batch[future] = queue.pop(future)
+                if queue:
+                    self._queues[caller] = queue  # its next turn comes after those of the others
+        self._n_waiting -= len(batch)
+        return batch
 
     def _run_done(self, start: float, running: Future[list[R | Exception]]) -> None:
         self._deliver(start, running.result())
@@ -163,14 +224,19 @@ class Batcher(Generic[T, R]):
         """Fail the items that have timed out, and set the timer for the next one."""
         loop = asyncio.get_running_loop()
         self._timer = None
-        for future, waiting in list(chain(self._in_run.items(), self._waiting.items())):
-            left = waiting.since + self._timeout_s - time.perf_counter()
-            if left > 0:
-                self._timer = loop.call_later(left, self._expire)
-                return
-            self._waiting.pop(future, None)
-            if not future.done():
-                future.set_exception(make_deadline_error(self._timeout_s))
+        now = time.perf_counter()
+        next_s = None  # until the next item times out
+        for queue in (self._in_run, *self._queues.values()):
+            for future, waiting in list(queue.items()):
+                left = waiting.since + self._timeout_s - now
+                if left > 0:
+                    next_s = left if next_s is None else min(left, next_s)
+                    break
+                self._drop(future)
+                if not future.done():
+                    future.set_exception(make_deadline_error(self._timeout_s))
+        if next_s is not None:
+            self._timer = loop.call_later(next_s, self._expire)
 
 
 def count_cores() -> int:

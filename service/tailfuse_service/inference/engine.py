@@ -8,23 +8,25 @@ from asyncio import Future
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
-from tailfuse_service.bundle import Bundle, Sample
+from tailfuse_service.bundle import Bundle, ClassPrior, PriorError, Sample, make_prior
 from tailfuse_service.bundle.answer import Prediction
-from tailfuse_service.bundle.bundle import features_by_modality
-from tailfuse_service.errors import BatchTooLarge, ClientError, Overloaded, TooManyPixels
+from tailfuse_service.bundle.prior import PRIORS, find_graph_shares
+from tailfuse_service.errors import BatchTooLarge, ClientError, InvalidInput, Overloaded, TooManyPixels
 from tailfuse_service.inference.batcher import Batcher, make_deadline_error
+from tailfuse_service.inference.caller import CALLER
 from tailfuse_service.inference.explanations import (
     Explained,
     Plan,
-    find_prior,
     make_explanation,
     make_plan,
 )
+from tailfuse_service.inference.fair_threads import FairThreads
+from tailfuse_service.inference.inline import INLINE_BYTES, limit_to_small
+from tailfuse_service.inference.requested import add_prior
 from tailfuse_service.inference.rows import limit_rows
 from tailfuse_service.inference.run import run
 from tailfuse_service.inference.shadow import ShadowRunner
@@ -33,9 +35,8 @@ from tailfuse_service.settings import Settings
 
 T = TypeVar("T")
 
-# Parsing a longer request, or decoding a larger image, would delay all other requests on the event loop. On
-# one core a thread costs a quarter more, but without it some requests wait ten times as long as others.
-INLINE_BYTES, INLINE_PIXELS = 16 * 1024, 256 * 1024
+# Of a batch in a reader thread; then the other callers have their turns.
+MAX_TURN_S = 0.02
 
 Inputs = dict[str, Any]  # raw values by modality
 
@@ -63,7 +64,9 @@ class Engine:
             waited=metrics.observe_queue,
         )
         self.shadow_runner: ShadowRunner | None = None  # sends the same samples to a shadow
-        self._readers = ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="reader")
+        self._priors: dict[str, ClassPrior] = {}  # that requests have named
+        pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="reader")
+        self._readers = FairThreads(pool)
         self._n_reading = 0  # requests in reader threads, or being explained
         self._all_read: Future[None] | None = None  # set by close()
 
@@ -76,7 +79,21 @@ class Engine:
         """Number of accepted samples without an answer, and of requests that are being read."""
         return self._n_reading + self._batcher.in_flight
 
-    def submit(self, inputs: Inputs, n_bytes: int) -> Future[Prediction]:
+    def find_prior(self, name: str | None) -> ClassPrior | None:
+        """Return the prior that a request names; None if it names none. Raises InvalidInput."""
+        if name is None:
+            return None
+        prior = self._priors.get(name)
+        if prior is None:
+            try:
+                prior = self._priors[name] = make_prior(self.manifest, name)
+            except PriorError as error:
+                raise InvalidInput(
+                    str(error), parameter="prior", expected=list(PRIORS), received=f"{name:.40}"
+                ) from None
+        return prior
+
+    def submit(self, inputs: Inputs, n_bytes: int, prior: ClassPrior | None = None) -> Future[Prediction]:
         """Return the future prediction of one sample; `n_bytes` is the length of its request.
 
         Raises ClientError, Overloaded or NotReady; the future may raise these, DeadlineExceeded or
@@ -85,24 +102,29 @@ class Engine:
         prediction: Future[Prediction] | None = None
         if n_bytes <= INLINE_BYTES:
             try:  # contextlib.suppress takes 0.2 us
-                prediction = self._batcher.submit(self._sample(self._inline_bundle, inputs))
+                sample = self._sample(self._inline_bundle, inputs)
+                prediction = self._batcher.submit(
+                    sample if prior is None else add_prior(sample, prior), CALLER.get()
+                )
             except TooManyPixels:
                 prediction = None  # a few bytes can be an image of many pixels
         if prediction is None:
-            prediction = asyncio.get_running_loop().create_task(self._read_and_submit(inputs))
-        if self.shadow_runner is not None:
+            prediction = asyncio.get_running_loop().create_task(self._read_and_submit(inputs, prior))
+        if self.shadow_runner is not None and prior is None:  # a shadow answers under its own prior
             self.shadow_runner.watch(inputs, prediction)
         return prediction
 
-    def explain(self, inputs: Inputs) -> Future[Explained]:
+    def explain(self, inputs: Inputs, prior: ClassPrior | None = None) -> Future[Explained]:
         """Return the future prediction of one sample with its explanation. Raises as `submit`."""
-        return asyncio.get_running_loop().create_task(self._explain(inputs))
+        return asyncio.get_running_loop().create_task(self._explain(inputs, prior))
 
     def withdraw(self, future: Future[Any]) -> None:
         """Cancel a prediction, because its client is gone."""
         self._batcher.withdraw([future])
 
-    async def predict_all(self, items: Sequence[Inputs | ClientError]) -> list[Prediction | BaseException]:
+    async def predict_all(
+        self, items: Sequence[Inputs | ClientError], prior: ClassPrior | None = None
+    ) -> list[Prediction | BaseException]:
         """Return a prediction or an error for each item; errors among the items are passed through.
 
         Raises Overloaded, NotReady or DeadlineExceeded for all of them.
@@ -114,27 +136,30 @@ class Engine:
             )  # fmt: skip
         async with self._limit_time():
             with given_up() as is_given_up:
-                samples = await self._in_reader(self._samples, items, is_given_up)
-            futures = self._batcher.submit_all([each for each in samples if not isinstance(each, Exception)])
-            try:
-                answers = iter(await asyncio.gather(*futures, return_exceptions=True))
-            finally:
-                self._batcher.withdraw(futures)
+                self._check_room()
+                with self._keep_open():
+                    samples = await self._decode(items, is_given_up)
+            rows = [add_prior(each, prior) for each in samples if not isinstance(each, Exception)]
+            futures = self._batcher.submit_all(rows, CALLER.get())
+            answers = iter(await self._gather(futures))
         predictions = [sample if isinstance(sample, Exception) else next(answers) for sample in samples]
-        if self.shadow_runner is not None:
+        if self.shadow_runner is not None and prior is None:
             self.shadow_runner.watch_all(items, predictions)
         return predictions
 
-    async def explain_all(self, items: Sequence[Inputs | ClientError]) -> list[Explained | BaseException]:
+    async def explain_all(
+        self, items: Sequence[Inputs | ClientError], prior: ClassPrior | None = None
+    ) -> list[Explained | BaseException]:
         """As `predict_all`, with explanations. Each sample is decoded only once."""
         self._check_room()
         async with self._limit_time():
             with self._keep_open(), given_up() as is_given_up:
-                plans = await self._in_thread(self._plans, items, is_given_up)
+                samples = await self._decode(items, is_given_up)
+                plans = await self._in_thread(self._plans, samples, prior)
                 rows = [row for plan in plans if isinstance(plan, Plan) for row in plan.rows()]
                 answers = iter(await self._in_pieces(rows))
-                results = await self._in_thread(self._explained, plans, answers)
-        if self.shadow_runner is not None:
+                results = await self._in_thread(self._explained, plans, prior, answers)
+        if self.shadow_runner is not None and prior is None:
             predictions = [each.prediction if isinstance(each, Explained) else each for each in results]
             self.shadow_runner.watch_all(items, predictions)
         return results
@@ -148,16 +173,17 @@ class Engine:
         self._metrics.close(self.model_metrics)
         self._readers.shutdown(wait=False, cancel_futures=True)  # they only read for clients that are gone
 
-    async def _read_and_submit(self, inputs: Inputs) -> Prediction:
+    async def _read_and_submit(self, inputs: Inputs, prior: ClassPrior | None) -> Prediction:
         async with self._limit_time():
-            future = self._batcher.submit(await self._in_reader(self._sample, self.bundle, inputs))
+            sample = await self._in_reader(self._sample, self.bundle, inputs)
+            future = self._batcher.submit(add_prior(sample, prior), CALLER.get())
             try:
                 return await future
             finally:
                 self._batcher.withdraw([future])
 
-    async def _explain(self, inputs: Inputs) -> Explained:
-        (result,) = await self.explain_all([inputs])
+    async def _explain(self, inputs: Inputs, prior: ClassPrior | None) -> Explained:
+        (result,) = await self.explain_all([inputs], prior)
         if isinstance(result, BaseException):
             raise result
         return result
@@ -166,12 +192,29 @@ class Engine:
         """Return an answer for each row. At most one batch waits at once; others come in between."""
         answers: list[Prediction | BaseException] = []
         for start in range(0, len(rows), self._max_rows):
-            futures = self._batcher.submit_all(rows[start : start + self._max_rows])
-            try:
-                answers += await asyncio.gather(*futures, return_exceptions=True)
-            finally:
-                self._batcher.withdraw(futures)
+            futures = self._batcher.submit_all(rows[start : start + self._max_rows], CALLER.get())
+            answers += await self._gather(futures)
         return answers
+
+    async def _gather(self, futures: Sequence[Future[Prediction]]) -> list[Prediction | BaseException]:
+        """Return an answer for each row of a request. Raises Overloaded if some have been refused."""
+        try:
+            answers = await asyncio.gather(*futures, return_exceptions=True)
+        finally:
+            self._batcher.withdraw(futures)
+        for each in answers:
+            if isinstance(each, Overloaded):
+                raise each
+        return answers
+
+    async def _decode(
+        self, items: Sequence[Inputs | ClientError], is_given_up: threading.Event
+    ) -> list[Sample | Exception]:
+        """Return a sample or an error for each item. Other callers have their turns in between."""
+        samples: list[Sample | Exception] = []
+        while len(samples) < len(items):
+            samples += await self._in_thread(self._samples, items[len(samples) :], is_given_up)
+        return samples
 
     def _sample(self, bundle: Bundle, inputs: Inputs) -> Sample:
         """Raises ClientError."""
@@ -190,11 +233,12 @@ class Engine:
     ) -> list[Sample | Exception]:
         """Return a sample or an error for each item, whatever it raises; the other items are not affected.
 
-        Stop between two items once nobody waits for them.
+        Stop between two items after MAX_TURN_S, or once nobody waits for them.
         """
         samples: list[Sample | Exception] = []
+        end = time.perf_counter() + MAX_TURN_S
         for item in items:
-            if is_given_up.is_set():
+            if is_given_up.is_set() or (samples and time.perf_counter() > end):
                 break
             try:
                 samples.append(item if isinstance(item, ClientError) else self._sample(self.bundle, item))
@@ -203,19 +247,23 @@ class Engine:
         return samples
 
     def _plans(
-        self, items: Sequence[Inputs | ClientError], is_given_up: threading.Event
+        self, samples: Sequence[Sample | Exception], prior: ClassPrior | None
     ) -> list[Plan | Exception]:
-        """Return the plan of each item's explanation, or its error."""
+        """Return the plan of each sample's explanation, or its error."""
         return [
-            each if isinstance(each, Exception) else make_plan(each, self.manifest.modalities)
-            for each in self._samples(items, is_given_up)
+            each if isinstance(each, Exception) else make_plan(each, self.manifest.modalities, prior)
+            for each in samples
         ]
 
     def _explained(
-        self, plans: Sequence[Plan | Exception], answers: Iterator[Prediction | BaseException]
+        self,
+        plans: Sequence[Plan | Exception],
+        prior: ClassPrior | None,
+        answers: Iterator[Prediction | BaseException],
     ) -> list[Explained | BaseException]:
         """Return each item's explanation, or its first error."""
-        prior = find_prior(self.manifest)
+        used = prior or self.bundle.prior
+        shares = find_graph_shares(self.manifest) if used is None else used.shares
         results: list[Explained | BaseException] = []
         for plan in plans:
             if isinstance(plan, Exception):
@@ -224,7 +272,7 @@ class Engine:
             own = list(islice(answers, len(plan.subsets)))
             failed = [each for each in own if isinstance(each, BaseException)]
             predictions = [each for each in own if isinstance(each, Prediction)]
-            results.append(failed[0] if failed else make_explanation(plan, predictions, prior))
+            results.append(failed[0] if failed else make_explanation(plan, predictions, shares))
         return results
 
     @asynccontextmanager
@@ -243,12 +291,15 @@ class Engine:
             return await self._in_thread(read, *arguments)
 
     def _in_thread(self, call: Callable[..., T], *arguments: Any) -> Future[T]:
-        return asyncio.get_running_loop().run_in_executor(self._readers, call, *arguments)
+        return self._readers.run(CALLER.get(), call, *arguments)
 
     def _check_room(self) -> None:
-        """Raise Overloaded if too many requests wait."""
-        if self._n_reading + len(self._batcher) >= self._max_queue:
-            raise Overloaded("too many samples are waiting; try again soon", retry_after_s=1)
+        """Raise Overloaded if too many requests wait, and another caller does not have the most of them."""
+        if self._n_reading + len(self._batcher) < self._max_queue:
+            return
+        caller = CALLER.get()
+        if not self._readers.make_room(caller):
+            self._batcher.make_room(self._n_reading + 1, caller)
 
     @contextmanager
     def _keep_open(self) -> Iterator[None]:
@@ -271,9 +322,3 @@ def given_up() -> Iterator[threading.Event]:
         yield event
     finally:
         event.set()
-
-
-def limit_to_small(bundle: Bundle) -> Bundle:
-    """Return the bundle with a limit that rejects larger images."""
-    few = replace(bundle.limits, max_pixels=min(bundle.limits.max_pixels, INLINE_PIXELS))
-    return replace(bundle, features=features_by_modality(bundle.manifest.modalities, few))

@@ -20,18 +20,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tailfuse_service.bundle import Manifest, Prediction, Sample
+from tailfuse_service.bundle import ClassPrior, Prediction, Sample
 from tailfuse_service.bundle.answer import DIGITS
+from tailfuse_service.inference.requested import Subset, add_prior
 
 MAX_EXACT = 6  # modalities, of which all 2^M - 1 subsets are run
 PAIRS = 16  # of orders that are drawn for more
 
 Floats = NDArray[np.float64]
 Order = tuple[int, ...]  # of 0..M-1
-
-
-class Subset(dict[str, NDArray[Any]]):
-    """A subset of a sample's modalities. It is run to explain an answer, and not counted as a sample."""
 
 
 class Explained(NamedTuple):
@@ -45,35 +42,37 @@ class Plan(NamedTuple):
     """The rows that explain one sample's answer. Bit m of a subset stands for the m-th modality."""
 
     sample: Sample
+    prior: ClassPrior | None  # that the request names
     modalities: tuple[str, ...]  # (M,), those that the sample has
     orders: tuple[Order, ...]  # each followed by its reverse; none if all subsets are run
     subsets: tuple[int, ...]  # the whole sample first
 
     def rows(self) -> list[Sample]:
         """Return one row for each subset."""
-        return [self.sample, *map(self._part, self.subsets[1:])]
+        return [add_prior(self.sample, self.prior), *map(self._part, self.subsets[1:])]
 
     def _part(self, subset: int) -> Subset:
-        return Subset((name, self.sample[name]) for m, name in enumerate(self.modalities) if subset >> m & 1)
+        names = [name for m, name in enumerate(self.modalities) if subset >> m & 1]
+        return Subset({name: self.sample[name] for name in names}, self.prior)
 
 
-def make_plan(sample: Sample, modalities: Iterable[str]) -> Plan:
+def make_plan(sample: Sample, modalities: Iterable[str], prior: ClassPrior | None = None) -> Plan:
     """Return the plan of a sample; `modalities` are those of the model, in its order."""
     present = tuple(name for name in modalities if name in sample)
     n = len(present)
     whole = 2**n - 1
     if n <= MAX_EXACT:
-        return Plan(sample, present, (), tuple(range(whole, 0, -1)))
+        return Plan(sample, prior, present, (), tuple(range(whole, 0, -1)))
     random = np.random.default_rng(make_seed(sample, present))
     drawn = [tuple(random.permutation(n).tolist()) for _ in range(PAIRS)]
     orders = tuple(chain.from_iterable((order, order[::-1]) for order in drawn))
     subsets = {subset for order in orders for subset in walk_order(order)}
     subsets |= {1 << m for m in range(n)} | {remove_modality(m, whole) for m in range(n)}
-    return Plan(sample, present, orders, tuple(sorted(subsets - {0}, reverse=True)))
+    return Plan(sample, prior, present, orders, tuple(sorted(subsets - {0}, reverse=True)))
 
 
 def make_explanation(plan: Plan, predictions: Sequence[Prediction], prior: Mapping[str, float]) -> Explained:
-    """Return the explanation. `predictions` answer the plan's rows; `prior` comes from `find_prior`."""
+    """Return the explanation. `predictions` answer the plan's rows; `prior` has the share of each class."""
     answers = dict(zip(plan.subsets, predictions, strict=True))
     label = predictions[0].labels[0]
     values = {0: prior[label]} | {subset: find_probability(label, each) for subset, each in answers.items()}
@@ -101,13 +100,6 @@ def make_explanation(plan: Plan, predictions: Sequence[Prediction], prior: Mappi
             "disagree": len({each["label"] for each in alone}) > 1,
         },
     )
-
-
-def find_prior(manifest: Manifest) -> dict[str, float]:
-    """Return the prior class probabilities: uniform, or as estimated by `tailfuse adapt`."""
-    if manifest.adaptation is not None:
-        return manifest.adaptation.prior
-    return dict.fromkeys(manifest.class_names, 1 / len(manifest.classes))
 
 
 def compute_shapley(values: Floats) -> Floats:

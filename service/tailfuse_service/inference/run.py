@@ -8,7 +8,7 @@ import numpy as np
 from tailfuse_service.bundle import Bundle, Output, Sample
 from tailfuse_service.bundle.answer import Prediction, make_predictions
 from tailfuse_service.errors import InferenceFailed
-from tailfuse_service.inference.explanations import Subset
+from tailfuse_service.inference.requested import Subset, apply_priors
 from tailfuse_service.metrics import ModelMetrics
 
 
@@ -23,7 +23,10 @@ def run(bundle: Bundle, model_metrics: ModelMetrics, samples: Sequence[Sample]) 
     if not np.isfinite(output.probabilities).all():
         raise InferenceFailed("the model's answer is not a number")
     seconds = time.perf_counter() - start
-    if Subset in map(type, samples):
+    kinds = set(map(type, samples))
+    if bundle.prior is not None or kinds != {dict}:
+        output = apply_priors(output, samples, bundle)
+    if Subset in kinds:
         model_metrics.observe_run(len(samples), seconds)
         observe_whole(bundle, model_metrics, samples, output)
     else:

@@ -157,7 +157,7 @@ class ShadowRunner:
         if not readable:
             return [None] * len(batch)
         collated = self._bundle.collate(readable)
-        output = self._bundle.runtime.run(collated)
+        output = self._bundle.answer(collated)
         self._model_metrics.observe_answers(collated, output)
         names = self._bundle.manifest.class_names
         best = output.probabilities.argmax(axis=1).tolist()

@@ -75,6 +75,9 @@ FAMILIES = {
         BUNDLE_LABELS,
         BITS,
     ),
+    "conflict": shares(
+        "Probability that a modality belongs to another sample than the others, of samples with two or more."
+    ),
     "modality_present": by_modality("counter", "Samples in which the modality was present."),
     "fusion_weight": shares("Fusion weight of a modality, where present.", "modality"),
     "confidence": shares("Confidence of a modality, where present.", "modality"),

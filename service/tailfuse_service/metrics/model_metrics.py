@@ -114,6 +114,10 @@ class ModelMetrics:
         if outputs[0].disagreement is not None:
             numbers = find_histogram(self._counters, "expert_disagreement", **self.labels)
             add_to_histogram(numbers, BITS, np.concatenate([output.disagreement for output in outputs]))
+        if outputs[0].conflict is not None:
+            numbers = find_histogram(self._counters, "conflict", **self.labels)
+            conflicts = np.concatenate([output.conflict for output in outputs])
+            add_to_histogram(numbers, SHARES, conflicts[presence.sum(axis=1) > 1])
         self._count_presence(presence)
         weights = np.concatenate([output.weights for output in outputs])
         confidences = np.concatenate([output.confidences for output in outputs])

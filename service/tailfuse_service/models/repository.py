@@ -7,7 +7,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
-from tailfuse_service.bundle import MANIFEST, Bundle, BundleError, Manifest, open_bundle
+from tailfuse_service.bundle import MANIFEST, Bundle, BundleError, Manifest, open_bundle, read_prior
 from tailfuse_service.errors import NotReady
 from tailfuse_service.logs import LOG
 from tailfuse_service.settings import Settings
@@ -50,6 +50,7 @@ class Repository:
     def __init__(self, settings: Settings, trials: Trials | None = None) -> None:
         self.path = settings.bundle
         self._settings = settings
+        self._prior = None if settings.prior is None else read_prior(settings.prior)
         self.trials = trials or make_trials(settings)
         self.is_folder = self.path.is_dir() and not (self.path / MANIFEST).exists()
         self.entries: Mapping[str, Entry] = {}
@@ -171,6 +172,7 @@ class Repository:
             device=settings.device,
             limits=settings.limits,
             trusted_keys=settings.trusted_keys,
+            prior=self._prior,
             trial=trial,
         )
 

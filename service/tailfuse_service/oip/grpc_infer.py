@@ -76,11 +76,23 @@ def read_outputs(request: Any) -> list[str]:
     return wanted or list(OUTPUTS)
 
 
+def read_parameter(request: Any, name: str) -> str | bool | int | None:
+    """Return a parameter of a request; None if it is not there."""
+    if name not in request.parameters:
+        return None
+    parameter = request.parameters[name]
+    value: str | bool | int = getattr(parameter, parameter.WhichOneof("parameter_choice") or "string_param")
+    return value
+
+
 def make_response(
-    predictions: Sequence[Prediction], manifest: Manifest, wanted: Sequence[str], *, id_: str, raw: bool
-) -> Any:
+    predictions: Sequence[Prediction], manifest: Manifest, wanted: Sequence[str], *, id_: str, raw: bool,
+    parameters: Mapping[str, str],
+) -> Any:  # fmt: skip
     """Return the response. With `raw`, its values are in raw_output_contents, as in the request."""
     response = ModelInferResponse(model_name=manifest.name, model_version=manifest.version, id=id_)
+    for name, value in parameters.items():
+        response.parameters[name].string_param = value
     for output in make_outputs(predictions, manifest, wanted):
         told = response.outputs.add(name=output.name, datatype=output.datatype, shape=output.shape)
         if raw:

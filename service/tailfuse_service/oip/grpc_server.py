@@ -3,10 +3,12 @@
 grpcio is imported with this module only, and this module only if there is a port for it.
 """
 
+import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors of clients do not belong into this log
 
@@ -27,11 +29,11 @@ from tailfuse_service.inference.engine import Engine
 from tailfuse_service.logs import LOG
 from tailfuse_service.models.versions import Headers
 from tailfuse_service.oip.coalescer import Coalescer
-from tailfuse_service.oip.grpc_infer import make_response, read_outputs, read_tensors
+from tailfuse_service.oip.grpc_infer import make_response, read_outputs, read_parameter, read_tensors
 from tailfuse_service.oip.inputs import Rows, make_rows
 from tailfuse_service.oip.messages import SERVICE, message
 from tailfuse_service.oip.metadata import model_metadata, server_metadata
-from tailfuse_service.oip.predict import predict_rows
+from tailfuse_service.oip.predict import PRIOR, find_prior, make_parameters, predict_rows
 from tailfuse_service.settings import Settings
 
 CODES = {
@@ -113,15 +115,16 @@ class GrpcServer:
             status = CLIENT_CLOSED
             call = RequestRecord(scope, route)
             call.hold = Hold(router.memory)
+            call.task = asyncio.current_task()
             try:
-                router.begin_request(call)
+                router.begin_request(call, get_address(context))
                 call.hold.take(MESSAGE_FACTOR * len(body))
                 request = await read_off_loop(len(body), parse_message, parse, body)
                 response: bytes = (await answer(request, scope)).SerializeToString()
                 status = 200
                 return response
-            except Exception as error:
-                problem = log_and_make_problem(error, scope, router.metrics)
+            except (Exception, asyncio.CancelledError) as raised:
+                problem = log_and_make_problem(call.find_error(raised), scope, router.metrics)
                 status = problem["status"]
                 trailing = [(PROBLEM, orjson.dumps(problem)), ("x-request-id", request_id)]
                 if "retry_after_s" in problem:
@@ -169,11 +172,13 @@ class GrpcServer:
         wanted = read_outputs(request)
         n_bytes = request.ByteSize()
         rows = await read_off_loop(n_bytes, self._read_rows, request, engine.manifest)
+        prior = find_prior(engine, read_parameter(request, PRIOR))
         await self._coalescer.wait()
-        predictions = await predict_rows(engine, rows, n_bytes)
+        predictions = await predict_rows(engine, rows, n_bytes, prior)
         return make_response(
             predictions, engine.manifest, wanted,
             id_=request.id or scope["request_id"], raw=bool(request.raw_input_contents),
+            parameters=make_parameters(engine, prior),
         )  # fmt: skip
 
     def _read_rows(self, request: Any, manifest: Manifest) -> Rows:
@@ -194,6 +199,11 @@ def parse_message(parse: Callable[[bytes], Any], body: bytes) -> Any:
         return parse(body)
     except DecodeError:
         raise BadRequest("the bytes are not a message of the protocol") from None
+
+
+def get_address(context: Context) -> str:
+    """Return a client's address, as HTTP has it: of `ipv6:%5B::1%5D:123`, it is `::1`."""
+    return unquote(context.peer()).partition(":")[2].rpartition(":")[0].strip("[]")
 
 
 def encode_text(value: str | bytes) -> bytes:

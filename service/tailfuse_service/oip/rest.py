@@ -9,7 +9,7 @@ from tailfuse_service.bundle import Manifest
 from tailfuse_service.errors import BadRequest, InvalidInput, MethodNotAllowed, NotFound, NotReady
 from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header
 from tailfuse_service.http.compression import pack, read_unpacked_body
-from tailfuse_service.http.memory import Hold, estimate_read_bytes
+from tailfuse_service.http.memory import Hold, estimate_read_bytes, get_hold
 from tailfuse_service.http.off_loop import read_off_loop
 from tailfuse_service.http.paths import Endpoint, RouteMatch, find_route
 from tailfuse_service.modalities.json_text import json_type, parse_json
@@ -19,7 +19,7 @@ from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.oip.inputs import Rows, make_rows
 from tailfuse_service.oip.metadata import model_metadata, server_metadata
 from tailfuse_service.oip.outputs import OUTPUTS, check_output, make_outputs
-from tailfuse_service.oip.predict import predict_rows
+from tailfuse_service.oip.predict import PRIOR, find_prior, make_parameters, predict_rows
 from tailfuse_service.oip.tensors import make_spec, parse_binary, parse_json_data
 from tailfuse_service.settings import Settings
 
@@ -32,6 +32,7 @@ class InferRequest(NamedTuple):
     id: str | None
     tensors: list[Tensor]
     wanted: dict[str, bool]
+    prior: Any  # the parameter of that name
 
 
 class Rest:
@@ -75,10 +76,11 @@ class Rest:
         body = await read_unpacked_body(scope, receive, self._settings.max_body_bytes)
         engine = self._registry.find(route.model, route.version, scope["headers"])
         request, rows = await read_off_loop(
-            len(body), self._read, scope["hold"], body, header(scope, HEAD_LENGTH), engine.manifest
+            len(body), self._read, get_hold(scope), body, header(scope, HEAD_LENGTH), engine.manifest
         )
+        prior = find_prior(engine, request.prior)
         async with WhileConnected(receive):
-            predictions = await predict_rows(engine, rows, len(body))
+            predictions = await predict_rows(engine, rows, len(body), prior)
         outputs, binary = [], []
         for output in make_outputs(predictions, engine.manifest, list(request.wanted)):
             entry: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": output.shape}
@@ -88,10 +90,12 @@ class Rest:
             else:
                 entry["data"] = output.values
             outputs.append(entry)
+        parameters = make_parameters(engine, prior)
         document = orjson.dumps({
             "model_name": engine.manifest.name,
             "model_version": engine.manifest.version,
             "id": scope["request_id"] if request.id is None else request.id,
+            **({"parameters": parameters} if parameters else {}),
             "outputs": outputs,
         })  # fmt: skip
         whole, encoding = await pack(b"".join((document, *binary)), header(scope, b"accept-encoding"))
@@ -123,7 +127,8 @@ def parse_request(body: bytes, head_length: str | None, limits: Limits) -> Infer
     request_id = document.get("id")
     if not (request_id is None or isinstance(request_id, str)):
         raise InvalidInput("'id' must be a string", expected="a string")
-    return InferRequest(request_id, read_tensors(document["inputs"], binary), read_outputs(document))
+    prior = read_parameters(document, "the body").get(PRIOR)
+    return InferRequest(request_id, read_tensors(document["inputs"], binary), read_outputs(document), prior)
 
 
 def read_tensors(inputs: list[Any], binary: memoryview) -> list[Tensor]:

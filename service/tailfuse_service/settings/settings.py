@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tailfuse_service.bundle import Limits, RuntimeName, install_hint
+from tailfuse_service.bundle import Limits, RuntimeName, install_hint, read_prior
 from tailfuse_service.bundle.signature import read_trusted_keys
 from tailfuse_service.cgroups import find_memory_limit
 from tailfuse_service.modalities.image.formats import FORMATS, OPTIONAL_PACKAGES
@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     """Port of /metrics alone, which the HTTP port then no longer has; 0 takes any free port."""
     metrics_host: str | None = None
     """Bind address of the metrics port. Default: 127.0.0.1 if there are keys, else --host."""
+    prior: str | None = None
+    """Class shares that answers hold for: uniform, training, tempered, or a YAML or JSON file with a share
+    for each class. Default: the bundle's own, uniform unless it was trained or adapted otherwise."""
     runtime: RuntimeName = "onnx"
     """Runtime that runs the model's graph."""
     trial_timeout_s: float = Field(default=60.0, gt=0)
@@ -154,6 +157,13 @@ class Settings(BaseSettings):
             if not is_installed(READERS.get(name, "PIL")):
                 raise ValueError(f"{OPTIONAL_PACKAGES[name]} is not installed: {install_hint('formats')}")
         return formats
+
+    @field_validator("prior")
+    @classmethod
+    def _check_prior(cls, prior: str | None) -> str | None:
+        if prior is not None:
+            read_prior(prior)
+        return prior
 
     @field_validator("tracing")
     @classmethod

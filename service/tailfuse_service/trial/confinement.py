@@ -26,10 +26,9 @@ def confine(parent: int, cpu_s: int) -> tuple[list[str], list[str]]:
     Ends the process if its parent is gone.
     """
     os.nice(NICENESS)
-    for limit, value in (
-        (resource.RLIMIT_CPU, cpu_s), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0),
-    ):  # fmt: skip
-        resource.setrlimit(limit, (value, value))
+    lower_limit(resource.RLIMIT_CPU, cpu_s)
+    lower_limit(resource.RLIMIT_FSIZE, 0)
+    lower_limit(resource.RLIMIT_CORE, 0)
     layers = ["file size"]
     if sys.platform == "linux":
         layers += confine_on_linux()
@@ -45,8 +44,14 @@ def limit_memory(more: int) -> None:
     a session of onnxruntime with 4 threads has 216 MB of addresses more than one with 1, and 25 MB of data).
     """
     now = read_numbers(Path("/proc/self/status")).get("VmData:", 0) * 1024
-    with contextlib.suppress(OSError, ValueError):  # the operator has set a lower limit
-        resource.setrlimit(resource.RLIMIT_DATA, (now + more, now + more))
+    lower_limit(resource.RLIMIT_DATA, now + more)
+
+
+def lower_limit(limit: int, value: int) -> None:
+    """Set a limit of this process for good, unless the operator has set a lower one."""
+    _, hard = resource.getrlimit(limit)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(limit, (value, value))
 
 
 def confine_on_linux() -> list[str]:

@@ -16,12 +16,11 @@ from typing import IO, Any
 from tailfuse_service.bundle import BundleError, Manifest, RuntimeName, hash_manifest
 from tailfuse_service.errors import NotReady
 from tailfuse_service.logs import LOG
-from tailfuse_service.trial.memory import compute_budget
+from tailfuse_service.trial.memory import MIB, MemoryWatch
 from tailfuse_service.trial.order import Order
 
 POLL_S = 0.05
 START_CPU_S = 10  # Python and the libraries, on a slow processor
-LIBRARY_BYTES = 1024**3  # that they take: torch 0.25 GB, a build for CUDA more
 MAX_READ_BYTES = 64 * 1024  # what a pipe of Linux holds
 # What a graph's error says when it met the confinement.
 NO_MEMORY = re.compile("alloc|memory", re.IGNORECASE)
@@ -42,9 +41,9 @@ class Trial:
         order = Order(str(folder), hash_manifest(manifest), self.runtime, self.threads, cpu_s, os.getpid())
         start = time.monotonic()
         try:
-            budget = compute_budget(folder)
+            memory = MemoryWatch(folder)
             with start_child(order) as child:
-                problem = self._watch(child, start + self.timeout_s, budget, stopping)
+                problem = self._watch(child, start + self.timeout_s, memory, stopping)
                 report, printed = read_report(child.stdout), read_pipe(child.stderr)
         except OSError as error:
             raise BundleError(f"its trial cannot begin: {error.strerror}") from None
@@ -54,7 +53,7 @@ class Trial:
             raise BundleError(problem)
 
     def _watch(
-        self, child: subprocess.Popen[bytes], deadline: float, budget: int, stopping: threading.Event
+        self, child: subprocess.Popen[bytes], deadline: float, memory: MemoryWatch, stopping: threading.Event
     ) -> str | None:
         """Wait until the child has ended. Return the limit for which it was killed, or None."""
         try:
@@ -66,8 +65,8 @@ class Trial:
                     raise NotReady("the service is stopping")
                 if time.monotonic() > deadline:
                     return f"its trial did not end within {self.timeout_s:g} s (--trial-timeout-s)"
-                if read_memory(child.pid) > budget + LIBRARY_BYTES:
-                    return f"its trial took more than {format_bytes(budget)} of memory"
+                if (problem := memory.find_problem(child.pid)) is not None:
+                    return problem
         finally:
             kill_group(child)
 
@@ -88,14 +87,6 @@ def kill_group(child: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-
-
-def read_memory(pid: int) -> int:
-    """Return the resident bytes of a process; 0 if they are not known."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError):
-        return 0
 
 
 def read_pipe(pipe: IO[bytes] | None) -> bytes:
@@ -121,7 +112,7 @@ def explain_end(code: int, report: dict[str, Any], printed: bytes, cpu_s: int) -
     if "problem" in report:
         problem: str | None = report["problem"]
         if problem is not None and "memory_bytes" in report and NO_MEMORY.search(problem):
-            return f"its trial may take {format_bytes(report['memory_bytes'])} of memory; {problem}"
+            return f"its trial may take {report['memory_bytes'] // MIB:,} MiB of memory; {problem}"
         if problem is not None and NOT_ALLOWED.search(problem):
             return f"its trial may neither write files nor use a network; {problem}"
         return problem
@@ -137,10 +128,6 @@ def describe_exit(code: int) -> str:
     if code == -signal.SIGKILL:
         return "SIGKILL; memory may have run out"
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
-
-
-def format_bytes(n: int) -> str:
-    return f"{n / 1024**2:,.0f} MiB"
 
 
 def log_trial(manifest: Manifest, seconds: float, report: dict[str, Any]) -> None:

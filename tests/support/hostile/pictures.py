@@ -152,7 +152,7 @@ def rare() -> dict[str, Picture]:
     random = np.random.default_rng(1)
     deep = random.integers(0, 65536, (8, 6), np.uint16)
     deep_colour = random.integers(0, 65536, (8, 6, 3), np.uint16)
-    palette = Image.fromarray(random.integers(0, 4, (8, 6), np.uint8), "L")
+    palette = Image.fromarray(random.integers(0, 4, (8, 6), np.uint8))
     palette = Image.frombytes("P", SIZE, palette.tobytes())
     palette.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 9, 9])
     clear = Image.fromarray(random.integers(0, 256, (8, 6, 4), np.uint8))

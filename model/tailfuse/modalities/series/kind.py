@@ -42,10 +42,11 @@ class SeriesKind(Kind[SeriesSpec, SeriesModality]):
 
     name = "series"
     spec = SeriesSpec
-    encoder_names = ("conv",)
+    encoder_names = ("conv", "fixed")
     reads_files = True
     # Any step of a series may be a million, and float16 ends at 65,504.
     precisions = ("int8",)
+    reduced_parts = ("convolutions.", "layers.")  # not a fixed spectrum: a small power has a logarithm, too
 
     def fit(
         self,
@@ -71,7 +72,10 @@ class SeriesKind(Kind[SeriesSpec, SeriesModality]):
         self, spec: SeriesSpec, modality: SeriesModality, *, width: int, dropout: float, input_dropout: float
     ) -> "nn.Module":
         from tailfuse.modalities.series.encoder import Conv
+        from tailfuse.modalities.series.fixed import FixedSeries
 
+        if spec.encoder == "fixed":
+            return FixedSeries(modality, width=width, dropout=dropout)
         return Conv(modality, width=width, dropout=dropout, input_dropout=input_dropout)
 
     def corrupt(self, rows: "Tensor", modality: SeriesModality, generator: "Generator") -> "Tensor":

@@ -1,40 +1,22 @@
 """Edges of the bins of the piecewise encoder: quantiles of the training rows."""
 
-from collections.abc import Sequence
-
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from tailfuse_service.modalities import TabularModality
 from tailfuse_service.modalities.tabular import NumberColumn, count_slots
 
-from tailfuse.files.table import Rows
-from tailfuse.modalities.tabular.arrays import make_rows
-
 BINS = 16
-MIN_ROWS = 5000  # with fewer, the bins may cost likelihood on the calibration set (0.45 for 0.43 on rosmap)
-MAX_NUMBERS = 128  # columns; a table of more is one of measurements that vary smoothly, and 16 times as wide
 
 
-def is_piecewise(encoder: str, modality: TabularModality, n_rows: int) -> bool:
-    """Return whether the columns of numbers get edges; `encoder` is the spec's."""
-    n_numbers = sum(isinstance(column, NumberColumn) for column in modality.columns)
-    return encoder == "piecewise" or (encoder == "auto" and n_rows > MIN_ROWS and n_numbers <= MAX_NUMBERS)
-
-
-def fit_edges(
-    name: str, modality: TabularModality, cells: Sequence[pl.Series], rows: Rows
-) -> TabularModality:
-    """Return the modality with edges for each column of numbers; `cells` are those of the training rows.
-
-    Raises TableError.
-    """
-    array, position = make_rows(name, modality, cells, rows)
+def fit_edges(modality: TabularModality, rows: NDArray[np.float32]) -> TabularModality:
+    """Return the modality with edges for each column of numbers; `rows` (n, width) are the training rows."""
     columns, slot = [], 0
-    for column, values in zip(modality.columns, cells, strict=True):
+    for column in modality.columns:
         if isinstance(column, NumberColumn):
-            present = values.is_not_null().to_numpy() & (position >= 0)
-            column = column.model_copy(update={"edges": compute_edges(array[position[present], slot])})
+            numbers = rows[:, slot]
+            if column.indicator:
+                numbers = numbers[rows[:, slot + 1] == 0]
+            column = column.model_copy(update={"edges": compute_edges(numbers)})
         columns.append(column)
         slot += count_slots(column)
     return modality.model_copy(update={"columns": tuple(columns)})
@@ -46,3 +28,13 @@ def compute_edges(numbers: NDArray[np.float32]) -> tuple[float, ...]:
     quantiles = np.quantile(numbers, shares, method="inverted_cdf") if len(numbers) else ()
     edges = np.unique([float(f"{each:.6g}") for each in quantiles])  # six digits keep the manifest short
     return tuple(edges.tolist()) if len(edges) > 2 else ()
+
+
+def list_edges(modality: TabularModality) -> dict[int, tuple[float, ...]]:
+    """List the edges of the columns that have some, by the column's slot."""
+    edges, slot = {}, 0
+    for column in modality.columns:
+        if isinstance(column, NumberColumn) and column.edges:
+            edges[slot] = column.edges
+        slot += count_slots(column)
+    return edges

@@ -1,10 +1,10 @@
 """The encoder of tabular modalities."""
 
 from tailfuse_service.modalities import TabularModality
-from tailfuse_service.modalities.tabular import NumberColumn, count_slots
 from torch import Tensor, nn
 
 from tailfuse.modalities.dropout import Dropout
+from tailfuse.modalities.tabular.edges import list_edges
 from tailfuse.modalities.tabular.piecewise import PiecewiseLinear
 
 
@@ -38,13 +38,3 @@ class Mlp(nn.Module):
         """(n, columns' slots) float -> (n, width)"""
         embedding: Tensor = self.layers(self.extract_features(rows))
         return embedding
-
-
-def list_edges(modality: TabularModality) -> dict[int, tuple[float, ...]]:
-    """List the edges of the columns that have some, by the column's slot."""
-    edges, slot = {}, 0
-    for column in modality.columns:
-        if isinstance(column, NumberColumn) and column.edges:
-            edges[slot] = column.edges
-        slot += count_slots(column)
-    return edges

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import Field
 from tailfuse_service.modalities import TabularModality
 from tailfuse_service.modalities.tabular import CategoryColumn, NumberColumn, example_cell
@@ -17,7 +19,7 @@ from tailfuse.files.table import Rows, match_columns, place
 from tailfuse.modalities.kind import Arrays, Kind
 from tailfuse.modalities.spec import Columns, ModalitySpec, Name
 from tailfuse.modalities.tabular.arrays import make_rows
-from tailfuse.modalities.tabular.edges import fit_edges, is_piecewise
+from tailfuse.modalities.tabular.choose_encoder import add_edges
 from tailfuse.modalities.tabular.fit import fit_columns
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class TabularSpec(ModalitySpec):
     """Numbers, booleans, categories. `columns` are names or patterns; `types` overrules what is inferred.
 
     `unreadable`: a cell that its column cannot take stops training, or is missing. `encoder`: `auto` is
-    piecewise where there are rows enough, else mlp.
+    piecewise if there are many rows and some of them say that it is better, else mlp.
     """
 
     kind: Literal["tabular"]
@@ -62,10 +64,17 @@ class TabularKind(Kind[TabularSpec, TabularModality]):
         reading: Reading = DEFAULT_READING,
     ) -> TabularModality:
         columns = match_columns(table, spec.columns, f"modalities.{name}.columns")
-        modality = fit_columns(name, columns, spec.types, table, rows, reading, spec.unreadable)
-        if not is_piecewise(spec.encoder, modality, len(rows)):
-            return modality
-        return fit_edges(name, modality, read_cells(name, modality, table, rows), rows)
+        return fit_columns(name, columns, spec.types, table, rows, reading, spec.unreadable)
+
+    def fit_to_labels(
+        self,
+        spec: TabularSpec,
+        modality: TabularModality,
+        rows: NDArray[Any],
+        labels: NDArray[np.int64],
+        seed: int,
+    ) -> TabularModality:
+        return add_edges(spec.encoder, modality, rows, labels, seed)
 
     def raw_values(
         self, name: str, modality: TabularModality, table: pl.DataFrame, rows: Rows, folder: Path

@@ -100,6 +100,6 @@ def example_answer(bundle: Bundle | None) -> dict[str, Any]:
     if bundle is None:
         return DIGIT_ANSWER
     batch = bundle.collate([bundle.sample(example_inputs(bundle))])
-    output = bundle.runtime.run(batch)
+    output = bundle.answer(batch)
     (prediction,) = make_predictions(output, batch.presence, bundle.manifest.class_names)
-    return format_answer(prediction, bundle.manifest, request_id=REQUEST_ID)
+    return format_answer(prediction, bundle.manifest, request_id=REQUEST_ID, prior=bundle.stated_prior)

@@ -84,6 +84,20 @@ class Answer(BaseModel):
     probability: float = Field(ge=0, le=1)
     probabilities: dict[str, float] = Field(description="By class, most probable first.")
     modalities: dict[str, ModalityAnswer]
+    conflict: float | SkipJsonSchema[None] = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Probability that the values of a modality belong to another sample than the others'. "
+        "Only with two or more modalities, and not of older bundles.",
+        json_schema_extra=without_default,
+    )
+    prior: Literal["uniform", "training", "tempered", "given"] | SkipJsonSchema[None] = Field(
+        default=None,
+        description="Class shares that the answer holds for, where they are not the graph's own: equal ones, "
+        "unless `tailfuse adapt` has changed them. `given` are those of a file.",
+        json_schema_extra=without_default,
+    )
     explanation: Explanation | SkipJsonSchema[None] = Field(
         default=None, description="Only with `explain=true`.", json_schema_extra=without_default
     )

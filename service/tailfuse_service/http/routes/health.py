@@ -12,6 +12,7 @@ from tailfuse_service.http.openapi.example_errors import NOT_READY
 from tailfuse_service.http.openapi.schemas import Status
 from tailfuse_service.http.paths import HEALTHZ, METRICS, READYZ
 from tailfuse_service.metrics import Metrics
+from tailfuse_service.metrics.scrapes import Scrapes
 from tailfuse_service.models.registry import ModelRegistry
 
 OPEN: dict[str, Any] = {"security": []}  # needs no key
@@ -20,6 +21,7 @@ OPEN: dict[str, Any] = {"security": []}  # needs no key
 def health_routes(registry: ModelRegistry, metrics: Metrics, stopping: threading.Event) -> APIRouter:
     """Return the routes."""
     router = APIRouter(tags=["operation"])
+    scrapes = Scrapes(metrics.text)
 
     @router.head(HEALTHZ, include_in_schema=False)
     @router.get(HEALTHZ, summary="Liveness", openapi_extra=OPEN)
@@ -43,6 +45,6 @@ def health_routes(registry: ModelRegistry, metrics: Metrics, stopping: threading
     @router.head(METRICS, include_in_schema=False)
     @router.get(METRICS, summary="Metrics for Prometheus", response_class=Response, openapi_extra=OPEN)
     async def prometheus() -> Response:
-        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        return Response(await scrapes.read(), media_type=CONTENT_TYPE_LATEST)
 
     return router

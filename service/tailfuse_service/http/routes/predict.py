@@ -7,12 +7,12 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from tailfuse_service.bundle import Manifest
+from tailfuse_service.bundle import PRIORS, ClassPrior, Manifest
 from tailfuse_service.bundle.answer import Prediction, format_answer
 from tailfuse_service.errors import ClientError, InvalidInput, UnsupportedMediaType
 from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header, send_json
 from tailfuse_service.http.compression import read_unpacked_body
-from tailfuse_service.http.memory import ANSWER_BYTES, Hold, estimate_read_bytes
+from tailfuse_service.http.memory import ANSWER_BYTES, Hold, estimate_read_bytes, get_hold
 from tailfuse_service.http.off_loop import read_off_loop
 from tailfuse_service.http.paths import find_route
 from tailfuse_service.http.problems import log_and_make_problem
@@ -30,17 +30,19 @@ class Options(NamedTuple):
 
     top_k: int | None = None  # classes in the answer; None means all
     explain: bool = False
+    prior: str | None = None  # None is the service's
 
 
 DEFAULT = Options()
 
 
 class PendingPrediction(NamedTuple):
-    """A prediction that is not finished, its engine, and the number of classes in the answer."""
+    """A prediction that is not finished, its engine, the number of classes in the answer, and its prior."""
 
     prediction: Future[Prediction] | Future[Explained]
     engine: Engine
     top_k: int | None
+    prior: ClassPrior | None  # that of the answer; None is the graph's own
 
     def withdraw(self) -> None:
         """Cancel the prediction; no client waits for it."""
@@ -83,7 +85,7 @@ class Predict:
         engine = self._registry.find(route.model, route.version, scope["headers"])
         options = parse_options(scope["query_string"])
         inputs = await read_off_loop(
-            len(body), self._hold_and_read, scope["hold"], engine, header(scope, b"content-type"), body
+            len(body), self._hold_and_read, get_hold(scope), engine, header(scope, b"content-type"), body
         )
         pending = submit_inputs(engine, inputs, len(body), options)
         try:
@@ -96,28 +98,33 @@ class Predict:
 
 def submit_inputs(engine: Engine, inputs: Inputs, n_bytes: int, options: Options) -> PendingPrediction:
     """Submit the raw values of a body of that length. Raises what Engine.submit raises."""
-    prediction = engine.explain(inputs) if options.explain else engine.submit(inputs, n_bytes)
-    return PendingPrediction(prediction, engine, options.top_k)
+    prior = engine.find_prior(options.prior)
+    prediction = engine.explain(inputs, prior) if options.explain else engine.submit(inputs, n_bytes, prior)
+    return PendingPrediction(prediction, engine, options.top_k, prior or engine.bundle.prior)
 
 
 def encode_answer(pending: PendingPrediction, request_id: str) -> bytes:
     """Return the body of a finished prediction's answer."""
     start = time.perf_counter()
     engine = pending.engine
-    result = make_answer(pending.prediction.result(), engine.manifest, request_id, pending.top_k)
+    result = make_answer(
+        pending.prediction.result(), engine.manifest, request_id, pending.top_k, pending.prior
+    )
     body = orjson.dumps(result)
     engine.encoded(time.perf_counter() - start)
     return body
 
 
 def make_answer(
-    result: Prediction | Explained, manifest: Manifest, request_id: str, top_k: int | None
-) -> dict[str, Any]:
+    result: Prediction | Explained, manifest: Manifest, request_id: str, top_k: int | None,
+    prior: ClassPrior | None,
+) -> dict[str, Any]:  # fmt: skip
     """Return the answer as JSON, with its explanation if there is one."""
+    name = None if prior is None else prior.stated_name
     if isinstance(result, Explained):
-        document = format_answer(result.prediction, manifest, request_id=request_id, top_k=top_k)
+        document = format_answer(result.prediction, manifest, request_id=request_id, top_k=top_k, prior=name)
         return {**document, "explanation": result.explanation}
-    return format_answer(result, manifest, request_id=request_id, top_k=top_k)
+    return format_answer(result, manifest, request_id=request_id, top_k=top_k, prior=name)
 
 
 class PredictBatch:
@@ -131,7 +138,7 @@ class PredictBatch:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        top_k, explain = parse_options(scope["query_string"])
+        options = parse_options(scope["query_string"])
         if parse_boundary(header(scope, b"content-type")) is not None:
             raise UnsupportedMediaType(
                 "a batch is sent as application/json",
@@ -142,17 +149,19 @@ class PredictBatch:
         # After the body: another version may be stable by then.
         route = find_route(scope)
         engine = self._registry.find(route.model, route.version, scope["headers"])
-        hold: Hold = scope["hold"]
+        prior = engine.find_prior(options.prior)
+        hold = get_hold(scope)
         items = await read_off_loop(len(body), self._read, hold, body)
         hold.take(ANSWER_BYTES * len(items) * len(engine.manifest.classes))
         async with WhileConnected(receive):
-            answer_all = engine.explain_all if explain else engine.predict_all
-            predictions = await answer_all(items)
+            answer_all = engine.explain_all if options.explain else engine.predict_all
+            predictions = await answer_all(items, prior)
+        used = prior or engine.bundle.prior
         start = time.perf_counter()
         results = [
             log_and_make_problem(prediction, scope, self._metrics, fragment=f"#/items/{at}")
             if isinstance(prediction, BaseException)
-            else make_answer(prediction, engine.manifest, scope["request_id"], top_k)
+            else make_answer(prediction, engine.manifest, scope["request_id"], options.top_k, used)
             for at, prediction in enumerate(predictions)
         ]
         encoded = orjson.dumps({"results": results})
@@ -190,7 +199,10 @@ def parse_options(query: bytes) -> Options:
     explain = parameters.get("explain", ["false"])[-1]
     if explain not in ("true", "false"):
         raise make_parameter_error("explain", "true or false", explain)
-    return Options(None if top_k is None else parse_top_k(top_k), explain == "true")
+    prior = parameters.get("prior", [None])[-1]
+    if prior is not None and prior not in PRIORS:
+        raise make_parameter_error("prior", " or ".join(PRIORS), prior)
+    return Options(None if top_k is None else parse_top_k(top_k), explain == "true", prior)
 
 
 def parse_top_k(text: str) -> int:

@@ -5,7 +5,7 @@ through FastAPI reaches the same application, by a route class that leaves readi
 """
 
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Depends, Header, Path, Query
 from fastapi.routing import APIRoute
@@ -32,6 +32,13 @@ Explain = Annotated[
     Query(
         description="Add the contribution of each present modality, and the answer without it. "
         "For M present modalities the model runs 2^M - 1 rows."
+    ),
+]
+Prior = Annotated[
+    Literal["uniform", "training", "tempered"] | SkipJsonSchema[None],
+    Query(
+        description="Class shares that the answer holds for: equal ones, those of the training rows, or "
+        "these to the power 0.25. Default: those of the service."
     ),
 ]
 RoutingKey = Annotated[
@@ -80,6 +87,7 @@ def prediction_routes(predict: App, predict_batch: App) -> APIRouter:
     async def predict_sample(
         top_k: TopK = None,
         explain: Explain = False,
+        prior: Prior = None,
         routing_key: RoutingKey = None,
         request_id: RequestId = None,
     ) -> App:
@@ -89,6 +97,7 @@ def prediction_routes(predict: App, predict_batch: App) -> APIRouter:
     async def predict_samples(
         top_k: TopK = None,
         explain: Explain = False,
+        prior: Prior = None,
         routing_key: RoutingKey = None,
         request_id: RequestId = None,
     ) -> App:

@@ -3,68 +3,31 @@
 Each worker has a listening socket of its own at the port (SO_REUSEPORT), so that the kernel deals new
 connections out evenly: of 64 that come at once to a socket that two workers share, one worker may take all
 (measured: 65 to 0; with a socket each 33 to 32). The supervisor holds these sockets open. When a worker is
-killed, only its own connections break; those that wait in its queue wait for its successor.
-
-A worker's standard input is a pipe from the supervisor: its orders, then nothing until it ends, which means
-that the supervisor is gone. On its standard output it says once that it is ready, or why it cannot be; then
-its event loop writes a heartbeat. A worker without one, which is stopped or hangs, is killed and replaced.
+killed, only its own connections break; those that wait in its queue wait for its successor. A worker without
+a heartbeat, which is stopped or hangs, is killed and replaced.
 """
 
 import asyncio
 import contextlib
-import os
 import pickle
-import select
 import signal
 import socket
 import sys
-import threading
 import time
 from asyncio.subprocess import PIPE, Process
-from dataclasses import dataclass
 
-from tailfuse_service import logs
 from tailfuse_service.bundle import BundleError
 from tailfuse_service.logs import LOG
-from tailfuse_service.metrics import (
-    PUBLISH_S,
-    Metrics,
-    ProcessFigures,
-    SharedCounters,
-    make_file,
-    reset_gauges,
-)
-from tailfuse_service.models.desired_state import DesiredStateStore
-from tailfuse_service.models.repository import Repository, make_trials
-from tailfuse_service.process.hangup import HangUps
-from tailfuse_service.process.server import (
-    compute_drain_s,
-    end_process,
-    find_family,
-    listen,
-    make_url,
-    run,
-)
+from tailfuse_service.metrics import ProcessFigures, SharedCounters, make_file, reset_gauges
+from tailfuse_service.process.hangup import HangUps, block_hang_ups
+from tailfuse_service.process.server import compute_drain_s, find_family, listen, make_url
+from tailfuse_service.process.worker import BEAT_S, READY, WorkerConfig
 from tailfuse_service.settings import Settings
 
-READY = b"ready\n"
-BEAT, BEAT_S = b".", 1.0  # the event loop of a worker writes it so often
 READ_BYTES = 4096
 MIN_STEADY_S = 10.0  # a worker that lived this long did not die from its start
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 30.0
 GRACE_S = 5  # in addition to a worker's own time for a stop
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerConfig:
-    """The configuration of a worker. `files` are inherited descriptors; the first is the supervisor's."""
-
-    settings: Settings
-    number: int  # from 1
-    listener: int
-    files: list[int]
-    desired_state: int  # descriptor of the shared document
-    trials: int  # descriptor of their shared results
 
 
 def supervise(settings: Settings, hang_ups: HangUps) -> int | str:
@@ -183,12 +146,13 @@ class Supervisor:
         config = WorkerConfig(
             self._settings, number, listener, self._files, self._desired_state, self._trials
         )
-        worker = await asyncio.create_subprocess_exec(
-            # -P: a file in the working folder must not replace a library.
-            sys.executable, "-P", "-m", "tailfuse_service.process.workers", stdin=PIPE, stdout=PIPE,
-            pass_fds=[listener, *self._files, self._desired_state, self._trials],
-            process_group=0,  # Ctrl-C is for the supervisor
-        )  # fmt: skip
+        with block_hang_ups():
+            worker = await asyncio.create_subprocess_exec(
+                # -P: a file in the working folder must not replace a library.
+                sys.executable, "-P", "-m", "tailfuse_service.process.worker", stdin=PIPE, stdout=PIPE,
+                pass_fds=[listener, *self._files, self._desired_state, self._trials],
+                process_group=0,  # Ctrl-C is for the supervisor
+            )  # fmt: skip
         assert worker.stdin is not None
         assert worker.stdout is not None
         self._running.add(worker)
@@ -247,64 +211,3 @@ class Supervisor:
 def signal_reload(worker: Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         worker.send_signal(signal.SIGHUP)
-
-
-def run_worker(config: WorkerConfig) -> None:
-    """Run one worker process."""
-    hang_ups = HangUps()
-    settings, files = config.settings, list(config.files)
-    logs.configure(settings.log_level, worker=config.number)
-    repository = Repository(settings, make_trials(settings, config.trials))
-    try:
-        desired_state = DesiredStateStore(settings.roles, config.desired_state)
-        repository.open(desired_state.read().unloaded)
-    except (BundleError, ValueError) as error:
-        os.write(1, f"{error}\n".encode())
-        sys.exit(1)
-    own = SharedCounters(files.pop(config.number))
-    others = [SharedCounters(file) for file in files]
-    metrics = Metrics(counters=own, others=others, drift_window_s=settings.drift_window_s)
-    threading.Thread(target=publish_forever, args=[metrics], daemon=True).start()
-    listener = socket.socket(fileno=config.listener)
-    try:
-        run(
-            settings, repository, desired_state, listener,
-            started=report_ready, hang_ups=hang_ups, metrics=metrics,
-        )  # fmt: skip
-    except OSError as error:  # the gRPC port
-        os.write(1, f"{error}\n".encode())
-        sys.exit(1)
-    except SystemExit:  # a signal has stopped it
-        end_process()
-        raise
-
-
-def report_ready() -> None:
-    """Tell the supervisor that the worker is ready, and from now on that its event loop goes on."""
-    os.write(1, READY)
-    pipe = os.dup(1)
-    os.set_blocking(pipe, False)  # a supervisor that does not read must not hold up the worker
-    os.dup2(2, 1)  # what a library prints is none of the supervisor's business
-    loop = asyncio.get_running_loop()
-
-    def beat() -> None:
-        with contextlib.suppress(BlockingIOError, BrokenPipeError):
-            os.write(pipe, BEAT)
-        loop.call_later(BEAT_S, beat)
-
-    beat()
-
-
-def publish_forever(metrics: Metrics) -> None:
-    """Publish metrics regularly; stop the worker when the supervisor is gone."""
-    while not select.select([0], [], [], PUBLISH_S)[0]:
-        metrics.publish()
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-if __name__ == "__main__":
-    from tailfuse_service.process.workers import (
-        run_worker as start,  # pickle needs the module's real name, not __main__
-    )
-
-    start(pickle.load(sys.stdin.buffer))

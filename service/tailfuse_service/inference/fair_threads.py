@@ -1,0 +1,115 @@
+"""Threads that work for callers in turns: next is the caller that has had the least of their time.
+
+A caller is charged with the time that its jobs take, so that a large image or a large body weighs more than a
+small one. What a caller does not use while it has no jobs is not saved up. This is start-time fair queueing
+(Goyal, Vin and Cheng 1996) with measured costs.
+"""
+
+import asyncio
+import time
+from asyncio import Future
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from tailfuse_service.inference.caller import Caller, find_heaviest, make_overloaded
+
+T = TypeVar("T")
+
+
+class Account:
+    """The jobs of one caller. `used_s` is the time of the threads that it has had."""
+
+    __slots__ = ("jobs", "n_running", "used_s")
+
+    def __init__(self, used_s: float) -> None:
+        self.jobs: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self.n_running = 0
+        self.used_s = used_s
+
+    def __len__(self) -> int:
+        """Return the number of jobs that wait."""
+        return len(self.jobs)
+
+
+class FairThreads:
+    """Some threads, and a queue of jobs for each caller. To be used on one event loop."""
+
+    def __init__(self, pool: ThreadPoolExecutor, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._n_idle = pool._max_workers
+        self._accounts: dict[Caller, Account] = {}
+        self._used_s = 0.0  # of the accounts that have been served; a new account begins there
+
+    def run(self, caller: Caller, call: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Return the future result of a call in a thread. Cancelling it drops a job that still waits."""
+        future: Future[T] = asyncio.get_running_loop().create_future()
+        account = self._accounts.get(caller)
+        if account is None:
+            account = self._accounts[caller] = Account(self._used_s)
+        account.jobs.append((future, partial(call, *arguments)))
+        self._start_jobs()
+        return future
+
+    def make_room(self, caller: Caller) -> bool:
+        """Refuse the newest job of the caller with the most waiting. Return False if that is this caller."""
+        heaviest = find_heaviest(self._accounts, caller)
+        if heaviest is None:
+            return False
+        future, _ = self._accounts[heaviest].jobs.pop()
+        if not future.done():
+            future.set_exception(make_overloaded())
+        return True
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the threads, as `Executor.shutdown` does."""
+        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+    def _start_jobs(self) -> None:
+        """Start jobs while a thread is idle."""
+        while self._n_idle:
+            waiting = [account for account in self._accounts.values() if account.jobs]
+            if not waiting:
+                break
+            account = min(waiting, key=rank)
+            future, call = account.jobs.popleft()
+            if future.done():
+                continue  # nobody waits for it
+            self._used_s = max(self._used_s, account.used_s)
+            account.n_running += 1
+            self._n_idle -= 1
+            running = asyncio.get_running_loop().run_in_executor(self._pool, call)
+            running.add_done_callback(partial(self._finish, account, future, self._clock()))
+        self._forget_idle()
+
+    def _finish(self, account: Account, future: Future[T], begun: float, running: Future[T]) -> None:
+        """Charge the caller, deliver the result, and start the next job."""
+        account.n_running -= 1
+        account.used_s += self._clock() - begun
+        self._n_idle += 1
+        if running.cancelled():
+            future.cancel()
+        elif not future.done():
+            error = running.exception()
+            if error is None:
+                future.set_result(running.result())
+            else:
+                future.set_exception(error)
+        self._start_jobs()
+
+    def _forget_idle(self) -> None:
+        """Drop the accounts that have no jobs, and no time to make up for."""
+        is_busy = any(account.jobs or account.n_running for account in self._accounts.values())
+        for caller, account in list(self._accounts.items()):
+            if account.jobs or account.n_running:
+                continue
+            if not is_busy or account.used_s <= self._used_s:
+                del self._accounts[caller]
+
+
+def rank(account: Account) -> tuple[int, float]:
+    """Return what decides whose turn it is: the smallest has it."""
+    return account.n_running, account.used_s

@@ -1,0 +1,144 @@
+"""Threads are shared by the time that callers use. The clock is made up; a job ends when the test says so."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from tailfuse_service.errors import Overloaded
+from tailfuse_service.inference.fair_threads import FairThreads
+
+
+class Workshop:
+    """Fair threads with a made-up clock. Each job takes as many seconds as it was told, and is recorded."""
+
+    def __init__(self, n_threads: int = 1) -> None:
+        self.now = 0.0
+        self.done: list[str] = []
+        self.open = threading.Event()
+        self.pool = ThreadPoolExecutor(n_threads)
+        self.threads = FairThreads(self.pool, clock=lambda: self.now)
+
+    def send(self, caller: str, seconds: float) -> asyncio.Future[str]:
+        return self.threads.run(caller, self._work, caller, seconds)
+
+    def _work(self, caller: str, seconds: float) -> str:
+        assert self.open.wait(30)
+        self.now += seconds
+        self.done.append(caller)
+        return caller
+
+
+def drive(play: Callable[[Workshop], Awaitable[None]], n_threads: int = 1) -> None:
+    async def scenario() -> None:
+        workshop = Workshop(n_threads)
+        await play(workshop)
+        assert not workshop.threads._accounts  # nothing is kept of callers that have gone
+        workshop.threads.shutdown()
+
+    asyncio.run(scenario())
+
+
+def test_a_single_job_behind_a_flood_is_next_but_for_the_one_that_runs() -> None:
+    async def play(workshop: Workshop) -> None:
+        flood = [workshop.send("flood", 1.0) for _ in range(50)]
+        other = workshop.send("other", 1.0)
+        workshop.open.set()
+        await asyncio.gather(*flood, other)
+        assert workshop.done.index("other") == 1
+
+    drive(play)
+
+
+@pytest.mark.parametrize("n_callers", [2, 5, 20])
+def test_a_caller_waits_for_one_job_of_each_other(n_callers: int) -> None:
+    async def play(workshop: Workshop) -> None:
+        callers = [f"caller {at}" for at in range(n_callers)]
+        jobs = [workshop.send(caller, 1.0) for caller in callers for _ in range(6)]
+        workshop.open.set()
+        await asyncio.gather(*jobs)
+        for begin in range(0, len(jobs), n_callers):
+            assert set(workshop.done[begin : begin + n_callers]) == set(callers)
+
+    drive(play)
+
+
+def test_a_long_job_weighs_more_than_a_short_one() -> None:
+    async def play(workshop: Workshop) -> None:
+        long = [workshop.send("long", 10.0) for _ in range(3)]
+        short = [workshop.send("short", 1.0) for _ in range(20)]
+        workshop.open.set()
+        await asyncio.gather(*long, *short)
+        assert workshop.done == [
+            "long", *["short"] * 10, "long", *["short"] * 10, "long"
+        ]  # fmt: skip
+
+    drive(play)
+
+
+def test_a_caller_that_comes_late_neither_owes_nor_is_owed() -> None:
+    async def play(workshop: Workshop) -> None:
+        workshop.open.set()
+        await asyncio.gather(*(workshop.send("old", 1.0) for _ in range(9)))
+        workshop.open.clear()
+        jobs = [workshop.send("old", 1.0) for _ in range(4)]
+        jobs += [workshop.send("new", 1.0) for _ in range(4)]
+        workshop.open.set()
+        await asyncio.gather(*jobs)
+        assert workshop.done[9:] == ["old", "new"] * 4
+
+    drive(play)
+
+
+def test_one_caller_does_not_take_all_threads_while_another_waits() -> None:
+    async def play(workshop: Workshop) -> None:
+        flood = [workshop.send("flood", 1.0) for _ in range(8)]
+        other = [workshop.send("other", 1.0) for _ in range(2)]
+        workshop.open.set()
+        await asyncio.gather(*flood, *other)
+        assert max(at for at, caller in enumerate(workshop.done) if caller == "other") <= 4
+
+    drive(play, n_threads=2)
+
+
+def test_a_job_that_nobody_waits_for_is_not_started() -> None:
+    async def play(workshop: Workshop) -> None:
+        running, dropped, last = (workshop.send("one", 1.0) for _ in range(3))
+        dropped.cancel()
+        workshop.open.set()
+        await asyncio.gather(running, last)
+        assert len(workshop.done) == 2
+
+    drive(play)
+
+
+def test_what_a_job_raises_is_its_own() -> None:
+    async def play(workshop: Workshop) -> None:
+        def fail() -> Any:
+            raise ZeroDivisionError
+
+        workshop.open.set()
+        results = await asyncio.gather(
+            workshop.threads.run("one", fail), workshop.send("one", 1.0), return_exceptions=True
+        )
+        assert isinstance(results[0], ZeroDivisionError)
+        assert results[1] == "one"
+
+    drive(play)
+
+
+def test_room_is_made_by_the_newest_job_of_the_caller_with_the_most() -> None:
+    async def play(workshop: Workshop) -> None:
+        jobs = [workshop.send("flood", 1.0) for _ in range(4)]  # one runs
+        other = workshop.send("other", 1.0)
+        assert not workshop.threads.make_room("flood")
+        assert workshop.threads.make_room("other")
+        with pytest.raises(Overloaded):
+            await jobs[3]
+        assert not workshop.threads.make_room("other")  # both would have two
+        workshop.open.set()
+        await asyncio.gather(*jobs[:3], other)
+
+    drive(play)

@@ -1,0 +1,86 @@
+"""Scrapes of the metrics, by a made-up clock."""
+
+import asyncio
+from collections.abc import Awaitable
+
+import pytest
+from tailfuse_service.metrics.scrapes import MAX_SHARE, Scrapes
+
+RENDER_S = 1.0
+
+
+class Clock:
+    """Time passes when metrics are rendered, and when all scrapes wait."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.begun: list[float] = []
+        self.fails = False
+        self.scrapes = Scrapes(self.render, now=lambda: self.now, sleep=self.sleep)
+
+    def render(self) -> bytes:
+        self.begun.append(self.now)
+        self.now += RENDER_S
+        if self.fails:
+            raise ValueError("no metrics")
+        return str(len(self.begun)).encode()
+
+    async def sleep(self, seconds: float) -> None:
+        until = self.now + seconds
+        await asyncio.sleep(0)  # the others come to wait too
+        self.now = max(self.now, until)
+
+
+def read(*scrapes: Awaitable[bytes]) -> list[bytes]:
+    async def gather() -> list[bytes]:
+        return await asyncio.gather(*scrapes)
+
+    return asyncio.run(gather())
+
+
+def test_a_single_scrape_does_not_wait() -> None:
+    clock = Clock()
+    assert read(clock.scrapes.read()) == [b"1"]
+    assert clock.begun == [100.0]
+
+
+def test_scrapes_at_once_share_a_rendering_that_begins_after_all_of_them() -> None:
+    """The first one is rendered before the second one comes."""
+    clock = Clock()
+    assert read(*(clock.scrapes.read() for _ in range(50))) == [b"1", *[b"2"] * 49]
+
+
+def test_rendering_takes_its_share_of_the_time_and_not_more() -> None:
+    clock = Clock()
+    for _ in range(20):
+        read(*(clock.scrapes.read() for _ in range(5)))
+    spent = len(clock.begun) * RENDER_S
+    assert spent <= MAX_SHARE * (clock.now - 100.0) + RENDER_S
+    assert len(clock.begun) >= 20  # and none is answered by an old one
+
+
+def test_each_of_several_scrapes_in_turn_sees_the_present() -> None:
+    clock = Clock()
+    assert [read(clock.scrapes.read()) for _ in range(3)] == [[b"1"], [b"2"], [b"3"]]
+
+
+def test_after_a_failure_the_next_scrape_is_rendered_anew() -> None:
+    clock = Clock()
+    clock.fails = True
+    with pytest.raises(ValueError, match="no metrics"):
+        read(clock.scrapes.read())
+    clock.fails = False
+    assert read(clock.scrapes.read()) == [b"2"]
+
+
+def test_a_scrape_that_is_cancelled_keeps_nobody_waiting() -> None:
+    clock = Clock()
+
+    async def cancel_one() -> bytes:
+        await clock.scrapes.read()
+        waiting = asyncio.create_task(clock.scrapes.read())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        return await clock.scrapes.read()
+
+    assert asyncio.run(cancel_one()) == b"2"
