@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tailfuse_service.bundle import (
     Bundle,
     open_bundle,
@@ -17,6 +18,10 @@ from tests.support.bundles import MODALITIES, FakeRuntime, tiny_graph, tiny_mani
 from tests.support.programs import leave_out, summarise
 
 pytest_plugins = ["tests.support.fixtures"]
+
+# How long an example takes depends on the machine, and on what else it does.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -30,7 +30,7 @@ bad = st.sampled_from(
         (None, "invalid-input"),
     ]
 )
-bounded = settings(max_examples=50, deadline=None)
+bounded = settings(max_examples=50)
 
 
 @bounded
@@ -49,7 +49,7 @@ def test_in_a_batch_as_alone(
             assert_problem(result, item[1], 422)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(choices=st.lists(good, min_size=33, max_size=33))
 def test_beside_32_others_as_alone(
     client: httpx2.Client, digits: Bundle, samples: list[dict[str, Any]], choices: list[Choice]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tailfuse.calibration.calibration_set import compute_row_weights
 from tailfuse.calibration.fit_conflict import CONFLICT_RATE, draw_donors, fit_hypotheses, make_conflicts
@@ -101,7 +101,6 @@ def test_by_the_definition() -> None:
     torch.testing.assert_close(judged.in_dist[0].sigmoid().double(), kept, atol=1e-5, rtol=0)
 
 
-@settings(deadline=None)
 @given(
     values=st.lists(st.floats(-60, 60), min_size=15, max_size=15),
     in_dist=st.lists(st.floats(-50, 50), min_size=3, max_size=3),

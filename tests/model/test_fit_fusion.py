@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tailfuse.calibration.calibration_set import CalibrationRows, select_class
 from tailfuse.calibration.fit_confidence import fit_confidence
@@ -28,7 +28,6 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@settings(deadline=None)
 @given(
     rows=st.lists(st.lists(st.booleans(), min_size=4, max_size=4).filter(any), min_size=1, max_size=20),
     seed=st.integers(0, 9),

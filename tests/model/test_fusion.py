@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tailfuse.network.fusion import (
     MAX_MODALITIES_WITH_SUBSETS,
@@ -67,7 +67,6 @@ def test_weights_by_hand(a: float, expected: list[float]) -> None:
     assert weighting.in_dist[0].tolist() == pytest.approx([0.9, 0.3], abs=1e-6)
 
 
-@settings(deadline=None)
 @given(
     rows=st.lists(
         st.tuples(*[st.tuples(st.booleans(), st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))] * 3).filter(

@@ -24,9 +24,7 @@ from tests.support.known import known
 N_ROWS = 12
 # Which rows are in a batch, and the modalities each has of the three (1..7, as bits).
 BATCHES = st.lists(st.tuples(st.integers(0, N_ROWS - 1), st.integers(1, 7)), min_size=1, max_size=9)
-some_examples = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+some_examples = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module", params=["eager", "onnx", "torchscript"])

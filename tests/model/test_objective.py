@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tailfuse.losses.imbalance import make_expert_loss
 from tailfuse.modalities.tabular.encoder import Mlp
@@ -23,7 +23,6 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@settings(deadline=None)
 @given(presence=PRESENCES, seed=st.integers(0, 20))
 def test_a_draw_is_in_bounds_and_leaves_every_sample_something(presence: Any, seed: int) -> None:
     u, partner, share = draw(presence, dropout=0.7, mixup=0.5, generator=generator(seed))

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tailfuse.files.reading import Reading
 from tailfuse.files.table import read_batches
@@ -83,7 +83,7 @@ def predict(bundle: Bundle, path: Path) -> pl.DataFrame:
     return pl.concat(scorer.score(read_batches(path, Reading(missing=())), Counts()))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12)
 @given(samples=st.lists(SAMPLES, min_size=1, max_size=12))
 def test_a_table_is_answered_as_its_cells_are(with_missing: Bundle, samples: list[dict[str, str]]) -> None:
     with TemporaryDirectory() as folder:

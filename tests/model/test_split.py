@@ -63,7 +63,7 @@ def test_the_same_seed_gives_the_same_split() -> None:
     assert same.test.tolist() != other.test.tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 12)), min_size=12, max_size=80),
     seed=st.integers(0, 5),

@@ -162,7 +162,7 @@ TENSOR = st.fixed_dictionaries({}, optional={
 
 
 @settings(
-    max_examples=300, deadline=None, database=None, derandomize=True,
+    max_examples=300, database=None, derandomize=True,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 @given(st.lists(TENSOR, max_size=3), st.binary(max_size=40), st.integers(-3, 3))

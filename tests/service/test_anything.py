@@ -27,9 +27,7 @@ forms = st.lists(
     ]),
     max_size=12,
 ).map(b"".join)  # fmt: skip
-generous = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+generous = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @given(documents)

@@ -64,19 +64,16 @@ def swapped(subset: int, i: int, j: int) -> int:
 
 
 @given(games(4))
-@settings(deadline=None)
 def test_they_are_what_a_modality_adds_in_the_mean_over_all_orders(values: Floats) -> None:
     np.testing.assert_allclose(compute_shapley(values), by_definition(values), atol=1e-12)
 
 
 @given(games(6))
-@settings(deadline=None)
 def test_they_sum_to_the_difference_from_the_prior(values: Floats) -> None:
     assert compute_shapley(values).sum() == pytest.approx(values[-1] - values[0], abs=1e-12)
 
 
 @given(games(6), st.data())
-@settings(deadline=None)
 def test_modalities_that_say_the_same_contribute_the_same(values: Floats, data: Any) -> None:
     i, j = (data.draw(st.integers(0, n_modalities(values) - 1)) for _ in "ij")
     mirrored = values[[swapped(subset, i, j) for subset in range(len(values))]]
@@ -85,7 +82,6 @@ def test_modalities_that_say_the_same_contribute_the_same(values: Floats, data: 
 
 
 @given(games(6), st.data())
-@settings(deadline=None)
 def test_a_modality_that_changes_nothing_contributes_nothing(values: Floats, data: Any) -> None:
     m = data.draw(st.integers(0, n_modalities(values) - 1))
     unmoved = values[[remove_modality(m, subset) for subset in range(len(values))]]
@@ -93,7 +89,6 @@ def test_a_modality_that_changes_nothing_contributes_nothing(values: Floats, dat
 
 
 @given(games(4))
-@settings(deadline=None)
 def test_sampled_ones_over_all_orders_are_the_exact_ones(values: Floats) -> None:
     all_orders = list(permutations(range(n_modalities(values))))
     orders = [each for order in 2 * all_orders for each in (order, order[::-1])]  # twice: one has no error
@@ -102,7 +97,7 @@ def test_sampled_ones_over_all_orders_are_the_exact_ones(values: Floats) -> None
 
 
 @given(st.integers(7, 12), st.integers(0, 10**6))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_sampled_ones_sum_to_the_difference_too(n: int, seed: int) -> None:
     plan = make_plan(*get_sample(n, seed))
     random = np.random.default_rng(seed)
@@ -221,7 +216,6 @@ def test_of_two_modalities_that_disagree() -> None:
 
 
 @given(st.floats(0, 1), st.lists(st.floats(-1, 1), min_size=1, max_size=30))
-@settings(deadline=None)
 def test_rounded_contributions_still_add_up_to_the_last_digit(start: float, steps: list[float]) -> None:
     rounded = round_steps(start, np.array(steps))
     assert round(start, 6) + sum(rounded) == pytest.approx(start + sum(steps), abs=6e-7)

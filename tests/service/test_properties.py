@@ -36,7 +36,7 @@ inputs = st.fixed_dictionaries({}, optional=modalities).filter(bool)
 
 
 @given(st.lists(inputs, min_size=1, max_size=9), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_answer_is_the_same_alone_and_beside_any_neighbours(
     bundle: Bundle, items: Any, data: Any
 ) -> None:
@@ -48,7 +48,7 @@ def test_the_answer_is_the_same_alone_and_beside_any_neighbours(
 
 
 @given(inputs)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_leaving_a_modality_out_equals_sending_null(bundle: Bundle, item: Any) -> None:
     with_null = {name: item.get(name) for name in bundle.features}
     left_out, absent = bundle.run([bundle.sample(item)]), bundle.run([bundle.sample(with_null)])
@@ -57,7 +57,7 @@ def test_leaving_a_modality_out_equals_sending_null(bundle: Bundle, item: Any) -
 
 
 @given(st.lists(inputs, min_size=1, max_size=9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_weights_sum_to_one_over_what_is_present_and_are_zero_elsewhere(bundle: Bundle, items: Any) -> None:
     batch = bundle.collate([bundle.sample(item) for item in items])
     output = bundle.runtime.run(batch)
@@ -67,7 +67,6 @@ def test_weights_sum_to_one_over_what_is_present_and_are_zero_elsewhere(bundle: 
 
 
 @given(st.integers(1, 5), st.integers(2, 6), st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_a_prediction_is_its_row_sorted(bundle: Bundle, size: int, n_classes: int, random: Any) -> None:
     probabilities = np.random.default_rng(random.randint(0, 2**32)).dirichlet([1] * n_classes, size)
     presence = np.ones((size, 3), np.bool_)

@@ -10,7 +10,7 @@ from hypothesis.strategies import SearchStrategy
 def try_out(cases: SearchStrategy[schemathesis.Case[Any]], truth: list[schemathesis.CheckFunction]) -> None:
     @given(cases)
     @settings(
-        max_examples=60, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
+        max_examples=60, derandomize=True, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     def holds(case: schemathesis.Case[Any]) -> None:
