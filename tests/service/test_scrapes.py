@@ -2,9 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable
+from pathlib import Path
 
+import httpx2
 import pytest
+from tailfuse_service.app import create_app
+from tailfuse_service.bundle import Bundle
+from tailfuse_service.metrics import Metrics
 from tailfuse_service.metrics.scrapes import MAX_SHARE, Scrapes
+from tailfuse_service.settings import Settings
 
 RENDER_S = 1.0
 
@@ -84,3 +90,27 @@ def test_a_scrape_that_is_cancelled_keeps_nobody_waiting() -> None:
         return await clock.scrapes.read()
 
     assert asyncio.run(cancel_one()) == b"2"
+
+
+def test_the_route_shares_renderings(
+    bundle: Bundle, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered: list[None] = []
+
+    def render(self: Metrics) -> bytes:
+        rendered.append(None)
+        return b"some 1\n"
+
+    monkeypatch.setattr(Metrics, "text", render)
+    monkeypatch.setattr(Scrapes.__init__, "__kwdefaults__", {"now": lambda: 0.0, "sleep": asyncio.sleep})
+
+    async def scrape() -> set[bytes]:
+        app = create_app(Settings(bundle=tiny_bundle), bundle)
+        transport = httpx2.ASGITransport(app=app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://x") as client:
+            answers = await asyncio.gather(*(client.get("/metrics") for _ in range(10)))
+        await app.registry.close()
+        return {answer.content for answer in answers}
+
+    assert asyncio.run(scrape()) == {b"some 1\n"}
+    assert len(rendered) == 1  # all of them come at the same time by this clock
