@@ -59,7 +59,7 @@ def test_a_frozen_encoder_is_heard_of_while_it_looks_at_pictures(lesions: Any) -
     spec = load_spec(lesions.write(), [*QUICK, *overrides])
     listener = Listener(lambda *seen: heard.append(seen), lambda *_: None, lambda _: None)
     train(spec, lesions.folder / "run", Hardware("cpu"), listener)
-    assert [seen for seen in heard if "features" in seen[0]] == [
+    assert [seen for seen in heard if seen[0] == "features of image"] == [
         ("features of image", done, 24) for done in (8, 16, 24)
     ]
 
