@@ -18,6 +18,7 @@ from tailfuse_bench.methods import (
     ADAPTED,
     CALIBRATION_OVERRIDES,
     CONCAT,
+    LATE_LOGISTIC,
     LOGISTIC,
     METHODS,
     OURS,
@@ -251,7 +252,7 @@ def test_a_wrong_argument_is_told_at_once(
 def test_methods_are_chosen_by_name_or_group_in_their_own_order() -> None:
     assert select_methods([]) == list(METHODS)
     assert select_methods([TREES, OURS]) == [OURS, TREES]
-    assert select_methods(["not neural"]) == [LOGISTIC, TREES]
+    assert select_methods(["not neural"]) == [LOGISTIC, LATE_LOGISTIC, TREES]
     assert set(QUICK_METHODS) <= set(METHODS)
 
 

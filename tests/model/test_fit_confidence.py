@@ -275,7 +275,7 @@ def test_without_damaged_rows_to_learn_from_noise_keeps_its_weight(digits: Any) 
     network = calibrate_network(stages, spec.model_copy(update={"training": training}))
     noisy = {**dataset.test.inputs, "shape": noise_like(dataset.test.inputs["shape"], 3.0)}
     output = answered(network, SplitArrays(noisy, dataset.test.position, dataset.test.labels))
-    assert output.weights[:, 2].mean() > 0.1
+    assert output.weights[:, 2].mean() > 0.05  # the conflict with the others takes some of it
 
 
 def test_the_spec_says_whether_the_plda_heads_count(digits: Any) -> None:

@@ -63,7 +63,7 @@ def test_json_has_metrics_of_validation_and_test_rows_of_the_version_asked_for(l
     done = run("train", lesions.write(), *options, *quick)
     assert done.exit_code == 0, done.stderr
     printed = json.loads(done.stdout)
-    assert set(printed) == {"bundle", "validation", "test", "metrics", "parity"}
+    assert set(printed) == {"bundle", "validation", "test", "metrics", "parity", "priors"}
     rows = {part: printed[part]["image+clinical+notes"]["rows"] for part in ("validation", "test")}
     assert rows == {"validation": len(lesions.load().val), "test": len(lesions.load().test)}
     assert printed["validation"].keys() == printed["test"].keys()

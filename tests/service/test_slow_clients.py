@@ -1,12 +1,14 @@
 """No route is held by a client that sends or reads slowly: the connection ends, its place is given back."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 from tailfuse_service.http.paths import ROUTES, Access
 
 from tests.support.connection import KEY, Connection, request
+from tests.support.process import TIMEOUT_S
 
 TIMES = {"receive_timeout_s": 0.05, "send_timeout_s": 0.05, "request_timeout_s": 5}
 METHODS = (b"POST", b"GET", b"PUT")
@@ -40,13 +42,13 @@ async def wait_for_end(connection: Connection, slow: dict[str, Connection], *, r
     If a client does not read, only an abort ends its connection: a close waits for it.
     """
     held = dict(slow)
-    for _ in range(1500):
-        await asyncio.sleep(0.001)
-        for name, each in list(held.items()):
-            if each.wire.closed if reads else each.wire.aborted:
-                held.pop(name).lose()  # as the loop does after a close
-        if not held and not connection.app.in_flight:
-            break
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(TIMEOUT_S):
+            while held or connection.app.in_flight:
+                await asyncio.sleep(0.001)
+                for name, each in list(held.items()):
+                    if each.wire.closed if reads else each.wire.aborted:
+                        held.pop(name).lose()  # as the loop does after a close
     assert list(held) == []
     assert connection.app.in_flight == 0
     assert connection.app.memory.held == 0
