@@ -1,17 +1,23 @@
 """What is decoded has its memory first, waits for it in order, or can never have it."""
 
+import asyncio
 import base64
 import io
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from PIL import Image
+from tailfuse_service.bundle import Bundle
 from tailfuse_service.errors import Overloaded, TooManyPixels
+from tailfuse_service.inference.engine import Engine
+from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities import ImageModality, SeriesModality
 from tailfuse_service.modalities.decoding import DECODING, UNCOUNTED_BYTES, DecodingMemory, TooMuchMemory
 from tailfuse_service.modalities.series import Channel
 from tailfuse_service.modalities.series.files import estimate_decode_bytes
+from tailfuse_service.settings import Settings
 
 COUNTED = UNCOUNTED_BYTES + 1
 
@@ -113,3 +119,21 @@ def test_a_series_that_needs_more_memory_than_there_is_is_refused(decoding: Deco
         with pytest.raises(Exception, match="bytes of memory to read; there are"):
             features.apply(raw)
     assert estimate_decode_bytes(text) > COUNTED
+
+
+def test_on_the_event_loop_nothing_waits_for_memory(decoding: DecodingMemory, bundle: Bundle) -> None:
+    """An image small enough for the loop is decoded by a thread, once others have given their memory back."""
+    file = io.BytesIO()
+    Image.new("RGB", (500, 500)).save(file, "PNG")
+
+    async def scenario() -> None:
+        engine = Engine(bundle, Settings(bundle=Path("b")), Metrics())
+        decoding.set_limit(4 * COUNTED)
+        with decoding.reserve(4 * COUNTED):
+            prediction = engine.submit({"image": file.getvalue()}, 100)
+            await asyncio.sleep(0.05)  # the loop goes on
+            assert not prediction.done()
+        assert (await prediction).labels
+        await engine.close()
+
+    asyncio.run(scenario())

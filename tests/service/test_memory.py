@@ -22,7 +22,7 @@ from tailfuse_service.http.memory import (
 from tailfuse_service.settings import Settings
 
 from tests.support.calls import Call
-from tests.support.connection import Connection
+from tests.support.connection import Connection, request
 
 
 def test_what_does_not_fit_is_refused_and_all_is_given_back() -> None:
@@ -62,18 +62,28 @@ def test_the_estimate_of_values_is_an_upper_bound(value: str) -> None:
     assert size <= estimate_read_bytes(body)
 
 
+def test_a_thread_that_reads_for_a_client_who_has_gone_holds_nothing() -> None:
+    memory = RequestMemory()
+    hold = Hold(memory)
+    hold.take(10)
+    hold.close()
+    with pytest.raises(Overloaded):
+        hold.take(5)
+    assert memory.held == 0
+
+
 class Slow:
     """A connection that has been receiving since a time."""
 
     def __init__(self, memory: RequestMemory, since: float | None) -> None:
-        self.since, self.hold, self.gone = since, Hold(memory), False
+        self.since, self.hold, self.gone = since, Hold(memory, self), False
 
     def get_receiving_since(self) -> float | None:
         return self.since
 
     def give_way(self) -> None:
         self.gone = True
-        self.hold.release(self)
+        self.hold.close()
 
 
 def test_the_oldest_half_of_a_body_gives_way_to_a_new_request() -> None:
@@ -81,14 +91,14 @@ def test_the_oldest_half_of_a_body_gives_way_to_a_new_request() -> None:
     memory.limit = 100
     slow = [Slow(memory, since) for since in (0.0, 1.0, 8.5, None)]
     for each in slow:
-        each.hold.receive(each, 25, now=9.0)
+        each.hold.receive(25, now=9.0)
     new = Slow(memory, 9.0)
-    new.hold.receive(new, 40, now=9.0)
+    new.hold.receive(40, now=9.0)
     assert [each.gone for each in slow] == [True, True, False, False]
     with pytest.raises(Overloaded):  # nobody else is old enough, and it does not give way to itself
-        new.hold.receive(new, 60, now=8.5 + MIN_AGE_S / 2)
+        new.hold.receive(60, now=8.5 + MIN_AGE_S / 2)
     for each in (*slow, new):
-        each.hold.release(each)
+        each.hold.close()
     assert (memory.held, memory.receiving) == (0, {})
 
 
@@ -126,6 +136,33 @@ def test_a_half_for_which_there_is_no_memory_gets_429_although_the_client_sends_
         wire.protocol.data_received(b"[" * 15_000)
         assert connection.app.memory.held == 0
         assert wire.protocol.eof_received() is None  # which closes
+
+    drive(play)
+
+
+def test_a_refused_half_gets_one_answer_although_its_time_to_arrive_ends(
+    drive: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def play(connection: Connection) -> None:
+        connection.app.memory.limit = 30_000
+        connection.send(half_of_a_request(20_000))
+        connection.send(b"[" * 15_000)
+        await asyncio.sleep(0.1)
+        assert connection.wire.answers == 1
+
+    drive(play, receive_timeout_s=0.02)
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
+
+
+def test_a_connection_that_holds_nothing_is_not_asked_to_give_way(drive: Callable[..., Any]) -> None:
+    async def play(connection: Connection) -> None:
+        whole = request(b"{}", target=b"/predict/batch")
+        connection.send(whole[:50])
+        assert list(connection.app.memory.receiving) == [connection.protocol]
+        connection.send(whole[50:])
+        await connection.idle()
+        assert connection.app.memory.receiving == {}
+        assert connection.app.memory.held == 0
 
     drive(play)
 

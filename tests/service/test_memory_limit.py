@@ -1,20 +1,23 @@
 """How much memory there is, how much of it requests may take, and how many rows of a model fit."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tailfuse_service.bundle import Bundle
+from tailfuse_service.bundle import Batch, Bundle, BundleError, Output
+from tailfuse_service.bundle.runtime_onnx import OnnxRuntime
 from tailfuse_service.cgroups import find_machine_memory, find_memory_limit
-from tailfuse_service.http.memory import (
-    RequestMemory,
-)
+from tailfuse_service.http.memory import Hold, RequestMemory
 from tailfuse_service.http.memory_plan import MIN_BYTES, MemoryPlan
-from tailfuse_service.inference.rows import limit_rows
+from tailfuse_service.inference.rows import limit_rows, run_largest_batch
 from tailfuse_service.modalities.decoding import DecodingMemory
+from tailfuse_service.models.repository import Repository
 from tailfuse_service.settings import Settings
+
+from tests.support.bundles import FakeRuntime
 
 
 @pytest.fixture
@@ -68,10 +71,11 @@ def test_the_plan_leaves_what_the_process_holds_anyway(
     plan.adjust()
     assert requests.limit == decoding.limit == int(0.4 * 700 * 2**20)
     resident.bytes = 500 * 2**20
-    requests.take(250 * 2**20)
+    hold = Hold(requests)
+    hold.take(250 * 2**20)
     plan.adjust()  # what is held explains it: 250 of 500 are requests', 250 are not
     assert requests.limit == int(0.4 * 650 * 2**20)
-    requests.give_back(250 * 2**20)
+    hold.keep(0)
     resident.bytes = 150 * 2**20  # a model has gone
     plan.adjust()
     assert requests.limit == int(0.4 * 750 * 2**20)
@@ -86,14 +90,33 @@ def test_rows_of_a_large_model_are_limited_by_memory(bundle: Bundle) -> None:
     settings = Settings(bundle=Path("b"), memory_limit_mb=512)
     assert limit_rows(bundle, settings) == (settings.max_queue, settings.max_batch_size)
     image = bundle.manifest.modalities["image"].model_copy(update={"height": 1000, "width": 1000})
-    runs: list[int] = []
-    large: Any = SimpleNamespace(
-        manifest=bundle.manifest.model_copy(update={"modalities": {"image": image}}),
-        features={"image": image.features("image")},
-        run=lambda rows: runs.append(len(rows)),
-    )
+    large: Any = SimpleNamespace(manifest=bundle.manifest.model_copy(update={"modalities": {"image": image}}))
     queue = 512 * 2**20 // 16 // image.max_row_bytes
     assert limit_rows(large, settings) == (queue, queue // 4)
-    assert runs == [queue // 4]  # what the largest batch takes is known before requests come
-    limit_rows(large, Settings(bundle=Path("b")))
-    assert len(runs) == 1  # memory is not limited
+
+
+def test_the_largest_batch_is_run_as_a_bundle_is_opened_if_memory_is_limited(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    run = OnnxRuntime.run
+
+    def note(runtime: OnnxRuntime, batch: Batch) -> Output:
+        sizes.append(len(batch.presence))
+        return run(runtime, batch)
+
+    monkeypatch.setattr(OnnxRuntime, "run", note)
+    for limit, expected in ((512, 64), (None, 2)):
+        sizes.clear()
+        Repository(Settings(bundle=tiny_bundle, memory_limit_mb=limit)).open({})
+        assert max(sizes) == expected
+
+
+def test_a_graph_that_cannot_take_a_whole_batch_is_refused(bundle: Bundle, runtime: FakeRuntime) -> None:
+    def fail(batch: Batch) -> Output:
+        raise MemoryError("too much")
+
+    runtime.get_output = fail
+    broken = replace(bundle, runtime=runtime)
+    with pytest.raises(BundleError, match="does not run with a whole batch: too much"):
+        run_largest_batch(broken, Settings(bundle=Path("b"), memory_limit_mb=512))

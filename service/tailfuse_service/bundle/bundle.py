@@ -173,7 +173,7 @@ def import_runtime(runtime: RuntimeName) -> None:
 def warm_up(bundle: Bundle) -> None:
     """Run every modality once, so that the first caller does not pay for it. Raises BundleError."""
     try:
-        sample = {name: blank(bundle, name) for name in bundle.features}
+        sample = {name: make_blank(bundle, name) for name in bundle.features}
     except (MemoryError, ValueError):
         raise BundleError("a modality's shape is too large") from None
     for samples in ([sample], [sample, sample], *([{name: sample[name]}] for name in sample)):
@@ -185,7 +185,7 @@ def warm_up(bundle: Bundle) -> None:
             raise BundleError("the graph's classes are not the manifest's")
 
 
-def blank(bundle: Bundle, name: str) -> Any:
-    """A row of zeros of the right shape."""
+def make_blank(bundle: Bundle, name: str) -> Any:
+    """Make a row of zeros of the right shape."""
     empty = bundle.features[name].stack([])
     return np.zeros(empty.shape[1:], empty.dtype)

@@ -54,7 +54,7 @@ class Protocol(HttpToolsProtocol):
         self._in_body = False  # the head of the request is complete
         self._complete: RequestCycle | None = None  # one that the present read has completed
         router = self._router
-        self._hold = Hold(router.memory)  # the bytes of requests that arrive in pieces
+        self._hold = Hold(router.memory, self)  # the bytes of requests that arrive in pieces
         self._times = Timeouts(
             self.loop, router.receive_timeout_s, router.send_timeout_s, self.timeout_keep_alive,
             is_idle=self._is_idle, expired=self._time_out,
@@ -88,7 +88,7 @@ class Protocol(HttpToolsProtocol):
     def _hold_received(self, data: bytes) -> bool:
         """Keep received bytes, and return True, if there is memory for them."""
         try:
-            self._hold.receive(self, len(data), self._now())
+            self._hold.receive(len(data), self._now())
         except ServiceError as error:
             self._refuse_memory(error)
             return False
@@ -227,7 +227,7 @@ class Protocol(HttpToolsProtocol):
         self._times.cancel()
         self._feeder.stop()
         self._router.connections.remove(self)
-        self._hold.release(self)
+        self._hold.close()
         try:
             super().connection_lost(exc)
         finally:
@@ -309,6 +309,7 @@ class Protocol(HttpToolsProtocol):
         if self._take_answer():
             self._write(status, lines, request_id, body, keep_alive=False)
             if lingers:
+                self._times.cancel()  # this was the only answer
                 linger(self, self.transport, self.loop)
                 return
         self.transport.close()
@@ -317,7 +318,7 @@ class Protocol(HttpToolsProtocol):
         """Refuse a request that has not arrived, and drop what arrives of it."""
         self._refuse(error, lingers=True)
         self._slices.clear()
-        self._hold.release(self)
+        self._hold.close()
 
     def _take_answer(self) -> bool:
         """Return whether the request that is being received may get an answer, which is its last."""

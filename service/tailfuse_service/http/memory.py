@@ -36,25 +36,20 @@ class RequestMemory:
     def __init__(self) -> None:
         self.limit: int | None = None
         self.held = 0
-        self._lock = threading.Lock()
-        self.receiving: dict[Receiving, None] = {}  # connections that hold bytes, in the order of their first
+        self.lock = threading.Lock()
+        # Connections that hold bytes, in the order of their first.
+        self.receiving: dict[Receiving, None] = {}
 
     def take(self, n_bytes: int) -> None:
-        """Hold bytes until `give_back`. Raises Overloaded, or PayloadTooLarge if they can never fit."""
-        with self._lock:
-            if self.limit is not None and n_bytes > self.limit:
-                raise PayloadTooLarge(
-                    f"the body takes {n_bytes:,} bytes of memory; there are {self.limit:,} for requests",
-                    expected=self.limit, received=n_bytes,
-                )  # fmt: skip
-            if self.limit is not None and self.held + n_bytes > self.limit:
-                raise Overloaded("there is no memory for more requests; try again soon", retry_after_s=1)
-            self.held += n_bytes
-
-    def give_back(self, n_bytes: int) -> None:
-        """Give held bytes back."""
-        with self._lock:
-            self.held -= n_bytes
+        """Hold bytes; the caller has the lock. Raises Overloaded; PayloadTooLarge if they can never fit."""
+        if self.limit is not None and n_bytes > self.limit:
+            raise PayloadTooLarge(
+                f"the body takes {n_bytes:,} bytes of memory; there are {self.limit:,} for requests",
+                expected=self.limit, received=n_bytes,
+            )  # fmt: skip
+        if self.limit is not None and self.held + n_bytes > self.limit:
+            raise make_overloaded()
+        self.held += n_bytes
 
     def make_room(self, newcomer: Receiving, n_bytes: int, now: float) -> None:
         """Let requests that have been arriving for long give way, the oldest first, until there is room.
@@ -70,38 +65,55 @@ class RequestMemory:
 
 
 class Hold:
-    """What is held for one request, or for the bytes that one connection has received."""
+    """What is held for one request, or for the bytes that one connection has received.
 
-    __slots__ = ("_memory", "n_bytes")
+    A thread may read a body whose client has gone: once it is closed, a hold takes nothing more.
+    """
 
-    def __init__(self, memory: RequestMemory) -> None:
+    __slots__ = ("_connection", "_is_closed", "_memory", "n_bytes")
+
+    def __init__(self, memory: RequestMemory, connection: Receiving | None = None) -> None:
         self._memory = memory
+        self._connection = connection
+        self._is_closed = False
         self.n_bytes = 0
 
     def take(self, n_bytes: int) -> None:
         """Hold more bytes. Raises Overloaded, PayloadTooLarge."""
-        self._memory.take(n_bytes)
-        self.n_bytes += n_bytes
+        with self._memory.lock:
+            if self._is_closed:
+                raise make_overloaded()
+            self._memory.take(n_bytes)
+            self.n_bytes += n_bytes
 
-    def keep(self, n_bytes: int) -> None:
-        """Give back all but so many bytes, if there are more."""
-        if self.n_bytes > n_bytes:
-            self._memory.give_back(self.n_bytes - n_bytes)
-            self.n_bytes = n_bytes
-
-    def receive(self, connection: Receiving, n_bytes: int, now: float) -> None:
-        """Hold bytes that a connection has received; others may have to give way. Raises Overloaded."""
-        self._memory.receiving[connection] = None
+    def receive(self, n_bytes: int, now: float) -> None:
+        """Hold bytes that the connection has received; others may have to give way. Raises as `take`."""
+        assert self._connection is not None
+        self._memory.receiving[self._connection] = None
         try:
             self.take(n_bytes)
         except Overloaded:
-            self._memory.make_room(connection, n_bytes, now)
+            self._memory.make_room(self._connection, n_bytes, now)
             self.take(n_bytes)
 
-    def release(self, connection: Receiving) -> None:
-        """Give back what a connection holds; it has gone."""
-        self._memory.receiving.pop(connection, None)
+    def keep(self, n_bytes: int) -> None:
+        """Give back all but so many bytes, if there are more."""
+        with self._memory.lock:
+            if self.n_bytes > n_bytes:
+                self._memory.held -= self.n_bytes - n_bytes
+                self.n_bytes = n_bytes
+        if not self.n_bytes and self._connection is not None:
+            self._memory.receiving.pop(self._connection, None)
+
+    def close(self) -> None:
+        """Give back everything, for good."""
+        self._is_closed = True
         self.keep(0)
+
+
+def make_overloaded() -> Overloaded:
+    """Return the error of a request for which there is no memory now."""
+    return Overloaded("there is no memory for more requests; try again soon", retry_after_s=1)
 
 
 def get_hold(scope: Scope) -> Hold:

@@ -217,7 +217,7 @@ class Router:
         request.in_flight = False
         self.in_flight -= 1
         if request.hold is not None:
-            request.hold.keep(0)
+            request.hold.close()
         self._admission.release(request)
         scope, seconds = request.scope, time.perf_counter() - request.begun
         self.metrics.observe_request(request.route.label, status, seconds)

@@ -11,6 +11,6 @@ INLINE_BYTES, INLINE_PIXELS = 16 * 1024, 256 * 1024
 
 
 def limit_to_small(bundle: Bundle) -> Bundle:
-    """Return the bundle with a limit that rejects larger images."""
-    few = replace(bundle.limits, max_pixels=min(bundle.limits.max_pixels, INLINE_PIXELS))
+    """Return the bundle with limits that reject larger images, and those that would wait for memory."""
+    few = replace(bundle.limits, max_pixels=min(bundle.limits.max_pixels, INLINE_PIXELS), waits=False)
     return replace(bundle, features=features_by_modality(bundle.manifest.modalities, few))

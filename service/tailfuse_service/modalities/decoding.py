@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from tailfuse_service.errors import Overloaded
 
-# What takes less does not count, and never waits: it may be decoded on the event loop.
+# What takes less does not count.
 UNCOUNTED_BYTES = 2 * 1024 * 1024
 MAX_WAIT_S = 30.0
 
@@ -18,6 +18,10 @@ class TooMuchMemory(Exception):
     def __init__(self, needed: int, limit: int) -> None:
         super().__init__(needed, limit)
         self.needed, self.limit = needed, limit
+
+
+class WouldWait(Exception):
+    """There is no memory now for who may not wait."""
 
 
 class DecodingMemory:
@@ -49,12 +53,15 @@ class DecodingMemory:
             self._changed.notify_all()
 
     @contextmanager
-    def reserve(self, n_bytes: int) -> Iterator[None]:
-        """Wait until that many bytes are free. Raises TooMuchMemory, and Overloaded after MAX_WAIT_S."""
+    def reserve(self, n_bytes: int, *, waits: bool = True) -> Iterator[None]:
+        """Wait until that many bytes are free. Raises TooMuchMemory, and Overloaded after MAX_WAIT_S.
+
+        On the event loop nobody may wait: without `waits` it raises WouldWait at once.
+        """
         if n_bytes <= UNCOUNTED_BYTES:
             yield
             return
-        self._take(n_bytes)
+        self._take(n_bytes, MAX_WAIT_S if waits else 0.0)
         try:
             yield
         finally:
@@ -62,7 +69,7 @@ class DecodingMemory:
                 self._held -= n_bytes
                 self._changed.notify_all()
 
-    def _take(self, n_bytes: int) -> None:
+    def _take(self, n_bytes: int, wait_s: float) -> None:
         own = object()
 
         def is_next() -> bool:
@@ -72,7 +79,9 @@ class DecodingMemory:
         with self._changed:
             self._waiting.append(own)
             try:
-                if not self._changed.wait_for(is_next, MAX_WAIT_S):
+                if not self._changed.wait_for(is_next, wait_s):
+                    if not wait_s:
+                        raise WouldWait
                     raise Overloaded("there is no memory to decode more; try again soon", retry_after_s=1)
                 if self._limit is not None and n_bytes > self._limit:
                     raise TooMuchMemory(n_bytes, self._limit)

@@ -18,6 +18,7 @@ class Limits:
     max_json_values: int = 500_000
     max_parts: int = 100
     image_formats: frozenset[str] = frozenset()  # accepted beside those of the bundle
+    waits: bool = True  # for memory to decode; on the event loop nothing may wait
 
 
 DEFAULT_LIMITS = Limits()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from tailfuse_service.bundle import MANIFEST, Bundle, BundleError, Manifest, open_bundle, read_prior
 from tailfuse_service.errors import NotReady
+from tailfuse_service.inference.rows import run_largest_batch
 from tailfuse_service.logs import LOG
 from tailfuse_service.settings import Settings
 from tailfuse_service.trial.trial import Trial
@@ -165,7 +166,7 @@ class Repository:
 
     def _open(self, path: Path, trial: Callable[[Path, Manifest], None]) -> Bundle:
         settings = self._settings
-        return open_bundle(
+        bundle = open_bundle(
             path,
             runtime=settings.runtime,
             threads=settings.threads,
@@ -175,6 +176,8 @@ class Repository:
             prior=self._prior,
             trial=trial,
         )
+        run_largest_batch(bundle, settings)
+        return bundle
 
     def _scan(self) -> dict[str, str] | None:
         """Return the fingerprints of all entries; None, logged once, if the folder cannot be read."""

@@ -18,7 +18,7 @@ from PIL import Image
 
 from tailfuse_service.errors import InvalidInput, ServiceError, TooManyPixels, UndecodableImage
 from tailfuse_service.modalities.base64_text import decode_base64
-from tailfuse_service.modalities.decoding import DECODING, TooMuchMemory
+from tailfuse_service.modalities.decoding import DECODING, TooMuchMemory, WouldWait
 from tailfuse_service.modalities.image.formats import FORMATS, identify_format
 from tailfuse_service.modalities.image.header import Header, decode_cost, is_progressive
 from tailfuse_service.modalities.image.optional import (
@@ -82,7 +82,7 @@ class ImageFeatures:
         self._mode: Mode = "L" if channels == 1 else "RGB"
         self._range, self._deep = pixel_range, deep
         self._formats = frozenset(formats)
-        self._max_pixels = limits.max_pixels
+        self._max_pixels, self._waits = limits.max_pixels, limits.waits
 
     def apply(self, raw: Any) -> NDArray[np.uint8] | None:
         """Return the pixels, upright, scaled to the modality's size; None if there are no bytes."""
@@ -159,8 +159,11 @@ class ImageFeatures:
     def _reserve(self, header: Header) -> Iterator[None]:
         """Wait until there is memory to decode the image. Raises TooManyPixels, Overloaded."""
         try:
-            with DECODING.reserve(decode_cost(header) + SCALED_BYTES * self.height * self.width):
+            n_bytes = decode_cost(header) + SCALED_BYTES * self.height * self.width
+            with DECODING.reserve(n_bytes, waits=self._waits):
                 yield
+        except WouldWait:  # the engine asks again in a thread
+            raise self._too_many(f"{header.width} x {header.height}", header.width * header.height) from None
         except TooMuchMemory as error:
             raise TooManyPixels(
                 f"modality '{self.name}': {header.format} of {header.width} x {header.height} pixels takes "
