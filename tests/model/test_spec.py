@@ -97,6 +97,8 @@ def test_scalars_mean_what_the_spec_says_and_not_what_yaml_guesses(load: Any) ->
         ("label: label", "label:", "3: label: Input should be a valid string"),
         ("training:", "trainin:", "11: trainin: unknown key; did you mean 'training'?"),
         ("epochs: 7", "epoch: 7", "12: training.epoch: unknown key; did you mean 'epochs'?"),
+        ("training:", "prior: rarest\ntraining:",
+         "11: prior: takes uniform, training, tempered, or the share of each class, not 'rarest'"),
         ("epochs: 7", "folds: 1", "12: training.folds: takes 0 (none), or at least 2, not '1'"),
         ("epochs: 7", "epochs: 7\nnetwork: {fusion: concatt}",
          "13: network.fusion: Input should be 'confidence', 'uniform', 'late', 'single', 'concat', "

@@ -118,7 +118,7 @@ def test_an_unknown_prior_is_refused(client: TestClient, value: str, path: str) 
     body = {"inputs": CLINICAL, "items": [{"inputs": CLINICAL}]}
     answer = client.post(f"{path}?prior={value}", json=body)
     assert_problem(answer.json(), "invalid-input", 422)
-    assert "prior must be uniform or training or tempered" in answer.json()["detail"]
+    assert "prior must be uniform, training or tempered, not" in answer.json()["detail"]
     assert answer.json()["parameter"] == "prior"
 
 

@@ -60,7 +60,7 @@ def _prior(value: Any) -> str | dict[str, float] | None:
     if value is None or (isinstance(value, str) and value in PRIORS):
         return value
     if not isinstance(value, dict):
-        raise ValueError(f"takes {', '.join(PRIORS)}, or the share of each class, not '{value}'")
+        raise ValueError(f"takes {', '.join(PRIORS)}, or the share of each class")
     try:
         return {str(name): float(share) for name, share in value.items()}
     except (ValueError, TypeError):

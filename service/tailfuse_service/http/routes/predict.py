@@ -201,7 +201,7 @@ def parse_options(query: bytes) -> Options:
         raise make_parameter_error("explain", "true or false", explain)
     prior = parameters.get("prior", [None])[-1]
     if prior is not None and prior not in PRIORS:
-        raise make_parameter_error("prior", " or ".join(PRIORS), prior)
+        raise make_parameter_error("prior", "uniform, training or tempered", prior)
     return Options(None if top_k is None else parse_top_k(top_k), explain == "true", prior)
 
 
