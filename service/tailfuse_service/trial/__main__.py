@@ -19,7 +19,8 @@ STDOUT, STDERR = 1, 2
 def main(order: Order) -> None:
     """Carry out the order. The report is three lines on standard output: confinement, memory, result."""
     report = os.dup(STDOUT)
-    os.dup2(STDERR, STDOUT)  # what a graph prints is no report
+    # What a graph prints is no report, and a library that cannot print all of it would fail: nobody reads it.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
     os.set_blocking(STDERR, False)  # nobody reads it before the end: what does not fit is lost
     layers, still_open = confine(order.parent, order.cpu_s)
     write_line(report, layers=layers, still_open=still_open)
