@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.errors import ServiceError
@@ -21,7 +21,7 @@ from tailfuse_service.http.openapi.document import document
 from tailfuse_service.http.problems import log_and_make_problem, make_response
 from tailfuse_service.http.router import Router
 from tailfuse_service.http.routes.admin import admin_routes
-from tailfuse_service.http.routes.docs import docs_routes, mount_docs_files
+from tailfuse_service.http.routes.docs import DOCUMENT, docs_routes, mount_docs_files
 from tailfuse_service.http.routes.health import health_routes
 from tailfuse_service.http.routes.model import model_routes
 from tailfuse_service.http.routes.predict import Predict, PredictBatch
@@ -78,6 +78,7 @@ def create_app(
         title="tailfuse",
         lifespan=lifespan,
         redirect_slashes=False,
+        openapi_url=None,  # see add_document
         redoc_url=None,
         docs_url=None,
         swagger_ui_oauth2_redirect_url=None,
@@ -114,15 +115,25 @@ def create_app(
 
 
 def add_document(api: FastAPI, registry: ModelRegistry, root_path: str) -> FastAPI:
-    """Make /docs and /openapi.json show the inputs of the served bundle."""
+    """Make /docs and /openapi.json show the inputs of the served bundle.
+
+    The document is made and written once for each bundle, since that takes milliseconds.
+    """
     described_bundle: Bundle | None = None
+    written: bytes | memoryview = b""
 
     def describe() -> dict[str, Any]:
-        nonlocal described_bundle
+        nonlocal described_bundle, written
         if api.openapi_schema is None or described_bundle is not registry.bundle:
             described_bundle = registry.bundle
             api.openapi_schema = document(api, described_bundle, root_path)
+            written = JSONResponse(api.openapi_schema).body
         return api.openapi_schema
+
+    @api.get(DOCUMENT, include_in_schema=False)
+    async def show_document() -> Response:
+        describe()
+        return Response(written, media_type="application/json")
 
     api.openapi = describe  # type: ignore[method-assign]
     return api

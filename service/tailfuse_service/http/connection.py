@@ -47,7 +47,7 @@ class Protocol(HttpToolsProtocol):
         self._now = self.loop.time
         self._fast = FastPath(self._router, self.loop, send=self._send, break_connection=self.break_off)
         self._feeder = Feeder(
-            self.loop, parse=self._parse, may_feed=self._may_feed, break_connection=self.break_off
+            self._router.turns, parse=self._parse, may_feed=self._may_feed, break_connection=self.break_off
         )
         self._slices = self._feeder.slices  # received, and not parsed
         self._overhead = 0  # bytes of the request that are no body
@@ -65,13 +65,13 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
         self.flow = reading = ReadControl(self.transport)
-        self._feeder.control(reading)
         self._times.watch(self.transport)
         own = self._router.metrics_port
         if own is not None and self.server is not None and self.server[1] == own:
             self._longest = NO_FAST_PATH
-        self._fast.address = self.client[0] if self.client else ""
-        reason = self._router.connections.add(self, self._fast.address)
+        self._fast.address = address = self.client[0] if self.client else ""
+        self._feeder.control(reading, address)
+        reason = self._router.connections.add(self, address)
         if reason is not None:
             self._refuse(TooManyRequests(f"{reason}; try again soon", retry_after_s=1))
 

@@ -1,10 +1,10 @@
-"""Feeds the parser of one connection with received bytes, a little in each turn of the event loop."""
+"""Feeds the parser of one connection with received bytes, a little in each of its turns."""
 
-import asyncio
 from collections.abc import Callable
 
 from tailfuse_service.http.flow import ReadControl
 from tailfuse_service.http.slices import Slices
+from tailfuse_service.http.turns import Turns
 
 # Of one connection in one turn of the loop. A request has two, its head and its body; blank lines before it
 # and an offer of an upgrade are one more each.
@@ -18,27 +18,28 @@ class Feeder:
     is called with what `parse` raises.
     """
 
-    __slots__ = ("_break_connection", "_loop", "_may_feed", "_parse", "_reading", "_turn", "slices")
+    __slots__ = ("_address", "_break_connection", "_may_feed", "_parse", "_reading", "_turns", "slices")
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        turns: Turns,
         *,
         parse: Callable[[bytes], None],
         may_feed: Callable[[], bool],
         break_connection: Callable[[Exception], None],
     ) -> None:
-        self._loop = loop
+        self._turns = turns
+        self._address = ""
         self._parse = parse
         self._may_feed = may_feed
         self._break_connection = break_connection
-        self._turn: asyncio.Handle | None = None
         self._reading: ReadControl | None = None
         self.slices = Slices()
 
-    def control(self, reading: ReadControl) -> None:
-        """Pause and continue reading by this."""
+    def control(self, reading: ReadControl, address: str) -> None:
+        """Pause and continue reading by this; take turns as a connection of this address."""
         self._reading = reading
+        self._address = address
 
     def feed(self) -> None:
         """Feed the parser as much of the request whose turn it is as one turn of the loop allows."""
@@ -56,18 +57,16 @@ class Feeder:
             self.feed_later()
 
     def feed_later(self) -> None:
-        """Feed held bytes in the next turn of the loop; the other connections come first."""
-        if self.slices.data and self._turn is None:
-            self._turn = self._loop.call_soon(self._next_turn)
+        """Feed held bytes in the next turn of this connection; the others come first."""
+        if self.slices.data:
+            self._turns.ask(self._address, self._next_turn)
 
     def stop(self) -> None:
         """Drop all bytes."""
         self.slices.clear()
-        if self._turn is not None:
-            self._turn.cancel()
+        self._turns.withdraw(self._address, self._next_turn)
 
     def _next_turn(self) -> None:
-        self._turn = None
         try:
             self.feed()
         except Exception as error:

@@ -28,6 +28,7 @@ from tailfuse_service.http.paths import METRICS, PROTOCOL_METHODS, Access, Endpo
 from tailfuse_service.http.problems import MEDIA_TYPE, log_and_make_problem, log_request, make_response
 from tailfuse_service.http.routes.predict import Predict
 from tailfuse_service.http.tracing import Tracing
+from tailfuse_service.http.turns import Turns
 from tailfuse_service.inference.caller import Caller
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities.decoding import DECODING
@@ -126,7 +127,7 @@ class Router:
         self.metrics_port = metrics_port
         self.cached_heads, self.default_lines = HeadCache(), DefaultLines()  # of the fast path
         self.in_flight = 0
-        self.connections = connections
+        self.connections, self.turns = connections, Turns()
         self.memory = memory
         self._admission = Admission(max_concurrency, max_per_client)
         metrics.in_flight.set_function(lambda: self.in_flight)
