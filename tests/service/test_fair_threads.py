@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -35,8 +36,8 @@ def drive(play: Callable[[Workshop], Awaitable[None]], n_threads: int = 1) -> No
     async def scenario() -> None:
         workshop = Workshop(n_threads)
         await play(workshop)
-        assert not workshop.threads._accounts  # nothing is kept of callers that have gone
         workshop.threads.shutdown()
+        assert not workshop.threads._accounts  # nothing is kept of callers that have gone
 
     asyncio.run(scenario())
 
@@ -140,5 +141,33 @@ def test_room_is_made_by_the_newest_job_of_the_caller_with_the_most() -> None:
         assert not workshop.threads.make_room("other")  # both would have two
         workshop.open.set()
         await asyncio.gather(*jobs[:3], other)
+
+    drive(play)
+
+
+def test_a_thread_takes_the_next_job_while_the_loop_is_busy() -> None:
+    """The loop answers many callers in one turn; threads that wait for it do nothing meanwhile."""
+
+    async def play(workshop: Workshop) -> None:
+        jobs = [workshop.send(caller, 1.0) for caller in ("one", "other") * 3]
+        workshop.open.set()
+        deadline = time.monotonic() + 30
+        while len(workshop.done) < len(jobs) and time.monotonic() < deadline:
+            time.sleep(0.001)  # as a turn that is long; nothing else runs on the loop
+        assert workshop.done == ["one", "other"] * 3
+        await asyncio.gather(*jobs)
+
+    drive(play)
+
+
+def test_a_shutdown_cancels_what_waits() -> None:
+    async def play(workshop: Workshop) -> None:
+        running, waiting = workshop.send("one", 1.0), workshop.send("other", 1.0)
+        workshop.threads.shutdown(wait=False, cancel_futures=True)
+        workshop.open.set()
+        assert await running == "one"
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert workshop.done == ["one"]
 
     drive(play)

@@ -13,6 +13,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import uvloop
+
 from tests.support.attacks.__main__ import BEGUN
 from tests.support.attacks.registry import ATTACKS
 from tests.support.callers import Question, Tally, ask_corpus, be_honest, honest_questions, hostile_questions
@@ -72,7 +74,7 @@ async def start_attacks(
         return None
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.attacks", stdin=pipe, stdout=pipe, env=os.environ
+        sys.executable, "-m", "tests.support.attacks", stdin=pipe, stdout=pipe, env=dict(os.environ)
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -142,7 +144,7 @@ def soak(
         load = Load(soaked, connections)
         soaked.read_gauges()
         idle = soaked.measure()
-        quiet, phases = asyncio.run(run_phases(load, names, seconds=seconds, each_s=each_s, quiet_s=quiet_s))
+        quiet, phases = uvloop.run(run_phases(load, names, seconds=seconds, each_s=each_s, quiet_s=quiet_s))
         gauges, left = settle(soaked, idle)
         code = soaked.service.stop()
         report = judge(soaked, quiet, phases, idle, left, gauges, code, timed=timed)

@@ -1,8 +1,8 @@
 """Turns: which connection's held-back bytes are parsed next, where a client has sent more than one request.
 
-In each turn of the event loop one connection is fed, and the clients' addresses come one after another. So
-all pipelines together slow down those who wait for each answer by one request per turn at most, however many
-connections they are on.
+In each turn of the event loop one connection of each client's address is fed. So all pipelines of a client
+together slow down those who wait for each answer by one request per turn at most, however many connections
+they are on.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ class Turns:
     """The connections that hold bytes back and could go on, by address. To be used on one event loop."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, dict[Feed, None]] = {}  # in the order of their turns
+        self._waiting: dict[str, dict[Feed, None]] = {}  # of each address in the order of their turns
         self._scheduled = False
 
     def ask(self, address: str, feed: Feed) -> None:
@@ -34,15 +34,15 @@ class Turns:
                 del self._waiting[address]
 
     def _take(self) -> None:
-        """Feed the next connection of the next address."""
+        """Feed the next connection of each address."""
+        for address, feeds in list(self._waiting.items()):
+            feed = next(iter(feeds), None)
+            if feed is None:
+                continue  # it was withdrawn in this turn
+            del feeds[feed]
+            if not feeds:
+                del self._waiting[address]
+            feed()
         self._scheduled = bool(self._waiting)
-        if not self._waiting:
-            return
-        address = next(iter(self._waiting))
-        feeds = self._waiting.pop(address)
-        feed = next(iter(feeds))
-        del feeds[feed]
-        if feeds:
-            self._waiting[address] = feeds  # its next turn comes after those of the others
-        asyncio.get_running_loop().call_soon(self._take)
-        feed()
+        if self._scheduled:
+            asyncio.get_running_loop().call_soon(self._take)

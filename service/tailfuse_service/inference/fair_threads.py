@@ -7,11 +7,12 @@ small one. What a caller does not use while it has no jobs is not saved up. This
 
 import asyncio
 import time
-from asyncio import Future
+from asyncio import AbstractEventLoop, Future
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Lock
 from typing import Any, TypeVar
 
 from tailfuse_service.inference.caller import Caller, find_heaviest, make_overloaded
@@ -35,70 +36,90 @@ class Account:
 
 
 class FairThreads:
-    """Some threads, and a queue of jobs for each caller. To be used on one event loop."""
+    """Some threads, and a queue of jobs for each caller. To be used on one event loop.
+
+    A thread that has ended a job takes the next one itself: if the loop gave it out, threads would be idle
+    for as long as a turn of a busy loop takes.
+    """
 
     def __init__(self, pool: ThreadPoolExecutor, clock: Callable[[], float] = time.perf_counter) -> None:
         self._pool = pool
         self._clock = clock
+        self._lock = Lock()  # of all that follows
         self._n_idle = pool._max_workers
         self._accounts: dict[Caller, Account] = {}
         self._used_s = 0.0  # of the accounts that have been served; a new account begins there
 
     def run(self, caller: Caller, call: Callable[..., T], *arguments: Any) -> Future[T]:
         """Return the future result of a call in a thread. Cancelling it drops a job that still waits."""
-        future: Future[T] = asyncio.get_running_loop().create_future()
-        account = self._accounts.get(caller)
-        if account is None:
-            account = self._accounts[caller] = Account(self._used_s)
-        account.jobs.append((future, partial(call, *arguments)))
-        self._start_jobs()
+        loop = asyncio.get_running_loop()
+        future: Future[T] = loop.create_future()
+        with self._lock:
+            account = self._accounts.get(caller)
+            if account is None:
+                account = self._accounts[caller] = Account(self._used_s)
+            account.jobs.append((future, partial(call, *arguments)))
+            is_thread_idle = self._n_idle > 0
+            if is_thread_idle:
+                self._n_idle -= 1
+        if is_thread_idle:
+            self._pool.submit(self._work, loop)
         return future
 
     def make_room(self, caller: Caller) -> bool:
         """Refuse the newest job of the caller with the most waiting. Return False if that is this caller."""
-        heaviest = find_heaviest(self._accounts, caller)
-        if heaviest is None:
-            return False
-        future, _ = self._accounts[heaviest].jobs.pop()
+        with self._lock:
+            heaviest = find_heaviest(self._accounts, caller)
+            if heaviest is None:
+                return False
+            future, _ = self._accounts[heaviest].jobs.pop()
         if not future.done():
             future.set_exception(make_overloaded())
         return True
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the threads, as `Executor.shutdown` does."""
+        if cancel_futures:
+            with self._lock:
+                waiting = [future for account in self._accounts.values() for future, _ in account.jobs]
+            for future in waiting:
+                future.cancel()  # a thread does not start what nobody waits for
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
 
-    def _start_jobs(self) -> None:
-        """Start jobs while a thread is idle."""
-        while self._n_idle:
-            waiting = [account for account in self._accounts.values() if account.jobs]
-            if not waiting:
-                break
-            account = min(waiting, key=rank)
-            future, call = account.jobs.popleft()
-            if future.done():
-                continue  # nobody waits for it
-            self._used_s = max(self._used_s, account.used_s)
-            account.n_running += 1
-            self._n_idle -= 1
-            running = asyncio.get_running_loop().run_in_executor(self._pool, call)
-            running.add_done_callback(partial(self._finish, account, future, self._clock()))
-        self._forget_idle()
+    def _work(self, loop: AbstractEventLoop) -> None:
+        """Do jobs in this thread until none waits."""
+        while (taken := self._take_job()) is not None:
+            account, future, call = taken
+            begun = self._clock()
+            result: Any = None
+            error: BaseException | None = None
+            try:
+                result = call()
+            except BaseException as raised:
+                error = raised
+            with self._lock:
+                account.n_running -= 1
+                account.used_s += self._clock() - begun
+            try:
+                loop.call_soon_threadsafe(deliver, future, result, error)
+            except RuntimeError:
+                return  # the loop is closed: the service has stopped
+            del taken, future, call, result, error  # nothing is kept while there is nothing to do
 
-    def _finish(self, account: Account, future: Future[T], begun: float, running: Future[T]) -> None:
-        """Charge the caller, deliver the result, and start the next job."""
-        account.n_running -= 1
-        account.used_s += self._clock() - begun
-        self._n_idle += 1
-        if running.cancelled():
-            future.cancel()
-        elif not future.done():
-            error = running.exception()
-            if error is None:
-                future.set_result(running.result())
-            else:
-                future.set_exception(error)
-        self._start_jobs()
+    def _take_job(self) -> tuple[Account, Future[Any], Callable[[], Any]] | None:
+        """Return the next job and its account; None, and count the thread as idle, if no job waits."""
+        with self._lock:
+            while waiting := [account for account in self._accounts.values() if account.jobs]:
+                account = min(waiting, key=rank)
+                future, call = account.jobs.popleft()
+                if future.done():
+                    continue  # nobody waits for it
+                self._used_s = max(self._used_s, account.used_s)
+                account.n_running += 1
+                return account, future, call
+            self._n_idle += 1
+            self._forget_idle()
+            return None
 
     def _forget_idle(self) -> None:
         """Drop the accounts that have no jobs, and no time to make up for."""
@@ -108,6 +129,16 @@ class FairThreads:
                 continue
             if not is_busy or account.used_s <= self._used_s:
                 del self._accounts[caller]
+
+
+def deliver(future: Future[T], result: T, error: BaseException | None) -> None:
+    """Set the future's result or error, unless nobody waits for it any more."""
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
 
 
 def rank(account: Account) -> tuple[int, float]:

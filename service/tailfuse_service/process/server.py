@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 # A stop waits this long before it closes idle connections: a request may be on its way.
 LINGER_S = 0.1
+# Uvloop accepts one connection of a listening socket in each turn of its loop. Turns are long while many
+# callers are answered, so that a few clients who open connections would keep all new ones waiting.
+ACCEPTS_PER_TURN = 16
 # Names of the threads that work on requests; all of these are answered or abandoned after a stop.
 ABANDONED_THREADS = ("reader", "batcher", "large-body", "asyncio")
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of malloc.h
@@ -181,7 +184,7 @@ class Server(uvicorn.Server):
         if self._make_grpc is not None:
             self._grpc = self._make_grpc()
             await self._grpc.start()
-        await super().startup(sockets)
+        await super().startup([handle for each in sockets or [] for handle in make_handles(each)])
         self._hang_ups.handle(self._reload, partial(self.handle_exit, signal.SIGTERM, None))
         self._tell_started()
 
@@ -213,6 +216,11 @@ class Server(uvicorn.Server):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return protocol
+
+
+def make_handles(listener: socket.socket) -> list[socket.socket]:
+    """Return handles of one listening socket, for as many connections as a turn of the loop may accept."""
+    return [listener.dup() for _ in range(ACCEPTS_PER_TURN)]
 
 
 def accept_waiting(listener: socket.socket) -> Iterator[socket.socket]:
