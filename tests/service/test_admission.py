@@ -11,7 +11,6 @@ from tailfuse_service.bundle import Bundle
 from tailfuse_service.errors import TooManyRequests
 from tailfuse_service.http.admission import Admission
 from tailfuse_service.http.router import Router
-from tailfuse_service.inference.caller import Caller
 from tailfuse_service.settings import Settings
 
 from tests.support.bundles import FakeRuntime
@@ -25,7 +24,6 @@ class Asked:
     """A request that can be refused, or not."""
 
     def __init__(self, *, may_refuse: bool = True) -> None:
-        self.caller: Caller | None = None
         self.refusal: TooManyRequests | None = None
         self._may_refuse = may_refuse
 
@@ -82,7 +80,7 @@ def test_a_key_is_another_caller_than_an_address_and_nothing_is_kept() -> None:
         admission.release(each)
         admission.release(each)
     assert not admission._requests
-    assert not admission._by_caller
+    assert not admission._accounts
 
 
 class Held:

@@ -262,7 +262,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
-        self._hold.keep(len(self._slices.data))
+        if self._hold.n_bytes:
+            self._hold.keep(len(self._slices.data))
         if self.transport.is_closing():
             return
         self.flow.resume_reading()

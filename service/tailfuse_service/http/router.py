@@ -9,9 +9,7 @@ import itertools
 import re
 import secrets
 import time
-from asyncio import Task
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from fastapi import FastAPI
 
@@ -29,7 +27,6 @@ from tailfuse_service.http.problems import MEDIA_TYPE, log_and_make_problem, log
 from tailfuse_service.http.routes.predict import Predict
 from tailfuse_service.http.tracing import Tracing
 from tailfuse_service.http.turns import Turns
-from tailfuse_service.inference.caller import Caller
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities.decoding import DECODING
 from tailfuse_service.models.reconciler import Reconciler
@@ -47,20 +44,30 @@ class RequestRecord:
     The scope needs only method, path, headers and request_id.
     """
 
-    __slots__ = (
-        "begun", "caller", "hold", "in_flight", "is_answering", "refusal", "route", "scope", "task"
-    )  # fmt: skip
+    __slots__ = ("begun", "hold", "in_flight", "refusal", "route", "scope")
 
     def __init__(self, scope: Scope, route: RouteMatch) -> None:
         self.scope = scope
         self.route = route
         self.begun = time.perf_counter()
         self.in_flight = False  # whether the router counts it
-        self.caller: Caller | None = None  # for which the router counts it
         self.hold: Hold | None = None  # the memory that its body takes
-        self.task: Task[Any] | None = None  # which answers it
-        self.is_answering = False
         self.refusal: TooManyRequests | None = None  # it is to be answered with this instead
+
+    def refuse(self, error: TooManyRequests) -> bool:
+        """Have the request answered with this error. Return whether it will; this kind cannot be."""
+        return False
+
+
+class TaskRequest(RequestRecord):
+    """A request that a task answers."""
+
+    __slots__ = ("is_answering", "task")
+
+    def __init__(self, scope: Scope, route: RouteMatch) -> None:
+        super().__init__(scope, route)
+        self.task = asyncio.current_task()
+        self.is_answering = False
 
     def refuse(self, error: TooManyRequests) -> bool:
         """Have the task answer with this error, unless its answer has begun. Return whether it will."""
@@ -157,8 +164,7 @@ class Router:
         route = find_route(scope)
         v2 = self._v2.get(route.endpoint)
         posted = self._posts.get(route.endpoint) if scope["method"] == "POST" else None
-        request = RequestRecord(scope, route)
-        request.task = asyncio.current_task()
+        request = TaskRequest(scope, route)
         scope["hold"] = request.hold = Hold(self.memory)
         try:
             self.begin_request(request, get_address(scope))

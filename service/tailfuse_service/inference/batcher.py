@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from tailfuse_service.errors import DeadlineExceeded, NotReady
 from tailfuse_service.inference.caller import Caller, find_heaviest, make_overloaded
@@ -27,9 +27,8 @@ SHORT_S, SHORT_ON_ONE_CORE_S = 0.002, 0.02
 SMOOTHING = 0.2  # weight of the last run in the expected duration of the next one
 
 
-class Waiting(NamedTuple, Generic[T]):
-    item: T
-    since: float  # from time.perf_counter; the loop's own time is that of its last turn
+# An item, and since when it waits by time.perf_counter; the loop's own time is that of its last turn.
+Waiting: TypeAlias = tuple[T, float]
 
 
 class Batcher(Generic[T, R]):
@@ -76,33 +75,43 @@ class Batcher(Generic[T, R]):
 
     def submit(self, item: T, caller: Caller = "") -> Future[R]:
         """Return the future answer of one item. Raises Overloaded or NotReady."""
-        return self.submit_all((item,), caller)[0]
+        queue = self._open_queue(1, caller)
+        future: Future[R] = asyncio.get_running_loop().create_future()
+        queue[future] = item, time.perf_counter()
+        return future
 
     def submit_all(self, items: Sequence[T], caller: Caller = "") -> list[Future[R]]:
         """Return a future answer for each item; accept all or none. Raises Overloaded or NotReady."""
-        if self._drained is not None:
-            raise NotReady("the service is stopping")
-        if self._n_waiting + len(items) > self._max_queue:
-            self.make_room(len(items), caller)
+        if not items:
+            self._check_open()
+            return []
+        queue = self._open_queue(len(items), caller)
         loop = asyncio.get_running_loop()
         now = time.perf_counter()
-        futures: list[Future[R]] = []
-        if not items:
-            return futures
+        futures: list[Future[R]] = [loop.create_future() for _ in items]
+        queue.update(zip(futures, ((item, now) for item in items), strict=True))
+        return futures
+
+    def _open_queue(self, n_items: int, caller: Caller) -> dict[Future[R], Waiting[T]]:
+        """Return the caller's queue, to which so many items are added now. Raises Overloaded or NotReady."""
+        self._check_open()
+        if self._n_waiting + n_items > self._max_queue:
+            self.make_room(n_items, caller)
+        self._n_waiting += n_items
+        if not self._busy:
+            self._busy = True
+            asyncio.get_running_loop().call_soon(self._next)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._timeout_s, self._expire)
         queue = self._queues.get(caller)
         if queue is None:
             queue = self._queues[caller] = {}
-        for item in items:
-            future: Future[R] = loop.create_future()
-            queue[future] = Waiting(item, now)
-            futures.append(future)
-        self._n_waiting += len(items)
-        if not self._busy:
-            self._busy = True
-            loop.call_soon(self._next)
-        if self._timer is None:
-            self._timer = loop.call_later(self._timeout_s, self._expire)
-        return futures
+        return queue
+
+    def _check_open(self) -> None:
+        """Raise NotReady if the batcher is closed."""
+        if self._drained is not None:
+            raise NotReady("the service is stopping")
 
     def make_room(self, n_items: int, caller: Caller) -> None:
         """Refuse the newest items of the callers with the most waiting, until this caller's have room.
@@ -118,8 +127,8 @@ class Batcher(Generic[T, R]):
             heaviest = find_heaviest(self._queues, caller, n_items)
             assert heaviest is not None
             queue = self._queues[heaviest]
-            newest = next(reversed(queue.values())).since
-            for future in [each for each, waiting in queue.items() if waiting.since == newest]:
+            _, newest = next(reversed(queue.values()))
+            for future in [each for each, (_, since) in queue.items() if since == newest]:
                 self._drop(future)
                 if not future.done():
                     future.set_exception(make_overloaded())
@@ -157,9 +166,9 @@ class Batcher(Generic[T, R]):
                 self._drained.set_result(None)
             return
         self._in_run = batch
-        items = [waiting.item for waiting in batch.values()]
+        items = [item for item, _ in batch.values()]
         start = time.perf_counter()
-        self._waited([start - waiting.since for waiting in batch.values()])
+        self._waited([start - since for _, since in batch.values()])
         if self._run_seconds < self._short_s:
             self._deliver(start, self._attempt(items, [*batch]))
         else:
@@ -170,10 +179,13 @@ class Batcher(Generic[T, R]):
         """Take the next batch out of the queue."""
         batch: dict[Future[R], Waiting[T]] = {}
         if self._n_waiting <= self._max_batch_size:
-            for queue in self._queues.values():
-                batch.update(queue)
-            self._queues.clear()
+            queues, self._queues = self._queues, {}
             self._n_waiting = 0
+            for queue in queues.values():
+                if batch:
+                    batch.update(queue)
+                else:
+                    batch = queue
             return batch
         while (room := self._max_batch_size - len(batch)) > 0:
             share = max(1, room // len(self._queues))
@@ -227,8 +239,8 @@ class Batcher(Generic[T, R]):
         now = time.perf_counter()
         next_s = None  # until the next item times out
         for queue in (self._in_run, *self._queues.values()):
-            for future, waiting in list(queue.items()):
-                left = waiting.since + self._timeout_s - now
+            for future, (_, since) in list(queue.items()):
+                left = since + self._timeout_s - now
                 if left > 0:
                     next_s = left if next_s is None else min(left, next_s)
                     break

@@ -24,7 +24,7 @@ from tailfuse_service.http.memory import Hold
 from tailfuse_service.http.off_loop import read_off_loop
 from tailfuse_service.http.paths import GRPC_ROUTES, PROTOCOL_METHODS, Endpoint
 from tailfuse_service.http.problems import log_and_make_problem
-from tailfuse_service.http.router import CLIENT_CLOSED, RequestRecord, Router, choose_request_id
+from tailfuse_service.http.router import CLIENT_CLOSED, Router, TaskRequest, choose_request_id
 from tailfuse_service.inference.engine import Engine
 from tailfuse_service.logs import LOG
 from tailfuse_service.models.versions import Headers
@@ -113,9 +113,8 @@ class GrpcServer:
                 "method": "POST", "path": route.label, "headers": headers, "request_id": request_id
             }  # fmt: skip
             status = CLIENT_CLOSED
-            call = RequestRecord(scope, route)
+            call = TaskRequest(scope, route)
             call.hold = Hold(router.memory)
-            call.task = asyncio.current_task()
             try:
                 router.begin_request(call, get_address(context))
                 call.hold.take(MESSAGE_FACTOR * len(body))
