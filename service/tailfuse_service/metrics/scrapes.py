@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-MAX_SHARE = 0.1  # of the event loop's time; Prometheus itself needs one rendering in 15 s
+MAX_SHARE = 0.02  # of the event loop's time; Prometheus itself needs one rendering in 15 s
 
 
 class Scrapes:
