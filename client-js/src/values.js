@@ -5,15 +5,15 @@
  * absent. A `Blob`, a `File`, a `Uint8Array` and an `ArrayBuffer` are the bytes of a file; other typed arrays
  * are numbers.
  *
- * @typedef {string | Blob | ArrayBufferView | ArrayBuffer | readonly unknown[] | { readonly [column: string]: unknown } | null | undefined} Value
+ * @typedef {string | String | Blob | ArrayBufferView | ArrayBuffer | readonly unknown[] | { readonly [column: string]: unknown } | null | undefined} Value
  */
 
 /** @typedef {{ readonly [modality: string]: Value }} Inputs Raw values by modality. */
 /** @typedef {null | boolean | number | string | unknown[] | { [name: string]: unknown }} JsonValue */
 
-// A text with such an end and without a space is a path that was meant to be a file.
+// A text that ends like this is a path that was meant to be a file, if it has no space or begins like a path.
 const PATH =
-  /^\S+\.(avif|bmp|csv|dcm|gif|heic|heif|jpe?g|json|npy|png|tiff?|txt|wav|webp)$/i;
+  /^(?:\S+|(?:[./~\\]|[A-Za-z]:[\\/]).*)\.(?:avif|bmp|csv|dcm|gif|heic|heif|jpe?g|json|npy|png|tiff?|txt|wav|webp)$/i;
 const BASE64_BYTES = 0x8000; // arguments of one call
 
 /**
@@ -47,12 +47,13 @@ function encodeValue(value) {
   if (value instanceof Uint8Array) return new Blob([new Uint8Array(value)]);
   if (value instanceof ArrayBuffer) return new Blob([value]);
   if (typeof value === "string" && PATH.test(value)) {
+    const quoted = JSON.stringify(value);
     throw new TypeError(
-      `use await openFile(${JSON.stringify(value)}) of tailfuse-client/node for a file; ` +
-        "a string is a text",
+      `use await openFile(${quoted}) of tailfuse-client/node for a file, ` +
+        `or new String(${quoted}) for a text that looks like a path`,
     );
   }
-  return toJson(value);
+  return toJson(value instanceof String ? value.valueOf() : value);
 }
 
 /**

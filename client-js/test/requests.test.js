@@ -58,7 +58,7 @@ for (const [name, value] of [
   });
 }
 
-for (const path of ["lesion.jpg", "./a/lesion.PNG", "C:\\scans\\1.npy", "/data/notes.txt"]) {
+for (const path of ["lesion.jpg", "./a/lesion.PNG", "C:\\scans\\1 2.npy", "./my scans/1.tif", "/data/notes.txt"]) {
   test(`a path that is sent as a text is refused: ${path}`, async (t) => {
     const { url } = await startServer(t);
     await assert.rejects(new Client(url).predict({ image: path }), (error) => {
@@ -68,9 +68,9 @@ for (const path of ["lesion.jpg", "./a/lesion.PNG", "C:\\scans\\1.npy", "/data/n
   });
 }
 
-test("a text that names a file in a sentence is a text", async (t) => {
-  const { request } = await ask(t, { notes: "see lesion.jpg" });
-  assert.deepEqual(JSON.parse(request.body), { inputs: { notes: "see lesion.jpg" } });
+test("a text that names a file in a sentence is a text, and so is a String object", async (t) => {
+  const { request } = await ask(t, { notes: "see lesion.jpg", title: new String("lesion.jpg") });
+  assert.deepEqual(JSON.parse(request.body), { inputs: { notes: "see lesion.jpg", title: "lesion.jpg" } });
 });
 
 test("bytes make a form, whose parts are a file, JSON and text", async (t) => {

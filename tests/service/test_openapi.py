@@ -85,7 +85,7 @@ def test_a_form_of_the_docs_page_sends_nothing_that_nobody_filled_in(
     form = described["components"]["schemas"]["PredictForm"]["properties"]
     begun = {name: part.get("anyOf", [part])[0].get("examples") for name, part in form.items()}
     assert begun == {"image": None, "clinical": [""], "notes": [""]}
-    parts = {"image": ("a.png", picture), "clinical": (None, ""), "notes": (None, "")}
+    parts: Any = {"image": ("a.png", picture), "clinical": (None, ""), "notes": (None, "")}
     answer = client.post("/predict", files=parts).json()
     assert [name for name, each in answer["modalities"].items() if each["present"]] == ["image"]
 
