@@ -1,6 +1,7 @@
 """The document: current, whole, and of the bundle that is loaded."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 from tailfuse_service import errors
 from tailfuse_service.app import create_app
+from tailfuse_service.bundle import Bundle
 from tailfuse_service.http.openapi.document import document
 from tailfuse_service.settings import Settings
 
 from openapi.write import as_yaml
+from tests.support.clients import ClientOf
 
 COMMITTED = Path(__file__).parents[2] / "openapi" / "openapi.yaml"
 
@@ -118,6 +121,20 @@ def test_every_example_of_a_request_is_answered_and_fits_its_schema(
     check_fit(batch["example"], batch["schema"], described)
     results = client.post("/predict/batch", json=batch["example"]).json()["results"]
     assert all("label" in result for result in results)
+
+
+def test_rows_that_the_bundle_carries_are_the_examples(make_client: ClientOf, bundle: Bundle) -> None:
+    """One that the service refuses is left out; one that lacks a modality is not shown with it."""
+    rows = ({"notes": "of an older spec", "smell": 1}, {"notes": "spot"}, {"notes": "pale"})
+    manifest = bundle.manifest.model_copy(update={"examples": rows})
+    described = make_client(replace(bundle, manifest=manifest)).get("/openapi.json").json()
+    operation = described["paths"]["/predict"]["post"]
+    examples = operation["requestBody"]["content"]["application/json"]["examples"]
+    assert {name: example["value"]["inputs"] for name, example in examples.items()} == {
+        "everything": {"notes": "spot"}, "row 2": {"notes": "pale"}
+    }  # fmt: skip
+    shown = operation["responses"]["200"]["content"]["application/json"]["example"]
+    assert not shown["modalities"]["image"]["present"]
 
 
 def test_the_example_of_an_answer_is_the_models_own(described: Any, client: TestClient) -> None:

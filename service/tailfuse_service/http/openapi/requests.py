@@ -7,7 +7,7 @@ array says what its items are, and a number has JSON Schema's bounds.
 from typing import Any
 
 from tailfuse_service.bundle import Bundle, input_schema
-from tailfuse_service.http.openapi.examples import example_inputs, example_requests
+from tailfuse_service.http.openapi.examples import example_batch, example_requests
 from tailfuse_service.modalities import KINDS
 
 ANY_INPUTS = {
@@ -70,9 +70,8 @@ def predict_body(bundle: Bundle | None, *, named: bool) -> dict[str, Any]:
 
 def batch_body(bundle: Bundle | None, *, named: bool) -> dict[str, Any]:
     """Return the body of POST /predict/batch."""
-    items = [{"inputs": {name: raw}} for name, raw in example_inputs(bundle).items()]
     schema = refer("AnyBatchRequest" if named else "BatchRequest")
-    as_json = {"schema": schema, "example": {"items": items}}
+    as_json = {"schema": schema, "example": example_batch(bundle)}
     return {"required": True, "content": {"application/json": as_json}}
 
 
