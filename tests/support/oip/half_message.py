@@ -1,4 +1,4 @@
-"""A gRPC call whose message never ends, in frames of HTTP/2 (RFC 9113); client libraries send whole messages."""
+"""A gRPC call whose message never ends, in frames of HTTP/2 (RFC 9113): clients send whole messages only."""
 
 import asyncio
 import struct
