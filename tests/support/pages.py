@@ -30,7 +30,7 @@ class Block:
     @property
     def is_run(self) -> bool:
         """Whether it is commands, and none of NOT_RUN."""
-        return self.language == "sh" and not NOT_RUN & {words[0] for words in split_commands(self.text)}
+        return self.language == "sh" and not NOT_RUN & set(find_programs(self.text))
 
 
 def read_blocks(page: str) -> list[Block]:
@@ -60,6 +60,12 @@ def split_commands(script: str) -> Iterator[list[str]]:
         yield words
 
 
+def find_programs(script: str) -> Iterator[str]:
+    """Yield the program of each command, behind variables that are set for it."""
+    for words in split_commands(script):
+        yield from [word for word in words if not re.match(r"\w+=", word)][:1]
+
+
 def make_script(blocks: Iterable[Block], port: int) -> str:
     """Return a page as one script: its files are written and its commands run, as `shorten` says."""
     steps = ["set -eu", "trap 'kill $(jobs -p) 2> /dev/null || true' EXIT"]
@@ -68,12 +74,11 @@ def make_script(blocks: Iterable[Block], port: int) -> str:
             steps.append(f"cat > {shlex.quote(block.title)} <<'END-OF-BLOCK'\n{block.text}END-OF-BLOCK")
         elif block.is_run:
             steps.append(shorten(block.text, port))
-    return "\n".join(steps)
+    return "\n".join(steps).replace(URL, f"http://127.0.0.1:{port}")
 
 
 def shorten(commands: str, port: int) -> str:
-    """Return commands with short trainings, on the port, and with a wait for each service that they start."""
-    url = f"http://127.0.0.1:{port}"
+    """Return commands with short trainings, services on a port, and a wait until each has started."""
     lines = []
     for line in commands.replace("\\\n", " ").splitlines():
         code, _, _ = line.partition("  #")
@@ -81,7 +86,7 @@ def shorten(commands: str, port: int) -> str:
             code = f"{code.rstrip()} {SHORT}"
         if re.match(r"tailfuse serve .*&$", code.rstrip()):
             code = f"{code.rstrip().removesuffix('&')} --port {port} &\n" + (
-                f"until curl -sf -o /dev/null {url}/readyz; do kill -0 $!; sleep 0.1; done"
+                f"until curl -sf -o /dev/null {URL}/readyz; do kill -0 $!; sleep 0.1; done"
             )
         lines.append(code)
-    return "\n".join(lines).replace(URL, url)
+    return "\n".join(lines)
