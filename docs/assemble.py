@@ -26,6 +26,7 @@ INCLUDED = {
     "model/tailfuse/quickstart/README.md": "DIGITS.md",
     "results/README.md": "EVALUATION.md",
 }
+STYLE = "docs/site.css"
 SHOWN_AS_IT_IS = {".html", ".png", ".svg", ".json"}  # any other file becomes .txt, which browsers show
 LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 FENCE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
@@ -70,6 +71,7 @@ class Site:
             path = self.folder / page
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
+        shutil.copyfile(self.root / STYLE, self.folder / PurePosixPath(STYLE).name)
 
     def resolve(self, source: str, target: str) -> str:
         """Return where a link of a page leads in the site. Raises BrokenLink."""
@@ -94,7 +96,8 @@ class Site:
         if path.suffix == ".png":
             found = path.relative_to("docs").as_posix()
         else:
-            found = f"source/{wanted}" if path.suffix in SHOWN_AS_IT_IS else f"source/{wanted}.txt"
+            shown = wanted.replace("/.", "/").lstrip(".")  # builders leave hidden files out
+            found = f"source/{shown}" if path.suffix in SHOWN_AS_IT_IS else f"source/{shown}.txt"
         (self.folder / found).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self.root / wanted, self.folder / found)
         return found

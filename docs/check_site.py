@@ -1,6 +1,6 @@
-"""Check the built site: nothing is loaded from another host, and all Markdown became HTML.
+"""Check the built site: nothing is loaded from another host, files are there, and all Markdown became HTML.
 
-`make docs-check` runs it after the strict build, which checks links and anchors.
+`make docs-check` runs it after the strict build, which checks links between pages and their anchors.
 """
 
 import re
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 LOADING = {  # attributes whose target a browser loads by itself
     "audio": ("src",), "embed": ("src",), "iframe": ("src",), "img": ("src", "srcset"), "input": ("src",),
@@ -23,11 +24,12 @@ LEFT_OVER = re.compile(
 
 
 class Page(HTMLParser):
-    """What a page loads, and the texts of its paragraphs."""
+    """What a page loads, what it links to, and the texts of its paragraphs."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.loaded: list[str] = []
+        self.links: list[str] = []
         self.paragraphs: list[str] = []
         self._open = ""
         self.feed(text)
@@ -38,6 +40,8 @@ class Page(HTMLParser):
             self.paragraphs.append("")
         if tag in ("p", "style"):
             self._open = tag
+        if tag == "a":
+            self.links.append(values.get("href", ""))
         if values.get("rel") not in NOT_LOADED:
             self.loaded += [values[name] for name in LOADING.get(tag, ()) if name in values]
         self.loaded += STYLE_URL.findall(values.get("style", ""))
@@ -59,11 +63,18 @@ def find_faults(folder: Path) -> Iterator[str]:
         page = Page(path.read_text(encoding="utf-8"))
         name = path.relative_to(folder)
         yield from (f"{name}: loads {url}" for url in page.loaded if OUTSIDE.match(url))
-        if name.parts[0] != "source":
+        if name.parts[0] != "source" and name.name != "404.html":
+            yield from (f"{name}: there is no {url}" for url in page.links if is_broken(path, url))
             yield from (f"{name}: not HTML: {each}" for each in page.paragraphs if LEFT_OVER.search(each))
     for path in sorted(folder.rglob("*.css")):
         urls = STYLE_URL.findall(path.read_text(encoding="utf-8"))
         yield from (f"{path.relative_to(folder)}: loads {url}" for url in urls)
+
+
+def is_broken(page: Path, url: str) -> bool:
+    """Return whether a link of a page is to a file that the site does not have."""
+    parts = urlsplit(url)
+    return not parts.scheme and not parts.netloc and not (page.parent / unquote(parts.path)).exists()
 
 
 def main() -> None:

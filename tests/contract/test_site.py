@@ -51,6 +51,7 @@ def repository(tmp_path: Path) -> Path:
         "docs/howto/deep.md": "[up](../METHOD.md) [site](https://example.org/x) [here](#here)",
         "docs/FILES.md": "## model/sub/\n",
         "docs/charts/a.png": "png",
+        "docs/site.css": "",
         "model/net.py": "x = 1",
     }
     for name, text in files.items():
@@ -109,6 +110,7 @@ def test_links_in_code_blocks_stay() -> None:
         "<p>One of:\n- a list without an empty line</p>",
         "<p>| a | b |\n|---|---|</p>",
         "<p>```sh\nls\n```</p>",
+        '<a href="none.html#here">a page that is not there</a>',
     ],
 )
 def test_the_check_finds_other_hosts_and_markdown_that_is_left_over(tmp_path: Path, html: str) -> None:
@@ -128,6 +130,7 @@ def test_the_check_reads_style_sheets(tmp_path: Path) -> None:
     [
         '<a href="https://arxiv.org/abs/1">paper</a>',
         '<link rel="canonical" href="https://docs.example/">',
+        '<a href="#here">here</a> <a href="page.html?q=1#here">itself</a> <a href="mailto:a@b.example">a</a>',
         '<script src="assets/a.js"></script>',
         '<img src="data:image/png;base64,AAAA">',
         "<pre><code>curl https://example.org - x\n- y</code></pre>",
