@@ -9,7 +9,6 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -32,7 +31,7 @@ REST_OF_SPEC = {
 }
 
 
-def parametrize_blocks(*languages: str) -> Any:
+def parametrize_blocks(*languages: str) -> pytest.MarkDecorator:
     """Return the parametrisation of the blocks in these languages."""
     return pytest.mark.parametrize("block", [each for each in BLOCKS if each.language in languages], ids=str)
 
