@@ -93,7 +93,7 @@ def main(folder: Path, spec: Spec) -> dict[str, dict[str, Any]]:
         def work() -> None:
             if not export:  # nor all that takes long
                 fit_confidence.POSTERIOR_STEPS = fit_confidence.CONFIDENCE_STEPS = fit_fusion.STEPS = 9
-                train.export_run = lambda run, spec, dataset, target: target
+                train.export_run = lambda run, spec, dataset, target, *, n_examples=0: target
             moment()
             train.train(spec, folder / name, hardware, SILENT, resume=resume)
 
