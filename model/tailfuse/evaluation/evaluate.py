@@ -6,7 +6,7 @@ Letters: N rows, M modalities, C classes.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from tailfuse_service.bundle.manifest import ClassInfo, Histogram, Reference, Su
 
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.evaluation.calibration_error import estimate_calibration_error
+from tailfuse.evaluation.class_scores import score_classes
 from tailfuse.evaluation.metrics import (
     Counts,
     Reliability,
@@ -33,6 +34,7 @@ MAX_MODALITIES_FOR_ALL_SUBSETS = 6  # beyond these not every subset is evaluated
 EDGES = tuple(step / 20 for step in range(21))
 
 ByModality = dict[str, float | None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Evaluation:
     reliability: Reliability
     reference: dict[str, Reference]
     class_confidences: NDArray[np.float64]  # (C, M), mean confidence by true class
+    class_weights: NDArray[np.float64]  # (C, M), mean fusion weight by true class
     confidence_auroc: ByModality  # confidence as given, against the modality alone being right
     # By class prior, of the rows as given, weighted such that the classes have their training shares.
     priors: dict[str, SubsetMetrics] = field(default_factory=dict)
@@ -133,6 +136,7 @@ def evaluate(run: Callable[[Batch], Output], part: SplitArrays, classes: Sequenc
             for column, name in enumerate(modalities)
         },
         class_confidences=class_means(given.confidences, presence, part.labels, len(classes)),
+        class_weights=class_means(given.weights, presence, part.labels, len(classes)),
         confidence_auroc={name: auroc(confidence[name], right[name]) for name in modalities},
     )
 
@@ -178,8 +182,8 @@ def histogram(values: NDArray[np.float32]) -> Histogram:
     return Histogram(edges=EDGES, counts=tuple(int(count) for count in counts))
 
 
-def as_given(by_subset: Mapping[str, ByModality]) -> ByModality:
-    """Of means by subset those of the rows as they are."""
+def as_given(by_subset: Mapping[str, T]) -> T:
+    """Of values by subset that of the rows as they are; there is at least one subset."""
     return by_subset.get(AS_GIVEN) or next(iter(by_subset.values()))
 
 
@@ -201,14 +205,21 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
             {
                 **info.model_dump(),
                 "rows": int(rows),
-                "recall": or_none(recall),
+                "recall": scores.recall and scores.recall.value,
+                "precision": scores.precision and scores.precision.value,
+                "f1": scores.f1 and scores.f1.value,
+                "intervals": {
+                    name: each and [each.low, each.high] for name, each in scores._asdict().items()
+                },
                 "confidences": dict(zip(modalities, map(or_none, confidences), strict=True)),
+                "weights": dict(zip(modalities, map(or_none, weights), strict=True)),
             }
-            for info, rows, recall, confidences in zip(
+            for info, rows, scores, confidences, weights in zip(
                 evaluation.classes,
                 evaluation.confusion.sum(axis=1),
-                evaluation.recall,
+                score_classes(evaluation.confusion),
                 evaluation.class_confidences,
+                evaluation.class_weights,
                 strict=True,
             )
         ],
