@@ -11,7 +11,7 @@ import pytest
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.evaluation.evaluate import Evaluation, evaluate
 from tailfuse.evaluation.line_chart import curve, find_kept_epoch, line_charts, ticks
-from tailfuse.evaluation.report import report_html, write_report
+from tailfuse.evaluation.report import Findings, report_html, write_report
 from tailfuse_service.bundle import Batch, Output
 from tailfuse_service.bundle.manifest import ClassInfo, Manifest, Shot
 from tailfuse_service.modalities import ImageModality, Modality, TabularModality, TextModality
@@ -115,8 +115,8 @@ def test_the_same_run_gives_the_same_bytes_on_one_day(
     tmp_path: Path, manifest: Manifest, evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1785542400")
-    write_report(tmp_path / "a.html", manifest, evaluation, HISTORY)
-    write_report(tmp_path / "b.html", manifest, evaluation, HISTORY)
+    write_report(tmp_path / "a.html", manifest, evaluation, HISTORY, Findings())
+    write_report(tmp_path / "b.html", manifest, evaluation, HISTORY, Findings())
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 

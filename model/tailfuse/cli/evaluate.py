@@ -53,6 +53,7 @@ def command(
 
     from tailfuse.cli.log import show_warnings
     from tailfuse.data.labelled import labelled_part
+    from tailfuse.evaluation.baselines import compare_baselines
     from tailfuse.evaluation.evaluate import (
         describe_calibration_error,
         evaluate,
@@ -60,7 +61,7 @@ def command(
         subset_table,
     )
     from tailfuse.evaluation.prior_metrics import PRIORS_HEADING, evaluate_priors, prior_table
-    from tailfuse.evaluation.report import report_html
+    from tailfuse.evaluation.report import Findings, report_html
 
     show_warnings(Console(stderr=True))
     opened = open_bundle(bundle, runtime=runtime, threads=0, prior=prior)  # type: ignore[arg-type]
@@ -72,7 +73,8 @@ def command(
     text = json.dumps(evaluation_json(judged), indent=1)
     write_output(out, text)
     source = table.name if part is None else f"{table.name}, part {part}"
-    write_output(report, report_html(opened.manifest, judged, [], evaluated_table=source))
+    findings = Findings(baselines=compare_baselines(opened.manifest, judged, {}))
+    write_output(report, report_html(opened.manifest, judged, [], source, findings))
     if as_json:
         click.echo(text)
         return

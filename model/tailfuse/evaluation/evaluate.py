@@ -55,6 +55,9 @@ class Evaluation:
     class_confidences: NDArray[np.float64]  # (C, M), mean confidence by true class
     class_weights: NDArray[np.float64]  # (C, M), mean fusion weight by true class
     confidence_auroc: ByModality  # confidence as given, against the modality alone being right
+    labels: Counts  # (N,)
+    given: Output  # the answers to the rows as given
+    alone: Counts  # (N, M), the answer to each modality alone; -1 where it is absent
     # By class prior, of the rows as given, weighted such that the classes have their training shares.
     priors: dict[str, SubsetMetrics] = field(default_factory=dict)
 
@@ -103,7 +106,7 @@ def evaluate(run: Callable[[Batch], Output], part: SplitArrays, classes: Sequenc
         selections = {everything: selections.pop(everything), AS_GIVEN: part, **selections}
 
     shots = [info.shot for info in classes]
-    metrics, weights, confidences, right = {}, {}, {}, {}
+    metrics, weights, confidences, predicted = {}, {}, {}, {}
     for name, rows in selections.items():
         output = predict_part(run, rows) if len(rows) else make_empty_output(len(classes), len(modalities))
         metrics[name] = add_debiased_error(
@@ -111,10 +114,13 @@ def evaluate(run: Callable[[Batch], Output], part: SplitArrays, classes: Sequenc
         )
         weights[name] = present_means(output.weights, rows.presence(), modalities)
         confidences[name] = present_means(output.confidences, rows.presence(), modalities)
-        right[name] = output.probabilities.argmax(axis=1) == rows.labels
+        predicted[name] = output.probabilities.argmax(axis=1)
         if name == whole:
             given = output
 
+    alone = np.full(presence.shape, -1, np.int64)
+    for column, name in enumerate(modalities):
+        alone[presence[:, column], column] = predicted[name]
     present = {name: presence[:, column] for column, name in enumerate(modalities)}
     confidence = {name: given.confidences[present[name], column] for column, name in enumerate(modalities)}
     return Evaluation(
@@ -137,7 +143,13 @@ def evaluate(run: Callable[[Batch], Output], part: SplitArrays, classes: Sequenc
         },
         class_confidences=class_means(given.confidences, presence, part.labels, len(classes)),
         class_weights=class_means(given.weights, presence, part.labels, len(classes)),
-        confidence_auroc={name: auroc(confidence[name], right[name]) for name in modalities},
+        confidence_auroc={
+            name: auroc(confidence[name], predicted[name] == part.labels[present[name]])
+            for name in modalities
+        },
+        labels=part.labels,
+        given=given,
+        alone=alone,
     )
 
 

@@ -1,11 +1,13 @@
 """report.html: one page that needs nothing else. Its date apart, equal runs give equal bytes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tailfuse_service.bundle import Manifest
 
+from tailfuse.evaluation.baselines import BaselineScore
 from tailfuse.evaluation.class_scores import ClassScores, score_classes
 from tailfuse.evaluation.evaluate import Evaluation, as_given
 from tailfuse.evaluation.line_chart import (
@@ -47,14 +49,25 @@ class Cell:
     share: float
 
 
-def write_report(path: Path, manifest: Manifest, evaluation: Evaluation, history: History) -> None:
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a report shows beside an evaluation; a section without content is left out."""
+
+    baselines: Sequence[BaselineScore] = ()  # the model itself first
+
+
+def write_report(
+    path: Path, manifest: Manifest, evaluation: Evaluation, history: History, findings: Findings
+) -> None:
     """Write report.html. `history` has one entry per epoch and may be empty."""
-    path.write_text(report_html(manifest, evaluation, history), encoding="utf-8", newline="\n")
+    text = report_html(manifest, evaluation, history, findings=findings)
+    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def report_html(
-    manifest: Manifest, evaluation: Evaluation, history: History, evaluated_table: str | None = None
-) -> str:
+    manifest: Manifest, evaluation: Evaluation, history: History, evaluated_table: str | None = None,
+    findings: Findings | None = None,
+) -> str:  # fmt: skip
     """Return the page as text: inline style and images, no script, no request.
 
     `evaluated_table` names another table than the test rows of the training.
@@ -68,6 +81,7 @@ def report_html(
             "manifest": manifest,
             "provenance": describe_provenance(manifest),
             "evaluation": evaluation,
+            "findings": findings or Findings(),
             "evaluated_table": evaluated_table,
             "given": {
                 "weights": as_given(evaluation.weights),

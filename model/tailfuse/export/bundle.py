@@ -23,12 +23,14 @@ from tailfuse_service.bundle.summary import input_references
 from tailfuse_service.modalities import Modality
 
 from tailfuse.data.split_arrays import Dataset, SplitArrays
+from tailfuse.evaluation.baselines import compare_baselines
 from tailfuse.evaluation.card import model_card
 from tailfuse.evaluation.check_adaptation import keep_answers
 from tailfuse.evaluation.evaluate import evaluate, predict_part
+from tailfuse.evaluation.logistic import LOGISTIC, predict_logistic
 from tailfuse.evaluation.prior import mean_answers
 from tailfuse.evaluation.prior_metrics import evaluate_priors
-from tailfuse.evaluation.report import write_report
+from tailfuse.evaluation.report import Findings, write_report
 from tailfuse.export.graphs import check_parity, export_graphs, make_example
 from tailfuse.network.build import AnyNetwork
 from tailfuse.spec.schedule import choose_schedule
@@ -63,7 +65,9 @@ def write_bundle(
                 "held_out_rows": keep_answers(val_answers, dataset.val.labels),
             }
         )
-        write_report(folder / "report.html", manifest, evaluation, history)
+        logistic = {LOGISTIC: predict_logistic(dataset)}
+        findings = Findings(baselines=compare_baselines(manifest, evaluation, logistic))
+        write_report(folder / "report.html", manifest, evaluation, history, findings)
         (folder / "MODEL_CARD.md").write_text(model_card(manifest, evaluation))
         files = {file.name: sha256(file) for file in sorted(folder.iterdir())}
         manifest = manifest.model_copy(update={"files": files})

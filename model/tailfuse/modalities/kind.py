@@ -127,6 +127,16 @@ class Kind(ABC, Generic[S, M]):
         """Return how many numbers of a row enter the encoder's first layer; `rows` are (n, ...)."""
         return prod(rows.shape[1:])
 
+    def linear_columns(self, modality: M, rows: NDArray[Any]) -> Any:
+        """Return the columns that a linear model takes of rows (n, ...), n > 0: (n, K), an array or sparse.
+
+        Rows of different lengths become the mean, the spread and the extremes of their steps.
+        """
+        if rows.dtype != object:
+            return rows.reshape(len(rows), -1).astype(np.float64)
+        steps = [np.asarray(row, np.float64).reshape(len(row), -1) for row in rows]
+        return np.stack([np.concatenate([s.mean(0), s.std(0), s.min(0), s.max(0)]) for s in steps])
+
     def augmentation(self, spec: S) -> "Callable[[Tensor], Tensor] | None":
         """Return what changes training rows at random in every epoch, if anything does."""
         return None

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from tailfuse_service.modalities import ImageModality
 
 from tailfuse.errors import TableError
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
 TIMM = "timm/"
+LINEAR_CELLS = 16
 
 
 class ImageKind(Kind[ImageSpec, ImageModality]):
@@ -95,6 +98,16 @@ class ImageKind(Kind[ImageSpec, ImageModality]):
         if spec.encoder.startswith(TIMM):
             build = partial(timm_encoder, spec.encoder.removeprefix(TIMM))
         return build(modality, width=width, dropout=dropout, trained=spec.trained, flips=spec.flips)
+
+    def linear_columns(self, modality: ImageModality, rows: NDArray[Any]) -> NDArray[np.float64]:
+        """Shrink each channel (n, channels, height, width) to means of at most LINEAR_CELLS a side."""
+        values = rows
+        for axis in (2, 3):
+            size = rows.shape[axis]
+            edges = np.linspace(0, size, min(size, LINEAR_CELLS), endpoint=False).astype(np.int64)
+            lengths = np.diff(np.append(edges, size)).reshape((-1, 1) if axis == 2 else (-1,))
+            values = np.add.reduceat(values, edges, axis=axis, dtype=np.float64) / lengths
+        return values.reshape(len(rows), -1)
 
     def augmentation(self, spec: ImageSpec) -> "Callable[[Tensor], Tensor] | None":
         from tailfuse.modalities.image.augmentation import augment

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
 
+LINEAR_BUCKETS = 2**13  # columns of a linear model
 MAX_CORRUPTED, CORRUPTED_COPIES = 4000, 4  # rows in all, and of each text at most
 
 
@@ -100,6 +101,20 @@ class TextKind(Kind[TextSpec, TextModality]):
         if modality.dimensions is not None:
             return modality.dimensions
         return max(map(len, rows), default=0) * width  # an embedding for each token
+
+    def linear_columns(self, modality: TextModality, rows: NDArray[Any]) -> Any:
+        """Return sparse columns: 1 + log of how often each n-gram occurs, hashed, of length 1."""
+        from scipy import sparse
+        from sklearn.preprocessing import normalize
+
+        with_counts = modality.encoder == "lsa"
+        ids = np.concatenate([row[:, 0] if with_counts else row for row in rows])
+        counts = np.concatenate([row[:, 1] if with_counts else np.ones(len(row)) for row in rows])
+        at = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+        shape = (len(rows), LINEAR_BUCKETS)
+        columns = sparse.csr_matrix((counts, (at, ids % LINEAR_BUCKETS)), shape, dtype=np.float64)
+        columns.data = 1 + np.log(columns.data)
+        return normalize(columns)
 
     def corrupt(self, rows: "Tensor", modality: TextModality, generator: "Generator") -> "Tensor":
         """Replace every word by one that nobody has used."""
