@@ -65,6 +65,7 @@ def test_a_killed_run_ends_with_the_very_same_files(killed: Any) -> None:
     assert set(whole) == {
         "run.json",
         "trained.pt",
+        "out-of-fold.npz",
         *(f"{s}.{kind}" for s in stages for kind in ("pt", "csv")),
     }
     differing = {

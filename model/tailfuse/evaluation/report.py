@@ -19,6 +19,7 @@ from tailfuse.evaluation.line_chart import (
     find_kept_epoch,
     line_charts,
 )
+from tailfuse.evaluation.notable_rows import NotableRows
 from tailfuse.evaluation.pages import facts, page
 from tailfuse.evaluation.provenance import describe_provenance
 
@@ -49,11 +50,15 @@ class Cell:
     share: float
 
 
+NO_ROWS = NotableRows()
+
+
 @dataclass(frozen=True, slots=True)
 class Findings:
     """What a report shows beside an evaluation; a section without content is left out."""
 
     baselines: Sequence[BaselineScore] = ()  # the model itself first
+    rows: NotableRows = NO_ROWS
 
 
 def write_report(

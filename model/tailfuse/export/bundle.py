@@ -26,12 +26,15 @@ from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.evaluation.baselines import compare_baselines
 from tailfuse.evaluation.card import model_card
 from tailfuse.evaluation.check_adaptation import keep_answers
-from tailfuse.evaluation.evaluate import evaluate, predict_part
+from tailfuse.evaluation.evaluate import Evaluation, evaluate, predict_part
 from tailfuse.evaluation.logistic import LOGISTIC, predict_logistic
+from tailfuse.evaluation.notable_rows import find_notable_rows
+from tailfuse.evaluation.out_of_fold import OutOfFold, select_answered
 from tailfuse.evaluation.prior import mean_answers
 from tailfuse.evaluation.prior_metrics import evaluate_priors
 from tailfuse.evaluation.report import Findings, write_report
 from tailfuse.export.graphs import check_parity, export_graphs, make_example
+from tailfuse.files.table import read_table
 from tailfuse.network.build import AnyNetwork
 from tailfuse.spec.schedule import choose_schedule
 from tailfuse.spec.schema import Spec
@@ -40,9 +43,13 @@ BUILT_WITH = ("tailfuse", "torch", "onnx", "onnxruntime", "numpy")
 
 
 def write_bundle(
-    network: AnyNetwork, spec: Spec, dataset: Dataset, history: list[dict[str, float]], target: Path
-) -> Manifest:
-    """Export, check and evaluate `network`, and put the bundle at `target`. Raises ExportError."""
+    network: AnyNetwork, spec: Spec, dataset: Dataset, history: list[dict[str, float]], target: Path,
+    out_of_fold: OutOfFold | None = None,
+) -> Manifest:  # fmt: skip
+    """Export, check and evaluate `network`, and put the bundle at `target`. Raises ExportError, TableError.
+
+    `out_of_fold` are the answers to validation and training rows, for the report.
+    """
     example = make_example(dataset.train)
     manifest = make_manifest(network, spec, dataset)
     with atomic_folder(target) as folder:
@@ -65,8 +72,7 @@ def write_bundle(
                 "held_out_rows": keep_answers(val_answers, dataset.val.labels),
             }
         )
-        logistic = {LOGISTIC: predict_logistic(dataset)}
-        findings = Findings(baselines=compare_baselines(manifest, evaluation, logistic))
+        findings = collect_findings(spec, dataset, manifest, evaluation, out_of_fold)
         write_report(folder / "report.html", manifest, evaluation, history, findings)
         (folder / "MODEL_CARD.md").write_text(model_card(manifest, evaluation))
         files = {file.name: sha256(file) for file in sorted(folder.iterdir())}
@@ -74,6 +80,21 @@ def write_bundle(
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1))
         open_bundle(folder)  # as the service will
     return manifest
+
+
+def collect_findings(
+    spec: Spec, dataset: Dataset, manifest: Manifest, evaluation: Evaluation, out_of_fold: OutOfFold | None
+) -> Findings:
+    """Collect what the report shows beside the evaluation. Raises TableError."""
+    others = {"validation": dataset.val, "training": dataset.train}
+    return Findings(
+        baselines=compare_baselines(manifest, evaluation, {LOGISTIC: predict_logistic(dataset)}),
+        rows=find_notable_rows(
+            manifest, dataset.test, evaluation,
+            select_answered(out_of_fold, others) if out_of_fold else [], "test",
+            lambda: read_table(spec.table, spec.reading),
+        ),
+    )  # fmt: skip
 
 
 def add_input_references(

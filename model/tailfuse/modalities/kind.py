@@ -4,7 +4,7 @@ Torch is imported only where an encoder is built or rows are corrupted: reading 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -18,6 +18,7 @@ from tailfuse.errors import SpecError
 from tailfuse.files.cells import Unreadable
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows
+from tailfuse.modalities.preview import Preview, preview_cells
 from tailfuse.modalities.spec import ModalitySpec
 
 if TYPE_CHECKING:
@@ -161,6 +162,10 @@ class Kind(ABC, Generic[S, M]):
     @abstractmethod
     def describe(self, modality: M) -> str:
         """Describe a modality in one line of the report and the model card."""
+
+    def preview(self, modality: M, cells: Mapping[str, Any], row: NDArray[Any]) -> Preview:
+        """Return what the report shows of a value: its cells by column, and its array."""
+        return preview_cells(cells)
 
     def card_example(self, modality: M) -> Any:
         """Return a short raw value for the model card."""

@@ -1,6 +1,6 @@
 """The image kind in training: fitted, read from a table, encoded, augmented, corrupted and described."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from tailfuse.modalities.image.cache import load_images
 from tailfuse.modalities.image.fit import fit_image
 from tailfuse.modalities.image.spec import ImageSpec
 from tailfuse.modalities.kind import Arrays, Decode, Kind
+from tailfuse.modalities.preview import Preview, encode_png, shorten_cell
 from tailfuse.spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -122,6 +123,11 @@ class ImageKind(Kind[ImageSpec, ImageModality]):
     def describe(self, modality: ImageModality) -> str:
         colours = "grey" if modality.channels == 1 else "colour"
         return f"{colours} image, {modality.height} × {modality.width} (height × width)"
+
+    def preview(self, modality: ImageModality, cells: Mapping[str, Any], row: NDArray[Any]) -> Preview:
+        """Show the image as the encoder receives it, and the path of its file."""
+        path = cells.get(modality.column)
+        return Preview(shorten_cell(path) if isinstance(path, str) else "", encode_png(row))
 
     def card_example(self, modality: ImageModality) -> str:
         return "<base64>"

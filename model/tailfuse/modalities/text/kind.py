@@ -1,6 +1,6 @@
 """The text kind in training: fitted, read from a table, encoded, corrupted and described."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +16,7 @@ from tailfuse.files.cells import read_texts
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows, check_some_value, match_columns, place
 from tailfuse.modalities.kind import Kind
+from tailfuse.modalities.preview import Preview, shorten
 from tailfuse.modalities.ragged import keep_apart
 from tailfuse.modalities.spec import Columns, ModalitySpec, Name
 from tailfuse.modalities.text.corruption import corrupt_texts
@@ -148,6 +149,10 @@ class TextKind(Kind[TextSpec, TextModality]):
             f"text of {len(modality.columns)} {columns}, {grams}, {modality.buckets:,} buckets, "
             f"encoder {modality.encoder}, tokenizer {modality.tokenizer}"
         )
+
+    def preview(self, modality: TextModality, cells: Mapping[str, Any], row: NDArray[Any]) -> Preview:
+        texts = [str(value) for value in cells.values() if value is not None]
+        return Preview(shorten("\n".join(texts)))
 
     def card_example(self, modality: TextModality) -> str:
         return "some words"
