@@ -60,6 +60,7 @@ def command(
         evaluation_json,
         subset_table,
     )
+    from tailfuse.evaluation.noise_curves import measure_noise_curves
     from tailfuse.evaluation.notable_rows import find_notable_rows
     from tailfuse.evaluation.prior_metrics import PRIORS_HEADING, evaluate_priors, prior_table
     from tailfuse.evaluation.report import Findings, report_html
@@ -82,6 +83,7 @@ def command(
             opened.manifest, rows, judged, [], part or "",
             lambda: read_table(table, make_reading(opened.manifest.spec)),
         ),
+        noise=measure_noise_curves(opened.answer, rows, opened.manifest.modalities),
     )  # fmt: skip
     write_output(report, report_html(opened.manifest, judged, [], source, findings))
     if as_json:

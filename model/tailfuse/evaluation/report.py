@@ -1,7 +1,7 @@
 """report.html: one page that needs nothing else. Its date apart, equal runs give equal bytes."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from tailfuse.evaluation.line_chart import (
     find_kept_epoch,
     line_charts,
 )
+from tailfuse.evaluation.noise_curves import MAX_ROWS, NoisePoint, chart_noise
 from tailfuse.evaluation.notable_rows import NotableRows
 from tailfuse.evaluation.pages import facts, page
 from tailfuse.evaluation.provenance import describe_provenance
@@ -59,6 +60,7 @@ class Findings:
 
     baselines: Sequence[BaselineScore] = ()  # the model itself first
     rows: NotableRows = NO_ROWS
+    noise: Mapping[str, Sequence[NoisePoint]] = field(default_factory=dict)  # by modality
 
 
 def write_report(
@@ -77,6 +79,7 @@ def report_html(
 
     `evaluated_table` names another table than the test rows of the training.
     """
+    findings = findings or Findings()
     cells = confusion_cells(evaluation)
     mistakes = [cell for cell in cells if cell.true != cell.predicted]
     return page(
@@ -86,7 +89,9 @@ def report_html(
             "manifest": manifest,
             "provenance": describe_provenance(manifest),
             "evaluation": evaluation,
-            "findings": findings or Findings(),
+            "findings": findings,
+            "noise_charts": chart_noise(findings.noise),
+            "noise_rows": MAX_ROWS,
             "evaluated_table": evaluated_table,
             "given": {
                 "weights": as_given(evaluation.weights),

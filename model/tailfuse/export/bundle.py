@@ -1,7 +1,7 @@
 """Assemble a bundle: graphs, parity, metrics on test, manifest, report and card; whole or not at all."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +9,9 @@ from pathlib import Path
 from tailfuse_service.bundle import (
     GRAPHS,
     MANIFEST,
+    Batch,
     Manifest,
+    Output,
     atomic_folder,
     compute_shares,
     input_schema,
@@ -28,6 +30,7 @@ from tailfuse.evaluation.card import model_card
 from tailfuse.evaluation.check_adaptation import keep_answers
 from tailfuse.evaluation.evaluate import Evaluation, evaluate, predict_part
 from tailfuse.evaluation.logistic import LOGISTIC, predict_logistic
+from tailfuse.evaluation.noise_curves import measure_noise_curves
 from tailfuse.evaluation.notable_rows import find_notable_rows
 from tailfuse.evaluation.out_of_fold import OutOfFold, select_answered
 from tailfuse.evaluation.prior import mean_answers
@@ -72,7 +75,7 @@ def write_bundle(
                 "held_out_rows": keep_answers(val_answers, dataset.val.labels),
             }
         )
-        findings = collect_findings(spec, dataset, manifest, evaluation, out_of_fold)
+        findings = collect_findings(runtime.run, spec, dataset, manifest, evaluation, out_of_fold)
         write_report(folder / "report.html", manifest, evaluation, history, findings)
         (folder / "MODEL_CARD.md").write_text(model_card(manifest, evaluation))
         files = {file.name: sha256(file) for file in sorted(folder.iterdir())}
@@ -83,8 +86,9 @@ def write_bundle(
 
 
 def collect_findings(
-    spec: Spec, dataset: Dataset, manifest: Manifest, evaluation: Evaluation, out_of_fold: OutOfFold | None
-) -> Findings:
+    run: Callable[[Batch], Output], spec: Spec, dataset: Dataset, manifest: Manifest, evaluation: Evaluation,
+    out_of_fold: OutOfFold | None,
+) -> Findings:  # fmt: skip
     """Collect what the report shows beside the evaluation. Raises TableError."""
     others = {"validation": dataset.val, "training": dataset.train}
     return Findings(
@@ -94,6 +98,7 @@ def collect_findings(
             select_answered(out_of_fold, others) if out_of_fold else [], "test",
             lambda: read_table(spec.table, spec.reading),
         ),
+        noise=measure_noise_curves(run, dataset.test, manifest.modalities),
     )  # fmt: skip
 
 

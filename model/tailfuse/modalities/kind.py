@@ -150,6 +150,13 @@ class Kind(ABC, Generic[S, M]):
         such copies which inputs are unlike all training rows.
         """
 
+    def add_noise(
+        self, modality: M, rows: NDArray[Any], strength: float, random: np.random.Generator
+    ) -> NDArray[Any]:
+        """Return rows (n, ...) in which noise has a share, from 0 to 1: standardised numbers by default."""
+        noise = random.standard_normal(rows.shape)
+        return ((1 - strength) * rows + strength * noise).astype(rows.dtype)
+
     def corrupt_values(
         self, name: str, modality: M, table: pl.DataFrame, rows: Rows, folder: Path, seed: int
     ) -> NDArray[Any] | None:

@@ -120,6 +120,12 @@ class ImageKind(Kind[ImageSpec, ImageModality]):
 
         return corrupt_images(rows, generator)
 
+    def add_noise(
+        self, modality: ImageModality, rows: NDArray[Any], strength: float, random: np.random.Generator
+    ) -> NDArray[np.uint8]:
+        noise = random.normal(127.5, 64.0, rows.shape)
+        return ((1 - strength) * rows + strength * noise).round().clip(0, 255).astype(np.uint8)
+
     def describe(self, modality: ImageModality) -> str:
         colours = "grey" if modality.channels == 1 else "colour"
         return f"{colours} image, {modality.height} × {modality.width} (height × width)"

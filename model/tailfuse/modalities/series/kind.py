@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from pydantic import AliasChoices, Field
@@ -15,6 +16,7 @@ from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows, match_columns
 from tailfuse.modalities.kind import Kind
 from tailfuse.modalities.preview import Preview, draw_curves, shorten_cell
+from tailfuse.modalities.ragged import keep_apart
 from tailfuse.modalities.series.fit import fit_series
 from tailfuse.modalities.series.raw import read_series
 from tailfuse.modalities.spec import Columns, ModalitySpec, Name
@@ -84,6 +86,18 @@ class SeriesKind(Kind[SeriesSpec, SeriesModality]):
         from tailfuse.modalities.series.corruption import corrupt_series
 
         return corrupt_series(rows, generator)
+
+    def add_noise(
+        self, modality: SeriesModality, rows: NDArray[Any], strength: float, random: np.random.Generator
+    ) -> NDArray[Any]:
+        noisy = []
+        for row in rows:
+            copy = row.copy()
+            mask = row[:, -1:]  # padding stays padding
+            noise = random.standard_normal(row[:, :-1].shape) * mask
+            copy[:, :-1] = (1 - strength) * row[:, :-1] + strength * noise
+            noisy.append(copy)
+        return keep_apart(noisy)
 
     def describe(self, modality: SeriesModality) -> str:
         channels = with_noun(len(modality.channels), "channel")

@@ -128,6 +128,21 @@ class TextKind(Kind[TextSpec, TextModality]):
         other = torch.randint(1, modality.buckets + 1, rows.shape, generator=generator)
         return torch.where(rows > 0, other, rows)
 
+    def add_noise(
+        self, modality: TextModality, rows: NDArray[Any], strength: float, random: np.random.Generator
+    ) -> NDArray[Any]:
+        """Replace a share of the n-grams by others that nobody has used."""
+        with_counts = modality.encoder == "lsa"
+        last = CHARACTERS_FROM + CHARACTER_IDS if with_counts else modality.buckets + 1
+        noisy = []
+        for row in rows:
+            copy = row.copy()
+            ids = copy[:, 0] if with_counts else copy
+            other = random.integers(1, last, len(ids))
+            ids[:] = np.where(random.random(len(ids)) < strength, other, ids)
+            noisy.append(copy)
+        return keep_apart(noisy)
+
     def corrupt_values(
         self, name: str, modality: TextModality, table: pl.DataFrame, rows: Rows, folder: Path, seed: int
     ) -> NDArray[Any] | None:
