@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import RunError
+from tailfuse.evaluation.baselines import compare_baselines
 from tailfuse.evaluation.evaluate import Evaluation, evaluate
 from tailfuse.evaluation.notable_rows import Answered, find_notable_rows
 from tailfuse.evaluation.out_of_fold import OutOfFold, load_out_of_fold, save_out_of_fold, select_answered
@@ -21,7 +22,10 @@ from tailfuse.modalities.preview import draw_curves, encode_png, preview_cells
 from tailfuse.training.train import export_run
 from tailfuse_service.bundle import Batch, Manifest, Output, read_manifest
 from tailfuse_service.bundle.manifest import ClassInfo
-from tailfuse_service.modalities import ImageModality, TextModality
+from tailfuse_service.modalities import ImageModality, TabularModality, TextModality
+from tailfuse_service.modalities.tabular import NumberColumn
+
+from tests.support.html_tags import collect_tags
 
 EVIL = "</li><script>alert('1')</script>\"><img src=x onerror=alert(2)>{{ 7*7 }}\u202e\x00"
 CLASSES = (
@@ -130,6 +134,45 @@ def test_what_the_data_say_is_text_and_never_markup(manifest: Manifest, evaluati
         with Image.open(io.BytesIO(base64.b64decode(data))) as image:
             assert image.size == (48, 96)
     assert "img-src data:" in html
+
+
+def test_a_hostile_table_gives_the_tags_of_a_harmless_one(manifest: Manifest, evaluation: Evaluation) -> None:
+    """Names of the model, classes, columns, files, groups and spec; cells, paths and texts."""
+
+    def render(name: str) -> list[tuple[str, list[str]]]:
+        classes = (CLASSES[0], CLASSES[1].model_copy(update={"name": name}))
+        number = NumberColumn(name=name, mean=0.0, scale=1.0)
+        modalities = {
+            "photo": manifest.modalities["photo"].model_copy(update={"column": name}),
+            "note": TabularModality(columns=(number, number.model_copy(update={"name": "x"})), width=2),
+        }
+        spec = {
+            "table": f"{name}.csv",
+            "split": {"column": name, "group": name},
+            "table_sha256": name,
+            "k": [name],
+        }
+        named = manifest.model_copy(
+            update={
+                "name": name, "version": name, "label": name, "classes": classes, "modalities": modalities,
+                "spec": spec, "built_with": {"torch": name},
+            }
+        )  # fmt: skip
+        judged = replace(evaluation, classes=classes)
+        table = pl.DataFrame({name: [name] * 20, "x": [name] * 20})
+        rows = find_notable_rows(named, make_part(), judged, [], "test", lambda: table)
+        findings = Findings(rows=rows, baselines=compare_baselines(named, judged, {name: LABELS}))
+        history = [{"epoch": 0, "val_loss": 1.0, "loss": 1.0}]
+        html = report_html(named, judged, history, evaluated_table=f"{name}.csv", findings=findings)
+        return [(tag, list(attrs)) for tag, attrs in collect_tags(html).seen]
+
+    harmless = render("harmless")
+    hostile = [
+        EVIL, "<svg onload=alert(1)>", "\" onclick=\"x", "&lt;b&gt;", "{% raw %}{{ 1 }}",
+        "</style></title><h1>", "javascript:alert(1)", "-->", "]]>", "=1+1",
+    ]  # fmt: skip
+    for name in hostile:
+        assert render(name) == harmless, name
 
 
 def test_files_of_a_run_are_read_back_or_refused(tmp_path: Path) -> None:

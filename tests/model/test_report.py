@@ -3,7 +3,6 @@
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,8 @@ from tailfuse_service.bundle import Batch, Output
 from tailfuse_service.bundle.manifest import ClassInfo, Manifest, Shot
 from tailfuse_service.modalities import ImageModality, Modality, TabularModality, TextModality
 from tailfuse_service.modalities.tabular import NumberColumn
+
+from tests.support.html_tags import collect_tags
 
 EVIL = "<script>alert('1')</script> & \"more\""
 HISTORY = [
@@ -83,34 +84,6 @@ def manifest(evaluation: Evaluation) -> Manifest:
     return make_manifest(evaluation, {"image": IMAGE, "shape": SHAPE}, name=EVIL)
 
 
-class Tags(HTMLParser):
-    """Collects the tags of a page and complains of those that are not closed."""
-
-    VOID = frozenset({"meta", "br"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-def collect_tags(html: str) -> Tags:
-    tags = Tags()
-    tags.feed(html)
-    return tags
-
-
 def test_the_same_run_gives_the_same_bytes_on_one_day(
     tmp_path: Path, manifest: Manifest, evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +110,32 @@ def test_the_page_is_well_formed_and_asks_for_nothing(manifest: Manifest, evalua
     assert any("default-src 'none'" in (attrs.get("content") or "") for tag, attrs in tags.seen)
 
 
+def test_a_screen_reader_and_the_keyboard_get_everywhere(manifest: Manifest, evaluation: Evaluation) -> None:
+    tags = collect_tags(report_html(manifest, evaluation, HISTORY)).seen
+    scrolled = [attrs for tag, attrs in tags if attrs.get("class") == "scroll"]
+    assert len(scrolled) > 4
+    for attrs in scrolled:
+        assert (attrs["tabindex"], attrs["role"]) == ("0", "region")
+        assert attrs["aria-label"]
+    assert len({attrs["aria-label"] for attrs in scrolled}) == len(scrolled)
+    assert all(attrs["role"] == "img" and attrs["aria-label"] for tag, attrs in tags if tag == "svg")
+    assert all(attrs.get("class") != "hidden" for tag, attrs in tags if tag != "span")
+
+
+def test_paper_and_the_dark_have_their_own_colours(manifest: Manifest, evaluation: Evaluation) -> None:
+    """Every colour of the light page has another one in the dark, and on paper it is the light one again."""
+    html = report_html(manifest, evaluation, HISTORY)
+    style = html[html.index("<style>") : html.index("</style>")]
+    light, dark, paper = (
+        dict(re.findall(r"(--[a-z]+): (#[0-9a-f]{6})", block))
+        for block in re.findall(r":root {(.*?)}", style, re.DOTALL)
+    )
+    assert light.keys() == dark.keys() == paper.keys()
+    assert all(light[name] != dark[name] for name in light)
+    assert paper["--page"] == paper["--card"] == "#ffffff"
+    assert style.index("prefers-color-scheme: dark") < style.index("@media print")
+
+
 def test_the_headline_is_of_the_rows_as_given(manifest: Manifest, evaluation: Evaluation) -> None:
     html = report_html(manifest, evaluation, HISTORY)
     assert "<b>75.0%</b><span>balanced accuracy</span>" in html
@@ -152,6 +151,14 @@ def test_the_report_of_another_table_names_it(manifest: Manifest, evaluation: Ev
     assert "evaluated on 12 rows of &lt;new&gt;.csv, part test." in html
     assert "not seen" not in html
     assert "test rows" not in html
+
+
+def test_a_file_name_that_is_no_text_is_escaped(
+    tmp_path: Path, manifest: Manifest, evaluation: Evaluation
+) -> None:
+    html = report_html(manifest, evaluation, [], evaluated_table="caf\udce9.csv")
+    assert "of caf\\udce9.csv." in html
+    (tmp_path / "page.html").write_text(html, encoding="utf-8")
 
 
 def test_every_subset_class_and_modality_is_there(manifest: Manifest, evaluation: Evaluation) -> None:
