@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from unittest import mock
 
 from tailfuse.calibration import fit_confidence, fit_fusion
-from tailfuse.data.dataset import Dataset
+from tailfuse.data.split_arrays import Dataset
 from tailfuse.export import bundle
 from tailfuse.spec.schema import Spec, load_spec
 from tailfuse.training import families, loop, train
