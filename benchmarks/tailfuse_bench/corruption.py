@@ -34,7 +34,7 @@ def corrupt_modalities(part: SplitArrays, name: str, seed: int) -> Iterator[Corr
     for index, modality in enumerate(part.modalities):
         rows = part.inputs[modality][part.position[modality][part.position[modality] >= 0]]
         corruptions = CORRUPTIONS | (IMAGE_CORRUPTIONS if rows.dtype == np.uint8 else {})
-        levels = LEVELS
+        levels: tuple[float, ...] = LEVELS
         if rows.dtype == object:  # n-grams of texts, which are no numbers to add noise to
             corruptions, levels = {"other_row": shuffle_rows}, ()
         for condition, corrupt in corruptions.items():

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 from tailfuse.data.split_arrays import Dataset
 from tailfuse.evaluation.evaluate import subset_name
@@ -118,7 +119,7 @@ def evaluate_method(
     evaluator: Evaluator, method: str, dataset: Dataset, trained: TrainedMethod
 ) -> Iterator[Result]:
     """Yield every measurement of one method."""
-    costs = {
+    costs: dict[str, Any] = {
         "parameters": trained.parameters, "train_seconds": trained.seconds, "size_bytes": trained.size_bytes,
     }  # fmt: skip
     if evaluator.template.condition != "clean":

@@ -6,7 +6,7 @@ therefore also the row of logit adjustment.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Group = Literal["ours", "fusion", "long tail", "not neural", "rivals", "ablation"]
 
@@ -48,7 +48,7 @@ CONCAT = "concat"
 SADE_MM, SADE_MM_WEIGHED = "SADE-MM", "SADE-MM + test-time weights"
 SADE_MM_OVERRIDES = {"network.fusion": "sade_mm", "network.loss": "sade"}
 LOGISTIC, LATE_LOGISTIC, TREES = "logistic regression", "late logistic regression", "boosted trees"
-RIVALS = "rivals"  # the group that runs in an environment of its own
+RIVALS: Final = "rivals"  # the group that runs in an environment of its own
 CALIBRATION_OVERRIDES = (
     ("network.fusion", "uniform"),
     ("training.damage", False),

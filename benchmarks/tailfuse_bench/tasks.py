@@ -90,7 +90,7 @@ class Task:
     def fingerprint(self, method: str) -> str:
         """Return a checksum of the spec, the table and the experiment: it identifies reusable results."""
         spec = self.spec(method).model_dump(mode="json", exclude={"table"})
-        what = [spec, self.experiment.key, table_sha256(self.folder), Result._fields, Bin._fields]
+        what: list[Any] = [spec, self.experiment.key, table_sha256(self.folder), Result._fields, Bin._fields]
         if METHODS[method].group == RIVALS and self.environment:
             what += [REQUIREMENTS.read_text(), self.environment.seconds]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()

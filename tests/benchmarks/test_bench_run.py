@@ -122,7 +122,7 @@ def test_results_of_another_spec_or_table_are_made_anew(
 ) -> None:
     todo = task(digits, tmp_path, LOGISTIC, ir=10)
     fingerprint = todo.fingerprint(LOGISTIC)
-    Record(fingerprint, "code", 1.0, [Result(*todo.experiment, LOGISTIC)], []).write(todo.file(LOGISTIC))
+    Record(fingerprint, "code", 1.0, [todo.experiment.make_result(LOGISTIC)], []).write(todo.file(LOGISTIC))
     left, there = find_remaining([todo])
     assert (left, list(there)) == ([], [(todo.experiment, LOGISTIC)])
 
@@ -140,7 +140,9 @@ def test_results_of_another_spec_or_table_are_made_anew(
 
 def test_of_methods_trained_together_only_the_missing_are_left(digits: Path, tmp_path: Path) -> None:
     todo = task(digits, tmp_path, OURS, "uniform")
-    Record(todo.fingerprint(OURS), "code", 1.0, [Result(*todo.experiment, OURS)], []).write(todo.file(OURS))
+    Record(todo.fingerprint(OURS), "code", 1.0, [todo.experiment.make_result(OURS)], []).write(
+        todo.file(OURS)
+    )
     [left], _ = find_remaining([todo])
     assert left.methods == ("uniform",)
 

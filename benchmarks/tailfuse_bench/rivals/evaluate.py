@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,7 +122,7 @@ def check_probabilities(rival: str, found: Floats, shape: tuple[int, int]) -> No
         )
 
 
-def describe_costs(costs: Costs) -> dict[str, float | int | None]:
+def describe_costs(costs: Costs) -> dict[str, Any]:
     """Return the costs as columns of results.csv; a time that could not be measured is None."""
     found = costs._asdict()
     del found["wall_seconds"]

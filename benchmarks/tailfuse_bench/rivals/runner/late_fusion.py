@@ -27,7 +27,7 @@ def choose_shares(
     labels: NDArray[np.int64],
     weights: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Choose shares (M,) of at least 0 with the lowest loss on rows not trained on; 1 each without such rows."""
+    """Choose shares (M,) of at least 0 with the lowest loss on other rows than training; 1 each without."""
     shares = np.ones(presence.shape[1])
     if not len(labels):
         return shares

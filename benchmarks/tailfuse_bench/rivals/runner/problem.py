@@ -53,7 +53,7 @@ class Rows:
 
     def presence(self, modality: str) -> NDArray[np.bool_]:
         """Return which rows have a modality: (N,)"""
-        return ~np.isnan(self.features[modality]).all(axis=1)
+        return np.asarray(~np.isnan(self.features[modality]).all(axis=1), np.bool_)
 
 
 class Question(NamedTuple):
@@ -113,7 +113,8 @@ def read_problem(folder: Path) -> Problem:
     described["questions"] = tuple(
         Question(np.array(rows, np.int64), tuple(modalities)) for rows, modalities in described["questions"]
     )
-    return Problem(**described, **{part: read_rows(folder, part) for part in PARTS})
+    parts: dict[str, Any] = {part: read_rows(folder, part) for part in PARTS}
+    return Problem(**described, **parts)
 
 
 def read_rows(folder: Path, part: str) -> Rows:

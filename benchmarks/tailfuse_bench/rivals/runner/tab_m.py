@@ -31,7 +31,7 @@ class Ensemble:
     @property
     def parameters(self) -> int | None:
         """Number of parameters."""
-        return sum(each.numel() for each in self.network.parameters())
+        return sum(int(each.numel()) for each in self.network.parameters())
 
     def predict(self, rows: Rows) -> Floats:
         """Return the class probabilities of rows, the mean of all members: (N, C)"""
