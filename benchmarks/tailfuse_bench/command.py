@@ -102,10 +102,12 @@ def command(
     tailfuse bench --data data --ir 50 --missing 0,30 --rivals --methods "tailfuse,not neural,rivals"
     """
     from tailfuse_bench.datasets import DIGITS
+    from tailfuse_bench.methods import RIVALS
     from tailfuse_bench.selection import QUICK_METHODS, select_datasets, select_methods
 
     if quick:
-        sets, methods = sets or [DIGITS.name], methods or [*QUICK_METHODS]
+        sets = sets or [DIGITS.name]
+        methods = methods or [*QUICK_METHODS, *([RIVALS] if rivals else [])]
         given = {key for key in ctx.params if ctx.get_parameter_source(key) != ParameterSource.DEFAULT}
         ratios = ratios if "ratios" in given else QUICK_RATIOS
         seeds = seeds if "seeds" in given else QUICK_SEEDS

@@ -37,8 +37,12 @@ class Experiment(NamedTuple):
     missing: int = 0
 
     def __str__(self) -> str:
+        return f"{self.describe_rows()}, seed {self.seed}"
+
+    def describe_rows(self) -> str:
+        """Describe the experiment but for its seed."""
         missing = f", {self.missing} % missing" if self.missing else ""
-        return f"{self.dataset}, {format_ratio(self.ir)}, seed {self.seed}{missing}"
+        return f"{self.dataset}, {format_ratio(self.ir)}{missing}"
 
     @property
     def key(self) -> tuple[Any, ...]:

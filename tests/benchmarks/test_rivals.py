@@ -26,6 +26,7 @@ from tailfuse_bench.rivals.evaluate import RivalRows, check_probabilities, make_
 from tailfuse_bench.rivals.runner.__main__ import RIVALS as RUNNERS
 from tailfuse_bench.rivals.runner.problem import PROBLEM, Problem, Rows, read_problem, write_problem
 from tailfuse_bench.rows import load_rows
+from tailfuse_bench.selection import QUICK_METHODS
 from tailfuse_bench.tasks import Experiment, Task
 from tailfuse_bench.training import measure_weights
 from torch import nn
@@ -192,6 +193,12 @@ def test_a_rival_that_takes_too_long_is_stopped(
         run_rival(endless, build_problem(notes, tmp_path))
 
 
+def test_a_rival_that_writes_nothing_is_told(notes: Path, tmp_path: Path) -> None:
+    silent = find_environment(write_environment(tmp_path / "e", "exit 0"), 60)
+    with pytest.raises(RunError, match=f"{TFIDF} ended without an answer"):
+        run_rival(silent, build_problem(notes, tmp_path))
+
+
 def test_the_runner_ends_with_the_process_that_started_it() -> None:
     code = "from runner.__main__ import exit_with_parent; exit_with_parent()"
     ended = subprocess.run(
@@ -299,7 +306,7 @@ def test_results_of_another_limit_or_share_are_made_anew(notes: Path, tmp_path: 
     assert missing.fingerprint(TFIDF) != tasks[0].fingerprint(TFIDF)
     assert missing.file(OURS).parent.name == "notes-0-0-30"
     assert tasks[0].file(OURS).parent.name == "notes-0-0"
-    assert str(missing.experiment) == "notes, original ratio, seed 0, 30 % missing"
+    assert str(missing.experiment) == "notes, original ratio, 30 % missing, seed 0"
 
 
 def test_values_that_are_missing_leave_no_trace_in_what_is_fitted(notes: Path, tmp_path: Path) -> None:
@@ -337,3 +344,25 @@ def test_the_whole_command_names_what_is_left_out(notes: Path, tmp_path: Path) -
     assert session["rivals"]["versions"]["CatBoost"] is None
     assert session["rivals"]["seconds"] == 600
     assert "CatBoost" in (tmp_path / "out" / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], [*QUICK_METHODS]),
+        (["--rivals"], [*QUICK_METHODS, TFIDF, LATE_TFIDF]),
+        (["--rivals", "--methods", f"{LOGISTIC},TabM"], [LOGISTIC]),
+    ],
+)
+def test_a_quick_bench_with_rivals_runs_those_that_are_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], expected: list[str]
+) -> None:
+    write_environment(tmp_path / ".venv-rivals")
+    monkeypatch.chdir(tmp_path)
+    asked: list[list[str]] = []
+    monkeypatch.setattr(
+        "tailfuse_bench.run.plan_tasks",
+        lambda folders, ratios, seeds, methods, out, missing, environment: asked.append(methods) or [],
+    )
+    CliRunner().invoke(main, ["bench", "--quick", *options])
+    assert sorted(asked[0]) == sorted(expected)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tailfuse.errors import RunError, UserError
 
-from tailfuse_bench.rivals.runner.problem import Costs, Floats, Problem, read_answers, write_problem
+from tailfuse_bench.rivals.runner.problem import COSTS, Costs, Floats, Problem, read_answers, write_problem
 
 log = logging.getLogger("tailfuse")
 
@@ -71,6 +71,8 @@ def run_rival(environment: Environment, problem: Problem) -> tuple[list[Floats],
         if status:
             lines = output.read_text(errors="replace").strip().splitlines() or [f"exit status {status}"]
             raise RunError(f"{problem.rival} failed with exit status {status}: {lines[-1]}")
+        if not (folder / COSTS).is_file():
+            raise RunError(f"{problem.rival} ended without an answer")
         answers, costs = read_answers(folder)
     if costs.wall_seconds >= environment.seconds:
         log.warning("%s: training took all of its %d seconds", problem.rival, environment.seconds)
