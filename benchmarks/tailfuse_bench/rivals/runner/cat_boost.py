@@ -1,4 +1,4 @@
-"""CatBoost with balanced class weights: texts as text features, features of encoders as embedding features."""
+"""CatBoost with balanced class weights; texts are text features, encoders' features embedding features."""
 
 import time
 from dataclasses import dataclass
