@@ -25,7 +25,8 @@ from tailfuse_service.modalities import Modality
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.evaluation.card import model_card
 from tailfuse.evaluation.check_adaptation import keep_answers
-from tailfuse.evaluation.evaluate import evaluate, predict_part
+from tailfuse.evaluation.evaluate import evaluate
+from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.evaluation.prior import mean_answers
 from tailfuse.evaluation.prior_metrics import evaluate_priors
 from tailfuse.evaluation.report import write_report

@@ -14,7 +14,7 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
-from tailfuse.data.dataset import OnProgress
+from tailfuse.data.arrays import OnProgress
 from tailfuse.data.folds import make_folds
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.modalities import KINDS
