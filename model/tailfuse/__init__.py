@@ -10,14 +10,16 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tailfuse.api.classifier import Classifier
     from tailfuse.api.model import Model, load
     from tailfuse.api.report import Report
 
 __version__ = version("tailfuse")
-__all__ = ["Model", "Report", "__version__", "load"]
+__all__ = ["Classifier", "Model", "Report", "__version__", "load"]
 
 # By name, the module that is imported when the name is used: the import of tailfuse itself is light.
 PUBLIC = {
+    "Classifier": "tailfuse.api.classifier",
     "Model": "tailfuse.api.model",
     "Report": "tailfuse.api.report",
     "load": "tailfuse.api.model",

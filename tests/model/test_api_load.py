@@ -158,7 +158,7 @@ def test_a_row_without_a_modality_has_no_answer(
         ({"age": 3}, "column 'age' is one value"),
         ({"review": "a dark spot"}, "column 'review' is one value"),
         ({"age": []}, "X has no rows"),
-        ({}, "X has no columns"),
+        ({}, "X has 0 feature"),
         ({"image": [np.zeros((4, 4, 3))]}, "row 1: column 'image': an array of float64, 4 x 4 x 3, is"),
         ({"image": [None, np.zeros((4, 4, 2), np.uint8)]}, "row 2: .*4 x 4 x 2, is no image"),
         ({"image": ["nowhere.png"]}, "row 1.*nowhere.png"),

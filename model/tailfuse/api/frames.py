@@ -50,7 +50,8 @@ def read_rows(
         return Rows(read_table(path, reading), path.parent, path)
     rows = make_rows(X, kinds or {}, names)
     if not rows.table.width:
-        raise TableError("X has no columns: 0 feature(s) while a minimum of 1 is required")
+        n_rows = np.shape(X)[0] if hasattr(X, "shape") else 0
+        raise TableError(f"X has 0 feature(s) (shape=({n_rows}, 0)) while a minimum of 1 is required.")
     if not len(rows.table):
         raise TableError("X has no rows: 0 sample(s) while a minimum of 1 is required")
     return replace(rows, table=normalise(rows.table.lazy(), reading.missing).collect())
@@ -58,6 +59,8 @@ def read_rows(
 
 def make_rows(X: Any, kinds: Mapping[str, str], names: Sequence[str] | None) -> Rows:
     """Return what is in memory as a table, as it is. Raises TableError, TypeError."""
+    if is_sparse(X):
+        raise TypeError("X is a sparse matrix, and sparse data is not supported; convert it: X.toarray()")
     if isinstance(X, pl.LazyFrame):
         X = X.collect()
     if isinstance(X, pl.DataFrame):
@@ -69,8 +72,6 @@ def make_rows(X: Any, kinds: Mapping[str, str], names: Sequence[str] | None) -> 
         return Rows(make_table(columns, kinds), pandas_index=X.index)
     if isinstance(X, Mapping):
         return Rows(make_table(X, kinds))
-    if is_sparse(X):
-        raise TypeError("X is a sparse matrix, and sparse data is not supported; convert it: X.toarray()")
     if isinstance(X, list) and X and isinstance(X[0], Mapping):
         columns = {name: [row.get(name) for row in X] for row in X for name in row}
         return Rows(make_table(columns, kinds))
@@ -122,7 +123,9 @@ def split_array(X: Any, names: Sequence[str] | None) -> dict[str, Any]:
             "X.reshape(1, -1)"
         )
     if names is not None and len(names) != array.shape[1]:
-        raise ValueError(f"X has {array.shape[1]} features, but the model was trained on {len(names)}")
+        raise ValueError(
+            f"X has {array.shape[1]} features, but tailfuse is expecting {len(names)} features as input"
+        )
     names = name_columns(array.shape[1]) if names is None else names
     return {name: array[:, at] for at, name in enumerate(names)}
 

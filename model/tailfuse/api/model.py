@@ -14,9 +14,10 @@ from tailfuse_service.bundle.prior import find_graph_shares
 
 from tailfuse.api.answers import Answers, answer_rows, explain_rows
 from tailfuse.api.bundles import WriteBundle, copy_bundle, open_bytes, pack_bytes, save_bundle
-from tailfuse.api.frames import Rows, name_columns, read_rows
+from tailfuse.api.frames import Rows, read_rows
 from tailfuse.errors import TableError
 from tailfuse.files.reading import make_reading
+from tailfuse.scoring.missing_columns import shorten
 
 if TYPE_CHECKING:
     from tailfuse.api.report import Report
@@ -31,9 +32,10 @@ class Model:
     missing, with a warning. A row without any modality has NaN in place of each number.
     """
 
-    def __init__(self, bundle: Bundle, write: WriteBundle) -> None:
+    def __init__(self, bundle: Bundle, write: WriteBundle, columns: Sequence[str] | None = None) -> None:
         self.bundle = bundle
         self.write = write
+        self.columns = find_columns(bundle.manifest) if columns is None else columns  # of an array
 
     @property
     def manifest(self) -> Manifest:
@@ -162,13 +164,11 @@ class Model:
         kinds = {
             column: each.kind for each in self.manifest.modalities.values() for column in each.column_names
         }
-        numbered = name_columns(len(kinds))
-        names = list(kinds) if len(self.modalities) == 1 and set(kinds) != set(numbered) else None
-        rows = read_rows(X, make_reading(self.manifest.spec), kinds, names)
-        if rows.by_position and not set(kinds) & set(rows.table.columns):
+        rows = read_rows(X, make_reading(self.manifest.spec), kinds, self.columns)
+        if rows.by_position and self.columns is None:
             raise TableError(
                 "X has no names of columns, and the model reads several modalities; give a frame with the "
-                f"columns {', '.join(list(kinds)[:5])}"
+                f"columns {shorten(list(kinds))}"
             )
         return rows
 
@@ -179,10 +179,24 @@ class Model:
     def __getstate__(self) -> dict[str, Any]:
         prior = self.bundle.prior
         runtime = self.bundle.runtime_name
-        return {"bundle": pack_bytes(self.write), "runtime": runtime, "prior": prior and prior.shares}
+        return {
+            "bundle": pack_bytes(self.write),
+            "runtime": runtime,
+            "prior": prior and prior.shares,
+            "columns": self.columns,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.bundle, self.write = open_bytes(state["bundle"], state["runtime"], state["prior"])
+        self.columns = state["columns"]
+
+
+def find_columns(manifest: Manifest) -> list[str] | None:
+    """Return the columns of an array by position: those of the only modality; None if there are several."""
+    if len(manifest.modalities) > 1:
+        return None
+    [modality] = manifest.modalities.values()
+    return list(modality.column_names)
 
 
 def make_frame(columns: Mapping[str, Floats]) -> pl.DataFrame:

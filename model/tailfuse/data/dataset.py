@@ -1,12 +1,14 @@
 """From a spec and its table to arrays."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from tailfuse_service.bundle import sha256
 from tailfuse_service.modalities import Modality
 
 from tailfuse.data.arrays import OnProgress, make_split_arrays
@@ -27,7 +29,16 @@ def load_dataset(spec: Spec, on_progress: OnProgress | None = None) -> Dataset:
 
     Rows without any modality are left out. Raises TableError.
     """
-    table = load_table(spec)
+    try:
+        checksum = sha256(spec.table)
+    except OSError as error:
+        raise TableError(f"table: {spec.table}: {str(error.strerror).lower()}") from None
+    dataset = build_dataset(spec, load_table(spec), on_progress)
+    return replace(dataset, table_sha256=checksum)
+
+
+def build_dataset(spec: Spec, table: pl.DataFrame, on_progress: OnProgress | None = None) -> Dataset:
+    """Do what `load_dataset` does, with a table that has been read. Raises TableError."""
     labels = load_labels(table, spec)
     split = split_rows(table, labels, spec.split, spec.seed)
     return make_dataset(spec, table, labels, split, on_progress)
@@ -58,8 +69,8 @@ def make_dataset(
         whole.take(np.flatnonzero(present & np.isin(rows, part)))
         for part in (split.train, split.val, split.test)
     )
-    for part, given in (("val", val), ("test", test)):
-        if not len(given):
+    for part, chosen, given in (("val", split.val, val), ("test", split.test, test)):
+        if len(chosen) and not len(given):
             raise TableError(f"split: no row of {part} has a modality")
     group = spec.split.group if isinstance(spec.split, SplitSpec) else None
     groups = read_groups(table, group)[rows[present & np.isin(rows, split.train)]]
@@ -102,9 +113,14 @@ def load_table(spec: Spec) -> pl.DataFrame:
         table = read_table(spec.table, replace(reading, missing=()))
     except TableError as error:
         raise TableError(f"table: {error}") from None
-    for line in describe_wide_missing(table, reading.missing):
+    return clean_table(table, reading.missing)
+
+
+def clean_table(table: pl.DataFrame, missing: Sequence[str]) -> pl.DataFrame:
+    """Return a table with one spelling of missing. Warn of a text that may be a value."""
+    for line in describe_wide_missing(table, missing):
         log.warning(line)
-    return normalise(table.lazy(), reading.missing).collect()
+    return normalise(table.lazy(), missing).collect()
 
 
 def check_leaks(spec: Spec, modalities: dict[str, Modality]) -> None:

@@ -81,4 +81,7 @@ def rows_of_part(manifest: Manifest, path: Path, table: pl.DataFrame, labels: pl
         )
     split_spec = given if isinstance(given, str) else SplitSpec.model_validate(given)
     split = split_rows(table, labels, split_spec, int(manifest.spec["seed"]))
-    return {"train": split.train, "val": split.val, "test": split.test}[part]
+    rows = {"train": split.train, "val": split.val, "test": split.test}[part]
+    if not len(rows):
+        raise TableError(f"--part: this model's split has no {part} rows")
+    return rows

@@ -52,14 +52,19 @@ def write_bundle(
             evaluate(runtime.run, dataset.test, dataset.classes),
             priors=evaluate_priors(runtime.run, dataset.test, manifest),
         )
+        validation = evaluate(runtime.run, dataset.val, dataset.classes)
         val_answers = predict_part(runtime.run, dataset.val).probabilities
+        # Without test rows, drift is measured from the validation rows.
+        reference, rows = evaluation.reference, dataset.test
+        if not len(rows):
+            reference, rows = validation.reference, dataset.val
         manifest = manifest.model_copy(
             update={
                 "parity": parity,
                 "metrics": evaluation.metrics,
-                "validation_metrics": evaluate(runtime.run, dataset.val, dataset.classes).metrics,
+                "validation_metrics": validation.metrics,
                 "prior_metrics": evaluation.priors,
-                "reference": add_input_references(evaluation.reference, manifest.modalities, dataset.test),
+                "reference": add_input_references(reference, manifest.modalities, rows),
                 "held_out": mean_answers(val_answers, dataset.val.labels),
                 "held_out_rows": keep_answers(val_answers, dataset.val.labels),
             }
@@ -99,7 +104,7 @@ def make_manifest(network: AnyNetwork, spec: Spec, dataset: Dataset) -> Manifest
     fusion = {name: value.flatten().tolist() for name, value in network.describe_calibration().items()}
     written = json.loads(spec.model_dump_json())
     written["table"] = spec.table.name  # a path on one machine is not part of a bundle
-    written["table_sha256"] = sha256(spec.table)
+    written["table_sha256"] = dataset.table_sha256
     written["training"] |= choose_schedule(spec.training, len(dataset.train))._asdict()
     return Manifest(
         name=spec.name,
