@@ -11,18 +11,34 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tailfuse.api.classifier import Classifier
+    from tailfuse.api.cross_validate import CrossValidation, cross_validate
     from tailfuse.api.model import Model, load
     from tailfuse.api.report import Report
+    from tailfuse.api.train import evaluate, train
 
 __version__ = version("tailfuse")
-__all__ = ["Classifier", "Model", "Report", "__version__", "load"]
+__all__ = [
+    "Classifier",
+    "CrossValidation",
+    "Model",
+    "Report",
+    "__version__",
+    "cross_validate",
+    "evaluate",
+    "load",
+    "train",
+]
 
 # By name, the module that is imported when the name is used: the import of tailfuse itself is light.
 PUBLIC = {
     "Classifier": "tailfuse.api.classifier",
+    "CrossValidation": "tailfuse.api.cross_validate",
     "Model": "tailfuse.api.model",
     "Report": "tailfuse.api.report",
+    "cross_validate": "tailfuse.api.cross_validate",
+    "evaluate": "tailfuse.api.train",
     "load": "tailfuse.api.model",
+    "train": "tailfuse.api.train",
 }
 
 
