@@ -179,7 +179,10 @@ SECTIONS: dict[str, type[Frozen]] = {"split": SplitSpec, "network": NetworkSpec,
 
 
 def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
-    """Read a spec; each override is `dotted.key=YAML`. `table` comes back relative to the spec's folder.
+    """Read a spec; each override is `dotted.key=YAML`.
+
+    Paths in it are relative to its folder. `table` comes back with that folder, files of weights with their
+    absolute paths.
 
     Raises SpecError, one line for each mistake.
     """
@@ -194,7 +197,8 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
             key, why = explain(each, document.data)
             mistakes[f"{document.place(key)}: {'.'.join(key) or 'the spec'}: {why}"] = None
         raise SpecError("\n".join(mistakes)) from None
-    return spec.model_copy(update={"table": path.parent / spec.table})
+    modalities = {name: each.resolve_paths(path.parent) for name, each in spec.modalities.items()}
+    return spec.model_copy(update={"table": path.parent / spec.table, "modalities": modalities})
 
 
 def find_key(name: str) -> str | None:
