@@ -12,7 +12,7 @@ from tailfuse.errors import SpecError
 class Frozen(BaseModel):
     """Immutable; unknown keys and numbers that are not finite are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 def _columns(value: Any) -> Any:
@@ -33,6 +33,7 @@ class ModalitySpec(Frozen):
 
     kind: str
     encoder: Name
+    """Encoder of the modality."""
 
     @property
     def weights_path(self) -> Path | None:
