@@ -4,7 +4,6 @@ import importlib
 import json
 import pickle
 import sys
-import types
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -26,85 +25,24 @@ from tailfuse_service.bundle import MANIFEST, sha256
 from tailfuse_service.modalities import ImageModality
 from torch import Tensor, nn
 
+from tests.support.tiny_libraries import (
+    GREY,
+    SPREAD,
+    TinyNet,
+    install_tiny_libraries,
+    make_timm_net,
+    make_torchvision_net,
+    make_weights,
+)
+
 MODALITY = ImageModality(column="p", height=32, width=40, channels=3)
 SETTINGS = EncoderSettings(5, 0.5)
-GREY, SPREAD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)
-
-
-class TinyNet(nn.Module):
-    """A classifier of two blocks whose layers are called as a library calls them."""
-
-    def __init__(self, block: str, head: str, classes: int = 10) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 4, 3, 2)
-        blocks = [
-            nn.Sequential(nn.Conv2d(4, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 1))
-            for _ in range(2)
-        ]
-        self.add_module(block, nn.Sequential(*blocks))
-        self.add_module(head, nn.Linear(4, classes))
-        self.block, self.head = block, head
-        self.pretrained_cfg = {"mean": GREY, "std": SPREAD}
-
-    def reset_classifier(self, classes: int) -> None:
-        assert classes == 0
-        self.set_submodule(self.head, nn.Identity())
-
-    def features(self, pixels: Tensor) -> Tensor:
-        maps: Tensor = self.get_submodule(self.block)(self.stem(pixels))
-        return maps.mean((2, 3))
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        answers: Tensor = self.get_submodule(self.head)(self.features(pixels))
-        return answers
-
-
-def make_timm_net(classes: int = 10) -> TinyNet:
-    return TinyNet("blocks", "classifier", classes)
-
-
-def make_torchvision_net(classes: int = 10) -> TinyNet:
-    return TinyNet("layers", "fc", classes)
 
 
 @pytest.fixture(autouse=True)
 def libraries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A torchvision and a timm that both have `tinynet`, with other names of weights."""
-
-    def create(name: str, *, pretrained: bool) -> nn.Module:
-        assert not pretrained
-        if name == "tinynet.broken":
-            raise RuntimeError("invalid pretrained tag (broken)\nand more")
-        return make_timm_net()
-
-    timm = types.SimpleNamespace(
-        is_model=lambda name: name in ("tinynet", "timmnet"), create_model=create,
-        list_models=lambda: ["tinynet", "timmnet"],
-    )  # fmt: skip
-
-    def get_weights(name: str) -> Any:
-        return types.SimpleNamespace(
-            DEFAULT=types.SimpleNamespace(transforms=lambda: types.SimpleNamespace(mean=GREY, std=SPREAD))
-        )
-
-    models = types.SimpleNamespace(
-        get_model=lambda name, weights: make_torchvision_net(), get_model_weights=get_weights,
-        list_models=lambda module: ["tinynet"],
-    )  # fmt: skip
-    monkeypatch.setitem(sys.modules, "timm", timm)
-    monkeypatch.setitem(sys.modules, "torchvision", types.SimpleNamespace(models=models))
+    install_tiny_libraries(monkeypatch)
     monkeypatch.setenv("TAILFUSE_CACHE", str(tmp_path / "cache"))
-
-
-def make_weights(network: nn.Module) -> dict[str, Tensor]:
-    """Other weights for a network, its statistics included, which it has from then on."""
-    generator = torch.Generator().manual_seed(7)
-    weights = {
-        name: 0.5 + torch.rand(value.shape, generator=generator) if value.is_floating_point() else value + 5
-        for name, value in network.state_dict().items()
-    }
-    network.load_state_dict(weights)
-    return weights
 
 
 def build(path: Path, architecture: str = "tinynet") -> Pretrained:
@@ -154,7 +92,7 @@ def test_features_are_those_of_the_network_that_was_saved(tmp_path: Path, name: 
     images = torch.randint(0, 256, (3, 3, 32, 40), dtype=torch.uint8)
     pixels = (images / 255 - torch.tensor(GREY)[:, None, None]) / torch.tensor(SPREAD)[:, None, None]
     tolerance = 1e-2 if name.startswith("half") else 1e-5
-    torch.testing.assert_close(build(path).features(images), network.features(pixels), rtol=tolerance, atol=0)
+    torch.testing.assert_close(build(path).features(images), network.features(pixels), rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize(

@@ -153,28 +153,41 @@ def test_other_weights_other_layers_and_other_pictures_have_other_features(cache
     convolution.stride = (1, 1)
     compute_backbone_features(strided, rows)
     compute_backbone_features(make_encoder("none", flips=True).backbone, rows)
-    assert len(list(cache.iterdir())) == 5
+    compute_backbone_features(make_encoder("none", flips="horizontal").backbone, rows)
+    assert len(list(cache.iterdir())) == 6
 
 
+@pytest.mark.parametrize(("flips", "axes"), [(True, [(3,), (2,), (2, 3)]), ("horizontal", [(3,)])])
 @torch.no_grad()
-def test_with_flips_all_mirror_images_have_the_same_features() -> None:
+def test_with_flips_mirror_images_have_the_same_features(flips: Flips, axes: list[tuple[int, ...]]) -> None:
     encoder, plain, rows = (
-        make_encoder("none", flips=True).eval(),
+        make_encoder("none", flips=flips).eval(),
         make_encoder("none").eval(),
         make_images(5),
     )
-    images = [rows, rows.flip(3), rows.flip(2), rows.flip(2, 3)]
+    images = [rows, *(rows.flip(each) for each in axes)]
     expected = torch.stack([plain.features(each) for each in images]).mean(0)
     for each in images:
         torch.testing.assert_close(encoder.features(each), expected, atol=1e-5, rtol=0)
     assert not torch.allclose(plain.features(rows), expected, atol=1e-3)
+    assert torch.allclose(encoder.features(rows.flip(2)), expected, atol=1e-5) == (flips is True)
     assert encoder(rows[:0]).shape == (0, 5)
 
 
-@pytest.mark.parametrize("flips", [False, True], ids=["as it is", "flipped"])
+@pytest.mark.parametrize("flips", ["vertical", "2", "[true]"])
+def test_only_two_or_four_mirror_images_are_taken(lesions: Any, flips: str) -> None:
+    said = r"image\.flips: takes true \(all four mirror images\), horizontal \(two\) or false"
+    with pytest.raises(SpecError, match=said):
+        load_spec(
+            lesions.write(),
+            ["modalities.image.encoder=efficientnet_lite0", f"modalities.image.flips={flips}"],
+        )
+
+
+@pytest.mark.parametrize("flips", [False, True, "horizontal"])
 @pytest.mark.parametrize("runtime", ["onnx", "torchscript"])
 @torch.no_grad()
-def test_a_graph_of_a_frozen_encoder_takes_pictures(tmp_path: Path, runtime: str, flips: bool) -> None:
+def test_a_graph_of_a_frozen_encoder_takes_pictures(tmp_path: Path, runtime: str, flips: Flips) -> None:
     encoder = make_encoder("none", flips=flips).eval()
     encoder.scale.fit(encoder.backbone(make_images(30)))
     rows = make_images(7)
