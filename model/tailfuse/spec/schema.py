@@ -202,7 +202,10 @@ SECTIONS: dict[str, type[Frozen]] = {"split": SplitSpec, "network": NetworkSpec,
 
 
 def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
-    """Read a spec; each override is `dotted.key=YAML`. `table` comes back relative to the spec's folder.
+    """Read a spec; each override is `dotted.key=YAML`.
+
+    Paths in it are relative to its folder. `table` comes back with that folder, files of weights with their
+    absolute paths.
 
     Raises SpecError, one line for each mistake.
     """
@@ -210,7 +213,8 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
     for override in overrides:
         document.override(override)
     spec = make_spec(document.data, lambda key: f"{document.place(key)}: ")
-    return spec.model_copy(update={"table": path.parent / spec.table})
+    modalities = {name: each.resolve_paths(path.parent) for name, each in spec.modalities.items()}
+    return spec.model_copy(update={"table": path.parent / spec.table, "modalities": modalities})
 
 
 def make_spec(data: dict[str, Any], place: Callable[[Key], str] = lambda _: "") -> Spec:
