@@ -1,0 +1,26 @@
+"""A notebook as a page: its texts, its code, and what it printed when it was run last."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def make_notebook_page(path: Path) -> str:
+    """Return a notebook as Markdown."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "\n\n".join(part for cell in cells for part in make_cell(cell)) + "\n"
+
+
+def make_cell(cell: dict[str, Any]) -> Iterator[str]:
+    """Yield a cell's text, or its code and outputs."""
+    source = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
+        yield source
+        return
+    yield f"```ipython\n{source}\n```"
+    for output in cell["outputs"]:
+        text = output.get("text") or output.get("data", {}).get("text/plain") or ""
+        printed = "".join(text).strip("\n")
+        if printed:
+            yield f"```text\n{printed}\n```"
