@@ -1,9 +1,12 @@
 """A notebook as a page: its texts, its code, and what it printed when it was run last."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+COMMAND = re.compile(r"^[!%]", re.MULTILINE)  # of IPython or the shell: no Python to highlight
 
 
 def make_notebook_page(path: Path) -> str:
@@ -18,7 +21,8 @@ def make_cell(cell: dict[str, Any]) -> Iterator[str]:
     if cell["cell_type"] == "markdown":
         yield source
         return
-    yield f"```ipython\n{source}\n```"
+    language = "text" if COMMAND.search(source) else "python"
+    yield f"```{language}\n{source}\n```"
     for output in cell["outputs"]:
         text = output.get("text") or output.get("data", {}).get("text/plain") or ""
         printed = "".join(text).strip("\n")

@@ -215,5 +215,5 @@ def test_a_notebook_is_a_page_of_texts_code_and_outputs(tmp_path: Path) -> None:
     ]
     (tmp_path / "n.ipynb").write_text(json.dumps({"cells": cells}))
     assert make_notebook_page(tmp_path / "n.ipynb") == (
-        "# Title\nText.\n\n```ipython\n1 + 1\n```\n\n```text\nprinted\n```\n\n```text\n2\n```\n"
+        "# Title\nText.\n\n```python\n1 + 1\n```\n\n```text\nprinted\n```\n\n```text\n2\n```\n"
     )
