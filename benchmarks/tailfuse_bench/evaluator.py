@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.evaluation.calibration_error import estimate_calibration_error
-from tailfuse.evaluation.evaluate import predict_part, subset_name, subsets
+from tailfuse.evaluation.evaluate import subset_name, subsets
 from tailfuse.evaluation.metrics import FloatArray, auroc, mean, reliability, subset_metrics
+from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.evaluation.prior import estimate_prior, mean_answers, reweighted
 from tailfuse_service.bundle import Batch, Output
 from tailfuse_service.bundle.manifest import ClassInfo

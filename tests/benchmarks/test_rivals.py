@@ -360,9 +360,11 @@ def test_a_quick_bench_with_rivals_runs_those_that_are_installed(
     write_environment(tmp_path / ".venv-rivals")
     monkeypatch.chdir(tmp_path)
     asked: list[list[str]] = []
-    monkeypatch.setattr(
-        "tailfuse_bench.run.plan_tasks",
-        lambda folders, ratios, seeds, methods, out, missing, environment: asked.append(methods) or [],
-    )
+
+    def plan_nothing(*given: Any) -> list[Any]:
+        asked.append(given[3])
+        return []
+
+    monkeypatch.setattr("tailfuse_bench.run.plan_tasks", plan_nothing)
     CliRunner().invoke(main, ["bench", "--quick", *options])
     assert sorted(asked[0]) == sorted(expected)
