@@ -19,7 +19,7 @@ from tailfuse_bench.records import Bin, Result
 from tailfuse_bench.rivals.evaluate import RivalRows, evaluate_rival
 from tailfuse_bench.rows import load_rows
 from tailfuse_bench.tasks import Experiment, Record, Task, code_sha256
-from tailfuse_bench.training import TrainedMethod, find_frozen, train_columns, train_networks
+from tailfuse_bench.training import TrainedMethod, train_columns, train_networks
 
 METHODS_WITH_BINS = (OURS, CONCAT)
 CORRUPTED: dict[Experiment, list[CorruptedRows]] = {}  # of one experiment: corrupting images is slow
@@ -64,8 +64,11 @@ def load_rival_rows(spec_json: str, experiment: Experiment) -> RivalRows:
     """Load the rows with features of frozen encoders; the last ones are cached for the next rival."""
     spec = Spec.model_validate_json(spec_json)
     loaded = load_rows(spec, experiment)
-    encoders = build_encoders(spec, loaded.dataset)
-    return RivalRows(add_frozen_features(loaded.dataset, encoders), loaded.texts, find_frozen(encoders))
+    raw = loaded.dataset
+    dataset = add_frozen_features(raw, build_encoders(spec, raw))
+    inputs = dataset.train.inputs
+    encoded = tuple(name for name in inputs if inputs[name] is not raw.train.inputs[name])
+    return RivalRows(dataset, loaded.texts, encoded)
 
 
 def train_methods(task: Task, dataset: Dataset) -> Iterator[tuple[str, TrainedMethod]]:

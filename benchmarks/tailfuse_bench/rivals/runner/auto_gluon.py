@@ -48,7 +48,11 @@ def fit(problem: Problem) -> Model:
         LABEL, eval_metric="balanced_accuracy", path="autogluon", problem_type=select_type(problem),
         learner_kwargs={"label_count_threshold": 1},
     )  # fmt: skip
-    predictor.fit(table, presets="good_quality", time_limit=problem.seconds, num_cpus=1, num_gpus=0)
+    # Without Ray its trial of stacking runs in this process, and one that fails leaves no usable predictor.
+    predictor.fit(
+        table, presets="good_quality", time_limit=problem.seconds, num_cpus=1, num_gpus=0,
+        dynamic_stacking=False,
+    )  # fmt: skip
     return Predictor(predictor, problem.n_classes)
 
 
