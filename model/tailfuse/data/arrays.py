@@ -75,7 +75,8 @@ def make_split_arrays(
                     arrays.append(array)
         ragged = arrays and KINDS[modality.kind].ragged
         inputs[name] = keep_apart(arrays) if ragged else each.stack(arrays)
-    return SplitArrays(inputs, position, np.full(len(rows), -1, np.int64) if labels is None else labels)
+    labels = np.full(len(rows), -1, np.int64) if labels is None else labels
+    return SplitArrays(inputs, position, labels, rows)
 
 
 def has_columns(table: pl.DataFrame, name: str, modality: Modality) -> bool:

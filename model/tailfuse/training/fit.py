@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tailfuse.data.arrays import OnProgress
 from tailfuse.data.folds import make_folds
 from tailfuse.data.split_arrays import Dataset, SplitArrays
+from tailfuse.evaluation.out_of_fold import OutOfFold
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.modalities.text.encoder import Lsa
@@ -129,6 +130,12 @@ def calibrate_network(stages: Stages[N], spec: Spec) -> N:
         network = copy.deepcopy(stages.network)
         stages.family.calibrate(network, stages, spec)
         return network.eval()
+
+
+def predict_rows_out_of_fold(network: N, stages: Stages[N], spec: Spec) -> OutOfFold | None:
+    """Predict validation and training rows by the networks that were not trained on them, if any."""
+    with make_reproducible(spec, stages.dataset):
+        return stages.family.predict_out_of_fold(network, stages)
 
 
 def share_frozen(source: AnyNetwork, target: AnyNetwork, *, with_projections: bool) -> None:
