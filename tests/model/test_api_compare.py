@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 import tailfuse
 from tailfuse.api.compare import compare_rows
-from tailfuse.api.logistic import count_ngrams
 from tailfuse.errors import SpecError
 
 
@@ -81,10 +80,3 @@ def test_a_difference_is_paired_and_counts_classes_alike() -> None:
     difference, low, high = compare_rows(sure, half, labels)
     assert difference == -0.25
     assert low < -0.25 < high <= 0
-
-
-def test_n_grams_are_counted_by_their_id() -> None:
-    rows = np.empty(3, object)
-    rows[:] = [np.array([[1, 2], [3, 1]]), np.zeros((0, 2), int), np.array([[3, 5]])]
-    expected = [[0, np.log(3), 0, np.log(2)], [0] * 4, [0, 0, 0, np.log(6)]]
-    assert np.allclose(count_ngrams(rows, 4).toarray(), expected)

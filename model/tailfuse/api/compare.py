@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from tailfuse_service.bundle.manifest import SubsetMetrics
 
 from tailfuse.api.fit import fit_dataset
-from tailfuse.api.logistic import predict_with_logistic_regression
 from tailfuse.api.report import METRICS, make_html_table
 from tailfuse.api.train import AnySpec, read_any_spec
 from tailfuse.data.dataset import load_dataset
 from tailfuse.data.split_arrays import Dataset
 from tailfuse.errors import SpecError
 from tailfuse.evaluation.evaluate import decimal
+from tailfuse.evaluation.logistic import predict_probabilities
 from tailfuse.evaluation.metrics import subset_metrics
 from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.spec.schema import Fusion, Loss, Spec
@@ -100,7 +100,7 @@ def check_methods(methods: Sequence[str]) -> None:
 def predict_test_rows(method: str, spec: Spec, dataset: Dataset) -> NDArray[Any]:
     """Return the probabilities of the test rows, (N, C). Raises SpecError."""
     if method == LOGISTIC:
-        return predict_with_logistic_regression(dataset)
+        return predict_probabilities(dataset)
     if method == MAJORITY:
         counts = np.array([info.train_count for info in dataset.classes], np.float64)
         return np.tile(counts / counts.sum(), (len(dataset.test), 1))
