@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tailfuse.api.classifier import Classifier
+    from tailfuse.api.compare import Comparison, compare
     from tailfuse.api.cross_validate import CrossValidation, cross_validate
     from tailfuse.api.model import Model, load
     from tailfuse.api.report import Report
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 __version__ = version("tailfuse")
 __all__ = [
     "Classifier",
+    "Comparison",
     "CrossValidation",
     "Model",
     "Report",
     "__version__",
+    "compare",
     "cross_validate",
     "evaluate",
     "load",
@@ -32,9 +35,11 @@ __all__ = [
 # By name, the module that is imported when the name is used: the import of tailfuse itself is light.
 PUBLIC = {
     "Classifier": "tailfuse.api.classifier",
+    "Comparison": "tailfuse.api.compare",
     "CrossValidation": "tailfuse.api.cross_validate",
     "Model": "tailfuse.api.model",
     "Report": "tailfuse.api.report",
+    "compare": "tailfuse.api.compare",
     "cross_validate": "tailfuse.api.cross_validate",
     "evaluate": "tailfuse.api.train",
     "load": "tailfuse.api.model",

@@ -121,8 +121,18 @@ def test_a_table_is_trained_with_its_split_and_paths(tmp_path: Path) -> None:
     assert manifest.spec["split"] == "split"
     assert manifest.spec["table"] == "leaves.csv"
     assert manifest.metrics["as given"].rows == 12
+    assert "logistic regression" in (tmp_path / "bundle" / "report.html").read_text()
     report = tailfuse.load(tmp_path / "bundle").evaluate(tmp_path / "leaves.csv", part="test")
     assert report.overall == manifest.metrics["as given"]
+
+
+def test_rows_of_a_frame_are_tested_and_reported(tmp_path: Path) -> None:
+    classifier = make_classifier(split={"val": 0.2, "test": 0.2}).fit(LEAVES, label="species")
+    manifest = read_manifest(classifier.export(tmp_path / "bundle"))
+    assert manifest.metrics["as given"].rows > 0
+    assert "logistic regression" in (tmp_path / "bundle" / "report.html").read_text()
+    page = classifier.evaluate(LEAVES).write(tmp_path / "report.html").read_text()
+    assert "rows of a frame" in page
 
 
 def test_groups_stay_together(caplog: pytest.LogCaptureFixture) -> None:

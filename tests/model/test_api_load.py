@@ -166,6 +166,7 @@ def test_a_row_without_a_modality_has_no_answer(
         ({"age": [1, [2]]}, "holds list among others"),
         (pd.DataFrame([[1, 2]], columns=["age", "age"]), "same name"),
         (np.zeros((2, 3)), "X has no names of columns"),
+        (pd.Series([1.0, 2.0]), "Expected 2D array, got 1D array"),
         (np.zeros(3), "Expected 2D array, got 1D array"),
         (pd.DataFrame({"age": []}), "X has no rows"),
     ],
@@ -173,6 +174,11 @@ def test_a_row_without_a_modality_has_no_answer(
 def test_doubtful_rows_are_refused(model: "tailfuse.Model", X: Any, message: str) -> None:
     with pytest.raises((TableError, ValueError), match=message):
         model.predict_proba(X)
+
+
+def test_integers_of_more_than_64_bits_are_numbers(model: "tailfuse.Model") -> None:
+    expected = model.predict_proba({"age": [float(2**70), 3.0]})
+    assert np.array_equal(model.predict_proba({"age": [2**70, 3]}), expected)
 
 
 def test_a_column_that_is_missing_is_warned_of(

@@ -30,7 +30,9 @@ def make_column(name: str, values: Any, kind: str | None = None) -> pl.Series:
         return pl.Series(name, values)
     cells = [make_cell(name, row, value, kind) for row, value in enumerate(values)]
     try:
-        return pl.Series(name, cells, strict=True)
+        column = pl.Series(name, cells, strict=True)
+        # Integers of more than 64 bits are digits: they are spelled, as a table in text spells them.
+        return column.cast(pl.String) if column.dtype in (pl.Int128, pl.UInt128) else column
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
         return pl.Series(name, spell_mixed(name, cells), pl.String)
 

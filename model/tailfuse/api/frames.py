@@ -75,7 +75,7 @@ def make_rows(X: Any, kinds: Mapping[str, str], names: Sequence[str] | None) -> 
     if isinstance(X, list) and X and isinstance(X[0], Mapping):
         columns = {name: [row.get(name) for row in X] for row in X for name in row}
         return Rows(make_table(columns, kinds))
-    if hasattr(X, "__arrow_c_stream__"):
+    if hasattr(X, "__arrow_c_stream__") and not hasattr(X, "to_numpy"):
         return Rows(pl.DataFrame(X))
     return Rows(make_table(split_array(X, names), kinds), by_position=True)
 

@@ -3,8 +3,9 @@
 import html
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from tailfuse.data.classes import read_labels
 from tailfuse.data.labelled import label_rows, labelled_part
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import TableError, UserError
+from tailfuse.evaluation.baselines import compare_baselines
 from tailfuse.evaluation.evaluate import (
     Evaluation,
     describe_calibration_error,
@@ -27,8 +29,10 @@ from tailfuse.evaluation.evaluate import (
     evaluation_json,
     subset_table,
 )
+from tailfuse.evaluation.noise_curves import measure_noise_curves
+from tailfuse.evaluation.notable_rows import find_notable_rows
 from tailfuse.evaluation.prior_metrics import evaluate_priors
-from tailfuse.evaluation.report import report_html
+from tailfuse.evaluation.report import Findings, report_html
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,6 +50,7 @@ class Report:
     evaluation: Evaluation
     source: str = "rows"  # what was evaluated, for the page
     as_pandas: bool = False
+    collect: Callable[[], Findings] = Findings  # what the page shows beside the figures: it takes a while
 
     @property
     def overall(self) -> SubsetMetrics:
@@ -89,7 +94,7 @@ class Report:
 
     def to_page(self) -> str:
         """Return the whole report as one HTML page."""
-        return report_html(self.manifest, self.evaluation, [], evaluated_table=self.source)
+        return report_html(self.manifest, self.evaluation, [], self.source, self.collect())
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw balanced accuracy and the recall of each shot group, by subset. It needs matplotlib."""
@@ -149,16 +154,28 @@ def evaluate_rows(bundle: Bundle, rows: Rows, y: Any = None, part: str | None = 
     """Evaluate a bundle on labelled rows; the labels are `y`, or in the label's column. Raises TableError."""
     labelled = label_part(bundle.manifest, rows, y, part)
     source = "rows of a frame" if rows.source is None else rows.source.name
-    return make_report(
-        bundle, labelled, source if part is None else f"{source}, part {part}", rows.pandas_index is not None
+    report = make_report(bundle, labelled, source if part is None else f"{source}, part {part}")
+    collect = partial(collect_findings, bundle, labelled, report.evaluation, rows, part)
+    return replace(report, as_pandas=rows.pandas_index is not None, collect=collect)
+
+
+def collect_findings(
+    bundle: Bundle, labelled: SplitArrays, evaluation: Evaluation, rows: Rows, part: str | None
+) -> Findings:
+    """Collect what the page of `tailfuse evaluate` shows beside the figures."""
+    manifest = bundle.manifest
+    return Findings(
+        baselines=compare_baselines(manifest, evaluation, {}),
+        rows=find_notable_rows(manifest, labelled, evaluation, [], part or "", lambda: rows.table),
+        noise=measure_noise_curves(bundle.answer, labelled, manifest.modalities),
     )
 
 
-def make_report(bundle: Bundle, part: SplitArrays, source: str, as_pandas: bool = False) -> Report:
+def make_report(bundle: Bundle, part: SplitArrays, source: str) -> Report:
     """Evaluate a bundle on labelled arrays."""
     evaluation = evaluate(bundle.answer, part, bundle.manifest.classes)
     priors = evaluate_priors(bundle.runtime.run, part, bundle.manifest)
-    return Report(bundle.manifest, replace(evaluation, priors=priors), source, as_pandas)
+    return Report(bundle.manifest, replace(evaluation, priors=priors), source)
 
 
 def label_part(manifest: Manifest, rows: Rows, y: Any, part: str | None) -> SplitArrays:

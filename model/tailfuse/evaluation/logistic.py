@@ -46,6 +46,12 @@ class Scale:
 
 def predict_logistic(dataset: Dataset) -> Counts:
     """Fit on the training rows and return the class of each test row, (N,)."""
+    predicted: Counts = predict_probabilities(dataset).argmax(axis=1)
+    return predicted
+
+
+def predict_probabilities(dataset: Dataset) -> NDArray[np.float64]:
+    """Fit on the training rows and return the probabilities of each test row, (N, C)."""
     columns = ColumnMaker(dataset.modalities, dataset.train)
     n_classes = len(dataset.classes)
     limit = max(n_classes, MAX_NUMBERS // (columns.width * n_classes))
@@ -60,9 +66,10 @@ def predict_logistic(dataset: Dataset) -> Counts:
         return float(log_loss(val.labels, answers, sample_weight=weights, labels=classifier.classes_))
 
     best = min(fitted, key=loss)
-    pieces = [best.predict(columns.make(piece)) for piece in dataset.test.batches(4096)]
-    predicted: Counts = np.concatenate(pieces).astype(np.int64)
-    return predicted
+    probabilities = np.zeros((len(dataset.test), n_classes))
+    pieces = [best.predict_proba(columns.make(piece)) for piece in dataset.test.batches(4096)]
+    probabilities[:, best.classes_] = np.concatenate(pieces)
+    return probabilities
 
 
 def fit_paths(columns: Columns, labels: Counts) -> Iterator[LogisticRegression]:

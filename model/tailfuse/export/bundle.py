@@ -37,7 +37,7 @@ from tailfuse.evaluation.out_of_fold import OutOfFold, select_answered
 from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.evaluation.prior import mean_answers
 from tailfuse.evaluation.prior_metrics import evaluate_priors
-from tailfuse.evaluation.report import Findings, write_report
+from tailfuse.evaluation.report import NO_ROWS, Findings, write_report
 from tailfuse.export.graphs import check_parity, export_graphs, make_example
 from tailfuse.files.table import read_table
 from tailfuse.network.build import AnyNetwork
@@ -99,11 +99,16 @@ def collect_findings(
     run: Callable[[Batch], Output], spec: Spec, dataset: Dataset, manifest: Manifest, evaluation: Evaluation,
     out_of_fold: OutOfFold | None,
 ) -> Findings:  # fmt: skip
-    """Collect what the report shows beside the evaluation. Raises TableError."""
+    """Collect what the report shows beside the evaluation: nothing without test rows.
+
+    Rows that are not from a file cannot be read again, and are not shown. Raises TableError.
+    """
+    if not len(dataset.test):
+        return Findings()
     others = {"validation": dataset.val, "training": dataset.train}
     return Findings(
         baselines=compare_baselines(manifest, evaluation, {LOGISTIC: predict_logistic(dataset)}),
-        rows=find_notable_rows(
+        rows=NO_ROWS if dataset.table_sha256 is None else find_notable_rows(
             manifest, dataset.test, evaluation,
             select_answered(out_of_fold, others) if out_of_fold else [], "test",
             lambda: read_table(spec.table, spec.reading),
