@@ -15,7 +15,7 @@ DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help demo test test-all coverage test-system test-base check openapi lock files proto dashboards dashboard-pictures fuzz soak memory-check bench-serve clients bench-models images images-gpu images-check release-check test-lowest clean
+.PHONY: help demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check proto dashboards dashboard-pictures fuzz soak memory-check bench-serve clients bench-models images images-gpu images-check release-check test-lowest clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,7 +34,7 @@ coverage: .venv/dev  ## Measure which branches the tests of `make test` reach; b
 
 test-system:  ## As root on Debian: install the programs that some tests run, then run all tests.
 	apt-get update -q
-	apt-get install -q -y --no-install-recommends curl git prometheus prometheus-alertmanager
+	apt-get install -q -y --no-install-recommends chromium curl git nodejs npm prometheus prometheus-alertmanager
 	$(MAKE) test-all
 
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
@@ -55,12 +55,22 @@ check: .venv/dev  ## Format, lint, spelling, types, and who may import whom.
 openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
 	$(BIN)/python -m openapi.write
 
+types-js:  ## Write client-js/types/openapi.d.ts anew, from openapi/openapi.yaml; needs npm.
+	cd client-js && npm ci --no-audit --no-fund --silent && npm run --silent openapi
+
 lock: .venv/dev  ## Write requirements/ anew: the versions of constraints.txt with the sums of the index's files.
 	@$(BIN)/python -m release.lock
 
-files: .venv/dev  ## Write docs/FILES.md and the tables in docs/SERVICE.md anew.
+files: .venv/dev  ## Write docs/FILES.md and docs/reference/ anew.
 	$(BIN)/python docs/files.py
-	$(BIN)/python docs/tables.py
+	$(BIN)/python -m docs.reference_pages
+
+docs: .venv-docs/docs  ## Build the documentation site into build/site; broken links and anchors are errors.
+	@.venv-docs/bin/python -m docs.assemble build/docs
+	@.venv-docs/bin/zensical build --strict --clean
+
+docs-check: docs  ## Build it, and check that its pages load nothing from another host.
+	@.venv-docs/bin/python -m docs.check_site build/site
 
 proto: .venv/dev  ## Compile the gRPC protocol anew: service/tailfuse_service/oip/open_inference.binpb.
 	$(BIN)/python -m grpc_tools.protoc -I service/tailfuse_service/oip --descriptor_set_out service/tailfuse_service/oip/open_inference.binpb open_inference.proto
@@ -104,7 +114,7 @@ release-check: .venv/dev  ## Build the distributions into dist/, and try them in
 	@$(BIN)/python -m release.check
 
 clean:  ## Remove the environments, the distributions and the quick-start.
-	rm -rf .venv .venv-base .venv-bench .venv-kserve .venv-lowest dist quickstart bench-serve
+	rm -rf .venv .venv-base .venv-bench .venv-docs .venv-kserve .venv-lowest build dist quickstart bench-serve
 
 # One stamp per environment, which is named as its extra and its file of requirements/: it is made once, and again when
 # what it holds has changed. Every package must have the sum that is listed. Only torch is installed by its version
@@ -134,6 +144,12 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 .venv-kserve/kserve:
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/$(PIP) kserve==0.21.0
+	@touch $@
+
+# The site's builder alone: it needs nothing of the project.
+.venv-docs/docs: docs/requirements.txt
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/$(PIP) -r $<
 	@touch $@
 
 # The base install, and the peers one by one: one that cannot be installed is left out, and the bench says so.

@@ -1,20 +1,27 @@
 """Programs other than Python that some tests run, and what is left out where they are missing."""
 
 import os
+import re
 import shutil
+import subprocess
 from collections.abc import Iterable
+from functools import cache
 
 import pytest
 
 PACKAGES = {  # the Debian package of each program
     "amtool": "prometheus-alertmanager",
+    "chromium": "chromium",
     "curl": "curl",
     "git": "git",
+    "node": "nodejs",
+    "npm": "npm",
     "prometheus": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "promtool": "prometheus",
 }
 REASON = "not installed: "
+MIN_NODE = (20, 3)  # what client-js/package.json says; older distributions have an older one
 
 
 def locate(program: str) -> str:
@@ -24,10 +31,20 @@ def locate(program: str) -> str:
     return found
 
 
+@cache
+def is_installed(program: str) -> bool:
+    """Return whether a program is there, and is not too old."""
+    found = shutil.which(program)
+    if found is None or program != "node":
+        return found is not None
+    told = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(map(int, re.findall(r"\d+", told)[:2])) >= MIN_NODE
+
+
 def missing_programs(item: pytest.Item) -> list[str]:
     """Return the programs that a test's `needs` markers name and that are not installed."""
     wanted = {str(program) for marker in item.iter_markers("needs") for program in marker.args}
-    return sorted(program for program in wanted if shutil.which(program) is None)
+    return sorted(program for program in wanted if not is_installed(program))
 
 
 def leave_out(items: Iterable[pytest.Item]) -> None:

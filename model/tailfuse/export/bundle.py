@@ -24,6 +24,7 @@ from tailfuse_service.bundle.prior import GIVEN
 from tailfuse_service.bundle.summary import input_references
 from tailfuse_service.modalities import Modality
 
+from tailfuse.data.examples import read_examples
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.evaluation.baselines import compare_baselines
 from tailfuse.evaluation.card import model_card
@@ -47,14 +48,16 @@ BUILT_WITH = ("tailfuse", "torch", "onnx", "onnxruntime", "numpy")
 
 def write_bundle(
     network: AnyNetwork, spec: Spec, dataset: Dataset, history: list[dict[str, float]], target: Path,
-    out_of_fold: OutOfFold | None = None,
+    *, out_of_fold: OutOfFold | None = None, n_examples: int = 0,
 ) -> Manifest:  # fmt: skip
-    """Export, check and evaluate `network`, and put the bundle at `target`. Raises ExportError, TableError.
+    """Export, check and evaluate `network`, and put the bundle at `target`.
 
-    `out_of_fold` are the answers to validation and training rows, for the report.
+    `out_of_fold` are the answers to validation and training rows, for the report. The inputs of `n_examples`
+    test rows become part of the bundle. Raises ExportError, TableError.
     """
     example = make_example(dataset.train)
     manifest = make_manifest(network, spec, dataset)
+    examples = read_examples(spec, dataset.modalities, n_examples)
     with atomic_folder(target) as folder:
         export_graphs(network, example, folder)
         parity = check_parity(network, folder, manifest, example)
@@ -73,6 +76,7 @@ def write_bundle(
                 "reference": add_input_references(evaluation.reference, manifest.modalities, dataset.test),
                 "held_out": mean_answers(val_answers, dataset.val.labels),
                 "held_out_rows": keep_answers(val_answers, dataset.val.labels),
+                "examples": tuple(examples),
             }
         )
         findings = collect_findings(runtime.run, spec, dataset, manifest, evaluation, out_of_fold)

@@ -18,6 +18,7 @@ from tailfuse.errors import SpecError
 from tailfuse.files.cells import Unreadable
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows
+from tailfuse.modalities.example_values import to_json
 from tailfuse.modalities.preview import Preview, preview_cells
 from tailfuse.modalities.spec import ModalitySpec
 
@@ -82,6 +83,10 @@ class Kind(ABC, Generic[S, M]):
 
         Paths are relative to `folder`. Raises TableError that names modality, column and row.
         """
+
+    def example_value(self, modality: M, raw: Any) -> Any:
+        """Return a raw value as JSON, to show what a request looks like; None if it cannot be shown."""
+        return to_json(raw)
 
     def read_arrays(
         self,

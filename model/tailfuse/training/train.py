@@ -151,8 +151,11 @@ def check_prior(spec: Spec, dataset: Dataset) -> None:
         raise SpecError(f"prior: {error}") from None
 
 
-def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path) -> Path:
-    """Write the bundle of a run that has been trained. Raises RunError, ExportError."""
+def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path, *, n_examples: int = 0) -> Path:
+    """Write the bundle of a run that has been trained, with the inputs of `n_examples` test rows.
+
+    Raises RunError, ExportError, TableError.
+    """
     state = checkpoint.load(run / TRAINED)
     if state is None:
         raise RunError(
@@ -163,7 +166,9 @@ def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path) -> Path:
         network = build_network(spec, dataset)
         checkpoint.set_weights(network, state, run / TRAINED)
         history, out_of_fold = read_log(run / f"{FINAL}.csv"), load_out_of_fold(run / OUT_OF_FOLD)
-        write_bundle(network.eval(), spec, dataset, history, target, out_of_fold)
+        write_bundle(
+            network.eval(), spec, dataset, history, target, out_of_fold=out_of_fold, n_examples=n_examples
+        )
     return target
 
 

@@ -14,6 +14,7 @@ from tailfuse.errors import TableError
 from tailfuse.files.cells import Unreadable
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows, check_some_value, place, type_name
+from tailfuse.modalities.example_values import shrink_image
 from tailfuse.modalities.files import UnreadableFile, read_bytes
 from tailfuse.modalities.image.cache import load_images
 from tailfuse.modalities.image.fit import fit_image
@@ -73,6 +74,9 @@ class ImageKind(Kind[ImageSpec, ImageModality]):
         self, name: str, modality: ImageModality, table: pl.DataFrame, rows: Rows, folder: Path
     ) -> Iterator[bytes | UnreadableFile | None]:
         return read_images(table, name, modality.column, folder, rows)
+
+    def example_value(self, modality: ImageModality, raw: bytes) -> str | None:
+        return shrink_image(raw, modality)
 
     def load_cached(
         self, modality: ImageModality, table: pl.DataFrame, rows: Rows, folder: Path, decode: Decode

@@ -28,17 +28,18 @@ CARD_STEPS = 3
 
 
 class SeriesSpec(ModalitySpec):
-    """Channels over time. `column` holds whole series; or several `columns` are a channel each.
-
-    Series of more than `length` steps are averaged down to that many. `unreadable`: whether files that are
-    empty or not there stop the training, or count as missing.
-    """
+    """Channels over time."""
 
     kind: Literal["series"]
     columns: Columns = Field(validation_alias=AliasChoices("columns", "column"))
+    """Column of whole time series, as numbers, paths or bytes; or several columns, a channel each. `column`
+    means the same."""
     length: int = Field(default=256, ge=1, le=2**20)
+    """Longer time series are averaged down to that many steps."""
     unreadable: Unreadable = "stop"
+    """Whether files that are empty or not there stop the training or count as missing."""
     encoder: Name = "conv"
+    """`conv` or `fixed`."""
 
 
 class SeriesKind(Kind[SeriesSpec, SeriesModality]):

@@ -32,17 +32,19 @@ MAX_CORRUPTED, CORRUPTED_COPIES = 4000, 4  # rows in all, and of each text at mo
 
 
 class TextSpec(ModalitySpec):
-    """Texts as hashed n-grams of words, and of characters where a script has no spaces.
-
-    `buckets` are those of words and their n-grams; `lsa` has as many again for characters within words.
-    """
+    """Texts as hashed n-grams of words, and of characters where a script has no spaces."""
 
     kind: Literal["text"]
     columns: Columns
+    """Names of columns, or patterns. Several are joined."""
     ngrams: int = Field(default=2, ge=1, le=5)
+    """Largest number of words in an n-gram."""
     buckets: int = Field(default=16384, ge=2, le=2**24)
+    """Hash buckets of words and their n-grams; `lsa` has as many again for characters within words."""
     max_tokens: int = Field(default=512, ge=1, le=2**20)
+    """Tokens of a text that count."""
     encoder: Name = "lsa"
+    """`lsa` or `bag`."""
 
 
 class TextKind(Kind[TextSpec, TextModality]):
