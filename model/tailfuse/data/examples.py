@@ -7,7 +7,8 @@ import numpy as np
 from tailfuse_service.bundle import InvalidInput
 from tailfuse_service.modalities import Modality
 
-from tailfuse.data.dataset import has_columns, load_table
+from tailfuse.data.arrays import has_columns
+from tailfuse.data.dataset import load_table
 from tailfuse.data.labels import load_labels
 from tailfuse.data.split import split_rows
 from tailfuse.errors import TableError

@@ -83,3 +83,4 @@ class Dataset:
     )  # the class of each label merged by `min_rows`
     # Rows of corrupted training values, of the kinds that corrupt raw values.
     corrupted: dict[str, NDArray[Any]] = field(default_factory=dict)
+    table_sha256: str | None = None  # of the table's file; None if the rows are not from a file

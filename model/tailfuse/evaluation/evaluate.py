@@ -28,6 +28,7 @@ from tailfuse.evaluation.metrics import (
     reliability,
     subset_metrics,
 )
+from tailfuse.evaluation.predict_part import predict_part
 
 AS_GIVEN = "as given"  # the rows as they are, each with the modalities it has
 MAX_MODALITIES_FOR_ALL_SUBSETS = 6  # beyond these not every subset is evaluated: there are 2^M - 1
@@ -81,18 +82,6 @@ def subsets(modalities: Sequence[str]) -> list[tuple[str, ...]]:
 def subset_name(subset: Sequence[str]) -> str:
     """`image+fourier`"""
     return "+".join(subset)
-
-
-def predict_part(run: Callable[[Batch], Output], part: SplitArrays, batch_size: int = 256) -> Output:
-    """The answers for all rows (at least one), in order."""
-    outputs = [run(rows.batch()) for rows in part.batches(batch_size)]
-    conflicts = [output.conflict for output in outputs if output.conflict is not None]
-    return Output(
-        np.concatenate([output.probabilities for output in outputs]),
-        np.concatenate([output.weights for output in outputs]),
-        np.concatenate([output.confidences for output in outputs]),
-        conflict=np.concatenate(conflicts) if conflicts else None,
-    )
 
 
 def evaluate(run: Callable[[Batch], Output], part: SplitArrays, classes: Sequence[ClassInfo]) -> Evaluation:

@@ -9,9 +9,9 @@ from tailfuse_service.modalities import Modality
 
 from tailfuse.data.classes import order_by_class
 from tailfuse.data.split_arrays import SplitArrays
-from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.evaluation.line_chart import LineChart, line_chart
 from tailfuse.evaluation.metrics import confusion, mean, recall_by_class
+from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.modalities import KINDS
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)  # shares of noise

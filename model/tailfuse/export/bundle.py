@@ -29,11 +29,12 @@ from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.evaluation.baselines import compare_baselines
 from tailfuse.evaluation.card import model_card
 from tailfuse.evaluation.check_adaptation import keep_answers
-from tailfuse.evaluation.evaluate import Evaluation, evaluate, predict_part
+from tailfuse.evaluation.evaluate import Evaluation, evaluate
 from tailfuse.evaluation.logistic import LOGISTIC, predict_logistic
 from tailfuse.evaluation.noise_curves import measure_noise_curves
 from tailfuse.evaluation.notable_rows import find_notable_rows
 from tailfuse.evaluation.out_of_fold import OutOfFold, select_answered
+from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.evaluation.prior import mean_answers
 from tailfuse.evaluation.prior_metrics import evaluate_priors
 from tailfuse.evaluation.report import Findings, write_report
@@ -48,12 +49,12 @@ BUILT_WITH = ("tailfuse", "torch", "onnx", "onnxruntime", "numpy")
 
 def write_bundle(
     network: AnyNetwork, spec: Spec, dataset: Dataset, history: list[dict[str, float]], target: Path,
-    *, out_of_fold: OutOfFold | None = None, n_examples: int = 0,
+    out_of_fold: OutOfFold | None = None, *, n_examples: int = 0,
 ) -> Manifest:  # fmt: skip
-    """Export, check and evaluate `network`, and put the bundle at `target`.
+    """Export, check and evaluate `network`, and put the bundle at `target`. Raises ExportError, TableError.
 
     `out_of_fold` are the answers to validation and training rows, for the report. The inputs of `n_examples`
-    test rows become part of the bundle. Raises ExportError, TableError.
+    test rows become part of the bundle.
     """
     example = make_example(dataset.train)
     manifest = make_manifest(network, spec, dataset)
@@ -66,14 +67,19 @@ def write_bundle(
             evaluate(runtime.run, dataset.test, dataset.classes),
             priors=evaluate_priors(runtime.run, dataset.test, manifest),
         )
+        validation = evaluate(runtime.run, dataset.val, dataset.classes)
         val_answers = predict_part(runtime.run, dataset.val).probabilities
+        # Without test rows, drift is measured from the validation rows.
+        reference, rows = evaluation.reference, dataset.test
+        if not len(rows):
+            reference, rows = validation.reference, dataset.val
         manifest = manifest.model_copy(
             update={
                 "parity": parity,
                 "metrics": evaluation.metrics,
-                "validation_metrics": evaluate(runtime.run, dataset.val, dataset.classes).metrics,
+                "validation_metrics": validation.metrics,
                 "prior_metrics": evaluation.priors,
-                "reference": add_input_references(evaluation.reference, manifest.modalities, dataset.test),
+                "reference": add_input_references(reference, manifest.modalities, rows),
                 "held_out": mean_answers(val_answers, dataset.val.labels),
                 "held_out_rows": keep_answers(val_answers, dataset.val.labels),
                 "examples": tuple(examples),
@@ -132,7 +138,7 @@ def make_manifest(network: AnyNetwork, spec: Spec, dataset: Dataset) -> Manifest
     fusion = {name: value.flatten().tolist() for name, value in network.describe_calibration().items()}
     written = json.loads(spec.model_dump_json())
     written["table"] = spec.table.name  # a path on one machine is not part of a bundle
-    written["table_sha256"] = sha256(spec.table)
+    written["table_sha256"] = dataset.table_sha256
     written["training"] |= choose_schedule(spec.training, len(dataset.train))._asdict()
     return Manifest(
         name=spec.name,

@@ -1,7 +1,7 @@
 """The spec: what to learn from which table. Every mistake in it is named with its key and line."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -74,8 +74,8 @@ class SplitSpec(Frozen):
     """Column with train, val and test. Without it, rows are drawn at random, stratified by class."""
     val: float = Field(default=0.1, gt=0, lt=1)
     """Share of the rows for validation; with `column`, taken from train where it has no val rows."""
-    test: float = Field(default=0.2, gt=0, lt=1)
-    """Share of the rows for the test."""
+    test: float = Field(default=0.2, ge=0, lt=1)
+    """Share of the rows for the test. With 0 a bundle has no figures of test rows."""
     group: Name | None = None
     """Column of groups. Rows of one group are never on both sides of a split."""
 
@@ -209,15 +209,26 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
     document = read_document(path)
     for override in overrides:
         document.override(override)
+    spec = make_spec(document.data, lambda key: f"{document.place(key)}: ")
+    return spec.model_copy(update={"table": path.parent / spec.table})
+
+
+def make_spec(data: dict[str, Any], place: Callable[[Key], str] = lambda _: "") -> Spec:
+    """Return plain data as a spec; `place` is put before each mistake. Raises SpecError.
+
+    >>> make_spec({"name": "leaves", "table": "leaves.csv", "label": "y", "modalities": {}})
+    Traceback (most recent call last):
+    ...
+    tailfuse.errors.SpecError: modalities: Dictionary should have at least 1 item after validation, not 0
+    """
     try:
-        spec = Spec.model_validate(document.data)
+        return Spec.model_validate(data)
     except ValidationError as error:
         mistakes: dict[str, None] = {}  # a union can complain twice about one thing
         for each in error.errors(include_url=False):
-            key, why = explain(each, document.data)
-            mistakes[f"{document.place(key)}: {'.'.join(key) or 'the spec'}: {why}"] = None
+            key, why = explain(each, data)
+            mistakes[f"{place(key)}{'.'.join(key) or 'the spec'}: {why}"] = None
         raise SpecError("\n".join(mistakes)) from None
-    return spec.model_copy(update={"table": path.parent / spec.table})
 
 
 def find_key(name: str) -> str | None:

@@ -166,9 +166,7 @@ def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path, *, n_examp
         network = build_network(spec, dataset)
         checkpoint.set_weights(network, state, run / TRAINED)
         history, out_of_fold = read_log(run / f"{FINAL}.csv"), load_out_of_fold(run / OUT_OF_FOLD)
-        write_bundle(
-            network.eval(), spec, dataset, history, target, out_of_fold=out_of_fold, n_examples=n_examples
-        )
+        write_bundle(network.eval(), spec, dataset, history, target, out_of_fold, n_examples=n_examples)
     return target
 
 

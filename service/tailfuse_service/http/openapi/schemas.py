@@ -7,7 +7,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from tailfuse_service.bundle import RuntimeName
 from tailfuse_service.bundle.manifest import ClassInfo, SubsetMetrics
-from tailfuse_service.inference.explanations import MAX_EXACT, PAIRS
+from tailfuse_service.bundle.shapley import MAX_EXACT, PAIRS
 from tailfuse_service.modalities import AnyModality
 
 
