@@ -27,8 +27,9 @@ from tailfuse.evaluation.evaluate import (
     evaluation_json,
     subset_table,
 )
+from tailfuse.evaluation.findings import collect_findings
 from tailfuse.evaluation.prior_metrics import evaluate_priors
-from tailfuse.evaluation.report import report_html
+from tailfuse.evaluation.report import Findings, report_html
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,6 +47,7 @@ class Report:
     evaluation: Evaluation
     source: str = "rows"  # what was evaluated, for the page
     as_pandas: bool = False
+    findings: Findings | None = None  # what the page shows beside the evaluation
 
     @property
     def overall(self) -> SubsetMetrics:
@@ -89,7 +91,7 @@ class Report:
 
     def to_page(self) -> str:
         """Return the whole report as one HTML page."""
-        return report_html(self.manifest, self.evaluation, [], evaluated_table=self.source)
+        return report_html(self.manifest, self.evaluation, [], self.source, self.findings)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw balanced accuracy and the recall of each shot group, by subset. It needs matplotlib."""
@@ -149,9 +151,13 @@ def evaluate_rows(bundle: Bundle, rows: Rows, y: Any = None, part: str | None = 
     """Evaluate a bundle on labelled rows; the labels are `y`, or in the label's column. Raises TableError."""
     labelled = label_part(bundle.manifest, rows, y, part)
     source = "rows of a frame" if rows.source is None else rows.source.name
-    return make_report(
+    report = make_report(
         bundle, labelled, source if part is None else f"{source}, part {part}", rows.pandas_index is not None
     )
+    findings = collect_findings(
+        bundle.manifest, bundle.answer, labelled, report.evaluation, lambda: rows.table, source=part or ""
+    )
+    return replace(report, findings=findings)
 
 
 def make_report(bundle: Bundle, part: SplitArrays, source: str, as_pandas: bool = False) -> Report:
