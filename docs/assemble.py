@@ -20,6 +20,7 @@ INCLUDED = {
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "SECURITY.md": "REPORTING.md",
     "client/README.md": "CLIENT.md",
+    "client-js/README.md": "CLIENT-JS.md",
     "benchmarks/README.md": "BENCH-PACKAGE.md",
     "benchmarks/serving_bench/README.md": "SERVING-BENCH.md",
     "benchmarks/serving_bench/RESULTS.md": "SERVING.md",
