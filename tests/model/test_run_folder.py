@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import pytest
 from tailfuse.errors import RunError, TableError
+from tailfuse.evaluation.out_of_fold import OUT_OF_FOLD
 from tailfuse.export import bundle as export
 from tailfuse.files.lock import lock_folder
 from tailfuse.spec.schema import load_spec
@@ -97,5 +98,5 @@ def test_ctrl_c_during_the_export_leaves_nothing_half_written(
         with pytest.raises(KeyboardInterrupt):
             begin(lesions)
     stages = {f"{stage}.{kind}" for stage in ("final", "fold-0", "fold-1") for kind in ("pt", "csv")}
-    assert set(contents(lesions.folder / "run")) == {RUN, TRAINED, *stages}
+    assert set(contents(lesions.folder / "run")) == {RUN, TRAINED, OUT_OF_FOLD, *stages}
     assert (begin(lesions, resume=True) / "bundle" / "manifest.json").exists()

@@ -21,7 +21,6 @@ from tailfuse.data.classes import read_labels
 from tailfuse.data.labelled import label_rows, labelled_part
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import TableError, UserError
-from tailfuse.evaluation.baselines import compare_baselines
 from tailfuse.evaluation.evaluate import (
     Evaluation,
     describe_calibration_error,
@@ -29,8 +28,7 @@ from tailfuse.evaluation.evaluate import (
     evaluation_json,
     subset_table,
 )
-from tailfuse.evaluation.noise_curves import measure_noise_curves
-from tailfuse.evaluation.notable_rows import find_notable_rows
+from tailfuse.evaluation.findings import collect_findings
 from tailfuse.evaluation.prior_metrics import evaluate_priors
 from tailfuse.evaluation.report import Findings, report_html
 
@@ -155,20 +153,11 @@ def evaluate_rows(bundle: Bundle, rows: Rows, y: Any = None, part: str | None = 
     labelled = label_part(bundle.manifest, rows, y, part)
     source = "rows of a frame" if rows.source is None else rows.source.name
     report = make_report(bundle, labelled, source if part is None else f"{source}, part {part}")
-    collect = partial(collect_findings, bundle, labelled, report.evaluation, rows, part)
+    collect = partial(
+        collect_findings,
+        bundle.manifest, bundle.answer, labelled, report.evaluation, lambda: rows.table, source=part or "",
+    )  # fmt: skip
     return replace(report, as_pandas=rows.pandas_index is not None, collect=collect)
-
-
-def collect_findings(
-    bundle: Bundle, labelled: SplitArrays, evaluation: Evaluation, rows: Rows, part: str | None
-) -> Findings:
-    """Collect what the page of `tailfuse evaluate` shows beside the figures."""
-    manifest = bundle.manifest
-    return Findings(
-        baselines=compare_baselines(manifest, evaluation, {}),
-        rows=find_notable_rows(manifest, labelled, evaluation, [], part or "", lambda: rows.table),
-        noise=measure_noise_curves(bundle.answer, labelled, manifest.modalities),
-    )
 
 
 def make_report(bundle: Bundle, part: SplitArrays, source: str) -> Report:

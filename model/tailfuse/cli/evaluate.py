@@ -53,17 +53,15 @@ def command(
 
     from tailfuse.cli.log import show_warnings
     from tailfuse.data.labelled import labelled_part
-    from tailfuse.evaluation.baselines import compare_baselines
     from tailfuse.evaluation.evaluate import (
         describe_calibration_error,
         evaluate,
         evaluation_json,
         subset_table,
     )
-    from tailfuse.evaluation.noise_curves import measure_noise_curves
-    from tailfuse.evaluation.notable_rows import find_notable_rows
+    from tailfuse.evaluation.findings import collect_findings
     from tailfuse.evaluation.prior_metrics import PRIORS_HEADING, evaluate_priors, prior_table
-    from tailfuse.evaluation.report import Findings, report_html
+    from tailfuse.evaluation.report import report_html
     from tailfuse.files.reading import make_reading
     from tailfuse.files.table import read_table
 
@@ -77,13 +75,9 @@ def command(
     text = json.dumps(evaluation_json(judged), indent=1)
     write_output(out, text)
     source = table.name if part is None else f"{table.name}, part {part}"
-    findings = Findings(
-        baselines=compare_baselines(opened.manifest, judged, {}),
-        rows=find_notable_rows(
-            opened.manifest, rows, judged, [], part or "",
-            lambda: read_table(table, make_reading(opened.manifest.spec)),
-        ),
-        noise=measure_noise_curves(opened.answer, rows, opened.manifest.modalities),
+    findings = collect_findings(
+        opened.manifest, opened.answer, rows, judged,
+        lambda: read_table(table, make_reading(opened.manifest.spec)), source=part or "",
     )  # fmt: skip
     write_output(report, report_html(opened.manifest, judged, [], source, findings))
     if as_json:

@@ -1,7 +1,7 @@
 """Assemble a bundle: graphs, parity, metrics on test, manifest, report and card; whole or not at all."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -9,9 +9,7 @@ from pathlib import Path
 from tailfuse_service.bundle import (
     GRAPHS,
     MANIFEST,
-    Batch,
     Manifest,
-    Output,
     atomic_folder,
     compute_shares,
     input_schema,
@@ -26,18 +24,16 @@ from tailfuse_service.modalities import Modality
 
 from tailfuse.data.examples import read_examples
 from tailfuse.data.split_arrays import Dataset, SplitArrays
-from tailfuse.evaluation.baselines import compare_baselines
 from tailfuse.evaluation.card import model_card
 from tailfuse.evaluation.check_adaptation import keep_answers
-from tailfuse.evaluation.evaluate import Evaluation, evaluate
+from tailfuse.evaluation.evaluate import evaluate
+from tailfuse.evaluation.findings import collect_findings
 from tailfuse.evaluation.logistic import LOGISTIC, predict_logistic
-from tailfuse.evaluation.noise_curves import measure_noise_curves
-from tailfuse.evaluation.notable_rows import find_notable_rows
 from tailfuse.evaluation.out_of_fold import OutOfFold, select_answered
 from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.evaluation.prior import mean_answers
 from tailfuse.evaluation.prior_metrics import evaluate_priors
-from tailfuse.evaluation.report import NO_ROWS, Findings, write_report
+from tailfuse.evaluation.report import Findings, write_report
 from tailfuse.export.graphs import check_parity, export_graphs, make_example
 from tailfuse.files.table import read_table
 from tailfuse.network.build import AnyNetwork
@@ -85,7 +81,16 @@ def write_bundle(
                 "examples": tuple(examples),
             }
         )
-        findings = collect_findings(runtime.run, spec, dataset, manifest, evaluation, out_of_fold)
+        findings = Findings()
+        if len(dataset.test):
+            others = {"validation": dataset.val, "training": dataset.train}
+            findings = collect_findings(
+                manifest, runtime.run, dataset.test, evaluation,
+                # Rows that are not from a file cannot be read again.
+                None if dataset.table_sha256 is None else lambda: read_table(spec.table, spec.reading),
+                source="test", others=select_answered(out_of_fold, others) if out_of_fold else (),
+                predictions={LOGISTIC: predict_logistic(dataset)},
+            )  # fmt: skip
         write_report(folder / "report.html", manifest, evaluation, history, findings)
         (folder / "MODEL_CARD.md").write_text(model_card(manifest, evaluation))
         files = {file.name: sha256(file) for file in sorted(folder.iterdir())}
@@ -93,28 +98,6 @@ def write_bundle(
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1))
         open_bundle(folder)  # as the service will
     return manifest
-
-
-def collect_findings(
-    run: Callable[[Batch], Output], spec: Spec, dataset: Dataset, manifest: Manifest, evaluation: Evaluation,
-    out_of_fold: OutOfFold | None,
-) -> Findings:  # fmt: skip
-    """Collect what the report shows beside the evaluation: nothing without test rows.
-
-    Rows that are not from a file cannot be read again, and are not shown. Raises TableError.
-    """
-    if not len(dataset.test):
-        return Findings()
-    others = {"validation": dataset.val, "training": dataset.train}
-    return Findings(
-        baselines=compare_baselines(manifest, evaluation, {LOGISTIC: predict_logistic(dataset)}),
-        rows=NO_ROWS if dataset.table_sha256 is None else find_notable_rows(
-            manifest, dataset.test, evaluation,
-            select_answered(out_of_fold, others) if out_of_fold else [], "test",
-            lambda: read_table(spec.table, spec.reading),
-        ),
-        noise=measure_noise_curves(run, dataset.test, manifest.modalities),
-    )  # fmt: skip
 
 
 def add_input_references(
