@@ -1,6 +1,7 @@
 """What the specs of all kinds share: frozen models, names and patterns of columns."""
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -29,3 +30,7 @@ class ModalitySpec(Frozen):
 
     kind: str
     encoder: Name
+
+    def resolve_paths(self, folder: Path) -> Self:
+        """Return the keys with whole paths, which are relative to the spec's `folder`."""
+        return self

@@ -194,7 +194,8 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
             key, why = explain(each, document.data)
             mistakes[f"{document.place(key)}: {'.'.join(key) or 'the spec'}: {why}"] = None
         raise SpecError("\n".join(mistakes)) from None
-    return spec.model_copy(update={"table": path.parent / spec.table})
+    modalities = {name: each.resolve_paths(path.parent) for name, each in spec.modalities.items()}
+    return spec.model_copy(update={"table": path.parent / spec.table, "modalities": modalities})
 
 
 def find_key(name: str) -> str | None:

@@ -1,14 +1,16 @@
 """The text kind in training: fitted, read from a table, encoded, corrupted and described."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from tailfuse_service.modalities import TextModality
+from tailfuse_service.modalities.text.bert_rows import MAX_TOKENS
 from tailfuse_service.modalities.text.sparse_rows import CHARACTER_IDS, CHARACTERS_FROM
 from tailfuse_service.modalities.text.tokenizer import LATEST_TOKENIZER
 
@@ -18,8 +20,16 @@ from tailfuse.files.table import Rows, check_some_value, match_columns, place
 from tailfuse.modalities.kind import Kind
 from tailfuse.modalities.ragged import keep_apart
 from tailfuse.modalities.spec import Columns, ModalitySpec, Name
+from tailfuse.modalities.text.bert_files import (
+    MINILM,
+    MINILM_SHA256,
+    WEIGHTS,
+    find_folder,
+    is_bert,
+    is_folder,
+)
 from tailfuse.modalities.text.corruption import corrupt_texts
-from tailfuse.modalities.text.fit import fit_lsa
+from tailfuse.modalities.text.fit import fit_bert, fit_lsa
 from tailfuse.modalities.text.uniqueness import warn_about_unique_tokens
 
 if TYPE_CHECKING:
@@ -33,6 +43,7 @@ class TextSpec(ModalitySpec):
     """Texts as hashed n-grams of words, and of characters where a script has no spaces.
 
     `buckets` are those of words and their n-grams; `lsa` has as many again for characters within words.
+    `minilm`, or the path of a folder with a BERT, has a tokenizer of its own and takes none of the numbers.
     """
 
     kind: Literal["text"]
@@ -42,6 +53,22 @@ class TextSpec(ModalitySpec):
     max_tokens: int = Field(default=512, ge=1, le=2**20)
     encoder: Name = "lsa"
 
+    @field_validator("ngrams", "buckets", "max_tokens")
+    @classmethod
+    def _is_of_an_encoder_of_ngrams(cls, value: int, info: ValidationInfo) -> int:
+        encoder, name = str(info.data.get("encoder")), str(info.field_name)
+        if is_bert(encoder) and value != cls.model_fields[name].default:
+            raise ValueError(
+                f"is to be left out with {encoder}, which has a tokenizer of its own and takes the first "
+                f"{MAX_TOKENS} tokens"
+            )
+        return value
+
+    def resolve_paths(self, folder: Path) -> Self:
+        if not is_folder(self.encoder):
+            return self
+        return self.model_copy(update={"encoder": os.path.abspath(folder / self.encoder)})
+
 
 class TextKind(Kind[TextSpec, TextModality]):
     """Plain text in one column or several."""
@@ -49,7 +76,7 @@ class TextKind(Kind[TextSpec, TextModality]):
     name = "text"
     ragged = True
     spec = TextSpec
-    encoder_names = ("lsa", "bag")
+    encoder_names = ("lsa", "bag", MINILM, "<folder>/")
     precisions = ("float16", "int8")
 
     def fit(
@@ -71,6 +98,8 @@ class TextKind(Kind[TextSpec, TextModality]):
             columns=tuple(columns), tokenizer=LATEST_TOKENIZER, buckets=spec.buckets, ngrams=spec.ngrams,
             max_tokens=spec.max_tokens, missing=reading.missing,
         )  # fmt: skip
+        if is_bert(spec.encoder):
+            return fit_bert(modality, find_folder(spec.encoder))
         if spec.encoder != "lsa":
             return modality
         join = modality.features(name).join
@@ -88,11 +117,22 @@ class TextKind(Kind[TextSpec, TextModality]):
         else:
             yield from (row if any(row.values()) else None for row in texts.iter_rows(named=True))
 
+    def check_encoder(self, name: str) -> None:
+        if not is_folder(name):
+            super().check_encoder(name)
+        if is_bert(name):
+            find_folder(name)
+
     def build_encoder(
         self, spec: TextSpec, modality: TextModality, *, width: int, dropout: float, input_dropout: float
     ) -> "nn.Module":
-        from tailfuse.modalities.text.encoder import Bag, Lsa
+        from tailfuse.modalities.text.encoder import Bag, Bert, Lsa
 
+        if modality.encoder == "bert":
+            from tailfuse.modalities.text.bert import load_bert
+
+            bert = load_bert(find_folder(spec.encoder), modality.max_tokens)
+            return Bert(bert, modality, width=width, dropout=dropout, input_dropout=input_dropout)
         encoder = Lsa if modality.encoder == "lsa" else Bag
         return encoder(modality, width=width, dropout=dropout, input_dropout=input_dropout)
 
@@ -128,6 +168,13 @@ class TextKind(Kind[TextSpec, TextModality]):
 
     def describe(self, modality: TextModality) -> str:
         columns = "column" if len(modality.columns) == 1 else "columns"
+        if modality.encoder == "bert":
+            digest = str(modality.weights_sha256)
+            name = MINILM if digest == MINILM_SHA256[WEIGHTS] else f"a BERT with weights {digest[:12]}…"
+            return (
+                f"text of {len(modality.columns)} {columns}, the first {modality.max_tokens} tokens, "
+                f"encoder {name}, frozen"
+            )
         grams = "words" if modality.ngrams == 1 else f"word n-grams up to {modality.ngrams}"
         return (
             f"text of {len(modality.columns)} {columns}, {grams}, {modality.buckets:,} buckets, "
