@@ -1,7 +1,11 @@
 """A frozen BERT for texts: its numbers, its files, and a bundle that has it."""
 
+import base64
+import json
 import math
 import shutil
+import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +16,17 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from tailfuse.errors import SpecError
+from tailfuse.export.precision import Reduced
+from tailfuse.export.reduce import reduce_bundle
 from tailfuse.modalities import KINDS
+from tailfuse.modalities.ragged import keep_apart
 from tailfuse.modalities.text import TextSpec
 from tailfuse.modalities.text.bert import load_bert
-from tailfuse_service.bundle import open_bundle, read_manifest
+from tailfuse.modalities.text.bert_features import compute_bert_features
+from tailfuse_service.bundle import BundleError, open_bundle, read_manifest
 from tailfuse_service.errors import MissingModality
 from tailfuse_service.modalities import TextModality
-from tailfuse_service.modalities.text.bert_rows import BertRows, pack_tokenizer
+from tailfuse_service.modalities.text.bert_rows import BertRows, open_tokenizer, pack_tokenizer
 
 from tests.support.reviews import WORDS as KIND_WORDS
 from tests.support.reviews import write_reviews
@@ -165,12 +173,13 @@ def test_the_numbers_of_ngrams_are_refused(keys: dict[str, int]) -> None:
 
 @pytest.fixture(scope="module")
 def spec_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The spec of a table of reviews, whose texts have a BERT of the folder beside it."""
+    """The spec of a table of reviews, whose texts have a BERT of the folder beside it, and lsa."""
     folder = tmp_path_factory.mktemp("reviews")
     path = write_reviews(folder)
     write_bert(folder / "weights" / "own", [word for words in KIND_WORDS.values() for word in words.split()])
-    text = path.read_text().replace("columns: review}", "columns: review, encoder: weights/own}")
-    path.write_text(text)
+    encoders = """columns: review, encoder: weights/own}
+  words: {kind: text, columns: review}"""
+    path.write_text(path.read_text().replace("columns: review}", encoders))
     return path
 
 
@@ -191,6 +200,7 @@ def test_a_bundle_with_a_bert_answers_in_both_runtimes_without_its_folder(
     assert max(manifest.parity.values()) <= 1e-4
     samples: list[dict[str, Any]] = [
         {"review": "lovely floral hem"}, {"review": "leather sole " * 90}, {"size": {"a": 0.5, "b": 1.0}},
+        {"review": "felt brim", "words": "felt brim"},
     ]  # fmt: skip
     answers = []
     for runtime in ("onnx", "torchscript"):
@@ -203,3 +213,54 @@ def test_a_bundle_with_a_bert_answers_in_both_runtimes_without_its_folder(
     np.testing.assert_allclose(answers[0], answers[1], atol=1e-4)
     with pytest.raises(MissingModality):
         opened.sample({"review": "很好"})
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_a_bundle_with_a_bert_can_be_reduced(
+    bundle: Path, spec_path: Path, tmp_path: Path, precision: Reduced
+) -> None:
+    comparison = reduce_bundle(bundle, spec_path.parent / "table.csv", precision, tmp_path / "reduced")
+    assert comparison.difference < 0.1
+    open_bundle(tmp_path / "reduced")
+
+
+def test_a_damaged_tokenizer_is_refused(bundle: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(bundle, tmp_path / "bundle")
+    manifest = json.loads((moved / "manifest.json").read_text())
+    manifest["modalities"]["review"]["tokenizer_sha256"] = "0" * 64
+    (moved / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="tokenizer is damaged"):
+        open_bundle(moved)
+    manifest["modalities"]["review"]["tokenizer_json"] = base64.b64encode(
+        zlib.compress(bytes(2**26))
+    ).decode()
+    (moved / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="has more than 33,554,432 bytes"):
+        open_bundle(moved)
+
+
+def test_serving_without_the_package_says_how_to_get_it(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_tokenizer.cache_clear()
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(BundleError, match=r"needs the package tokenizers.*\[text\]"):
+        open_bundle(bundle)
+
+
+def test_features_are_computed_once_and_cached(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAILFUSE_CACHE", str(tmp_path / "cache"))
+    rows = make_rows(folder)
+    texts = [" ".join(WORDS[at % 8 : at % 5 + 3]) or "nice" for at in range(70)]
+    found = keep_apart([row for text in texts if (row := rows.apply(text)) is not None])
+    bert = load_bert(folder, 40)
+    first = compute_bert_features(bert, found)
+    expected = bert(torch.from_numpy(rows.stack(list(found))))
+    np.testing.assert_allclose(first, expected.numpy(), atol=1e-5)
+    monkeypatch.setattr(bert, "forward", None)  # it would fail if it were called
+    np.testing.assert_array_equal(compute_bert_features(bert, found), first)
+    other = load_bert(write_bert(tmp_path / "other", WORDS, seed=1), 40)
+    assert np.abs(compute_bert_features(other, found) - first).max() > 0.01
+    assert compute_bert_features(bert, found[:0]).shape == (0, 12)

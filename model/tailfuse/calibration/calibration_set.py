@@ -18,8 +18,9 @@ from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.modalities.ragged import pad_rows
+from tailfuse.modalities.text.bert_features import compute_bert_features
 from tailfuse.modalities.text.encoder import Bert
-from tailfuse.network.frozen import compute_backbone_features, compute_bert_features
+from tailfuse.network.frozen import compute_backbone_features
 from tailfuse.network.network import Network, Scores, concatenate_fields
 from tailfuse.network.tensors import make_tensors
 

@@ -1,9 +1,7 @@
 """Features of frozen encoders, computed once: those of images and of a BERT are cached on disk."""
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,14 +14,11 @@ from torch import nn
 from tailfuse.data.dataset import OnProgress
 from tailfuse.data.split_arrays import Dataset
 from tailfuse.files.cache import cached, make_key
-from tailfuse.modalities.pretrained import Pretrained
-from tailfuse.modalities.ragged import pad_rows
-from tailfuse.modalities.text.bert import SentenceBert
+from tailfuse.modalities.pretrained import Pretrained, fingerprint
+from tailfuse.modalities.text.bert_features import compute_bert_features
 from tailfuse.modalities.text.encoder import Bert, Lsa
 from tailfuse.modalities.text.lsa import LsaProjection
-from tailfuse.network.torch_state import torch_state
 
-TEXTS = 32  # in a batch; of about the same length, so that hardly any padding is computed
 BATCH = 8  # images; the feature maps of many more do not fit into a processor's cache
 
 Report = Callable[[int, int], None]  # rows done, rows in all
@@ -104,51 +99,3 @@ def compute_backbone_features(
     )
     width = backbone(torch.zeros(1, *images.shape[1:], device=device)).shape[1]
     return cached(name, (len(images), width), np.float32, batches)
-
-
-def compute_bert_features(
-    bert: SentenceBert,
-    texts: NDArray[Any],
-    *,
-    device: torch.device | str = "cpu",
-    report: Report | None = None,
-) -> NDArray[np.float32]:
-    """Compute embeddings of texts, an object array of (tokens,), or read them from the cache: (n, D)"""
-    device = torch.device(device)
-    bert = bert.to(device).eval()
-    width = bert.words.shape[1]
-    lengths = np.array([len(text) for text in texts], np.int64)
-    batches = np.array_split(np.argsort(lengths, kind="stable"), -(-len(texts) // TEXTS) or 1)
-
-    @torch.inference_mode()
-    def embed(batch: NDArray[np.int64]) -> NDArray[np.float32]:
-        rows = torch.from_numpy(pad_rows(texts[batch], texts))
-        embedding: NDArray[np.float32] = bert(rows.to(device)).cpu().numpy()
-        return embedding
-
-    def make() -> Iterator[NDArray[np.float32]]:
-        features, done = np.empty((len(texts), width), np.float32), 0
-        # A batch on each core, not all cores on a batch: the numbers do not depend on how many there are.
-        n_threads = os.cpu_count() if device.type == "cpu" else 1
-        with torch_state(deterministic=True, threads=1), ThreadPoolExecutor(n_threads) as pool:
-            for batch, made in zip(batches, pool.map(embed, batches), strict=True):
-                features[batch] = made
-                done += len(batch)
-                if report:
-                    report(done, len(texts))
-        yield features
-
-    if not len(texts):
-        return np.empty((0, width), np.float32)
-    content = hashlib.sha256(np.concatenate(texts.tolist()).tobytes() + lengths.tobytes()).hexdigest()
-    key = make_key(content, fingerprint(bert), torch.__version__, device.type)
-    return cached(f"texts-{key}", (len(texts), width), np.float32, make)
-
-
-def fingerprint(network: nn.Module) -> str:
-    """Hash a network's layers and their weights."""
-    digest = hashlib.sha256(repr(network).encode())
-    for name, value in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -8,6 +8,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import distributions
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -74,6 +75,12 @@ def find_folder(encoder: str) -> Path:
         if not (folder / name).is_file():
             raise SpecError(f"encoder: {folder} has no {name}; it takes a folder with {', '.join(FILES)}")
     return folder
+
+
+def has_minilm() -> bool:
+    """Return whether `minilm` can be had: its files, and the packages that read them."""
+    packages = all(find_spec(name) is not None for name in ("tokenizers", "safetensors"))
+    return packages and find_minilm() is not None
 
 
 @cache

@@ -24,6 +24,11 @@ MAX_DIMENSIONS = 512
 MIN_TEXTS_PER_DIMENSION = 4  # of fewer texts the singular vectors describe these texts alone
 
 
+def fit_bag(modality: TextModality) -> TextModality:
+    """Return the modality with the encoder bag, which needs no fit."""
+    return TextModality(**modality.model_dump(exclude={"encoder", "dimensions", "known"}), encoder="bag")
+
+
 def fit_lsa(modality: TextModality, texts: Iterable[str]) -> TextModality:
     """Return the modality with the encoder lsa, fitted to the training texts."""
     tokenize = TOKENIZERS[modality.tokenizer]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -25,17 +26,20 @@ from tailfuse.modalities.text.bert_files import (
     MINILM_SHA256,
     WEIGHTS,
     find_folder,
+    has_minilm,
     is_bert,
     is_folder,
 )
+from tailfuse.modalities.text.choose_encoder import DROPOUT, INPUT_DROPOUT, WIDTH, choose_encoder
 from tailfuse.modalities.text.corruption import corrupt_texts
-from tailfuse.modalities.text.fit import fit_bert, fit_lsa
+from tailfuse.modalities.text.fit import fit_bag, fit_bert, fit_lsa
 from tailfuse.modalities.text.uniqueness import warn_about_unique_tokens
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
 
+AUTO = "auto"
 MAX_CORRUPTED, CORRUPTED_COPIES = 4000, 4  # rows in all, and of each text at most
 
 
@@ -76,7 +80,7 @@ class TextKind(Kind[TextSpec, TextModality]):
     name = "text"
     ragged = True
     spec = TextSpec
-    encoder_names = ("lsa", "bag", MINILM, "<folder>/")
+    encoder_names = (AUTO, "lsa", "bag", MINILM, "<folder>/")
     precisions = ("float16", "int8")
 
     def fit(
@@ -100,11 +104,33 @@ class TextKind(Kind[TextSpec, TextModality]):
         )  # fmt: skip
         if is_bert(spec.encoder):
             return fit_bert(modality, find_folder(spec.encoder))
-        if spec.encoder != "lsa":
+        if spec.encoder == "bag":
             return modality
+        joined = self.read_joined(name, modality, table, rows, folder)
+        return fit_lsa(modality, (text for text in joined if text is not None))
+
+    def choose_encoder(
+        self, name: str, spec: TextSpec, modality: TextModality, table: pl.DataFrame, rows: Rows,
+        labels: NDArray[np.int64], folder: Path, seed: int,
+    ) -> TextModality:  # fmt: skip
+        if spec.encoder != AUTO:
+            return modality
+        candidates = {"lsa": modality, "bag": fit_bag(modality)}
+        if has_minilm():
+            candidates[MINILM] = fit_bert(modality, find_folder(MINILM))
+        texts = list(self.read_joined(name, modality, table, rows, folder))
+        present = np.array([text is not None for text in texts])
+        build = partial(self.build_encoder, spec, width=WIDTH, dropout=DROPOUT, input_dropout=INPUT_DROPOUT)
+        given = [text for text in texts if text is not None]
+        return choose_encoder(candidates, build, given, labels[present], seed)
+
+    def read_joined(
+        self, name: str, modality: TextModality, table: pl.DataFrame, rows: Rows, folder: Path
+    ) -> Iterator[str | None]:
+        """Yield each row's text, that of all columns in one; None where it is missing."""
         join = modality.features(name).join
-        values = self.raw_values(name, modality, table, rows, folder)
-        return fit_lsa(modality, (join(value) for value in values if value is not None))
+        for value in self.raw_values(name, modality, table, rows, folder):
+            yield None if value is None else join(value)
 
     def raw_values(
         self, name: str, modality: TextModality, table: pl.DataFrame, rows: Rows, folder: Path
@@ -131,7 +157,8 @@ class TextKind(Kind[TextSpec, TextModality]):
         if modality.encoder == "bert":
             from tailfuse.modalities.text.bert import load_bert
 
-            bert = load_bert(find_folder(spec.encoder), modality.max_tokens)
+            folder = find_folder(spec.encoder if is_folder(spec.encoder) else MINILM)
+            bert = load_bert(folder, modality.max_tokens)
             return Bert(bert, modality, width=width, dropout=dropout, input_dropout=input_dropout)
         encoder = Lsa if modality.encoder == "lsa" else Bag
         return encoder(modality, width=width, dropout=dropout, input_dropout=input_dropout)
@@ -167,6 +194,12 @@ class TextKind(Kind[TextSpec, TextModality]):
         return keep_apart(made) if made else None
 
     def describe(self, modality: TextModality) -> str:
+        losses = ", ".join(f"{name} {loss:.3f}" for name, loss in (modality.trial_losses or {}).items())
+        chosen = f", chosen by the loss on held-out rows: {losses}" if losses else ""
+        return self.describe_encoder(modality) + chosen
+
+    def describe_encoder(self, modality: TextModality) -> str:
+        """Describe a modality without how its encoder was chosen."""
         columns = "column" if len(modality.columns) == 1 else "columns"
         if modality.encoder == "bert":
             digest = str(modality.weights_sha256)

@@ -53,6 +53,8 @@ class TextModality(Modality):
     tokenizer_json: Base64Bytes | None = None
     tokenizer_sha256: str | None = None
     weights_sha256: str | None = None
+    # Where training chose the encoder: the held-out loss of each that was tried.
+    trial_losses: dict[str, float] | None = None
 
     @model_validator(mode="after")
     def _encoder_is_fitted(self) -> Self:
