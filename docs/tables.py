@@ -1,60 +1,32 @@
-"""Write the tables of errors, settings and metrics in docs/SERVICE.md, from the code."""
+"""Tables in Markdown."""
 
+import html
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
-from tailfuse_service import errors
-from tailfuse_service.metrics.families import FAMILIES
-from tailfuse_service.settings import Settings
-
-PAGE = Path(__file__).parent / "SERVICE.md"
-ERROR = re.compile(r"^[│├└─ ]+\w+ +(\d{3}) +([a-z-]+) +(.+)$", re.MULTILINE)  # a line of the tree of errors
+HEADER = "<!-- Written by `make files` from the code; do not edit. -->\n"
+CODE_WITH_BAR = re.compile(r"`([^`|]*\|[^`]*)`")
 
 
-def errors_table() -> Iterator[str]:
-    """Yield the lines of the table of errors, from the tree at the top of `tailfuse_service.errors`."""
-    yield "| status | slug | meaning |"
-    yield "|---|---|---|"
-    for status, slug, meaning in ERROR.findall(errors.__doc__ or ""):
-        if slug != errors.BundleError.slug:  # the service never answers with it
-            yield f"| {status} | `{slug}` | {meaning} |"
+def make_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table. Cells are put on one line, and a `|` in them is written as `&#124;`.
+
+    >>> print(make_table(["key", "meaning"], [["a", "one|two"]]))
+    | key | meaning |
+    |---|---|
+    | a | one&#124;two |
+    """
+    lines = [make_line(head), "|" + "---|" * len(head), *map(make_line, rows)]
+    return "\n".join(lines)
 
 
-def settings_table() -> Iterator[str]:
-    """Yield the lines of the table of settings."""
-    yield "| variable, flag | default | meaning |"
-    yield "|---|---|---|"
-    for name, field in Settings.model_fields.items():
-        default = "" if field.is_required() or field.default in (None, "") else field.default
-        default = "off" if default is False else default
-        flag = "BUNDLE" if name == "bundle" else f"--{name.replace('_', '-')}"
-        yield f"| `TAILFUSE_{name.upper()}`, `{flag}` | {default} | {field.description} |"
+def make_line(cells: Sequence[object]) -> str:
+    """Return one line of a table."""
+    return f"| {' | '.join(map(escape_cell, cells))} |"
 
 
-def metrics_table() -> Iterator[str]:
-    """Yield the lines of the table of metrics."""
-    yield "| name | labels | meaning |"
-    yield "|---|---|---|"
-    for name, family in FAMILIES.items():
-        full = f"tailfuse_{name}_total" if family.kind == "counter" else f"tailfuse_{name}"
-        labels = ", ".join(f"`{label}`" for label in family.labels)
-        yield f"| `{full}` ({family.kind}) | {labels} | {family.tells} |"
-
-
-def with_tables(page: str) -> str:
-    """Return the page with its tables made anew, each between its two marks."""
-    tables = {"errors": errors_table(), "settings": settings_table(), "metrics": metrics_table()}
-    for name, table in tables.items():
-        begin, end = f"<!-- {name}: `make files` -->", f"<!-- {name}: end -->"
-        lines = "\n".join(table)
-        pattern = rf"{re.escape(begin)}.*?{re.escape(end)}"
-        table_text = f"{begin}\n{lines}\n{end}"
-        page, n = re.subn(pattern, lambda _: table_text, page, flags=re.DOTALL)  # noqa: B023
-        if n != 1:
-            raise ValueError(f"{PAGE} has no table of {name}")
-    return page
-
-
-if __name__ == "__main__":
-    PAGE.write_text(with_tables(PAGE.read_text()))
+def escape_cell(cell: object) -> str:
+    """Return a cell on one line, with a `|` in it as a character reference, also in code."""
+    text = " ".join(str(cell).split())
+    text = CODE_WITH_BAR.sub(lambda match: f"<code>{html.escape(match[1], quote=False)}</code>", text)
+    return text.replace("|", "&#124;")

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,10 @@ from click.core import ParameterSource
 from tailfuse.errors import UserError
 
 if TYPE_CHECKING:
+    from tailfuse_bench.rivals.environment import Environment
     from tailfuse_bench.tasks import Task
 
+MAX_MISSING = 50  # per cent: of two modalities each row keeps one
 QUICK_RATIOS, QUICK_SEEDS = [50], [0, 1]
 
 
@@ -57,6 +60,19 @@ def numbers(ctx: click.Context, param: click.Parameter, text: str) -> list[int]:
     "--methods", metavar="NAMES", callback=names, help="Methods or groups of methods to run.  [all]"
 )
 @click.option(
+    "--missing", metavar="NUMBERS", default="0", show_default=True, callback=numbers,
+    help="Per cent of the modalities that are removed at random from training and test rows.",
+)  # fmt: skip
+@click.option(
+    "--rivals", "rivals", is_flag=False, flag_value=".venv-rivals", metavar="[FOLDER]",
+    type=click.Path(path_type=Path), help="Run other libraries' classifiers too, in the environment of the "
+    "folder.  [.venv-rivals, which `make .venv-rivals/rivals` makes]",
+)  # fmt: skip
+@click.option(
+    "--rival-seconds", type=click.IntRange(1), default=600, show_default=True,
+    help="Time limit for the training of one rival.",
+)  # fmt: skip
+@click.option(
     "-j", "--jobs", type=click.IntRange(1), default=os.cpu_count() or 1,
     help="Number of processes with one thread each.  [number of cores]",
 )  # fmt: skip
@@ -70,7 +86,8 @@ def numbers(ctx: click.Context, param: click.Parameter, text: str) -> list[int]:
 @click.pass_context
 def command(
     ctx: click.Context, data: Path | None, out: Path, sets: list[str], ratios: list[int], seeds: list[int],
-    methods: list[str], jobs: int, quick: bool, report: bool,
+    methods: list[str], missing: list[int], rivals: Path | None, rival_seconds: int, jobs: int, quick: bool,
+    report: bool,
 ) -> None:  # fmt: skip
     """Train and evaluate methods on the same rows of many data sets, at several imbalance ratios and with
     several seeds. Write results.csv, reliability.csv and a report.
@@ -82,23 +99,32 @@ def command(
     tailfuse bench --quick
     tailfuse bench --data data
     tailfuse bench --data data --sets pie,wiki --ir 50 --methods "tailfuse,concat,long tail"
+    tailfuse bench --data data --ir 50 --missing 0,30 --rivals --methods "tailfuse,not neural,rivals"
     """
     from tailfuse_bench.datasets import DIGITS
+    from tailfuse_bench.methods import RIVALS
     from tailfuse_bench.selection import QUICK_METHODS, select_datasets, select_methods
 
     if quick:
-        sets, methods = sets or [DIGITS.name], methods or [*QUICK_METHODS]
+        sets = sets or [DIGITS.name]
+        methods = methods or [*QUICK_METHODS, *([RIVALS] if rivals else [])]
         given = {key for key in ctx.params if ctx.get_parameter_source(key) != ParameterSource.DEFAULT}
         ratios = ratios if "ratios" in given else QUICK_RATIOS
         seeds = seeds if "seeds" in given else QUICK_SEEDS
-    chosen, folders = select_methods(methods), select_datasets(sets, data, out)
+    if percent := next((each for each in missing if each > MAX_MISSING), None):
+        raise UserError(f"--missing: {percent} % is too much; expected at most {MAX_MISSING}")
+    chosen = select_methods(methods, rivals=rivals is not None)
+    environment, versions = prepare_rivals(rivals, rival_seconds, chosen) if rivals else (None, {})
+    chosen = [name for name in chosen if versions.get(name, "") is not None]
+    folders = select_datasets(sets, data, out)
 
     from tailfuse_bench.run import plan_tasks
 
-    tasks = plan_tasks(folders, ratios, seeds, chosen, out)
+    tasks = plan_tasks(folders, ratios, seeds, chosen, out, missing, environment)
     if not tasks:
         raise UserError("nothing to do: no experiment has these data sets, ratios and methods")
-    failures = run(tasks, out, jobs)
+    described = {"versions": versions, "seconds": rival_seconds} if environment else {}
+    failures = run(tasks, out, jobs, described)
     click.echo(f"Results: {out / 'results.csv'}")
     if report:
         from tailfuse_bench.report import write_report
@@ -109,7 +135,24 @@ def command(
         raise UserError(f"{failures} of the runs failed, see above; run the same command to retry them")
 
 
-def run(tasks: "list[Task]", out: Path, jobs: int) -> int:
+def prepare_rivals(
+    folder: Path, seconds: int, chosen: list[str]
+) -> "tuple[Environment, dict[str, str | None]]":
+    """Return the rivals' environment and the versions in it; name the rivals that it lacks.
+
+    Raises UserError.
+    """
+    from tailfuse_bench.rivals.environment import find_environment, list_versions
+
+    environment = find_environment(folder, seconds)
+    versions = list_versions(environment)
+    for name in chosen:
+        if versions.get(name, "") is None:
+            click.echo(f"{name} is left out: it is not installed in {folder}", err=True)
+    return environment, versions
+
+
+def run(tasks: "list[Task]", out: Path, jobs: int, rivals: Mapping[str, object]) -> int:
     """Run the remaining tasks and write the tables. Return how many tasks failed."""
     from rich.console import Console
 
@@ -137,4 +180,4 @@ def run(tasks: "list[Task]", out: Path, jobs: int) -> int:
     finally:
         merge_results(out)
         if left:
-            write_log(out, time.monotonic() - begun, jobs)
+            write_log(out, time.monotonic() - begun, jobs, rivals)

@@ -34,6 +34,9 @@ def corrupt_modalities(part: SplitArrays, name: str, seed: int) -> Iterator[Corr
     for index, modality in enumerate(part.modalities):
         rows = part.inputs[modality][part.position[modality][part.position[modality] >= 0]]
         corruptions = CORRUPTIONS | (IMAGE_CORRUPTIONS if rows.dtype == np.uint8 else {})
+        levels: tuple[float, ...] = LEVELS
+        if rows.dtype == object:  # n-grams of texts, which are no numbers to add noise to
+            corruptions, levels = {"other_row": shuffle_rows}, ()
         for condition, corrupt in corruptions.items():
             random = np.random.default_rng(
                 [zlib.crc32(name.encode()), seed, index, zlib.crc32(condition.encode())]
@@ -41,7 +44,7 @@ def corrupt_modalities(part: SplitArrays, name: str, seed: int) -> Iterator[Corr
             yield CorruptedRows(
                 modality, condition, None, replace_rows(part, modality, corrupt(rows, random))
             )
-        for level in LEVELS:
+        for level in levels:
             random = np.random.default_rng(
                 [zlib.crc32(name.encode()), seed, index, zlib.crc32(NOISE_ADDED.encode())]
             )

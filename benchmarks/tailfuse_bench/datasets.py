@@ -6,6 +6,8 @@ from typing import Any
 
 Document = dict[str, Any]
 
+STAMPS = "stamps"  # the data set that is written from an unpacked package
+
 HEADLINE_IR = 50  # a data set that cannot be thinned this far keeps its class frequencies
 ORIGINAL_IR = 0  # stands for the imbalance ratio of a data set that is not thinned
 
@@ -35,6 +37,11 @@ class BenchDataset:
         supported = (ir if ir <= self.max_ir else ORIGINAL_IR for ir in ratios if self.supports(ir))
         return sorted(set(supported))
 
+    @property
+    def has_text(self) -> bool:
+        """Whether a modality is raw text."""
+        return any(each["kind"] == "text" for each in self.modalities.values())
+
     def supports(self, ir: int) -> bool:
         """Return whether the data set can have this imbalance ratio."""
         return ir <= self.max_ir or ir == HEADLINE_IR
@@ -48,6 +55,11 @@ def table_path(folder: Path) -> Path:
 def tabular_modality(columns: str | list[str]) -> Document:
     """Return the spec of a tabular modality."""
     return {"kind": "tabular", "columns": columns}
+
+
+def text_modality(columns: str | list[str]) -> Document:
+    """Return the spec of a modality of raw text."""
+    return {"kind": "text", "columns": columns}
 
 
 def image_modality(size: int | list[int], *, flips: bool = False) -> Document:
@@ -85,7 +97,22 @@ ALL_DATASETS = (
         "rosmap", {name: tabular_modality(f"{name}_*") for name in ("mrna", "meth", "mirna")}, max_ir=10
     ),
     BenchDataset("scene15", {name: tabular_modality(f"{name}_*") for name in ("gist", "phog", "lbp")}),
+    BenchDataset(
+        STAMPS,
+        {"image": image_modality(160), "description": text_modality("description")},
+        max_ir=ORIGINAL_IR,
+    ),
     BenchDataset("wiki", {"image": tabular_modality("image_*"), "text": tabular_modality("text_*")}),
+    BenchDataset(
+        "womens_clothing",
+        {
+            "review": text_modality(["Title", "Review Text"]),
+            "facts": tabular_modality(
+                ["Age", "Rating", "Recommended IND", "Positive Feedback Count", "Division Name"]
+            ),
+        },
+        max_ir=ORIGINAL_IR,
+    ),
 )
 # The digits of the quick-start are shipped: few rows and few epochs, to try the command.
 DIGITS = BenchDataset(

@@ -11,10 +11,12 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.evaluation.calibration_error import estimate_calibration_error
-from tailfuse.evaluation.evaluate import predict_part, subset_name, subsets
+from tailfuse.evaluation.evaluate import subset_name, subsets
 from tailfuse.evaluation.metrics import FloatArray, auroc, mean, reliability, subset_metrics
+from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.evaluation.prior import estimate_prior, mean_answers, reweighted
 from tailfuse_service.bundle import Batch, Output
 from tailfuse_service.bundle.manifest import ClassInfo
@@ -49,12 +51,13 @@ class Evaluator:
         """Yield the metrics of each subset, on the rows that have all of its modalities."""
         for subset in chosen:
             rows = self.test.only(subset)
-            output = self.predict(rows)
-            result = self.make_result(rows, output, subset=subset_name(subset))
-            if len(rows):
-                error = estimate_calibration_error(output.probabilities, rows.labels)
-                result = result._replace(ece_debiased=error.value, ece_low=error.low, ece_high=error.high)
-            yield result
+            metrics = measure_answers(self.predict(rows).probabilities, rows.labels, self.classes)
+            yield self.template._replace(subset=subset_name(subset), **metrics)
+
+    def evaluate_incomplete(self) -> Result:
+        """Return the metrics of all test rows, whichever modalities they have."""
+        metrics = measure_answers(self.predict(self.test).probabilities, self.test.labels, self.classes)
+        return self.template._replace(subset=subset_name(self.all_modalities), **metrics)
 
     def evaluate_modalities(self) -> Iterator[Result]:
         """Yield each modality's mean weight, and the AUROC of its confidence against its own correctness."""
@@ -109,18 +112,15 @@ class Evaluator:
         for values in zip(curve.rows.tolist(), curve.confidence, curve.accuracy, strict=True):
             yield Bin(*self.template[:4], subset_name(self.all_modalities), *values)
 
-    def measure_cost(self, parameters: int | None, train_seconds: float) -> Result:
-        """Measure the CPU time per row in batches, without the frozen encoders' features."""
-        batch = self.test.only(self.all_modalities).first(BATCH).batch()
+    def measure_time(self, rows: SplitArrays) -> float:
+        """Measure the CPU time per row, in microseconds, of a batch without the frozen encoders' features."""
+        batch = rows.first(BATCH).batch()
         seconds = []
         for _ in range(REPEATS):
             begun = time.process_time()
             self.run(batch)
             seconds.append(time.process_time() - begun)
-        return self.template._replace(
-            subset=subset_name(self.all_modalities), condition="cost", parameters=parameters,
-            train_seconds=train_seconds, predict_microseconds=1e6 * median(seconds) / len(batch.presence),
-        )  # fmt: skip
+        return 1e6 * median(seconds) / len(batch.presence)
 
     @property
     def all_modalities(self) -> Subset:
@@ -137,8 +137,25 @@ class Evaluator:
 
     def compute_metrics(self, probabilities: FloatArray, part: SplitArrays) -> dict[str, Any]:
         """Compute the metrics of the probabilities for these rows."""
-        shots = [info.shot for info in self.classes]
-        return subset_metrics(probabilities, part.labels, shots).model_dump()
+        return compute_metrics(probabilities, part.labels, self.classes)
+
+
+def compute_metrics(
+    probabilities: FloatArray, labels: NDArray[np.int64], classes: Sequence[ClassInfo]
+) -> dict[str, Any]:
+    """Compute the metrics of probabilities: (N, C), (N,)"""
+    return subset_metrics(probabilities, labels, [info.shot for info in classes]).model_dump()
+
+
+def measure_answers(
+    probabilities: FloatArray, labels: NDArray[np.int64], classes: Sequence[ClassInfo]
+) -> dict[str, Any]:
+    """Compute the metrics and the debiased calibration error of probabilities: (N, C), (N,)"""
+    metrics = compute_metrics(probabilities, labels, classes)
+    if len(labels):
+        error = estimate_calibration_error(probabilities, labels)
+        metrics |= {"ece_debiased": error.value, "ece_low": error.low, "ece_high": error.high}
+    return metrics
 
 
 def list_subsets(modalities: Sequence[str]) -> list[Subset]:

@@ -3,21 +3,23 @@
 import time
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
-from tailfuse.data.dataset import load_table, make_dataset
-from tailfuse.data.imbalance import impose_imbalance
-from tailfuse.data.labels import load_labels
-from tailfuse.data.split import split_rows
 from tailfuse.data.split_arrays import Dataset
+from tailfuse.evaluation.evaluate import subset_name
+from tailfuse.network.build import build_encoders
+from tailfuse.network.frozen import add_frozen_features
 from tailfuse.spec.schema import Spec
 
 from tailfuse_bench.corruption import CorruptedRows, corrupt_modalities
 from tailfuse_bench.datasets import HEADLINE_IR, ORIGINAL_IR
 from tailfuse_bench.evaluator import Evaluator, list_subsets
-from tailfuse_bench.methods import CONCAT, METHODS, OURS, SPECIALIST
+from tailfuse_bench.methods import CONCAT, METHODS, OURS, RIVALS, SPECIALIST
 from tailfuse_bench.records import Bin, Result
+from tailfuse_bench.rivals.evaluate import RivalRows, evaluate_rival
+from tailfuse_bench.rows import load_rows
 from tailfuse_bench.tasks import Experiment, Record, Task, code_sha256
-from tailfuse_bench.training import TrainedMethod, train_columns, train_networks
+from tailfuse_bench.training import TrainedMethod, find_frozen, train_columns, train_networks
 
 METHODS_WITH_BINS = (OURS, CONCAT)
 CORRUPTED: dict[Experiment, list[CorruptedRows]] = {}  # of one experiment: corrupting images is slow
@@ -38,10 +40,32 @@ def evaluate_task(task: Task) -> Iterator[tuple[str, list[Result], list[Bin]]]:
     if task.methods == (SPECIALIST,):
         yield SPECIALIST, list(evaluate_specialists(task)), []
         return
-    dataset = load_rows(task.spec(OURS), task.experiment.ir)
+    if METHODS[task.methods[0]].group == RIVALS:
+        yield from evaluate_rivals(task)
+        return
+    dataset = load_rows(task.spec(OURS), task.experiment).dataset
     for method, trained in train_methods(task, dataset):
         evaluator = make_evaluator(task, method, trained, dataset)
         yield method, list(evaluate_method(evaluator, method, dataset, trained)), make_bins(evaluator, method)
+
+
+def evaluate_rivals(task: Task) -> Iterator[tuple[str, list[Result], list[Bin]]]:
+    """Yield each rival of the task with its results. Raises RunError if it fails."""
+    assert task.environment is not None
+    experiment = task.experiment
+    rows = load_rival_rows(task.spec(OURS).model_dump_json(), experiment)
+    for method in task.methods:
+        template = experiment.make_result(method)
+        yield method, list(evaluate_rival(task.environment, rows, template, experiment.missing)), []
+
+
+@lru_cache(maxsize=1)
+def load_rival_rows(spec_json: str, experiment: Experiment) -> RivalRows:
+    """Load the rows with features of frozen encoders; the last ones are cached for the next rival."""
+    spec = Spec.model_validate_json(spec_json)
+    loaded = load_rows(spec, experiment)
+    encoders = build_encoders(spec, loaded.dataset)
+    return RivalRows(add_frozen_features(loaded.dataset, encoders), loaded.texts, find_frozen(encoders))
 
 
 def train_methods(task: Task, dataset: Dataset) -> Iterator[tuple[str, TrainedMethod]]:
@@ -57,7 +81,7 @@ def train_methods(task: Task, dataset: Dataset) -> Iterator[tuple[str, TrainedMe
 def make_evaluator(task: Task, method: str, trained: TrainedMethod, dataset: Dataset) -> Evaluator:
     """Return an evaluator of the method, with the test rows in the form that its encoders take."""
     return Evaluator(
-        template=Result(*task.experiment, method),
+        template=task.experiment.make_result(method),
         run=trained.run,
         prepare=trained.prepare,
         classes=dataset.classes,
@@ -74,7 +98,7 @@ def needs_corruption(experiment: Experiment, method: str) -> bool:
     Only fusions are, at the headline's ratio: the losses share a fusion that cannot detect corruption.
     """
     is_fusion = METHODS[method].group in ("ours", "fusion", "ablation") and method != SPECIALIST
-    return is_fusion and experiment.ir in (HEADLINE_IR, ORIGINAL_IR)
+    return is_fusion and not experiment.missing and experiment.ir in (HEADLINE_IR, ORIGINAL_IR)
 
 
 def corrupt_test_rows(
@@ -95,6 +119,13 @@ def evaluate_method(
     evaluator: Evaluator, method: str, dataset: Dataset, trained: TrainedMethod
 ) -> Iterator[Result]:
     """Yield every measurement of one method."""
+    costs: dict[str, Any] = {
+        "parameters": trained.parameters, "train_seconds": trained.seconds, "size_bytes": trained.size_bytes,
+    }  # fmt: skip
+    if evaluator.template.condition != "clean":
+        microseconds = evaluator.measure_time(evaluator.test)
+        yield evaluator.evaluate_incomplete()._replace(**costs, predict_microseconds=microseconds)
+        return
     neural = METHODS[method].group in NEURAL_GROUPS
     subsets = [
         each
@@ -107,12 +138,17 @@ def evaluate_method(
     yield from evaluator.evaluate_corruptions()
     if method == OURS:
         yield from evaluator.evaluate_shifts(dataset.val)
-    yield evaluator.measure_cost(trained.parameters, trained.seconds)
+    complete = evaluator.test.only(evaluator.all_modalities)
+    yield evaluator.template._replace(
+        subset=subset_name(evaluator.all_modalities), condition="cost", **costs,
+        predict_microseconds=evaluator.measure_time(complete),
+    )  # fmt: skip
 
 
 def make_bins(evaluator: Evaluator, method: str) -> list[Bin]:
     """Return the reliability bins of methods whose diagrams the report shows."""
-    return list(evaluator.compute_bins()) if method in METHODS_WITH_BINS else []
+    clean = evaluator.template.condition == "clean"
+    return list(evaluator.compute_bins()) if clean and method in METHODS_WITH_BINS else []
 
 
 def evaluate_specialists(task: Task) -> Iterator[Result]:
@@ -120,24 +156,7 @@ def evaluate_specialists(task: Task) -> Iterator[Result]:
     _, *smaller = list_subsets(list(task.spec(OURS).modalities))
     for subset in smaller:
         spec = task.spec(SPECIALIST, subset)
-        dataset = load_rows(spec, task.experiment.ir)
+        dataset = load_rows(spec, task.experiment).dataset
         for _, trained in train_networks({SPECIALIST: spec}, dataset):
             evaluator = make_evaluator(task, SPECIALIST, trained, dataset)
             yield from evaluator.evaluate_subsets([subset])
-
-
-def load_rows(spec: Spec, ir: int) -> Dataset:
-    """Load the spec's table and impose the imbalance ratio. The last result is cached for the next task."""
-    return load_cached_rows(spec.model_dump_json(), ir)
-
-
-@lru_cache(maxsize=1)
-def load_cached_rows(spec_json: str, ir: int) -> Dataset:
-    """Load rows as load_rows does; JSON makes the spec a valid key of the cache."""
-    spec = Spec.model_validate_json(spec_json)
-    table = load_table(spec)
-    labels = load_labels(table, spec)
-    split = split_rows(table, labels, spec.split, spec.seed)
-    if ir != ORIGINAL_IR:
-        split = impose_imbalance(split, labels, ir, spec.seed)
-    return make_dataset(spec, table, labels, split)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tailfuse.evaluation.report import ticks
+from tailfuse.evaluation.line_chart import ticks
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 300, 190, 38, 22, 8
 COLOURS = 8  # the style has --c0 to --c7

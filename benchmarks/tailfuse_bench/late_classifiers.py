@@ -2,19 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import log_softmax
-from sklearn.utils.class_weight import compute_sample_weight
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse_service.bundle import Batch, Output
 
 from tailfuse_bench.classifiers import Classifier, fit_linear, select_rows, stack_columns
-
-MIN_PROBABILITY = 1e-12  # of a class that a classifier has not seen, or holds for impossible
+from tailfuse_bench.rivals.runner.late_fusion import MIN_PROBABILITY, choose_shares, fuse
+from tailfuse_bench.rivals.runner.model import balance_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +50,10 @@ def fit_late_classifiers(dataset: Dataset) -> LateClassifiers:
 
 def fit_shares(fitted: Mapping[str, Classifier], val: SplitArrays, n_classes: int) -> NDArray[np.float64]:
     """Choose the shares with the lowest class-balanced loss on validation rows; 1 each without such rows."""
-    shares = np.ones(len(fitted))
-    if not len(val.labels):
-        return shares
     batch = val.batch()
     stacked = stack_log_probabilities(fitted, batch, n_classes)
-    weights = compute_sample_weight("balanced", val.labels)
-
-    def loss(shares: NDArray[np.float64]) -> float:
-        true = fuse(stacked, shares, batch.presence)[np.arange(len(val.labels)), val.labels]
-        return float(-np.average(true, weights=weights))
-
-    found: Any = minimize(loss, shares, method="L-BFGS-B", bounds=[(0.0, None)] * len(shares))
-    return np.asarray(found.x, np.float64)
+    weights = balance_weights(val.labels)
+    return choose_shares(stacked, batch.presence, val.labels, weights)
 
 
 def stack_log_probabilities(
@@ -81,11 +68,3 @@ def stack_log_probabilities(
             answers[:, classifier.classes_] = classifier.predict_proba(stack_columns(batch, (name,))[rows])
             stacked[rows, at] = np.log(answers.clip(MIN_PROBABILITY))
     return stacked
-
-
-def fuse(
-    stacked: NDArray[np.float64], shares: NDArray[np.float64], presence: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Return fused log-probabilities: (B, M, C), (M,), (B, M) -> (B, C)"""
-    fused: NDArray[np.float64] = log_softmax(np.einsum("bmc,bm->bc", stacked, shares * presence), axis=1)
-    return fused

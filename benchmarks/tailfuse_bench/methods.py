@@ -6,24 +6,28 @@ therefore also the row of logit adjustment.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-Group = Literal["ours", "fusion", "long tail", "not neural", "ablation"]
+Group = Literal["ours", "fusion", "long tail", "not neural", "rivals", "ablation"]
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """`overrides` are dotted keys of the spec with their values."""
+    """`overrides` are dotted keys of the spec with their values.
+
+    A method that `needs_text` is run on data sets of raw text only.
+    """
 
     name: str
     group: Group
     citation: str = ""
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    needs_text: bool = False
 
     @property
     def training_key(self) -> str:
         """Key of the training; methods with the same key differ only in what the calibration set fits."""
-        if self.group == "not neural" or self.name == SPECIALIST:
+        if self.group in ("not neural", RIVALS) or self.name == SPECIALIST:
             return self.name
         return repr(
             [
@@ -44,6 +48,7 @@ CONCAT = "concat"
 SADE_MM, SADE_MM_WEIGHED = "SADE-MM", "SADE-MM + test-time weights"
 SADE_MM_OVERRIDES = {"network.fusion": "sade_mm", "network.loss": "sade"}
 LOGISTIC, LATE_LOGISTIC, TREES = "logistic regression", "late logistic regression", "boosted trees"
+RIVALS: Final = "rivals"  # the group that runs in an environment of its own
 CALIBRATION_OVERRIDES = (
     ("network.fusion", "uniform"),
     ("training.damage", False),
@@ -93,6 +98,14 @@ ALL_METHODS = (
     Method(LOGISTIC, "not neural", "class-weighted, on the concatenated columns"),
     Method(LATE_LOGISTIC, "not neural", "one for each modality, log-probabilities added by held-out weights"),
     Method(TREES, "not neural", "class-weighted, on the concatenated columns; Ke 2017"),
+    Method("AutoGluon", RIVALS, "Tabular, good_quality, balanced accuracy; Erickson 2020, arXiv 2003.06505"),
+    Method("CatBoost", RIVALS, "balanced, text and embedding features; Prokhorenkova 2018"),
+    Method("LightGBM", RIVALS, "balanced; Ke 2017"),
+    Method("TabM", RIVALS, "balanced; Gorishniy 2025, arXiv 2410.24210"),
+    Method("TF-IDF logistic regression", RIVALS, "class-weighted, texts as TF-IDF", needs_text=True),
+    Method(
+        "TF-IDF late logistic regression", RIVALS, "one for each modality, texts as TF-IDF", needs_text=True
+    ),
     make_ablation("three experts", {"network.experts": [0.0, 1.0, 2.0]}),
     make_ablation("no modality dropout", {"training.modality_dropout": 0.0}),
     make_ablation("no damage in training", {"training.damage": False}),

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tailfuse_bench.methods import SPECIALIST
 from tailfuse_bench.pool import Failure
-from tailfuse_bench.tasks import Experiment, Record, Task, format_ratio
+from tailfuse_bench.tasks import Experiment, Record, Task
 
 Key = tuple[str, ...]
 
@@ -32,7 +32,7 @@ class BenchProgress:
         self.left = [(task.experiment, method) for task in tasks for method in task.methods]
         self.total = len(self.left) + len(done)
         self.seconds: dict[Key, list[float]] = defaultdict(list)
-        self.scores: dict[tuple[str, int], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self.scores: dict[Experiment, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         for (experiment, method), record in done.items():
             self.add_record(experiment, method, record)
         self.bar = Progress(
@@ -79,7 +79,7 @@ class BenchProgress:
         for key in ((experiment.dataset, method), (method,), ()):
             self.seconds[key].append(record.seconds)
         if record.balanced_accuracy is not None and method != SPECIALIST:
-            self.scores[experiment.dataset, experiment.ir][method].append(record.balanced_accuracy)
+            self.scores[experiment._replace(seed=0)][method].append(record.balanced_accuracy)
 
     def seconds_left(self) -> float | None:
         """Estimate the seconds left; None before the first result."""
@@ -122,12 +122,12 @@ class BenchProgress:
 
     def format_best(self, experiment: Experiment) -> str:
         """Name the best method: `pie, IR 50: best is tailfuse, 80.1 %`."""
-        scores = self.scores.get((experiment.dataset, experiment.ir))
+        scores = self.scores.get(experiment._replace(seed=0))
         if not scores:
             return ""
         name = max(scores, key=lambda method: fmean(scores[method]))
         accuracy = format_percent(fmean(scores[name]))
-        return f"{experiment.dataset}, {format_ratio(experiment.ir)}: best is {name}, {accuracy}"
+        return f"{experiment.describe_rows()}: best is {name}, {accuracy}"
 
 
 def format_minutes(seconds: float) -> str:

@@ -15,7 +15,8 @@ class Result(NamedTuple):
     """One measurement; fields that do not apply are None. The names are the columns of results.csv.
 
     `ir` is 0 if the data set keeps its class frequencies. `condition` is clean, cost, a corruption of
-    `modality`, or a shift of the class frequencies.
+    `modality`, a shift of the class frequencies, or `missing_30`: 30 % of the modalities removed from
+    training and test rows.
     """
 
     set: str
@@ -44,9 +45,11 @@ class Result(NamedTuple):
     ece_debiased: float | None = None
     ece_low: float | None = None
     ece_high: float | None = None
+    size_bytes: int | None = None  # on disk, without frozen encoders; not in older results
 
 
-NEW_COLUMNS = ("ece_debiased", "ece_low", "ece_high")  # which older results.csv lack
+DEBIASED = ("ece_debiased", "ece_low", "ece_high")
+NEW_COLUMNS = (*DEBIASED, "size_bytes")  # which older results.csv lack
 
 
 class Bin(NamedTuple):

@@ -19,6 +19,7 @@ from tailfuse_bench.sections import (
     corruption,
     cost,
     headline,
+    measures,
     missing,
     subsets,
     weights,
@@ -37,6 +38,7 @@ SECTIONS = (
     ablations,
     adaptation,
     missing,
+    measures,
 )
 
 

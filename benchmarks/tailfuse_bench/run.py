@@ -17,6 +17,7 @@ from tailfuse_bench.datasets import DATASETS, HEADLINE_IR, ORIGINAL_IR, table_pa
 from tailfuse_bench.methods import METHODS, OURS, SPECIALIST
 from tailfuse_bench.pool import Failure, run_all
 from tailfuse_bench.records import write_tables
+from tailfuse_bench.rivals.environment import Environment
 from tailfuse_bench.tasks import EXPERIMENTS, Experiment, Record, Task, code_sha256, read_record
 
 LOG = "bench.json"  # code, versions, machine and time of each run
@@ -34,30 +35,42 @@ class Listener(Protocol):
 
 
 def plan_tasks(
-    folders: Mapping[str, Path], ratios: list[int], seeds: Iterable[int], methods: Sequence[str], out: Path
-) -> list[Task]:
+    folders: Mapping[str, Path], ratios: list[int], seeds: Iterable[int], methods: Sequence[str], out: Path,
+    missing: Sequence[int] = (0,), environment: Environment | None = None,
+) -> list[Task]:  # fmt: skip
     """Return all tasks, longest first. Raises SpecError if a method's spec is invalid.
 
-    `folders` maps data sets to their folders. Methods that explain the headline run at its ratio only.
+    `folders` maps data sets to their folders, `missing` are per cent of the modalities, and rivals run in
+    `environment`. Methods that explain the headline run at its ratio only, with all modalities.
     """
     experiments = [
-        Experiment(name, ir, seed)
+        Experiment(name, ir, seed, percent)
         for name in folders
         for ir in DATASETS[name].select_ratios(ratios)
         for seed in seeds
+        for percent in missing
     ]
     rows = {name: count_rows(folder) for name, folder in folders.items()}
     experiments.sort(key=lambda experiment: (-rows[experiment.dataset], experiment.ir or HEADLINE_IR))
     tasks = []
     for experiment in experiments:
-        at_headline = experiment.ir in (HEADLINE_IR, ORIGINAL_IR)
-        chosen = [name for name in methods if at_headline or not METHODS[name].headline_only]
-        for shared in group_by_training(chosen):
-            task = Task(experiment, shared, folders[experiment.dataset], out)
+        for shared in group_by_training(select_applicable(methods, experiment)):
+            task = Task(experiment, shared, folders[experiment.dataset], out, environment)
             for method in shared:
                 task.spec(method)
             tasks.append(task)
     return tasks
+
+
+def select_applicable(methods: Sequence[str], experiment: Experiment) -> list[str]:
+    """Return the methods that are run in an experiment."""
+    headline = experiment.ir in (HEADLINE_IR, ORIGINAL_IR) and not experiment.missing
+    has_text = DATASETS[experiment.dataset].has_text
+    return [
+        name
+        for name in methods
+        if (headline or not METHODS[name].headline_only) and (has_text or not METHODS[name].needs_text)
+    ]
 
 
 def count_rows(folder: Path) -> int:
@@ -125,7 +138,11 @@ def merge_results(out: Path) -> None:
     """Merge all results in the folder into both tables."""
     records = [record for file in (out / EXPERIMENTS).glob("*/*.json") if (record := read_record(file))]
     order = {name: at for at, name in enumerate(METHODS)}
-    records.sort(key=lambda each: (each.results[0][:3], order.get(each.results[0].method, len(order))))
+    records.sort(
+        key=lambda each: (
+            each.results[0][:3], condition_order(each), order.get(each.results[0].method, len(order)),
+        )
+    )  # fmt: skip
     write_tables(
         out,
         (result for record in records for result in record.results),
@@ -133,8 +150,14 @@ def merge_results(out: Path) -> None:
     )
 
 
-def write_log(out: Path, seconds: float, jobs: int) -> None:
-    """Append this run to the log."""
+def condition_order(record: Record) -> tuple[bool, str]:
+    """Return a key that sorts clean results before those with missing modalities."""
+    condition = record.results[0].condition
+    return condition.startswith("missing_"), condition
+
+
+def write_log(out: Path, seconds: float, jobs: int, rivals: Mapping[str, object]) -> None:
+    """Append this run to the log; `rivals` describes their environment, if they were asked for."""
     path = out / LOG
     sessions = json.loads(path.read_text())["sessions"] if path.exists() else []
     sessions.append(
@@ -146,6 +169,7 @@ def write_log(out: Path, seconds: float, jobs: int) -> None:
             "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         }
+        | ({"rivals": rivals} if rivals else {})
     )
     total = sum(each["seconds"] for each in sessions)
     write_atomically(path, json.dumps({"seconds": total, "sessions": sessions}, indent=1))

@@ -11,7 +11,7 @@ from tailfuse_bench.datasets import HEADLINE_IR, ORIGINAL_IR
 from tailfuse_bench.methods import ADAPTED, METHODS, OURS, SPECIALIST
 from tailfuse_bench.records import NEW_COLUMNS, RELIABILITY, RESULTS, Bin, Result
 
-BASELINE_GROUPS = ("fusion", "long tail", "not neural", "other")
+BASELINE_GROUPS = ("fusion", "long tail", "not neural", "rivals", "other")
 ABLATION = "ablation"
 NOT_BASELINES = (OURS, ADAPTED, SPECIALIST)
 
@@ -125,7 +125,9 @@ def make_scores(results: pl.DataFrame, bins: pl.DataFrame | None) -> Scores:
         subsets.setdefault(name, []).append(subset)
     for found in subsets.values():
         found.sort(key=lambda subset: (subset.count("+"), subset))
-    full = {name: found[-1] for name, found in subsets.items()}
+    full = dict(
+        results.filter(pl.col("condition").str.starts_with("missing_")).select("set", "subset").iter_rows()
+    ) | {name: found[-1] for name, found in subsets.items()}
     ratios = sorted({ir for ir in clean["ir"] if ir != ORIGINAL_IR})
     headline_ir = HEADLINE_IR if HEADLINE_IR in ratios or not ratios else ratios[-1]
     has = set(clean.select("set", "ir").iter_rows())

@@ -6,9 +6,10 @@ from pathlib import Path
 from tailfuse.errors import UserError
 from tailfuse.spelling import did_you_mean
 
-from tailfuse_bench.datasets import DATASETS, DIGITS, table_path
+from tailfuse_bench.datasets import DATASETS, DIGITS, STAMPS, table_path
 from tailfuse_bench.digits import write_digits
-from tailfuse_bench.methods import METHODS
+from tailfuse_bench.methods import METHODS, RIVALS
+from tailfuse_bench.stamps import find_stamps, write_stamps
 
 QUICK_METHODS = ("tailfuse", "uniform", "single", "concat", "late", "logistic regression", "boosted trees")
 
@@ -24,7 +25,7 @@ def select_datasets(names: Sequence[str], data: Path | None, out: Path) -> dict[
         raise UserError(f"--data: needed; it is the folder that contains '{names[0]}'")
     if data is None and not names:
         raise UserError("--data: needed; it is the folder of the data sets (--quick runs on shipped data)")
-    folders = {}
+    folders: dict[str, Path] = {}
     for name in names or DATASETS:
         if name == DIGITS.name:
             if names:
@@ -32,6 +33,8 @@ def select_datasets(names: Sequence[str], data: Path | None, out: Path) -> dict[
             continue
         assert data is not None
         folder = data / name
+        if name == STAMPS and (stamps := find_stamps(folder)):
+            folder = stamps_in(out, stamps)
         if table_path(folder).is_file():
             folders[name] = folder
         elif names:
@@ -50,12 +53,29 @@ def digits_in(out: Path) -> Path:
     return folder
 
 
-def select_methods(names: Sequence[str]) -> list[str]:
-    """Return the methods by name or group, in the order of METHODS; without names all. Raises UserError."""
+def stamps_in(out: Path, stamps: Path) -> Path:
+    """Return the folder of the table of stamps; write it first if it does not exist."""
+    folder = out / STAMPS
+    if not table_path(folder).is_file():
+        write_stamps(stamps, folder)
+    return folder
+
+
+def select_methods(names: Sequence[str], *, rivals: bool = False) -> list[str]:
+    """Return the methods by name or group, in the order of METHODS; without names all. Raises UserError.
+
+    Rivals are among them only with `rivals`.
+    """
     groups = {method.group for method in METHODS.values()}
     for name in names:
         check(name, [*METHODS, *groups], "--methods", "method or group")
-    return [name for name, method in METHODS.items() if not names or {name, method.group} & set(names)]
+        if not rivals and (name == RIVALS or (name in METHODS and METHODS[name].group == RIVALS)):
+            raise UserError(f"--methods: '{name}' needs --rivals")
+    return [
+        name
+        for name, method in METHODS.items()
+        if (rivals or method.group != RIVALS) and (not names or {name, method.group} & set(names))
+    ]
 
 
 def check(name: str, known: Iterable[str], option: str, what: str) -> None:

@@ -15,8 +15,10 @@ from tailfuse.spec.schema import Spec, explain
 from tailfuse_service.bundle import sha256, write_atomically
 
 from tailfuse_bench.datasets import DATASETS, ORIGINAL_IR, table_path
-from tailfuse_bench.methods import METHODS
+from tailfuse_bench.methods import METHODS, RIVALS
+from tailfuse_bench.missing import name_condition
 from tailfuse_bench.records import Bin, Result
+from tailfuse_bench.rivals.environment import REQUIREMENTS, Environment
 
 EXPERIMENTS = "cells"  # the folder name in results of all versions
 # Folders of tailfuse that no result depends on.
@@ -24,31 +26,53 @@ UNRELATED = ("cli", "export", "quickstart")
 
 
 class Experiment(NamedTuple):
-    """A data set, an imbalance ratio and a seed. They determine the rows that all methods share."""
+    """A data set, an imbalance ratio, a seed, and the per cent of the modalities removed.
+
+    They determine the rows that all methods share.
+    """
 
     dataset: str
     ir: int
     seed: int
+    missing: int = 0
 
     def __str__(self) -> str:
-        return f"{self.dataset}, {format_ratio(self.ir)}, seed {self.seed}"
+        return f"{self.describe_rows()}, seed {self.seed}"
+
+    def describe_rows(self) -> str:
+        """Describe the experiment but for its seed."""
+        missing = f", {self.missing} % missing" if self.missing else ""
+        return f"{self.dataset}, {format_ratio(self.ir)}{missing}"
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What identifies the experiment in files; without `missing` where nothing is removed, as of old."""
+        return tuple(self) if self.missing else tuple(self[:3])
+
+    def make_result(self, method: str) -> Result:
+        """Return an empty result of a method."""
+        return Result(self.dataset, self.ir, self.seed, method, condition=name_condition(self.missing))
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Methods of an experiment that share their training; `folder` holds the table, `out` the results."""
+    """Methods of an experiment that share their training; `folder` holds the table, `out` the results.
+
+    Rivals run in their `environment`.
+    """
 
     experiment: Experiment
     methods: tuple[str, ...]
     folder: Path
     out: Path
+    environment: Environment | None = None
 
     def __str__(self) -> str:
         return f"{self.experiment}: {', '.join(self.methods)}"
 
     def file(self, method: str) -> Path:
         """Return the path of the method's results."""
-        name = "-".join(map(str, self.experiment))
+        name = "-".join(map(str, self.experiment.key))
         return self.out / EXPERIMENTS / name / f"{method.replace(' ', '-')}.json"
 
     def spec(self, method: str, subset: Iterable[str] = ()) -> Spec:
@@ -70,7 +94,9 @@ class Task:
     def fingerprint(self, method: str) -> str:
         """Return a checksum of the spec, the table and the experiment: it identifies reusable results."""
         spec = self.spec(method).model_dump(mode="json", exclude={"table"})
-        what = [spec, self.experiment, table_sha256(self.folder), Result._fields, Bin._fields]
+        what: list[Any] = [spec, self.experiment.key, table_sha256(self.folder), Result._fields, Bin._fields]
+        if METHODS[method].group == RIVALS and self.environment:
+            what += [REQUIREMENTS.read_text(), self.environment.seconds]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,13 +1,20 @@
 """Train methods of any kind; all of them become a TrainedMethod."""
 
+import io
+import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.modalities.pretrained import Pretrained
+from tailfuse.modalities.text.encoder import Lsa
+from tailfuse.modalities.text.lsa import LsaProjection
 from tailfuse.network.build import AnyNetwork, build_encoders
 from tailfuse.network.frozen import add_frozen_features, compute_backbone_features
 from tailfuse.network.tensors import make_output, make_tensors
@@ -26,13 +33,15 @@ from tailfuse_bench.methods import LATE_LOGISTIC, SADE_MM_WEIGHED
 class TrainedMethod:
     """`run` predicts a batch; `prepare` replaces images by the features of frozen encoders before it.
 
-    `seconds` is the CPU time of training without the features of frozen encoders.
+    `seconds` is the CPU time of training without the features of frozen encoders; `size_bytes` is the size on
+    disk without those encoders.
     """
 
     run: Callable[[Batch], Output]
     prepare: Callable[[SplitArrays], SplitArrays]
     parameters: int | None
     seconds: float
+    size_bytes: int
 
 
 def train_networks(specs: Mapping[str, Spec], dataset: Dataset) -> Iterator[tuple[str, TrainedMethod]]:
@@ -52,7 +61,9 @@ def train_networks(specs: Mapping[str, Spec], dataset: Dataset) -> Iterator[tupl
         parameters = sum(each.numel() for each in network.parameters())
         yield (
             name,
-            TrainedMethod(partial(predict_batch, network), prepare, parameters, seconds),
+            TrainedMethod(
+                partial(predict_batch, network), prepare, parameters, seconds, measure_weights(network)
+            ),
         )
 
 
@@ -63,7 +74,36 @@ def train_columns(method: str, spec: Spec, dataset: Dataset) -> TrainedMethod:
     begun = time.process_time()
     late = method == LATE_LOGISTIC
     fitted = fit_late_classifiers(dataset) if late else fit_classifiers(method, dataset)
-    return TrainedMethod(fitted, make_preparation(encoders), fitted.parameters, time.process_time() - begun)
+    return TrainedMethod(
+        fitted,
+        make_preparation(encoders, texts=True),
+        fitted.parameters,
+        time.process_time() - begun,
+        len(pickle.dumps(fitted)),
+    )
+
+
+def find_frozen(encoders: Mapping[str, nn.Module]) -> tuple[str, ...]:
+    """Return the modalities whose rows are features of a frozen encoder."""
+    return tuple(name for name, each in encoders.items() if isinstance(each, Lsa) or is_frozen_backbone(each))
+
+
+def is_frozen_backbone(encoder: nn.Module) -> bool:
+    """Return whether an encoder is a pretrained one that is not trained."""
+    return isinstance(encoder, Pretrained) and encoder.trained == "none"
+
+
+def measure_weights(network: AnyNetwork) -> int:
+    """Return the bytes of a file of the network's weights, without those of frozen encoders."""
+    frozen = tuple(
+        f"{name}.backbone." if is_frozen_backbone(each) else f"{name}."
+        for name, each in network.named_modules()
+        if is_frozen_backbone(each) or isinstance(each, LsaProjection)
+    )
+    weights = {key: each for key, each in network.state_dict().items() if not key.startswith(frozen)}
+    file = io.BytesIO()
+    torch.save(weights, file)
+    return len(file.getvalue())
 
 
 @torch.inference_mode()
@@ -77,22 +117,32 @@ def map_encoders(network: AnyNetwork) -> dict[str, nn.Module]:
     return dict(zip(network.modalities, network.encoders, strict=True))
 
 
-def make_preparation(encoders: Mapping[str, nn.Module]) -> Callable[[SplitArrays], SplitArrays]:
-    """Return a function that replaces images by features where the encoder is frozen."""
+def make_preparation(
+    encoders: Mapping[str, nn.Module], *, texts: bool = False
+) -> Callable[[SplitArrays], SplitArrays]:
+    """Return a function that replaces images by features where the encoder is frozen, and texts if asked.
+
+    A network takes texts as they are: it counts their known words.
+    """
     frozen = {
-        name: each
-        for name, each in encoders.items()
-        if isinstance(each, Pretrained) and each.trained == "none"
+        name: encoders[name] for name in find_frozen(encoders) if texts or not isinstance(encoders[name], Lsa)
     }
-    return partial(replace_images, frozen)
+    return partial(replace_rows, frozen)
 
 
-def replace_images(encoders: Mapping[str, Pretrained], part: SplitArrays) -> SplitArrays:
-    """Return a copy with the encoders' features in place of images, computed or from the cache."""
-    features = {
-        name: encoder.scale(
-            torch.from_numpy(compute_backbone_features(encoder.backbone, part.inputs[name]))
-        ).numpy()
-        for name, encoder in encoders.items()
-    }
+def replace_rows(encoders: Mapping[str, nn.Module], part: SplitArrays) -> SplitArrays:
+    """Return a copy with the features of frozen encoders in place of the rows that they encode."""
+    features = {name: compute_features(encoder, part.inputs[name]) for name, encoder in encoders.items()}
     return replace(part, inputs=part.inputs | features)
+
+
+@torch.inference_mode()
+def compute_features(encoder: nn.Module, rows: NDArray[Any]) -> NDArray[np.float32]:
+    """Compute features of images or texts; those of images may be cached: (n, ...) -> (n, F)"""
+    if isinstance(encoder, Lsa):
+        assert encoder.projection is not None
+        return encoder.projection.project(rows)
+    assert isinstance(encoder, Pretrained)
+    raw = compute_backbone_features(encoder.backbone, rows)
+    scaled: NDArray[np.float32] = encoder.scale(torch.from_numpy(raw)).numpy()
+    return scaled

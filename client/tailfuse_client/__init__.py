@@ -13,6 +13,7 @@ from tailfuse_client.async_client import AsyncClient
 from tailfuse_client.client import Client
 from tailfuse_client.problems import NoAnswer, Problem
 from tailfuse_client.rows import inputs_of_row
+from tailfuse_client.values import Text
 
 __all__ = [
     "Answer",
@@ -26,5 +27,6 @@ __all__ = [
     "NoAnswer",
     "PartAnswer",
     "Problem",
+    "Text",
     "inputs_of_row",
 ]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tailfuse_client.answers import ModelInfo
+from tailfuse_client.values import Text
 
 MISSING = frozenset(("", "NA", "N/A", "NaN", "nan", "null", "NULL"))  # where the model has no list of its own
 
@@ -28,7 +29,7 @@ def inputs_of_row(row: Mapping[str, Any], model: ModelInfo, folder: Path | str =
         else:
             cells = {column: drop_missing(row.get(column), missing) for column in columns}
             if modality["kind"] == "text":
-                values = {column: None if cell is None else str(cell) for column, cell in cells.items()}
+                values = {column: None if cell is None else Text(cell) for column, cell in cells.items()}
             else:
                 values = {column: parse_file_or_list(cell, Path(folder)) for column, cell in cells.items()}
         if all(value is None for value in values.values()):

@@ -4,12 +4,23 @@ No library is imported for this: a value of a library exists only if the applica
 """
 
 import io
+import json
 import os
+import re
 import sys
 from collections.abc import Mapping
-from json import loads
 from pathlib import Path
 from typing import Any
+
+# A text that ends like this is a path that was meant to be a file, if it has no space or begins like a path.
+FILE_ENDINGS = "avif|bmp|csv|dcm|gif|heic|heif|jpe?g|json|npy|png|tiff?|txt|wav|webp"
+PATH = re.compile(rf"(?:\S+|(?:[./~\\]|[A-Za-z]:[\\/]).*)\.(?:{FILE_ENDINGS})", re.IGNORECASE)
+
+
+class Text(str):
+    """A text that is sent as it is, also if it looks like a path: `Text("lesion.jpg")`."""
+
+    __slots__ = ()
 
 
 def encode_value(value: Any) -> Any:
@@ -17,8 +28,12 @@ def encode_value(value: Any) -> Any:
 
     A path becomes its file's bytes, a .txt its text, a .json its value. An image, or a uint8 array of shape
     (height, width[, channels]), becomes a PNG; another two-dimensional array becomes the .npy of a time
-    series. Raises OSError for an unreadable file, TypeError and ValueError for other invalid values.
+    series. Raises OSError for an unreadable file, TypeError and ValueError for other invalid values, among
+    them a str that looks like a path.
     """
+    if isinstance(value, str) and not isinstance(value, Text) and PATH.fullmatch(value):
+        quoted = json.dumps(value, ensure_ascii=False)
+        raise TypeError(f"use Path({quoted}) for a file, or Text({quoted}) for a text that looks like a path")
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     if isinstance(value, os.PathLike):
@@ -37,7 +52,7 @@ def read_file_value(path: Path) -> Any:
     data = path.read_bytes()
     if path.suffix.lower() == ".txt":
         return data.decode("utf-8-sig")
-    return convert_to_json(loads(data)) if path.suffix.lower() == ".json" else data
+    return convert_to_json(json.loads(data)) if path.suffix.lower() == ".json" else data
 
 
 def convert_to_json(value: Any) -> Any:

@@ -1,5 +1,52 @@
-"""Multimodal classification for long-tailed data with missing modalities: from a table to a served bundle."""
+"""Multimodal classification for long-tailed data with missing modalities: from a table to a served bundle.
 
+>>> model = tailfuse.load("bundle")
+>>> model.predict({"review": ["a dark spot on the back"]}).tolist()
+['nv']
+"""
+
+import importlib
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tailfuse.api.classifier import Classifier
+    from tailfuse.api.cross_validate import CrossValidation, cross_validate
+    from tailfuse.api.model import Model, load
+    from tailfuse.api.report import Report
+    from tailfuse.api.train import evaluate, train
 
 __version__ = version("tailfuse")
+__all__ = [
+    "Classifier",
+    "CrossValidation",
+    "Model",
+    "Report",
+    "__version__",
+    "cross_validate",
+    "evaluate",
+    "load",
+    "train",
+]
+
+# By name, the module that is imported when the name is used: the import of tailfuse itself is light.
+PUBLIC = {
+    "Classifier": "tailfuse.api.classifier",
+    "CrossValidation": "tailfuse.api.cross_validate",
+    "Model": "tailfuse.api.model",
+    "Report": "tailfuse.api.report",
+    "cross_validate": "tailfuse.api.cross_validate",
+    "evaluate": "tailfuse.api.train",
+    "load": "tailfuse.api.model",
+    "train": "tailfuse.api.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'tailfuse' has no attribute '{name}'")
+    return getattr(importlib.import_module(PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *PUBLIC])

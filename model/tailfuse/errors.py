@@ -5,11 +5,11 @@ class UserError(Exception):
     """One clear sentence that names the key, the column or the row."""
 
 
-class SpecError(UserError):
+class SpecError(UserError, ValueError):
     """The spec is wrong."""
 
 
-class TableError(UserError):
+class TableError(UserError, ValueError):
     """The table is wrong."""
 
 

@@ -88,7 +88,7 @@ def test_every_row_of_a_table_is_as_wide_as_its_head(whole: Path) -> None:
 def test_every_section_says_what_was_aimed_at_and_whether_it_is_reached(whole: Path) -> None:
     html = (whole / "report.html").read_text()
     found = make_sections(read_scores(whole))
-    assert len(found) == len(SECTIONS) == 10
+    assert len(found) == len(SECTIONS) == 11
     for at, section in enumerate(found):
         assert f'<section id="s{at}">' in html
         assert section.targets
@@ -273,3 +273,48 @@ def test_a_perfect_models_calibration_error_by_hand() -> None:
     )  # fmt: skip
     expected = (math.sqrt(0.5 / (math.pi * 25)) + math.sqrt(0.32 / (math.pi * 25))) / 2
     assert expected_bin_noise(scores, "pie") == pytest.approx(expected)
+
+
+def test_every_measure_of_every_method_is_in_a_table_of_its_set_and_condition(tmp_path: Path) -> None:
+    def change(row: Result) -> Result:
+        """Rename a baseline to a rival; its cost has a size."""
+        if row.method != CONCAT:
+            return row
+        return row._replace(method="CatBoost", size_bytes=2_500_000 if row.condition == "cost" else None)
+
+    incomplete = [
+        row._replace(condition="missing_30", size_bytes=1_000_000, predict_microseconds=7.0)
+        for row in WHOLE[0]
+        if is_clean(row) and row.set == "wiki" and row.ir == 50 and row.subset == "image+text"
+    ]
+    write_tables(tmp_path, [*map(change, WHOLE[0]), *incomplete], WHOLE[1])
+    write_report(tmp_path)
+    section = make_sections(read_scores(tmp_path))[10]
+    assert [table.caption for table in section.tables] == [
+        *(f"{name}, all modalities" for name in DATASETS),
+        "wiki, 30 % of the modalities missing in training and test rows",
+    ]
+    assert section.targets[0].outcome == (
+        "Rivals: CatBoost. Not installed or not run: AutoGluon, LightGBM and TabM; bench.json has the "
+        "installed versions."
+    )
+    wiki = next(table for table in section.tables if table.caption == "wiki, all modalities")
+    rows = {row.name: [cell.text for cell in row.cells] for row in wiki.rows}
+    assert rows["CatBoost"][wiki.head.index("size, MB") - 1] == "2.5"
+    assert "rivals" in rows
+    assert ADAPTED not in rows
+    missing = {row.name: [cell.text for cell in row.cells] for row in section.tables[-1].rows}
+    assert missing[OURS][-2:] == ["1", "7"]
+    assert "wiki, 30 % of the modalities missing" in (tmp_path / "report.md").read_text()
+
+
+def test_missing_modalities_alone_are_a_table_too(tmp_path: Path) -> None:
+    rows = [
+        row._replace(condition="missing_30")
+        for row in WHOLE[0]
+        if is_clean(row) and row.set == "wiki" and row.ir == 50 and row.subset == "image+text"
+    ]
+    write_tables(tmp_path, rows, [])
+    write_report(tmp_path)
+    [table] = make_sections(read_scores(tmp_path))[10].tables
+    assert table.caption.startswith("wiki, 30 %")

@@ -22,6 +22,7 @@ from tailfuse_bench.methods import (
     LOGISTIC,
     METHODS,
     OURS,
+    RIVALS,
     SADE_MM,
     SADE_MM_WEIGHED,
     SPECIALIST,
@@ -97,7 +98,7 @@ def test_what_explains_the_headline_is_run_there_alone(digits: Path, tmp_path: P
         ir: {method for task in tasks if task.experiment.ir == ir for method in task.methods}
         for ir in (1, 50)
     }
-    assert by_ratio[50] == set(METHODS)
+    assert by_ratio[50] == {name for name, method in METHODS.items() if not method.needs_text}
     ablations = {name for name, method in METHODS.items() if method.group == "ablation"}
     assert by_ratio[50] - by_ratio[1] == ablations | {SPECIALIST}
 
@@ -121,7 +122,7 @@ def test_results_of_another_spec_or_table_are_made_anew(
 ) -> None:
     todo = task(digits, tmp_path, LOGISTIC, ir=10)
     fingerprint = todo.fingerprint(LOGISTIC)
-    Record(fingerprint, "code", 1.0, [Result(*todo.experiment, LOGISTIC)], []).write(todo.file(LOGISTIC))
+    Record(fingerprint, "code", 1.0, [todo.experiment.make_result(LOGISTIC)], []).write(todo.file(LOGISTIC))
     left, there = find_remaining([todo])
     assert (left, list(there)) == ([], [(todo.experiment, LOGISTIC)])
 
@@ -139,7 +140,9 @@ def test_results_of_another_spec_or_table_are_made_anew(
 
 def test_of_methods_trained_together_only_the_missing_are_left(digits: Path, tmp_path: Path) -> None:
     todo = task(digits, tmp_path, OURS, "uniform")
-    Record(todo.fingerprint(OURS), "code", 1.0, [Result(*todo.experiment, OURS)], []).write(todo.file(OURS))
+    Record(todo.fingerprint(OURS), "code", 1.0, [todo.experiment.make_result(OURS)], []).write(
+        todo.file(OURS)
+    )
     [left], _ = find_remaining([todo])
     assert left.methods == ("uniform",)
 
@@ -236,6 +239,11 @@ def test_a_run_that_fails_is_named_and_stops_no_other(tmp_path: Path) -> None:
         (["--seeds", "4-0"], "'4-0' is neither"),
         (["--seeds", ","], "at least one number is required"),
         (["--jobs", "0"], "0 is not in the range"),
+        (["--quick", "--methods", "CatBoost"], "--methods: 'CatBoost' needs --rivals"),
+        (["--quick", "--methods", "rivals"], "--methods: 'rivals' needs --rivals"),
+        (["--quick", "--rivals"], "--rivals: .venv-rivals/bin/python: no such file; make the environment"),
+        (["--quick", "--missing", "0,60"], "--missing: 60 % is too much; expected at most 50"),
+        (["--quick", "--missing", "some"], "'some' is neither an integer nor a range"),
         (["--quick", "--ir", "1", "--methods", SPECIALIST], "nothing to do: "),
     ],
 )
@@ -250,7 +258,10 @@ def test_a_wrong_argument_is_told_at_once(
 
 
 def test_methods_are_chosen_by_name_or_group_in_their_own_order() -> None:
-    assert select_methods([]) == list(METHODS)
+    rivals = [name for name, method in METHODS.items() if method.group == RIVALS]
+    assert select_methods([]) == [name for name in METHODS if name not in rivals]
+    assert select_methods([], rivals=True) == list(METHODS)
+    assert select_methods([RIVALS, OURS], rivals=True) == [OURS, *rivals]
     assert select_methods([TREES, OURS]) == [OURS, TREES]
     assert select_methods(["not neural"]) == [LOGISTIC, LATE_LOGISTIC, TREES]
     assert set(QUICK_METHODS) <= set(METHODS)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tailfuse.data.split_arrays import Dataset, SplitArrays
-from tailfuse_bench.late_classifiers import fit_late_classifiers, fit_shares, fuse
+from tailfuse_bench.late_classifiers import fit_late_classifiers, fit_shares
+from tailfuse_bench.rivals.runner.late_fusion import fuse
 from tailfuse_service.bundle.manifest import ClassInfo
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tailfuse_client import ModelInfo, inputs_of_row
+from tailfuse_client.values import encode_value
 
 MODALITIES: dict[str, Any] = {
     "image": {"kind": "image", "column": "picture"},
@@ -47,6 +48,11 @@ MODEL = ModelInfo("m", "1", "label", (), MODALITIES, {}, {}, "onnx", "cpu")
 )  # fmt: skip
 def test_a_row_has_the_modalities_that_are_in_it(row: dict[str, Any], inputs: dict[str, Any]) -> None:
     assert inputs_of_row(row, MODEL, "data") == inputs
+
+
+def test_a_text_of_a_row_may_look_like_a_path() -> None:
+    inputs = inputs_of_row({"title": "a.jpg"}, MODEL)
+    assert encode_value(inputs["title"]) == "a.jpg"
 
 
 def with_missing(missing: list[str] | None, categories: tuple[str, ...] = ()) -> ModelInfo:

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from tailfuse_client import Text
 from tailfuse_client.values import encode_value
 
 
@@ -105,3 +107,40 @@ def test_a_path_is_its_file(tmp_path: Path) -> None:
 def test_what_cannot_be_sent_is_told_so(value: Any, why: str) -> None:
     with pytest.raises(TypeError, match=why):
         encode_value(value)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "lesion.jpg", "a/b/lesion.JPEG", "./my scans/1.npy", "/data/notes.txt", "C:\\scans\\1 2.tif",
+        "~/a b.png", 'a"b.wav', "größe.csv",
+    ],
+)  # fmt: skip
+def test_a_str_that_looks_like_a_path_is_refused_with_what_to_write(path: str) -> None:
+    quoted = json.dumps(path, ensure_ascii=False)
+    with pytest.raises(TypeError, match=re.escape(f"use Path({quoted}) for a file")):
+        encode_value(path)
+    assert encode_value(Text(path)) == path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "spot",
+        "see lesion.jpg",
+        "lesion.jpg\nand more",
+        "jpg",
+        ".jpg",
+        "version 1.2",
+        "iVBORw0KGgo=",
+        "e.g",
+        "a.b.c",
+    ],
+)
+def test_any_other_str_is_a_text(text: str) -> None:
+    assert encode_value(text) == text
+
+
+def test_names_within_a_row_are_cells() -> None:
+    assert encode_value({"scan": "lesion.jpg"}) == {"scan": "lesion.jpg"}
+    assert encode_value(["lesion.jpg"]) == ["lesion.jpg"]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from tailfuse_service.bundle import Prediction
-from tailfuse_service.inference.explanations import PAIRS, make_explanation, make_plan
+from tailfuse_service.bundle.shapley import PAIRS
+from tailfuse_service.inference.explanations import make_explanation, make_plan
 
 TEXT = (Path(__file__).parents[2] / "docs" / "EXPLAIN.md").read_text()
 MODALITIES = ("image", "fourier", "shape")

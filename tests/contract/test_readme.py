@@ -11,12 +11,13 @@ from tailfuse_service.errors import ServiceError
 from tailfuse_service.metrics import Metrics
 
 from docs.files import page
-from docs.tables import with_tables
+from docs.reference_pages import FOLDER, PAGES
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 SPEC = (ROOT / "docs" / "SPEC.md").read_text()
-SERVICE = (ROOT / "docs" / "SERVICE.md").read_text()
+ERRORS = (FOLDER / "errors.md").read_text()
+METRICS = (FOLDER / "metrics.md").read_text()
 
 
 def subclasses(kind: type[ServiceError]) -> set[type[ServiceError]]:
@@ -31,14 +32,15 @@ def test_the_list_of_files_is_current() -> None:
 def test_every_error_is_in_the_table_with_its_status() -> None:
     told = {
         (int(status), slug)
-        for status, slug in re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", SERVICE, re.MULTILINE)
+        for status, slug in re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", ERRORS, re.MULTILINE)
     }
     bases = {errors.ClientError, errors.ServerError, errors.BundleError}
     assert told == {(kind.status, kind.slug) for kind in subclasses(ServiceError) - bases}
 
 
-def test_the_tables_of_the_service_are_current() -> None:
-    assert with_tables(SERVICE) == SERVICE, "docs/SERVICE.md is stale: make files"
+@pytest.mark.parametrize("name", PAGES)
+def test_the_reference_is_current(name: str) -> None:
+    assert (FOLDER / name).read_text() == PAGES[name](), f"docs/reference/{name} is stale: make files"
 
 
 def test_every_metric_has_the_type_and_labels_of_the_table(tiny_bundle: Path) -> None:
@@ -47,7 +49,7 @@ def test_every_metric_has_the_type_and_labels_of_the_table(tiny_bundle: Path) ->
     for family in metrics.registry.collect():
         if family.name.startswith("tailfuse_"):
             name = f"{family.name}_total" if family.type == "counter" else family.name
-            assert f"| `{name}` ({family.type}) | " in SERVICE
+            assert f"| `{name}` ({family.type}) | " in METRICS
 
 
 def test_the_spec_in_docs_is_a_whole_and_valid_one(tmp_path: Path) -> None:
@@ -61,7 +63,7 @@ def test_the_spec_in_docs_is_a_whole_and_valid_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", *(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))]
+    "page", ["README.md", *(str(file.relative_to(ROOT)) for file in sorted((ROOT / "docs").rglob("*.md")))]
 )
 def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):

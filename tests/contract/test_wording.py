@@ -16,6 +16,9 @@ PAGES = [
     for folder in (
         "",
         "docs",
+        "docs/howto",
+        "docs/reference",
+        "docs/tutorials",
         "client",
         "benchmarks",
         "benchmarks/serving_bench",

@@ -122,9 +122,9 @@ def test_the_model_is_named(answers_and_metrics: Any) -> None:
 def test_the_document_is_valid_and_shows_the_inputs(client: httpx2.Client, digits: Bundle) -> None:
     document = client.get("/openapi.json").json()
     openapi_spec_validator.validate(document)
-    body = document["paths"]["/predict"]["post"]["requestBody"]["content"]
-    assert body["application/json"]["schema"]["properties"]["inputs"] == digits.manifest.input_schema
-    assert list(body["multipart/form-data"]["schema"]["properties"]) == list(digits.features)
+    schemas = document["components"]["schemas"]
+    assert schemas["Inputs"] == digits.manifest.input_schema
+    assert list(schemas["PredictForm"]["properties"]) == list(digits.features)
 
 
 def test_every_example_of_the_document_is_answered(client: httpx2.Client, digits: Bundle) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
-from tailfuse.data.dataset import OnProgress, load_dataset
+from tailfuse.data.arrays import OnProgress
+from tailfuse.data.dataset import load_dataset
 from tailfuse.data.split_arrays import Dataset
 from tailfuse.network.build import AnyNetwork, build_network
 from tailfuse.spec.schema import Spec, load_spec

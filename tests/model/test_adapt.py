@@ -10,7 +10,7 @@ import onnx
 import polars as pl
 import pytest
 from tailfuse.errors import ExportError, TableError, UserError
-from tailfuse.evaluation.evaluate import predict_part
+from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.evaluation.prior import Prior, reweighted
 from tailfuse.export import adapt as module
 from tailfuse.export.adapt import adapt_bundle, find_adaptation, unlabelled_rows

@@ -1,239 +1,180 @@
-"""The fusions that ours is compared with: each against its formula, and served like ours."""
+"""Baselines on the same rows: their answers, their intervals, and columns of a linear model."""
 
-from pathlib import Path
-from typing import Any, get_args
+import re
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from tailfuse.errors import SpecError
-from tailfuse.evaluation.evaluate import subsets
-from tailfuse.export.graphs import TOLERANCE, make_example
-from tailfuse.losses.experts import aggregate
-from tailfuse.losses.imbalance import make_loss
-from tailfuse.network.baselines import FUSIONS
-from tailfuse.network.baselines.concat import Concat
-from tailfuse.network.baselines.dynamics import Dynamics
-from tailfuse.network.baselines.late import Late
-from tailfuse.network.baselines.sade_mm import SadeMM
-from tailfuse.network.baselines.single import Single
-from tailfuse.network.baselines.tensor import TensorFusion, choose_projected_width, compute_outer_product
-from tailfuse.network.head import stack_posteriors
-from tailfuse.network.joint import JointBranch
-from tailfuse.spec.schema import Fusion
-from tailfuse_service.bundle import open_bundle, read_manifest
-from torch import Tensor
+from sklearn.metrics import balanced_accuracy_score, f1_score
+from tailfuse.data.split_arrays import Dataset, SplitArrays
+from tailfuse.evaluation.baselines import bootstrap_recall, compare_baselines
+from tailfuse.evaluation.evaluate import Evaluation, evaluate
+from tailfuse.evaluation.logistic import predict_logistic
+from tailfuse.modalities import KINDS
+from tailfuse.modalities.ragged import keep_apart
+from tailfuse_service.bundle import Batch, Manifest, Output
+from tailfuse_service.bundle.manifest import ClassInfo
+from tailfuse_service.modalities import ImageModality, TabularModality, TextModality
+from tailfuse_service.modalities.tabular import NumberColumn
 
-from tests.support.layers import find_linear
-
-B, M, W, C = 6, 3, 8, 4
-COUNTS = torch.tensor([40.0, 20.0, 10.0, 5.0])
-LOSS_FN = make_loss("logit_adjustment", COUNTS, ())
-# All, the last two, the first alone, and again.
-PRESENCE = torch.tensor([[1, 1, 1], [0, 1, 1], [1, 0, 0]] * 2, dtype=torch.bool)
-
-
-@pytest.fixture
-def embeddings() -> Tensor:
-    torch.manual_seed(1)
-    return torch.randn(B, M, W) * PRESENCE[:, :, None]
-
-
-def built(name: str, n_modalities: int = M) -> Any:
-    torch.manual_seed(0)
-    if name == "sade_mm":  # its embeddings are four, end to end
-        return SadeMM(n_modalities, W // 4, make_loss("sade", COUNTS, ()), C, 0.5)
-    return FUSIONS[name](n_modalities, W, LOSS_FN, C, 0.5)
-
-
-def targets() -> Tensor:
-    return torch.eye(C)[torch.arange(B) % C]
-
-
-def test_the_spec_knows_every_fusion() -> None:
-    assert set(get_args(Fusion)) == {"confidence", "uniform", *FUSIONS}
-
-
-@pytest.mark.parametrize("name", FUSIONS)
-def test_what_stands_in_an_absent_slot_does_not_count(name: str, embeddings: Any) -> None:
-    fusion = built(name).eval()
-    other = torch.where(PRESENCE[:, :, None], embeddings, torch.randn(B, M, W))
-    expected, answered = fusion(embeddings, PRESENCE), fusion(other, PRESENCE)
-    torch.testing.assert_close(answered.log_p, expected.log_p)
-    torch.testing.assert_close(answered.weights, expected.weights)
-    torch.testing.assert_close(answered.weights.sum(1), torch.ones(B))
-    assert (answered.weights[~PRESENCE] == 0).all()
-
-
-@pytest.mark.parametrize("name", FUSIONS)
-def test_all_of_a_fusion_learns(name: str, embeddings: Any) -> None:
-    fusion = built(name).train()
-    fusion.loss(embeddings, PRESENCE, PRESENCE.float(), targets(), 0.0).backward()
-    assert all(each.grad is not None and each.grad.isfinite().all() for each in fusion.parameters())
-
-
-@pytest.mark.parametrize("name", ["concat", "tensor", "dynamics"])
-def test_in_training_a_modality_left_out_is_absent_and_none_is_scaled(name: str, embeddings: Any) -> None:
-    fusion = built(name, 2).train()
-    fusion.layers = torch.nn.Sequential()
-    if isinstance(fusion, Concat):
-        fusion.joint.layers = torch.nn.Sequential()
-    pair, both = embeddings[:, :2], torch.ones(B, 2, dtype=torch.bool)
-
-    def loss(u: list[float]) -> Tensor:
-        cost: Tensor = fusion.loss(pair, both, torch.tensor([u] * B), targets(), 0.0)
-        return cost
-
-    torch.testing.assert_close(loss([1.0, 0.3]), loss([1.0, 1.0]))
-    assert not torch.allclose(loss([1.0, 0.0]), loss([1.0, 1.0]))
-
-
-def test_late_is_the_mean_of_the_probabilities_by_hand() -> None:
-    fusion = built("late").eval()
-    assert isinstance(fusion, Late)
-    embeddings = torch.randn(1, M, W)
-    alone = stack_posteriors(fusion.heads, embeddings).exp()[0]
-    presence = torch.tensor([[True, False, True]])
-    fused = fusion(embeddings, presence)
-    torch.testing.assert_close(fused.log_p.exp()[0], (alone[0] + alone[2]) / 2)
-    assert fused.weights.tolist() == [[0.5, 0.0, 0.5]]
-    assert fused.confidences is not None
-    torch.testing.assert_close(fused.confidences[0], alone.max(1).values)
-
-
-def test_a_modality_alone_answers_with_its_head_and_its_loss_is_its_own(embeddings: Any) -> None:
-    fusion = built("late").train()
-    assert isinstance(fusion, Late)
-    alone = [
-        LOSS_FN(head(embeddings[:, m]), targets(), 0.0)[PRESENCE[:, m]].mean()
-        for m, head in enumerate(fusion.heads)
-    ]
-    loss = fusion.loss(embeddings, PRESENCE, PRESENCE.float(), targets(), 0.0)
-    torch.testing.assert_close(loss, torch.stack(alone).sum())
-
-
-def test_the_best_modality_present_answers_alone() -> None:
-    fusion = built("single").eval()
-    assert isinstance(fusion, Single)
-    fusion.ranks.copy_(torch.tensor([2, 0, 1]))  # the second is the best, then the third
-    embeddings = torch.randn(3, M, W)
-    presence = torch.tensor([[1, 1, 1], [1, 0, 1], [1, 0, 0]], dtype=torch.bool)
-    fused, alone = fusion(embeddings, presence), stack_posteriors(fusion.heads, embeddings)
-    assert fused.weights.tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
-    for row, m in enumerate((1, 2, 0)):
-        torch.testing.assert_close(fused.log_p[row], alone[row, m])
-
-
-def test_concatenation_is_the_joint_branch_with_what_is_present(embeddings: Any) -> None:
-    fusion = built("concat").eval()
-    assert isinstance(fusion, Concat)
-    assert isinstance(fusion.joint, JointBranch)
-    fused = fusion(embeddings, PRESENCE)
-    torch.testing.assert_close(fused.log_p, aggregate(fusion.joint(embeddings, PRESENCE.float())))
-    torch.testing.assert_close(fused.weights[1], torch.tensor([0.0, 0.5, 0.5]))
-    assert fused.confidences is None
-
-
-def test_an_outer_product_by_hand() -> None:
-    factors = torch.tensor([[[1.0, 2.0], [1.0, 3.0], [1.0, 5.0]]])
-    assert compute_outer_product(factors)[0].tolist() == [1, 5, 3, 15, 2, 10, 6, 30]
-
-
-def test_the_tensor_of_what_is_present_is_the_product_of_its_projections(embeddings: Any) -> None:
-    fusion = built("tensor", 2).eval()
-    assert isinstance(fusion, TensorFusion)
-    fusion.layers = torch.nn.Sequential()
-    a, b = (embeddings[0, m] @ fusion.project[m] for m in (0, 1))
-    one = torch.ones(1)
-    both = torch.outer(torch.cat([one, a]), torch.cat([one, b])).flatten()
-    alone = torch.outer(torch.cat([one, a]), torch.cat([one, 0 * b])).flatten()
-    for present, expected in (((True, True), both), ((True, False), alone)):
-        actual = fusion.compute_hidden(embeddings[:1, :2], torch.tensor([present]))
-        torch.testing.assert_close(actual[0], fusion.mix(expected))
-
-
-@pytest.mark.parametrize(
-    ("n_modalities", "width", "expected"),
-    [(1, 128, 128), (2, 128, 63), (3, 128, 15), (4, 128, 7), (6, 128, 3), (12, 128, 1), (2, 32, 32)],
+CLASSES = (
+    ClassInfo(name="common", train_count=9, shot="many"),
+    ClassInfo(name="middling", train_count=4, shot="medium"),
+    ClassInfo(name="rare", train_count=2, shot="few"),
 )
-def test_the_tensor_has_at_most_4096_numbers(n_modalities: int, width: int, expected: int) -> None:
-    assert choose_projected_width(n_modalities, width) == expected
-    assert (expected + 1) ** n_modalities <= 4096
+LABELS = np.array([0] * 6 + [1] * 4 + [2] * 2)
 
 
-def test_too_many_modalities_for_a_tensor_are_named() -> None:
-    with pytest.raises(SpecError, match=r"network\.fusion: the tensor of 13 modalities is too large"):
-        choose_projected_width(13, 128)
+def answer(batch: Batch) -> Output:
+    """Each row's answer is the value of its first modality; without that, class 1."""
+    predicted = np.ones(len(batch.presence), np.int64)
+    for name in reversed(list(batch.rows)):
+        predicted[batch.rows[name]] = batch.inputs[name][:, 0]
+    weights = batch.presence / batch.presence.sum(axis=1, keepdims=True)
+    return Output(np.eye(3, dtype=np.float32)[predicted], weights, batch.presence.astype(np.float32))
 
 
 @pytest.fixture
-def by_hand() -> Dynamics:
-    """One modality of one feature and two classes, one classifier, without hidden layers."""
-    fusion = Dynamics(1, 1, make_loss("cross_entropy", torch.tensor([1.0, 1.0]), ()), 2, 0.0)
-    fusion.layers = torch.nn.Sequential()
-    with torch.no_grad():
-        for path, weight in (
-            ("gates.0", [[1.0]]), ("confidences.0", [[2.0]]), ("mix", [[3.0]]),
-            ("heads.0.linear", [[1.0], [0.0]]), ("head.linear", [[1.0], [0.0]]),
-        ):  # fmt: skip
-            layer = find_linear(fusion, path)
-            layer.weight.copy_(torch.tensor(weight))
-            layer.bias.zero_()
-    return fusion
-
-
-def test_multimodal_dynamics_by_hand(by_hand: Dynamics) -> None:
-    h = torch.tensor(2.0)
-    gate = torch.sigmoid(h)
-    gated = gate * h
-    confidence = torch.sigmoid(2 * gated)
-    fused = torch.sigmoid(3 * confidence * gated)  # of the first of two classes; the other's logit is 0
-    alone = torch.sigmoid(gated)
-    row, here = h.view(1, 1, 1), torch.tensor([[True]])
-    answer = by_hand.eval()(row, here)
-    assert answer.log_p.exp()[0, 0].item() == pytest.approx(fused.item())
-    assert answer.confidences[0, 0].item() == pytest.approx(confidence.item())
-    loss = by_hand.train().loss(row, here, torch.ones(1, 1), torch.tensor([[1.0, 0.0]]), 0.0)
-    expected = -fused.log() - alone.log() + gate + (confidence - alone) ** 2
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
-
-
-def test_the_confidence_of_dynamics_does_not_pull_at_what_it_predicts(by_hand: Dynamics) -> None:
-    """The head's gradient is that of its own classification alone."""
-    row, here, first = torch.tensor([[[2.0]]]), torch.tensor([[True]]), torch.tensor([[1.0, 0.0]])
-    by_hand.train().loss(row, here, torch.ones(1, 1), first, 0.0).backward()
-    gated = torch.sigmoid(torch.tensor(2.0)) * 2
-    grad = find_linear(by_hand, "heads.0.linear").bias.grad
-    assert grad is not None
-    assert grad[0].item() == pytest.approx(torch.sigmoid(gated).item() - 1)
-
-
-def test_the_weights_of_dynamics_are_shares_of_the_confidences(embeddings: Any) -> None:
-    fusion = built("dynamics").eval()
-    fused = fusion(embeddings, PRESENCE)
-    assert fused.confidences is not None
-    second, third = fused.confidences[1, 1:].tolist()
-    expected = [0.0, second / (second + third), third / (second + third)]
-    assert fused.weights[1].tolist() == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("fusion", ["uniform", *FUSIONS])
-def test_every_fusion_is_trained_exported_and_served(
-    fusion: str, leaves_in: Any, trained_by: Any, tmp_path: Path
-) -> None:
-    overrides = (f"network.fusion={fusion}", "training.epochs=2", "network.width=8")
-    done = trained_by(leaves_in(tmp_path), tmp_path / "run", *overrides)
-    assert max(read_manifest(done.bundle).parity.values()) <= TOLERANCE  # of every subset
-    assert {stage.name for stage in done.run.glob("*.csv")} == (
-        {"final.csv", "fold-0.csv", "fold-1.csv"} if fusion == "uniform" else {"final.csv"}
+def evaluation() -> Evaluation:
+    """`a` is right but for one row, and absent in the last row; `b` always says class 2."""
+    a = LABELS.copy()
+    a[0] = 2
+    position = {"a": np.arange(12), "b": np.arange(12)}
+    position["a"][-1] = -1
+    return evaluate(
+        answer, SplitArrays({"a": a[:, None], "b": np.full((12, 1), 2)}, position, LABELS), CLASSES
     )
-    example = make_example(done.dataset.test, 5)
-    runtime = open_bundle(done.bundle).runtime
-    for subset in subsets(example.modalities):
-        part = example.only(subset)
-        output, presence = runtime.run(part.batch()), part.presence()
-        np.testing.assert_allclose(output.weights.sum(1), 1.0, atol=1e-5)
-        np.testing.assert_allclose(output.probabilities.sum(1), 1.0, atol=1e-5)
-        assert (output.weights[~presence] == 0).all()
-        assert (output.confidences[~presence] == 0).all()
-        assert ((output.confidences[presence] > 0) & (output.confidences[presence] <= 1)).all()
+
+
+@pytest.fixture
+def manifest(evaluation: Evaluation) -> Manifest:
+    number = TabularModality(columns=(NumberColumn(name="x", mean=0.0, scale=1.0),), width=1)
+    validation = {
+        name: evaluation.overall.model_copy(update={"balanced_accuracy": value})
+        for name, value in {"a+b": 0.9, "a": 0.8, "b": 0.3}.items()
+    }
+    return Manifest(
+        name="m", version="1", label="y", classes=CLASSES, modalities={"a": number, "b": number},
+        input_schema={}, calibration={}, metrics={}, validation_metrics=validation, reference={}, parity={},
+        spec={}, built_with={}, files={},
+    )  # fmt: skip
+
+
+def test_the_model_is_compared_on_the_same_rows(manifest: Manifest, evaluation: Evaluation) -> None:
+    other = np.array([0] * 6 + [1] * 6)
+    model, majority, alone, logistic = compare_baselines(manifest, evaluation, {"other": other})
+    assert model.gain is None
+    assert model.balanced_accuracy.value == pytest.approx(evaluation.overall.balanced_accuracy)
+    assert majority.name == "always “common”, the largest class"
+    assert majority.balanced_accuracy.value == pytest.approx(1 / 3)
+    assert majority.accuracy == 0.5
+    # Where `a` is absent the majority class is answered, not a class of the test rows' choice.
+    assert alone.name == "a alone, the best modality on validation rows"
+    assert alone.balanced_accuracy.value == pytest.approx((5 / 6 + 1 + 1 / 2) / 3)
+    assert alone.few == 0.5
+    assert logistic.macro_f1 == pytest.approx(f1_score(LABELS, other, average="macro", zero_division=0))
+    assert logistic.gain is not None
+    assert logistic.gain.value == pytest.approx(
+        model.balanced_accuracy.value - balanced_accuracy_score(LABELS, other)
+    )
+
+
+def test_validation_rows_choose_the_modality(manifest: Manifest, evaluation: Evaluation) -> None:
+    swapped = {"a": manifest.validation_metrics["b"], "b": manifest.validation_metrics["a"]}
+    other = manifest.model_copy(update={"validation_metrics": swapped})
+    assert compare_baselines(other, evaluation, {})[2].name.startswith("b alone")
+
+
+def test_an_older_bundle_and_one_modality_have_no_best_one(
+    manifest: Manifest, evaluation: Evaluation
+) -> None:
+    for known in ({}, {"a": manifest.validation_metrics["a"]}):
+        older = manifest.model_copy(update={"validation_metrics": known})
+        assert len(compare_baselines(older, evaluation, {})) == 2
+
+
+def test_no_rows_have_no_baselines(manifest: Manifest) -> None:
+    empty = SplitArrays({"a": np.zeros((0, 1))}, {"a": np.zeros(0, np.int64)}, np.zeros(0, np.int64))
+    assert compare_baselines(manifest, evaluate(answer, empty, CLASSES), {}) == []
+
+
+def test_the_bootstrap_draws_whole_rows_of_each_class() -> None:
+    """Against drawing the rows one by one, and a gain without doubt has an interval above 0."""
+    random = np.random.default_rng(2)
+    labels = np.repeat([0, 1, 2], [200, 40, 9])
+    right, model = random.random((2, len(labels))) < np.array([[0.5], [0.8]])
+    own, gain = bootstrap_recall(right, model, labels)
+    drawn = []
+    for _ in range(2000):
+        rows = np.concatenate(
+            [random.choice(np.flatnonzero(labels == c), (labels == c).sum()) for c in range(3)]
+        )
+        by_class = [(model[rows] * 1.0 - right[rows])[labels[rows] == c].mean() for c in range(3)]
+        drawn.append(np.mean(by_class))
+    assert (gain.low, gain.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.03)
+    assert own.low < own.value < own.high
+    assert bootstrap_recall(np.zeros(9, bool), np.ones(9, bool), np.arange(9) % 3)[1] == (1.0, 1.0, 1.0)
+
+
+def test_logistic_regression_learns_from_every_kind(lesions: Any) -> None:
+    dataset: Dataset = lesions.load()
+    predicted = predict_logistic(dataset)
+    assert predicted.shape == dataset.test.labels.shape
+    assert set(predicted) <= set(range(len(dataset.classes)))
+
+
+def test_logistic_regression_finds_what_is_linear() -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 300)
+    values = np.stack([labels + 0.1 * random.normal(size=300), np.full(300, 1e30)], axis=1)
+    position = np.arange(300)
+    position[:20] = -1  # of some of the rows that train
+    part = SplitArrays({"a": values}, {"a": position}, labels)
+    x, z = (NumberColumn(name=name, mean=0.0, scale=1.0) for name in "xz")
+    dataset = Dataset(
+        CLASSES[:2], {"a": TabularModality(columns=(x, z), width=2)},
+        part.take(np.arange(200)), part.take(np.arange(200, 250)), part.take(np.arange(250, 300)), position,
+    )  # fmt: skip
+    assert (predict_logistic(dataset) == dataset.test.labels).mean() > 0.95
+
+
+def test_images_shrink_to_means() -> None:
+    image = ImageModality(column="image", height=40, width=10, channels=1)
+    rows = np.zeros((2, 1, 40, 10), np.uint8)
+    rows[1] = 200
+    columns = KINDS["image"].linear_columns(image, rows)
+    assert columns.shape == (2, 16 * 10)
+    assert columns[1] == pytest.approx(np.full(160, 200.0))
+
+
+def test_texts_are_sparse_and_of_length_1() -> None:
+    text = TextModality(columns=("note",), buckets=64, ngrams=1, max_tokens=8)
+    columns = KINDS["text"].linear_columns(text, keep_apart([np.array([3, 3, 9]), np.array([1])]))
+    assert columns.shape[0] == 2
+    assert columns.nnz == 3
+    assert pytest.approx([1.0, 1.0]) == np.sqrt(columns.multiply(columns).sum(axis=1)).A1
+    assert columns[0, 3] / columns[0, 9] == pytest.approx(1 + np.log(2))
+
+
+def test_rows_of_different_lengths_have_a_fixed_width() -> None:
+    rows = keep_apart([np.arange(6.0).reshape(3, 2), np.ones((1, 2))])
+    columns = KINDS["series"].linear_columns(None, rows)
+    assert columns.tolist()[1] == [1, 1, 0, 0, 1, 1, 1, 1]
+    assert columns[0, :2].tolist() == [2, 3]
+
+
+def test_the_report_of_a_training_has_all_of_them(trained: Any) -> None:
+    html = (trained.bundle / "report.html").read_text("utf-8")
+    section = html[html.index("Beside simpler ways") : html.index("By subset of modalities")]
+    named = re.findall(r'<th scope="row">(.*?)</th>', section)
+    assert named[0] == "this model"
+    assert named[-1] == "logistic regression on all modalities"
+    assert len(named) == 4
+
+
+def test_a_modality_without_training_rows_is_left_out(lesions: Any) -> None:
+    dataset: Dataset = lesions.load()
+    position = {**dataset.train.position, "notes": np.full(len(dataset.train), -1)}
+    without = SplitArrays(dataset.train.inputs, position, dataset.train.labels)
+    assert len(predict_logistic(replace(dataset, train=without))) == len(dataset.test)

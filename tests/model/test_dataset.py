@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
-from tailfuse.data.dataset import make_split_arrays
+from tailfuse.data.arrays import make_split_arrays
 from tailfuse.errors import TableError
 
 

@@ -63,7 +63,7 @@ def test_two_processes_train_one_network_and_write_one_bundle(ended: Any) -> Non
     assert process.returncode == 0, process.stderr
     assert sorted(file.name for file in run.iterdir()) == [
         "bundle", "final.csv", "final.pt", "fold-0.csv", "fold-0.pt", "fold-1.csv", "fold-1.pt",
-        "run.json", "trained.pt",
+        "out-of-fold.npz", "run.json", "trained.pt",
     ]  # fmt: skip
     manifest = read_manifest(run / "bundle")
     assert known(manifest.metrics["as given"].balanced_accuracy) > 0.6

@@ -11,11 +11,11 @@ from tailfuse.evaluation.evaluate import (
     Evaluation,
     evaluate,
     evaluation_json,
-    predict_part,
     subset_name,
     subset_table,
     subsets,
 )
+from tailfuse.evaluation.predict_part import predict_part
 from tailfuse_service.bundle import Batch, Output
 from tailfuse_service.bundle.manifest import ClassInfo
 

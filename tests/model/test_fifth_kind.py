@@ -126,7 +126,8 @@ def test_the_documents_describe_it(client: TestClient) -> None:
     assert document["components"]["schemas"]["GeoModality"]["properties"]["latitude"]["type"] == "string"
     form = document["paths"]["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]
     assert form["encoding"]["where"] == {"contentType": "application/geo+json"}
-    assert form["schema"]["properties"]["where"]["required"] == ["lat", "lon"]
+    part = document["components"]["schemas"]["PredictForm"]["properties"]["where"]
+    assert part["anyOf"][1]["required"] == ["lat", "lon"]
     model = client.get("/model").json()
     assert model["modalities"]["where"] == {"kind": "geo", "latitude": "lat", "longitude": "lon"}
     assert model["input_schema"]["properties"]["where"]["description"] == "A place, in degrees."

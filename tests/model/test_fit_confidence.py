@@ -23,7 +23,7 @@ from tailfuse.calibration.fit_confidence import (
 )
 from tailfuse.data.dataset import load_dataset
 from tailfuse.data.split_arrays import Dataset, SplitArrays
-from tailfuse.evaluation.evaluate import predict_part
+from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.export.graphs import run_eagerly
 from tailfuse.modalities import KINDS
 from tailfuse.network.build import AnyNetwork

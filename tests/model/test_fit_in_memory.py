@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tailfuse.data.dataset import load_dataset
-from tailfuse.evaluation.evaluate import predict_part
+from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.export.graphs import run_eagerly
 from tailfuse.network.baselines.fused import Baseline
 from tailfuse.network.build import AnyNetwork, build_network

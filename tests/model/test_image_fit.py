@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
-from tailfuse.data.dataset import make_split_arrays
+from tailfuse.data.arrays import make_split_arrays
 from tailfuse.errors import TableError
 from tailfuse.modalities.image import ImageKind, ImageSpec
 from tailfuse.modalities.image.small_cnn import SmallCnn

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tailfuse.data.dataset import load_dataset
 from tailfuse.data.split_arrays import SplitArrays
-from tailfuse.evaluation.evaluate import predict_part
+from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.export.graphs import run_eagerly
 from tailfuse.network.build import build_network
 from tailfuse.spec.schema import load_spec

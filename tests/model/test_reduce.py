@@ -15,7 +15,7 @@ from onnx import TensorProto
 from tailfuse.cli import main
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import UserError
-from tailfuse.evaluation.evaluate import predict_part
+from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.export import reduce as module
 from tailfuse.export.adapt import adapt_bundle, find_adaptation, unlabelled_rows
 from tailfuse.export.graphs import LOG_PRIOR, make_example, mix_subsets

@@ -1,23 +1,27 @@
 """The report: complete, safe with any name, and the same bytes for the same run."""
 
 import re
-from html.parser import HTMLParser
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.evaluation.evaluate import Evaluation, evaluate
-from tailfuse.evaluation.report import curve, line_charts, report_html, ticks, write_report
+from tailfuse.evaluation.line_chart import curve, find_kept_epoch, line_charts, ticks
+from tailfuse.evaluation.report import Findings, report_html, write_report
 from tailfuse_service.bundle import Batch, Output
 from tailfuse_service.bundle.manifest import ClassInfo, Manifest, Shot
 from tailfuse_service.modalities import ImageModality, Modality, TabularModality, TextModality
 from tailfuse_service.modalities.tabular import NumberColumn
 
+from tests.support.html_tags import collect_tags
+
 EVIL = "<script>alert('1')</script> & \"more\""
 HISTORY = [
-    {"epoch": 1, "loss": 2.0, "val_loss": 1.5, "val_balanced_accuracy": 0.4, "learning_rate": 0.002},
-    {"epoch": 2, "loss": 1.0, "val_loss": 1.2, "val_balanced_accuracy": 0.7, "learning_rate": 0.001},
+    {"epoch": 0, "loss": 2.0, "val_loss": 1.5, "val_balanced_accuracy": 0.4, "learning_rate": 0.002},
+    {"epoch": 1, "loss": 1.0, "val_loss": 1.2, "val_balanced_accuracy": 0.7, "learning_rate": 0.001},
 ]
 IMAGE = ImageModality(column="image", height=16, width=15, channels=1)
 SHAPE = TabularModality(columns=(NumberColumn(name="area", mean=1.0, scale=2.0),), width=1)
@@ -80,39 +84,12 @@ def manifest(evaluation: Evaluation) -> Manifest:
     return make_manifest(evaluation, {"image": IMAGE, "shape": SHAPE}, name=EVIL)
 
 
-class Tags(HTMLParser):
-    """Collects the tags of a page and complains of those that are not closed."""
-
-    VOID = frozenset({"meta", "br"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-def collect_tags(html: str) -> Tags:
-    tags = Tags()
-    tags.feed(html)
-    return tags
-
-
-def test_the_same_run_gives_the_same_bytes(
-    tmp_path: Path, manifest: Manifest, evaluation: Evaluation
+def test_the_same_run_gives_the_same_bytes_on_one_day(
+    tmp_path: Path, manifest: Manifest, evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_report(tmp_path / "a.html", manifest, evaluation, HISTORY)
-    write_report(tmp_path / "b.html", manifest, evaluation, HISTORY)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1785542400")
+    write_report(tmp_path / "a.html", manifest, evaluation, HISTORY, Findings())
+    write_report(tmp_path / "b.html", manifest, evaluation, HISTORY, Findings())
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
@@ -133,6 +110,32 @@ def test_the_page_is_well_formed_and_asks_for_nothing(manifest: Manifest, evalua
     assert any("default-src 'none'" in (attrs.get("content") or "") for tag, attrs in tags.seen)
 
 
+def test_a_screen_reader_and_the_keyboard_get_everywhere(manifest: Manifest, evaluation: Evaluation) -> None:
+    tags = collect_tags(report_html(manifest, evaluation, HISTORY)).seen
+    scrolled = [attrs for tag, attrs in tags if attrs.get("class") == "scroll"]
+    assert len(scrolled) > 4
+    for attrs in scrolled:
+        assert (attrs["tabindex"], attrs["role"]) == ("0", "region")
+        assert attrs["aria-label"]
+    assert len({attrs["aria-label"] for attrs in scrolled}) == len(scrolled)
+    assert all(attrs["role"] == "img" and attrs["aria-label"] for tag, attrs in tags if tag == "svg")
+    assert all(attrs.get("class") != "hidden" for tag, attrs in tags if tag != "span")
+
+
+def test_paper_and_the_dark_have_their_own_colours(manifest: Manifest, evaluation: Evaluation) -> None:
+    """Every colour of the light page has another one in the dark, and on paper it is the light one again."""
+    html = report_html(manifest, evaluation, HISTORY)
+    style = html[html.index("<style>") : html.index("</style>")]
+    light, dark, paper = (
+        dict(re.findall(r"(--[a-z]+): (#[0-9a-f]{6})", block))
+        for block in re.findall(r":root {(.*?)}", style, re.DOTALL)
+    )
+    assert light.keys() == dark.keys() == paper.keys()
+    assert all(light[name] != dark[name] for name in light)
+    assert paper["--page"] == paper["--card"] == "#ffffff"
+    assert style.index("prefers-color-scheme: dark") < style.index("@media print")
+
+
 def test_the_headline_is_of_the_rows_as_given(manifest: Manifest, evaluation: Evaluation) -> None:
     html = report_html(manifest, evaluation, HISTORY)
     assert "<b>75.0%</b><span>balanced accuracy</span>" in html
@@ -148,6 +151,14 @@ def test_the_report_of_another_table_names_it(manifest: Manifest, evaluation: Ev
     assert "evaluated on 12 rows of &lt;new&gt;.csv, part test." in html
     assert "not seen" not in html
     assert "test rows" not in html
+
+
+def test_a_file_name_that_is_no_text_is_escaped(
+    tmp_path: Path, manifest: Manifest, evaluation: Evaluation
+) -> None:
+    html = report_html(manifest, evaluation, [], evaluated_table="caf\udce9.csv")
+    assert "of caf\\udce9.csv." in html
+    (tmp_path / "page.html").write_text(html, encoding="utf-8")
 
 
 def test_every_subset_class_and_modality_is_there(manifest: Manifest, evaluation: Evaluation) -> None:
@@ -179,6 +190,62 @@ def test_the_curves_say_how_long_training_could_last(manifest: Manifest, evaluat
     assert "At most" not in report_html(manifest, evaluation, HISTORY)
 
 
+def test_the_date_is_that_of_source_date_epoch_or_of_today(
+    manifest: Manifest,
+    evaluation: Evaluation,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1785542400")
+    assert "Report of 2026-08-01." in report_html(manifest, evaluation, HISTORY)
+    for wrong in ("soon", "9" * 30, ""):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", wrong)
+        before = datetime.now(UTC).date().isoformat()
+        html = report_html(manifest, evaluation, HISTORY)
+        assert {before, datetime.now(UTC).date().isoformat()} >= set(re.findall(r"Report of (.*?)\.", html))
+        assert f"SOURCE_DATE_EPOCH is '{wrong}'" in caplog.text
+
+
+def test_the_spec_and_the_split_are_told(manifest: Manifest, evaluation: Evaluation) -> None:
+    spec = {
+        "table": "/secret/a.csv",
+        "split": {"val": 0.1, "test": 0.2, "group": EVIL},
+        "table_sha256": "ab" * 32,
+    }
+    html = report_html(manifest.model_copy(update={"spec": spec}), evaluation, HISTORY)
+    assert "10% of the rows for validation and 20% for test, drawn class by class; rows of one" in html
+    assert "Rows: 183 for training, 12 for test." in html
+    assert "sha256 <code>abababababab…</code>" in html
+    assert "table: a.csv" in html
+    assert "/secret" not in html
+    assert "<script" not in html
+
+
+def test_the_epoch_that_was_kept_is_marked(manifest: Manifest, evaluation: Evaluation) -> None:
+    history = [{"epoch": at, "val_loss": loss} for at, loss in enumerate([3.0, 1.0, 2.0, 1.0, 4.0])]
+    assert find_kept_epoch(history) == 4  # the last of equals, counted from 1
+    assert find_kept_epoch([{"epoch": 0, "loss": 1.0, "val_loss": float("nan")}]) is None
+    html = report_html(manifest, evaluation, history)
+    assert "Epoch 4 of 5 was kept" in html
+    assert html.count('class="marker"') == 1
+
+
+def test_pairs_are_ordered_by_their_rows() -> None:
+    evaluation = evaluated(classes_named("common", "rare"), ["notes"])
+    counted = replace(evaluation, confusion=np.array([[90, 10], [2, 0]]))
+    html = report_html(make_manifest(counted, {"notes": NOTES}), counted, [])
+    assert html.index('<th scope="row">common</th><td>rare</td>') < html.index(
+        '<th scope="row">rare</th><td>common</td>'
+    )
+
+
+def test_scores_by_class_have_intervals(manifest: Manifest, evaluation: Evaluation) -> None:
+    html = report_html(manifest, evaluation, HISTORY)
+    # Three of four rows: Wilson's interval is 30 to 95 %; F* is 3 of 5 (23 to 88 %), so F1 is 37 to 94 %.
+    assert '<td class="number">75.0%<small>30–95</small></td>' in html
+    assert '<td class="number">75.0%<small>37–94</small></td>' in html
+
+
 def test_many_classes_have_a_matrix_without_names() -> None:
     evaluation = evaluated(classes_named(*(f"class {at}" for at in range(60))), ["notes"])
     html = report_html(make_manifest(evaluation, {"notes": NOTES}), evaluation, [])
@@ -208,11 +275,11 @@ def test_what_has_no_rows_is_a_dash() -> None:
 
 def test_curves_leave_out_what_is_missing_and_not_finite() -> None:
     history: list[dict[str, float | str]] = [
-        {"epoch": 1, "val_loss": "0.5"},
-        {"epoch": 2, "val_loss": ""},
-        {"epoch": 3, "val_loss": float("nan")},
-        {"epoch": 4},
-        {"epoch": 5, "val_loss": 0.25},
+        {"epoch": 0, "val_loss": "0.5"},
+        {"epoch": 1, "val_loss": ""},
+        {"epoch": 2, "val_loss": float("nan")},
+        {"epoch": 3},
+        {"epoch": 4, "val_loss": 0.25},
     ]
     assert curve(history, "val_loss") == [(1.0, 0.5), (5.0, 0.25)]
 

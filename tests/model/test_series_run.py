@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from tailfuse.cli.inputs import parse_inputs
 from tailfuse.cli.predict import predict_sample, predict_table
 from tailfuse.data.split_arrays import SplitArrays
-from tailfuse.evaluation.evaluate import predict_part
+from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.export.graphs import TOLERANCE, make_example, run_eagerly
 from tailfuse.modalities import KINDS, SeriesSpec
 from tailfuse_service.app import create_app

@@ -147,3 +147,10 @@ def test_a_table_that_cannot_be_split_is_named(
     with pytest.raises(TableError) as caught:
         split(labels, how, **columns)
     assert str(caught.value) == said
+
+
+def test_without_test_rows_all_others_are_trained_on() -> None:
+    parts = split(LABELS, SplitSpec(val=0.1, test=0))
+    assert counts(parts.test, LABELS) == {"a": 0, "b": 0, "c": 0, "d": 0}
+    assert counts(parts.val, LABELS) == {"a": 10, "b": 3, "c": 1, "d": 0}
+    assert len(parts.train) + len(parts.val) == len(LABELS)

@@ -248,3 +248,32 @@ def test_grpcio_is_imported_for_its_port_alone() -> None:
         "import sys, tailfuse_service.process.server; print({'grpc', 'google.protobuf'} & set(sys.modules))"
     )
     assert ran(sys.executable, "-c", program).stdout.strip() == "set()"
+
+
+def test_the_key_is_checked_before_the_message_has_come(start: Start, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("a-client-of-the-test: 0123456789abcdef-key\n")
+    address = get_grpc_address(start("--api-keys", str(keys)))
+    assert half_call(address).code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_a_message_that_never_arrives_ends_after_the_receive_timeout(start: Start) -> None:
+    address = get_grpc_address(start("--receive-timeout-s", "1"))
+    error = half_call(address)
+    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert json.loads(dict(error.trailing_metadata())["problem-bin"])["type"].endswith(":receive-timeout")
+
+
+def half_call(address: str) -> Any:
+    """The error of a call whose message is never sent."""
+    ended = threading.Event()
+
+    def send() -> Iterator[bytes]:
+        ended.wait(120)
+        yield from ()
+
+    with grpc.insecure_channel(address) as channel:
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.stream_unary(f"/{SERVICE}/ModelInfer")(send(), timeout=60)
+        ended.set()
+    return caught.value

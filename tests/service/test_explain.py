@@ -13,18 +13,15 @@ from numpy.typing import NDArray
 from tailfuse_service.bundle import Bundle, Prediction, Sample
 from tailfuse_service.bundle.manifest import Adaptation
 from tailfuse_service.bundle.prior import find_graph_shares
-from tailfuse_service.inference.explanations import (
+from tailfuse_service.bundle.shapley import (
     MAX_EXACT,
     PAIRS,
-    Plan,
     compute_shapley,
     estimate_shapley,
-    make_explanation,
-    make_plan,
     remove_modality,
-    round_steps,
     walk_order,
 )
+from tailfuse_service.inference.explanations import Plan, make_explanation, make_plan, round_steps
 from tailfuse_service.inference.requested import Subset
 
 from tests.support.bundles import CLASSES

@@ -171,3 +171,13 @@ def test_a_shutdown_cancels_what_waits() -> None:
         assert workshop.done == ["one"]
 
     drive(play)
+
+
+def test_whoever_gets_a_result_finds_the_thread_idle() -> None:
+    async def play(workshop: Workshop) -> None:
+        workshop.open.set()
+        for _ in range(200):
+            await workshop.send("one", 1.0)
+            assert not workshop.threads._accounts
+
+    drive(play)

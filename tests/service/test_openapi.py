@@ -1,6 +1,7 @@
 """The document: current, whole, and of the bundle that is loaded."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 from tailfuse_service import errors
 from tailfuse_service.app import create_app
+from tailfuse_service.bundle import Bundle
 from tailfuse_service.http.openapi.document import document
 from tailfuse_service.settings import Settings
 
 from openapi.write import as_yaml
+from tests.support.clients import ClientOf
 
 COMMITTED = Path(__file__).parents[2] / "openapi" / "openapi.yaml"
 
@@ -22,6 +25,11 @@ COMMITTED = Path(__file__).parents[2] / "openapi" / "openapi.yaml"
 @pytest.fixture
 def described(client: TestClient) -> Any:
     return client.get("/openapi.json").json()
+
+
+def check_fit(value: Any, schema: Any, described: Any) -> None:
+    """Check that a value fits a schema of the document."""
+    jsonschema.validate(value, {**schema, "components": described["components"]})
 
 
 def test_the_committed_document_is_current() -> None:
@@ -64,17 +72,41 @@ def test_every_route_is_in_the_document(described: Any) -> None:
 
 
 def test_the_bundles_inputs_show_in_the_document(described: Any, bundle: Any) -> None:
-    content = described["paths"]["/predict"]["post"]["requestBody"]["content"]
-    assert content["application/json"]["schema"]["properties"]["inputs"] == bundle.manifest.input_schema
-    form = content["multipart/form-data"]
-    assert form["schema"]["properties"]["image"]["format"] == "binary"
+    schemas = described["components"]["schemas"]
+    assert schemas["Inputs"] == bundle.manifest.input_schema
+    assert schemas["PredictForm"]["properties"]["image"]["format"] == "binary"
+    form = described["paths"]["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]
     assert {name: part["contentType"] for name, part in form["encoding"].items()} == {
         "image": "image/*", "clinical": "application/json", "notes": "text/plain",
     }  # fmt: skip
-    item = described["paths"]["/predict/batch"]["post"]["requestBody"]["content"]["application/json"][
-        "schema"
-    ]
-    assert item["properties"]["items"]["items"]["properties"]["inputs"] == bundle.manifest.input_schema
+
+
+def test_a_form_of_the_docs_page_sends_nothing_that_nobody_filled_in(
+    described: Any, client: TestClient, picture: bytes
+) -> None:
+    """Swagger UI begins a field with the first example of its first alternative, and sends it."""
+    form = described["components"]["schemas"]["PredictForm"]["properties"]
+    begun = {name: part.get("anyOf", [part])[0].get("examples") for name, part in form.items()}
+    assert begun == {"image": None, "clinical": [""], "notes": [""]}
+    parts: Any = {"image": ("a.png", picture), "clinical": (None, ""), "notes": (None, "")}
+    answer = client.post("/predict", files=parts).json()
+    assert [name for name, each in answer["modalities"].items() if each["present"]] == ["image"]
+
+
+def test_the_title_is_the_model_s_name_and_errors_are_below_the_operations(described: Any) -> None:
+    assert described["info"]["title"] == "skin-lesions"
+    assert described["info"]["description"].startswith(
+        "Model skin-lesions, version 3: predicts diagnosis from image, clinical, notes."
+    )
+    assert "unknown-column" not in described["info"]["description"]
+    assert "| 422 | `unknown-column` |" in described["components"]["schemas"]["Problem"]["description"]
+
+
+def test_a_route_that_names_its_model_takes_the_inputs_of_any(described: Any) -> None:
+    for path in ("/models/{name}/predict", "/models/{name}/versions/{version}/predict"):
+        content = described["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        assert content["schema"] == {"$ref": "#/components/schemas/AnyPredictRequest"}
+    assert described["components"]["schemas"]["AnyInputs"]["additionalProperties"] is True
 
 
 def test_every_example_of_a_request_is_answered_and_fits_its_schema(
@@ -83,12 +115,26 @@ def test_every_example_of_a_request_is_answered_and_fits_its_schema(
     content = described["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
     assert len(content["examples"]) == 4
     for example in content["examples"].values():
-        jsonschema.validate(example["value"], content["schema"])
+        check_fit(example["value"], content["schema"], described)
         assert client.post("/predict", json=example["value"]).status_code == 200
     batch = described["paths"]["/predict/batch"]["post"]["requestBody"]["content"]["application/json"]
-    jsonschema.validate(batch["example"], batch["schema"])
+    check_fit(batch["example"], batch["schema"], described)
     results = client.post("/predict/batch", json=batch["example"]).json()["results"]
     assert all("label" in result for result in results)
+
+
+def test_rows_that_the_bundle_carries_are_the_examples(make_client: ClientOf, bundle: Bundle) -> None:
+    """One that the service refuses is left out; one that lacks a modality is not shown with it."""
+    rows = ({"notes": "of an older spec", "smell": 1}, {"notes": "spot"}, {"notes": "pale"})
+    manifest = bundle.manifest.model_copy(update={"examples": rows})
+    described = make_client(replace(bundle, manifest=manifest)).get("/openapi.json").json()
+    operation = described["paths"]["/predict"]["post"]
+    examples = operation["requestBody"]["content"]["application/json"]["examples"]
+    assert {name: example["value"]["inputs"] for name, example in examples.items()} == {
+        "everything": {"notes": "spot"}, "row 2": {"notes": "pale"}
+    }  # fmt: skip
+    shown = operation["responses"]["200"]["content"]["application/json"]["example"]
+    assert not shown["modalities"]["image"]["present"]
 
 
 def test_the_example_of_an_answer_is_the_models_own(described: Any, client: TestClient) -> None:
@@ -101,9 +147,7 @@ def test_the_example_of_an_answer_is_the_models_own(described: Any, client: Test
 
 def test_answers_and_problems_fit_the_document(described: Any, client: TestClient) -> None:
     def fits(value: Any, shape: str) -> None:
-        jsonschema.validate(
-            value, {"$ref": f"#/components/schemas/{shape}", "components": described["components"]}
-        )
+        check_fit(value, {"$ref": f"#/components/schemas/{shape}"}, described)
 
     fits(client.post("/predict", json={"inputs": {"notes": "spot"}}).json(), "Answer")
     fits(client.post("/predict", json={"inputs": {"smell": "spot"}}).json(), "Problem")
@@ -125,7 +169,7 @@ def test_the_examples_of_admin_calls_fit_their_schema(described: Any) -> None:
     assert len(calls) == 4
     for call in calls:
         for example in call["examples"].values():
-            jsonschema.validate(example["value"], {**call["schema"], "components": described["components"]})
+            check_fit(example["value"], call["schema"], described)
 
 
 def test_the_docs_page_needs_nothing_from_elsewhere(client: TestClient) -> None:

@@ -57,8 +57,8 @@ def test_the_document_says_where_to_send_requests(behind: TestClient) -> None:
     assert behind.post(url, json=BODY).status_code == 200
 
 
-def test_without_a_prefix_the_document_names_no_server(client: TestClient) -> None:
-    assert "servers" not in client.get("/openapi.json").json()
+def test_without_a_prefix_the_server_is_the_document_s_own(client: TestClient) -> None:
+    assert client.get("/openapi.json").json()["servers"] == [{"url": "/"}]
 
 
 @pytest.mark.parametrize("path", ["/docs", "/predict", "/admin/models", f"{PREFIX}/admin/models", "/model"])

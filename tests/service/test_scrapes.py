@@ -9,24 +9,27 @@ import pytest
 from tailfuse_service.app import create_app
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.metrics import Metrics
-from tailfuse_service.metrics.scrapes import MAX_SHARE, Scrapes
+from tailfuse_service.metrics.scrapes import MAX_PAUSE_S, MAX_SHARE, Scrapes
 from tailfuse_service.settings import Settings
 
-RENDER_S = 1.0
+RENDER_S = 1 / 64  # exact in binary
 
 
 class Clock:
-    """Time passes when metrics are rendered, and when all scrapes wait."""
+    """Time passes when metrics are rendered, and when all scrapes wait. A rendering waits for the CPU too."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, cpu_s: float = RENDER_S, wall_s: float = RENDER_S) -> None:
         self.now = 100.0
+        self.used = 0.0
+        self._cpu_s, self._wall_s = cpu_s, wall_s
         self.begun: list[float] = []
         self.fails = False
-        self.scrapes = Scrapes(self.render, now=lambda: self.now, sleep=self.sleep)
+        self.scrapes = Scrapes(self.render, now=lambda: self.now, used=lambda: self.used, sleep=self.sleep)
 
     def render(self) -> bytes:
         self.begun.append(self.now)
-        self.now += RENDER_S
+        self.now += self._wall_s
+        self.used += self._cpu_s
         if self.fails:
             raise ValueError("no metrics")
         return str(len(self.begun)).encode()
@@ -63,6 +66,20 @@ def test_rendering_takes_its_share_of_the_time_and_not_more() -> None:
     spent = len(clock.begun) * RENDER_S
     assert spent <= MAX_SHARE * (clock.now - 100.0) + RENDER_S
     assert len(clock.begun) >= 20  # and none is answered by an old one
+
+
+def test_a_rendering_that_waited_for_the_cpu_makes_nobody_wait_longer() -> None:
+    clock = Clock(wall_s=20.0)
+    read(clock.scrapes.read())
+    read(clock.scrapes.read())
+    assert clock.begun[1] - (clock.begun[0] + 20.0) == pytest.approx(RENDER_S * (1 / MAX_SHARE - 1))
+
+
+def test_the_pause_is_limited_however_many_metrics_there_are() -> None:
+    clock = Clock(cpu_s=20.0, wall_s=20.0)
+    read(clock.scrapes.read())
+    read(clock.scrapes.read())
+    assert clock.begun[1] - (clock.begun[0] + 20.0) == MAX_PAUSE_S
 
 
 def test_each_of_several_scrapes_in_turn_sees_the_present() -> None:
@@ -102,7 +119,9 @@ def test_the_route_shares_renderings(
         return b"some 1\n"
 
     monkeypatch.setattr(Metrics, "text", render)
-    monkeypatch.setattr(Scrapes.__init__, "__kwdefaults__", {"now": lambda: 0.0, "sleep": asyncio.sleep})
+    monkeypatch.setattr(
+        Scrapes.__init__, "__kwdefaults__", {"now": lambda: 0.0, "used": lambda: 0.0, "sleep": asyncio.sleep}
+    )
 
     async def scrape() -> set[bytes]:
         app = create_app(Settings(bundle=tiny_bundle), bundle)

@@ -172,9 +172,9 @@ def test_the_document_says_how_to_send_a_series(client: TestClient) -> None:
     described = client.get("/openapi.json").json()
     validate(described)
     content = described["paths"]["/predict"]["post"]["requestBody"]["content"]
-    part = content["multipart/form-data"]["schema"]["properties"]["motion"]
+    part = described["components"]["schemas"]["PredictForm"]["properties"]["motion"]
     assert part == {"type": "string", "format": "binary", "description": "A .npy, .wav, .csv or JSON file."}
-    schema = content["application/json"]["schema"]
+    schema = {**content["application/json"]["schema"], "components": described["components"]}
     right: list[Any] = [STEPS, BY_COLUMN, "UklGRg==", None]
     wrong: list[Any] = [[[1, 2, 3]], [1], {"z": [1]}, 3]
     for raw in right:

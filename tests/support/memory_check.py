@@ -27,6 +27,8 @@ import orjson
 import polars as pl
 from PIL import Image
 
+from tests.support.oip.half_message import send_half_messages
+from tests.support.oip.tensors import get_grpc_address
 from tests.support.process import Service, ran, start_service
 
 Ask = Callable[[httpx2.AsyncClient], Awaitable[httpx2.Response]]
@@ -43,6 +45,8 @@ modalities:
 training: {epochs: 20, folds: 0}
 """
 HALVES, CALLERS, HONEST = 60, 48, 16
+HALF_MESSAGES = 60  # of gRPC
+INFER = "/inference.GRPCInferenceService/ModelInfer"
 HONEST_ROW = {"inputs": {"numbers": {"a": 0.5, "b": -0.5}}}
 HONEST_PAUSE_S = 0.02
 MAX_HELD_BYTES = 1024  # at the end: the request that asks for it
@@ -226,12 +230,21 @@ async def send_all(service: Service, seconds: float) -> dict[str, Any]:
     async with asyncio.TaskGroup() as group:
         for _ in range(HALVES):
             group.create_task(send_half(service.address, end))
+        host, _, port = get_grpc_address(service).rpartition(":")
+        halves = [
+            group.create_task(send_half_messages((host, int(port)), INFER, MAX_BODY_BYTES - 1, end))
+            for _ in range(HALF_MESSAGES)
+        ]
         for number in range(CALLERS):
             order = attacks[number % len(attacks) :] + attacks[: number % len(attacks)]
             group.create_task(send_attacks(service.url, order, end, attacked))
         for _ in range(HONEST):
             group.create_task(be_honest(service.url, answer["probabilities"], end, honest))
-    return {"honest": dict(honest), "attacks": {name: dict(each) for name, each in sorted(attacked.items())}}
+    return {
+        "honest": dict(honest),
+        "half messages refused": sum(each.result() for each in halves),
+        "attacks": {name: dict(each) for name, each in sorted(attacked.items())},
+    }
 
 
 def check(bundle: Path, limit_mb: int, seconds: float, folder: Path, *flags: str) -> dict[str, Any]:
@@ -239,7 +252,9 @@ def check(bundle: Path, limit_mb: int, seconds: float, folder: Path, *flags: str
     with limited_group(limit_mb * 2**20) as group:
         join = f"import os, runpy, sys; open({str(group / 'cgroup.procs')!r}, 'w').write(str(os.getpid()))\n"
         join += "sys.argv[0] = 'tailfuse_service'; runpy.run_module('tailfuse_service', run_name='__main__')"
-        service = start_service(bundle, *flags, log=folder / f"{limit_mb}.log", program=("-c", join))
+        service = start_service(
+            bundle, "--grpc-port", "0", *flags, log=folder / f"{limit_mb}.log", program=("-c", join)
+        )
         try:
             started = read_group(group)
             report = asyncio.run(send_all(service, seconds))

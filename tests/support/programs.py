@@ -1,33 +1,61 @@
 """Programs other than Python that some tests run, and what is left out where they are missing."""
 
 import os
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
 
 import pytest
 
 PACKAGES = {  # the Debian package of each program
     "amtool": "prometheus-alertmanager",
+    "chromium": "chromium",
     "curl": "curl",
     "git": "git",
+    "node": "nodejs",
+    "npm": "npm",
     "prometheus": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "promtool": "prometheus",
 }
 REASON = "not installed: "
+NODE = ("node", "npm")
+MIN_NODE = (20, 3)  # what client-js/package.json says; older distributions have an older one
 
 
 def locate(program: str) -> str:
     """Return the path of an installed program; fail if there is none."""
-    found = shutil.which(program)
+    found = find(program)
     assert found, f"{program} is not installed: apt-get install {PACKAGES[program]}"
     return found
+
+
+@cache
+def find(program: str) -> str | None:
+    """Return the path of a program: the system's, or that of this environment. A Node that is old is none."""
+    own = Path(sys.executable).parent
+    found = (shutil.which(program, path=path) for path in (None, own))
+    recent = (each for each in found if each and (program not in NODE or is_recent(Path(each).parent)))
+    return next(recent, None)
+
+
+def is_recent(folder: Path) -> bool:
+    """Return whether the Node in a folder is one that the JavaScript client supports."""
+    node = folder / "node"
+    if not node.exists():
+        return False
+    told = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(map(int, re.findall(r"\d+", told)[:2])) >= MIN_NODE
 
 
 def missing_programs(item: pytest.Item) -> list[str]:
     """Return the programs that a test's `needs` markers name and that are not installed."""
     wanted = {str(program) for marker in item.iter_markers("needs") for program in marker.args}
-    return sorted(program for program in wanted if shutil.which(program) is None)
+    return sorted(program for program in wanted if find(program) is None)
 
 
 def leave_out(items: Iterable[pytest.Item]) -> None:

@@ -6,7 +6,7 @@ import polars as pl
 
 from tailfuse_bench.figures import Chart, Figure, make_chart
 from tailfuse_bench.methods import OURS
-from tailfuse_bench.records import NEW_COLUMNS
+from tailfuse_bench.records import DEBIASED
 from tailfuse_bench.scores import Scores, mean
 from tailfuse_bench.sections.headline import label_dataset
 from tailfuse_bench.sections.section import Section, Target, make_status
@@ -152,7 +152,7 @@ def make_subset_table(scores: Scores, errors: dict[tuple[str, str], float]) -> T
         for subset in scores.subsets[name]:
             worst = max(scores.values(name, OURS, "ece", subset=subset).values(), default=None)
             debiased, low, high = (
-                mean(scores.values(name, OURS, metric, subset=subset).values()) for metric in NEW_COLUMNS
+                mean(scores.values(name, OURS, metric, subset=subset).values()) for metric in DEBIASED
             )
             cells = [
                 error_cell(errors.get((name, subset))),

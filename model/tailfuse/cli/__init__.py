@@ -19,6 +19,7 @@ COMMANDS = {
     "init": "tailfuse.cli.init",
     "train": "tailfuse.cli.train",
     "evaluate": "tailfuse.cli.evaluate",
+    "cross-validate": "tailfuse.cli.cross_validate",
     "export": "tailfuse.cli.export",
     "adapt": "tailfuse.cli.adapt",
     "sign": "tailfuse.cli.sign",

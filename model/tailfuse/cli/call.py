@@ -120,8 +120,10 @@ def parse_sample(
     model: "ModelInfo", table: Path | None, row: int | None, inputs: Sequence[str]
 ) -> Mapping[str, Any]:
     """A row of the table, or what --input says. Raises UserError."""
-    from tailfuse_client import inputs_of_row
+    from tailfuse_client import Text, inputs_of_row
 
     if table is not None and row is not None:
         return inputs_of_row(read_row(table, row), model, table.parent)
-    return parse_inputs({name: each["kind"] for name, each in model.modalities.items()}, inputs)
+    values = parse_inputs({name: each["kind"] for name, each in model.modalities.items()}, inputs)
+    # --input says @file.txt for a file, so a value that looks like a path is a text.
+    return {name: Text(value) if isinstance(value, str) else value for name, value in values.items()}

@@ -53,14 +53,19 @@ def command(
 
     from tailfuse.cli.log import show_warnings
     from tailfuse.data.labelled import labelled_part
+    from tailfuse.evaluation.baselines import compare_baselines
     from tailfuse.evaluation.evaluate import (
         describe_calibration_error,
         evaluate,
         evaluation_json,
         subset_table,
     )
+    from tailfuse.evaluation.noise_curves import measure_noise_curves
+    from tailfuse.evaluation.notable_rows import find_notable_rows
     from tailfuse.evaluation.prior_metrics import PRIORS_HEADING, evaluate_priors, prior_table
-    from tailfuse.evaluation.report import report_html
+    from tailfuse.evaluation.report import Findings, report_html
+    from tailfuse.files.reading import make_reading
+    from tailfuse.files.table import read_table
 
     show_warnings(Console(stderr=True))
     opened = open_bundle(bundle, runtime=runtime, threads=0, prior=prior)  # type: ignore[arg-type]
@@ -72,7 +77,15 @@ def command(
     text = json.dumps(evaluation_json(judged), indent=1)
     write_output(out, text)
     source = table.name if part is None else f"{table.name}, part {part}"
-    write_output(report, report_html(opened.manifest, judged, [], evaluated_table=source))
+    findings = Findings(
+        baselines=compare_baselines(opened.manifest, judged, {}),
+        rows=find_notable_rows(
+            opened.manifest, rows, judged, [], part or "",
+            lambda: read_table(table, make_reading(opened.manifest.spec)),
+        ),
+        noise=measure_noise_curves(opened.answer, rows, opened.manifest.modalities),
+    )  # fmt: skip
+    write_output(report, report_html(opened.manifest, judged, [], source, findings))
     if as_json:
         click.echo(text)
         return

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tailfuse.export.reduce import Comparison, GraphScores
 
 T = TypeVar("T")
+MAX_EXAMPLES = 10  # all of them are in the OpenAPI document
 FELL = 0.005  # of balanced accuracy: more is worth a warning
 
 log = logging.getLogger("tailfuse")
@@ -36,11 +37,16 @@ log = logging.getLogger("tailfuse")
     "--table", type=click.Path(path_type=Path),
     help="The table that a BUNDLE was trained on; that of a RUN is known.",
 )  # fmt: skip
+@click.option(
+    "--examples", type=click.IntRange(0, MAX_EXAMPLES), default=0,
+    help="Test rows that the bundle shows as examples in /docs, in clear. Default: none; only for a RUN.",
+)  # fmt: skip
 @version_option("that of RUN, or of BUNDLE and +PRECISION")
 @click.option("--json", "as_json", is_flag=True, help="Print what less precision costs as JSON.")
 def command(
-    source: Path, out: Path | None, precision: str, table: Path | None, version: str | None, as_json: bool
-) -> None:
+    source: Path, out: Path | None, precision: str, table: Path | None, examples: int, version: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Export the trained network of RUN (a folder of `tailfuse train`) as a bundle.
 
     Both graphs are checked against the network on every subset of modalities; nothing is written if one
@@ -55,12 +61,16 @@ def command(
     if out is not None and out.exists() and out.suffix != ".zip":
         raise UserError(f"{out} is there already; choose another --out")
     if precision == "float32":
-        export_float32(source, out, version)
+        export_float32(source, out, version, examples)
+    elif examples:
+        raise UserError(
+            "--examples goes with --precision float32; a smaller bundle keeps those of its BUNDLE"
+        )
     else:
         export_reduced(source, out, precision, table, version, as_json)
 
 
-def export_float32(run: Path, out: Path | None, version: str | None) -> None:
+def export_float32(run: Path, out: Path | None, version: str | None, n_examples: int) -> None:
     """Raises RunError, TableError, ExportError."""
     if not (run / "run.json").is_file():  # said before torch is loaded
         raise RunError(f"{run} is not the folder of a run: it has no run.json")
@@ -75,7 +85,7 @@ def export_float32(run: Path, out: Path | None, version: str | None) -> None:
     spec = read_spec(run)
     spec = spec.model_copy(update={"version": version or spec.version})
     target = out or run / BUNDLE
-    written(target, lambda folder: export_run(run, spec, load_dataset(spec), folder))
+    written(target, lambda folder: export_run(run, spec, load_dataset(spec), folder, n_examples=n_examples))
     click.echo(f"Written: {target}")
 
 

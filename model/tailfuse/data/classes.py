@@ -81,3 +81,16 @@ def list_names(names: Sequence[str]) -> str:
     """
     rest = f" and {len(names) - MAX_LISTED:,} more" if len(names) > MAX_LISTED else ""
     return ", ".join(f"'{name:.80}'" for name in names[:MAX_LISTED]) + rest
+
+
+def order_by_class(labels: NDArray[np.int64]) -> Rows:
+    """Order rows (N,) such that every prefix holds the classes as evenly as possible.
+
+    >>> order_by_class(np.array([0, 0, 0, 1])).tolist()
+    [0, 3, 1, 2]
+    """
+    rank = np.zeros(len(labels), np.int64)  # of a row within its class
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        rank[rows] = np.arange(len(rows))
+    return np.argsort(rank, kind="stable")

@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 from tailfuse_service.bundle import Manifest, sha256
 
+from tailfuse.data.arrays import make_split_arrays
 from tailfuse.data.classes import encode_labels, read_labels
-from tailfuse.data.dataset import make_split_arrays
 from tailfuse.data.labels import find_labelled_rows
 from tailfuse.data.split import read_split_column, split_rows
 from tailfuse.data.split_arrays import SplitArrays
@@ -26,22 +26,34 @@ def labelled_part(manifest: Manifest, path: Path, part: str | None = None) -> Sp
     Raises TableError.
     """
     table = read_table(path, make_reading(manifest.spec))
-    labels = read_labels(table, manifest.label).replace(manifest.merged_labels)
+    labels = read_labels(table, manifest.label)
     if part is not None:
-        rows = rows_of_part(manifest, path, table, labels, part)
+        merged = labels.replace(manifest.merged_labels)
+        rows = rows_of_part(manifest, path, table, merged, part)
     else:
         rows = np.arange(len(table))
         if sha256(path) == manifest.spec.get("table_sha256"):
             log.warning(
                 "these rows include those that the model was trained on; --part test judges the others"
             )
+    return label_rows(manifest, table, labels, path.parent, rows, str(path))
+
+
+def label_rows(
+    manifest: Manifest, table: pl.DataFrame, labels: pl.Series, folder: Path, rows: Rows, source: str
+) -> SplitArrays:
+    """Return those of `rows` that have a label as arrays; `source` names the table in messages.
+
+    Raises TableError.
+    """
+    labels = labels.replace(manifest.merged_labels)
     rows = find_labelled_rows(labels, rows)
     codes = encode_labels(labels, manifest.class_names, rows)
-    judged = make_split_arrays(table, manifest.modalities, path.parent, labels=codes, rows=rows)
-    if not judged.presence().any():
+    labelled = make_split_arrays(table, manifest.modalities, folder, labels=codes, rows=rows)
+    if not labelled.presence().any():
         known = ", ".join(manifest.modalities)
-        raise TableError(f"{path}: no row has any modality of this model: {known}")
-    return judged
+        raise TableError(f"{source}: no row has any modality of this model: {known}")
+    return labelled
 
 
 def rows_of_part(manifest: Manifest, path: Path, table: pl.DataFrame, labels: pl.Series, part: str) -> Rows:
@@ -69,4 +81,7 @@ def rows_of_part(manifest: Manifest, path: Path, table: pl.DataFrame, labels: pl
         )
     split_spec = given if isinstance(given, str) else SplitSpec.model_validate(given)
     split = split_rows(table, labels, split_spec, int(manifest.spec["seed"]))
-    return {"train": split.train, "val": split.val, "test": split.test}[part]
+    rows = {"train": split.train, "val": split.val, "test": split.test}[part]
+    if not len(rows):
+        raise TableError(f"--part: this model's split has no {part} rows")
+    return rows

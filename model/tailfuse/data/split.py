@@ -51,7 +51,8 @@ def split_rows(table: pl.DataFrame, labels: pl.Series, split: str | SplitSpec, s
         labelled = np.flatnonzero(has_label)
         fractions = {"test": split.test, "val": split.val}
         parts = split_by_fraction(labels, labelled, groups[labelled], fractions, seed)
-    for part in PARTS:
+    no_test = not split.column and not split.test
+    for part in PARTS[:2] if no_test else PARTS:
         if part not in parts or not len(parts[part]):
             raise TableError(f"split: no row is left for {part}; there are too few rows, or too few groups")
     check_in_train(labels, parts)
@@ -156,7 +157,10 @@ def split_by_fraction(
 def count_targets(count: int, fractions: dict[str, float]) -> dict[str, int]:
     """Return how many rows of a class of `count` the parts other than train should have."""
     least = {"test": 1 if count >= 2 else 0, "val": 1 if count >= 3 else 0}
-    return {part: max(least[part], round(count * fraction)) for part, fraction in fractions.items()}
+    return {
+        part: max(least[part], round(count * fraction)) if fraction else 0
+        for part, fraction in fractions.items()
+    }
 
 
 def assign_parts(free: dict[int, int], have: dict[str, int], targets: dict[str, int]) -> dict[int, str]:

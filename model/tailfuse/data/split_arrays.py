@@ -23,6 +23,7 @@ class SplitArrays:
     inputs: dict[str, NDArray[Any]]
     position: dict[str, NDArray[np.int64]]  # (N,): where a row is in inputs[m]; -1 where it is absent
     labels: NDArray[np.int64]  # (N,)
+    rows: NDArray[np.int64] | None = None  # (N,): where they are in their table; None of rows from no table
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -38,7 +39,8 @@ class SplitArrays:
     def take(self, index: NDArray[np.int64]) -> "SplitArrays":
         """The rows of `index`; the inputs are shared, not copied."""
         position = {name: at[index] for name, at in self.position.items()}
-        return SplitArrays(self.inputs, position, self.labels[index])
+        rows = None if self.rows is None else self.rows[index]
+        return SplitArrays(self.inputs, position, self.labels[index], rows)
 
     def first(self, n: int) -> "SplitArrays":
         """At most n rows from the front."""
@@ -81,3 +83,4 @@ class Dataset:
     )  # the class of each label merged by `min_rows`
     # Rows of corrupted training values, of the kinds that corrupt raw values.
     corrupted: dict[str, NDArray[Any]] = field(default_factory=dict)
+    table_sha256: str | None = None  # of the table's file; None if the rows are not from a file

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tailfuse_service.bundle.manifest import AdaptationCheck, MeanAnswers, RowAnswers
 
+from tailfuse.data.classes import order_by_class
 from tailfuse.evaluation.metrics import Counts, FloatArray
 from tailfuse.evaluation.prior import Floats, estimate_prior, mean_answers, reweighted
 
@@ -82,10 +83,6 @@ def weigh_rows(labels: Counts, shares: Floats) -> NDArray[np.float64]:
 def keep_answers(probabilities: FloatArray, labels: Counts) -> RowAnswers:
     """Keep answers (N, C) to calibration rows and their classes (N,), evenly over the classes."""
     limit = min(MAX_KEPT_ROWS, MAX_KEPT_NUMBERS // probabilities.shape[1])
-    rank = np.zeros(len(labels), np.int64)  # of a row within its class
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        rank[rows] = np.arange(len(rows))
-    kept = np.sort(np.argsort(rank, kind="stable")[:limit])
+    kept = np.sort(order_by_class(labels)[:limit])
     rounded = probabilities[kept].astype(np.float64).round(KEPT_DIGITS)
     return RowAnswers(labels=tuple(labels[kept].tolist()), probabilities=tuple(map(tuple, rounded.tolist())))

@@ -6,7 +6,7 @@ Letters: N rows, M modalities, C classes.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from tailfuse_service.bundle.manifest import ClassInfo, Histogram, Reference, Su
 
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.evaluation.calibration_error import estimate_calibration_error
+from tailfuse.evaluation.class_scores import score_classes
 from tailfuse.evaluation.metrics import (
     Counts,
     Reliability,
@@ -27,12 +28,14 @@ from tailfuse.evaluation.metrics import (
     reliability,
     subset_metrics,
 )
+from tailfuse.evaluation.predict_part import predict_part
 
 AS_GIVEN = "as given"  # the rows as they are, each with the modalities it has
 MAX_MODALITIES_FOR_ALL_SUBSETS = 6  # beyond these not every subset is evaluated: there are 2^M - 1
 EDGES = tuple(step / 20 for step in range(21))
 
 ByModality = dict[str, float | None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,11 @@ class Evaluation:
     reliability: Reliability
     reference: dict[str, Reference]
     class_confidences: NDArray[np.float64]  # (C, M), mean confidence by true class
+    class_weights: NDArray[np.float64]  # (C, M), mean fusion weight by true class
     confidence_auroc: ByModality  # confidence as given, against the modality alone being right
+    labels: Counts  # (N,)
+    given: Output  # the answers to the rows as given
+    alone: Counts  # (N, M), the answer to each modality alone; -1 where it is absent
     # By class prior, of the rows as given, weighted such that the classes have their training shares.
     priors: dict[str, SubsetMetrics] = field(default_factory=dict)
 
@@ -77,18 +84,6 @@ def subset_name(subset: Sequence[str]) -> str:
     return "+".join(subset)
 
 
-def predict_part(run: Callable[[Batch], Output], part: SplitArrays, batch_size: int = 256) -> Output:
-    """The answers for all rows (at least one), in order."""
-    outputs = [run(rows.batch()) for rows in part.batches(batch_size)]
-    conflicts = [output.conflict for output in outputs if output.conflict is not None]
-    return Output(
-        np.concatenate([output.probabilities for output in outputs]),
-        np.concatenate([output.weights for output in outputs]),
-        np.concatenate([output.confidences for output in outputs]),
-        conflict=np.concatenate(conflicts) if conflicts else None,
-    )
-
-
 def evaluate(run: Callable[[Batch], Output], part: SplitArrays, classes: Sequence[ClassInfo]) -> Evaluation:
     """Run the part with every subset of its modalities, and as it is."""
     modalities = part.modalities
@@ -100,7 +95,7 @@ def evaluate(run: Callable[[Batch], Output], part: SplitArrays, classes: Sequenc
         selections = {everything: selections.pop(everything), AS_GIVEN: part, **selections}
 
     shots = [info.shot for info in classes]
-    metrics, weights, confidences, right = {}, {}, {}, {}
+    metrics, weights, confidences, predicted = {}, {}, {}, {}
     for name, rows in selections.items():
         output = predict_part(run, rows) if len(rows) else make_empty_output(len(classes), len(modalities))
         metrics[name] = add_debiased_error(
@@ -108,10 +103,13 @@ def evaluate(run: Callable[[Batch], Output], part: SplitArrays, classes: Sequenc
         )
         weights[name] = present_means(output.weights, rows.presence(), modalities)
         confidences[name] = present_means(output.confidences, rows.presence(), modalities)
-        right[name] = output.probabilities.argmax(axis=1) == rows.labels
+        predicted[name] = output.probabilities.argmax(axis=1)
         if name == whole:
             given = output
 
+    alone = np.full(presence.shape, -1, np.int64)
+    for column, name in enumerate(modalities):
+        alone[presence[:, column], column] = predicted[name]
     present = {name: presence[:, column] for column, name in enumerate(modalities)}
     confidence = {name: given.confidences[present[name], column] for column, name in enumerate(modalities)}
     return Evaluation(
@@ -133,7 +131,14 @@ def evaluate(run: Callable[[Batch], Output], part: SplitArrays, classes: Sequenc
             for column, name in enumerate(modalities)
         },
         class_confidences=class_means(given.confidences, presence, part.labels, len(classes)),
-        confidence_auroc={name: auroc(confidence[name], right[name]) for name in modalities},
+        class_weights=class_means(given.weights, presence, part.labels, len(classes)),
+        confidence_auroc={
+            name: auroc(confidence[name], predicted[name] == part.labels[present[name]])
+            for name in modalities
+        },
+        labels=part.labels,
+        given=given,
+        alone=alone,
     )
 
 
@@ -178,8 +183,8 @@ def histogram(values: NDArray[np.float32]) -> Histogram:
     return Histogram(edges=EDGES, counts=tuple(int(count) for count in counts))
 
 
-def as_given(by_subset: Mapping[str, ByModality]) -> ByModality:
-    """Of means by subset those of the rows as they are."""
+def as_given(by_subset: Mapping[str, T]) -> T:
+    """Of values by subset that of the rows as they are; there is at least one subset."""
     return by_subset.get(AS_GIVEN) or next(iter(by_subset.values()))
 
 
@@ -201,14 +206,21 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
             {
                 **info.model_dump(),
                 "rows": int(rows),
-                "recall": or_none(recall),
+                "recall": scores.recall and scores.recall.value,
+                "precision": scores.precision and scores.precision.value,
+                "f1": scores.f1 and scores.f1.value,
+                "intervals": {
+                    name: each and [each.low, each.high] for name, each in scores._asdict().items()
+                },
                 "confidences": dict(zip(modalities, map(or_none, confidences), strict=True)),
+                "weights": dict(zip(modalities, map(or_none, weights), strict=True)),
             }
-            for info, rows, recall, confidences in zip(
+            for info, rows, scores, confidences, weights in zip(
                 evaluation.classes,
                 evaluation.confusion.sum(axis=1),
-                evaluation.recall,
+                score_classes(evaluation.confusion),
                 evaluation.class_confidences,
+                evaluation.class_weights,
                 strict=True,
             )
         ],

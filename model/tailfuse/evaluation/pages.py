@@ -27,7 +27,9 @@ def page(template: str, context: Mapping[str, Any]) -> str:
         percent=percent, decimal=decimal, describe=describe, thousands=thousands, markdown=markdown
     )
     environment.globals["zip"] = zip
-    return environment.get_template(template).render(context)
+    text = environment.get_template(template).render(context)
+    # The name of a file may hold bytes that are no text, which Python keeps as lone surrogates.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def facts(manifest: Manifest) -> dict[str, Any]:

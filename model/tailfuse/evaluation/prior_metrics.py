@@ -10,8 +10,9 @@ from tailfuse_service.bundle import PRIORS, Batch, Manifest, Output, PriorError,
 from tailfuse_service.bundle.manifest import ClassInfo, SubsetMetrics
 
 from tailfuse.data.split_arrays import SplitArrays
-from tailfuse.evaluation.evaluate import decimal, percent, predict_part
+from tailfuse.evaluation.evaluate import decimal, percent
 from tailfuse.evaluation.metrics import Counts, subset_metrics
+from tailfuse.evaluation.predict_part import predict_part
 
 PRIORS_HEADING = "Answers by --prior, the rows weighted such that classes have their training shares:"
 

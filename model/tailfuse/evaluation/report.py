@@ -1,30 +1,43 @@
-"""report.html: one page that needs nothing else, the same bytes for the same run."""
+"""report.html: one page that needs nothing else. Its date apart, equal runs give equal bytes."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from tailfuse_service.bundle import Manifest
 
+from tailfuse.evaluation.baselines import BaselineScore
+from tailfuse.evaluation.class_scores import ClassScores, score_classes
 from tailfuse.evaluation.evaluate import Evaluation, as_given
+from tailfuse.evaluation.line_chart import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    WIDTH,
+    History,
+    find_kept_epoch,
+    line_charts,
+)
+from tailfuse.evaluation.noise_curves import MAX_ROWS, NoisePoint, chart_noise
+from tailfuse.evaluation.notable_rows import NotableRows
 from tailfuse.evaluation.pages import facts, page
+from tailfuse.evaluation.provenance import describe_provenance
 
-History = Sequence[Mapping[str, float | str]]
 MAX_LABELS = 30  # beyond these classes the confusion matrix has no room for names and counts
-WIDTH, HEIGHT, LEFT, BOTTOM = 480, 220, 46, 24  # of a line chart
+MAX_MISTAKES = 8  # pairs of classes that are listed
 
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:
-    """A class in the table of classes."""
+    """A class in the tables of classes; weights and confidences are by modality."""
 
     name: str
     shot: str
     train_count: int
     rows: int
-    recall: float
+    scores: ClassScores
+    weights: list[float]
     confidences: list[float]
 
 
@@ -38,37 +51,35 @@ class Cell:
     share: float
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A curve as `x,y x,y …`, with its last value."""
-
-    name: str
-    points: str
-    last: str
+NO_ROWS = NotableRows()
 
 
 @dataclass(frozen=True, slots=True)
-class LineChart:
-    """Curves over epochs; ticks are (position, label)."""
+class Findings:
+    """What a report shows beside an evaluation; a section without content is left out."""
 
-    title: str
-    lines: list[Line]
-    x_ticks: list[tuple[float, str]]
-    y_ticks: list[tuple[float, str]]
+    baselines: Sequence[BaselineScore] = ()  # the model itself first
+    rows: NotableRows = NO_ROWS
+    noise: Mapping[str, Sequence[NoisePoint]] = field(default_factory=dict)  # by modality
 
 
-def write_report(path: Path, manifest: Manifest, evaluation: Evaluation, history: History) -> None:
+def write_report(
+    path: Path, manifest: Manifest, evaluation: Evaluation, history: History, findings: Findings
+) -> None:
     """Write report.html. `history` has one entry per epoch and may be empty."""
-    path.write_text(report_html(manifest, evaluation, history), encoding="utf-8", newline="\n")
+    text = report_html(manifest, evaluation, history, findings=findings)
+    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def report_html(
-    manifest: Manifest, evaluation: Evaluation, history: History, evaluated_table: str | None = None
-) -> str:
+    manifest: Manifest, evaluation: Evaluation, history: History, evaluated_table: str | None = None,
+    findings: Findings | None = None,
+) -> str:  # fmt: skip
     """Return the page as text: inline style and images, no script, no request.
 
     `evaluated_table` names another table than the test rows of the training.
     """
+    findings = findings or Findings()
     cells = confusion_cells(evaluation)
     mistakes = [cell for cell in cells if cell.true != cell.predicted]
     return page(
@@ -76,7 +87,11 @@ def report_html(
         {
             **facts(manifest),
             "manifest": manifest,
+            "provenance": describe_provenance(manifest),
             "evaluation": evaluation,
+            "findings": findings,
+            "noise_charts": chart_noise(findings.noise),
+            "noise_rows": MAX_ROWS,
             "evaluated_table": evaluated_table,
             "given": {
                 "weights": as_given(evaluation.weights),
@@ -84,9 +99,11 @@ def report_html(
             },
             "classes": class_rows(evaluation),
             "cells": cells,
-            "mistakes": sorted(mistakes, key=lambda cell: (-cell.share, -cell.rows))[:8],
+            "mistakes": sorted(mistakes, key=lambda cell: (-cell.rows, -cell.share))[:MAX_MISTAKES],
             "labelled": len(manifest.classes) <= MAX_LABELS,
             "charts": line_charts(history),
+            "kept_epoch": find_kept_epoch(history),
+            "epochs": len(history),
             "size": {"width": WIDTH, "height": HEIGHT, "left": LEFT, "bottom": BOTTOM},
         },
     )
@@ -95,11 +112,14 @@ def report_html(
 def class_rows(evaluation: Evaluation) -> list[ClassRow]:
     """The classes, those with most training rows first."""
     rows = [
-        ClassRow(info.name, info.shot, info.train_count, int(count), float(recall), confidences.tolist())
-        for info, count, recall, confidences in zip(
+        ClassRow(
+            info.name, info.shot, info.train_count, int(count), scores, weights.tolist(), confidences.tolist()
+        )
+        for info, count, scores, weights, confidences in zip(
             evaluation.classes,
             evaluation.confusion.sum(axis=1),
-            evaluation.recall,
+            score_classes(evaluation.confusion),
+            evaluation.class_weights,
             evaluation.class_confidences,
             strict=True,
         )
@@ -120,59 +140,3 @@ def confusion_cells(evaluation: Evaluation) -> list[Cell]:
         )
         for true, predicted in np.argwhere(counts)
     ]
-
-
-def line_charts(history: History) -> list[LineChart]:
-    """Loss and validation balanced accuracy over epochs."""
-    charts = (
-        line_chart("Loss", history, {"training": "loss", "validation": "val_loss"}),
-        line_chart("Balanced accuracy", history, {"validation": "val_balanced_accuracy"}),
-    )
-    return [chart for chart in charts if chart.lines]
-
-
-def line_chart(title: str, history: History, keys: Mapping[str, str]) -> LineChart:
-    """One chart of the keys, by the name of their curve; values that are not finite are left out."""
-    curves = {name: curve(history, key) for name, key in keys.items()}
-    curves = {name: points for name, points in curves.items() if points}
-    xs = [x for points in curves.values() for x, _ in points]
-    ys = [y for points in curves.values() for _, y in points]
-    if not xs:
-        return LineChart(title, [], [], [])
-    x_ticks, y_ticks = ticks(min(xs), max(xs)), ticks(min(ys), max(ys))
-    x_low, x_high = min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1
-    y_low, y_high = y_ticks[0], y_ticks[-1]
-
-    def across(x: float) -> float:
-        return round(LEFT + (WIDTH - LEFT - 8) * (x - x_low) / (x_high - x_low), 1)
-
-    def down(y: float) -> float:
-        return round((HEIGHT - BOTTOM) - (HEIGHT - BOTTOM - 10) * (y - y_low) / (y_high - y_low), 1)
-
-    lines = [
-        Line(name, " ".join(f"{across(x)},{down(y)}" for x, y in points), f"{points[-1][1]:.3f}")
-        for name, points in curves.items()
-    ]
-    return LineChart(
-        title,
-        lines,
-        [(across(x), f"{x:g}") for x in x_ticks if x_low <= x <= x_high],
-        [(down(y), f"{y:g}") for y in y_ticks],
-    )
-
-
-def curve(history: History, key: str) -> list[tuple[float, float]]:
-    """(epoch, value) of the entries that have a finite value."""
-    points = [
-        (float(entry["epoch"]), float(entry[key])) for entry in history if entry.get(key) not in (None, "")
-    ]
-    return [(x, y) for x, y in points if math.isfinite(y)]
-
-
-def ticks(low: float, high: float, about: int = 6) -> list[float]:
-    """Round numbers that cover low..high, at least two."""
-    span = high - low or abs(high) or 1.0
-    magnitude = 10.0 ** math.floor(math.log10(span / about))
-    step = next(factor * magnitude for factor in (1, 2, 5, 10) if factor * magnitude * about >= span * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(step * at, 10) for at in range(first, max(last, first + 1) + 1)]

@@ -20,15 +20,15 @@ from tailfuse_service.bundle.files import read_manifest, unpacked
 from tailfuse_service.bundle.manifest import Adaptation, Shot, SubsetMetrics
 from tailfuse_service.modalities.tabular.spelling import KnownNames
 
+from tailfuse.data.arrays import OnProgress, make_split_arrays
 from tailfuse.data.classes import encode_labels, read_labels
-from tailfuse.data.dataset import OnProgress, make_split_arrays
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import ExportError, TableError, UserError
 from tailfuse.evaluation.check_adaptation import cross_validate, simulate
-from tailfuse.evaluation.evaluate import predict_part
 from tailfuse.evaluation.group_recall import estimate_group_recall
 from tailfuse.evaluation.metrics import FloatArray, subset_metrics
 from tailfuse.evaluation.pages import page
+from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.evaluation.prior import Floats, estimate_prior, reweighted
 from tailfuse.export.graphs import LOG_PRIOR, TOLERANCE, save_torchscript
 from tailfuse.files.reading import make_reading

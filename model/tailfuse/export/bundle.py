@@ -1,7 +1,7 @@
 """Assemble a bundle: graphs, parity, metrics on test, manifest, report and card; whole or not at all."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +9,9 @@ from pathlib import Path
 from tailfuse_service.bundle import (
     GRAPHS,
     MANIFEST,
+    Batch,
     Manifest,
+    Output,
     atomic_folder,
     compute_shares,
     input_schema,
@@ -22,14 +24,22 @@ from tailfuse_service.bundle.prior import GIVEN
 from tailfuse_service.bundle.summary import input_references
 from tailfuse_service.modalities import Modality
 
+from tailfuse.data.examples import read_examples
 from tailfuse.data.split_arrays import Dataset, SplitArrays
+from tailfuse.evaluation.baselines import compare_baselines
 from tailfuse.evaluation.card import model_card
 from tailfuse.evaluation.check_adaptation import keep_answers
-from tailfuse.evaluation.evaluate import evaluate, predict_part
+from tailfuse.evaluation.evaluate import Evaluation, evaluate
+from tailfuse.evaluation.logistic import LOGISTIC, predict_logistic
+from tailfuse.evaluation.noise_curves import measure_noise_curves
+from tailfuse.evaluation.notable_rows import find_notable_rows
+from tailfuse.evaluation.out_of_fold import OutOfFold, select_answered
+from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.evaluation.prior import mean_answers
 from tailfuse.evaluation.prior_metrics import evaluate_priors
-from tailfuse.evaluation.report import write_report
+from tailfuse.evaluation.report import Findings, write_report
 from tailfuse.export.graphs import check_parity, export_graphs, make_example
+from tailfuse.files.table import read_table
 from tailfuse.network.build import AnyNetwork
 from tailfuse.spec.schedule import choose_schedule
 from tailfuse.spec.schema import Spec
@@ -38,11 +48,17 @@ BUILT_WITH = ("tailfuse", "torch", "onnx", "onnxruntime", "numpy")
 
 
 def write_bundle(
-    network: AnyNetwork, spec: Spec, dataset: Dataset, history: list[dict[str, float]], target: Path
-) -> Manifest:
-    """Export, check and evaluate `network`, and put the bundle at `target`. Raises ExportError."""
+    network: AnyNetwork, spec: Spec, dataset: Dataset, history: list[dict[str, float]], target: Path,
+    out_of_fold: OutOfFold | None = None, *, n_examples: int = 0,
+) -> Manifest:  # fmt: skip
+    """Export, check and evaluate `network`, and put the bundle at `target`. Raises ExportError, TableError.
+
+    `out_of_fold` are the answers to validation and training rows, for the report. The inputs of `n_examples`
+    test rows become part of the bundle.
+    """
     example = make_example(dataset.train)
     manifest = make_manifest(network, spec, dataset)
+    examples = read_examples(spec, dataset.modalities, n_examples)
     with atomic_folder(target) as folder:
         export_graphs(network, example, folder)
         parity = check_parity(network, folder, manifest, example)
@@ -51,25 +67,49 @@ def write_bundle(
             evaluate(runtime.run, dataset.test, dataset.classes),
             priors=evaluate_priors(runtime.run, dataset.test, manifest),
         )
+        validation = evaluate(runtime.run, dataset.val, dataset.classes)
         val_answers = predict_part(runtime.run, dataset.val).probabilities
+        # Without test rows, drift is measured from the validation rows.
+        reference, rows = evaluation.reference, dataset.test
+        if not len(rows):
+            reference, rows = validation.reference, dataset.val
         manifest = manifest.model_copy(
             update={
                 "parity": parity,
                 "metrics": evaluation.metrics,
-                "validation_metrics": evaluate(runtime.run, dataset.val, dataset.classes).metrics,
+                "validation_metrics": validation.metrics,
                 "prior_metrics": evaluation.priors,
-                "reference": add_input_references(evaluation.reference, manifest.modalities, dataset.test),
+                "reference": add_input_references(reference, manifest.modalities, rows),
                 "held_out": mean_answers(val_answers, dataset.val.labels),
                 "held_out_rows": keep_answers(val_answers, dataset.val.labels),
+                "examples": tuple(examples),
             }
         )
-        write_report(folder / "report.html", manifest, evaluation, history)
+        findings = collect_findings(runtime.run, spec, dataset, manifest, evaluation, out_of_fold)
+        write_report(folder / "report.html", manifest, evaluation, history, findings)
         (folder / "MODEL_CARD.md").write_text(model_card(manifest, evaluation))
         files = {file.name: sha256(file) for file in sorted(folder.iterdir())}
         manifest = manifest.model_copy(update={"files": files})
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1))
         open_bundle(folder)  # as the service will
     return manifest
+
+
+def collect_findings(
+    run: Callable[[Batch], Output], spec: Spec, dataset: Dataset, manifest: Manifest, evaluation: Evaluation,
+    out_of_fold: OutOfFold | None,
+) -> Findings:  # fmt: skip
+    """Collect what the report shows beside the evaluation. Raises TableError."""
+    others = {"validation": dataset.val, "training": dataset.train}
+    return Findings(
+        baselines=compare_baselines(manifest, evaluation, {LOGISTIC: predict_logistic(dataset)}),
+        rows=find_notable_rows(
+            manifest, dataset.test, evaluation,
+            select_answered(out_of_fold, others) if out_of_fold else [], "test",
+            lambda: read_table(spec.table, spec.reading),
+        ),
+        noise=measure_noise_curves(run, dataset.test, manifest.modalities),
+    )  # fmt: skip
 
 
 def add_input_references(
@@ -98,7 +138,7 @@ def make_manifest(network: AnyNetwork, spec: Spec, dataset: Dataset) -> Manifest
     fusion = {name: value.flatten().tolist() for name, value in network.describe_calibration().items()}
     written = json.loads(spec.model_dump_json())
     written["table"] = spec.table.name  # a path on one machine is not part of a bundle
-    written["table_sha256"] = sha256(spec.table)
+    written["table_sha256"] = dataset.table_sha256
     for each in written["modalities"].values():
         if Path(each["encoder"]).is_absolute():
             each["encoder"] = Path(each["encoder"]).name

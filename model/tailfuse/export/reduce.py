@@ -26,9 +26,10 @@ from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import ExportError, UserError
 from tailfuse.evaluation.card import model_card
 from tailfuse.evaluation.check_adaptation import keep_answers
-from tailfuse.evaluation.evaluate import evaluate, predict_part
+from tailfuse.evaluation.evaluate import evaluate
 from tailfuse.evaluation.metrics import subset_metrics
 from tailfuse.evaluation.pages import page
+from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.evaluation.prior import mean_answers
 from tailfuse.evaluation.prior_metrics import evaluate_priors
 from tailfuse.export.adapt import HEADING

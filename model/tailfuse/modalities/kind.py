@@ -4,7 +4,7 @@ Torch is imported only where an encoder is built or rows are corrupted: reading 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -18,6 +18,8 @@ from tailfuse.errors import SpecError
 from tailfuse.files.cells import Unreadable
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows
+from tailfuse.modalities.example_values import to_json
+from tailfuse.modalities.preview import Preview, preview_cells
 from tailfuse.modalities.spec import ModalitySpec
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class Kind(ABC, Generic[S, M]):
         self, name: str, spec: S, modality: M, table: pl.DataFrame, rows: Rows, labels: NDArray[np.int64],
         folder: Path, seed: int,
     ) -> M:  # fmt: skip
-        """Return a fitted modality with the encoder that held-out rows choose, where the spec leaves it open.
+        """Return a fitted modality with an encoder chosen by some of the rows, where the spec leaves it open.
 
         `labels` are the classes of the training `rows`. It comes before any array is made.
         """
@@ -91,6 +93,10 @@ class Kind(ABC, Generic[S, M]):
 
         Paths are relative to `folder`. Raises TableError that names modality, column and row.
         """
+
+    def example_value(self, modality: M, raw: Any) -> Any:
+        """Return a raw value as JSON, to show what a request looks like; None if it cannot be shown."""
+        return to_json(raw)
 
     def read_arrays(
         self,
@@ -137,6 +143,16 @@ class Kind(ABC, Generic[S, M]):
         """Return how many numbers of a row enter the encoder's first layer; `rows` are (n, ...)."""
         return prod(rows.shape[1:])
 
+    def linear_columns(self, modality: M, rows: NDArray[Any]) -> Any:
+        """Return the columns that a linear model takes of rows (n, ...), n > 0: (n, K), an array or sparse.
+
+        Rows of different lengths become the mean, the spread and the extremes of their steps.
+        """
+        if rows.dtype != object:
+            return rows.reshape(len(rows), -1).astype(np.float64)
+        steps = [np.asarray(row, np.float64).reshape(len(row), -1) for row in rows]
+        return np.stack([np.concatenate([s.mean(0), s.std(0), s.min(0), s.max(0)]) for s in steps])
+
     def augmentation(self, spec: S) -> "Callable[[Tensor], Tensor] | None":
         """Return what changes training rows at random in every epoch, if anything does."""
         return None
@@ -148,6 +164,13 @@ class Kind(ABC, Generic[S, M]):
         It looks like what a broken sensor or a dark camera sends. The confidences learn from
         such copies which inputs are unlike all training rows.
         """
+
+    def add_noise(
+        self, modality: M, rows: NDArray[Any], strength: float, random: np.random.Generator
+    ) -> NDArray[Any]:
+        """Return rows (n, ...) in which noise has a share, from 0 to 1: standardised numbers by default."""
+        noise = random.standard_normal(rows.shape)
+        return ((1 - strength) * rows + strength * noise).astype(rows.dtype)
 
     def corrupt_values(
         self, name: str, modality: M, table: pl.DataFrame, rows: Rows, folder: Path, seed: int
@@ -161,6 +184,10 @@ class Kind(ABC, Generic[S, M]):
     @abstractmethod
     def describe(self, modality: M) -> str:
         """Describe a modality in one line of the report and the model card."""
+
+    def preview(self, modality: M, cells: Mapping[str, Any], row: NDArray[Any]) -> Preview:
+        """Return what the report shows of a value: its cells by column, and its array."""
+        return preview_cells(cells)
 
     def card_example(self, modality: M) -> Any:
         """Return a short raw value for the model card."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 class Frozen(BaseModel):
     """Immutable; unknown keys and numbers that are not finite are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 def _columns(value: Any) -> Any:
@@ -30,6 +30,7 @@ class ModalitySpec(Frozen):
 
     kind: str
     encoder: Name
+    """Encoder of the modality."""
 
     def resolve_paths(self, folder: Path) -> Self:
         """Return the keys with whole paths, which are relative to the spec's `folder`."""

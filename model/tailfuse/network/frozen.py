@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tailfuse.data.dataset import OnProgress
+from tailfuse.data.arrays import OnProgress
 from tailfuse.data.split_arrays import Dataset
 from tailfuse.files.cache import cached, make_key
 from tailfuse.modalities.pretrained import Pretrained, fingerprint

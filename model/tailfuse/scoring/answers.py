@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tailfuse_service.bundle import Bundle, Manifest
 from tailfuse_service.bundle.answer import DIGITS
 
-from tailfuse.data.dataset import make_split_arrays
-from tailfuse.evaluation.evaluate import predict_part
+from tailfuse.data.arrays import make_split_arrays
+from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.files.table import normalise
 from tailfuse.scoring.kept_columns import check_storable, name_kept_columns
 from tailfuse.scoring.missing_columns import find_missing_columns

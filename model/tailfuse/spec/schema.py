@@ -1,7 +1,7 @@
 """The spec: what to learn from which table. Every mistake in it is named with its key and line."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -68,15 +68,16 @@ def _prior(value: Any) -> str | dict[str, float] | None:
 
 
 class SplitSpec(Frozen):
-    """Fractions of the rows, stratified by class, or a `column` with train, val and test.
-
-    Rows of one `group` stay together. `val` is taken from train where the column has no val rows.
-    """
+    """Fractions of the rows, stratified by class, or a column with train, val and test."""
 
     column: Name | None = None
+    """Column with train, val and test. Without it, rows are drawn at random, stratified by class."""
     val: float = Field(default=0.1, gt=0, lt=1)
-    test: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the rows for validation; with `column`, taken from train where it has no val rows."""
+    test: float = Field(default=0.2, ge=0, lt=1)
+    """Share of the rows for the test. With 0 a bundle has no figures of test rows."""
     group: Name | None = None
+    """Column of groups. Rows of one group are never on both sides of a split."""
 
     @model_validator(mode="after")
     def _something_is_left(self) -> "SplitSpec":
@@ -95,41 +96,51 @@ Loss = Literal[
 
 
 class NetworkSpec(Frozen):
-    """`width` of the embeddings; `experts` are the tau of each one's logit adjustment; `generative`: one more
-    expert, a Gaussian model of each modality.
-
-    Any other `fusion` than confidence and `loss` than experts is a baseline to compare with.
-    """
+    """The network: encoders, experts and fusion."""
 
     fusion: Fusion = "confidence"
+    """How modalities are fused. All but `confidence` are baselines to compare with."""
     loss: Loss = "experts"
+    """Loss for class imbalance. All but `experts` are baselines to compare with."""
     width: int = Field(default=128, ge=1)
+    """Width of the embeddings."""
     experts: tuple[float, ...] = Field(default=(1.0,), min_length=1)
+    """Tau of the logit adjustment of each expert."""
     generative: bool = True
+    """Whether each modality has a PLDA head, the generative expert."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
+    """Dropout rate inside encoders."""
     input_dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Dropout rate of the encoders' inputs."""
 
 
 class TrainingSpec(Frozen):
-    """`epochs`, `patience` and `folds` that are not given follow from the number of training rows; see
-    `tailfuse.spec.schedule`. `folds` is 0 or at least 2; `mixup` is the parameter of its Beta
-    distribution (0: off).
-
-    `damage`: confidences are fitted on corrupted rows too; `calibrate`: the fusion is fitted on the
-    calibration set; `smote`: synthetic rows (Chawla et al. 2002), a baseline.
-    """
+    """The training. What is null follows from the number of training rows: `tailfuse.spec.schedule`."""
 
     epochs: int | None = Field(default=None, ge=1)
+    """Passes over the training rows. null: chosen by their number, at most 200."""
     batch_size: int = Field(default=128, ge=1)
+    """Rows in a step."""
     learning_rate: float = Field(default=2e-3, gt=0)
+    """Largest learning rate of the schedule."""
     weight_decay: float = Field(default=0.05, ge=0)
+    """Weight decay of the optimiser."""
     patience: int | None = Field(default=None, ge=1)
+    """Epochs without a better validation loss after which training stops. null: chosen by the number of
+    training rows."""
     mixup: float = Field(default=0.5, ge=0)
+    """Parameter of the Beta distribution of mixup. 0: off."""
     modality_dropout: float = Field(default=0.5, ge=0, lt=1)
+    """How often modalities of a row are dropped in training."""
     folds: Annotated[int | None, AfterValidator(_folds)] = Field(default=None, ge=0)
+    """Number of fold networks, 0 or at least 2. Confidences and fusion are fitted on rows that they have not
+    seen. null: chosen by the number of training rows."""
     damage: bool = True
+    """Whether confidences are fitted on corrupted rows too."""
     calibrate: bool = True
+    """Whether the fusion is fitted on the calibration set."""
     smote: bool = False
+    """Whether synthetic rows are added (Chawla et al. 2002). A baseline."""
 
 
 # The type of a field; mypy shall know it as the base class.
@@ -144,30 +155,42 @@ Split = Annotated[
 
 
 class Spec(Frozen):
-    """The whole spec. `split` is a column with train, val and test, or keys of its own.
-
-    `separator`, `decimal` and `encoding` say what a table in text does not show; `missing` are the texts
-    that are no value.
-    Classes with fewer than `min_rows` rows become one class, named `other`.
-    """
+    """The whole spec."""
 
     name: Name
+    """Name of the model, in answers and metrics; the run's folder is `runs/<name>`."""
     version: Name = "1"
+    """Version of the model. Increase it when you retrain."""
     table: Path
+    """Path of the table, relative to the spec."""
     separator: Annotated[str, AfterValidator(check_separator)] | None = None
+    """Separator of a table in text. null: inferred from its lines."""
     decimal: Literal[".", ","] | None = None
+    """Decimal mark, where numbers such as `1,500` may mean two things."""
     encoding: Annotated[str, AfterValidator(check_encoding)] | None = None
+    """Encoding of a table in text. null: UTF-8, or what a byte order mark says."""
     missing: tuple[str, ...] = DEFAULT_MISSING
+    """Texts that are no value, beside an empty cell."""
     label: Name
+    """Column of the class names."""
     min_rows: int | None = Field(default=None, ge=2)
+    """Classes with fewer rows are merged into one class."""
     other: Annotated[Name | None, AfterValidator(_other)] = Field(default=None, validate_default=False)
+    """Name of the merged class; needs `min_rows`."""
     split: Split = SplitSpec()
+    """Column with train, val and test, or the keys of [split](#split)."""
     modalities: dict[Annotated[str, AfterValidator(_modality_name)], AnySpec] = Field(min_length=1)
+    """Modalities by name; the keys of each follow from its [kind](#modalities)."""
     network: NetworkSpec = NetworkSpec()
+    """See [network](#network)."""
     training: TrainingSpec = TrainingSpec()
+    """See [training](#training)."""
     # Of the answers; None is uniform, and is what the spec of an older run has.
     prior: Annotated[str | dict[str, float] | None, PlainValidator(_prior)] = None
+    """Class shares that answers hold for: `uniform` (null), `training`, `tempered`, or the share of each
+    class."""
     seed: int = Field(default=0, ge=0)
+    """Seed of everything random. The same seed gives the same bundle."""
 
     @property
     def reading(self) -> Reading:
@@ -186,16 +209,27 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
     document = read_document(path)
     for override in overrides:
         document.override(override)
+    spec = make_spec(document.data, lambda key: f"{document.place(key)}: ")
+    modalities = {name: each.resolve_paths(path.parent) for name, each in spec.modalities.items()}
+    return spec.model_copy(update={"table": path.parent / spec.table, "modalities": modalities})
+
+
+def make_spec(data: dict[str, Any], place: Callable[[Key], str] = lambda _: "") -> Spec:
+    """Return plain data as a spec; `place` is put before each mistake. Raises SpecError.
+
+    >>> make_spec({"name": "leaves", "table": "leaves.csv", "label": "y", "modalities": {}})
+    Traceback (most recent call last):
+    ...
+    tailfuse.errors.SpecError: modalities: Dictionary should have at least 1 item after validation, not 0
+    """
     try:
-        spec = Spec.model_validate(document.data)
+        return Spec.model_validate(data)
     except ValidationError as error:
         mistakes: dict[str, None] = {}  # a union can complain twice about one thing
         for each in error.errors(include_url=False):
-            key, why = explain(each, document.data)
-            mistakes[f"{document.place(key)}: {'.'.join(key) or 'the spec'}: {why}"] = None
+            key, why = explain(each, data)
+            mistakes[f"{place(key)}{'.'.join(key) or 'the spec'}: {why}"] = None
         raise SpecError("\n".join(mistakes)) from None
-    modalities = {name: each.resolve_paths(path.parent) for name, each in spec.modalities.items()}
-    return spec.model_copy(update={"table": path.parent / spec.table, "modalities": modalities})
 
 
 def find_key(name: str) -> str | None:

@@ -16,7 +16,9 @@ from tailfuse.calibration.fit_confidence import fit_confidence
 from tailfuse.calibration.fit_conflict import fit_conflict
 from tailfuse.calibration.fit_fusion import fit_fusion
 from tailfuse.calibration.fit_linear import FoldNetwork, fit_ngram_experts
+from tailfuse.calibration.out_of_fold import predict_out_of_fold
 from tailfuse.data.split_arrays import Dataset, SplitArrays
+from tailfuse.evaluation.out_of_fold import OutOfFold
 from tailfuse.network.baselines import FUSIONS
 from tailfuse.network.baselines.fused import Baseline
 from tailfuse.network.build import build_baseline, build_guided, make_fusion
@@ -62,6 +64,12 @@ class Family(Protocol[N]):
     def calibrate(self, network: N, stages: Stages[N], spec: Spec) -> None:
         """Fit a copy of the final network on the calibration set, in place."""
 
+    def predict_out_of_fold(self, network: N, stages: Stages[N]) -> OutOfFold | None:
+        """Predict validation and training rows by the networks that were not trained on them.
+
+        `network` is calibrated. None of a family without fold networks.
+        """
+
 
 class GuidedFamily:
     """Networks whose fusion follows the confidences, or weighs all modalities alike."""
@@ -95,6 +103,11 @@ class GuidedFamily:
         if spec.training.calibrate:
             fit_fusion(network, calibration_set, seed=spec.seed, device=device)
 
+    def predict_out_of_fold(self, network: Network, stages: Stages[Network]) -> OutOfFold | None:
+        folds = [CalibrationRows(fold, rows) for fold, rows in stages.folds]
+        calibration_set = [CalibrationRows(stages.network, stages.dataset.val), *folds]
+        return predict_out_of_fold(network, calibration_set, network.log_prior.device)
+
 
 class BaselineFamily:
     """Networks with a published fusion: only their temperature is fitted on the calibration set."""
@@ -118,6 +131,9 @@ class BaselineFamily:
     def calibrate(self, network: Baseline, stages: Stages[Baseline], spec: Spec) -> None:
         if spec.training.calibrate:
             fit_temperature(network, stages.dataset.val, network.log_prior.device)
+
+    def predict_out_of_fold(self, network: Baseline, stages: Stages[Baseline]) -> OutOfFold | None:
+        return None
 
 
 def choose_family(spec: Spec) -> Family[Any]:

@@ -14,9 +14,10 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
-from tailfuse.data.dataset import OnProgress
+from tailfuse.data.arrays import OnProgress
 from tailfuse.data.folds import make_folds
 from tailfuse.data.split_arrays import Dataset, SplitArrays
+from tailfuse.evaluation.out_of_fold import OutOfFold
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.modalities.text.encoder import Bert, Lsa
@@ -36,13 +37,16 @@ SMALL_BATCH = 2**20  # numbers; 128 grey images of 90 x 90, or texts of 64 words
 OnEpoch = Callable[[Stage, Epoch, int], None]  # the last is the number of stages
 
 
-def fit(spec: Spec, dataset: Dataset, *, on_epoch: OnEpoch | None = None) -> AnyNetwork:
-    """Train and calibrate a network in memory, on the CPU, as `train` does but without files. In eval mode.
+def fit(
+    spec: Spec, dataset: Dataset, *, fabric: Fabric | None = None, on_epoch: OnEpoch | None = None
+) -> AnyNetwork:
+    """Train and calibrate a network in memory as `train` does, but without files. On the CPU, in eval mode.
 
     Raises SpecError, RunError.
     """
-    network: AnyNetwork = calibrate_network(train_stages(spec, dataset, on_epoch=on_epoch), spec)
-    return network
+    stages = train_stages(spec, dataset, fabric=fabric, on_epoch=on_epoch)
+    network: AnyNetwork = calibrate_network(stages, spec)
+    return network.cpu()
 
 
 def train_stages(
@@ -126,6 +130,12 @@ def calibrate_network(stages: Stages[N], spec: Spec) -> N:
         network = copy.deepcopy(stages.network)
         stages.family.calibrate(network, stages, spec)
         return network.eval()
+
+
+def predict_rows_out_of_fold(network: N, stages: Stages[N], spec: Spec) -> OutOfFold | None:
+    """Predict validation and training rows by the networks that were not trained on them, if any."""
+    with make_reproducible(spec, stages.dataset):
+        return stages.family.predict_out_of_fold(network, stages)
 
 
 def share_frozen(source: AnyNetwork, target: AnyNetwork, *, with_projections: bool) -> None:

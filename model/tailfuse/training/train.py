@@ -1,7 +1,7 @@
 """One run: from a spec to a bundle.
 
 A run's folder holds run.json (what it was started with), for each stage a checkpoint and its log as
-CSV, and the bundle.
+CSV, the answers to rows by networks that were not trained on them, and the bundle.
 """
 
 import json
@@ -19,12 +19,21 @@ from tailfuse_service.bundle import PriorError, check_loss, compute_shares, sha2
 from tailfuse.data.dataset import load_dataset
 from tailfuse.data.split_arrays import Dataset
 from tailfuse.errors import RunError, SpecError, TableError
+from tailfuse.evaluation.out_of_fold import OUT_OF_FOLD, load_out_of_fold, save_out_of_fold
 from tailfuse.export.bundle import write_bundle
 from tailfuse.files.lock import LOCK, FolderInUse, lock_folder
 from tailfuse.network.build import build_network, check_encoders
 from tailfuse.spec.schema import Spec
 from tailfuse.training import checkpoint
-from tailfuse.training.fit import FINAL, FOLD, OnEpoch, calibrate_network, make_reproducible, train_stages
+from tailfuse.training.fit import (
+    FINAL,
+    FOLD,
+    OnEpoch,
+    calibrate_network,
+    make_reproducible,
+    predict_rows_out_of_fold,
+    train_stages,
+)
 from tailfuse.training.state import read_log
 
 TRAINED, RUN, BUNDLE = "trained.pt", "run.json", "bundle"
@@ -119,7 +128,10 @@ def train_locked(
         if not fabric.is_global_zero:
             return None
         listener.on_step("fitting on the calibration set")
-        checkpoint.save(run / TRAINED, calibrate_network(stages, spec).state_dict())
+        network = calibrate_network(stages, spec)
+        if out_of_fold := predict_rows_out_of_fold(network, stages, spec):
+            save_out_of_fold(run / OUT_OF_FOLD, out_of_fold)
+        checkpoint.save(run / TRAINED, network.state_dict())
     listener.on_step("exporting and checking the graphs on every subset")
     for left_over in run.glob(f".{BUNDLE}.*"):  # of an export that was killed
         shutil.rmtree(left_over)
@@ -139,8 +151,11 @@ def check_prior(spec: Spec, dataset: Dataset) -> None:
         raise SpecError(f"prior: {error}") from None
 
 
-def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path) -> Path:
-    """Write the bundle of a run that has been trained. Raises RunError, ExportError."""
+def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path, *, n_examples: int = 0) -> Path:
+    """Write the bundle of a run that has been trained, with the inputs of `n_examples` test rows.
+
+    Raises RunError, ExportError, TableError.
+    """
     state = checkpoint.load(run / TRAINED)
     if state is None:
         raise RunError(
@@ -150,7 +165,8 @@ def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path) -> Path:
     with make_reproducible(spec, dataset):
         network = build_network(spec, dataset)
         checkpoint.set_weights(network, state, run / TRAINED)
-        write_bundle(network.eval(), spec, dataset, read_log(run / f"{FINAL}.csv"), target)
+        history, out_of_fold = read_log(run / f"{FINAL}.csv"), load_out_of_fold(run / OUT_OF_FOLD)
+        write_bundle(network.eval(), spec, dataset, history, target, out_of_fold, n_examples=n_examples)
     return target
 
 
@@ -222,7 +238,7 @@ def remove_run(run: Path) -> None:
     """
     if (run / BUNDLE).exists():
         shutil.rmtree(run / BUNDLE)
-    for pattern in (TRAINED, f"{FINAL}.pt", f"{FINAL}.csv", f"{FOLD}*.pt", f"{FOLD}*.csv"):
+    for pattern in (TRAINED, OUT_OF_FOLD, f"{FINAL}.pt", f"{FINAL}.csv", f"{FOLD}*.pt", f"{FOLD}*.csv"):
         for file in run.glob(pattern):
             file.unlink()
 

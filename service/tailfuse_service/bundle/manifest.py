@@ -170,6 +170,9 @@ class Manifest(Frozen):
     parity: dict[str, float]
     held_out: MeanAnswers | None = None
     held_out_rows: RowAnswers | None = None  # null in older bundles
+    # Inputs of test rows as JSON, the fullest first, which the service's document shows. Only if the export
+    # was asked for them: whoever may read the document reads these rows.
+    examples: tuple[dict[str, Any], ...] = ()
     adaptation: Adaptation | None = None  # `metrics` are those of before
     reduction: Reduction | None = None  # `metrics` are those of after
     spec: dict[str, Any]

@@ -88,38 +88,37 @@ class FairThreads:
 
     def _work(self, loop: AbstractEventLoop) -> None:
         """Do jobs in this thread until none waits."""
-        while (taken := self._take_job()) is not None:
-            account, future, call = taken
+        with self._lock:
+            job = self._take_job()
+        while job is not None:
+            account, future, call = job
             begun = self._clock()
-            result: Any = None
-            error: BaseException | None = None
-            try:
-                result = call()
-            except BaseException as raised:
-                error = raised
+            outcome = do_job(call)
+            seconds = self._clock() - begun
+            # Before the result is delivered, so that whoever gets it finds the thread idle or at work.
             with self._lock:
                 account.n_running -= 1
-                account.used_s += self._clock() - begun
+                account.used_s += seconds
+                job = self._take_job()
             try:
-                loop.call_soon_threadsafe(deliver, future, result, error)
+                loop.call_soon_threadsafe(deliver, future, *outcome)
             except RuntimeError:
                 return  # the loop is closed: the service has stopped
-            del taken, future, call, result, error  # nothing is kept while there is nothing to do
+            del future, call, outcome  # nothing is kept while there is nothing to do
 
     def _take_job(self) -> tuple[Account, Future[Any], Callable[[], Any]] | None:
         """Return the next job and its account; None, and count the thread as idle, if no job waits."""
-        with self._lock:
-            while waiting := [account for account in self._accounts.values() if account.jobs]:
-                account = min(waiting, key=rank)
-                future, call = account.jobs.popleft()
-                if future.done():
-                    continue  # nobody waits for it
-                self._used_s = max(self._used_s, account.used_s)
-                account.n_running += 1
-                return account, future, call
-            self._n_idle += 1
-            self._forget_idle()
-            return None
+        while waiting := [account for account in self._accounts.values() if account.jobs]:
+            account = min(waiting, key=rank)
+            future, call = account.jobs.popleft()
+            if future.done():
+                continue  # nobody waits for it
+            self._used_s = max(self._used_s, account.used_s)
+            account.n_running += 1
+            return account, future, call
+        self._n_idle += 1
+        self._forget_idle()
+        return None
 
     def _forget_idle(self) -> None:
         """Drop the accounts that have no jobs, and no time to make up for."""
@@ -129,6 +128,14 @@ class FairThreads:
                 continue
             if not is_busy or account.used_s <= self._used_s:
                 del self._accounts[caller]
+
+
+def do_job(call: Callable[[], T]) -> tuple[T | None, BaseException | None]:
+    """Return the result of a call, or what it has raised."""
+    try:
+        return call(), None
+    except BaseException as error:
+        return None, error
 
 
 def deliver(future: Future[T], result: T, error: BaseException | None) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 MAX_SHARE = 0.02  # of the event loop's time; Prometheus itself needs one rendering in 15 s
+MAX_PAUSE_S = 1.0  # between two renderings, however many metrics there are
 
 
 class Scrapes:
@@ -21,10 +22,12 @@ class Scrapes:
         render: Callable[[], bytes],
         *,
         now: Callable[[], float] = time.perf_counter,
+        used: Callable[[], float] = time.thread_time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._render = render
         self._now = now
+        self._used = used  # CPU seconds: on a busy machine a rendering can last long without costing more
         self._sleep = sleep
         self._text = b""
         self._begun = float("-inf")  # of the last rendering
@@ -42,10 +45,10 @@ class Scrapes:
         return self._text
 
     def _render_now(self) -> None:
-        begun = self._now()
+        begun, used = self._now(), self._used()
         try:
             self._text = self._render()
             self._begun = begun
         finally:
-            ended = self._now()
-            self._next = ended + (ended - begun) * (1 / MAX_SHARE - 1)
+            cost = self._used() - used
+            self._next = self._now() + min(cost * (1 / MAX_SHARE - 1), MAX_PAUSE_S)

@@ -21,9 +21,9 @@ SummaryValues = NDArray[np.float32]  # (n, inputs), NaN is missing
 
 
 class Frozen(BaseModel):
-    """Immutable; unknown keys are refused."""
+    """Immutable; unknown keys are refused. What is written has all keys, and so says its schema."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_serialization_defaults_required=True)
 
 
 class Features(Protocol):
@@ -82,11 +82,17 @@ class Modality(Frozen, ABC):
         """Return a plausible raw value, as JSON."""
 
     def part_schema(self) -> dict[str, Any]:
-        """Return the JSON Schema of the form's part."""
-        if self.part == "JSON":
-            return self.input_schema()
-        binary = {"format": "binary"} if self.part == "file" else {}
-        return {"type": "string", **binary, "description": self.part_description}
+        """Return the JSON Schema of the form's part.
+
+        The form of /docs begins with the first example of the first alternative. That is an empty text, so
+        that a modality which nobody fills in is not sent.
+        """
+        if self.part == "file":
+            return {"type": "string", "format": "binary", "description": self.part_description}
+        text = {"type": "string", "examples": [""]}
+        if self.part == "text":
+            return {**text, "description": self.part_description}
+        return {"description": self.part_description, "anyOf": [text, self.input_schema()]}
 
     def read_part(self, name: str, part: bytes, limits: Limits = DEFAULT_LIMITS) -> Any:
         """Return the raw value in the part of a form, None if it is empty. Raises InvalidInput, TooDeep."""

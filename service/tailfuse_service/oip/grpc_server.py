@@ -6,7 +6,7 @@ grpcio is imported with this module only, and this module only if there is a por
 import asyncio
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -28,6 +28,7 @@ from tailfuse_service.http.router import CLIENT_CLOSED, Router, TaskRequest, cho
 from tailfuse_service.inference.engine import Engine
 from tailfuse_service.logs import LOG
 from tailfuse_service.models.versions import Headers
+from tailfuse_service.oip.arrivals import Arrivals
 from tailfuse_service.oip.coalescer import Coalescer
 from tailfuse_service.oip.grpc_infer import make_response, read_outputs, read_parameter, read_tensors
 from tailfuse_service.oip.inputs import Rows, make_rows
@@ -41,6 +42,7 @@ CODES = {
     401: grpc.StatusCode.UNAUTHENTICATED,
     403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
+    408: grpc.StatusCode.DEADLINE_EXCEEDED,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     422: grpc.StatusCode.INVALID_ARGUMENT,
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -69,7 +71,11 @@ class GrpcServer:
         self._server = grpc.aio.server(options=[
             ("grpc.so_reuseport", int(settings.workers > 1)),
             ("grpc.max_receive_message_length", settings.max_body_bytes),  # compressed and uncompressed
+            ("grpc.http2.bdp_probe", 0),  # it widens the windows, and with them what waits in memory
         ])  # fmt: skip
+        self._arrivals = Arrivals(
+            settings.max_body_bytes, settings.receive_timeout_s, lambda: router.memory.limit
+        )
         answers: dict[str, Answer] = {
             "ServerLive": self._server_live,
             "ServerReady": self._server_ready,
@@ -79,7 +85,8 @@ class GrpcServer:
             "ModelInfer": self._model_infer,
         }
         handlers = {
-            method: grpc.unary_unary_rpc_method_handler(self._handler(method, answers[method]))
+            # As a stream of one message: so it is handled at its head, before the message has come.
+            method: grpc.stream_unary_rpc_method_handler(self._handler(method, answers[method]))
             for method in PROTOCOL_METHODS
         }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
@@ -99,11 +106,13 @@ class GrpcServer:
         """Accept no new calls; answer the accepted ones within this time."""
         await self._server.stop(grace_s)
 
-    def _handler(self, method: Endpoint, answer: Answer) -> Callable[[Any, Context], Awaitable[Any]]:
+    def _handler(
+        self, method: Endpoint, answer: Answer
+    ) -> Callable[[AsyncIterator[bytes], Context], Awaitable[Any]]:
         """Return the handler of a method, which does what the router does for REST."""
         router, route, parse = self._router, GRPC_ROUTES[method], requests[method].FromString
 
-        async def handle(body: bytes, context: Context) -> bytes | None:
+        async def handle(messages: AsyncIterator[bytes], context: Context) -> bytes | None:
             headers = [
                 (key.encode(), encode_text(value)) for key, value in context.invocation_metadata() or ()
             ]
@@ -117,6 +126,7 @@ class GrpcServer:
             call.hold = Hold(router.memory)
             try:
                 router.begin_request(call, get_address(context))
+                body = await self._arrivals.receive(call, messages)
                 call.hold.take(MESSAGE_FACTOR * len(body))
                 request = await read_off_loop(len(body), parse_message, parse, body)
                 response: bytes = (await answer(request, scope)).SerializeToString()

@@ -1,28 +1,33 @@
 """The image kind in training: fitted, read from a table, encoded, augmented, corrupted and described."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from tailfuse_service.modalities import ImageModality
 
 from tailfuse.errors import TableError
 from tailfuse.files.cells import Unreadable
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows, check_some_value, place, type_name
+from tailfuse.modalities.example_values import shrink_image
 from tailfuse.modalities.files import UnreadableFile, read_bytes
 from tailfuse.modalities.image.cache import load_images
 from tailfuse.modalities.image.fit import fit_image
 from tailfuse.modalities.image.spec import ImageSpec
 from tailfuse.modalities.kind import Arrays, Decode, Kind
+from tailfuse.modalities.preview import Preview, encode_png, shorten_cell
 from tailfuse.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
 TIMM = "timm/"
+LINEAR_CELLS = 16
 
 
 class ImageKind(Kind[ImageSpec, ImageModality]):
@@ -70,6 +75,9 @@ class ImageKind(Kind[ImageSpec, ImageModality]):
     ) -> Iterator[bytes | UnreadableFile | None]:
         return read_images(table, name, modality.column, folder, rows)
 
+    def example_value(self, modality: ImageModality, raw: bytes) -> str | None:
+        return shrink_image(raw, modality)
+
     def load_cached(
         self, modality: ImageModality, table: pl.DataFrame, rows: Rows, folder: Path, decode: Decode
     ) -> Arrays | None:
@@ -96,6 +104,16 @@ class ImageKind(Kind[ImageSpec, ImageModality]):
             build = partial(timm_encoder, spec.encoder.removeprefix(TIMM))
         return build(modality, width=width, dropout=dropout, trained=spec.trained, flips=spec.flips)
 
+    def linear_columns(self, modality: ImageModality, rows: NDArray[Any]) -> NDArray[np.float64]:
+        """Shrink each channel (n, channels, height, width) to means of at most LINEAR_CELLS a side."""
+        values = rows
+        for axis in (2, 3):
+            size = rows.shape[axis]
+            edges = np.linspace(0, size, min(size, LINEAR_CELLS), endpoint=False).astype(np.int64)
+            lengths = np.diff(np.append(edges, size)).reshape((-1, 1) if axis == 2 else (-1,))
+            values = np.add.reduceat(values, edges, axis=axis, dtype=np.float64) / lengths
+        return values.reshape(len(rows), -1)
+
     def augmentation(self, spec: ImageSpec) -> "Callable[[Tensor], Tensor] | None":
         from tailfuse.modalities.image.augmentation import augment
 
@@ -106,9 +124,20 @@ class ImageKind(Kind[ImageSpec, ImageModality]):
 
         return corrupt_images(rows, generator)
 
+    def add_noise(
+        self, modality: ImageModality, rows: NDArray[Any], strength: float, random: np.random.Generator
+    ) -> NDArray[np.uint8]:
+        noise = random.normal(127.5, 64.0, rows.shape)
+        return ((1 - strength) * rows + strength * noise).round().clip(0, 255).astype(np.uint8)
+
     def describe(self, modality: ImageModality) -> str:
         colours = "grey" if modality.channels == 1 else "colour"
         return f"{colours} image, {modality.height} × {modality.width} (height × width)"
+
+    def preview(self, modality: ImageModality, cells: Mapping[str, Any], row: NDArray[Any]) -> Preview:
+        """Show the image as the encoder receives it, and the path of its file."""
+        path = cells.get(modality.column)
+        return Preview(shorten_cell(path) if isinstance(path, str) else "", encode_png(row))
 
     def card_example(self, modality: ImageModality) -> str:
         return "<base64>"

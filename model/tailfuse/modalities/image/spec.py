@@ -17,26 +17,29 @@ def _size(value: Any) -> Any:
 
 
 class ImageSpec(ModalitySpec):
-    """Images: paths relative to the table, or bytes. `size` is (height, width), or one number for both.
-
-    `trained` says how much of a pretrained encoder is trained: none, its last block, or all of it. `flips`:
-    a mirror image is of the same class, and the encoder takes the mean over all four, at four times the cost.
-    `range`: pixel values that become black and white, instead of those of the training images. `unreadable`:
-    whether files that are empty, damaged or not there stop the training, or count as missing.
-    """
+    """Images: paths relative to the table, or bytes."""
 
     kind: Literal["image"]
     column: Name
+    """Column of paths, relative to the table, or of bytes."""
     size: Annotated[
         tuple[Annotated[int, Field(ge=4, le=2048)], Annotated[int, Field(ge=4, le=2048)]],
         BeforeValidator(_size),
     ] = (64, 64)
+    """Size that images are resized to: one number, or [height, width]."""
     range: tuple[float, float] | None = None
+    """Pixel values that become black and white. null: those of the training images."""
     unreadable: Unreadable = "stop"
+    """Whether files that are empty, damaged or not there stop the training or count as missing."""
     encoder: Name = "small_cnn"
+    """`small_cnn`, `efficientnet_lite0` or `timm/<name>`."""
     trained: Trained = "none"
+    """How much of a pretrained encoder is trained: nothing, its last block, or all of it."""
     flips: bool = False
+    """Whether a mirror image has the same class. The encoder then takes the mean over four flips, at four
+    times the cost. For pretrained encoders."""
     augment: bool = True
+    """Whether training images are shifted, turned, scaled and lit at random."""
 
     @field_validator("range")
     @classmethod

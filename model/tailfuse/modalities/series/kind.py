@@ -1,10 +1,12 @@
 """The time-series kind in training: fitted, read from a table, encoded, corrupted and described."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import AliasChoices, Field
 from tailfuse_service.modalities import SeriesModality
 from tailfuse_service.modalities.series import with_noun
@@ -13,6 +15,8 @@ from tailfuse.files.cells import Unreadable
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows, match_columns
 from tailfuse.modalities.kind import Kind
+from tailfuse.modalities.preview import Preview, draw_curves, shorten_cell
+from tailfuse.modalities.ragged import keep_apart
 from tailfuse.modalities.series.fit import fit_series
 from tailfuse.modalities.series.raw import read_series
 from tailfuse.modalities.spec import Columns, ModalitySpec, Name
@@ -24,17 +28,18 @@ CARD_STEPS = 3
 
 
 class SeriesSpec(ModalitySpec):
-    """Channels over time. `column` holds whole series; or several `columns` are a channel each.
-
-    Series of more than `length` steps are averaged down to that many. `unreadable`: whether files that are
-    empty or not there stop the training, or count as missing.
-    """
+    """Channels over time."""
 
     kind: Literal["series"]
     columns: Columns = Field(validation_alias=AliasChoices("columns", "column"))
+    """Column of whole time series, as numbers, paths or bytes; or several columns, a channel each. `column`
+    means the same."""
     length: int = Field(default=256, ge=1, le=2**20)
+    """Longer time series are averaged down to that many steps."""
     unreadable: Unreadable = "stop"
+    """Whether files that are empty or not there stop the training or count as missing."""
     encoder: Name = "conv"
+    """`conv` or `fixed`."""
 
 
 class SeriesKind(Kind[SeriesSpec, SeriesModality]):
@@ -83,9 +88,28 @@ class SeriesKind(Kind[SeriesSpec, SeriesModality]):
 
         return corrupt_series(rows, generator)
 
+    def add_noise(
+        self, modality: SeriesModality, rows: NDArray[Any], strength: float, random: np.random.Generator
+    ) -> NDArray[Any]:
+        noisy = []
+        for row in rows:
+            copy = row.copy()
+            mask = row[:, -1:]  # padding stays padding
+            noise = random.standard_normal(row[:, :-1].shape) * mask
+            copy[:, :-1] = (1 - strength) * row[:, :-1] + strength * noise
+            noisy.append(copy)
+        return keep_apart(noisy)
+
     def describe(self, modality: SeriesModality) -> str:
         channels = with_noun(len(modality.channels), "channel")
         return f"series of {channels}, at most {modality.length:,} steps"
+
+    def preview(self, modality: SeriesModality, cells: Mapping[str, Any], row: NDArray[Any]) -> Preview:
+        """Show the first channels as the encoder receives them, and the path of their file."""
+        steps = row[row[:, -1] > 0, :-1]
+        paths = [shorten_cell(cell) for cell in cells.values() if isinstance(cell, str)][:1]
+        text = " · ".join([*paths, with_noun(len(steps), "step")])
+        return Preview(text, curves=draw_curves(steps) if len(steps) else ())
 
     def card_example(self, modality: SeriesModality) -> list[list[float]]:
         return modality.example()[:CARD_STEPS]

@@ -30,17 +30,17 @@ PLURALS = {"number": "numbers", "boolean": "booleans", "category": "categories"}
 
 
 class TabularSpec(ModalitySpec):
-    """Numbers, booleans, categories. `columns` are names or patterns; `types` overrules what is inferred.
-
-    `unreadable`: a cell that its column cannot take stops training, or is missing. `encoder`: `auto` is
-    piecewise if there are many rows and some of them say that it is better, else mlp.
-    """
+    """Numbers, booleans and categories."""
 
     kind: Literal["tabular"]
     columns: Columns
+    """Names of columns, or patterns such as `rna_*`."""
     types: dict[str, Literal["number", "boolean", "category"]] = Field(default_factory=dict)
+    """Type by column, in place of the inferred one."""
     unreadable: Literal["stop", "missing"] = "stop"
+    """Whether a cell that its column cannot take stops the training or counts as missing."""
     encoder: Name = "auto"
+    """`mlp`, `piecewise`, or `auto`, which chooses by the training rows."""
 
 
 class TabularKind(Kind[TabularSpec, TabularModality]):

@@ -1,7 +1,7 @@
 """The text kind in training: fitted, read from a table, encoded, corrupted and described."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -19,6 +19,7 @@ from tailfuse.files.cells import read_texts
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import Rows, check_some_value, match_columns, place
 from tailfuse.modalities.kind import Kind
+from tailfuse.modalities.preview import Preview, shorten
 from tailfuse.modalities.ragged import keep_apart
 from tailfuse.modalities.spec import Columns, ModalitySpec, Name
 from tailfuse.modalities.text.bert_files import (
@@ -40,22 +41,27 @@ if TYPE_CHECKING:
 
 
 AUTO = "auto"
+LINEAR_BUCKETS = 2**13  # columns of a linear model
 MAX_CORRUPTED, CORRUPTED_COPIES = 4000, 4  # rows in all, and of each text at most
 
 
 class TextSpec(ModalitySpec):
-    """Texts as hashed n-grams of words, and of characters where a script has no spaces.
+    """Texts as hashed n-grams (of characters where a script has no spaces), or as tokens of a BERT.
 
-    `buckets` are those of words and their n-grams; `lsa` has as many again for characters within words.
-    `minilm`, or the path of a folder with a BERT, has a tokenizer of its own and takes none of the numbers.
+    A BERT has a tokenizer of its own, and takes none of the numbers.
     """
 
     kind: Literal["text"]
     columns: Columns
+    """Names of columns, or patterns. Several are joined."""
     ngrams: int = Field(default=2, ge=1, le=5)
+    """Largest number of words in an n-gram."""
     buckets: int = Field(default=16384, ge=2, le=2**24)
+    """Hash buckets of words and their n-grams; `lsa` has as many again for characters within words."""
     max_tokens: int = Field(default=512, ge=1, le=2**20)
+    """Tokens of a text that count."""
     encoder: Name = "lsa"
+    """`auto`, `lsa`, `bag`, `minilm`, or a folder with a BERT."""
 
     @field_validator("ngrams", "buckets", "max_tokens")
     @classmethod
@@ -168,6 +174,20 @@ class TextKind(Kind[TextSpec, TextModality]):
             return modality.dimensions
         return max(map(len, rows), default=0) * width  # an embedding for each token
 
+    def linear_columns(self, modality: TextModality, rows: NDArray[Any]) -> Any:
+        """Return sparse columns: 1 + log of how often each n-gram occurs, hashed, of length 1."""
+        from scipy import sparse
+        from sklearn.preprocessing import normalize
+
+        with_counts = modality.encoder == "lsa"
+        ids = np.concatenate([row[:, 0] if with_counts else row for row in rows])
+        counts = np.concatenate([row[:, 1] if with_counts else np.ones(len(row)) for row in rows])
+        at = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+        shape = (len(rows), LINEAR_BUCKETS)
+        columns = sparse.csr_matrix((counts, (at, ids % LINEAR_BUCKETS)), shape, dtype=np.float64)
+        columns.data = 1 + np.log(columns.data)
+        return normalize(columns)
+
     def corrupt(self, rows: "Tensor", modality: TextModality, generator: "Generator") -> "Tensor":
         """Replace every word by one that nobody has used."""
         import torch
@@ -178,6 +198,21 @@ class TextKind(Kind[TextSpec, TextModality]):
             return torch.where(rows[..., :1] > 0, other, rows)
         other = torch.randint(1, modality.buckets + 1, rows.shape, generator=generator)
         return torch.where(rows > 0, other, rows)
+
+    def add_noise(
+        self, modality: TextModality, rows: NDArray[Any], strength: float, random: np.random.Generator
+    ) -> NDArray[Any]:
+        """Replace a share of the n-grams by others that nobody has used."""
+        with_counts = modality.encoder == "lsa"
+        last = CHARACTERS_FROM + CHARACTER_IDS if with_counts else modality.buckets + 1
+        noisy = []
+        for row in rows:
+            copy = row.copy()
+            ids = copy[:, 0] if with_counts else copy
+            other = random.integers(1, last, len(ids))
+            ids[:] = np.where(random.random(len(ids)) < strength, other, ids)
+            noisy.append(copy)
+        return keep_apart(noisy)
 
     def corrupt_values(
         self, name: str, modality: TextModality, table: pl.DataFrame, rows: Rows, folder: Path, seed: int
@@ -195,7 +230,7 @@ class TextKind(Kind[TextSpec, TextModality]):
 
     def describe(self, modality: TextModality) -> str:
         losses = ", ".join(f"{name} {loss:.3f}" for name, loss in (modality.trial_losses or {}).items())
-        chosen = f", chosen by the loss on held-out rows: {losses}" if losses else ""
+        chosen = f", chosen by the loss on left-out rows: {losses}" if losses else ""
         return self.describe_encoder(modality) + chosen
 
     def describe_encoder(self, modality: TextModality) -> str:
@@ -213,6 +248,10 @@ class TextKind(Kind[TextSpec, TextModality]):
             f"text of {len(modality.columns)} {columns}, {grams}, {modality.buckets:,} buckets, "
             f"encoder {modality.encoder}, tokenizer {modality.tokenizer}"
         )
+
+    def preview(self, modality: TextModality, cells: Mapping[str, Any], row: NDArray[Any]) -> Preview:
+        texts = [str(value) for value in cells.values() if value is not None]
+        return Preview(shorten("\n".join(texts)))
 
     def card_example(self, modality: TextModality) -> str:
         return "some words"

@@ -14,15 +14,10 @@ from tailfuse_service.http.openapi.example_errors import (
     PREDICT_ERRORS,
     UNKNOWN_MODEL,
 )
-from tailfuse_service.http.openapi.examples import (
-    REQUEST_ID,
-    example_answer,
-    example_inputs,
-    example_requests,
-)
+from tailfuse_service.http.openapi.examples import REQUEST_ID, example_answer
+from tailfuse_service.http.openapi.requests import batch_body, make_request_schemas, predict_body
 from tailfuse_service.http.paths import MODEL_PREFIXES, PREDICT, PREDICT_BATCH
 from tailfuse_service.http.problems import MEDIA_TYPE, make_problem
-from tailfuse_service.modalities import KINDS
 
 DESCRIPTION = """Multimodal classification for long-tailed data with missing modalities.
 Every answer has the probability of each class and the fusion weight of each modality.
@@ -30,14 +25,8 @@ Every answer has the probability of each class and the fusion weight of each mod
 The Open Inference Protocol, version 2, is at /v2: openapi/open_inference.yaml has its routes, and
 docs/PROTOCOLS.md the tensors of this service.
 
-Errors are RFC 9457 problem details with a stable `type`, and every answer has an `X-Request-Id`."""
-
-ANY_INPUTS = {
-    "type": "object",
-    "description": "Raw values by modality, at least one; null means absent. GET /model has their schema.",
-    "minProperties": 1,
-    "additionalProperties": True,
-}
+Errors are RFC 9457 problem details with a stable `type`; the schema `Problem` lists all of them.
+Every answer has an `X-Request-Id`."""
 
 # Without key files, no key is needed.
 SECURITY = {
@@ -54,27 +43,39 @@ HEADERS = {
 def document(api: FastAPI, bundle: Bundle | None, root_path: str = "") -> dict[str, Any]:
     """Return the document with the input schema and examples of `bundle`, or a general one.
 
-    `root_path` is before the paths where a proxy puts a prefix there.
+    `root_path` is before the paths where a proxy puts a prefix there. The version is that of the routes, for
+    a model's version may be any text, and generators of clients want a version of a package.
     """
-    table = "\n".join(
-        f"| {error.status} | `{error.slug}` | {error.title} |"
-        for error in sorted(
-            [*PREDICT_ERRORS, BATCH_TOO_LARGE, *ELSEWHERE], key=lambda error: (error.status, error.slug)
-        )
-    )
     described = get_openapi(
-        title="tailfuse",
+        title="tailfuse" if bundle is None else bundle.manifest.name,
         version="1",
-        description=f"{DESCRIPTION}\n\n| status | `urn:tailfuse:problem:` | |\n|---|---|---|\n{table}",
+        description=DESCRIPTION if bundle is None else f"{describe_model(bundle)}\n\n{DESCRIPTION}",
         routes=api.routes,
-        servers=[{"url": root_path}] if root_path else None,
+        servers=[{"url": root_path or "/"}],
     )
     for prefix in MODEL_PREFIXES:
-        show_bundle(described["paths"], prefix, None if prefix else bundle)
+        show_bundle(described["paths"], prefix, bundle)
     remove_fastapi_errors(described)
+    schemas = described["components"]["schemas"]
+    schemas.update(make_request_schemas(bundle))
+    schemas["Problem"]["description"] += f"\n\n{list_problems()}"
     described["components"]["securitySchemes"] = SECURITY
     described["security"] = [{}, *({name: []} for name in SECURITY)]
     return described
+
+
+def describe_model(bundle: Bundle) -> str:
+    """Say in a sentence what the served model is."""
+    manifest = bundle.manifest
+    modalities = ", ".join(manifest.modalities)
+    return f"Model {manifest.name}, version {manifest.version}: predicts {manifest.label} from {modalities}."
+
+
+def list_problems() -> str:
+    """Return the table of all errors that the routes answer with."""
+    errors = sorted([*PREDICT_ERRORS, BATCH_TOO_LARGE, *ELSEWHERE], key=lambda each: (each.status, each.slug))
+    rows = [f"| {error.status} | `{error.slug}` | {error.title} |" for error in errors]
+    return "\n".join(["| status | `urn:tailfuse:problem:` | |", "|---|---|---|", *rows])
 
 
 def remove_fastapi_errors(described: dict[str, Any]) -> None:
@@ -88,50 +89,21 @@ def remove_fastapi_errors(described: dict[str, Any]) -> None:
 
 
 def show_bundle(described_paths: dict[str, Any], prefix: str, bundle: Bundle | None) -> None:
-    """Describe the inputs and answers of the routes below `prefix`; without a bundle, in general.
+    """Describe the inputs and answers of the routes below `prefix`.
 
-    Not where the routes are declared: the bundle may change, and FastAPI drops all nulls of an example.
+    Where the path names the model, the inputs may be those of any. This is not done where the routes are
+    declared: the bundle may change, and FastAPI drops all nulls of an example.
     """
-    answer = example_answer(bundle)
+    shown = None if prefix else bundle
+    named = bool(prefix) and bundle is not None
+    answer = example_answer(shown)
     for path, body, example in (
-        (PREDICT, sample_body(bundle), answer),
-        (PREDICT_BATCH, batch_body(bundle), {"results": [answer]}),
+        (PREDICT, predict_body(shown, named=named), answer),
+        (PREDICT_BATCH, batch_body(shown, named=named), {"results": [answer]}),
     ):
         operation = described_paths[prefix + path]["post"]
         operation["requestBody"] = body
         operation["responses"]["200"]["content"]["application/json"]["example"] = example
-
-
-def sample_schema(bundle: Bundle | None) -> dict[str, Any]:
-    """Return the schema of one sample; without a bundle its inputs may be anything."""
-    return {
-        "type": "object",
-        "properties": {"inputs": bundle.manifest.input_schema if bundle else ANY_INPUTS},
-        "required": ["inputs"],
-        "additionalProperties": False,
-    }
-
-
-def sample_body(bundle: Bundle | None) -> dict[str, Any]:
-    """Return the body of POST /predict."""
-    as_json = {"schema": sample_schema(bundle), "examples": example_requests(bundle)}
-    return {
-        "required": True,
-        "content": {"application/json": as_json, "multipart/form-data": form(bundle)},
-    }
-
-
-def batch_body(bundle: Bundle | None) -> dict[str, Any]:
-    """Return the body of POST /predict/batch."""
-    schema = {
-        "type": "object",
-        "properties": {"items": {"type": "array", "minItems": 1, "items": sample_schema(bundle)}},
-        "required": ["items"],
-        "additionalProperties": False,
-    }
-    items = [{"inputs": {name: raw}} for name, raw in example_inputs(bundle).items()]
-    as_json = {"schema": schema, "example": {"items": items}}
-    return {"required": True, "content": {"application/json": as_json}}
 
 
 def make_named_errors() -> dict[int | str, dict[str, Any]]:
@@ -152,24 +124,6 @@ def json_body(shape: type[BaseModel], *examples: Any, required: bool = True) -> 
     }
     content["schema"].pop("$defs", None)  # these are components already, because answers have them
     return {"requestBody": {"required": required, "content": {"application/json": content}}}
-
-
-def form(bundle: Bundle | None) -> dict[str, Any]:
-    """The multipart form: the kind of a modality says what its part is."""
-    if bundle is None:
-        parts = " ".join(f"{name}: {kind.part_description}" for name, kind in KINDS.items())
-        anything = {"description": f"By the modality's kind. {parts}"}
-        return {"schema": {"type": "object", "minProperties": 1, "additionalProperties": anything}}
-    modalities = bundle.manifest.modalities
-    return {
-        "schema": {
-            "type": "object",
-            "properties": {name: modality.part_schema() for name, modality in modalities.items()},
-            "minProperties": 1,
-            "additionalProperties": False,
-        },
-        "encoding": {name: {"contentType": modality.media_type} for name, modality in modalities.items()},
-    }
 
 
 def problem_responses(path: str, *examples: ServiceError) -> dict[int | str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.bundle.answer import format_answer, make_predictions
+from tailfuse_service.errors import ClientError
 
 REQUEST_ID = "5f1c1d7ce2a04f6b"
 
@@ -81,25 +82,51 @@ DIGIT_ANSWER = {
 }
 
 
-def example_inputs(bundle: Bundle | None) -> dict[str, Any]:
-    """A plausible raw value for each modality."""
-    if bundle is None:
-        return DIGIT
-    return {name: modality.example() for name, modality in bundle.manifest.modalities.items()}
+def list_rows(bundle: Bundle) -> list[dict[str, Any]]:
+    """Return the inputs of test rows that the bundle carries; one of plausible values if it has none.
+
+    A row that the limits of this service refuse is left out.
+    """
+    rows = [row for row in bundle.manifest.examples if is_accepted(bundle, row)]
+    return rows or [{name: modality.example() for name, modality in bundle.manifest.modalities.items()}]
+
+
+def is_accepted(bundle: Bundle, inputs: dict[str, Any]) -> bool:
+    """Return whether a request with these inputs is answered."""
+    try:
+        bundle.sample(inputs)
+    except ClientError:
+        return False
+    return True
+
+
+def example_rows(bundle: Bundle | None) -> list[dict[str, Any]]:
+    """Return the inputs of some samples, one with the most modalities first."""
+    return [DIGIT] if bundle is None else list_rows(bundle)
 
 
 def example_requests(bundle: Bundle | None) -> dict[str, Any]:
-    """OpenAPI's examples of a request: each modality alone, and all of them."""
-    inputs = example_inputs(bundle)
-    alone = {f"{name} alone": {"value": {"inputs": {name: raw}}} for name, raw in inputs.items()}
-    return {"everything": {"value": {"inputs": inputs}}, **(alone if len(inputs) > 1 else {})}
+    """Return OpenAPI's examples of a request: all modalities, each alone, and further rows."""
+    first, *others = example_rows(bundle)
+    examples = {"everything": first}
+    if len(first) > 1:
+        examples |= {f"{name} alone": {name: raw} for name, raw in first.items()}
+    examples |= {f"row {number}": row for number, row in enumerate(others, 2)}
+    return {name: {"value": {"inputs": inputs}} for name, inputs in examples.items()}
+
+
+def example_batch(bundle: Bundle | None) -> dict[str, Any]:
+    """Return the example of a batch: some rows, or the modalities of a single one."""
+    first, *others = example_rows(bundle)
+    items = [first, *others] if others else [{name: raw} for name, raw in first.items()]
+    return {"items": [{"inputs": inputs} for inputs in items]}
 
 
 def example_answer(bundle: Bundle | None) -> dict[str, Any]:
     """What the first example is answered, by the bundle itself if there is one."""
     if bundle is None:
         return DIGIT_ANSWER
-    batch = bundle.collate([bundle.sample(example_inputs(bundle))])
+    batch = bundle.collate([bundle.sample(list_rows(bundle)[0])])
     output = bundle.answer(batch)
     (prediction,) = make_predictions(output, batch.presence, bundle.manifest.class_names)
     return format_answer(prediction, bundle.manifest, request_id=REQUEST_ID, prior=bundle.stated_prior)

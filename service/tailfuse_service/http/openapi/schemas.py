@@ -1,13 +1,13 @@
 """Schemas of the service's answers, for its document. POST /predict builds its answers without them."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from tailfuse_service.bundle import RuntimeName
 from tailfuse_service.bundle.manifest import ClassInfo, SubsetMetrics
-from tailfuse_service.inference.explanations import MAX_EXACT, PAIRS
+from tailfuse_service.bundle.shapley import MAX_EXACT, PAIRS
 from tailfuse_service.modalities import AnyModality
 
 
@@ -17,7 +17,7 @@ def without_default(schema: dict[str, Any]) -> None:
 
 
 class Problem(BaseModel):
-    """An error (RFC 9457). More members locate it: `modality`, `column`, `expected`, `received`."""
+    """An error (RFC 9457). It may have more members, which locate it."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -28,6 +28,20 @@ class Problem(BaseModel):
     instance: str = Field(description="The route, and in a batch the item.")
     error: str = Field(description="The same as `detail`, for clients of the Open Inference Protocol.")
     request_id: str
+    modality: str | SkipJsonSchema[None] = Field(
+        default=None, description="The modality that is wrong.", json_schema_extra=without_default
+    )
+    column: str | SkipJsonSchema[None] = Field(
+        default=None, description="The column that is wrong.", json_schema_extra=without_default
+    )
+    parameter: str | SkipJsonSchema[None] = Field(
+        default=None, description="The query parameter that is wrong.", json_schema_extra=without_default
+    )
+    expected: Any = Field(default=None, description="What would be right.", json_schema_extra=without_default)
+    received: Any = Field(default=None, description="What was sent.", json_schema_extra=without_default)
+    retry_after_s: float | SkipJsonSchema[None] = Field(
+        default=None, description="Seconds until a retry may succeed.", json_schema_extra=without_default
+    )
 
 
 class ModelName(BaseModel):
@@ -84,10 +98,8 @@ class Answer(BaseModel):
     probability: float = Field(ge=0, le=1)
     probabilities: dict[str, float] = Field(description="By class, most probable first.")
     modalities: dict[str, ModalityAnswer]
-    conflict: float | SkipJsonSchema[None] = Field(
+    conflict: Annotated[float, Field(ge=0, le=1)] | SkipJsonSchema[None] = Field(
         default=None,
-        ge=0,
-        le=1,
         description="Probability that the values of a modality belong to another sample than the others'. "
         "Only with two or more modalities, and not of older bundles.",
         json_schema_extra=without_default,

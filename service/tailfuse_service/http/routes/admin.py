@@ -89,7 +89,12 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
         await write(change_desired)
         return status.describe_model(name)
 
-    @router.get("/models", summary="Loaded models and bundles", responses=responses("/models"))
+    @router.get(
+        "/models",
+        summary="Loaded models and bundles",
+        operation_id="getStatus",
+        responses=responses("/models"),
+    )
     async def models() -> ServiceStatus:
         """Models, versions, roles, and the entries of the folder. Counts are of the worker that answers."""
         return status.describe_service()
@@ -97,6 +102,7 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
     @router.put(
         f"{MODEL}/roles",
         summary="Set the roles of a model",
+        operation_id="setRoles",
         responses=responses("/models/digits/roles", UNKNOWN_MODEL, CONFLICT, INVALID_ROLES),
         openapi_extra=json_body(
             Roles,
@@ -115,6 +121,7 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
     @router.post(
         f"{MODEL}/promote",
         summary="Make a version the stable one",
+        operation_id="promoteVersion",
         responses=responses("/models/digits/promote", UNKNOWN_MODEL, CONFLICT, INVALID_ROLES),
         openapi_extra=json_body(Promote, {}, {"version": "2"}, required=False),
     )
@@ -134,6 +141,7 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
     @router.post(
         "/load",
         summary="Open a bundle of the folder",
+        operation_id="loadBundle",
         responses=responses("/load", UNKNOWN_BUNDLE, CONFLICT, UNUSABLE),
         openapi_extra=json_body(Load, {"path": "digits-2.zip"}),
     )
@@ -162,6 +170,7 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
     @router.post(
         "/unload",
         summary="Unload a version",
+        operation_id="unloadVersion",
         responses=responses("/unload", UNKNOWN_MODEL, CONFLICT, INVALID_ROLES),
         openapi_extra=json_body(Unload, {"name": "digits", "version": "1"}),
     )
@@ -185,7 +194,12 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
         await reconciler.refresh()
         return status.describe_service()
 
-    @router.post("/reload", summary="Reload everything", responses=responses("/reload"))
+    @router.post(
+        "/reload",
+        summary="Reload everything",
+        operation_id="reloadModels",
+        responses=responses("/reload"),
+    )
     async def look_again() -> ServiceStatus:
         """Like SIGHUP: reads the folder at once, and retries unusable bundles."""
         await write(

@@ -24,7 +24,7 @@ def health_routes(registry: ModelRegistry, metrics: Metrics, stopping: threading
     scrapes = Scrapes(metrics.text)
 
     @router.head(HEALTHZ, include_in_schema=False)
-    @router.get(HEALTHZ, summary="Liveness", openapi_extra=OPEN)
+    @router.get(HEALTHZ, summary="Liveness", operation_id="checkLiveness", openapi_extra=OPEN)
     async def healthz() -> Status:
         return Status(status="alive")
 
@@ -32,6 +32,7 @@ def health_routes(registry: ModelRegistry, metrics: Metrics, stopping: threading
     @router.get(
         READYZ,
         summary="Readiness",
+        operation_id="checkReadiness",
         responses=problem_responses(READYZ, NOT_READY),
         openapi_extra=OPEN,
     )
@@ -43,7 +44,13 @@ def health_routes(registry: ModelRegistry, metrics: Metrics, stopping: threading
         return Status(status="ready")
 
     @router.head(METRICS, include_in_schema=False)
-    @router.get(METRICS, summary="Metrics for Prometheus", response_class=Response, openapi_extra=OPEN)
+    @router.get(
+        METRICS,
+        summary="Metrics for Prometheus",
+        operation_id="getMetrics",
+        response_class=Response,
+        openapi_extra=OPEN,
+    )
     async def prometheus() -> Response:
         return Response(await scrapes.read(), media_type=CONTENT_TYPE_LATEST)
 

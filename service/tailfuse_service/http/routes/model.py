@@ -23,13 +23,23 @@ def model_routes(registry: ModelRegistry, settings: Settings) -> APIRouter:
     router = APIRouter(tags=["prediction"])
 
     @router.head("/model", include_in_schema=False)
-    @router.get("/model", summary="The loaded model", responses=problem_responses("/model", *ERRORS))
+    @router.get(
+        "/model",
+        summary="The loaded model",
+        operation_id="getModel",
+        responses=problem_responses("/model", *ERRORS),
+    )
     async def model() -> ModelInfo:
         """Classes, modalities, input schema, and metrics on the test rows by subset of modalities."""
         return describe_model(registry.engine.bundle, settings)
 
     @router.head("/models", include_in_schema=False)
-    @router.get("/models", summary="All loaded models", responses=problem_responses("/models", *ERRORS[:-1]))
+    @router.get(
+        "/models",
+        summary="All loaded models",
+        operation_id="listModels",
+        responses=problem_responses("/models", *ERRORS[:-1]),
+    )
     async def models() -> Models:
         """Their versions and roles, and the default model."""
         return Models(
@@ -50,6 +60,7 @@ def model_routes(registry: ModelRegistry, settings: Settings) -> APIRouter:
     @router.get(
         MODEL,
         summary="A model's stable version",
+        operation_id="getNamedModel",
         responses=problem_responses("/models/digits", UNKNOWN_MODEL, *ERRORS),
     )
     async def named_model(name: str) -> ModelInfo:
@@ -60,6 +71,7 @@ def model_routes(registry: ModelRegistry, settings: Settings) -> APIRouter:
     @router.get(
         MODEL_VERSION,
         summary="A version of a model",
+        operation_id="getModelVersion",
         responses=problem_responses("/models/digits/versions/2", UNKNOWN_MODEL, *ERRORS),
     )
     async def model_version(name: str, version: str) -> ModelInfo:

@@ -107,8 +107,8 @@ def prediction_routes(predict: App, predict_batch: App) -> APIRouter:
     answer = {"headers": {"X-Request-Id": {"schema": {"type": "string"}}}}
     for prefix, names, named, suffix in (
         ("", [], "", ""),
-        (MODEL, [Depends(name_model)], " with a model that is named", "_name"),
-        (MODEL_VERSION, [Depends(name_version)], " with a version that is named", "_name_version"),
+        (MODEL, [Depends(name_model)], " with a named model", "WithModel"),
+        (MODEL_VERSION, [Depends(name_version)], " with a named version", "WithVersion"),
     ):
         errors = problem_responses(PREDICT, *PREDICT_ERRORS)
         router.post(
@@ -124,7 +124,7 @@ def prediction_routes(predict: App, predict_batch: App) -> APIRouter:
         router.post(
             prefix + PREDICT_BATCH,
             summary=f"Classify many samples{named}",
-            operation_id=f"predict_batch{suffix}",
+            operation_id=f"predictBatch{suffix}",
             dependencies=names,
             response_model=BatchAnswer,
             response_description="The predictions",

@@ -59,7 +59,8 @@ class TabularModality(Modality):
             "properties": {column.name: column_schema(column) for column in self.columns},
             "additionalProperties": False,
         }
-        in_order = {"type": "array", "minItems": n_columns, "maxItems": n_columns}
+        cell = {"type": ["number", "string", "boolean", "null"]}
+        in_order = {"type": "array", "items": cell, "minItems": n_columns, "maxItems": n_columns}
         return {
             "description": "One row: an object by column (a column left out is missing), "
             "or an array with every column in this order.",

@@ -1,0 +1,1 @@
+"""What runs in the rivals' environment: it has no tailfuse, so only relative imports and their libraries."""

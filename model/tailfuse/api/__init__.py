@@ -1,0 +1,1 @@
+"""The Python API: what `import tailfuse` offers. Each name is imported when it is used."""

@@ -1,0 +1,149 @@
+"""The answers of a bundle to all rows of a table, and the contributions of its modalities.
+
+Letters: N rows, M modalities, C classes, K pairs of orders.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from tailfuse_service.bundle import Bundle
+from tailfuse_service.bundle.shapley import MAX_EXACT, PAIRS, shapley_weights, walk_order
+
+from tailfuse.data.arrays import make_split_arrays
+from tailfuse.data.split_arrays import SplitArrays
+from tailfuse.evaluation.predict_part import predict_part
+from tailfuse.scoring.missing_columns import find_missing_columns
+from tailfuse.spelling import did_you_mean
+
+PIECE_ROWS = 1024  # as many rows' decoded images are in memory: 150 MB of 224 × 224 pixels
+
+Floats = NDArray[np.float64]
+
+log = logging.getLogger("tailfuse")
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """NaN where there is no answer: in rows without a modality, and of absent modalities."""
+
+    probabilities: Floats  # (N, C)
+    weights: Floats  # (N, M)
+    confidences: Floats  # (N, M)
+    conflict: Floats  # (N,)
+
+    def find_unanswered(self) -> NDArray[np.int64]:
+        """Return the rows without a modality."""
+        rows: NDArray[np.int64] = np.flatnonzero(np.isnan(self.probabilities[:, 0]))
+        return rows
+
+
+def answer_rows(
+    bundle: Bundle, table: pl.DataFrame, folder: Path, modalities: Sequence[str] | None = None
+) -> Answers:
+    """Answer all rows with some of the modalities, with all of them if none is named. Raises TableError."""
+    pieces = [
+        answer_piece(bundle, keep_modalities(piece, modalities))
+        for piece in read_pieces(bundle, table, folder)
+    ]
+    answers = Answers(*(np.concatenate(each) for each in zip(*pieces, strict=True)))
+    if len(unanswered := answers.find_unanswered()):
+        log.warning(
+            "%d of %d rows have none of the modalities %s and no answer; the first is row %d",
+            len(unanswered), len(table), ", ".join(modalities or bundle.manifest.modalities),
+            unanswered[0] + 1,
+        )  # fmt: skip
+    return answers
+
+
+def read_pieces(bundle: Bundle, table: pl.DataFrame, folder: Path) -> Iterator[SplitArrays]:
+    """Yield the rows of a table as arrays, piece by piece; columns that it lacks count as missing.
+
+    Raises TableError.
+    """
+    modalities = bundle.manifest.modalities
+    wanted = {name: each.column_names for name, each in modalities.items()}
+    lacking = find_missing_columns(table.columns, wanted)
+    table = table.with_columns(pl.lit(None).alias(column) for column in lacking)
+    for start in range(0, len(table), PIECE_ROWS):
+        rows = np.arange(start, min(start + PIECE_ROWS, len(table)))
+        yield make_split_arrays(table, modalities, folder, rows=rows)
+
+
+def keep_modalities(part: SplitArrays, modalities: Sequence[str] | None) -> SplitArrays:
+    """Return the same rows without their other modalities. Raises ValueError for an unknown one."""
+    if modalities is None:
+        return part
+    if isinstance(modalities, str) or not modalities:
+        raise ValueError(f"modalities: expected a list of names such as ['{part.modalities[0]}']")
+    for name in modalities:
+        if name not in part.inputs:
+            known = ", ".join(part.modalities)
+            raise ValueError(f"modalities: '{name}' is none of {known}{did_you_mean(name, part.modalities)}")
+    position = {
+        name: at if name in modalities else np.full_like(at, -1) for name, at in part.position.items()
+    }
+    return replace(part, position=position)
+
+
+def answer_piece(bundle: Bundle, part: SplitArrays) -> tuple[Floats, Floats, Floats, Floats]:
+    """Answer rows; NaN where there is no answer: (N, C), (N, M), (N, M), (N,)"""
+    presence = part.presence()
+    n_rows, n_modalities = presence.shape
+    probabilities = np.full((n_rows, len(bundle.manifest.classes)), np.nan)
+    weights = np.full((n_rows, n_modalities), np.nan)
+    confidences, conflict = weights.copy(), np.full(n_rows, np.nan)
+    at = np.flatnonzero(presence.any(axis=1))
+    if len(at):
+        output = predict_part(bundle.answer, part.take(at))
+        probabilities[at], weights[at] = output.probabilities, output.weights
+        confidences[at] = np.where(presence[at], output.confidences, np.nan)
+        if output.conflict is not None:
+            conflict[at] = np.where(presence[at].sum(axis=1) > 1, output.conflict, np.nan)
+    return probabilities, weights, confidences, conflict
+
+
+def explain_rows(bundle: Bundle, table: pl.DataFrame, folder: Path, prior: Floats) -> tuple[Floats, Floats]:
+    """Return the probabilities (N, C) and the Shapley value (N, M) of each modality for the winning class.
+
+    `prior` (C,) is what the bundle answers when it knows nothing. An absent modality contributes nothing.
+    Raises TableError.
+    """
+    pieces = [explain_piece(bundle, part, prior) for part in read_pieces(bundle, table, folder)]
+    probabilities, contributions = (np.concatenate(each) for each in zip(*pieces, strict=True))
+    return probabilities, contributions
+
+
+def explain_piece(bundle: Bundle, part: SplitArrays, prior: Floats) -> tuple[Floats, Floats]:
+    """Return what `explain_rows` does, of one piece."""
+    names = part.modalities
+    n_modalities = len(names)
+    whole = 2**n_modalities - 1
+    probabilities = answer_piece(bundle, part)[0]
+    winner = np.nan_to_num(probabilities, nan=-1.0).argmax(axis=1)
+
+    def value(subset: int) -> Floats:
+        """Return the probability of the winning class (N,) from a subset; the prior from none."""
+        chosen = [name for m, name in enumerate(names) if subset >> m & 1]
+        known = probabilities if subset == whole else prior + np.zeros_like(probabilities)
+        if chosen and subset != whole:
+            answers = answer_piece(bundle, keep_modalities(part, chosen))[0]
+            known = np.where(np.isnan(answers), prior, answers)
+        values: Floats = np.take_along_axis(known, winner[:, None], axis=1)[:, 0]
+        return values
+
+    if n_modalities <= MAX_EXACT:
+        values = np.stack([value(subset) for subset in range(whole + 1)])  # (2^M, N)
+        return probabilities, (shapley_weights(n_modalities) @ values).T
+    random = np.random.default_rng(0)
+    contributions = np.zeros((n_modalities, len(part)))
+    for _ in range(PAIRS):
+        order = tuple(random.permutation(n_modalities).tolist())
+        for each in (order, order[::-1]):
+            steps = np.diff([value(subset) for subset in walk_order(each)], axis=0)  # (M, N)
+            contributions[list(each)] += steps / (2 * PAIRS)
+    return probabilities, contributions.T

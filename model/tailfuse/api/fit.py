@@ -1,0 +1,73 @@
+"""Train a network on a table in memory, and answer with it before there is a bundle."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import polars as pl
+import torch
+from tailfuse_service.bundle import Batch, Bundle, Output, features_by_modality
+from tailfuse_service.bundle.bundle import choose_prior
+
+from tailfuse.api.model import Model
+from tailfuse.data.arrays import TABLE_LIMITS
+from tailfuse.data.dataset import build_dataset
+from tailfuse.data.split_arrays import Dataset
+from tailfuse.export.bundle import make_manifest, write_bundle
+from tailfuse.network.build import AnyNetwork, build_network, check_encoders
+from tailfuse.network.tensors import make_output, make_tensors
+from tailfuse.spec.schema import Spec
+from tailfuse.training.fit import FINAL, fit
+from tailfuse.training.loop import Stage
+from tailfuse.training.state import Epoch
+from tailfuse.training.train import Hardware, check_prior
+
+
+@dataclass(slots=True)
+class NetworkRuntime:
+    """Answers with a network in place of an exported graph."""
+
+    network: AnyNetwork
+    device: str = "cpu"
+
+    @torch.inference_mode()
+    def run(self, batch: Batch) -> Output:
+        """One pass of the whole batch."""
+        return make_output(self.network(*make_tensors(batch)))
+
+
+def fit_model(
+    spec: Spec, table: pl.DataFrame, columns: Sequence[str] | None = None, accelerator: str = "cpu"
+) -> Model:
+    """Train on a table that has been read; its bundle is written when it is exported or pickled.
+
+    `columns` are those of an array by position. Raises SpecError, TableError, RunError.
+    """
+    check_encoders(spec)
+    dataset = build_dataset(spec, table)
+    check_prior(spec, dataset)
+    return fit_dataset(spec, dataset, columns, accelerator)
+
+
+def fit_dataset(
+    spec: Spec, dataset: Dataset, columns: Sequence[str] | None = None, accelerator: str = "cpu"
+) -> Model:
+    """Train on rows that are arrays. Raises SpecError, RunError."""
+    build_network(spec, dataset)  # a mistake in the spec is not to wait for the training
+    history: list[dict[str, float]] = []
+
+    def keep_epoch(stage: Stage, epoch: Epoch, n_stages: int) -> None:
+        if stage.name == FINAL:
+            history.append(epoch._asdict())
+
+    fabric = Hardware(accelerator).fabric()
+    network = fit(spec, dataset, fabric=fabric, on_epoch=keep_epoch)
+    manifest = make_manifest(network, spec, dataset)
+    bundle = Bundle(
+        manifest,
+        features_by_modality(manifest.modalities, TABLE_LIMITS),
+        NetworkRuntime(network),
+        TABLE_LIMITS,
+        prior=choose_prior(spec.table, manifest, None),
+    )
+    return Model(bundle, partial(write_bundle, network, spec, dataset, history), columns)

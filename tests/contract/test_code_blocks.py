@@ -1,0 +1,110 @@
+"""Every code block of the documentation can be read; tests/e2e/test_pages.py runs those of the tutorials.
+
+YAML is checked by the spec's models where it is a spec or a part of one, JSON by the schema of answers where
+it is an answer, and shell commands by the options of tailfuse's commands and the targets of the Makefile.
+"""
+
+import ast
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+from tailfuse.cli import COMMANDS, main
+from tailfuse.spec.schema import Spec, load_spec
+
+from docs.assemble import find_pages
+from tests.support.pages import ROOT, Block, read_blocks, split_commands
+
+BLOCKS = [block for page in sorted(find_pages()) for block in read_blocks(page)]
+LANGUAGES = {"", "caddy", "json", "promql", "python", "sh", "text", "yaml"}
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+REST_OF_SPEC = {
+    "name": "x",
+    "table": "x.csv",
+    "label": "y",
+    "modalities": {"a": {"kind": "tabular", "columns": "x"}},
+}
+
+
+def parametrize_blocks(*languages: str) -> pytest.MarkDecorator:
+    """Return the parametrisation of the blocks in these languages."""
+    return pytest.mark.parametrize("block", [each for each in BLOCKS if each.language in languages], ids=str)
+
+
+@pytest.mark.parametrize("page", sorted(find_pages()))
+def test_every_fence_is_closed_and_of_a_known_language(page: str) -> None:
+    fences = re.findall(r"^\s*```.*$", (ROOT / page).read_text(), re.MULTILINE)
+    blocks = read_blocks(page)
+    assert len(fences) == 2 * len(blocks)
+    assert {block.language for block in blocks} <= LANGUAGES
+
+
+@parametrize_blocks("json")
+def test_json_is_valid_and_answers_are_answers(block: Block) -> None:
+    document = json.loads(block.text)
+    if "request_id" in document:
+        openapi = yaml.safe_load((ROOT / "openapi" / "openapi.yaml").read_text())
+        schema = {"$ref": "#/components/schemas/Answer", "components": openapi["components"]}
+        document["probabilities"].pop("…", None)
+        Draft202012Validator(schema).validate(document)
+
+
+@parametrize_blocks("yaml")
+def test_yaml_is_a_spec_or_a_part_of_one(block: Block, tmp_path: Path) -> None:
+    document = yaml.safe_load(block.text)
+    if not document.keys() & Spec.model_fields.keys():
+        assert block.title or document  # of another program
+        return
+    assert document.keys() <= Spec.model_fields.keys(), block
+    missing = {key: value for key, value in REST_OF_SPEC.items() if key not in document}
+    (tmp_path / "spec.yaml").write_text(block.text + yaml.safe_dump(missing) * bool(missing))
+    load_spec(tmp_path / "spec.yaml")
+
+
+@parametrize_blocks("python")
+def test_python_compiles(block: Block) -> None:
+    ast.parse(block.text)
+
+
+@parametrize_blocks("sh")
+def test_shell_commands_parse(block: Block) -> None:
+    done = subprocess.run(["bash", "-n", "-c", block.text], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@parametrize_blocks("sh")
+def test_commands_have_the_options_that_are_shown(block: Block) -> None:
+    for words in split_commands(block.text):
+        match words:
+            case ["make", target, *_] if "=" not in target:
+                assert target in TARGETS
+            case ["tailfuse", name, *rest] if not name.startswith("-"):
+                assert name in COMMANDS
+                check_options(name, rest)
+
+
+def check_options(name: str, words: list[str]) -> None:
+    """Check that a command has each option of these words."""
+    context = click.Context(main)
+    command = main.get_command(context, name)
+    assert command
+    if name == "bench":  # its options are those of a package of its own
+        return
+    known = {
+        option for param in command.get_params(context) for option in (*param.opts, *param.secondary_opts)
+    }
+    given = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+    assert given <= known, f"tailfuse {name} has no {given - known}"
+
+
+def test_the_checks_see_what_is_wrong() -> None:
+    with pytest.raises(AssertionError, match="--retry"):
+        check_options("train", ["spec.yaml", "--retry"])
+    assert list(split_commands("a b | c 'd; e' && f \\\n g; h > i\nj  # k")) == [
+        ["a", "b"], ["c", "d; e"], ["f", "g"], ["h", ">", "i"], ["j"],
+    ]  # fmt: skip

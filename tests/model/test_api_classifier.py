@@ -1,0 +1,187 @@
+"""`tailfuse.Classifier` on frames with images, texts, groups and splits, and its bundle."""
+
+import logging
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import tailfuse
+from PIL import Image
+from tailfuse.errors import TableError
+from tailfuse_service.bundle import read_manifest
+
+QUICK = {"epochs": 4, "folds": 0, "batch_size": 32}
+SMALL = {"width": 16}
+COLOURS = {"oak": (200, 60, 60), "elm": (60, 200, 60), "ash": (60, 60, 200)}
+
+
+def make_leaves() -> pd.DataFrame:
+    """60 leaves with an image, two columns, a note, a tree of two leaves, and gaps."""
+    random = np.random.default_rng(0)
+    rows = []
+    for number, label in enumerate(random.permutation(["oak"] * 36 + ["elm"] * 16 + ["ash"] * 8).tolist()):
+        pixels = np.clip(random.normal(COLOURS[label], 40, (12, 9, 3)), 0, 255).astype(np.uint8)
+        rows.append(
+            {
+                "picture": (Image.fromarray(pixels), pixels, None)[number % 3],
+                "length": float(random.normal(list(COLOURS).index(label))),
+                "side": ("left", "right", None)[number % 3],
+                "note": None if number % 4 == 0 else f"a leaf that is {label[::-1]} like number {number}",
+                "species": label,
+                "tree_id": f"T{number // 2}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+LEAVES = make_leaves()
+
+
+def make_classifier(**keys: Any) -> "tailfuse.Classifier":
+    return tailfuse.Classifier(**{"training": QUICK, "network": SMALL, **keys})
+
+
+@pytest.fixture(scope="module")
+def fitted() -> "tailfuse.Classifier":
+    return make_classifier(name="leaves", version="2").fit(LEAVES, label="species")
+
+
+def test_the_modalities_are_inferred(fitted: "tailfuse.Classifier") -> None:
+    kinds = {name: each.kind for name, each in fitted.model_.manifest.modalities.items()}
+    assert kinds == {"picture": "image", "tabular": "tabular", "text": "text"}
+    assert fitted.classes_.tolist() == ["ash", "elm", "oak"]
+    assert fitted.feature_names_in_.tolist() == ["picture", "length", "side", "note", "tree_id"]
+    assert fitted.model_.manifest.spec["split"]["group"] == "tree_id"
+    assert fitted.model_.manifest.spec["table_sha256"] is None
+
+
+def test_it_answers_and_evaluates(fitted: "tailfuse.Classifier") -> None:
+    probabilities = fitted.predict_proba(LEAVES)
+    assert (fitted.predict(LEAVES) == fitted.classes_[probabilities.argmax(axis=1)]).all()
+    report = fitted.evaluate(LEAVES)
+    assert report.overall.accuracy == (fitted.predict(LEAVES) == LEAVES["species"]).mean() > 0.5
+    assert report.by_subset["subset"].tolist()[0] == "picture+tabular+text"
+    alone = fitted.predict_proba(LEAVES, modalities=["text"])
+    assert np.isnan(alone).any(axis=1).tolist() == LEAVES["note"].isna().tolist()
+    assert list(fitted.explain(LEAVES)["label"]) == fitted.predict(LEAVES).tolist()
+    assert len(fitted.confidences(LEAVES)) == 60
+
+
+def test_its_bundle_answers_alike(fitted: "tailfuse.Classifier", tmp_path: Path) -> None:
+    expected = fitted.predict_proba(LEAVES)
+    model = tailfuse.load(fitted.export(tmp_path / "bundle"))
+    order = [model.classes_.tolist().index(name) for name in fitted.classes_]
+    assert np.allclose(model.predict_proba(LEAVES)[:, order], expected, atol=1e-4)
+    manifest = read_manifest(tmp_path / "bundle")
+    assert manifest.of == ("leaves", "2")
+    assert manifest.metrics["picture+tabular+text"].rows == 0  # no row was set aside to test
+    assert sum(each.rows for each in manifest.validation_metrics.values())
+    assert all(sum(each.weight.counts) for each in manifest.reference.values())
+    again = pickle.loads(pickle.dumps(fitted))
+    assert np.allclose(again.predict_proba(LEAVES), expected, atol=1e-4)
+    assert (again.classes_ == fitted.classes_).all()
+
+
+def test_labels_beside_the_rows_and_in_them_are_the_same_training() -> None:
+    rows = LEAVES[["length", "side"]]
+    from_column = make_classifier().fit(LEAVES[["length", "side", "species"]], label="species")
+    beside = make_classifier().fit(rows, LEAVES["species"])
+    columns = {"length": LEAVES["length"], "side": ["left", "right", None] * 20}
+    values = make_classifier().fit(pl.DataFrame(columns), LEAVES["species"].to_list())
+    expected = from_column.predict_proba(rows)
+    for other in (beside, values):
+        assert np.array_equal(other.predict_proba(rows), expected)
+
+
+def test_numbers_and_truth_values_come_back_as_they_are() -> None:
+    X = LEAVES[["length"]]
+    codes = LEAVES["species"].map({"oak": 10, "elm": 2, "ash": 30})
+    for y in (codes, codes.astype(float), codes == 2, codes.astype(str)):
+        classifier = make_classifier(training={**QUICK, "epochs": 1}).fit(X, y)
+        assert classifier.classes_.tolist() == np.unique(y).tolist()
+        assert classifier.predict(X).dtype == np.unique(y).dtype
+        names = classifier.model_.manifest.class_names
+        spelled = [str(value).lower().removesuffix(".0") for value in classifier.classes_]
+        assert [names[at] for at in classifier._classes.order] == spelled
+
+
+def test_a_table_is_trained_with_its_split_and_paths(tmp_path: Path) -> None:
+    frame = LEAVES.drop(columns="picture")
+    frame["split"] = ["train", "train", "val", "train", "test"] * 12
+    frame["picture"] = [f"{number}.png" for number in range(60)]
+    for number, label in enumerate(frame["species"]):
+        Image.new("RGB", (9, 12), COLOURS[label]).save(tmp_path / f"{number}.png")
+    frame.to_csv(tmp_path / "leaves.csv", index=False)
+    classifier = make_classifier().fit(tmp_path / "leaves.csv", label="species")
+    manifest = read_manifest(classifier.export(tmp_path / "bundle"))
+    assert manifest.spec["split"] == "split"
+    assert manifest.spec["table"] == "leaves.csv"
+    assert manifest.metrics["as given"].rows == 12
+    report = tailfuse.load(tmp_path / "bundle").evaluate(tmp_path / "leaves.csv", part="test")
+    assert report.overall == manifest.metrics["as given"]
+
+
+def test_groups_stay_together(caplog: pytest.LogCaptureFixture) -> None:
+    X = LEAVES[["length", "side"]]
+    trees = LEAVES["tree_id"].to_numpy()
+    classifier = make_classifier(modalities={"shape": {"kind": "tabular", "columns": ["length", "side"]}})
+    classifier.fit(X, LEAVES["species"], groups=trees, split={"val": 0.3, "test": 0.2})
+    assert classifier.model_.manifest.spec["split"] == {
+        "column": None,
+        "val": 0.3,
+        "test": 0.2,
+        "group": "group",
+    }
+    assert classifier.feature_names_in_.tolist() == ["length", "side"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "requires y to be passed, but the target y is None"),
+        ({"label": "species", "y": LEAVES["species"]}, "has y and label"),
+        ({"label": "spezies"}, "no column 'spezies'; did you mean 'species'"),
+        ({"y": LEAVES["species"]}, "X has a column 'species', the name of y"),
+        ({"y": LEAVES["species"][:50].rename(None)}, "X has 60, and y has 50"),
+        ({"y": ["oak"] * 60}, "label: column 'label' has one value; a label has at least two"),
+        ({"y": LEAVES["length"].rename(None)}, "continuous"),
+        ({"y": np.array([*range(3), "x"] * 15, object)}, "several types"),
+        ({"label": "species", "groups": ["a"]}, "groups has 1 values, and X has 60 rows"),
+        ({"label": "species", "split": "part"}, "split: the table has no column 'part'"),
+        ({"label": "species", "split": {"val": 2}}, "split.val: Input should be less than 1"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_classifier().fit(LEAVES, **arguments)
+    with pytest.raises(TypeError, match="name the column of the labels by label='species'"):
+        make_classifier().fit(LEAVES, "species")
+
+
+def test_what_is_left_out_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    X = LEAVES[["length"]].assign(species_code=LEAVES["species"].str[0], constant=1)
+    make_classifier(training={**QUICK, "epochs": 1}).fit(X, LEAVES["species"])
+    assert "column 'species_code' is left out: each 'species' goes with one of its values" in caplog.text
+    assert "column 'constant' is left out: it is '1' in every row" in caplog.text
+
+
+def test_rows_without_a_label_are_skipped(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "tailfuse")
+    y = LEAVES["species"].where(LEAVES.index != 5)
+    classifier = make_classifier(training={**QUICK, "epochs": 1}).fit(LEAVES[["length"]], y)
+    assert "label: skipped 1 row without a label" in caplog.text
+    assert classifier.classes_.tolist() == ["ash", "elm", "oak"]
+
+
+def test_an_array_has_no_names(caplog: pytest.LogCaptureFixture) -> None:
+    X = LEAVES[["length"]].assign(twice=LEAVES["length"] * 2).to_numpy()
+    classifier = make_classifier(training={**QUICK, "epochs": 1}).fit(X, LEAVES["species"])
+    assert not hasattr(classifier, "feature_names_in_")
+    with pytest.raises(ValueError, match="X has 1 features, but tailfuse is expecting 2"):
+        classifier.predict(X[:, :1])
+    with pytest.raises(TableError, match="no column of this model"):
+        classifier.predict(LEAVES[["length"]])

@@ -1,0 +1,51 @@
+"""The examples in the docstrings of the Python API are run."""
+
+import doctest
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+import tailfuse
+import tailfuse.api
+
+from tests.support.bundles import write_tiny_bundle
+
+SPEC = """\
+name: weather
+table: table.csv
+label: weather
+modalities:
+  sensors: {kind: tabular, columns: [gusts, pressure]}
+network: {width: 8}
+training: {epochs: 2, folds: 0}
+"""
+RESULTS = ("CrossValidation", "Model", "Report")  # what calls return
+PARTS = [f"tailfuse.api.{module.name}" for module in pkgutil.iter_modules(tailfuse.api.__path__)]
+
+
+def write_example(folder: Path) -> None:
+    """Write the spec and the table of the examples: 20 calm and 10 windy days."""
+    (folder / "spec.yaml").write_text(SPEC)
+    weather = ("calm", "calm", "windy")
+    lines = [f"{day % 3 * 2 + day % 7 / 7},{day % 5},{weather[day % 3]}" for day in range(30)]
+    (folder / "table.csv").write_text("\n".join(["gusts,pressure,weather", *lines]))
+
+
+@pytest.mark.parametrize("name", ["tailfuse", *PARTS])
+def test_examples_say_what_they_print(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(name)
+    write_example(Path())
+    names = {**vars(module), "tailfuse": tailfuse, "model": tailfuse.load(write_tiny_bundle(Path("bundle")))}
+    for example in doctest.DocTestFinder(exclude_empty=True).find(module, globs=names):
+        result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example)
+        assert not result.failed, example.name
+
+
+def test_the_public_calls_have_examples() -> None:
+    for name in tailfuse.__all__:
+        value = getattr(tailfuse, name)
+        assert (
+            name == "__version__" or ">>>" in value.__doc__ or name in ("CrossValidation", "Model", "Report")
+        ), name
