@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from docs.notebook_page import make_notebook_page
+
 ROOT = Path(__file__).parents[1]
 # Pages of other folders, by their path in the repository.
 INCLUDED = {
@@ -20,6 +22,7 @@ INCLUDED = {
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "SECURITY.md": "REPORTING.md",
     "client/README.md": "CLIENT.md",
+    "client-js/README.md": "CLIENT-JS.md",
     "benchmarks/README.md": "BENCH-PACKAGE.md",
     "benchmarks/serving_bench/README.md": "SERVING-BENCH.md",
     "benchmarks/serving_bench/RESULTS.md": "SERVING.md",
@@ -39,6 +42,8 @@ class BrokenLink(ValueError):
 def find_pages(root: Path = ROOT) -> dict[str, str]:
     """Return each page's path in the site by its path in the repository."""
     pages = {f"docs/{page}": page for page in relative_paths(root / "docs", "*.md")}
+    for notebook in relative_paths(root / "docs", "*.ipynb"):
+        pages[f"docs/{notebook}"] = notebook.removesuffix(".ipynb") + ".md"
     return pages | {source: page for source, page in INCLUDED.items() if (root / source).exists()}
 
 
@@ -66,7 +71,8 @@ class Site:
         """Write all pages and what they link to. What the folder held is removed."""
         shutil.rmtree(self.folder, ignore_errors=True)
         for source, page in self.pages.items():
-            text = (self.root / source).read_text(encoding="utf-8")
+            path = self.root / source
+            text = make_notebook_page(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
             text = replace_links(text, partial(self.resolve, source))
             path = self.folder / page
             path.parent.mkdir(parents=True, exist_ok=True)

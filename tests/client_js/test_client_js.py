@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from starlette.testclient import TestClient
+from tailfuse_service.bundle import Bundle
 
+from tests.support.generators import describe_unusual
 from tests.support.keys import KEY
 from tests.support.process import environment, ran, start_service
 from tests.support.programs import MIN_NODE, locate
@@ -139,44 +142,67 @@ def test_the_generated_types_have_every_schema_and_operation() -> None:
             assert f'operations["{operation["operationId"]}"]' in types
 
 
-@pytest.mark.slow
-@pytest.mark.needs("npm", "node")
-def test_the_package_is_typed_current_and_installs_elsewhere(tmp_path: Path) -> None:
-    """The document passes Redocly's lint, its types are the committed ones, and programs compile and run."""
-    copy = tmp_path / "checkout"
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of client-js/ and openapi/ with the tools of package.json; returns that of client-js/."""
+    copy = tmp_path_factory.mktemp("checkout")
     listed = ("git", "ls-files", "--cached", "--others", "--exclude-standard", "client-js", "openapi")
     tracked = ran(*listed, cwd=ROOT)
     for name in tracked.stdout.split():
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_bytes((ROOT / name).read_bytes())
-    npm, client = locate("npm"), copy / "client-js"
-    run_all(client, [npm, "ci", "--no-audit"], [npm, "run", "lint:openapi"], [npm, "run", "openapi"])
-    committed = (CLIENT / "types" / "openapi.d.ts").read_text()
-    assert (client / "types" / "openapi.d.ts").read_text() == committed, "make types-js"
-    run_all(client, [npm, "pack"])  # builds the declarations first
-
-    user = tmp_path / "user"
-    user.mkdir()
-    (user / "package.json").write_text('{"type": "module"}')
-    [package] = client.glob("*.tgz")
-    [program] = re.findall(r"```ts\n(.*?)```", README, re.DOTALL)
-    (user / "right.ts").write_text(program)
-    (user / "wrong.ts").write_text(program.replace("number[]", "string[]"))
-    (user / "run.js").write_text('import { Client } from "tailfuse-client"; new Client("http://host");')
-    options = "--noEmit --strict --module nodenext --target es2022"
-    tsc = [str(client / "node_modules" / ".bin" / "tsc"), *options.split()]
-    run_all(
-        user, [npm, "install", "--offline", "--no-audit", str(package)], [*tsc, "right.ts"],
-        [locate("node"), "run.js"],
-    )  # fmt: skip
-    refused = ran(*tsc, "wrong.ts", cwd=user)
-    assert "Type 'number' is not assignable to type 'string'" in refused.stdout
+    run_all(copy / "client-js", [locate("npm"), "ci", "--no-audit"])
+    return copy / "client-js"
 
 
 def run_all(folder: Path, *commands: list[str]) -> None:
-    """Run commands in a folder; each must succeed. What they start finds the same Node."""
-    path = os.pathsep.join((str(Path(locate("node")).parent), os.environ["PATH"]))
-    told = environment(CI=os.environ.get("CI", ""), PATH=path)
+    """Run commands in a folder; each must succeed. Those of npm find the Node that the tests have."""
+    path = f"{Path(locate('node')).parent}{os.pathsep}{os.environ['PATH']}"
     for command in commands:
-        done = ran(*command, cwd=folder, timeout=600, env=told)
+        done = ran(*command, cwd=folder, timeout=600, env=environment(PATH=path))
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+
+@pytest.mark.slow
+@pytest.mark.needs("git", "npm", "node")
+def test_the_documents_pass_the_lint_and_have_types(
+    checkout: Path, client: TestClient, bundle: Bundle, tmp_path: Path
+) -> None:
+    """The committed one, that of a running service, and that of every kind of modality."""
+    tools = checkout / "node_modules" / ".bin"
+    described = client.get("/openapi.json").json()
+    (tmp_path / "live.json").write_text(json.dumps(described))
+    (tmp_path / "unusual.json").write_text(json.dumps(describe_unusual(described, bundle)))
+    run_all(checkout, [locate("npm"), "run", "lint:openapi"])
+    for name in ("live", "unusual"):
+        run_all(
+            tmp_path,
+            [str(tools / "redocly"), "lint", f"{name}.json"],
+            [str(tools / "openapi-typescript"), f"{name}.json", "--output", f"{name}.ts"],
+            [str(tools / "tsc"), "--noEmit", "--strict", f"{name}.ts"],
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.needs("git", "npm", "node")
+def test_the_package_is_typed_current_and_installs_elsewhere(checkout: Path, tmp_path: Path) -> None:
+    """Its types are those that the generator makes of the document, and programs compile and run."""
+    run_all(checkout, [locate("npm"), "run", "openapi"])
+    committed = (CLIENT / "types" / "openapi.d.ts").read_text()
+    assert (checkout / "types" / "openapi.d.ts").read_text() == committed, "make types-js"
+    run_all(checkout, [locate("npm"), "pack"])  # builds the declarations first
+
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    [package] = checkout.glob("*.tgz")
+    [program] = re.findall(r"```ts\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "right.ts").write_text(program)
+    (tmp_path / "wrong.ts").write_text(program.replace("number[]", "string[]"))
+    (tmp_path / "run.js").write_text('import { Client } from "tailfuse-client"; new Client("http://host");')
+    options = "--noEmit --strict --module nodenext --target es2022"
+    tsc = [str(checkout / "node_modules" / ".bin" / "tsc"), *options.split()]
+    run_all(
+        tmp_path, [locate("npm"), "install", "--offline", "--no-audit", str(package)], [*tsc, "right.ts"],
+        [locate("node"), "run.js"],
+    )  # fmt: skip
+    with pytest.raises(AssertionError, match="Type 'number' is not assignable to type 'string'"):
+        run_all(tmp_path, [*tsc, "wrong.ts"])

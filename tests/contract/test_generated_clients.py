@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,8 @@ import pytest
 import yaml
 from starlette.testclient import TestClient
 from tailfuse_service.bundle import Bundle
-from tailfuse_service.http.openapi.requests import make_request_schemas
-from tailfuse_service.modalities import Modality, SeriesModality, TabularModality, TextModality
-from tailfuse_service.modalities.series import Channel
-from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn
 
-from tests.support.generators import CALLS, install_generator
+from tests.support.generators import CALLS, describe_unusual, install_generator
 from tests.support.process import environment, ran, start_service
 
 ROOT = Path(__file__).parents[2]
@@ -26,27 +21,11 @@ COMMITTED = ROOT / "openapi" / "openapi.yaml"
 # pydantic's `ge` where it does not know what that is of.
 KEYWORDS = {
     "$ref", "additionalProperties", "anyOf", "const", "contentEncoding", "contentMediaType",
-    "default", "description",
-    "discriminator", "enum", "examples", "exclusiveMaximum", "exclusiveMinimum", "format", "items",
-    "maxItems", "maxLength", "maximum", "minItems", "minLength", "minProperties", "minimum", "oneOf",
+    "default", "description", "discriminator", "enum", "examples", "exclusiveMaximum", "exclusiveMinimum",
+    "format", "items", "maxItems", "maxLength", "maximum", "minItems", "minLength", "minProperties",
+    "minimum", "oneOf",
     "pattern", "prefixItems", "properties", "required", "title", "type",
 }  # fmt: skip
-# Of every kind and every form of it; column names that are no identifiers.
-UNUSUAL: dict[str, Modality] = {
-    "clinical": TabularModality(
-        columns=(
-            NumberColumn(name="Größe (cm)", mean=0, scale=1),
-            NumberColumn(name="class", mean=0, scale=1),
-            BooleanColumn(name="1st"),
-            CategoryColumn(name="a\nb", categories=("x", "y")),
-        ),
-        width=5,
-    ),
-    "motion": SeriesModality(columns=("x", "y"), channels=(Channel(mean=0, scale=1),) * 2, length=8),
-    "sound": SeriesModality(columns=("x",), channels=(Channel(mean=0, scale=1),), length=8),
-    "notes": TextModality(columns=("a", "b c"), buckets=8, ngrams=1, max_tokens=8),
-    "def": TextModality(columns=("a",), buckets=8, ngrams=1, max_tokens=8),
-}
 
 
 @pytest.fixture
@@ -54,18 +33,6 @@ def documents(client: TestClient, bundle: Bundle) -> list[Any]:
     """The committed document, that of the tiny bundle, and one with every kind of modality."""
     described = client.get("/openapi.json").json()
     return [yaml.safe_load(COMMITTED.read_text()), described, describe_unusual(described, bundle)]
-
-
-def describe_unusual(described: Any, bundle: Bundle) -> Any:
-    """Return the document of a bundle with unusual modalities, without its examples."""
-    unusual = json.loads(json.dumps(described))
-    manifest = bundle.manifest.model_copy(update={"modalities": UNUSUAL})
-    unusual["components"]["schemas"] |= make_request_schemas(replace(bundle, manifest=manifest))
-    for path in ("/predict", "/predict/batch"):
-        for content in unusual["paths"][path]["post"]["requestBody"]["content"].values():
-            for member in ("example", "examples", "encoding"):
-                content.pop(member, None)
-    return unusual
 
 
 def find_schemas(described: Any) -> Iterator[Any]:

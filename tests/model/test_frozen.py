@@ -1,6 +1,7 @@
 """Pretrained encoders: what of them is trained, and the features of a frozen one, computed once."""
 
 import warnings
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 import torch
 from tailfuse.errors import SpecError
 from tailfuse.modalities import KINDS, ImageSpec
-from tailfuse.modalities.image.pretrained import Backbone, add_layers
+from tailfuse.modalities.image.backbone import Backbone, EncoderSettings, build_on_backbone
+from tailfuse.modalities.image.spec import Flips
 from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.modalities.spec import Trained
 from tailfuse.network.build import build_network
@@ -29,14 +31,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def make_encoder(trained: Trained, seed: int = 0, flips: bool = False) -> Pretrained:
-    """A small backbone with batch norm, whose second convolution is its last block."""
+def make_encoder(trained: Trained, seed: int = 0, flips: Flips = False) -> Pretrained:
+    """A small backbone with batch norm, whose second and third convolution are its last block."""
     torch.manual_seed(seed)
+    block = nn.Sequential(nn.Conv2d(4, 6, 3, 2), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 6, 1))
     network = nn.Sequential(
-        nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 3, 2), nn.BatchNorm2d(6)
+        OrderedDict(
+            stem=nn.Conv2d(3, 4, 3, 2), norm=nn.BatchNorm2d(4), blocks=nn.Sequential(nn.ReLU(), block)
+        )
     )
-    backbone = Backbone(network, mean=(0.5,) * 3, std=(0.2,) * 3, last=("3.", "4."), flips=flips)
-    return add_layers(backbone, MODALITY, width=5, dropout=0.5, trained=trained)
+    settings = EncoderSettings(5, 0.5, trained, flips)
+    return build_on_backbone(network, MODALITY, settings, mean=(0.5,) * 3, std=(0.2,) * 3)
 
 
 def make_images(n: int) -> Tensor:
@@ -47,7 +52,11 @@ def make_images(n: int) -> Tensor:
 
 @pytest.mark.parametrize(
     ("trained", "learning"),
-    [("none", set()), ("last", {"3.weight", "3.bias", "4.weight", "4.bias"}), ("all", None)],
+    [
+        ("none", set()),
+        ("last", {f"blocks.1.{at}.{kind}" for at in (0, 1, 3) for kind in ("weight", "bias")}),
+        ("all", None),
+    ],
 )
 def test_as_much_of_the_backbone_learns_as_is_said(trained: Trained, learning: set[str] | None) -> None:
     encoder = make_encoder(trained)
@@ -139,33 +148,46 @@ def test_other_weights_other_layers_and_other_pictures_have_other_features(cache
     compute_backbone_features(make_encoder("none", seed=1).backbone, rows)
     compute_backbone_features(make_encoder("none").backbone, 255 - rows)
     strided = make_encoder("none").backbone
-    convolution = strided.get_submodule("network.3")
+    convolution = strided.get_submodule("network.blocks.1.0")
     assert isinstance(convolution, nn.Conv2d)
     convolution.stride = (1, 1)
     compute_backbone_features(strided, rows)
     compute_backbone_features(make_encoder("none", flips=True).backbone, rows)
-    assert len(list(cache.iterdir())) == 5
+    compute_backbone_features(make_encoder("none", flips="horizontal").backbone, rows)
+    assert len(list(cache.iterdir())) == 6
 
 
+@pytest.mark.parametrize(("flips", "axes"), [(True, [(3,), (2,), (2, 3)]), ("horizontal", [(3,)])])
 @torch.no_grad()
-def test_with_flips_all_mirror_images_have_the_same_features() -> None:
+def test_with_flips_mirror_images_have_the_same_features(flips: Flips, axes: list[tuple[int, ...]]) -> None:
     encoder, plain, rows = (
-        make_encoder("none", flips=True).eval(),
+        make_encoder("none", flips=flips).eval(),
         make_encoder("none").eval(),
         make_images(5),
     )
-    images = [rows, rows.flip(3), rows.flip(2), rows.flip(2, 3)]
+    images = [rows, *(rows.flip(each) for each in axes)]
     expected = torch.stack([plain.features(each) for each in images]).mean(0)
     for each in images:
         torch.testing.assert_close(encoder.features(each), expected, atol=1e-5, rtol=0)
     assert not torch.allclose(plain.features(rows), expected, atol=1e-3)
+    assert torch.allclose(encoder.features(rows.flip(2)), expected, atol=1e-5) == (flips is True)
     assert encoder(rows[:0]).shape == (0, 5)
 
 
-@pytest.mark.parametrize("flips", [False, True], ids=["as it is", "flipped"])
+@pytest.mark.parametrize("flips", ["vertical", "2", "[true]"])
+def test_only_two_or_four_mirror_images_are_taken(lesions: Any, flips: str) -> None:
+    said = r"image\.flips: takes true \(all four mirror images\), horizontal \(two\) or false"
+    with pytest.raises(SpecError, match=said):
+        load_spec(
+            lesions.write(),
+            ["modalities.image.encoder=efficientnet_lite0", f"modalities.image.flips={flips}"],
+        )
+
+
+@pytest.mark.parametrize("flips", [False, True, "horizontal"])
 @pytest.mark.parametrize("runtime", ["onnx", "torchscript"])
 @torch.no_grad()
-def test_a_graph_of_a_frozen_encoder_takes_pictures(tmp_path: Path, runtime: str, flips: bool) -> None:
+def test_a_graph_of_a_frozen_encoder_takes_pictures(tmp_path: Path, runtime: str, flips: Flips) -> None:
     encoder = make_encoder("none", flips=flips).eval()
     encoder.scale.fit(encoder.backbone(make_images(30)))
     rows = make_images(7)
@@ -201,7 +223,6 @@ def test_a_graph_of_a_frozen_encoder_takes_pictures(tmp_path: Path, runtime: str
             "all",
             "is to be left out with small_cnn, which has no pretrained weights and is always trained",
         ),
-        ("timm/resnet10t", "last", "a model of timm is trained as a whole or not at all: all, or none"),
         ("efficientnet_lite0", "first", "Input should be 'none', 'last' or 'all'"),
     ],
 )
@@ -213,7 +234,7 @@ def test_what_cannot_be_trained_so_is_named(lesions: Any, encoder: str, trained:
 
 @pytest.mark.parametrize(
     ("encoder", "trained"),
-    [("small_cnn", "none"), ("timm/resnet10t", "all"), *(("efficientnet_lite0", each) for each in TRAINED)],
+    [("small_cnn", "none"), ("timm/resnet10t", "last"), *(("efficientnet_lite0", each) for each in TRAINED)],
 )
 def test_what_can_be_trained_so_is_taken(lesions: Any, encoder: str, trained: str) -> None:
     image = "modalities.image"

@@ -1,11 +1,37 @@
-"""openapi-python-client in an environment of its own, and calls of the client that it makes."""
+"""Generators of clients: one for Python, calls of what it makes, and a document that is hard on them all."""
 
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from tailfuse_service.bundle import Bundle
+from tailfuse_service.http.openapi.requests import make_request_schemas
+from tailfuse_service.modalities import Modality, SeriesModality, TabularModality, TextModality
+from tailfuse_service.modalities.series import Channel
+from tailfuse_service.modalities.tabular import BooleanColumn, CategoryColumn, NumberColumn
 
 from tests.support.process import ran
 
 GENERATOR = "openapi-python-client==0.29.1"
+
+# Of every kind and every form of it; column names that are no identifiers.
+UNUSUAL: dict[str, Modality] = {
+    "clinical": TabularModality(
+        columns=(
+            NumberColumn(name="Größe (cm)", mean=0, scale=1),
+            NumberColumn(name="class", mean=0, scale=1),
+            BooleanColumn(name="1st"),
+            CategoryColumn(name="a\nb", categories=("x", "y")),
+        ),
+        width=5,
+    ),
+    "motion": SeriesModality(columns=("x", "y"), channels=(Channel(mean=0, scale=1),) * 2, length=8),
+    "sound": SeriesModality(columns=("x",), channels=(Channel(mean=0, scale=1),), length=8),
+    "notes": TextModality(columns=("a", "b c"), buckets=8, ngrams=1, max_tokens=8),
+    "def": TextModality(columns=("a",), buckets=8, ngrams=1, max_tokens=8),
+}
 
 # Calls of the client of the tiny bundle; what was answered is printed as JSON.
 CALLS = """
@@ -54,3 +80,15 @@ def install_generator(folder: Path) -> Path:
     done = ran(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", GENERATOR, timeout=600)
     assert done.returncode == 0, done.stderr
     return folder / "bin" / "openapi-python-client"
+
+
+def describe_unusual(described: Any, bundle: Bundle) -> Any:
+    """Return the document of a bundle with unusual modalities, without its examples."""
+    unusual = json.loads(json.dumps(described))
+    manifest = bundle.manifest.model_copy(update={"modalities": UNUSUAL})
+    unusual["components"]["schemas"] |= make_request_schemas(replace(bundle, manifest=manifest))
+    for path in ("/predict", "/predict/batch"):
+        for content in unusual["paths"][path]["post"]["requestBody"]["content"].values():
+            for member in ("example", "examples", "encoding"):
+                content.pop(member, None)
+    return unusual

@@ -139,9 +139,9 @@ def make_manifest(network: AnyNetwork, spec: Spec, dataset: Dataset) -> Manifest
     written = json.loads(spec.model_dump_json())
     written["table"] = spec.table.name  # a path on one machine is not part of a bundle
     written["table_sha256"] = dataset.table_sha256
-    for each in written["modalities"].values():
-        if Path(each["encoder"]).is_absolute():
-            each["encoder"] = Path(each["encoder"]).name
+    for name, each in spec.modalities.items():
+        if each.weights_path is not None:
+            written["modalities"][name]["encoder"] = each.weights_path.name
     written["training"] |= choose_schedule(spec.training, len(dataset.train))._asdict()
     return Manifest(
         name=spec.name,

@@ -4,6 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from tailfuse_service.bundle import sha256
+
+from tailfuse.errors import SpecError
 
 
 class Frozen(BaseModel):
@@ -32,6 +35,19 @@ class ModalitySpec(Frozen):
     encoder: Name
     """Encoder of the modality."""
 
+    @property
+    def weights_path(self) -> Path | None:
+        """The local file that the encoder's weights come from, if they come from one."""
+        return None
+
     def resolve_paths(self, folder: Path) -> Self:
-        """Return the keys with whole paths, which are relative to the spec's `folder`."""
+        """Return the spec with its paths absolute, which were relative to the spec's folder."""
         return self
+
+
+def digest_weights(key: str, path: Path) -> str:
+    """Return the sha256 of a file of weights, which stands at a key of the spec. Raises SpecError."""
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise SpecError(f"{key}: {path}: {(error.strerror or 'cannot be read').lower()}") from None

@@ -19,6 +19,7 @@ from tailfuse.modalities.text.bert_features import compute_bert_features
 from tailfuse.modalities.text.encoder import Bert, Lsa
 from tailfuse.modalities.text.lsa import LsaProjection
 
+SCALE_ROWS = 1000  # training images that fit the scale of an encoder that is trained
 BATCH = 8  # images; the feature maps of many more do not fit into a processor's cache
 
 Report = Callable[[int, int], None]  # rows done, rows in all
@@ -34,8 +35,8 @@ def add_frozen_features(
 ) -> Dataset:
     """Return the dataset with the features of every frozen encoder, (n, F) float32, in place of its rows.
 
-    Also fit what is frozen to the training rows: the scale of the features of images and of a BERT, the
-    projection of texts.
+    Also fit to the training rows what no gradient changes: the scale of the features of images and of a BERT,
+    the projection of texts.
     """
     features: dict[str, NDArray[Any]] = {}
     for name, encoder in encoders.items():
@@ -50,15 +51,35 @@ def add_frozen_features(
             raw = compute_bert_features(encoder.projection.bert, texts, device=device, report=report)
             scale.fit(torch.from_numpy(raw[rows[rows >= 0]]))
             features[name] = scale.cpu()(torch.from_numpy(raw)).numpy()
-        if isinstance(encoder, Pretrained) and encoder.trained == "none":
-            images = dataset.train.inputs[name]
-            raw = compute_backbone_features(encoder.backbone, images, device=device, report=report)
-            encoder.scale.fit(torch.from_numpy(raw[rows[rows >= 0]]))
-            features[name] = encoder.scale.cpu()(torch.from_numpy(raw)).numpy()
+        if isinstance(encoder, Pretrained):
+            scaled = scale_features(encoder, dataset.train.inputs[name], rows[rows >= 0], device, report)
+            features |= {} if scaled is None else {name: scaled}
     train, val, test = (
         replace(part, inputs=part.inputs | features) for part in (dataset.train, dataset.val, dataset.test)
     )
     return replace(dataset, train=train, val=val, test=test)
+
+
+def scale_features(
+    encoder: Pretrained,
+    images: NDArray[Any],
+    train: NDArray[np.int64],
+    device: torch.device | str,
+    report: Report | None,
+) -> NDArray[np.float32] | None:
+    """Fit the scale of features to the training images; return those of all images if the encoder is frozen.
+
+    An encoder that is trained begins with the scale that its features have before.
+    """
+    if encoder.trained != "none":
+        sample = images[train[np.linspace(0, len(train) - 1, min(len(train), SCALE_ROWS)).astype(int)]]
+        raw = compute_backbone_features(encoder.backbone, sample, device=device, report=report)
+        encoder.scale.cpu().fit(torch.from_numpy(raw))
+        return None
+    raw = compute_backbone_features(encoder.backbone, images, device=device, report=report)
+    encoder.scale.cpu().fit(torch.from_numpy(raw[train]))
+    scaled: NDArray[np.float32] = encoder.scale(torch.from_numpy(raw)).numpy()
+    return scaled
 
 
 def fit_projection(

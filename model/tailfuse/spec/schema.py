@@ -202,7 +202,10 @@ SECTIONS: dict[str, type[Frozen]] = {"split": SplitSpec, "network": NetworkSpec,
 
 
 def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
-    """Read a spec; each override is `dotted.key=YAML`. `table` comes back relative to the spec's folder.
+    """Read a spec; each override is `dotted.key=YAML`.
+
+    Paths in it are relative to its folder. `table` comes back with that folder, files of weights with their
+    absolute paths.
 
     Raises SpecError, one line for each mistake.
     """

@@ -22,6 +22,7 @@ from tailfuse.errors import RunError, SpecError, TableError
 from tailfuse.evaluation.out_of_fold import OUT_OF_FOLD, load_out_of_fold, save_out_of_fold
 from tailfuse.export.bundle import write_bundle
 from tailfuse.files.lock import LOCK, FolderInUse, lock_folder
+from tailfuse.modalities.spec import digest_weights
 from tailfuse.network.build import build_network, check_encoders
 from tailfuse.spec.schema import Spec
 from tailfuse.training import checkpoint
@@ -171,13 +172,21 @@ def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path, *, n_examp
 
 
 def describe_run(spec: Spec) -> dict[str, Any]:
-    """Describe a run for run.json: the spec, and the table's checksum. Raises TableError."""
+    """Describe a run for run.json: the spec, and the checksums of the files that it names.
+
+    Raises SpecError, TableError.
+    """
     written = json.loads(spec.model_dump_json()) | {"table": str(spec.table.resolve())}
-    return {"spec": written, "table_sha256": table_sha256(spec)}
+    weights = {
+        name: digest_weights(f"modalities.{name}.encoder", each.weights_path)
+        for name, each in spec.modalities.items()
+        if each.weights_path is not None
+    }
+    return {"spec": written, "table_sha256": table_sha256(spec), "weights_sha256": weights}
 
 
 def read_spec(run: Path) -> Spec:
-    """Read the spec of a run whose table is unchanged. Raises RunError, TableError."""
+    """Read the spec of a run whose table is unchanged. Raises RunError, SpecError, TableError."""
     try:
         spec = Spec.model_validate(json.loads((run / RUN).read_text())["spec"])
     except (ValueError, KeyError, TypeError):
@@ -215,6 +224,7 @@ def check_run(run: Path, begun: dict[str, Any], *, resume: bool, overwrite: bool
     try:
         before = json.loads(path.read_text())
         keys, same_table = find_differences(before["spec"], begun["spec"]), before["table_sha256"]
+        weights = before.get("weights_sha256", {})  # older runs do not say
     except (ValueError, KeyError, AttributeError, TypeError):
         raise RunError(
             f"{path} is damaged; replace the run with --overwrite, or choose another --out"
@@ -224,6 +234,13 @@ def check_run(run: Path, begun: dict[str, Any], *, resume: bool, overwrite: bool
             f"{run} was started with another {key}; resume with the same spec, replace the run with "
             "--overwrite, or choose another --out"
         )
+    for name, digest in begun["weights_sha256"].items():
+        if weights.get(name) != digest:
+            file = Path(begun["spec"]["modalities"][name]["encoder"]).name
+            raise RunError(
+                f"{run} was started with another {file}; replace the run with --overwrite, or choose another "
+                "--out"
+            )
     if same_table != begun["table_sha256"]:
         raise RunError(
             f"{run} was started with another {Path(begun['spec']['table']).name}; replace the run with "
@@ -244,12 +261,20 @@ def remove_run(run: Path) -> None:
 
 
 def find_differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
-    """List the keys whose values differ, as dotted paths. The path of the table does not matter."""
+    """List the keys whose values differ, as dotted paths.
+
+    The paths of the table and of weights do not matter: their checksums are compared.
+    """
     keys = []
     for key in before | now:
         old, new = before.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             keys += find_differences(old, new, f"{prefix}{key}.")
-        elif old != new and f"{prefix}{key}" != "table":
+        elif old != new and f"{prefix}{key}" != "table" and not (key == "encoder" and are_paths(old, new)):
             keys.append(f"{prefix}{key}")
     return keys
+
+
+def are_paths(*encoders: object) -> bool:
+    """Return whether all of these are files of weights, whose paths are absolute in a spec that was read."""
+    return all(isinstance(each, str) and Path(each).is_absolute() for each in encoders)

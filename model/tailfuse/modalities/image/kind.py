@@ -1,7 +1,6 @@
 """The image kind in training: fitted, read from a table, encoded, augmented, corrupted and described."""
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +17,15 @@ from tailfuse.modalities.example_values import shrink_image
 from tailfuse.modalities.files import UnreadableFile, read_bytes
 from tailfuse.modalities.image.cache import load_images
 from tailfuse.modalities.image.fit import fit_image
-from tailfuse.modalities.image.spec import ImageSpec
+from tailfuse.modalities.image.spec import TIMM, WEIGHT_FILES, ImageSpec, is_weights_file
 from tailfuse.modalities.kind import Arrays, Decode, Kind
 from tailfuse.modalities.preview import Preview, encode_png, shorten_cell
+from tailfuse.modalities.spec import digest_weights
 from tailfuse.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
-TIMM = "timm/"
 LINEAR_CELLS = 16
 
 
@@ -35,7 +34,7 @@ class ImageKind(Kind[ImageSpec, ImageModality]):
 
     name = "image"
     spec = ImageSpec
-    encoder_names = ("small_cnn", "efficientnet_lite0", f"{TIMM}<name>")
+    encoder_names = ("small_cnn", "efficientnet_lite0", "efficientnet_lite2", f"{TIMM}<name>", WEIGHT_FILES)
     reads_files = True
     decodes_in_threads = True
     precisions = ("float16", "int8")
@@ -59,6 +58,9 @@ class ImageKind(Kind[ImageSpec, ImageModality]):
         check_some_value(table[column][rows], name)
         present = rows[table[column][rows].is_not_null().to_numpy()]
         height, width = spec.size
+        weights_sha256 = None
+        if spec.weights_path is not None:
+            weights_sha256 = digest_weights(f"modalities.{name}.encoder", spec.weights_path)
         modality = ImageModality(
             column=column,
             height=height,
@@ -66,6 +68,7 @@ class ImageKind(Kind[ImageSpec, ImageModality]):
             channels=3,
             range=spec.range,
             unreadable=spec.unreadable,
+            weights_sha256=weights_sha256,
         )
         check_holds_files(table, name, column)
         return fit_image(name, modality, table[column][present], folder)
@@ -87,7 +90,9 @@ class ImageKind(Kind[ImageSpec, ImageModality]):
         return modality.unreadable
 
     def check_encoder(self, name: str) -> None:
-        if not name.startswith(TIMM):
+        if is_weights_file(name):
+            digest_weights("encoder", Path(name))
+        elif not name.startswith(TIMM):
             super().check_encoder(name)
 
     def build_encoder(
@@ -97,12 +102,15 @@ class ImageKind(Kind[ImageSpec, ImageModality]):
             from tailfuse.modalities.image.small_cnn import SmallCnn
 
             return SmallCnn(modality, width=width, dropout=dropout, input_dropout=input_dropout)
-        from tailfuse.modalities.image.pretrained import efficientnet_lite0, timm_encoder
+        from tailfuse.modalities.image import pretrained
+        from tailfuse.modalities.image.backbone import EncoderSettings
 
-        build = efficientnet_lite0
+        settings = EncoderSettings(width, dropout, spec.trained, spec.flips)
+        if spec.architecture is not None:
+            return pretrained.build_local_encoder(Path(spec.encoder), spec.architecture, modality, settings)
         if spec.encoder.startswith(TIMM):
-            build = partial(timm_encoder, spec.encoder.removeprefix(TIMM))
-        return build(modality, width=width, dropout=dropout, trained=spec.trained, flips=spec.flips)
+            return pretrained.build_timm_encoder(spec.encoder.removeprefix(TIMM), modality, settings)
+        return pretrained.build_lite_encoder(spec.encoder, modality, settings)
 
     def linear_columns(self, modality: ImageModality, rows: NDArray[Any]) -> NDArray[np.float64]:
         """Shrink each channel (n, channels, height, width) to means of at most LINEAR_CELLS a side."""

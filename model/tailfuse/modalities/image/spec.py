@@ -1,11 +1,39 @@
 """The keys of an image modality in a spec."""
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
 
 from tailfuse.files.cells import Unreadable
 from tailfuse.modalities.spec import ModalitySpec, Name, Trained
+
+TIMM = "timm/"  # a name behind it is a model whose weights timm fetches
+WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+WEIGHT_FILES = f"<file>{' or '.join(WEIGHT_SUFFIXES[:2])}"  # as messages name them
+SMALL_CNN = "small_cnn"
+
+Flips = bool | Literal["horizontal"]
+
+
+def is_weights_file(encoder: str) -> bool:
+    """Return whether an encoder is given as a local file of weights."""
+    return not encoder.startswith(TIMM) and encoder.endswith(WEIGHT_SUFFIXES)
+
+
+def _flips(value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return parse(value)
+    except ValidationError:  # one message in place of one for each type
+        raise ValueError("takes true (all four mirror images), horizontal (two) or false") from None
 
 
 def _size(value: Any) -> Any:
@@ -31,13 +59,18 @@ class ImageSpec(ModalitySpec):
     """Pixel values that become black and white. null: those of the training images."""
     unreadable: Unreadable = "stop"
     """Whether files that are empty, damaged or not there stop the training or count as missing."""
-    encoder: Name = "small_cnn"
-    """`small_cnn`, `efficientnet_lite0` or `timm/<name>`."""
+    encoder: Name = SMALL_CNN
+    """`small_cnn`, `efficientnet_lite0`, `efficientnet_lite2`, `timm/<name>`, or a local file of weights
+    (`.safetensors` or `.pth`), relative to the spec's folder."""
+    architecture: Annotated[Name | None, Field(validate_default=True)] = None
+    """Network that a local file has the weights of: a name of torchvision or timm such as `resnet50`, or
+    `efficientnet_lite0` to `efficientnet_lite4`."""
     trained: Trained = "none"
     """How much of a pretrained encoder is trained: nothing, its last block, or all of it."""
-    flips: bool = False
-    """Whether a mirror image has the same class. The encoder then takes the mean over four flips, at four
-    times the cost. For pretrained encoders."""
+    flips: Annotated[Flips, WrapValidator(_flips)] = False
+    """Whether a mirror image has the same class. The encoder then takes the mean over the image and its
+    `horizontal` mirror image, at twice the cost, or over four flips (true), at four times the cost. For
+    pretrained encoders."""
     augment: bool = True
     """Whether training images are shifted, turned, scaled and lit at random."""
 
@@ -48,21 +81,37 @@ class ImageSpec(ModalitySpec):
             raise ValueError("takes [lowest, highest], the first below the second")
         return given
 
+    @field_validator("architecture")
+    @classmethod
+    def _architecture_is_of_a_file(cls, given: str | None, info: ValidationInfo) -> str | None:
+        encoder = info.data.get("encoder")
+        is_file = encoder is not None and is_weights_file(encoder)
+        if is_file and given is None:
+            raise ValueError(f"architecture is required with {encoder}, such as resnet50")
+        if encoder is not None and given is not None and not is_file:
+            raise ValueError(f"is for an encoder that is a local file, {WEIGHT_FILES}")
+        return given
+
     @field_validator("trained")
     @classmethod
     def _can_be_trained_so(cls, trained: Trained, info: ValidationInfo) -> Trained:
-        encoder = str(info.data.get("encoder"))
-        if encoder == "small_cnn" and trained != "none":
+        if info.data.get("encoder") == SMALL_CNN and trained != "none":
             raise ValueError(
                 "is to be left out with small_cnn, which has no pretrained weights and is always trained"
             )
-        if encoder.startswith("timm/") and trained == "last":
-            raise ValueError("a model of timm is trained as a whole or not at all: all, or none")
         return trained
 
     @field_validator("flips")
     @classmethod
-    def _can_be_flipped(cls, flips: bool, info: ValidationInfo) -> bool:
-        if flips and info.data.get("encoder") == "small_cnn":
+    def _can_be_flipped(cls, flips: Flips, info: ValidationInfo) -> Flips:
+        if flips and info.data.get("encoder") == SMALL_CNN:
             raise ValueError("is for pretrained encoders, not for small_cnn")
         return flips
+
+    @property
+    def weights_path(self) -> Path | None:
+        return Path(self.encoder) if is_weights_file(self.encoder) else None
+
+    def resolve_paths(self, folder: Path) -> Self:
+        path = self.weights_path
+        return self if path is None else self.model_copy(update={"encoder": str((folder / path).absolute())})

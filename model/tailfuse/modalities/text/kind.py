@@ -74,6 +74,10 @@ class TextSpec(ModalitySpec):
             )
         return value
 
+    @property
+    def weights_path(self) -> Path | None:
+        return Path(self.encoder) / WEIGHTS if is_folder(self.encoder) else None
+
     def resolve_paths(self, folder: Path) -> Self:
         if not is_folder(self.encoder):
             return self

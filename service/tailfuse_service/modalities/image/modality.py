@@ -41,6 +41,7 @@ class ImageModality(Modality):
     std: float = Field(default=127.5, gt=0)
     formats: tuple[str, ...] | None = None  # of the training images
     unreadable: Literal["stop", "missing"] = "stop"  # what a file in a table that cannot be read does
+    weights_sha256: str | None = None  # of the local file that the pretrained encoder's weights came from
 
     @model_validator(mode="after")
     def _range_is_not_empty(self) -> Self:
