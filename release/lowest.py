@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SERVICE_EXTRAS = ("grpc", "sign", "formats")
+SERVICE_EXTRAS = ("grpc", "sign", "formats", "text")
 REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(\[[\w,-]+\])?(?P<range>.*)")
 FLOOR = re.compile(r"(?:>=|==)\s*([\w.!+]+)")
 

@@ -20,7 +20,10 @@ ROOT = Path(__file__).parents[2]
 DISTRIBUTIONS = find_distributions(ROOT)
 BASE = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # What the service imports only where an extra, or a tool of the checkout, is used.
-OPTIONAL = {"torch", "cryptography", "grpc", "google", "opentelemetry", "yaml", "pillow_heif", "pydicom"}
+OPTIONAL = {
+    "torch", "cryptography", "grpc", "google", "opentelemetry", "yaml", "pillow_heif", "pydicom",
+    "tokenizers",
+}  # fmt: skip
 PINNED_BY_PYDANTIC = {"pydantic_core"}
 # A regular expression does not match itself: its dots are escaped.
 INDEX_HOSTS = re.compile(

@@ -7,6 +7,7 @@ import pytest
 import torch
 from tailfuse.errors import SpecError
 from tailfuse.losses.imbalance import make_loss
+from tailfuse.modalities.text.encoder import Lsa
 from tailfuse.network.baselines.qmf import QualityAware, compute_ranking_losses
 from tailfuse.network.baselines.sade_mm import SadeMM
 from tailfuse.network.baselines.tmc import (
@@ -20,6 +21,7 @@ from tailfuse.network.baselines.tmc import (
     recover_evidence,
 )
 from tailfuse.network.parallel import ParallelEncoders, ParallelLayers, run_parallel
+from tailfuse_service.modalities import TextModality
 from torch import Tensor, nn
 from torch.distributions import Dirichlet, kl_divergence
 
@@ -188,3 +190,15 @@ def test_layers_side_by_side_share_the_features() -> None:
     layers = [nn.Linear(5, 2), nn.Linear(5, 2)]
     rows = torch.randn(6, 5)
     torch.testing.assert_close(ParallelLayers(layers)(rows), torch.cat([each(rows) for each in layers], 1))
+
+
+def test_encoders_of_texts_share_what_is_frozen() -> None:
+    modality = TextModality(
+        columns=("t",), encoder="lsa", buckets=8, ngrams=1, max_tokens=8, dimensions=3, known=b"AAAAAA=="
+    )
+    encoders = [Lsa(modality, width=2, dropout=0.0, input_dropout=0.0) for _ in range(2)]
+    alone = [each.layers for each in encoders]
+    together = run_parallel(encoders)
+    assert isinstance(together, Lsa)  # so that its projection is fitted
+    features = torch.randn(4, 3)
+    torch.testing.assert_close(together(features), torch.cat([layers(features) for layers in alone], 1))

@@ -57,6 +57,11 @@ def make_dataset(
     rows = np.sort(np.concatenate([split.train, split.val, split.test]))
     warn_of_single_rows(labels[rows])
     names = sort_names(labels[split.train].unique().to_list())
+    codes = encode_labels(labels, names, split.train)
+    for name, each in spec.modalities.items():
+        modalities[name] = KINDS[each.kind].choose_encoder(
+            name, each, modalities[name], table, split.train, codes, folder, spec.seed
+        )
     whole = make_split_arrays(
         table, modalities, folder, labels=encode_labels(labels, names, rows), rows=rows, use_cache=True,
         on_progress=on_progress,

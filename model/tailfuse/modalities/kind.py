@@ -66,6 +66,16 @@ class Kind(ABC, Generic[S, M]):
         `reading` is how the table was read. Raises TableError.
         """
 
+    def choose_encoder(
+        self, name: str, spec: S, modality: M, table: pl.DataFrame, rows: Rows, labels: NDArray[np.int64],
+        folder: Path, seed: int,
+    ) -> M:  # fmt: skip
+        """Return a fitted modality with an encoder chosen by some of the rows, where the spec leaves it open.
+
+        `labels` are the classes of the training `rows`. It comes before any array is made.
+        """
+        return modality
+
     def fit_to_labels(
         self, spec: S, modality: M, rows: NDArray[Any], labels: NDArray[np.int64], seed: int
     ) -> M:

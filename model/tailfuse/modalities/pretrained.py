@@ -1,5 +1,6 @@
 """An encoder on a pretrained backbone. Of a frozen one the features are computed once, and cached."""
 
+import hashlib
 from typing import Self
 
 import torch
@@ -83,3 +84,12 @@ class Scale(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(n, width) -> (n, width)"""
         return (features - self.mean) / self.scale
+
+
+def fingerprint(network: nn.Module) -> str:
+    """Hash a network's layers and their weights."""
+    digest = hashlib.sha256(repr(network).encode())
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

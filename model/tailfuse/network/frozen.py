@@ -1,4 +1,4 @@
-"""Features of frozen encoders, computed once: those of images are cached on disk."""
+"""Features of frozen encoders, computed once: those of images and of a BERT are cached on disk."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -14,14 +14,15 @@ from torch import nn
 from tailfuse.data.arrays import OnProgress
 from tailfuse.data.split_arrays import Dataset
 from tailfuse.files.cache import cached, make_key
-from tailfuse.modalities.pretrained import Pretrained
-from tailfuse.modalities.text.encoder import Lsa
+from tailfuse.modalities.pretrained import Pretrained, fingerprint
+from tailfuse.modalities.text.bert_features import compute_bert_features
+from tailfuse.modalities.text.encoder import Bert, Lsa
 from tailfuse.modalities.text.lsa import LsaProjection
 
 SCALE_ROWS = 1000  # training images that fit the scale of an encoder that is trained
 BATCH = 8  # images; the feature maps of many more do not fit into a processor's cache
 
-Report = Callable[[int, int], None]  # images done, images in all
+Report = Callable[[int, int], None]  # rows done, rows in all
 
 
 def add_frozen_features(
@@ -34,8 +35,8 @@ def add_frozen_features(
 ) -> Dataset:
     """Return the dataset with the features of every frozen encoder, (n, F) float32, in place of its rows.
 
-    Also fit to the training rows what no gradient changes: the scale of the features of images, the
-    projection of texts.
+    Also fit to the training rows what no gradient changes: the scale of the features of images and of a BERT,
+    the projection of texts.
     """
     features: dict[str, NDArray[Any]] = {}
     for name, encoder in encoders.items():
@@ -45,6 +46,11 @@ def add_frozen_features(
             features[name] = fit_projection(
                 encoder.projection, dataset.train.inputs[name], rows[rows >= 0], seed, report
             )
+        if isinstance(encoder, Bert) and encoder.projection is not None:
+            scale, texts = encoder.projection.scale, dataset.train.inputs[name]
+            raw = compute_bert_features(encoder.projection.bert, texts, device=device, report=report)
+            scale.fit(torch.from_numpy(raw[rows[rows >= 0]]))
+            features[name] = scale.cpu()(torch.from_numpy(raw)).numpy()
         if isinstance(encoder, Pretrained):
             scaled = scale_features(encoder, dataset.train.inputs[name], rows[rows >= 0], device, report)
             features |= {} if scaled is None else {name: scaled}
@@ -114,12 +120,3 @@ def compute_backbone_features(
     )
     width = backbone(torch.zeros(1, *images.shape[1:], device=device)).shape[1]
     return cached(name, (len(images), width), np.float32, batches)
-
-
-def fingerprint(network: nn.Module) -> str:
-    """Hash a network's layers and their weights."""
-    digest = hashlib.sha256(repr(network).encode())
-    for name, value in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

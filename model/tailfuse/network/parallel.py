@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tailfuse.modalities.pretrained import Pretrained
+from tailfuse.modalities.text.encoder import Bert, Lsa
 from tailfuse.network.ragged import count_penultimate_features
 
 
@@ -46,12 +47,12 @@ class ParallelLayers(nn.Module):
 
 
 def run_parallel(encoders: Sequence[nn.Module]) -> nn.Module:
-    """Join encoders of one modality: rows (n, ...) -> (n, k width). A frozen backbone is shared."""
+    """Join encoders of one modality: rows (n, ...) -> (n, k width). What is frozen is shared."""
     first = encoders[0]
     if len(encoders) == 1:
         return first
-    if isinstance(first, Pretrained) and first.trained == "none":
-        layers = [each.layers for each in encoders if isinstance(each, Pretrained)]
+    if isinstance(first, Lsa | Bert) or (isinstance(first, Pretrained) and first.trained == "none"):
+        layers = [each.layers for each in encoders if isinstance(each, type(first))]
         first.layers = ParallelLayers(layers)  # type: ignore[assignment]
         return first
     return ParallelEncoders(encoders)

@@ -20,7 +20,7 @@ from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.evaluation.out_of_fold import OutOfFold
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.pretrained import Pretrained
-from tailfuse.modalities.text.encoder import Lsa
+from tailfuse.modalities.text.encoder import Bert, Lsa
 from tailfuse.network.build import AnyNetwork
 from tailfuse.network.frozen import add_frozen_features
 from tailfuse.network.torch_state import torch_state
@@ -148,6 +148,8 @@ def share_frozen(source: AnyNetwork, target: AnyNetwork, *, with_projections: bo
         if isinstance(one, Pretrained) and isinstance(other, Pretrained):
             other.scale.load_state_dict(one.scale.state_dict())
         if isinstance(one, Lsa) and isinstance(other, Lsa):
+            other.projection = one.projection if with_projections else None
+        if isinstance(one, Bert) and isinstance(other, Bert):
             other.projection = one.projection if with_projections else None
 
 

@@ -1,9 +1,11 @@
-"""The encoders of text modalities: latent semantic analysis, and a bag of hashed n-grams."""
+"""The encoders of text modalities: latent semantic analysis, a BERT, and a bag of hashed n-grams."""
 
 from tailfuse_service.modalities import TextModality
 from torch import Tensor, nn
 
 from tailfuse.modalities.dropout import Dropout
+from tailfuse.modalities.pretrained import Scale
+from tailfuse.modalities.text.bert import SentenceBert
 from tailfuse.modalities.text.lsa import LsaProjection
 
 
@@ -20,13 +22,7 @@ class Lsa(nn.Module):
         assert modality.dimensions is not None
         self.buckets = modality.buckets
         self.projection: LsaProjection | None = LsaProjection(modality.buckets, modality.dimensions)
-        self.layers = nn.Sequential(
-            Dropout(input_dropout),
-            nn.Linear(modality.dimensions, width),
-            nn.ReLU(),
-            nn.LayerNorm(width, elementwise_affine=False),
-            Dropout(dropout),
-        )
+        self.layers = make_layers(modality.dimensions, width, dropout, input_dropout)
 
     def extract_features(self, rows: Tensor) -> Tensor:
         """(n, L, 2) ids and counts of n-grams, or (n, D) features -> (n, D)"""
@@ -40,6 +36,58 @@ class Lsa(nn.Module):
         """(n, L, 2), or (n, D) features -> (n, width)"""
         embedding: Tensor = self.layers(self.extract_features(rows))
         return embedding
+
+
+class BertProjection(nn.Module):
+    """The sentence embedding of a frozen BERT, each dimension standardised on the training texts."""
+
+    def __init__(self, bert: SentenceBert, dimensions: int) -> None:
+        super().__init__()
+        self.bert = bert
+        self.scale = Scale(dimensions)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(n, tokens) -> (n, D)"""
+        features: Tensor = self.scale(self.bert(rows))
+        return features
+
+
+class Bert(nn.Module):
+    """One hidden layer on a frozen BERT's embedding of a text, which training computes once as well."""
+
+    ragged = True
+
+    def __init__(
+        self, bert: SentenceBert, modality: TextModality, *, width: int, dropout: float, input_dropout: float
+    ) -> None:
+        super().__init__()
+        assert modality.dimensions is not None
+        self.projection: BertProjection | None = BertProjection(bert, modality.dimensions)
+        self.layers = make_layers(modality.dimensions, width, dropout, input_dropout)
+
+    def extract_features(self, rows: Tensor) -> Tensor:
+        """(n, tokens) ids plus 1, 0 is padding, or (n, D) features -> (n, D)"""
+        if rows.is_floating_point():
+            return rows
+        assert self.projection is not None
+        features: Tensor = self.projection(rows)
+        return features
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(n, tokens), or (n, D) features -> (n, width)"""
+        embedding: Tensor = self.layers(self.extract_features(rows))
+        return embedding
+
+
+def make_layers(dimensions: int, width: int, dropout: float, input_dropout: float) -> nn.Sequential:
+    """Make the hidden layer on the features of a frozen encoder: (n, D) -> (n, width)"""
+    return nn.Sequential(
+        Dropout(input_dropout),
+        nn.Linear(dimensions, width),
+        nn.ReLU(),
+        nn.LayerNorm(width, elementwise_affine=False),
+        Dropout(dropout),
+    )
 
 
 class Bag(nn.Module):

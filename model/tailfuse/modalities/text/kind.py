@@ -1,14 +1,17 @@
 """The text kind in training: fitted, read from a table, encoded, corrupted and described."""
 
+import os
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from tailfuse_service.modalities import TextModality
+from tailfuse_service.modalities.text.bert_rows import MAX_TOKENS
 from tailfuse_service.modalities.text.sparse_rows import CHARACTER_IDS, CHARACTERS_FROM
 from tailfuse_service.modalities.text.tokenizer import LATEST_TOKENIZER
 
@@ -19,20 +22,34 @@ from tailfuse.modalities.kind import Kind
 from tailfuse.modalities.preview import Preview, shorten
 from tailfuse.modalities.ragged import keep_apart
 from tailfuse.modalities.spec import Columns, ModalitySpec, Name
+from tailfuse.modalities.text.bert_files import (
+    MINILM,
+    MINILM_SHA256,
+    WEIGHTS,
+    find_folder,
+    has_minilm,
+    is_bert,
+    is_folder,
+)
+from tailfuse.modalities.text.choose_encoder import DROPOUT, INPUT_DROPOUT, WIDTH, choose_encoder
 from tailfuse.modalities.text.corruption import corrupt_texts
-from tailfuse.modalities.text.fit import fit_lsa
+from tailfuse.modalities.text.fit import fit_bag, fit_bert, fit_lsa
 from tailfuse.modalities.text.uniqueness import warn_about_unique_tokens
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
 
+AUTO = "auto"
 LINEAR_BUCKETS = 2**13  # columns of a linear model
 MAX_CORRUPTED, CORRUPTED_COPIES = 4000, 4  # rows in all, and of each text at most
 
 
 class TextSpec(ModalitySpec):
-    """Texts as hashed n-grams of words, and of characters where a script has no spaces."""
+    """Texts as hashed n-grams (of characters where a script has no spaces), or as tokens of a BERT.
+
+    A BERT has a tokenizer of its own, and takes none of the numbers.
+    """
 
     kind: Literal["text"]
     columns: Columns
@@ -44,7 +61,27 @@ class TextSpec(ModalitySpec):
     max_tokens: int = Field(default=512, ge=1, le=2**20)
     """Tokens of a text that count."""
     encoder: Name = "lsa"
-    """`lsa` or `bag`."""
+    """`auto`, `lsa`, `bag`, `minilm`, or a folder with a BERT."""
+
+    @field_validator("ngrams", "buckets", "max_tokens")
+    @classmethod
+    def _is_of_an_encoder_of_ngrams(cls, value: int, info: ValidationInfo) -> int:
+        encoder, name = str(info.data.get("encoder")), str(info.field_name)
+        if is_bert(encoder) and value != cls.model_fields[name].default:
+            raise ValueError(
+                f"is to be left out with {encoder}, which has a tokenizer of its own and takes the first "
+                f"{MAX_TOKENS} tokens"
+            )
+        return value
+
+    @property
+    def weights_path(self) -> Path | None:
+        return Path(self.encoder) / WEIGHTS if is_folder(self.encoder) else None
+
+    def resolve_paths(self, folder: Path) -> Self:
+        if not is_folder(self.encoder):
+            return self
+        return self.model_copy(update={"encoder": os.path.abspath(folder / self.encoder)})
 
 
 class TextKind(Kind[TextSpec, TextModality]):
@@ -53,7 +90,7 @@ class TextKind(Kind[TextSpec, TextModality]):
     name = "text"
     ragged = True
     spec = TextSpec
-    encoder_names = ("lsa", "bag")
+    encoder_names = (AUTO, "lsa", "bag", MINILM, "<folder>/")
     precisions = ("float16", "int8")
 
     def fit(
@@ -75,11 +112,35 @@ class TextKind(Kind[TextSpec, TextModality]):
             columns=tuple(columns), tokenizer=LATEST_TOKENIZER, buckets=spec.buckets, ngrams=spec.ngrams,
             max_tokens=spec.max_tokens, missing=reading.missing,
         )  # fmt: skip
-        if spec.encoder != "lsa":
+        if is_bert(spec.encoder):
+            return fit_bert(modality, find_folder(spec.encoder))
+        if spec.encoder == "bag":
             return modality
+        joined = self.read_joined(name, modality, table, rows, folder)
+        return fit_lsa(modality, (text for text in joined if text is not None))
+
+    def choose_encoder(
+        self, name: str, spec: TextSpec, modality: TextModality, table: pl.DataFrame, rows: Rows,
+        labels: NDArray[np.int64], folder: Path, seed: int,
+    ) -> TextModality:  # fmt: skip
+        if spec.encoder != AUTO:
+            return modality
+        candidates = {"lsa": modality, "bag": fit_bag(modality)}
+        if has_minilm():
+            candidates[MINILM] = fit_bert(modality, find_folder(MINILM))
+        texts = list(self.read_joined(name, modality, table, rows, folder))
+        present = np.array([text is not None for text in texts])
+        build = partial(self.build_encoder, spec, width=WIDTH, dropout=DROPOUT, input_dropout=INPUT_DROPOUT)
+        given = [text for text in texts if text is not None]
+        return choose_encoder(candidates, build, given, labels[present], seed)
+
+    def read_joined(
+        self, name: str, modality: TextModality, table: pl.DataFrame, rows: Rows, folder: Path
+    ) -> Iterator[str | None]:
+        """Yield each row's text, that of all columns in one; None where it is missing."""
         join = modality.features(name).join
-        values = self.raw_values(name, modality, table, rows, folder)
-        return fit_lsa(modality, (join(value) for value in values if value is not None))
+        for value in self.raw_values(name, modality, table, rows, folder):
+            yield None if value is None else join(value)
 
     def raw_values(
         self, name: str, modality: TextModality, table: pl.DataFrame, rows: Rows, folder: Path
@@ -92,11 +153,23 @@ class TextKind(Kind[TextSpec, TextModality]):
         else:
             yield from (row if any(row.values()) else None for row in texts.iter_rows(named=True))
 
+    def check_encoder(self, name: str) -> None:
+        if not is_folder(name):
+            super().check_encoder(name)
+        if is_bert(name):
+            find_folder(name)
+
     def build_encoder(
         self, spec: TextSpec, modality: TextModality, *, width: int, dropout: float, input_dropout: float
     ) -> "nn.Module":
-        from tailfuse.modalities.text.encoder import Bag, Lsa
+        from tailfuse.modalities.text.encoder import Bag, Bert, Lsa
 
+        if modality.encoder == "bert":
+            from tailfuse.modalities.text.bert import load_bert
+
+            folder = find_folder(spec.encoder if is_folder(spec.encoder) else MINILM)
+            bert = load_bert(folder, modality.max_tokens)
+            return Bert(bert, modality, width=width, dropout=dropout, input_dropout=input_dropout)
         encoder = Lsa if modality.encoder == "lsa" else Bag
         return encoder(modality, width=width, dropout=dropout, input_dropout=input_dropout)
 
@@ -160,7 +233,20 @@ class TextKind(Kind[TextSpec, TextModality]):
         return keep_apart(made) if made else None
 
     def describe(self, modality: TextModality) -> str:
+        losses = ", ".join(f"{name} {loss:.3f}" for name, loss in (modality.trial_losses or {}).items())
+        chosen = f", chosen by the loss on left-out rows: {losses}" if losses else ""
+        return self.describe_encoder(modality) + chosen
+
+    def describe_encoder(self, modality: TextModality) -> str:
+        """Describe a modality without how its encoder was chosen."""
         columns = "column" if len(modality.columns) == 1 else "columns"
+        if modality.encoder == "bert":
+            digest = str(modality.weights_sha256)
+            name = MINILM if digest == MINILM_SHA256[WEIGHTS] else f"a BERT with weights {digest[:12]}…"
+            return (
+                f"text of {len(modality.columns)} {columns}, the first {modality.max_tokens} tokens, "
+                f"encoder {name}, frozen"
+            )
         grams = "words" if modality.ngrams == 1 else f"word n-grams up to {modality.ngrams}"
         return (
             f"text of {len(modality.columns)} {columns}, {grams}, {modality.buckets:,} buckets, "

@@ -28,8 +28,13 @@ class BagRows:
         return 1 + hashes % self.buckets
 
     def stack(self, rows: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-        longest = max((len(row) for row in rows), default=1)
-        padded = np.zeros((len(rows), longest), np.int64)
-        for i, row in enumerate(rows):
-            padded[i, : len(row)] = row
-        return padded
+        return pad_tokens(rows)
+
+
+def pad_tokens(rows: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Return rows (tokens,) as one array (n, longest), padded with 0."""
+    longest = max((len(row) for row in rows), default=1)
+    padded = np.zeros((len(rows), longest), np.int64)
+    for i, row in enumerate(rows):
+        padded[i, : len(row)] = row
+    return padded

@@ -9,17 +9,18 @@ from tailfuse_service.errors import InvalidInput, UnknownColumn
 from tailfuse_service.modalities.json_text import json_type
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits, make_text_too_long
 from tailfuse_service.modalities.text.bag_rows import BagRows
+from tailfuse_service.modalities.text.bert_rows import BertRows
 from tailfuse_service.modalities.text.sparse_rows import SparseRows
 
 MAX_SPACES = 64  # around a text that is no value; a longer text is not looked at
 
 
 class TextFeatures:
-    """The text of one sample, or the texts of its columns, as a row of hashed n-grams."""
+    """The text of one sample, or the texts of its columns, as the row of its encoder."""
 
     def __init__(
-        self, name: str, *, columns: Sequence[str], rows: BagRows | SparseRows, missing: Sequence[str] = (),
-        limits: Limits = DEFAULT_LIMITS,
+        self, name: str, *, columns: Sequence[str], rows: BagRows | SparseRows | BertRows,
+        missing: Sequence[str] = (), limits: Limits = DEFAULT_LIMITS,
     ) -> None:  # fmt: skip
         self.name = name
         self.columns = columns

@@ -1,5 +1,6 @@
 """The text kind: plain text, of one column or several."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -11,6 +12,7 @@ from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
 from tailfuse_service.modalities.modality import Modality, Summary, SummaryValues
 from tailfuse_service.modalities.tensor import BYTES, Tensor, TensorForm, decode_text, read_elements
 from tailfuse_service.modalities.text.bag_rows import BagRows
+from tailfuse_service.modalities.text.bert_rows import BertRows, unpack_tokenizer
 from tailfuse_service.modalities.text.features import TextFeatures
 from tailfuse_service.modalities.text.sparse_rows import TOKEN_IDS, WORD_NGRAMS_FROM, SparseRows
 from tailfuse_service.modalities.text.tokenizer import TOKENIZERS
@@ -24,9 +26,10 @@ def check_hashes(known: bytes) -> bytes:
 
 
 class TextModality(Modality):
-    """Rows of hashed n-grams, padded with 0.
+    """Rows of hashed n-grams or of tokens, padded with 0.
 
-    For the encoder `bag` int64 in 1..`buckets`; for `lsa` int32 pairs of an n-gram's id and its count.
+    For the encoders `bag` and `bert` int64 in 1..`buckets`; for `lsa` int32 pairs of an n-gram's id and its
+    count. The buckets of `bert` are the tokens of its vocabulary.
     """
 
     part: ClassVar[Literal["text"]] = "text"
@@ -34,22 +37,34 @@ class TextModality(Modality):
     media_type: ClassVar[str] = "text/plain"
 
     kind: Literal["text"] = "text"
-    encoder: Literal["bag", "lsa"] = "bag"  # older bundles do not say
+    encoder: Literal["bag", "lsa", "bert"] = "bag"  # older bundles do not say
     columns: tuple[str, ...]
     tokenizer: Literal[1, 2] = 1  # version 1 in bundles that were written before there were versions
     buckets: int = Field(ge=1, le=2**24)
     ngrams: int = Field(ge=1, le=16)
     max_tokens: int = Field(ge=1, le=2**20)
     missing: tuple[str, ...] | None = None  # texts that are no value; older bundles do not say
-    # Of lsa: how many numbers the graph makes of a text, and the hashes of the shortest n-grams of all
-    # training texts (uint32, little-endian). A text that has none of them says nothing.
+    # Of lsa and bert: how many numbers the graph makes of a text.
     dimensions: int | None = Field(default=None, ge=1)
+    # Of lsa: the hashes of the shortest n-grams of all training texts (uint32, little-endian). A text that
+    # has none of them says nothing.
     known: Annotated[Base64Bytes, AfterValidator(check_hashes)] | None = None
+    # Of bert: its tokenizer.json, compressed, and the sha256 of that file and of the weights.
+    tokenizer_json: Base64Bytes | None = None
+    tokenizer_sha256: str | None = None
+    weights_sha256: str | None = None
+    # Where training chose the encoder: the held-out loss of each that was tried.
+    trial_losses: dict[str, float] | None = None
 
     @model_validator(mode="after")
-    def _lsa_is_fitted(self) -> Self:
+    def _encoder_is_fitted(self) -> Self:
         if self.encoder == "lsa" and (self.dimensions is None or self.known is None):
             raise ValueError("the encoder lsa needs dimensions and known n-grams")
+        if self.encoder == "bert":
+            if self.dimensions is None or self.tokenizer_json is None:
+                raise ValueError("the encoder bert needs dimensions and a tokenizer")
+            if hashlib.sha256(unpack_tokenizer(self.tokenizer_json)).hexdigest() != self.tokenizer_sha256:
+                raise ValueError("the tokenizer is damaged: its sha256 is not tokenizer_sha256")
         return self
 
     @property
@@ -61,8 +76,10 @@ class TextModality(Modality):
             name, columns=self.columns, rows=self.make_rows(), missing=self.missing or (), limits=limits
         )
 
-    def make_rows(self) -> BagRows | SparseRows:
-        """Make what turns a text into a row."""
+    def make_rows(self) -> BagRows | SparseRows | BertRows:
+        """Make what turns a text into a row. Raises BundleError."""
+        if self.encoder == "bert":
+            return BertRows(self.tokenizer_json or b"", max_tokens=self.max_tokens)
         tokenize = TOKENIZERS[self.tokenizer]
         if self.encoder == "bag":
             return BagRows(tokenize, ngrams=self.ngrams, max_tokens=self.max_tokens, buckets=self.buckets)
@@ -103,12 +120,12 @@ class TextModality(Modality):
 
         return Summary(
             ["words", "repeats", "vocabulary"],
-            summarise_bag(self.buckets) if self.encoder == "bag" else summarise_sparse_rows,
+            summarise_sparse_rows if self.encoder == "lsa" else summarise_tokens(self.buckets),
         )
 
 
-def summarise_bag(buckets: int) -> Callable[[NDArray[Any]], SummaryValues]:
-    """Return the summary of rows of the encoder `bag`."""
+def summarise_tokens(buckets: int) -> Callable[[NDArray[Any]], SummaryValues]:
+    """Return the summary of rows of the encoders `bag` and `bert`."""
 
     def compute(rows: NDArray[Any]) -> SummaryValues:
         words = (rows > 0).sum(1)

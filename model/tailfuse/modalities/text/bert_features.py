@@ -1,0 +1,60 @@
+"""A frozen BERT's embeddings of all texts, computed once and cached on disk."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tailfuse.files.cache import cached, make_key
+from tailfuse.modalities.pretrained import fingerprint
+from tailfuse.modalities.ragged import pad_rows
+from tailfuse.modalities.text.bert import SentenceBert
+
+TEXTS = 32  # in a batch; of about the same length, so that hardly any padding is computed
+
+
+def compute_bert_features(
+    bert: SentenceBert,
+    texts: NDArray[Any],
+    *,
+    device: torch.device | str = "cpu",
+    report: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float32]:
+    """Compute embeddings of texts, an object array of (tokens,), or read them from the cache: (n, D)"""
+    device = torch.device(device)
+    bert = bert.to(device).eval()
+    width = bert.words.shape[1]
+    if not len(texts):
+        return np.empty((0, width), np.float32)
+    lengths = np.array([len(text) for text in texts], np.int64)
+    batches = np.array_split(np.argsort(lengths, kind="stable"), -(-len(texts) // TEXTS))
+
+    @torch.inference_mode()
+    def embed(batch: NDArray[np.int64]) -> NDArray[np.float32]:
+        rows = torch.from_numpy(pad_rows(texts[batch], texts))
+        embedding: NDArray[np.float32] = bert(rows.to(device)).cpu().numpy()
+        return embedding
+
+    def make() -> Iterator[NDArray[np.float32]]:
+        features, done = np.empty((len(texts), width), np.float32), 0
+        with ThreadPoolExecutor(count_workers(device)) as pool:
+            for batch, made in zip(batches, pool.map(embed, batches), strict=True):
+                features[batch] = made
+                done += len(batch)
+                if report:
+                    report(done, len(texts))
+        yield features
+
+    content = hashlib.sha256(np.concatenate(texts.tolist()).tobytes() + lengths.tobytes()).hexdigest()
+    key = make_key(content, fingerprint(bert), torch.__version__, device.type)
+    return cached(f"texts-{key}", (len(texts), width), np.float32, make)
+
+
+def count_workers(device: torch.device) -> int:
+    """Return how many batches run at once: on a CPU as many as its cores, where torch leaves them idle."""
+    return max(1, (os.cpu_count() or 1) // torch.get_num_threads()) if device.type == "cpu" else 1

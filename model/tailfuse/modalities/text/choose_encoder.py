@@ -1,0 +1,141 @@
+"""The encoder of a text modality, where the spec says `auto`.
+
+Each candidate is trained for a short while, as it would be in the network, and judged on training rows that
+were held out of it. `lsa` is chosen unless another is better by a margin: it answers fastest.
+
+Letters: n texts, C classes.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tailfuse_service.modalities import TextModality
+
+from tailfuse.modalities.ragged import keep_apart, pad_rows
+
+if TYPE_CHECKING:
+    from torch import nn
+
+DEFAULT = "lsa"
+MAX_LOSS_LEFT = 0.97  # of the loss of lsa
+MAX_TEXTS = 2000  # those that a BERT embeds in half a minute of a core
+MIN_TEXTS = 200  # fewer judge the encoders poorly
+MIN_CLASS_TEXTS = 8  # of a class that takes part
+EVERY = 4  # of a class's texts every fourth judges
+WIDTH, DROPOUT, INPUT_DROPOUT = 128, 0.5, 0.2
+STEPS, EVALUATE_EVERY, BATCH, LEARNING_RATE, WEIGHT_DECAY = 300, 50, 128, 2e-3, 0.05
+
+Build = Callable[[TextModality], "nn.Module"]
+
+
+class Trial(NamedTuple):
+    """Texts that take part, and which of them judge."""
+
+    texts: list[str]
+    codes: NDArray[np.int64]  # (n,), 0..C-1
+    judges: NDArray[np.bool_]  # (n,)
+
+
+def choose_encoder(
+    candidates: dict[str, TextModality],
+    build: Build,
+    texts: Sequence[str],
+    labels: NDArray[np.int64],
+    seed: int,
+) -> TextModality:  # fmt: skip
+    """Return the best of the fitted candidates by name, with the held-out loss of each; `lsa` is one of them.
+
+    `texts` are those of the training rows, and `labels` (n,) their classes.
+    """
+    trial = draw_trial(texts, labels, seed)
+    if trial is None:
+        return candidates[DEFAULT]
+    losses = {
+        name: round(measure_loss(modality, build, trial, seed), 4) for name, modality in candidates.items()
+    }
+    best = min(losses, key=losses.__getitem__)
+    chosen = best if losses[best] < MAX_LOSS_LEFT * losses[DEFAULT] else DEFAULT
+    return candidates[chosen].model_copy(update={"trial_losses": losses})
+
+
+def draw_trial(texts: Sequence[str], labels: NDArray[np.int64], seed: int) -> Trial | None:
+    """Draw the texts of the trial; None if too few are left, or all are of one class."""
+    drawn = np.random.default_rng(seed).permutation(len(texts))[:MAX_TEXTS]
+    counts = np.bincount(labels[drawn], minlength=1)
+    drawn = drawn[counts[labels[drawn]] >= MIN_CLASS_TEXTS]
+    names, codes = np.unique(labels[drawn], return_inverse=True)
+    if len(drawn) < MIN_TEXTS or len(names) < 2:
+        return None
+    judges = np.zeros(len(codes), np.bool_)
+    for code in range(len(names)):
+        judges[np.flatnonzero(codes == code)[::EVERY]] = True
+    return Trial([texts[at] for at in drawn], codes, judges)
+
+
+def measure_loss(modality: TextModality, build: Build, trial: Trial, seed: int) -> float:
+    """Train an encoder and a linear layer on it; the class-balanced negative log-likelihood of the judges."""
+    import torch
+
+    apply = modality.make_rows().apply
+    made = [apply(text) for text in trial.texts]
+    present = np.array([row is not None for row in made])
+    codes, judges = trial.codes[present], trial.judges[present]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = build(modality)
+        rows = compute_features(encoder, keep_apart([row for row in made if row is not None]), judges, seed)
+        n_classes = int(trial.codes.max()) + 1
+        network = torch.nn.Sequential(encoder, torch.nn.Linear(WIDTH, n_classes))
+        return train_briefly(network, rows, codes, judges, n_classes, seed)
+
+
+def train_briefly(
+    network: "nn.Module", rows: NDArray[Any], codes: NDArray[np.int64], judges: NDArray[np.bool_],
+    n_classes: int, seed: int,
+) -> float:  # fmt: skip
+    """Train a classifier on the rows (n, ...) that do not judge; the lowest loss of the judges on the way."""
+    import torch
+    import torch.nn.functional as F
+
+    counts = np.bincount(codes[~judges], minlength=n_classes)
+    log_prior = torch.from_numpy(np.log((counts + 1) / (counts + 1).sum())).float()
+    n_judges = np.bincount(codes[judges], minlength=len(counts))
+    weights = torch.from_numpy(1 / np.maximum(n_judges, 1)).float()
+    learnt = [each for each in network.parameters() if each.requires_grad]
+    optimizer = torch.optim.AdamW(learnt, LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    random, others, best = np.random.default_rng(seed), np.flatnonzero(~judges), np.inf
+    judged, expected = torch.from_numpy(pad_rows(rows[judges], rows)), torch.from_numpy(codes[judges])
+    for step in range(1, STEPS + 1):
+        at = random.choice(others, BATCH)
+        logits = network.train()(torch.from_numpy(pad_rows(rows[at], rows)))
+        optimizer.zero_grad()
+        # With the prior in the loss, all classes count alike in the answers.
+        F.cross_entropy(logits + log_prior, torch.from_numpy(codes[at])).backward()
+        optimizer.step()
+        if step % EVALUATE_EVERY == 0:
+            with torch.no_grad():
+                logits = network.eval()(judged)
+            best = min(best, float(F.cross_entropy(logits, expected, weights)))
+    return best
+
+
+def compute_features(
+    encoder: "nn.Module", rows: NDArray[Any], judges: NDArray[np.bool_], seed: int
+) -> NDArray[Any]:
+    """Return a frozen encoder's features, fitted to the rows that do not judge; of others the rows."""
+    import torch
+
+    from tailfuse.modalities.text.bert_features import compute_bert_features
+    from tailfuse.modalities.text.encoder import Bert, Lsa
+
+    if isinstance(encoder, Lsa) and encoder.projection is not None:
+        encoder.projection.fit(rows[~judges], seed)
+        return encoder.projection.project(rows)
+    if isinstance(encoder, Bert) and encoder.projection is not None:
+        features = torch.from_numpy(compute_bert_features(encoder.projection.bert, rows))
+        encoder.projection.scale.fit(features[torch.from_numpy(~judges)])
+        scaled: NDArray[Any] = encoder.projection.scale(features).numpy()
+        return scaled
+    return rows
