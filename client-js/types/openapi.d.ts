@@ -622,6 +622,8 @@ export interface components {
              * @enum {string}
              */
             unreadable: "stop" | "missing";
+            /** Weights Sha256 */
+            weights_sha256: string | null;
         };
         /**
          * ModalityAnswer
@@ -1038,9 +1040,10 @@ export interface components {
         };
         /**
          * TextModality
-         * @description Rows of hashed n-grams, padded with 0.
+         * @description Rows of hashed n-grams or of tokens, padded with 0.
          *
-         *     For the encoder `bag` int64 in 1..`buckets`; for `lsa` int32 pairs of an n-gram's id and its count.
+         *     For the encoders `bag` and `bert` int64 in 1..`buckets`; for `lsa` int32 pairs of an n-gram's id and its
+         *     count. The buckets of `bert` are the tokens of its vocabulary.
          */
         TextModality: {
             /**
@@ -1053,7 +1056,7 @@ export interface components {
              * @default bag
              * @enum {string}
              */
-            encoder: "bag" | "lsa";
+            encoder: "bag" | "lsa" | "bert";
             /** Columns */
             columns: string[];
             /**
@@ -1074,6 +1077,16 @@ export interface components {
             dimensions: number | null;
             /** Known */
             known: string | null;
+            /** Tokenizer Json */
+            tokenizer_json: string | null;
+            /** Tokenizer Sha256 */
+            tokenizer_sha256: string | null;
+            /** Weights Sha256 */
+            weights_sha256: string | null;
+            /** Trial Losses */
+            trial_losses: {
+                [key: string]: number;
+            } | null;
         };
         /**
          * VersionStatus

@@ -16,18 +16,21 @@ class Workshop:
     """Fair threads with a made-up clock. Each job takes as many seconds as it was told, and is recorded."""
 
     def __init__(self, n_threads: int = 1) -> None:
-        self.now = 0.0
+        self._own = threading.local()  # each thread has a clock, which runs while it works
         self.done: list[str] = []
         self.open = threading.Event()
         self.pool = ThreadPoolExecutor(n_threads)
-        self.threads = FairThreads(self.pool, clock=lambda: self.now)
+        self.threads = FairThreads(self.pool, clock=self.read_clock)
+
+    def read_clock(self) -> float:
+        return getattr(self._own, "now", 0.0)
 
     def send(self, caller: str, seconds: float) -> asyncio.Future[str]:
         return self.threads.run(caller, self._work, caller, seconds)
 
     def _work(self, caller: str, seconds: float) -> str:
         assert self.open.wait(30)
-        self.now += seconds
+        self._own.now = self.read_clock() + seconds
         self.done.append(caller)
         return caller
 
@@ -94,12 +97,30 @@ def test_a_caller_that_comes_late_neither_owes_nor_is_owed() -> None:
 
 
 def test_one_caller_does_not_take_all_threads_while_another_waits() -> None:
+    """The thread that ends one of its jobs goes to the other, however long the others of its jobs take."""
+
     async def play(workshop: Workshop) -> None:
-        flood = [workshop.send("flood", 1.0) for _ in range(8)]
-        other = [workshop.send("other", 1.0) for _ in range(2)]
-        workshop.open.set()
-        await asyncio.gather(*flood, *other)
-        assert max(at for at, caller in enumerate(workshop.done) if caller == "other") <= 4
+        started: list[str] = []
+        gates = {name: threading.Event() for name in ("first", "second", "third", "other")}
+
+        def work(name: str) -> None:
+            started.append(name)
+            assert gates[name].wait(30)
+
+        async def wait_for(n_started: int) -> None:
+            async with asyncio.timeout(30):
+                while len(started) < n_started:
+                    await asyncio.sleep(0.001)
+
+        flood = [workshop.threads.run("flood", work, name) for name in ("first", "second", "third")]
+        await wait_for(2)
+        other = workshop.threads.run("other", work, "other")
+        gates["second"].set()
+        await wait_for(3)
+        assert started[2] == "other"
+        for gate in gates.values():
+            gate.set()
+        await asyncio.gather(*flood, other)
 
     drive(play, n_threads=2)
 
