@@ -177,9 +177,15 @@ def test_json_has_null_and_no_nan(lacking: SplitArrays) -> None:
     assert read["subsets"]["image+shape"]["few"] is None
     assert read["subsets"]["image"]["weights"] == {"image": 1.0, "shape": None}
     assert read["classes"][1]["confidences"] == {"image": pytest.approx(0.9), "shape": None}
-    assert read["classes"][0] == {
-        "name": "six", "train_count": 90, "shot": "many", "rows": 2, "recall": 1.0,
+    six = read["classes"][0]
+    intervals = six.pop("intervals")
+    assert intervals["recall"] == [pytest.approx(0.342, abs=1e-3), 1.0]  # Wilson's, of 2 of 2 rows
+    assert intervals.keys() == {"precision", "recall", "f1"}
+    assert six == {
+        "name": "six", "train_count": 90, "shot": "many", "rows": 2,
+        "recall": 1.0, "precision": pytest.approx(2 / 3), "f1": pytest.approx(0.8),
         "confidences": {"image": pytest.approx(0.9), "shape": pytest.approx(0.4)},
+        "weights": {"image": 0.75, "shape": 0.625},
     }  # fmt: skip
 
 

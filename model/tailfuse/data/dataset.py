@@ -29,12 +29,12 @@ def load_dataset(spec: Spec, on_progress: OnProgress | None = None) -> Dataset:
 
     Rows without any modality are left out. Raises TableError.
     """
+    table = load_table(spec)
     try:
         checksum = sha256(spec.table)
     except OSError as error:
         raise TableError(f"table: {spec.table}: {str(error.strerror).lower()}") from None
-    dataset = build_dataset(spec, load_table(spec), on_progress)
-    return replace(dataset, table_sha256=checksum)
+    return replace(build_dataset(spec, table, on_progress), table_sha256=checksum)
 
 
 def build_dataset(spec: Spec, table: pl.DataFrame, on_progress: OnProgress | None = None) -> Dataset:
