@@ -3,7 +3,6 @@
 import csv
 import math
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -24,32 +23,13 @@ from tests.support.bench_report import (
     read_sections,
     write_bench,
 )
+from tests.support.html_tags import Tags
 from tests.support.known import known
 from tests.support.made_bench import DATASETS
 
 
 def targets(section: Section) -> list[Target]:
     return section.targets
-
-
-class Tags(HTMLParser):
-    """Collects the tags of a page and complains of those that are not closed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
 
 
 @pytest.fixture(scope="module")

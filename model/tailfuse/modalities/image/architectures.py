@@ -62,6 +62,7 @@ def build_lite(library: Any, name: str, modality: ImageModality) -> Architecture
 
 
 def list_lite(library: Any) -> list[str]:
+    """List the package's architectures by name."""
     return [f"efficientnet_lite{number}" for number in range(5)]
 
 
@@ -84,6 +85,7 @@ def build_torchvision(library: Any, name: str, modality: ImageModality) -> Archi
 
 
 def list_torchvision(library: Any) -> list[str]:
+    """List the classifiers of torchvision by name."""
     return list(library.models.list_models(module=library.models))
 
 
@@ -100,6 +102,7 @@ def build_timm(library: Any, name: str, modality: ImageModality) -> Architecture
 
 
 def list_timm(library: Any) -> list[str]:
+    """List the models of timm by name."""
     return list(library.list_models())
 
 
