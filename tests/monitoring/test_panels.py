@@ -86,12 +86,13 @@ def scraped(
             callers.mood = draw_subset
             roll_out(versions, bundle_folder, next_version)
             service.process.send_signal(signal.SIGHUP)
-            # However slow the machine is: first the trials of both, which only get time that is left; then some
-            # samples in all, and a rate, which needs two scrapes.
+            # However slow the machine is: first the trials of both, which only get time that is left; then
+            # some samples in all, and a rate, which needs two scrapes.
             by_version = "count by (version) (tailfuse_samples_total)"
             until(lambda: len(prometheus.query(by_version)) == 3, "the new versions answer")
             answered = 'tailfuse_samples_total{version=~"[23]"}'
-            many = f"sum by (version) ({answered}) > 20 and sum by (version) (increase({answered}[{WINDOW}])) > 0"
+            increase = f"increase({answered}[{WINDOW}])"
+            many = f"sum by (version) ({answered}) > 20 and sum by (version) ({increase}) > 0"
             until(lambda: len(prometheus.query(many)) == 2, "both are scraped twice")
         yield Scraped(prometheus, values_for(service, since), since)
 
