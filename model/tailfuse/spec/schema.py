@@ -239,7 +239,7 @@ def make_spec(data: dict[str, Any], place: Callable[[Key], str] = lambda _: "") 
     >>> make_spec({"name": "leaves", "table": "leaves.csv", "label": "y", "modalities": {}})
     Traceback (most recent call last):
     ...
-    tailfuse.errors.SpecError: modalities: Dictionary should have at least 1 item after validation, not 0
+    tailfuse.errors.SpecError: modalities: Dictionary should have at least 1 item
     """
     try:
         return Spec.model_validate(data)
