@@ -233,6 +233,7 @@ def test_wandb_keeps_the_run_offline_and_continues_it(tracked: Tracked) -> None:
     assert set(read("test/as given/accuracy")) == {tracked.manifest.metrics["as given"].accuracy}
 
 
+@pytest.mark.needs("tensorboard")
 def test_trackers_leave_the_bundle_as_it_is(
     tracked: Tracked, leaves_in: Callable[..., Path], tmp_path: Path
 ) -> None:
