@@ -51,9 +51,10 @@ def reduce_bundle(
     `source` is a run, or a bundle with the `table` that it was trained on. `precision` is float16 or int8.
     Raises BundleError, UserError, TableError, ExportError.
 
-    >>> _ = tailfuse.train("spec.yaml", "other-run")
-    >>> tailfuse.reduce_bundle("other-run", "small", "float16").difference < 0.01
-    True
+    >>> tailfuse.reduce_bundle("bundle", "small", "int8", table="table.csv")
+    Traceback (most recent call last):
+    ...
+    tailfuse.errors.UserError: --table: table.csv is not the table that bundle was trained on
     """
     path, target, trained_on = Path(source), Path(out), None if table is None else Path(table)
     check_new(target)
