@@ -159,6 +159,47 @@ def test_the_model_of_mlflow_reads_no_path(tracked: Tracked, path: str) -> None:
         model.predict(pd.DataFrame({"picture": [None, path]}))
 
 
+@pytest.mark.needs("mlflow")
+def test_a_signature_lets_every_value_be_missing(tiny_bundle: Path, tmp_path: Path) -> None:
+    import mlflow
+    import pandas as pd
+    from mlflow.pyfunc.scoring_server import invocations
+    from tailfuse.api.mlflow_model import make_example, make_signature
+
+    manifest = read_manifest(tiny_bundle)
+    mlflow.pyfunc.save_model(
+        str(tmp_path / "model"), loader_module="tailfuse.api.mlflow_model", data_path=str(tiny_bundle),
+        signature=make_signature(manifest), input_example=make_example(manifest),
+        pip_requirements=["tailfuse"],
+    )  # fmt: skip
+    model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    types = {each.name: getattr(each.type, "name", "any") for each in model.metadata.signature.inputs}
+    names = ("image", "age", "pulse", "smoker", "site", "title", "review")
+    assert types == {**dict.fromkeys(names, "any"), "age": "double", "pulse": "double"}
+    rows = pd.DataFrame(
+        {"age": [61.0, None], "smoker": [None, True], "site": [None, "back"], "image": [None, None],
+         "review": ["itchy", None]},
+        index=[7, 7],
+    )  # fmt: skip
+    answers = model.predict(rows)
+    assert answers.index.to_list() == [7, 7]
+    assert answers["label"].notna().all()
+    assert answers["error"].isna().all()
+    with pytest.raises(mlflow.MlflowException, match="age"):
+        model.predict(pd.DataFrame({"age": ["old"]}))
+    # Null is missing in every form of a request, and no category or text "None".
+    for body in (
+        {"inputs": {"site": ["back", None], "review": ["itchy", None]}},
+        {"dataframe_records": [{"site": "back", "review": "itchy"}, {"site": None, "review": None}]},
+        {"dataframe_split": {"columns": ["site", "review"], "data": [["back", "itchy"], [None, None]]}},
+    ):
+        schema = model.metadata.get_input_schema()
+        response = invocations(json.dumps(body), "application/json", model, schema)
+        labels = [each["label"] for each in json.loads(response.response)["predictions"]]
+        assert labels[0] is not None
+        assert labels[1] is None
+
+
 @pytest.mark.slow
 @pytest.mark.needs("mlflow")
 def test_mlflow_serves_the_bundle_without_torch(tracked: Tracked, model_uri: str) -> None:

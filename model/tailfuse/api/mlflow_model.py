@@ -22,7 +22,6 @@ from tailfuse.scoring.answers import Counts, TableScorer, answer_schema
 
 NAME = "model"  # of the model in its run
 REQUIREMENTS = ("tailfuse", "polars", "pandas")
-CELLS: dict[str, Any] = {"number": DataType.double, "boolean": AnyType(), "category": DataType.string}
 FILES = ("image", "series")  # kinds whose cells may be files
 
 
@@ -32,11 +31,12 @@ class BundleModel:
     def __init__(self, model: Model) -> None:
         self.model = model
 
-    def predict(self, model_input: pd.DataFrame) -> pd.DataFrame:
+    def predict(self, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Return a line for each row, with the columns of `tailfuse predict`: `error` says why one has none.
 
         A file is bytes, or text in base64; never a path, for a request shall not read the files of a server.
-        Raises MlflowException, whose message the server answers.
+        MLflow gives `params`, of which there are none. Raises MlflowException, whose message the server
+        answers.
         """
         try:
             rows = self.model.read(decode_files(self.model.manifest.modalities, model_input))
@@ -94,12 +94,12 @@ def make_signature(manifest: Manifest) -> ModelSignature:
     """Return the columns of the rows, any of which may be missing, and those of the answers."""
     columns: dict[str, Any] = {}
     for modality in manifest.modalities.values():
+        # In a column of strings MLflow turns null into the text "None", and it refuses null among booleans
+        # and bytes: only numbers have a type.
+        columns |= dict.fromkeys(modality.column_names, AnyType())
         if isinstance(modality, TabularModality):
-            columns |= {each.name: CELLS[each.type] for each in modality.columns}
-        else:
-            # MLflow takes no missing value in a column of bytes, so files are any JSON.
-            is_text = modality.kind == "text"
-            columns |= dict.fromkeys(modality.column_names, DataType.string if is_text else AnyType())
+            numbers = [each.name for each in modality.columns if each.type == "number"]
+            columns |= dict.fromkeys(numbers, DataType.double)
     texts = ("label", "error")
     answers = {
         name: DataType.string if name in texts else DataType.double
