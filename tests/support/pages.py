@@ -9,8 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 URL = "http://127.0.0.1:8000"
 BLOCK = re.compile(r"^```(\w*)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# Blocks with these programs are not run: they install, build images, start containers, or need a GPU.
-NOT_RUN = {"docker", "git", "make", "nvidia-smi", "pip", "sudo"}
+# Blocks with these programs are not run: they install, build images, start containers or other servers, need
+# a GPU, or send to another host.
+NOT_RUN = {"docker", "git", "make", "mlflow", "nvidia-smi", "pip", "sudo", "tensorboard", "wandb"}
 SHORT = "--set training.epochs=6 --set training.folds=2"  # every run must end in seconds, not learn
 
 
