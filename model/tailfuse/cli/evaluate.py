@@ -9,6 +9,7 @@ import click
 
 from tailfuse.cli.output import check_output, overwrite_option, write_output
 from tailfuse.cli.prior_option import prior_option
+from tailfuse.cli.report_rows_option import report_rows_option
 from tailfuse.errors import UserError
 
 EXIT_STATUSES = """\
@@ -31,6 +32,7 @@ is wrong."""
     type=click.Path(path_type=Path),
     help="File for the report, one HTML page.  [--out with .html]",
 )
+@report_rows_option("ids")
 @overwrite_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the figures as JSON on stdout instead of a table."
@@ -38,8 +40,8 @@ is wrong."""
 @prior_option("the bundle's own")
 @click.option("--runtime", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
 def command(
-    bundle: Path, table: Path, part: str | None, out: Path, report: Path | None, overwrite: bool,
-    as_json: bool, prior: Any, runtime: str,
+    bundle: Path, table: Path, part: str | None, out: Path, report: Path | None, report_rows: Any,
+    overwrite: bool, as_json: bool, prior: Any, runtime: str,
 ) -> None:  # fmt: skip
     """Judge BUNDLE on the labelled rows of TABLE: every subset of modalities; many, medium and few shots."""
     report = report or out.with_suffix(".html")
@@ -77,7 +79,8 @@ def command(
     source = table.name if part is None else f"{table.name}, part {part}"
     findings = collect_findings(
         opened.manifest, opened.answer, rows, judged,
-        lambda: read_table(table, make_reading(opened.manifest.spec)), source=part or "",
+        lambda: read_table(table, make_reading(opened.manifest.spec)),
+        shown=report_rows or "ids", source=part or "",
     )  # fmt: skip
     write_output(report, report_html(opened.manifest, judged, [], source, findings))
     if as_json:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tailfuse.cli.report_rows_option import report_rows_option
 from tailfuse.cli.version_option import version_option
 from tailfuse.errors import RunError, UserError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tailfuse.export.reduce import Comparison, GraphScores
+    from tailfuse.spec.schema import ShownRows
 
 T = TypeVar("T")
 MAX_EXAMPLES = 10  # all of them are in the OpenAPI document
@@ -41,11 +43,12 @@ log = logging.getLogger("tailfuse")
     "--examples", type=click.IntRange(0, MAX_EXAMPLES), default=0,
     help="Test rows that the bundle shows as examples in /docs, in clear. Default: none; only for a RUN.",
 )  # fmt: skip
+@report_rows_option("as trained; only for a RUN")
 @version_option("that of RUN, or of BUNDLE and +PRECISION")
 @click.option("--json", "as_json", is_flag=True, help="Print what less precision costs as JSON.")
 def command(
-    source: Path, out: Path | None, precision: str, table: Path | None, examples: int, version: str | None,
-    as_json: bool,
+    source: Path, out: Path | None, precision: str, table: Path | None, examples: int, report_rows: Any,
+    version: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Export the trained network of RUN (a folder of `tailfuse train`) as a bundle.
 
@@ -61,16 +64,17 @@ def command(
     if out is not None and out.exists() and out.suffix != ".zip":
         raise UserError(f"{out} is there already; choose another --out")
     if precision == "float32":
-        export_float32(source, out, version, examples)
-    elif examples:
-        raise UserError(
-            "--examples goes with --precision float32; a smaller bundle keeps those of its BUNDLE"
-        )
+        export_float32(source, out, version, examples, report_rows)
+    elif examples or report_rows:
+        option = "--examples" if examples else "--report-rows"
+        raise UserError(f"{option} goes with --precision float32; a smaller bundle keeps those of its BUNDLE")
     else:
         export_reduced(source, out, precision, table, version, as_json)
 
 
-def export_float32(run: Path, out: Path | None, version: str | None, n_examples: int) -> None:
+def export_float32(
+    run: Path, out: Path | None, version: str | None, n_examples: int, report_rows: "ShownRows | None"
+) -> None:
     """Raises RunError, TableError, ExportError."""
     if not (run / "run.json").is_file():  # said before torch is loaded
         raise RunError(f"{run} is not the folder of a run: it has no run.json")
@@ -79,11 +83,13 @@ def export_float32(run: Path, out: Path | None, version: str | None, n_examples:
 
     from tailfuse.cli.log import show_warnings
     from tailfuse.data.dataset import load_dataset
+    from tailfuse.spec.schema import ReportSpec
     from tailfuse.training.train import BUNDLE, export_run, read_spec
 
     show_warnings(Console(stderr=True))
     spec = read_spec(run)
-    spec = spec.model_copy(update={"version": version or spec.version})
+    report = ReportSpec(rows=report_rows or spec.report.rows)
+    spec = spec.model_copy(update={"version": version or spec.version, "report": report})
     target = out or run / BUNDLE
     written(target, lambda folder: export_run(run, spec, load_dataset(spec), folder, n_examples=n_examples))
     click.echo(f"Written: {target}")
