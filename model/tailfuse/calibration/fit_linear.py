@@ -16,7 +16,7 @@ from tailfuse.calibration.calibration_set import compute_row_weights, select_cla
 from tailfuse.calibration.fit_confidence import find_best_weight
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.modalities.ragged import pad_rows
-from tailfuse.modalities.text.encoder import Lsa
+from tailfuse.modalities.text.encoder import find_ngram_buckets, find_projection
 from tailfuse.modalities.text.lsa import Tfidf
 from tailfuse.network.network import Network
 from tailfuse.network.ngrams import NgramExperts
@@ -38,10 +38,12 @@ def fit_ngram_experts(networks: Sequence[FoldNetwork]) -> None:
     """Fit the experts on n-grams of all networks; the first fold's rows choose the regularisation."""
     final = networks[0].network
     for name, encoder in zip(final.modalities, final.encoders, strict=True):
-        if not isinstance(encoder, Lsa):
+        if find_ngram_buckets(encoder) is None:
             continue
-        assert encoder.projection is not None
-        tfidf = encoder.projection.tfidf
+        projection = find_projection(encoder)
+        assert projection is not None
+        assert projection.tfidf is not None
+        tfidf = projection.tfidf
         inverse = DEFAULT_INVERSE
         for network, train, held in networks:
             if held is not None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tailfuse.losses.experts import aggregate
 from tailfuse.losses.imbalance import ImbalanceLoss
-from tailfuse.modalities.text.encoder import Lsa
+from tailfuse.modalities.text.encoder import find_ngram_buckets, find_projection
 from tailfuse.network.confidence import N_STATISTICS, Confidences, compute_statistics
 from tailfuse.network.conflict import Conflict
 from tailfuse.network.fusion import Fusion, ModalityPosteriors, compute_disagreement, compute_modulation
@@ -86,9 +86,9 @@ class Network(nn.Module):
         )
         self.ngram_experts = nn.ModuleDict(
             {
-                str(m): NgramExperts(encoder.buckets, n_classes)
+                str(m): NgramExperts(buckets, n_classes)
                 for m, encoder in enumerate(encoders.values())
-                if isinstance(encoder, Lsa)
+                if (buckets := find_ngram_buckets(encoder)) is not None
             }
         )
         # Fitted later, on the calibration set.
@@ -129,11 +129,11 @@ class Network(nn.Module):
         """
         if not self.ngram_experts:
             return None, None
-        encoder = self.encoders[m]
-        if not isinstance(encoder, Lsa):
+        if str(m) not in self.ngram_experts:
             sizes = (self.n_classes, N_SHARES)
             return tuple(embedding.new_zeros(embedding.shape[0], size) for size in sizes)  # type: ignore[return-value]
-        tfidf = encoder.projection and encoder.projection.tfidf
+        projection = find_projection(self.encoders[m])
+        tfidf = None if projection is None else projection.tfidf
         linear, shares = self.ngram_experts[str(m)](rows, tfidf)
         return linear, shares
 
