@@ -22,7 +22,7 @@ from tailfuse.modalities import KINDS
 from tailfuse.modalities.ragged import keep_apart
 from tailfuse.modalities.text import TextSpec
 from tailfuse.modalities.text.bert import load_bert
-from tailfuse.modalities.text.bert_features import compute_bert_features
+from tailfuse.modalities.text.bert_features import MAX_TEXTS, MAX_TOKENS, compute_bert_features
 from tailfuse_service.bundle import BundleError, open_bundle, read_manifest
 from tailfuse_service.errors import MissingModality
 from tailfuse_service.modalities import TextModality
@@ -266,3 +266,21 @@ def test_features_are_computed_once_and_cached(
     other = load_bert(write_bert(tmp_path / "other", WORDS, seed=1), 40)
     assert np.abs(compute_bert_features(other, found) - first).max() > 0.01
     assert compute_bert_features(bert, found[:0]).shape == (0, 12)
+
+
+def test_a_batch_has_a_bounded_number_of_tokens_and_little_padding(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAILFUSE_CACHE", str(tmp_path / "cache"))
+    random = np.random.default_rng(0)
+    lengths = np.append(np.full(300, 40), random.integers(3, 41, 300))
+    texts = keep_apart([random.integers(5, 30, length) for length in lengths])
+    bert, shapes = load_bert(folder, 40), []
+    forward = bert.forward
+    monkeypatch.setattr(bert, "forward", lambda rows: shapes.append(rows.shape) or forward(rows))
+    features = compute_bert_features(bert, texts)
+    assert all(n <= MAX_TEXTS and n * length <= MAX_TOKENS for n, length in shapes)
+    assert sum(n * length for n, length in shapes) < 1.1 * lengths.sum()
+    for at in (0, 299, 300, 599):
+        alone = forward(torch.from_numpy(texts[at][None]))[0]
+        np.testing.assert_allclose(features[at], alone.numpy(), atol=1e-5)
