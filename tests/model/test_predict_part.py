@@ -88,7 +88,9 @@ def test_a_modality_counts_where_it_is_present() -> None:
     position = {"text": np.full(1000, -1), "numbers": np.arange(1000)}
     position["text"][::10] = np.arange(100)
     run = Recorder()
-    output = predict_part(run, SplitArrays({"text": texts, "numbers": numbers}, position, np.zeros(1000)))
+    output = predict_part(
+        run, SplitArrays({"text": texts, "numbers": numbers}, position, np.zeros(1000, np.int64))
+    )
     assert output.weights[:, 1].tolist() == list(range(1000))
     assert output.weights[:, 0].tolist() == [at // 10 + 1 if at % 10 == 0 else 0 for at in range(1000)]
     assert run.shapes("text") == [(50, MAX_IDS // 50), (50, MAX_IDS // 50), (0, 1), (0, 1), (0, 1)]
