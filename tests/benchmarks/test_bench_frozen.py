@@ -40,7 +40,7 @@ IMAGES = {
 }
 
 
-@pytest.fixture(params=IMAGES.values(), ids=IMAGES)
+@pytest.fixture(params=list(IMAGES.values()), ids=list(IMAGES))
 def spec(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spec:
     """Reviews with a BERT of their own, and images whose encoder is frozen."""
     install_tiny_libraries(monkeypatch)

@@ -300,9 +300,15 @@ def test_a_batch_has_a_bounded_number_of_tokens_and_little_padding(
     random = np.random.default_rng(0)
     lengths = np.append(np.full(300, 40), random.integers(3, 41, 300))
     texts = keep_apart([random.integers(5, 30, length) for length in lengths])
-    bert, shapes = load_bert(folder, 40), []
+    bert = load_bert(folder, 40)
     forward = bert.forward
-    monkeypatch.setattr(bert, "forward", lambda rows: shapes.append(rows.shape) or forward(rows))
+    shapes: list[tuple[int, ...]] = []
+
+    def record(rows: torch.Tensor) -> torch.Tensor:
+        shapes.append(tuple(rows.shape))
+        return forward(rows)
+
+    monkeypatch.setattr(bert, "forward", record)
     features = compute_bert_features(bert, texts)
     assert all(n <= MAX_TEXTS and n * length <= MAX_TOKENS for n, length in shapes)
     assert sum(n * length for n, length in shapes) < 1.1 * lengths.sum()
