@@ -1,6 +1,7 @@
 """Generated tables of skewed columns, and the scores on them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -51,7 +52,7 @@ def test_a_table_is_not_sorted_by_its_label() -> None:
 def test_every_column_is_in_one_modality_and_most_are_logarithms(tmp_path: Path) -> None:
     for name, ratio in (("mixed", 50), ("amounts_in_two", 1000)):
         dataset = load_dataset(write_table(name, ratio, 0, tmp_path))
-        columns = []
+        columns: list[Any] = []
         for modality in dataset.modalities.values():
             assert isinstance(modality, TabularModality)
             columns += modality.columns
