@@ -21,7 +21,7 @@ from docs.assemble import find_pages
 from tests.support.pages import ROOT, Block, read_blocks, split_commands
 
 BLOCKS = [block for page in sorted(find_pages()) for block in read_blocks(page)]
-LANGUAGES = {"", "caddy", "html", "js", "json", "promql", "python", "sh", "text", "ts", "yaml"}
+LANGUAGES = {"", "caddy", "html", "js", "json", "math", "promql", "python", "sh", "text", "ts", "yaml"}
 TARGETS = set(re.findall(r"^([\w./-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 REST_OF_SPEC = {
     "name": "x",
