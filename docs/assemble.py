@@ -29,6 +29,8 @@ INCLUDED = {
     "benchmarks/serving_bench/RESULTS.md": "SERVING.md",
     "model/tailfuse/quickstart/README.md": "DIGITS.md",
     "results/README.md": "EVALUATION.md",
+    "results/report.md": "BENCH-REPORT.md",
+    "results/rivals-trial.md": "RIVALS-TRIAL.md",
 }
 STYLE = "docs/site.css"
 SHOWN_AS_IT_IS = {".html", ".png", ".svg", ".json"}  # any other file becomes .txt, which browsers show
