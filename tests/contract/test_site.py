@@ -201,7 +201,7 @@ def test_nested_lists_are_indented_as_python_s_markdown_wants_them(page: str) ->
     ]
 
 
-def test_a_notebook_is_a_page_of_texts_code_and_outputs(tmp_path: Path) -> None:
+def test_a_notebook_is_a_page_of_texts_code_tables_charts_and_printed_text(tmp_path: Path) -> None:
     cells = [
         {"cell_type": "markdown", "source": ["# Title\n", "Text."]},
         {
@@ -210,13 +210,22 @@ def test_a_notebook_is_a_page_of_texts_code_and_outputs(tmp_path: Path) -> None:
             "outputs": [
                 {"output_type": "stream", "text": ["printed\n"]},
                 {"output_type": "execute_result", "data": {"text/plain": ["2"], "text/html": ["<b>2</b>"]}},
-                {"output_type": "display_data", "data": {"image/png": "AAAA"}},
+                {"output_type": "display_data", "data": {"image/png": "AAAA\n", "text/plain": ["<Figure>"]}},
+                {
+                    "data": {
+                        "text/plain": ["t"],
+                        "text/html": ["<style>x</style>\n<table>\n\n", "<tr></tr></table>"],
+                    }
+                },
+                {"data": {"text/plain": ["estimator"], "text/html": ["<script>x</script><table></table>"]}},
             ],
         },
     ]
     (tmp_path / "n.ipynb").write_text(json.dumps({"cells": cells}))
     assert make_notebook_page(tmp_path / "n.ipynb") == (
-        "# Title\nText.\n\n```python\n1 + 1\n```\n\n```text\nprinted\n```\n\n```text\n2\n```\n"
+        "# Title\nText.\n\n```python\n1 + 1\n```\n\n```text\nprinted\n```\n\n```text\n2\n```\n\n"
+        '<img alt="Chart that the cell draws" src="data:image/png;base64,AAAA">\n\n'
+        "<table><tr></tr></table>\n\n```text\nestimator\n```\n"
     )
 
 
