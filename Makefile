@@ -72,8 +72,9 @@ docs: .venv-docs/docs  ## Build the documentation site into build/site; broken l
 docs-check: docs  ## Build it, and check that its pages load nothing from another host.
 	@.venv-docs/bin/python -m docs.check_site build/site
 
-docs-version: docs-check  ## Copy it to build/versions/0.2 for VERSION=0.2, beside the versions that are there.
-	@.venv-docs/bin/python -m docs.versions build/site build/versions "$(VERSION)"
+docs-version: docs-check  ## Build it as VERSION=0.2 into build/versions/0.2, beside the versions that are there.
+	@.venv-docs/bin/zensical build --strict --clean -f mkdocs-version.yml
+	@.venv-docs/bin/python -m docs.versions build/version build/versions "$(VERSION)"
 
 screenshots: docs .venv-docs/screenshots .venv/train  ## Take those of docs/screenshots/ anew; they need Chromium.
 	@$(BIN)/tailfuse demo --no-serve

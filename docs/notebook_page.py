@@ -36,6 +36,7 @@ def make_output(output: dict[str, Any]) -> Iterator[str]:
     if "image/png" in data:
         yield f'<img alt="Chart that the cell draws" src="data:image/png;base64,{data["image/png"].strip()}">'
     elif table:
-        yield re.sub(r"\n\s*", "", table[0])  # Markdown would end the table at an empty line
+        plain = re.sub(r"<table[^>]*>", "<table>", table[0])  # the theme lets a table without a class scroll
+        yield re.sub(r"\n\s*", "", plain)  # Markdown would end the table at an empty line
     elif printed := "".join(output.get("text") or data.get("text/plain") or "").strip("\n"):
         yield f"```text\n{printed}\n```"

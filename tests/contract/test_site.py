@@ -214,7 +214,10 @@ def test_a_notebook_is_a_page_of_texts_code_tables_charts_and_printed_text(tmp_p
                 {
                     "data": {
                         "text/plain": ["t"],
-                        "text/html": ["<style>x</style>\n<table>\n\n", "<tr></tr></table>"],
+                        "text/html": [
+                            "<style>x</style>\n<table border=1 class='a'>\n\n",
+                            "<tr></tr></table>",
+                        ],
                     }
                 },
                 {"data": {"text/plain": ["estimator"], "text/html": ["<script>x</script><table></table>"]}},

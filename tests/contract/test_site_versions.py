@@ -65,5 +65,10 @@ def test_other_names_are_refused_and_nothing_is_written(site: Path, tmp_path: Pa
     assert not (tmp_path / "all").exists()
 
 
-def test_pages_show_the_list() -> None:
-    assert yaml.safe_load((ROOT / "mkdocs.yml").read_text())["extra"]["version"] == {"provider": "mike"}
+def test_only_the_pages_of_a_version_ask_for_the_list() -> None:
+    plain, version = (
+        yaml.safe_load((ROOT / name).read_text()) for name in ("mkdocs.yml", "mkdocs-version.yml")
+    )
+    assert "version" not in plain["extra"]
+    assert version["INHERIT"] == "mkdocs.yml"
+    assert version["extra"] == plain["extra"] | {"version": {"provider": "mike"}}
