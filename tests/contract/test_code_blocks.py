@@ -26,6 +26,8 @@ BLOCKS = [block for page in sorted(find_pages()) for block in read_blocks(page)]
 LANGUAGES = {"", "caddy", "html", "js", "json", "math", "promql", "python", "sh", "text", "ts", "yaml"}
 # What can be run. The others are printed text, and data and formulas, which other tests read.
 CODE = ("caddy", "html", "js", "python", "sh", "ts")
+GENERATED = re.compile(r"docs/reference/|.*\.ipynb$")  # usage of commands; cells, which another test runs
+PROMPT = re.compile(r"\s*(\$ |(pip|python3?|tailfuse|make|curl|docker|npm|git|import|from) )")
 TARGETS = set(re.findall(r"^([\w./-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 REST_OF_SPEC = {
     "name": "x",
@@ -73,6 +75,18 @@ def test_yaml_is_a_spec_or_a_part_of_one(block: Block, tmp_path: Path) -> None:
 @parametrize_blocks("python")
 def test_python_compiles(block: Block) -> None:
     ast.parse(block.text)
+
+
+@pytest.mark.parametrize("page", [page for page in sorted(find_pages()) if not GENERATED.match(page)])
+def test_no_code_hides_from_the_tests(page: str) -> None:
+    text = (ROOT / page).read_text()
+    assert not re.search(r"^\s*~~~|<pre", text, re.MULTILINE), "write a fence of three backticks"
+    blocks = read_blocks(page)
+    marked = [block.language for block in blocks if block.reason]
+    assert text.count("<!-- not run: ") == len(marked) + text.count("`<!-- not run: ")
+    assert set(marked) <= set(CODE)
+    printed = [block for block in blocks if block.language in ("", "text")]
+    assert not [block for block in printed if PROMPT.match(block.text)], "commands are of the language sh"
 
 
 @parametrize_blocks(*CODE)

@@ -25,6 +25,7 @@ KEY = "root.0123456789~abcdef"
 # What a page takes for granted, before its commands: a service, and where its files are.
 BEGIN = {
     "README.md": "tailfuse serve quickstart/run/bundle &",
+    "SECURITY.md": "mkdir -p runs/skin\ncp -r lesions runs/skin/bundle",
     "client/README.md": "tailfuse serve lesions &",
     "docs/BUNDLE.md": "cp -r quickstart/* .",
     "docs/MODELS.md": "tailfuse serve versions --admin-keys keys &",

@@ -17,6 +17,7 @@ BLOCK = re.compile(
 # Pages whose commands tests/e2e/test_pages.py runs.
 PAGES = [
     "README.md",
+    "SECURITY.md",
     "client/README.md",
     *(f"docs/{name}.md" for name in ("BUNDLE", "MODELS", "QUICKSTART", "TORCHSERVE")),
     *(f"docs/tutorials/{name}.md" for name in ("images", "text", "sensors")),
