@@ -5,4 +5,6 @@
 /** @type {View[]} */
 export const VIEWS = [
   { name: "try", title: "Try", load: () => import("./views/try.js") },
+  { name: "switch", title: "Switch", load: () => import("./views/switch.js") },
+  { name: "damage", title: "Damage", load: () => import("./views/damage.js") },
 ];

@@ -3,6 +3,8 @@
 The files are the package's own and hold no data, so they need no key. What they ask for does.
 """
 
+import gzip
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -40,13 +42,15 @@ SAFETY = {
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
 }
+GZIP = re.compile(r"(?:^|[,\s])gzip(?:\s*;\s*q=([01](?:\.\d{0,3})?))?\s*(?:,|$)", re.IGNORECASE)
 REVALIDATE, FOREVER = "no-cache", "public, max-age=31536000, immutable"
 
 
 class ConsoleFile(NamedTuple):
-    """A file of the page, and its ETag."""
+    """A file of the page, as it is and compressed, and the ETag of both, which is therefore a weak one."""
 
     content: bytes
+    compressed: bytes
     media_type: str
     etag: str
 
@@ -118,7 +122,8 @@ def read_files(folder: Path) -> Mapping[str, ConsoleFile]:
 
 
 def make_file(content: bytes, media_type: str) -> ConsoleFile:
-    return ConsoleFile(content, media_type, f'"{sha256(content).hexdigest()[:16]}"')
+    etag = f'W/"{sha256(content).hexdigest()[:16]}"'
+    return ConsoleFile(content, gzip.compress(content, mtime=0), media_type, etag)
 
 
 def compute_build(files: Mapping[str, ConsoleFile]) -> str:
@@ -133,8 +138,21 @@ def make_page(template: ConsoleFile, folder: str) -> ConsoleFile:
 
 def answer_file(file: ConsoleFile, request: Request, caching: str) -> Response:
     """Return a file, or 304 to a client that has it."""
-    headers = {**SAFETY, "etag": file.etag, "cache-control": caching}
-    known = [each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")]
-    if file.etag in known or "*" in known:
+    headers = {**SAFETY, "etag": file.etag, "cache-control": caching, "vary": "Accept-Encoding"}
+    known = [each.strip() for each in request.headers.get("if-none-match", "").split(",")]
+    if file.etag in known or file.etag.removeprefix("W/") in known or "*" in known:
         return Response(status_code=304, headers=headers)
-    return Response(file.content, media_type=file.media_type, headers=headers)
+    if not accepts_gzip(request.headers.get("accept-encoding", "")):
+        return Response(file.content, media_type=file.media_type, headers=headers)
+    headers["content-encoding"] = "gzip"
+    return Response(file.compressed, media_type=file.media_type, headers=headers)
+
+
+def accepts_gzip(accepted: str) -> bool:
+    """Return whether an Accept-Encoding takes gzip; a quality of 0 refuses it.
+
+    >>> accepts_gzip("br, gzip;q=0.5"), accepts_gzip("gzip;q=0")
+    (True, False)
+    """
+    found = GZIP.search(accepted)
+    return found is not None and float(found[1] or 1) > 0
