@@ -86,7 +86,8 @@ def test_anything_else_is_not_found(client: TestClient, name: str) -> None:
 @pytest.mark.parametrize(
     ("accepted", "encoding"),
     [("gzip, deflate, br", "gzip"), ("br;q=1, GZIP;q=0.5", "gzip"), ("gzip;q=0", None),
-     ("gzip;q=0.000, br", None), ("", None), ("identity", None), ("xgzip", None), ("gzipped", None), ("br,gzip", "gzip")],
+     ("gzip;q=0.000, br", None), ("", None), ("identity", None), ("xgzip", None),
+     ("gzipped", None), ("br,gzip", "gzip")],
 )  # fmt: skip
 def test_files_are_compressed_for_those_who_take_that(
     client: TestClient, accepted: str, encoding: str | None
