@@ -48,10 +48,9 @@ def test_the_classes_come_in_turn(lesions: Any) -> None:
 
 
 def test_a_class_whose_rows_are_not_complete_does_not_come_first() -> None:
-    rows = [
-        ExampleRow(label, dict.fromkeys("abc"[:n])) for label, n in (("x", 3), ("x", 3), ("y", 2), ("y", 3))
-    ]
-    assert [rows.index(row) for row in take_classes_in_turn(rows)] == [0, 3, 1, 2]
+    labels_and_sizes = [("x", 3), ("x", 3), ("y", 2), ("y", 3)]
+    rows = [ExampleRow(label, dict.fromkeys("abc"[:size])) for label, size in labels_and_sizes]
+    assert take_classes_in_turn(rows) == [rows[0], rows[3], rows[1], rows[2]]
 
 
 def test_complete_rows_come_first_and_a_missing_modality_is_left_out(lesions: Any) -> None:
