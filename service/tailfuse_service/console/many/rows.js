@@ -1,0 +1,168 @@
+// Convert a row of a table to the inputs of a sample, as the Python client's `inputs_of_row` does.
+
+/**
+ * @typedef {import("../types.d.ts").Modality} Modality
+ * @typedef {Record<string, Modality>} Modalities
+ * @typedef {(path: string) => Promise<Blob | undefined>} FindFile
+ */
+
+// Missing texts where the model has no list of its own.
+const MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"];
+
+/** A row that cannot be sent; the others can. */
+export class RowError extends Error {}
+
+/**
+ * Return the columns that a modality reads from a table.
+ * @param {Modality} modality
+ * @returns {string[]}
+ */
+export function listColumns(modality) {
+  const columns = modality.columns ?? [modality.column];
+  return columns.map((/** @type {any} */ each) => (typeof each === "object" ? each.name : String(each)));
+}
+
+/**
+ * Return the texts that count as missing values.
+ * @param {Modalities} modalities
+ */
+export function findMissing(modalities) {
+  const listed = Object.values(modalities).find((each) => each.missing != null);
+  return new Set(listed ? ["", ...listed.missing] : MISSING);
+}
+
+/**
+ * Return what a table lacks, as sentences. Throw if it has no column of the model.
+ * @param {readonly string[]} present
+ * @param {Modalities} modalities
+ */
+export function checkColumns(present, modalities) {
+  const every = Object.values(modalities).flatMap(listColumns);
+  if (!every.some((name) => present.includes(name))) {
+    throw new RowError(
+      `the table has no column of this model; expected ${shorten(every)}, got ${shorten(present)}`,
+    );
+  }
+  return Object.entries(modalities).flatMap(([name, modality]) => {
+    const columns = listColumns(modality);
+    const lacking = columns.filter((each) => !present.includes(each));
+    if (!lacking.length) return [];
+    const effect = lacking.length === columns.length ? "it is absent in every row" : "its cells count as missing";
+    return [`modality '${name}': the table has no column ${shorten(lacking)}; ${effect}`];
+  });
+}
+
+/** @param {readonly string[]} names */
+function shorten(names) {
+  const shown = names.slice(0, 5).map((name) => `'${name}'`).join(", ");
+  return names.length > 5 ? `${shown} and ${names.length - 5} more` : shown;
+}
+
+/**
+ * Return a function that makes the inputs of a row. It throws RowError.
+ * @param {Modalities} modalities
+ * @param {FindFile} findFile
+ */
+export function prepareRows(modalities, findFile) {
+  const missing = findMissing(modalities);
+  return async (/** @type {Record<string, unknown>} */ row) => {
+    /** @type {Record<string, unknown>} */
+    const inputs = Object.create(null); // any name is a plain key
+    for (const [name, modality] of Object.entries(modalities)) {
+      const columns = listColumns(modality);
+      /** @type {Record<string, unknown>} */
+      const values = Object.create(null);
+      for (const [at, column] of columns.entries()) {
+        const known = modality.columns?.[at]?.categories ?? [];
+        const cell = dropMissing(row[column], missing, known);
+        values[column] = await convertCell(cell, modality.kind, column, findFile);
+      }
+      if (Object.values(values).every((value) => value === null)) continue;
+      const byColumn = columns.length > 1 || modality.kind === "tabular";
+      inputs[name] = byColumn ? values : values[String(columns[0])];
+    }
+    if (!Object.keys(inputs).length) throw new RowError("no modality is present in this row");
+    return inputs;
+  };
+}
+
+/**
+ * @param {unknown} cell
+ * @param {ReadonlySet<string>} missing
+ * @param {readonly string[]} known
+ */
+function dropMissing(cell, missing, known) {
+  if (cell === undefined || cell === null || Number.isNaN(cell)) return null;
+  if (typeof cell !== "string") return cell;
+  const trimmed = cell.trim();
+  return missing.has(trimmed) && !known.includes(trimmed) ? null : cell;
+}
+
+/**
+ * Return a cell as JSON: a number, a text, a list, or a file in base64.
+ * @param {unknown} cell
+ * @param {string} kind
+ * @param {string} column
+ * @param {FindFile} findFile
+ */
+async function convertCell(cell, kind, column, findFile) {
+  const value = convertTyped(cell, column);
+  if (value === null) return null;
+  const isFile = kind === "image" || kind === "series";
+  if (value instanceof Uint8Array) return isFile ? encodeBase64(value) : new TextDecoder().decode(value);
+  if (kind === "text") return String(value);
+  if (!isFile || typeof value !== "string") return value;
+  if (value.trimStart().startsWith("[")) return parseList(value, column);
+  const file = await findFile(value);
+  if (!file) throw new RowError(`column '${column}': '${value}' is not among the chosen files`);
+  return encodeBase64(new Uint8Array(await file.arrayBuffer()));
+}
+
+/**
+ * Return a typed cell of a Parquet file as JSON's types, bytes as they are.
+ * @param {unknown} cell
+ * @param {string} column
+ * @returns {any}
+ */
+function convertTyped(cell, column) {
+  if (cell === undefined || cell === null || Number.isNaN(cell)) return null;
+  if (typeof cell === "bigint") return Number.isSafeInteger(Number(cell)) ? Number(cell) : String(cell);
+  if (typeof cell === "number" && !Number.isFinite(cell)) {
+    throw new RowError(`column '${column}': ${cell} is not a finite number`);
+  }
+  if (cell instanceof Date) return cell.toISOString();
+  if (Array.isArray(cell)) return cell.map((each) => convertTyped(each, column));
+  if (ArrayBuffer.isView(cell) && !findBytes(cell)) return convertTyped([.../** @type {any} */ (cell)], column);
+  return findBytes(cell) ?? cell;
+}
+
+/**
+ * Return the bytes of a cell: as they are, or in a struct of bytes and path, in which other tools keep an image.
+ * @param {unknown} cell
+ * @returns {Uint8Array | undefined}
+ */
+export function findBytes(cell) {
+  const bytes = typeof cell === "object" && cell !== null && "bytes" in cell ? cell.bytes : cell;
+  return bytes instanceof Uint8Array ? bytes : undefined;
+}
+
+/**
+ * @param {string} text
+ * @param {string} column
+ */
+function parseList(text, column) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new RowError(`column '${column}': the list is not valid JSON`);
+  }
+}
+
+/** @param {Uint8Array} bytes */
+export function encodeBase64(bytes) {
+  let binary = "";
+  for (let at = 0; at < bytes.length; at += 0x8000) {
+    binary += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
+  }
+  return btoa(binary);
+}
