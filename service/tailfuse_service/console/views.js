@@ -1,0 +1,8 @@
+// The views, in the order of their tabs. A view is loaded when it is first shown.
+
+/** @typedef {{ name: string, title: string, load: () => Promise<{ mount: import("./types.d.ts").Mount }> }} View */
+
+/** @type {View[]} */
+export const VIEWS = [
+  { name: "try", title: "Try", load: () => import("./views/try.js") },
+];

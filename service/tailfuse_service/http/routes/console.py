@@ -1,0 +1,140 @@
+"""GET / and below /console/: a page that shows the model at work, and the model as this page needs it.
+
+The files are the package's own and hold no data, so they need no key. What they ask for does.
+"""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tailfuse_service.bundle.manifest import Reference
+from tailfuse_service.errors import NotFound, clipped
+from tailfuse_service.http.openapi.examples import is_accepted
+from tailfuse_service.http.openapi.schemas import ModelInfo
+from tailfuse_service.http.paths import CONSOLE, CONSOLE_FILES, CONSOLE_MODEL
+from tailfuse_service.http.routes.model import describe_model
+from tailfuse_service.models.registry import ModelRegistry
+from tailfuse_service.settings import Settings
+
+FOLDER = Path(__file__).parents[2] / "console"
+PAGE = "index.html"
+# Not the system's table, which may lack a type or have another: a browser refuses a module of another type.
+MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml",
+}  # fmt: skip
+# The page runs its own scripts and asks its own service, nothing else. Images are those that the user chose.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+SAFETY = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+}
+REVALIDATE, FOREVER = "no-cache", "public, max-age=31536000, immutable"
+
+
+class ConsoleFile(NamedTuple):
+    """A file of the page, and its ETag."""
+
+    content: bytes
+    media_type: str
+    etag: str
+
+
+class ConsoleLimits(BaseModel):
+    """Limits of one request, so that the page cuts its batches and scales its images accordingly."""
+
+    max_body_bytes: int
+    max_items: int
+    max_pixels: int
+
+
+class ConsoleModel(ModelInfo):
+    """The model as the page needs it: with example rows, and how its inputs usually are."""
+
+    examples: list[dict[str, Any]]
+    examples_are_rows: bool  # else they are plausible values, because the bundle carries no row
+    reference: dict[str, Reference]
+    limits: ConsoleLimits
+
+
+def console_routes(registry: ModelRegistry, settings: Settings) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(include_in_schema=False)
+    files = read_files(FOLDER)
+    current = compute_build(files)
+    page = make_page(files[PAGE], f"{settings.root_path}{CONSOLE}/{current}")
+
+    @router.api_route("/", methods=["GET", "HEAD"])
+    async def show_page(request: Request) -> Response:
+        return answer_file(page, request, REVALIDATE)
+
+    @router.api_route(CONSOLE_MODEL, methods=["GET", "HEAD"])
+    async def describe(name: str | None = None, version: str | None = None) -> ConsoleModel:
+        engine = registry.stable(name) if version is None else registry.find(name, version)
+        bundle = engine.bundle
+        modalities = bundle.manifest.modalities
+        rows = [row for row in bundle.manifest.examples if is_accepted(bundle, row)]
+        plausible = {each: modality.example() for each, modality in modalities.items()}
+        return ConsoleModel(
+            **dict(describe_model(bundle, settings)),
+            examples=rows or [plausible],
+            examples_are_rows=bool(rows),
+            reference=bundle.manifest.reference,
+            limits=ConsoleLimits(
+                max_body_bytes=settings.max_body_bytes,
+                max_items=settings.max_items,
+                max_pixels=settings.max_pixels,
+            ),
+        )
+
+    @router.api_route(CONSOLE_FILES, methods=["GET", "HEAD"])
+    async def show_file(build: str, name: str, request: Request) -> Response:
+        if name not in files or name == PAGE:
+            raise NotFound(f"the console has no file {clipped(name)}")
+        # A page of another release may ask, through a proxy before two of them: it gets what there is.
+        return answer_file(files[name], request, FOREVER if build == current else REVALIDATE)
+
+    return router
+
+
+def read_files(folder: Path) -> Mapping[str, ConsoleFile]:
+    """Return the files of a folder and of those below it, by path. Others than a browser's are left out."""
+    return {
+        path.relative_to(folder).as_posix(): make_file(path.read_bytes(), MEDIA_TYPES[path.suffix])
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in MEDIA_TYPES
+    }
+
+
+def make_file(content: bytes, media_type: str) -> ConsoleFile:
+    return ConsoleFile(content, media_type, f'"{sha256(content).hexdigest()[:16]}"')
+
+
+def compute_build(files: Mapping[str, ConsoleFile]) -> str:
+    """Return what tells these files from those of another release; their addresses have it."""
+    return sha256("".join(f"{name}{file.etag}" for name, file in files.items()).encode()).hexdigest()[:12]
+
+
+def make_page(template: ConsoleFile, folder: str) -> ConsoleFile:
+    """Return the page with the address of its files."""
+    return make_file(template.content.replace(b"{files}", folder.encode()), template.media_type)
+
+
+def answer_file(file: ConsoleFile, request: Request, caching: str) -> Response:
+    """Return a file, or 304 to a client that has it."""
+    headers = {**SAFETY, "etag": file.etag, "cache-control": caching}
+    known = [each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")]
+    if file.etag in known or "*" in known:
+        return Response(status_code=304, headers=headers)
+    return Response(file.content, media_type=file.media_type, headers=headers)
