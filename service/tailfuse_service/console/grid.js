@@ -48,6 +48,16 @@ export function makeGrid(title, columns, sort, onSort) {
   return grid;
 }
 
+/**
+ * Compare two values of a column; a missing one is last in both directions.
+ * @param {string | number | null} a @param {string | number | null} b @param {boolean} descending
+ */
+export function compareValues(a, b, descending) {
+  if (a === null || b === null) return Number(a === null) - Number(b === null);
+  if (a === b) return 0;
+  return (a < b ? -1 : 1) * (descending ? -1 : 1);
+}
+
 /** @param {GridColumn} column @param {(key: string) => void} choose */
 function makeHeader({ key, title, numeric, sorts = true }, choose) {
   const label = sorts ? element("button", { type: "button", onclick: () => choose(key) }, title) : title;

@@ -5,4 +5,7 @@
 /** @type {View[]} */
 export const VIEWS = [
   { name: "try", title: "Try", load: () => import("./views/try.js") },
+  { name: "many", title: "Many", load: () => import("./views/many.js") },
+  { name: "watch", title: "Watch", load: () => import("./views/watch.js") },
+  { name: "about", title: "About", load: () => import("./views/about.js") },
 ];

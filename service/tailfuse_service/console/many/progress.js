@@ -1,5 +1,7 @@
 // How many rows are answered, and the time that is left.
 
+import { formatCount } from "../element.js";
+
 export class ProgressBar {
   #begun = performance.now();
   #bar; #text; #count; #announce;
@@ -29,9 +31,4 @@ export class ProgressBar {
 /** Return a time as "8 s" or "3 min". @param {number} seconds */
 export function formatTime(seconds) {
   return seconds < 100 ? `${Math.ceil(seconds)} s` : `${Math.round(seconds / 60)} min`;
-}
-
-/** Return a count as "12,000". @param {number} count */
-export function formatCount(count) {
-  return count.toLocaleString("en");
 }

@@ -1,5 +1,6 @@
 // The results of many rows: kept, filtered, sorted, and written as CSV.
 
+import { compareValues } from "../grid.js";
 import { formatCsvLine } from "./csv.js";
 
 export const MAX_CLASSES = 100; // with more, the download has the predicted class only
@@ -70,9 +71,8 @@ export function selectResults(results, filter, sort) {
   results.forEach((result, at) => {
     if (result && matches(result, filter, text)) chosen.push(at);
   });
-  const sign = sort.descending ? -1 : 1;
   const value = (/** @type {number} */ at) => /** @type {Result} */ (results[at])[sort.key];
-  return chosen.sort((a, b) => compare(value(a), value(b), sign) || a - b);
+  return chosen.sort((a, b) => compareValues(value(a), value(b), sort.descending) || a - b);
 }
 
 /**
@@ -95,18 +95,6 @@ function matches(result, filter, text) {
  */
 function isBetween(value, low, high) {
   return value !== null && value >= low && value <= high;
-}
-
-/**
- * Compare two values; a missing one is last in both directions.
- * @param {string | number | null} a
- * @param {string | number | null} b
- * @param {number} sign
- */
-function compare(a, b, sign) {
-  if (a === null || b === null) return Number(a === null) - Number(b === null);
-  if (typeof a === "number" && typeof b === "number") return sign * (a - b);
-  return sign * (a < b ? -1 : Number(a > b));
 }
 
 /**

@@ -1,7 +1,8 @@
 // Convert a row of a table to the inputs of a sample, as the Python client's `inputs_of_row` does.
 
 /**
- * @typedef {import("../types.d.ts").Modality} Modality
+ * @typedef {string | { name: string, categories?: string[] }} Column
+ * @typedef {{ kind: string, column?: string, columns?: Column[], missing?: string[] | null }} Modality what a table's reader needs
  * @typedef {Record<string, Modality>} Modalities
  * @typedef {(path: string) => Promise<Blob | undefined>} FindFile
  */
@@ -18,8 +19,8 @@ export class RowError extends Error {}
  * @returns {string[]}
  */
 export function listColumns(modality) {
-  const columns = modality.columns ?? [modality.column];
-  return columns.map((/** @type {any} */ each) => (typeof each === "object" ? each.name : String(each)));
+  const columns = modality.columns ?? [modality.column ?? ""];
+  return columns.map((each) => (typeof each === "string" ? each : each.name));
 }
 
 /**
@@ -27,8 +28,8 @@ export function listColumns(modality) {
  * @param {Modalities} modalities
  */
 export function findMissing(modalities) {
-  const listed = Object.values(modalities).find((each) => each.missing != null);
-  return new Set(listed ? ["", ...listed.missing] : MISSING);
+  const listed = Object.values(modalities).find((each) => each.missing)?.missing;
+  return new Set(listed ? ["", ...listed] : MISSING);
 }
 
 /**
@@ -73,7 +74,8 @@ export function prepareRows(modalities, findFile) {
       /** @type {Record<string, unknown>} */
       const values = Object.create(null);
       for (const [at, column] of columns.entries()) {
-        const known = modality.columns?.[at]?.categories ?? [];
+        const spec = modality.columns?.[at];
+        const known = (typeof spec === "object" ? spec.categories : null) ?? [];
         const cell = dropMissing(row[column], missing, known);
         values[column] = await convertCell(cell, modality.kind, column, findFile);
       }

@@ -1,11 +1,11 @@
 // Many: the rows of a table, or many images, are sent in batches; their answers are sorted, filtered and saved.
 
-import { formatShare, makeId } from "../element.js";
+import { formatCount, formatShare, makeId } from "../element.js";
 import { makeGrid } from "../grid.js";
 import { runBatches } from "../many/batches.js";
 import { TableError } from "../many/csv.js";
 import { makeFilters } from "../many/filters.js";
-import { ProgressBar, formatCount } from "../many/progress.js";
+import { ProgressBar } from "../many/progress.js";
 import { NO_FILTER, makeResult, selectResults, writeResults } from "../many/results.js";
 import { RowError, prepareRows } from "../many/rows.js";
 import { ACCEPT, nameFile, openImage, openSource } from "../many/source.js";

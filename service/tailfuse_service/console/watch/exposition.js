@@ -4,6 +4,7 @@
  * @typedef {{ labels: Map<string, string>, value: number }} Series
  * @typedef {{ name: string, help: string, type: string, series: Map<string, Series[]> }} Family by the series' names
  * @typedef {Map<string, Family>} Exposition
+ * @typedef {Record<string, string | RegExp>} Labels
  */
 
 const LINE = /^([A-Za-z_:][\w:]*)(?:\{(.*)\})? (\S+)(?: -?\d+)?$/;
@@ -61,13 +62,18 @@ function parseNumber(text) {
 }
 
 /**
- * Return the series of a name that have all these labels.
- * @param {Exposition} exposition @param {string} name @param {Record<string, string>} [labels]
+ * Return the series of a name that have all these labels: a text as it is, or one that a pattern fits.
+ * @param {Exposition} exposition @param {string} name @param {Labels} [labels]
  */
 export function findSeries(exposition, name, labels = {}) {
   const wanted = Object.entries(labels);
   const series = findFamily(exposition, name)?.series.get(name) ?? [];
-  return series.filter((each) => wanted.every(([key, value]) => each.labels.get(key) === value));
+  return series.filter((each) => wanted.every(([key, value]) => fits(each.labels.get(key) ?? "", value)));
+}
+
+/** @param {string} label @param {string | RegExp} wanted */
+function fits(label, wanted) {
+  return typeof wanted === "string" ? label === wanted : wanted.test(label);
 }
 
 /**
@@ -80,7 +86,7 @@ export function findFamily(exposition, name) {
 
 /**
  * Return the sum of the series of a name that have all these labels; null if there is none.
- * @param {Exposition} exposition @param {string} name @param {Record<string, string>} [labels]
+ * @param {Exposition} exposition @param {string} name @param {Labels} [labels]
  */
 export function sumSeries(exposition, name, labels = {}) {
   const series = findSeries(exposition, name, labels);

@@ -2,12 +2,14 @@
 
 import { findSeries, sumSeries } from "./exposition.js";
 
-export const MAX_SCRAPES = 150;
+const MAX_SCRAPES = 150; // of lines: five minutes of one each two seconds
+const SNAPSHOT_S = 30; // between two whole scrapes that are kept, which are large where classes are many
+const MAX_SNAPSHOTS = 10;
 
 /**
  * @typedef {import("./exposition.js").Exposition} Exposition
  * @typedef {{ at: number, exposition: Exposition }} Scrape `at` in seconds
- * @typedef {Record<string, string>} Labels
+ * @typedef {import("./exposition.js").Labels} Labels
  */
 
 /**
@@ -79,4 +81,39 @@ function sumBuckets(exposition, name, labels) {
     sums.set(edge, (sums.get(edge) ?? 0) + value);
   }
   return sums;
+}
+
+/** The last scrapes: whole ones some time apart, and numbers of each for lines. */
+export class History {
+  /** @type {Scrape[]} */
+  #snapshots = [];
+  /** @type {Scrape | null} */
+  #last = null;
+  /** @type {Map<string, (number | null)[]>} */
+  #lines = new Map();
+
+  /**
+   * Add a scrape, and the numbers that `measure` makes of the one before and this one.
+   * @param {Scrape} scrape @param {(before: Scrape, after: Scrape) => Record<string, number | null>} measure
+   */
+  add(scrape, measure) {
+    const newest = this.#snapshots.at(-1);
+    if (!newest || scrape.at - newest.at >= SNAPSHOT_S) this.#snapshots = [...this.#snapshots, scrape].slice(-MAX_SNAPSHOTS);
+    if (this.#last) {
+      for (const [name, value] of Object.entries(measure(this.#last, scrape))) {
+        this.#lines.set(name, [...(this.#lines.get(name) ?? []), value].slice(-MAX_SCRAPES));
+      }
+    }
+    this.#last = scrape;
+  }
+
+  /** The oldest whole scrape that is kept: what has happened since is the last five minutes. */
+  get oldest() {
+    return this.#snapshots[0];
+  }
+
+  /** @param {string} name */
+  line(name) {
+    return this.#lines.get(name) ?? [];
+  }
 }

@@ -10,13 +10,12 @@ import { computeMean, countIncrease } from "./history.js";
  * @typedef {{ label: string, shot: string, training: number | null, predicted: number | null, count: number }} ClassFigures
  */
 
-// What is watched of a modality, and the metric that it is compared with.
+/** What is shown of a modality: a metric, and the one that it is compared with. */
 export const MODALITY_METRICS = [
-  { metric: "tailfuse_modality_present_total", reference: "tailfuse_reference_presence" },
-  { metric: "tailfuse_fusion_weight", reference: "tailfuse_reference_weight" },
-  { metric: "tailfuse_confidence", reference: "tailfuse_reference_confidence" },
-  { metric: "tailfuse_weight_drift", reference: null },
-  { metric: "tailfuse_drift_rows", reference: null },
+  ["tailfuse_modality_present_total", "tailfuse_reference_presence"],
+  ["tailfuse_fusion_weight", "tailfuse_reference_weight"],
+  ["tailfuse_confidence", "tailfuse_reference_confidence"],
+  ["tailfuse_weight_drift", "tailfuse_drift_rows"],
 ];
 
 /**
@@ -89,7 +88,7 @@ export function readShadow(now, version) {
   return { outcomes, pairs };
 }
 
-/** @param {Exposition} before @param {Exposition} now @param {string} name @param {Record<string, string>} labels */
+/** @param {Exposition} before @param {Exposition} now @param {string} name @param {import("./exposition.js").Labels} labels */
 function growth(before, now, name, labels) {
   return countIncrease(sumSeries(before, name, labels), sumSeries(now, name, labels));
 }
