@@ -80,7 +80,7 @@ function markSorted(headers, columns, sort) {
  */
 function drawVisible(node, body, columns, count, makeCells) {
   const first = Math.max(0, Math.floor(node.scrollTop / ROW_PX) - SPARE_ROWS);
-  const n = Math.ceil((node.clientHeight || 480) / ROW_PX) + 2 * SPARE_ROWS;
+  const n = Math.ceil(window.innerHeight / ROW_PX) + 2 * SPARE_ROWS; // the table is never higher than the window
   const start = Math.min(first, Math.max(0, count - n));
   const end = Math.min(count, start + n);
   const lines = Array.from({ length: end - start }, (_, step) => {

@@ -24,7 +24,7 @@ export function makeFilters({ element }, classes, filter, onChange) {
   return element("fieldset", { class: "filters" }, element("legend", {}, "Show only"),
     field("Label contains", { type: "search", list }, (input) => (filter.label = input.value)),
     element("datalist", { id: list }, ...classes.map((name) => element("option", { value: name }))),
-    field("Confidence from", share, (input) => (filter.minConfidence = number(input, 0))),
+    field("Probability from", share, (input) => (filter.minConfidence = number(input, 0))),
     field("to", share, (input) => (filter.maxConfidence = number(input, 1))),
     field("Conflict from", share, (input) => (filter.minConflict = number(input, 0))),
     field("Rows with a problem", { type: "checkbox" }, (input) => (filter.onlyProblems = input.checked)));

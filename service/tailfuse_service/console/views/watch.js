@@ -119,15 +119,14 @@ class Watch {
     const { element, schema, model } = this.#app;
     const version = { model: model.name, version: model.version };
     const figures = readModalities(this.#history.oldest?.exposition ?? now, now, version, Object.keys(schema.modalities));
-    const head = MODALITY_METRICS.flat().map((metric) =>
-      element("th", { scope: "col", class: "number" }, describe(now, metric), " ", element("code", {}, metric)));
-    this.#modalities.replaceChildren(element("table", {},
-      element("caption", { class: "unseen" }, "Modalities beside their references"),
-      element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Modality"), ...head)),
-      element("tbody", {}, ...figures.map(({ modality, values }) => element("tr", {},
-        element("th", { scope: "row" }, modality),
-        ...MODALITY_METRICS.flat().map((metric) =>
-          element("td", { class: "number" }, formatFigure(metric, values[metric] ?? null))))))));
+    const rows = MODALITY_METRICS.map((metric) => element("tr", {},
+      element("th", { scope: "row" }, describe(now, metric), " ", element("code", {}, metric)),
+      ...figures.map(({ values }) => element("td", { class: "number" }, formatFigure(metric, values[metric] ?? null)))));
+    this.#modalities.replaceChildren(element("table", { class: "figures" },
+      element("caption", { class: "unseen" }, "Modalities and their references"),
+      element("thead", {}, element("tr", {}, element("td"),
+        ...figures.map(({ modality }) => element("th", { scope: "col", class: "number" }, modality)))),
+      element("tbody", {}, ...rows)));
     const drifts = readInputDrift(now, version).slice(0, MAX_DRIFTS);
     const metric = "tailfuse_input_drift";
     this.#drift.replaceChildren(element("p", {}, describe(now, metric), " ", element("code", {}, metric),

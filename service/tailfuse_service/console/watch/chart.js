@@ -9,19 +9,20 @@ const WIDTH = 300, HEIGHT = 60;
  */
 
 /**
- * Return a chart with its latest values as text. The drawing has a name, but no meaning that the text lacks.
+ * Return a chart with its latest values as text. Screen readers get the text only.
  * @param {{ title: string, metric: string, lines: Line[], format: (value: number | null) => string }} chart
  */
 export function makeChart({ title, metric, lines, format }) {
   const known = lines.flatMap((line) => line.values).filter((value) => value !== null);
   const top = Math.max(...known, 0) || 1;
-  const latest = lines.map((line, at) => element("span", { class: `key line-${at}` },
+  const latest = lines.map((line, at) => element("li", {},
+    lines.length > 1 ? element("span", { class: `swatch tone-${at}`, "aria-hidden": "true" }) : null,
     `${line.name} ${format(line.values.at(-1) ?? null)}`.trim()));
   return element("figure", { class: "chart" },
     element("figcaption", {}, title, " ", element("code", {}, metric)),
     drawing("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" },
-      ...lines.map((line, at) => drawing("path", { d: makePath(line.values, top), class: `line-${at}` }))),
-    element("div", { class: "keys" }, ...latest, element("span", { class: "hint" }, `scale to ${format(top)}`)));
+      ...lines.map((line, at) => drawing("path", { d: makePath(line.values, top), class: `tone-${at}` }))),
+    element("ul", { class: "legend" }, ...latest, element("li", { class: "hint" }, `scale to ${format(top)}`)));
 }
 
 /**

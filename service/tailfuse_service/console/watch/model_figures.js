@@ -10,12 +10,10 @@ import { computeMean, countIncrease } from "./history.js";
  * @typedef {{ label: string, shot: string, training: number | null, predicted: number | null, count: number }} ClassFigures
  */
 
-/** What is shown of a modality: a metric, and the one that it is compared with. */
+/** What is shown of a modality; counts of rows are shares of all samples. */
 export const MODALITY_METRICS = [
-  ["tailfuse_modality_present_total", "tailfuse_reference_presence"],
-  ["tailfuse_fusion_weight", "tailfuse_reference_weight"],
-  ["tailfuse_confidence", "tailfuse_reference_confidence"],
-  ["tailfuse_weight_drift", "tailfuse_drift_rows"],
+  "tailfuse_modality_present_total", "tailfuse_reference_presence", "tailfuse_fusion_weight", "tailfuse_reference_weight",
+  "tailfuse_confidence", "tailfuse_reference_confidence", "tailfuse_weight_drift", "tailfuse_drift_rows",
 ];
 
 /**
