@@ -1,19 +1,22 @@
 """GET / and the files of the console: what a browser is told of them, and who gets them."""
 
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tailfuse_service.bundle import Bundle, open_bundle
+from tailfuse_service.bundle import MANIFEST, Bundle, open_bundle, sha256
+from tailfuse_service.bundle.files import CARD, MAX_CARD_BYTES
 from tailfuse_service.http.routes.console import FOLDER, MEDIA_TYPES, POLICY
 
 from tests.support.bundles import write_tiny_bundle
 from tests.support.clients import ClientOf
 from tests.support.keys import KEY
 
-MAX_BYTES = 150_000
+MAX_BYTES = 150_000  # as sent
 
 
 def list_addresses(client: TestClient) -> list[str]:
@@ -64,7 +67,7 @@ def test_head_has_the_headers_alone(client: TestClient) -> None:
     for address in ("/", "/console/model.json", list_addresses(client)[0]):
         head, whole = client.head(address), client.get(address)
         assert (head.status_code, head.content) == (200, b"")
-        assert head.headers["content-length"] == str(len(whole.content))
+        assert head.headers["content-length"] == whole.headers["content-length"]
 
 
 @pytest.mark.parametrize(
@@ -77,9 +80,23 @@ def test_anything_else_is_not_found(client: TestClient, name: str) -> None:
     assert (response.status_code, response.json()["type"]) == (404, "urn:tailfuse:problem:not-found")
 
 
-def test_all_files_are_small_together() -> None:
-    files = [path for path in FOLDER.rglob("*") if path.suffix in MEDIA_TYPES]
-    assert sum(path.stat().st_size for path in files) < MAX_BYTES
+def test_all_files_are_small_together(client: TestClient) -> None:
+    folder = list_addresses(client)[0].rpartition("/")[0]
+    paths = [path.relative_to(FOLDER) for path in FOLDER.rglob("*") if path.suffix in MEDIA_TYPES]
+    sent = [client.get(f"{folder}/{path}") for path in paths if path.name != "index.html"]
+    assert all(response.headers["content-encoding"] == "gzip" for response in sent)
+    assert sum(int(response.headers["content-length"]) for response in sent) < MAX_BYTES
+
+
+@pytest.mark.parametrize("accepted", ["", "identity", "gzip;q=0", "gzip; q=0.00, br", "br"])
+def test_a_client_that_takes_no_gzip_gets_plain_files(client: TestClient, accepted: str) -> None:
+    for address in ("/", list_addresses(client)[0]):
+        plain = client.get(address, headers={"accept-encoding": accepted})
+        packed = client.get(address, headers={"accept-encoding": "br, GZIP;q=0.1"})
+        assert "content-encoding" not in plain.headers
+        assert packed.headers["content-encoding"] == "gzip"
+        assert plain.content == packed.content
+        assert plain.headers["vary"] == packed.headers["vary"] == "accept-encoding"
 
 
 def test_without_the_console_the_root_leads_to_the_docs(make_client: ClientOf, bundle: Bundle) -> None:
@@ -138,3 +155,41 @@ def test_a_version_can_be_named(client: TestClient) -> None:
     for wrong in ({**query, "version": "9"}, {"name": "smell"}):
         response = client.get("/console/model.json", params=wrong)
         assert (response.status_code, response.json()["type"]) == (404, "urn:tailfuse:problem:unknown-model")
+
+
+def test_the_model_card_is_sent_as_text_with_the_policy(make_client: ClientOf, bundle: Bundle) -> None:
+    client = make_client(replace(bundle, card="# Card <script>\n"))
+    for query in ({}, {"name": "skin-lesions"}, {"name": "skin-lesions", "version": "3"}):
+        card = client.get("/console/card.md", params=query)
+        assert (card.status_code, card.text) == (200, "# Card <script>\n")
+        assert card.headers["content-type"] == "text/markdown; charset=utf-8"
+        assert card.headers["content-security-policy"] == POLICY
+    assert client.get("/console/card.md", params={"name": "smell"}).status_code == 404
+
+
+def test_a_bundle_without_a_card_says_so(client: TestClient) -> None:
+    response = client.get("/console/card.md")
+    assert (response.status_code, response.json()["detail"]) == (404, "the bundle has no model card")
+
+
+@pytest.mark.parametrize(
+    ("content", "kept"),
+    [(b"# Card \xff", "# Card \ufffd"), (b"", ""), (b"x" * (MAX_CARD_BYTES + 1), None)],
+    ids=["not UTF-8", "empty", "too long"],
+)
+def test_the_card_of_a_bundle_is_kept_when_it_is_opened(
+    tmp_path: Path, content: bytes, kept: str | None
+) -> None:
+    folder = write_tiny_bundle(tmp_path / "card")
+    (folder / CARD).write_bytes(content)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"][CARD] = sha256(folder / CARD)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    assert open_bundle(folder).card == kept
+
+
+def test_with_keys_the_card_needs_one(make_client: ClientOf, bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"tests: {KEY}\n")
+    client = make_client(replace(bundle, card="# Card\n"), api_keys=tmp_path / "keys")
+    assert client.get("/console/card.md").status_code == 401
+    assert client.get("/console/card.md", headers={"x-api-key": KEY}).status_code == 200

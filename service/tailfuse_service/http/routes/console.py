@@ -3,6 +3,8 @@
 The files are the package's own and hold no data, so they need no key. What they ask for does.
 """
 
+import gzip
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -13,8 +15,8 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tailfuse_service.bundle.manifest import Reference
 from tailfuse_service.bundle import Bundle
+from tailfuse_service.bundle.manifest import Reference
 from tailfuse_service.errors import NotFound, clipped
 from tailfuse_service.http.openapi.examples import is_accepted
 from tailfuse_service.http.openapi.schemas import ModelInfo
@@ -45,11 +47,12 @@ REVALIDATE, FOREVER = "no-cache", "public, max-age=31536000, immutable"
 
 
 class ConsoleFile(NamedTuple):
-    """A file of the page, and its ETag."""
+    """A file of the page, its ETag, and the file as most browsers get it."""
 
     content: bytes
     media_type: str
     etag: str
+    packed: bytes  # gzip
 
 
 class ConsoleLimits(BaseModel):
@@ -116,7 +119,7 @@ def console_routes(registry: ModelRegistry, settings: Settings) -> APIRouter:
 
 
 def find_bundle(registry: ModelRegistry, name: str | None, version: str | None) -> Bundle:
-    """Return the bundle that the page shows; without a version the stable one. Raises NotReady, UnknownModel."""
+    """Return the bundle of a version, or the stable one. Raises NotReady, UnknownModel."""
     engine = registry.stable(name) if version is None else registry.find(name, version)
     return engine.bundle
 
@@ -131,7 +134,8 @@ def read_files(folder: Path) -> Mapping[str, ConsoleFile]:
 
 
 def make_file(content: bytes, media_type: str) -> ConsoleFile:
-    return ConsoleFile(content, media_type, f'"{sha256(content).hexdigest()[:16]}"')
+    packed = gzip.compress(content, mtime=0)
+    return ConsoleFile(content, media_type, f'"{sha256(content).hexdigest()[:16]}"', packed)
 
 
 def compute_build(files: Mapping[str, ConsoleFile]) -> str:
@@ -146,8 +150,24 @@ def make_page(template: ConsoleFile, folder: str) -> ConsoleFile:
 
 def answer_file(file: ConsoleFile, request: Request, caching: str) -> Response:
     """Return a file, or 304 to a client that has it."""
-    headers = {**SAFETY, "etag": file.etag, "cache-control": caching}
+    headers = {**SAFETY, "etag": file.etag, "cache-control": caching, "vary": "accept-encoding"}
     known = [each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")]
     if file.etag in known or "*" in known:
         return Response(status_code=304, headers=headers)
-    return Response(file.content, media_type=file.media_type, headers=headers)
+    if not takes_gzip(request.headers.get("accept-encoding", "")):
+        return Response(file.content, media_type=file.media_type, headers=headers)
+    headers["content-encoding"] = "gzip"
+    return Response(file.packed, media_type=file.media_type, headers=headers)
+
+
+def takes_gzip(accepted: str) -> bool:
+    """Return whether a client that sends this Accept-Encoding takes gzip.
+
+    >>> takes_gzip("deflate, gzip;q=0.5"), takes_gzip("gzip;q=0"), takes_gzip("")
+    (True, False, False)
+    """
+    for each in accepted.lower().split(","):
+        name, _, parameter = each.replace(" ", "").partition(";")
+        if name == "gzip":
+            return not re.fullmatch(r"q=0(\.0*)?", parameter)
+    return False
