@@ -43,16 +43,17 @@ SAFETY = {
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
 }
+GZIP = re.compile(r"(?:^|[,\s])gzip(?:\s*;\s*q=([01](?:\.\d{0,3})?))?\s*(?:,|$)", re.IGNORECASE)
 REVALIDATE, FOREVER = "no-cache", "public, max-age=31536000, immutable"
 
 
 class ConsoleFile(NamedTuple):
-    """A file of the page, its ETag, and the file as most browsers get it."""
+    """A file of the page, as it is and compressed, and the ETag of both, which is therefore a weak one."""
 
     content: bytes
+    compressed: bytes
     media_type: str
     etag: str
-    packed: bytes  # gzip
 
 
 class ConsoleLimits(BaseModel):
@@ -134,8 +135,8 @@ def read_files(folder: Path) -> Mapping[str, ConsoleFile]:
 
 
 def make_file(content: bytes, media_type: str) -> ConsoleFile:
-    packed = gzip.compress(content, mtime=0)
-    return ConsoleFile(content, media_type, f'"{sha256(content).hexdigest()[:16]}"', packed)
+    etag = f'W/"{sha256(content).hexdigest()[:16]}"'
+    return ConsoleFile(content, gzip.compress(content, mtime=0), media_type, etag)
 
 
 def compute_build(files: Mapping[str, ConsoleFile]) -> str:
@@ -150,24 +151,21 @@ def make_page(template: ConsoleFile, folder: str) -> ConsoleFile:
 
 def answer_file(file: ConsoleFile, request: Request, caching: str) -> Response:
     """Return a file, or 304 to a client that has it."""
-    headers = {**SAFETY, "etag": file.etag, "cache-control": caching, "vary": "accept-encoding"}
-    known = [each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")]
-    if file.etag in known or "*" in known:
+    headers = {**SAFETY, "etag": file.etag, "cache-control": caching, "vary": "Accept-Encoding"}
+    known = [each.strip() for each in request.headers.get("if-none-match", "").split(",")]
+    if file.etag in known or file.etag.removeprefix("W/") in known or "*" in known:
         return Response(status_code=304, headers=headers)
-    if not takes_gzip(request.headers.get("accept-encoding", "")):
+    if not accepts_gzip(request.headers.get("accept-encoding", "")):
         return Response(file.content, media_type=file.media_type, headers=headers)
     headers["content-encoding"] = "gzip"
-    return Response(file.packed, media_type=file.media_type, headers=headers)
+    return Response(file.compressed, media_type=file.media_type, headers=headers)
 
 
-def takes_gzip(accepted: str) -> bool:
-    """Return whether a client that sends this Accept-Encoding takes gzip.
+def accepts_gzip(accepted: str) -> bool:
+    """Return whether an Accept-Encoding takes gzip; a quality of 0 refuses it.
 
-    >>> takes_gzip("deflate, gzip;q=0.5"), takes_gzip("gzip;q=0"), takes_gzip("")
-    (True, False, False)
+    >>> accepts_gzip("br, gzip;q=0.5"), accepts_gzip("gzip;q=0")
+    (True, False)
     """
-    for each in accepted.lower().split(","):
-        name, _, parameter = each.replace(" ", "").partition(";")
-        if name == "gzip":
-            return not re.fullmatch(r"q=0(\.0*)?", parameter)
-    return False
+    found = GZIP.search(accepted)
+    return found is not None and float(found[1] or 1) > 0
