@@ -1,10 +1,13 @@
 // Convert a row of a table to the inputs of a sample, as the Python client's `inputs_of_row` does.
 
+import { encodeBase64 } from "../images.js";
+
 /**
  * @typedef {string | { name: string, categories?: string[] }} Column
  * @typedef {{ kind: string, column?: string, columns?: Column[], missing?: string[] | null }} Modality what a table's reader needs
  * @typedef {Record<string, Modality>} Modalities
  * @typedef {(path: string) => Promise<Blob | undefined>} FindFile
+ * @typedef {(blob: Blob, modality: string) => Promise<Blob>} PrepareFile
  */
 
 // Missing texts where the model has no list of its own.
@@ -60,11 +63,10 @@ function shorten(names) {
 }
 
 /**
- * Return a function that makes the inputs of a row. It throws RowError.
- * @param {Modalities} modalities
- * @param {FindFile} findFile
+ * Return a function that makes the inputs of a row. It throws RowError. `prepareFile` returns what is sent for a file.
+ * @param {Modalities} modalities @param {FindFile} findFile @param {PrepareFile} [prepareFile]
  */
-export function prepareRows(modalities, findFile) {
+export function prepareRows(modalities, findFile, prepareFile = async (blob) => blob) {
   const missing = findMissing(modalities);
   return async (/** @type {Record<string, unknown>} */ row) => {
     /** @type {Record<string, unknown>} */
@@ -76,8 +78,9 @@ export function prepareRows(modalities, findFile) {
       for (const [at, column] of columns.entries()) {
         const spec = modality.columns?.[at];
         const known = (typeof spec === "object" ? spec.categories : null) ?? [];
-        const cell = dropMissing(row[column], missing, known);
-        values[column] = await convertCell(cell, modality.kind, column, findFile);
+        const value = convertCell(dropMissing(row[column], missing, known), modality.kind, column);
+        const file = typeof value === "string" && isFile(modality.kind) ? await readFile(value, column, findFile) : value;
+        values[column] = file instanceof Blob ? await encodeBase64(await prepareFile(file, name)) : file;
       }
       if (Object.values(values).every((value) => value === null)) continue;
       const byColumn = columns.length > 1 || modality.kind === "tabular";
@@ -100,24 +103,32 @@ function dropMissing(cell, missing, known) {
   return missing.has(trimmed) && !known.includes(trimmed) ? null : cell;
 }
 
+/** @param {string} kind */
+function isFile(kind) {
+  return kind === "image" || kind === "series";
+}
+
 /**
- * Return a cell as JSON: a number, a text, a list, or a file in base64.
- * @param {unknown} cell
- * @param {string} kind
- * @param {string} column
- * @param {FindFile} findFile
+ * Return a cell as JSON, a list, or the bytes of a file. A path of a file stays as it is.
+ * @param {unknown} cell @param {string} kind @param {string} column
  */
-async function convertCell(cell, kind, column, findFile) {
+function convertCell(cell, kind, column) {
   const value = convertTyped(cell, column);
   if (value === null) return null;
-  const isFile = kind === "image" || kind === "series";
-  if (value instanceof Uint8Array) return isFile ? encodeBase64(value) : new TextDecoder().decode(value);
+  if (value instanceof Uint8Array) {
+    return isFile(kind) ? new Blob([/** @type {Uint8Array<ArrayBuffer>} */ (value)]) : new TextDecoder().decode(value);
+  }
   if (kind === "text") return String(value);
-  if (!isFile || typeof value !== "string") return value;
-  if (value.trimStart().startsWith("[")) return parseList(value, column);
-  const file = await findFile(value);
-  if (!file) throw new RowError(`column '${column}': '${value}' is not among the chosen files`);
-  return encodeBase64(new Uint8Array(await file.arrayBuffer()));
+  return isFile(kind) && typeof value === "string" && value.trimStart().startsWith("[") ? parseList(value, column) : value;
+}
+
+/**
+ * @param {string} path @param {string} column @param {FindFile} findFile
+ */
+async function readFile(path, column, findFile) {
+  const file = await findFile(path);
+  if (!file) throw new RowError(`column '${column}': '${path}' is not among the chosen files`);
+  return file;
 }
 
 /**
@@ -158,13 +169,4 @@ function parseList(text, column) {
   } catch {
     throw new RowError(`column '${column}': the list is not valid JSON`);
   }
-}
-
-/** @param {Uint8Array} bytes */
-export function encodeBase64(bytes) {
-  let binary = "";
-  for (let at = 0; at < bytes.length; at += 0x8000) {
-    binary += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
-  }
-  return btoa(binary);
 }

@@ -8,6 +8,7 @@ import { makeFilters } from "../many/filters.js";
 import { ProgressBar } from "../many/progress.js";
 import { NO_FILTER, makeResult, selectResults, writeResults } from "../many/results.js";
 import { RowError, prepareRows } from "../many/rows.js";
+import { shrinkImage } from "../many/shrink.js";
 import { ACCEPT, nameFile, openImage, openSource } from "../many/source.js";
 import { Thumbnails } from "../many/thumbnails.js";
 
@@ -34,7 +35,7 @@ export function mount(root, app) {
 }
 
 class Many {
-  #app; #classes; #modalities; #grid; #plan; #progress; #count; #answers;
+  #scale; #app; #classes; #modalities; #grid; #plan; #progress; #count; #answers;
   /** @type {Source | null} */
   #source = null;
   /** @type {(Result | undefined)[]} */
@@ -54,6 +55,7 @@ class Many {
     this.#modalities = Object.keys(app.schema.modalities);
     this.#grid = makeGrid("Answers", COLUMNS, { key: "at", descending: false }, () => this.#show());
     this.#plan = element("div", { class: "plan" });
+    this.#scale = /** @type {HTMLInputElement} */ (element("input", { type: "checkbox", checked: true }));
     this.#progress = element("div", { class: "progress" });
     this.#count = element("p", { class: "hint" });
     const filters = makeFilters(app, this.#classes, this.#filter, () => this.#show());
@@ -105,7 +107,9 @@ class Many {
     const rows = `${formatCount(source.count)} ${source.count === 1 ? "row" : "rows"}`;
     const button = element("button", { type: "button", onclick: () => void this.#start(source) }, `Classify ${rows}`);
     this.#plan.replaceChildren(element("p", {}, `${source.title}: ${rows}`),
-      ...source.warnings.map((warning) => element("p", { class: "warning" }, warning)), button);
+      ...source.warnings.map((warning) => element("p", { class: "warning" }, warning)),
+      source.imageColumn === undefined ? "" : element("p", {}, element("label", {}, this.#scale, " Scale large images before they are sent")),
+      button);
     announce([`${rows} read`, ...source.warnings].join(". "));
     button.focus();
   }
@@ -134,7 +138,7 @@ class Many {
   /** @param {Source} source @param {AbortSignal} signal @param {ProgressBar} bar */
   #ask(source, signal, bar) {
     const { request, modelPath, schema } = this.#app;
-    const makeInputs = prepareRows(schema.modalities, source.findFile);
+    const makeInputs = prepareRows(schema.modalities, source.findFile, (blob, name) => this.#prepareFile(blob, name));
     const path = modelPath("/predict/batch");
     return runBatches({
       count: source.count,
@@ -150,6 +154,13 @@ class Many {
       },
       signal,
     });
+  }
+
+  /** @param {Blob} blob @param {string} name */
+  #prepareFile(blob, name) {
+    const modality = this.#app.schema.modalities[name];
+    const shrinks = modality?.kind === "image" && !modality.deep && this.#scale.checked;
+    return shrinks ? shrinkImage(blob, modality) : Promise.resolve(blob);
   }
 
   /** @param {Source} source @param {string} end */
