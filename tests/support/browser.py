@@ -85,6 +85,12 @@ class Console:
         sent = [each for each in self.requests if urlsplit(each.url).path == route]
         return [json.loads(each.post_data or "null") for each in sent]
 
+    def answers(self, route: str = "/predict") -> list[Any]:
+        """Return what a route has answered."""
+        sent = [each for each in self.requests if urlsplit(each.url).path == route]
+        responses = [each.response() for each in sent if each.failure is None]  # a cancelled one has none
+        return [each.json() for each in responses if each is not None]
+
     def close(self) -> None:
         """Close the page. It must have reported no error, and asked its own service alone."""
         self.context.close()

@@ -93,8 +93,8 @@ export function showExplanation(explanation, answer) {
   const parts = names.map((name) =>
     element("tr", {},
       element("th", { scope: "row" }, name),
-      element("td", { class: "number" }, describePart(explanation.without[name])),
-      element("td", { class: "number" }, describePart(explanation.alone[name]))));
+      element("td", { class: "words" }, describePart(explanation.without[name])),
+      element("td", { class: "words" }, describePart(explanation.alone[name]))));
   const sampled = explanation.method === "sampled"
     ? element("p", { class: "hint" }, "Contributions are estimated from sampled orders of the modalities.") : null;
   return element("div", {},

@@ -60,16 +60,36 @@ async function prepareImageDamage(value, modality, kind) {
   };
 }
 
-/** Blur, up to an eighth of the longer side. @param {HTMLCanvasElement} canvas @param {number} strength */
+/**
+ * Blur by means over a window of up to a quarter of the longer side, twice along each axis. The filters of a canvas
+ * are not in every browser.
+ * @param {HTMLCanvasElement} canvas @param {number} strength
+ */
 function blur(canvas, strength) {
+  const { width, height } = canvas;
   const context = getContext(canvas);
-  const copy = document.createElement("canvas");
-  copy.width = canvas.width;
-  copy.height = canvas.height;
-  getContext(copy).drawImage(canvas, 0, 0);
-  context.filter = `blur(${(strength * Math.max(canvas.width, canvas.height)) / 8}px)`;
-  context.drawImage(copy, 0, 0);
-  context.filter = "none";
+  const pixels = context.getImageData(0, 0, width, height);
+  const radius = Math.ceil((strength * Math.max(width, height)) / 8);
+  for (let pass = 0; pass < 2; pass++) {
+    for (let y = 0; y < height; y++) blurLine(pixels.data, 4 * y * width, 4, width, radius);
+    for (let x = 0; x < width; x++) blurLine(pixels.data, 4 * x, 4 * width, height, radius);
+  }
+  context.putImageData(pixels, 0, 0);
+}
+
+/**
+ * Replace the pixels of a row or a column by the means of those within a radius.
+ * @param {Uint8ClampedArray} data @param {number} start @param {number} stride @param {number} length @param {number} radius
+ */
+function blurLine(data, start, stride, length, radius) {
+  const sums = new Float64Array(length + 1); // of all pixels before each
+  for (let channel = start; channel < start + 3; channel++) {
+    for (let at = 0; at < length; at++) sums[at + 1] = (sums[at] ?? 0) + (data[channel + at * stride] ?? 0);
+    for (let at = 0; at < length; at++) {
+      const low = Math.max(0, at - radius), high = Math.min(length, at + radius + 1);
+      data[channel + at * stride] = ((sums[high] ?? 0) - (sums[low] ?? 0)) / (high - low);
+    }
+  }
 }
 
 /** Add noise, or fade to grey. @param {HTMLCanvasElement} canvas @param {string} kind @param {number} strength */

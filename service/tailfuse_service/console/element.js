@@ -5,7 +5,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 // Addresses that an element may have: of this page, of this service, or of what the user has chosen.
-const ADDRESS = /^(?:#|blob:|data:image\/|\.{0,2}\/(?!\/)|[\w-]+(?:[/?#]|$))/;
+const ADDRESS = /^(?:#|blob:|data:image\/|\.{0,2}\/(?![/\\])|[\w-]+(?:[/?#]|$))/;
 const ADDRESSES = new Set(["href", "src", "action", "formaction"]);
 
 /**

@@ -100,10 +100,10 @@ function makeRow({ element }, title, answer, label, isChosen) {
     .sort((a, b) => b[1].weight - a[1].weight).slice(0, 3).map(([name, each]) => `${name} ${formatShare(each.weight)}`);
   const isSame = label === undefined || answer.label === label;
   return element("tr", props, head,
-    element("td", { class: "number" }, answer.label, isSame ? null : element("span", { class: "problem" }, " ≠")),
+    element("td", { class: "words" }, answer.label, isSame ? null : element("span", { class: "problem" }, " ≠")),
     element("td", { class: "bar" }, drawBar(0, answer.probability)),
     element("td", { class: "number" }, formatShare(answer.probability)),
-    element("td", { class: "number weights" }, weights.join(", ")));
+    element("td", { class: "words weights" }, weights.join(", ")));
 }
 
 /**
