@@ -50,7 +50,7 @@ def card_service(start_console: Start, tmp_path: Path) -> Service:
     return start_console(folder)
 
 
-def test_the_card_is_shown_and_its_markup_is_text(console: Open, card_service: Service) -> None:
+def test_the_card_is_shown_and_its_markup_is_text(card_service: Service, console: Open) -> None:
     page = console(card_service.url).show("about")
     page.find("h3", "skin *lesions*, version 3").wait_for()
     assert page.find(".card p").first.inner_text() == (
@@ -75,13 +75,13 @@ def test_a_bundle_without_a_card_has_its_metrics(console: Open) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(console: Open, card_service: Service, scheme: str) -> None:
+def test_axe_finds_nothing(card_service: Service, console: Open, scheme: str) -> None:
     page = console(card_service.url, color_scheme=scheme).show("about")
     page.find("h3").first.wait_for()
     assert find_violations(page.page) == []
 
 
-def test_it_fits_a_narrow_screen(console: Open, card_service: Service) -> None:
+def test_it_fits_a_narrow_screen(card_service: Service, console: Open) -> None:
     page = console(card_service.url, viewport={"width": 320, "height": 640}).show("about")
     page.find("h3").first.wait_for()
     assert page.page.evaluate("document.documentElement.scrollWidth") <= 320

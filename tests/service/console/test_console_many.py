@@ -234,7 +234,7 @@ def test_a_hundred_thousand_rows_are_few_elements(console: Open) -> None:
 
 
 def test_names_of_files_columns_and_classes_stay_text(
-    console: Open, start_console: Callable[..., Service], tmp_path: Path, picture: bytes
+    start_console: Callable[..., Service], console: Open, tmp_path: Path, picture: bytes
 ) -> None:
     shots = [HOSTILE, "=cmd|' /C calc'!A0", "__proto__"]
     classes = tuple(ClassInfo(name=name, train_count=9, shot="many") for name in shots)

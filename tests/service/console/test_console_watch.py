@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium")]
 
 Open = Callable[..., Console]
 Start = Callable[..., Service]
+# `start_console` stands before `console`: a page that asks again and again is closed before its service.
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -44,7 +45,7 @@ def read_row(console: Console, metric: str) -> list[str]:
 
 
 def test_figures_and_meanings_are_those_of_the_service(
-    console: Open, start_console: Start, tiny_bundle: Path
+    start_console: Start, console: Open, tiny_bundle: Path
 ) -> None:
     service = start_console(tiny_bundle)
     page = console(service.url).show("watch")
@@ -146,7 +147,7 @@ def keys(tmp_path: Path) -> Path:
 
 
 def test_an_operator_promotes_unloads_and_loads(
-    console: Open, start_console: Start, folder: Path, keys: Path
+    start_console: Start, console: Open, folder: Path, keys: Path
 ) -> None:
     service = start_console(folder, "--admin-keys", str(keys))
     page = console(service.url).show("watch")
@@ -168,7 +169,7 @@ def test_an_operator_promotes_unloads_and_loads(
 
 
 def test_a_refused_question_changes_nothing(
-    console: Open, start_console: Start, folder: Path, keys: Path
+    start_console: Start, console: Open, folder: Path, keys: Path
 ) -> None:
     service = start_console(folder, "--admin-keys", str(keys))
     page = console(service.url).show("watch")
@@ -189,7 +190,7 @@ def test_without_admin_keys_the_service_says_so(console: Open) -> None:
 
 
 def test_a_shadow_s_disagreements_are_shown(
-    console: Open, start_console: Start, folder: Path, next_bundle: Path, tmp_path: Path
+    start_console: Start, console: Open, folder: Path, next_bundle: Path, tmp_path: Path
 ) -> None:
     shutil.rmtree(folder / "v2")
     shutil.copytree(next_bundle, folder / "v4")
