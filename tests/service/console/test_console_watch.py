@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium")]
 
 Open = Callable[..., Console]
 Start = Callable[..., Service]
-# `start_console` stands before `console`: a page that asks again and again is closed before its service.
+# `start_console` stands before `console`: a page that polls is closed before its service.
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
