@@ -121,9 +121,9 @@ def test_of_a_folder_each_bundle_is_tried_at_the_start_and_a_bad_one_keeps_no_ot
 ) -> None:
     folder = tmp_path / "bundles"
     folder.mkdir()
-    write_tiny_bundle(folder / "a", endless_graph())
+    write_tiny_bundle(folder / "a", greedy_graph())
     write_tiny_bundle(folder / "b", version="6")
-    deployment = deploy(folder, "--trial-timeout-s", "10", "--workers", "2")
+    deployment = deploy(folder, "--workers", "2")
     until(lambda: len(deployment.lines("worker started")) == 2, "both workers answer")
     assert answer(deployment) == "6"
     assert len([line for line in deployment.lines("bundle tried") if line["version"] == "6"]) == 1

@@ -1,5 +1,6 @@
 """A trial opens and runs a bundle in a process of its own: what it refuses, why, and what stays unharmed."""
 
+import math
 import os
 import select
 import signal
@@ -19,6 +20,7 @@ from tailfuse_service.trial.trial import Trial, explain_end
 
 from tests.support.bundles import write_tiny_bundle
 from tests.support.hostile_bundles import endless_graph, greedy_graph, write_torchscript_bundle
+from tests.support.process import until
 
 TIMEOUT_S = 120.0  # for what must not run out of it
 SHORT_S = 3.0  # for what would run for ever
@@ -61,6 +63,35 @@ def test_a_graph_with_an_endless_loop_is_refused_after_the_timeout(tmp_path: Pat
     folder = write_tiny_bundle(tmp_path / "endless", endless_graph())
     said = find_problem(folder, timeout_s=SHORT_S)
     assert said == "its trial did not end within 3 s (--trial-timeout-s)"
+
+
+def test_time_without_a_processor_does_not_count(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BundleError, match="did not end within 1e-06 s"):
+        run_trial(tiny_bundle, timeout_s=1e-6)
+    monkeypatch.setattr(module, "MAX_WAITED", math.inf)
+    monkeypatch.setattr(module, "read_waited_s", lambda pid: math.inf)
+    run_trial(tiny_bundle, timeout_s=1e-6)
+
+
+def test_waiting_for_a_processor_ends_at_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "read_waited_s", lambda pid: math.inf)
+    folder = write_tiny_bundle(tmp_path / "endless", endless_graph())
+    assert find_problem(folder, timeout_s=0.5) == "its trial did not end within 0.5 s (--trial-timeout-s)"
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not say")
+def test_the_wait_for_a_processor_is_known() -> None:
+    """Of two endless loops on one core, each waits while the other runs."""
+    core = min(os.sched_getaffinity(0))
+    loop = f"import os; os.sched_setaffinity(0, {{{core}}})\nwhile True: pass"
+    loops = [subprocess.Popen([sys.executable, "-c", loop]) for _ in range(2)]
+    try:
+        until(lambda: all(module.read_waited_s(each.pid) > 0.2 for each in loops), "both have waited")
+    finally:
+        for each in loops:
+            each.kill()
+            each.wait()
+    assert module.read_waited_s(loops[0].pid) == 0  # it is gone
 
 
 def test_a_graph_that_allocates_without_end_is_refused_by_the_limit_of_memory(tmp_path: Path) -> None:
