@@ -58,6 +58,10 @@ openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
 types-js:  ## Write client-js/types/openapi.d.ts anew, from openapi/openapi.yaml; needs npm.
 	cd client-js && npm ci --no-audit --no-fund --silent && npm run --silent openapi
 
+console-recording: .venv/dev  ## Record half a minute of the console, docs/console/console.webp; needs Chromium.
+	@$(BIN)/tailfuse demo --no-serve
+	$(BIN)/python -m tests.support.console_recording quickstart
+
 console-vendor:  ## Bundle the libraries that the console uses anew, from service/vendor/; needs npm.
 	cd service/vendor && npm ci --no-audit --no-fund --silent && npm run --silent build
 
