@@ -15,7 +15,7 @@ DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help console-vendor console-recording demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check proto dashboards dashboard-pictures fuzz soak memory-check bench-serve bench-rivals clients bench-models images images-gpu images-check release-check test-lowest clean
+.PHONY: help console-check console-pictures console-recording console-vendor demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check proto dashboards dashboard-pictures fuzz soak memory-check bench-serve bench-rivals clients bench-models images images-gpu images-check release-check test-lowest clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,12 @@ check: .venv/dev  ## Format, lint, spelling, types, and who may import whom.
 	$(BIN)/typos
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+console-check:  ## Check the types of the console's modules; needs npm.
+	cd client-js && npm ci --no-audit --no-fund --silent && npm run --silent check:console
+
+console-pictures: .venv/dev  ## Take the images of docs/CONSOLE.md anew, of the quick-start's model; needs Chromium.
+	$(BIN)/python -m tests.support.console_pictures
 
 openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
 	$(BIN)/python -m openapi.write

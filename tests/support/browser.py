@@ -94,10 +94,10 @@ class Console:
     def close(self) -> None:
         """Close the page. It must have reported no error, and asked its own service alone."""
         self.context.close()
-        assert self.errors == []
+        assert not self.errors, self.errors
         asked = [urlsplit(each.url) for each in self.requests]
         hosts = {url.netloc for url in asked if url.scheme not in ("blob", "data")}
-        assert hosts <= {urlsplit(self.url).netloc}
+        assert hosts <= {urlsplit(self.url).netloc}, hosts
 
 
 def find_violations(page: "Page") -> list[str]:

@@ -30,6 +30,8 @@ export interface Reference {
 /** What GET /console/model.json answers: GET /model, and what only this page needs. */
 export type Schema = Schemas["ModelInfo"] & {
   examples: Inputs[];
+  /** The classes of the examples, where they are rows; null where an older bundle does not say. */
+  example_labels: (string | null)[];
   /** Whether the examples are rows of the test split; else they are plausible values. */
   examples_are_rows: boolean;
   reference: Record<string, Reference>;

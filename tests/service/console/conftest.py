@@ -43,8 +43,13 @@ def start_console(tmp_path: Path) -> Iterator[Callable[..., Service]]:
 
 
 @pytest.fixture
-def console(chromium: "Browser", tiny_service: Service) -> Iterator[Callable[..., Console]]:
-    """Opens the console in a browser of its own; options are those of Playwright's `new_context`."""
+def console(
+    chromium: "Browser", tiny_service: Service, start_console: Callable[..., Service]
+) -> Iterator[Callable[..., Console]]:
+    """Opens the console in a browser of its own; options are those of Playwright's `new_context`.
+
+    The pages are closed before the services of `start_console`.
+    """
     opened: list[Console] = []
 
     def open_console(url: str = tiny_service.url, **options: Any) -> Console:

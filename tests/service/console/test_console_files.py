@@ -141,7 +141,7 @@ def test_a_service_without_a_model_has_the_page_too(make_client: ClientOf) -> No
 def test_the_model_is_described_with_its_limits_and_plausible_values(client: TestClient) -> None:
     described = client.get("/console/model.json").json()
     assert {key: described[key] for key in client.get("/model").json()} == client.get("/model").json()
-    assert described["examples_are_rows"] is False
+    assert (described["examples_are_rows"], described["example_labels"]) == (False, [])
     [inputs] = described["examples"]
     assert client.post("/predict", json={"inputs": inputs}).status_code == 200
     assert described["limits"] == {"max_body_bytes": 2**24, "max_items": 256, "max_pixels": 50_000_000}
@@ -154,6 +154,13 @@ def test_rows_of_the_bundle_are_the_examples(make_client: ClientOf, tmp_path: Pa
     client = make_client(open_bundle(folder))
     described = client.get("/console/model.json").json()
     assert (described["examples"], described["examples_are_rows"]) == (rows, True)
+    assert described["example_labels"] == [None, None]
+    labels = ("nv", "mel", "bkl")
+    folder = write_tiny_bundle(
+        tmp_path / "named", examples=(rows[0], refused, rows[1]), example_labels=labels
+    )
+    named = make_client(open_bundle(folder)).get("/console/model.json").json()
+    assert (named["examples"], named["example_labels"]) == (rows, ["nv", "bkl"])
 
 
 def test_a_version_can_be_named(client: TestClient) -> None:

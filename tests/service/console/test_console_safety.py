@@ -68,7 +68,8 @@ def test_names_of_a_bundle_are_text(
 @pytest.mark.parametrize(
     ("name", "value"),
     [("onclick", "x()"), ("style", "x"), ("srcdoc", "x"), ("href", "javascript:x()"),
-     ("href", " javascript:x()"), ("href", "//evil.example"), ("src", "https://evil.example/x.png"), ("href", "data:text/html,x"),
+     ("href", " javascript:x()"), ("href", "//evil.example"), ("src", "https://evil.example/x.png"),
+     ("href", "data:text/html,x"),
      ("formaction", "vbscript:x"), ("href", "JaVaScRiPt:x()"), ("href", "/\\evil.example")],
 )  # fmt: skip
 def test_no_element_gets_an_attribute_that_runs_or_leads_elsewhere(

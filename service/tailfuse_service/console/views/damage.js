@@ -161,15 +161,16 @@ async function showAnswers(app, sliders, signal, box) {
     : `The answer was ${intact.label}, and is now ${damaged.label} (${formatShare(damaged.probability)}).`;
   const rows = sliders.map(({ name }) =>
     element("tr", {}, element("th", { scope: "row" }, name),
-      ...[intact, damaged].flatMap((answer) => {
-        const each = answer.modalities[name];
-        return [each?.weight, each?.confidence].map((share) => element("td", { class: "number" }, formatShare(share)));
+      ...["weight", "confidence"].map((what) => {
+        const [before, after] = [intact, damaged].map(({ modalities }) =>
+          formatShare(modalities[name]?.[/** @type {"weight" | "confidence"} */ (what)]));
+        return element("td", { class: "words" }, `${before} → ${after}`);
       })));
   box.replaceChildren(
     element("p", { class: "headline" }, damaged.label), element("p", {}, verdict),
     element("h3", {}, "Fusion weights, intact"), drawWeights("Weights of the intact sample", sliders, intact),
     element("h3", {}, "Fusion weights, damaged"), drawWeights("Weights of the damaged sample", sliders, damaged),
-    makeTable("Before and after", ["Modality", "Weight", "Confidence", "Weight after", "Confidence after"], rows));
+    makeTable("Before and after", ["Modality", "Weight", "Confidence"], rows));
   app.announce(verdict);
 }
 

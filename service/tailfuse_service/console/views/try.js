@@ -44,9 +44,10 @@ export function mount(root, app) {
 
 /** Return a button for each example, and one that clears all. @param {App} app */
 function makeExamples({ element, schema, sample, announce }) {
-  const { examples, examples_are_rows: areRows } = schema;
+  const { examples, example_labels: labels, examples_are_rows: areRows } = schema;
   const buttons = examples.map((inputs, at) => {
-    const title = areRows ? `Row ${at + 1}` : "Plausible values";
+    const label = labels[at];
+    const title = !areRows ? "Plausible values" : label == null ? `Row ${at + 1}` : `Row ${at + 1}: ${label}`;
     return element("button", { type: "button", onclick: () => {
       sample.replace(inputs);
       announce(`${title}: ${Object.keys(inputs).join(", ")}`);

@@ -68,6 +68,7 @@ class ConsoleModel(ModelInfo):
     """The model as the page needs it: with example rows, and how its inputs usually are."""
 
     examples: list[dict[str, Any]]
+    example_labels: list[str | None]  # the classes of rows; null where an older bundle does not say
     examples_are_rows: bool  # else they are plausible values, because the bundle carries no row
     reference: dict[str, Reference]
     limits: ConsoleLimits
@@ -88,11 +89,12 @@ def console_routes(registry: ModelRegistry, settings: Settings) -> APIRouter:
     async def describe(name: str | None = None, version: str | None = None) -> ConsoleModel:
         bundle = find_bundle(registry, name, version)
         modalities = bundle.manifest.modalities
-        rows = [row for row in bundle.manifest.examples if is_accepted(bundle, row)]
         plausible = {each: modality.example() for each, modality in modalities.items()}
+        rows = list_examples(bundle)
         return ConsoleModel(
             **dict(describe_model(bundle, settings)),
-            examples=rows or [plausible],
+            examples=[row.inputs for row in rows] or [plausible],
+            example_labels=[row.label for row in rows],
             examples_are_rows=bool(rows),
             reference=bundle.manifest.reference,
             limits=ConsoleLimits(
@@ -123,6 +125,19 @@ def find_bundle(registry: ModelRegistry, name: str | None, version: str | None) 
     """Return the bundle of a version, or the stable one. Raises NotReady, UnknownModel."""
     engine = registry.stable(name) if version is None else registry.find(name, version)
     return engine.bundle
+
+
+class ExampleRow(NamedTuple):
+    inputs: dict[str, Any]
+    label: str | None
+
+
+def list_examples(bundle: Bundle) -> list[ExampleRow]:
+    """Return the rows that the bundle carries, without those that the limits of this service refuse."""
+    manifest = bundle.manifest
+    labels = manifest.example_labels or (None,) * len(manifest.examples)
+    rows = map(ExampleRow, manifest.examples, labels)
+    return [row for row in rows if is_accepted(bundle, row.inputs)]
 
 
 def read_files(folder: Path) -> Mapping[str, ConsoleFile]:
