@@ -55,7 +55,7 @@ def take_all(url: str) -> None:
                 viewport={"width": width, "height": 900},
             )
             console = Console(context, url).show()
-            console.page.get_by_role("button", name="Row 1").click()
+            console.page.get_by_role("button", name="Row 1:").click()
             console.page.get_by_text("What each modality adds").wait_for()
             for view in VIEWS:
                 console.follow(view)
