@@ -18,7 +18,7 @@ from tests.support.browser import Console, launch
 from tests.support.process import environment, ran, start_service
 
 TARGET = Path(__file__).parents[2] / "docs" / "console" / "console.webp"
-SIZE = {"width": 960, "height": 640}
+WIDTH, HEIGHT = 960, 640
 SHOWN = 800, 533  # pixels of the recording
 FRAME_MS, STILL_MS = 500, 1500
 QUALITY = 60  # keeps the text readable, and half a minute below 2 MB
@@ -39,7 +39,9 @@ def main(quickstart: Path) -> None:
         service = start_service(bundle, log=folder / "service.log")
         try:
             for browser in launch():
-                context = browser.new_context(viewport=SIZE, reduced_motion="reduce")
+                context = browser.new_context(
+                    viewport={"width": WIDTH, "height": HEIGHT}, reduced_motion="reduce"
+                )
                 console = Console(context, service.url).show()
                 write(list(record(console, archive)))
                 console.close()
@@ -66,7 +68,7 @@ def record(console: Console, archive: Path) -> Iterator[Frame]:
     """Yield the frames: one row in three views, many rows, the metrics, the model card."""
     page = console.page
     yield take(console, STILL_MS)
-    page.get_by_role("button", name="Row 1").click()
+    page.get_by_role("button", name="Row 1:").click()
     page.get_by_text("What each modality adds").wait_for()
     yield take(console, 2 * STILL_MS)
     console.follow("Switch")
