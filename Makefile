@@ -15,7 +15,7 @@ DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help console-check console-pictures demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check docs-version screenshots proto dashboards dashboard-pictures fuzz soak memory-check bench-serve bench-rivals clients bench-models images images-gpu images-check release-check test-lowest clean
+.PHONY: help console-check console-pictures console-recording console-vendor demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check docs-version screenshots proto dashboards dashboard-pictures fuzz soak memory-check bench-serve bench-rivals clients bench-models images images-gpu images-check release-check test-lowest clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,13 @@ openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
 
 types-js:  ## Write client-js/types/openapi.d.ts anew, from openapi/openapi.yaml; needs npm.
 	cd client-js && npm ci --no-audit --no-fund --silent && npm run --silent openapi
+
+console-recording: .venv/dev  ## Record half a minute of the console, docs/console/console.webp; needs Chromium.
+	@$(BIN)/tailfuse demo --no-serve
+	$(BIN)/python -m tests.support.console_recording quickstart
+
+console-vendor:  ## Bundle the libraries that the console uses anew, from service/vendor/; needs npm.
+	cd service/vendor && npm ci --no-audit --no-fund --silent && npm run --silent build
 
 lock: .venv/dev  ## Write requirements/ anew: the versions of constraints.txt with the sums of the index's files.
 	@$(BIN)/python -m release.lock
