@@ -83,7 +83,8 @@ def test_mlflow_has_parameters_and_metrics_in_one_run(tracked: Tracked) -> None:
     from mlflow import MlflowClient
 
     client = MlflowClient(tracked.store)
-    [run] = client.search_runs([client.get_experiment_by_name("leaves").experiment_id])
+    [experiment] = client.search_experiments(filter_string="name = 'leaves'")
+    [run] = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
     assert run.info.run_name == "run"
     assert run.data.params["training.epochs"] == "2"
@@ -99,7 +100,8 @@ def model_uri(tracked: Tracked) -> str:
     from mlflow import MlflowClient
 
     client = MlflowClient(tracked.store)
-    [run] = client.search_runs([client.get_experiment_by_name("leaves").experiment_id])
+    [experiment] = client.search_experiments(filter_string="name = 'leaves'")
+    [run] = client.search_runs([experiment.experiment_id])
     return f"runs:/{run.info.run_id}/model"
 
 
