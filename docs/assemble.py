@@ -29,7 +29,7 @@ INCLUDED = {
     "model/tailfuse/quickstart/README.md": "DIGITS.md",
     "results/README.md": "EVALUATION.md",
 }
-STYLE = "docs/site.css"
+ASSETS = ("docs/site.css", "docs/site.js")
 SHOWN_AS_IT_IS = {".html", ".png", ".svg", ".json"}  # any other file becomes .txt, which browsers show
 LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 FENCE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
@@ -77,7 +77,8 @@ class Site:
             path = self.folder / page
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        shutil.copyfile(self.root / STYLE, self.folder / PurePosixPath(STYLE).name)
+        for asset in ASSETS:
+            shutil.copyfile(self.root / asset, self.folder / PurePosixPath(asset).name)
 
     def resolve(self, source: str, target: str) -> str:
         """Return where a link of a page leads in the site. Raises BrokenLink."""

@@ -57,7 +57,7 @@ def test_the_spec_in_docs_is_a_whole_and_valid_one(tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(text)
     spec = load_spec(tmp_path / "spec.yaml")
     assert set(Spec.model_fields) == set(spec.model_fields_set)
-    for part in (spec.network, spec.training):
+    for part in (spec.network, spec.training, spec.report):
         assert part.model_fields_set == set(type(part).model_fields)
         assert part == type(part)()  # what it shows are the defaults
 

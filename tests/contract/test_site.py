@@ -54,6 +54,7 @@ def repository(tmp_path: Path) -> Path:
         "docs/FILES.md": "## model/sub/\n",
         "docs/charts/a.png": "png",
         "docs/site.css": "",
+        "docs/site.js": "",
         "model/net.py": "x = 1",
     }
     for name, text in files.items():

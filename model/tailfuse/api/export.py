@@ -9,15 +9,18 @@ from tailfuse.errors import RunError, UserError
 if TYPE_CHECKING:
     from tailfuse.export.precision import Reduced
     from tailfuse.export.reduce import Comparison
+    from tailfuse.spec.schema import ShownRows
 
 
 def export_run(
-    run: str | Path, out: str | Path | None = None, *, version: str | None = None, n_examples: int = 0
-) -> Path:
+    run: str | Path, out: str | Path | None = None, *, version: str | None = None, n_examples: int = 0,
+    report_rows: "ShownRows | None" = None,
+) -> Path:  # fmt: skip
     """Export the trained network of a run as a bundle, a folder or .zip, and return its path.
 
     Without `out` it is the run's own bundle. The inputs of `n_examples` test rows become part of it, in
-    clear. Raises RunError, SpecError, TableError, ExportError, UserError.
+    clear. `report_rows` (none, ids or all) overrules the spec's `report.rows`. Raises RunError, SpecError,
+    TableError, ExportError, UserError.
 
     >>> _ = tailfuse.train("spec.yaml", "run")
     >>> tailfuse.export_run("run", "weather.zip", version="2").name
@@ -30,11 +33,13 @@ def export_run(
         raise RunError(f"{folder} is not the folder of a run: it has no run.json")
 
     from tailfuse.data.dataset import load_dataset
+    from tailfuse.spec.schema import ReportSpec
     from tailfuse.training.train import BUNDLE, read_spec
     from tailfuse.training.train import export_run as write_bundle
 
     spec = read_spec(folder)
-    spec = spec.model_copy(update={"version": version or spec.version})
+    report = ReportSpec(rows=report_rows or spec.report.rows)
+    spec = spec.model_copy(update={"version": version or spec.version, "report": report})
     target = folder / BUNDLE if out is None else Path(out)
     write_packed(
         lambda new: write_bundle(folder, spec, load_dataset(spec), new, n_examples=n_examples), target

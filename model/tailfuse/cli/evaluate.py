@@ -10,6 +10,7 @@ from tailfuse_service.bundle import RuntimeName
 import tailfuse
 from tailfuse.cli.options import overwrite_option
 from tailfuse.cli.prior_option import prior_option
+from tailfuse.cli.report_rows_option import report_rows_option
 from tailfuse.errors import UserError
 from tailfuse.files.output import check_output, write_output
 
@@ -33,6 +34,7 @@ is wrong."""
     type=click.Path(path_type=Path),
     help="File for the report, one HTML page.  [--out with .html]",
 )
+@report_rows_option("ids")
 @overwrite_option
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the figures as JSON on stdout instead of a table."
@@ -40,8 +42,8 @@ is wrong."""
 @prior_option("the bundle's own")
 @click.option("--runtime", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
 def command(
-    bundle: Path, table: Path, part: str | None, out: Path, report: Path | None, overwrite: bool,
-    as_json: bool, prior: Any, runtime: RuntimeName,
+    bundle: Path, table: Path, part: str | None, out: Path, report: Path | None, report_rows: Any,
+    overwrite: bool, as_json: bool, prior: Any, runtime: RuntimeName,
 ) -> None:  # fmt: skip
     """Judge BUNDLE on the labelled rows of TABLE: every subset of modalities; many, medium and few shots."""
     report = report or out.with_suffix(".html")
@@ -60,7 +62,7 @@ def command(
     judged = tailfuse.evaluate(bundle, table, part=part, prior=prior, runtime=runtime)
     text = json.dumps(judged.to_dict(), indent=1)
     write_output(out, text)
-    write_output(report, judged.to_page())
+    write_output(report, judged.to_page(rows=report_rows or "ids"))
     if as_json:
         click.echo(text)
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import tailfuse
+from tailfuse.cli.report_rows_option import report_rows_option
 from tailfuse.cli.version_option import version_option
 from tailfuse.errors import UserError
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tailfuse.export.reduce import Comparison, GraphScores
+    from tailfuse.spec.schema import ShownRows
 
 MAX_EXAMPLES = 10  # all of them are in the OpenAPI document
 FELL = 0.005  # of balanced accuracy: more is worth a warning
@@ -39,11 +41,12 @@ log = logging.getLogger("tailfuse")
     "--examples", type=click.IntRange(0, MAX_EXAMPLES), default=0,
     help="Test rows that the bundle shows as examples in /docs, in clear. Default: none; only for a RUN.",
 )  # fmt: skip
+@report_rows_option("as trained; only for a RUN")
 @version_option("that of RUN, or of BUNDLE and +PRECISION")
 @click.option("--json", "as_json", is_flag=True, help="Print what less precision costs as JSON.")
 def command(
-    source: Path, out: Path | None, precision: str, table: Path | None, examples: int, version: str | None,
-    as_json: bool,
+    source: Path, out: Path | None, precision: str, table: Path | None, examples: int, report_rows: Any,
+    version: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Export the trained network of RUN (a folder of `tailfuse train`) as a bundle.
 
@@ -57,25 +60,26 @@ def command(
     tailfuse export runs/digits --precision int8 --out bundles/digits-int8
     """
     if precision == "float32":
-        export_float32(source, out, version, examples)
-    elif examples:
-        raise UserError(
-            "--examples goes with --precision float32; a smaller bundle keeps those of its BUNDLE"
-        )
+        export_float32(source, out, version, examples, report_rows)
+    elif examples or report_rows:
+        option = "--examples" if examples else "--report-rows"
+        raise UserError(f"{option} goes with --precision float32; a smaller bundle keeps those of its BUNDLE")
     elif out is None:
         raise UserError(f"--precision {precision} needs --out, for it writes another bundle")
     else:
         export_reduced(source, out, precision, table, version, as_json)
 
 
-def export_float32(run: Path, out: Path | None, version: str | None, n_examples: int) -> None:
+def export_float32(
+    run: Path, out: Path | None, version: str | None, n_examples: int, report_rows: "ShownRows | None"
+) -> None:
     """Raises RunError, TableError, ExportError."""
     from rich.console import Console
 
     from tailfuse.cli.log import show_warnings
 
     show_warnings(Console(stderr=True))
-    target = tailfuse.export_run(run, out, version=version, n_examples=n_examples)
+    target = tailfuse.export_run(run, out, version=version, n_examples=n_examples, report_rows=report_rows)
     click.echo(f"Written: {target}")
 
 

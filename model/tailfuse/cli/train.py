@@ -12,6 +12,7 @@ import click
 import tailfuse
 from tailfuse.cli import INTERRUPTED
 from tailfuse.cli.prior_option import prior_option
+from tailfuse.cli.report_rows_option import report_rows_option
 from tailfuse.cli.version_option import version_option
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def check_overrides(ctx: click.Context, param: click.Parameter, texts: tuple[str
 )  # fmt: skip
 @version_option("the spec's key `version`")
 @prior_option("the spec's key `prior`: uniform")
+@report_rows_option("the spec's key `report.rows`: ids")
 @click.option(
     "--accelerator",
     default="auto",
@@ -76,8 +78,8 @@ def check_overrides(ctx: click.Context, param: click.Parameter, texts: tuple[str
 @click.pass_context
 def command(
     ctx: click.Context, spec: Path, out: Path | None, resume: bool, overwrite: bool,
-    overrides: tuple[str, ...], version: str | None, prior: Any, accelerator: str, devices: str,
-    precision: str, as_json: bool,
+    overrides: tuple[str, ...], version: str | None, prior: Any, report_rows: str | None,
+    accelerator: str, devices: str, precision: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Train on the table that SPEC (a YAML file) describes, and write a bundle.
 
@@ -90,6 +92,8 @@ def command(
         overrides = (*overrides, f"version={json.dumps(version)}")  # JSON quotes as YAML does
     if prior is not None:
         overrides = (*overrides, f"prior={json.dumps(prior, ensure_ascii=False)}")
+    if report_rows is not None:
+        overrides = (*overrides, f"report.rows={report_rows}")
     n_devices = devices if devices == "auto" else parse_int(devices)
     try:
         loaded = tailfuse.load_spec(spec, overrides)  # a mistake in it is not to wait for torch: seconds

@@ -148,6 +148,18 @@ class TrainingSpec(Frozen):
     the keys of [training.trackers](#trainingtrackers)."""
 
 
+ShownRows = Literal["none", "ids", "all"]
+"""What a report shows of rows: nothing; their numbers and what the model says; or their values too."""
+
+
+class ReportSpec(Frozen):
+    """The report in the bundle."""
+
+    rows: ShownRows = "ids"
+    """Rows to look at: `none`, `ids` (row numbers, labels and answers), or `all` (also images, texts and
+    values, in clear)."""
+
+
 # The type of a field; mypy shall know it as the base class.
 if TYPE_CHECKING:
     AnySpec = ModalitySpec
@@ -190,6 +202,8 @@ class Spec(Frozen):
     """See [network](#network)."""
     training: TrainingSpec = TrainingSpec()
     """See [training](#training)."""
+    report: ReportSpec = ReportSpec()
+    """See [report](#report)."""
     # Of the answers; None is uniform, and is what the spec of an older run has.
     prior: Annotated[str | dict[str, float] | None, PlainValidator(_prior)] = None
     """Class shares that answers hold for: `uniform` (null), `training`, `tempered`, or the share of each
@@ -210,6 +224,7 @@ SECTIONS: dict[str, type[Frozen]] = {
     "training.trackers": TrackersSpec,
     "training.trackers.mlflow": MlflowSpec,
     "training.trackers.wandb": WandbSpec,
+    "report": ReportSpec,
 }
 
 
