@@ -19,8 +19,8 @@ def export_run(
     """Export the trained network of a run as a bundle, a folder or .zip, and return its path.
 
     Without `out` it is the run's own bundle. The inputs of `n_examples` test rows become part of it, in
-    clear. `report_rows` (none, ids or all) overrules the spec's `report.rows`. Raises RunError, SpecError,
-    TableError, ExportError, UserError.
+    clear. `report_rows` is what its report shows of rows, in place of the spec's key report.rows.
+    Raises RunError, SpecError, TableError, ExportError, UserError.
 
     >>> _ = tailfuse.train("spec.yaml", "run")
     >>> tailfuse.export_run("run", "weather.zip", version="2").name

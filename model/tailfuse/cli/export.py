@@ -39,7 +39,8 @@ log = logging.getLogger("tailfuse")
 )  # fmt: skip
 @click.option(
     "--examples", type=click.IntRange(0, MAX_EXAMPLES), default=0,
-    help="Test rows that the bundle shows as examples in /docs, in clear. Default: none; only for a RUN.",
+    help="Test rows that the bundle shows as examples in /docs and the console, in clear. Default: none; "
+    "only for a RUN.",
 )  # fmt: skip
 @report_rows_option("as trained; only for a RUN")
 @version_option("that of RUN, or of BUNDLE and +PRECISION")
