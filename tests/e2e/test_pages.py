@@ -28,6 +28,7 @@ BEGIN = {
     "SECURITY.md": "mkdir -p runs/skin\ncp -r lesions runs/skin/bundle",
     "client/README.md": "tailfuse serve lesions &",
     "docs/BUNDLE.md": "cp -r quickstart/* .",
+    "docs/CONSOLE.md": "",
     "docs/MODELS.md": "tailfuse serve versions --admin-keys keys &",
     "docs/TORCHSERVE.md": "tailfuse serve lesions &",
 }
