@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.modalities.pretrained import Pretrained
+from tailfuse.modalities.text.bert import SentenceBert
 from tailfuse.modalities.text.encoder import ProjectedTexts, find_ngram_buckets, find_projection
 from tailfuse.modalities.text.lsa import LsaProjection
 from tailfuse.network.build import AnyNetwork, build_encoders
@@ -31,7 +32,7 @@ from tailfuse_bench.methods import LATE_LOGISTIC, SADE_MM_WEIGHED
 
 @dataclass(frozen=True, slots=True)
 class TrainedMethod:
-    """`run` predicts a batch; `prepare` replaces images by the features of frozen encoders before it.
+    """`run` predicts a batch; `prepare` replaces rows by the features of frozen encoders before it.
 
     `seconds` is the CPU time of training without the features of frozen encoders; `size_bytes` is the size on
     disk without those encoders.
@@ -93,7 +94,7 @@ def find_frozen(encoders: Mapping[str, nn.Module]) -> tuple[str, ...]:
 
 
 def is_frozen_backbone(encoder: nn.Module) -> bool:
-    """Return whether an encoder is a pretrained one that is not trained."""
+    """Return whether an encoder is a pretrained one of images that is not trained."""
     return isinstance(encoder, Pretrained) and encoder.trained == "none"
 
 
@@ -102,7 +103,7 @@ def measure_weights(network: AnyNetwork) -> int:
     frozen = tuple(
         f"{name}.backbone." if is_frozen_backbone(each) else f"{name}."
         for name, each in network.named_modules()
-        if is_frozen_backbone(each) or isinstance(each, LsaProjection)
+        if is_frozen_backbone(each) or isinstance(each, LsaProjection | SentenceBert)
     )
     weights = {key: each for key, each in network.state_dict().items() if not key.startswith(frozen)}
     file = io.BytesIO()
@@ -124,9 +125,9 @@ def map_encoders(network: AnyNetwork) -> dict[str, nn.Module]:
 def make_preparation(
     encoders: Mapping[str, nn.Module], *, texts: bool = False
 ) -> Callable[[SplitArrays], SplitArrays]:
-    """Return a function that replaces images by features where the encoder is frozen, and texts if asked.
+    """Return a function that replaces rows by features where the encoder is frozen, those of `lsa` if asked.
 
-    A network takes texts as they are: it counts their known words.
+    A network takes the texts of `lsa` as they are: it counts their known words.
     """
     frozen = {
         name: encoders[name]

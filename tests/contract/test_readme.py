@@ -86,3 +86,9 @@ def test_the_spec_in_the_readme_is_valid(tmp_path: Path) -> None:
     [text] = re.findall(r"```yaml\n(name: .*?)```", README, re.DOTALL)
     (tmp_path / "spec.yaml").write_text(text)
     assert load_spec(tmp_path / "spec.yaml").name == "skin-lesions"
+
+
+def test_the_readme_counts_the_dashboards_and_alerts_that_are_there() -> None:
+    rules = (ROOT / "monitoring" / "prometheus" / "alerts.yml").read_text()
+    dashboards = list((ROOT / "monitoring" / "grafana" / "dashboards").glob("*.json"))
+    assert f"{len(dashboards)} Grafana dashboards, {rules.count('- alert: ')} alerts" in README

@@ -133,7 +133,10 @@ class Report:
 
     def __repr__(self) -> str:
         text = io.StringIO()
-        Console(file=text, width=WIDTH).print(subset_table(self.evaluation.metrics))
+        # A notebook is no terminal, and its text has no colours.
+        Console(file=text, width=WIDTH, force_terminal=False, force_jupyter=False).print(
+            subset_table(self.evaluation.metrics)
+        )
         return f"{text.getvalue().rstrip()}\n{describe_calibration_error(self.overall)}"
 
     def _repr_html_(self) -> str:

@@ -78,7 +78,8 @@ def write_bundle(
                 "reference": add_input_references(reference, manifest.modalities, rows),
                 "held_out": mean_answers(val_answers, dataset.val.labels),
                 "held_out_rows": keep_answers(val_answers, dataset.val.labels),
-                "examples": tuple(examples),
+                "examples": tuple(each.inputs for each in examples),
+                "example_labels": tuple(each.label for each in examples),
             }
         )
         findings = Findings()

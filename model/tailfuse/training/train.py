@@ -70,6 +70,9 @@ class Listener(NamedTuple):
     on_load: Callable[[str, int, int], None]  # modality, rows or images done, and in all
     on_epoch: OnEpoch
     on_step: Callable[[str], None]  # the step that begins
+    on_start: Callable[[], None] = lambda: (
+        None
+    )  # the spec and the table are right, and the folder is the run's
 
 
 def train(
@@ -120,6 +123,7 @@ def train_locked(
         if overwrite:
             remove_run(run)
         write_atomically(run / RUN, json.dumps(begun, indent=1))
+    listener.on_start()
     if not (run / TRAINED).exists():
         fabric.launch()  # from here on there may be several processes
         stages = train_stages(

@@ -92,6 +92,7 @@ class TextKind(Kind[TextSpec, TextModality]):
     spec = TextSpec
     encoder_names = (AUTO, "lsa", "bag", MINILM, "<folder>/")
     precisions = ("float16", "int8")
+    block_parts = ("projection.bert.",)
 
     def fit(
         self,
