@@ -54,7 +54,10 @@ def create_app(
     stopping = stopping or threading.Event()
     desired_state = desired_state or DesiredStateStore(settings.roles)
     registry = ModelRegistry(bundles, settings, metrics, desired_state.read().roles)
-    reconciler = Reconciler(registry, metrics, repository or Repository(settings), desired_state)
+    repository = repository or Repository(settings)
+    reconciler = Reconciler(registry, metrics, repository, desired_state)
+    if repository.texts is not None:
+        metrics.watch_texts(repository.texts)
     metrics.ready.set_function(lambda: registry.is_ready and not stopping.is_set())
     tracing = Tracing() if settings.tracing else None
 

@@ -25,7 +25,7 @@ from tailfuse.modalities.ragged import keep_apart
 from tailfuse.modalities.text import TextSpec
 from tailfuse.modalities.text.bert import load_bert
 from tailfuse.modalities.text.bert_features import MAX_TEXTS, MAX_TOKENS, compute_bert_features
-from tailfuse_service.bundle import BundleError, open_bundle, read_manifest
+from tailfuse_service.bundle import BundleError, EmbeddingCache, open_bundle, read_manifest
 from tailfuse_service.errors import MissingModality
 from tailfuse_service.modalities import TextModality
 from tailfuse_service.modalities.text.bert_rows import BertRows, open_tokenizer, pack_tokenizer
@@ -219,13 +219,35 @@ def test_a_bundle_with_a_bert_answers_in_both_runtimes_without_its_folder(
         opened.sample({"review": "很好"})
 
 
+def test_a_text_is_encoded_once_and_the_answers_stay(bundle: Path) -> None:
+    cache = EmbeddingCache(2**20)
+    plain, cached = open_bundle(bundle), open_bundle(bundle, cache=cache)
+    texts = ["lovely floral hem", "felt brim", "leather sole " * 90, "felt sole"]
+    arrays = [
+        plain.sample({"review": text, "words": text} if at % 2 else {"review": text})
+        for at, text in enumerate(texts)
+    ]
+    assert cache.take_counts() == (0, 0)  # warming up is none
+    for batch, counts in ((arrays[:2], (0, 2)), (arrays, (2, 2)), (arrays[::-1], (4, 0))):
+        expected, actual = plain.run(batch), cached.run(batch)
+        for field in ("probabilities", "weights", "confidences", "disagreement", "conflict"):
+            difference = np.abs(getattr(actual, field) - getattr(expected, field))
+            assert difference.max() <= 1e-6, field
+        assert cache.take_counts() == counts
+
+
 @pytest.mark.parametrize("precision", ["float16", "int8"])
 def test_a_bundle_with_a_bert_can_be_reduced(
     bundle: Path, spec_path: Path, tmp_path: Path, precision: Reduced
 ) -> None:
     comparison = reduce_bundle(bundle, spec_path.parent / "table.csv", precision, tmp_path / "reduced")
     assert comparison.difference < 0.1
-    open_bundle(tmp_path / "reduced")
+    cache = EmbeddingCache(2**20)
+    reduced = open_bundle(tmp_path / "reduced", cache=cache)
+    sample = reduced.sample({"review": "lovely floral hem"})
+    first, second = (reduced.run([sample]).probabilities for _ in range(2))
+    np.testing.assert_allclose(second, first, atol=1e-6)
+    assert cache.take_counts() == (1, 1)
 
 
 def test_all_of_a_bert_is_int8_and_a_text_is_answered_the_same_beside_others(
