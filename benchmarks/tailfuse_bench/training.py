@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.modalities.text.bert import SentenceBert
-from tailfuse.modalities.text.bert_features import compute_bert_features
-from tailfuse.modalities.text.encoder import Bert, Lsa
+from tailfuse.modalities.text.encoder import ProjectedTexts, find_ngram_buckets, find_projection
 from tailfuse.modalities.text.lsa import LsaProjection
 from tailfuse.network.build import AnyNetwork, build_encoders
 from tailfuse.network.frozen import add_frozen_features, compute_backbone_features
@@ -88,7 +87,9 @@ def train_columns(method: str, spec: Spec, dataset: Dataset) -> TrainedMethod:
 def find_frozen(encoders: Mapping[str, nn.Module]) -> tuple[str, ...]:
     """Return the modalities whose rows are features of a frozen encoder."""
     return tuple(
-        name for name, each in encoders.items() if isinstance(each, Lsa | Bert) or is_frozen_backbone(each)
+        name
+        for name, each in encoders.items()
+        if isinstance(each, ProjectedTexts) or is_frozen_backbone(each)
     )
 
 
@@ -129,7 +130,9 @@ def make_preparation(
     A network takes the texts of `lsa` as they are: it counts their known words.
     """
     frozen = {
-        name: encoders[name] for name in find_frozen(encoders) if texts or not isinstance(encoders[name], Lsa)
+        name: encoders[name]
+        for name in find_frozen(encoders)
+        if texts or find_ngram_buckets(encoders[name]) is None
     }
     return partial(replace_rows, frozen)
 
@@ -142,15 +145,10 @@ def replace_rows(encoders: Mapping[str, nn.Module], part: SplitArrays) -> SplitA
 
 @torch.inference_mode()
 def compute_features(encoder: nn.Module, rows: NDArray[Any]) -> NDArray[np.float32]:
-    """Compute features of images or texts; those of images and of a BERT may be cached: (n, ...) -> (n, F)"""
-    if isinstance(encoder, Lsa):
-        assert encoder.projection is not None
-        return encoder.projection.project(rows)
-    if isinstance(encoder, Bert):
-        assert encoder.projection is not None
-        scale, raw = encoder.projection.scale, compute_bert_features(encoder.projection.bert, rows)
-    else:
-        assert isinstance(encoder, Pretrained)
-        scale, raw = encoder.scale, compute_backbone_features(encoder.backbone, rows)
-    scaled: NDArray[np.float32] = scale(torch.from_numpy(raw)).numpy()
+    """Compute features of images or texts; those of images may be cached: (n, ...) -> (n, F)"""
+    if (projection := find_projection(encoder)) is not None:
+        return projection.compute_features(rows)
+    assert isinstance(encoder, Pretrained)
+    raw = compute_backbone_features(encoder.backbone, rows)
+    scaled: NDArray[np.float32] = encoder.scale(torch.from_numpy(raw)).numpy()
     return scaled
