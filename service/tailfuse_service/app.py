@@ -21,6 +21,7 @@ from tailfuse_service.http.openapi.document import document
 from tailfuse_service.http.problems import log_and_make_problem, make_response
 from tailfuse_service.http.router import Router
 from tailfuse_service.http.routes.admin import admin_routes
+from tailfuse_service.http.routes.console import console_routes
 from tailfuse_service.http.routes.docs import DOCUMENT, docs_routes, mount_docs_files
 from tailfuse_service.http.routes.health import health_routes
 from tailfuse_service.http.routes.model import model_routes
@@ -90,7 +91,9 @@ def create_app(
     api.include_router(model_routes(registry, settings))
     api.include_router(admin_routes(registry, reconciler, settings))
     api.include_router(health_routes(registry, metrics, stopping))
-    api.include_router(docs_routes(settings.root_path))
+    api.include_router(docs_routes(settings.root_path, at_root=settings.no_console))
+    if not settings.no_console:
+        api.include_router(console_routes(registry, settings))
     mount_docs_files(api)
     return Router(
         add_document(api, registry, settings.root_path),

@@ -12,7 +12,7 @@ from tailfuse.calibration.fit_confidence import fit_posterior
 from tailfuse.calibration.fit_linear import choose_inverse, make_ngram_trial, select_rows
 from tailfuse.data.dataset import load_dataset
 from tailfuse.modalities.ragged import keep_apart, pad_rows
-from tailfuse.modalities.text.encoder import Lsa
+from tailfuse.modalities.text.encoder import ProjectedTexts
 from tailfuse.modalities.text.lsa import Tfidf, make_tfidf
 from tailfuse.network.network import Network, Scores
 from tailfuse.network.ngrams import NgramExperts
@@ -116,7 +116,7 @@ def test_the_linear_expert_of_a_fold_is_less_certain_than_one_that_has_seen_its_
     stages: Stages[Network],
 ) -> None:
     encoder = stages.network.encoders[0]
-    assert isinstance(encoder, Lsa)
+    assert isinstance(encoder, ProjectedTexts)
     assert encoder.projection is not None
     final = stages.network.ngrams("review")
     for network, part in stages.folds:
@@ -130,9 +130,9 @@ def test_the_linear_expert_of_a_fold_is_less_certain_than_one_that_has_seen_its_
 def test_the_regularisation_is_chosen_on_rows_that_were_left_out(stages: Stages[Network]) -> None:
     _, held = stages.folds[0]
     encoder = stages.network.encoders[0]
-    assert isinstance(encoder, Lsa)
+    assert isinstance(encoder, ProjectedTexts)
     assert encoder.projection is not None
-    experts, tfidf = NgramExperts(encoder.buckets, 3), encoder.projection.tfidf
+    experts, tfidf = NgramExperts(encoder.ngram_buckets or 0, 3), encoder.projection.tfidf
     shuffled = np.random.default_rng(0).permutation(held.labels)
     noise = type(held)(held.inputs, held.position, shuffled)
     trial = make_ngram_trial(experts, tfidf)

@@ -20,7 +20,7 @@ from tailfuse.data.classes import order_by_class
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.modalities.ragged import pad_rows
 from tailfuse.modalities.tabular.encoder import Mlp
-from tailfuse.modalities.text.encoder import Lsa
+from tailfuse.modalities.text.encoder import find_ngram_buckets, find_projection
 from tailfuse.modalities.text.lsa import Tfidf
 from tailfuse.network.linear import LinearExpert
 from tailfuse.network.network import Network
@@ -55,7 +55,7 @@ def fit_linear_experts(networks: Sequence[FoldNetwork]) -> None:
     """Fit the linear experts of all networks; the first fold's rows choose the regularisation."""
     final = networks[0].network
     for name, encoder in zip(final.modalities, final.encoders, strict=True):
-        if not isinstance(encoder, Lsa | Mlp):
+        if find_ngram_buckets(encoder) is None and not isinstance(encoder, Mlp):
             continue
         inverse = make_trial(final, name).default
         for network, train, held in networks:
@@ -65,16 +65,18 @@ def fit_linear_experts(networks: Sequence[FoldNetwork]) -> None:
         for network, train, _ in networks:
             rows, labels = select_rows(train, name)
             make_trial(network, name).fit(rows, labels, inverse)
-            if isinstance(encoder, Lsa):
+            if find_ngram_buckets(encoder) is not None:
                 network.ngrams(name).fit_known(rows)
 
 
 def make_trial(network: Network, name: str) -> Trial:
     """Return the linear expert of a network's modality."""
     encoder = network.encoders[network.modalities.index(name)]
-    if isinstance(encoder, Lsa):
-        assert encoder.projection is not None
-        return make_ngram_trial(network.ngrams(name), encoder.projection.tfidf)
+    if find_ngram_buckets(encoder) is not None:
+        projection = find_projection(encoder)
+        assert projection is not None
+        assert projection.tfidf is not None
+        return make_ngram_trial(network.ngrams(name), projection.tfidf)
     assert isinstance(encoder, Mlp)
     return make_column_trial(network.linear_expert(name), encoder)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tailfuse.losses.experts import aggregate
 from tailfuse.losses.imbalance import ImbalanceLoss
 from tailfuse.modalities.tabular.encoder import Mlp
-from tailfuse.modalities.text.encoder import Lsa
+from tailfuse.modalities.text.encoder import find_ngram_buckets, find_projection
 from tailfuse.network.confidence import N_STATISTICS, Confidences, compute_statistics
 from tailfuse.network.conflict import Conflict
 from tailfuse.network.fusion import Fusion, ModalityPosteriors, compute_disagreement, compute_modulation
@@ -89,9 +89,9 @@ class Network(nn.Module):
         )
         self.ngram_experts = nn.ModuleDict(
             {
-                str(m): NgramExperts(encoder.buckets, n_classes)
+                str(m): NgramExperts(buckets, n_classes)
                 for m, encoder in enumerate(encoders.values())
-                if isinstance(encoder, Lsa)
+                if (buckets := find_ngram_buckets(encoder)) is not None
             }
         )
         self.linear_experts = nn.ModuleDict(
@@ -146,8 +146,9 @@ class Network(nn.Module):
         linear = shares = None
         if self.ngram_experts:
             linear, shares = features.new_zeros(n, self.n_classes), features.new_zeros(n, N_SHARES)
-        if isinstance(encoder, Lsa):
-            tfidf = encoder.projection and encoder.projection.tfidf
+        if str(m) in self.ngram_experts:
+            projection = find_projection(encoder)
+            tfidf = None if projection is None else projection.tfidf
             return cast(tuple[Tensor, Tensor], self.ngram_experts[str(m)](rows, tfidf))
         if isinstance(encoder, Mlp):
             linear = self.linear_experts[str(m)](encoder.spread_columns(features))

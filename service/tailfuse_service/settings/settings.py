@@ -111,6 +111,8 @@ class Settings(BaseSettings):
     """Allowed origins of web pages, separated by commas; * allows all."""
     root_path: str = ""
     """Path prefix that a proxy removes from requests, such as /tailfuse; links in /docs begin with it."""
+    no_console: bool = False
+    """Do not serve the console, the page at /; the address / then leads to /docs."""
     drift_window_s: float = Field(default=900.0, gt=0)
     """Time window of the drift metrics."""
     tracing: bool = False
