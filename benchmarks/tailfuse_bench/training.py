@@ -24,10 +24,11 @@ from tailfuse.training.fit import calibrate_network, train_stages
 from tailfuse_service.bundle import Batch, Output
 from torch import nn
 
-from tailfuse_bench.classifiers import fit_classifiers
+from tailfuse_bench.classifiers import ColumnClassifiers, fit_classifiers
 from tailfuse_bench.expert_weights import weigh_experts
-from tailfuse_bench.late_classifiers import fit_late_classifiers
-from tailfuse_bench.methods import LATE_LOGISTIC, SADE_MM_WEIGHED
+from tailfuse_bench.late_classifiers import LateClassifiers, fit_late_classifiers
+from tailfuse_bench.methods import LATE_LOGISTIC, MOGONET, SADE_MM_WEIGHED
+from tailfuse_bench.mogonet import Mogonet, fit_mogonet
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +70,17 @@ def train_networks(specs: Mapping[str, Spec], dataset: Dataset) -> Iterator[tupl
 
 
 def train_columns(method: str, spec: Spec, dataset: Dataset) -> TrainedMethod:
-    """Train a baseline without a network, on the features of frozen encoders."""
+    """Train a baseline without a network of a spec, on the features of frozen encoders."""
     encoders = build_encoders(spec, dataset)
     dataset = add_frozen_features(dataset, encoders)
     begun = time.process_time()
-    late = method == LATE_LOGISTIC
-    fitted = fit_late_classifiers(dataset) if late else fit_classifiers(method, dataset)
+    fitted: LateClassifiers | ColumnClassifiers | Mogonet
+    if method == LATE_LOGISTIC:
+        fitted = fit_late_classifiers(dataset)
+    elif method == MOGONET:
+        fitted = fit_mogonet(dataset, spec.seed)
+    else:
+        fitted = fit_classifiers(method, dataset)
     return TrainedMethod(
         fitted,
         make_preparation(encoders, texts=True),

@@ -11,8 +11,9 @@ MIN_VALUES = 50  # skewness and kurtosis of fewer values are decided by one of t
 # Departures from a normal shape. That of a gamma variable is 20 at a skewness of 3.8.
 MIN_DEPARTURE = 20.0
 MAX_DEPARTURE_LEFT = 0.25  # of the departure, with logarithms; else they do not help
-# The unit is a quantile of the sizes. A smaller one must halve the departure: it magnifies what is near 0.
-UNIT_SHARES = (0.5, 0.25, 0.1)
+# The unit is the median size other than 0, or a smaller quantile of all sizes. That must halve the departure:
+# it magnifies what is near 0. Where many values are 0 there is none: they would lie far from small ones.
+SMALLER_SHARES = (0.25, 0.1)
 MAX_DEPARTURE_OF_SMALLER = 0.5
 MIN_UNIT = 1e-3  # of the median size; smaller values may be rounding errors
 
@@ -25,16 +26,18 @@ def choose_log_unit(numbers: NDArray[np.float64]) -> float | None:
     """
     if len(numbers) < MIN_VALUES or (departure := compute_departure(numbers)) < MIN_DEPARTURE:
         return None
-    sizes = np.abs(numbers[numbers != 0])
-    median, *smaller = np.quantile(sizes, UNIT_SHARES, method="inverted_cdf").tolist()
+    sizes = np.abs(numbers)
+    median = float(np.median(sizes[sizes > 0]))
     unit, least = median, compute_departure(take_logarithms(numbers, median))
-    for candidate in smaller:
+    for candidate in np.quantile(sizes, SMALLER_SHARES, method="inverted_cdf").tolist():
+        if candidate < MIN_UNIT * median:
+            break
         left = compute_departure(take_logarithms(numbers, candidate))
-        if candidate >= MIN_UNIT * median and left < MAX_DEPARTURE_OF_SMALLER * least:
+        if left < MAX_DEPARTURE_OF_SMALLER * least:
             unit, least = candidate, left
     if not MIN_LOG_UNIT <= unit <= MAX_LOG_UNIT:
         return None
-    return float(unit) if least <= MAX_DEPARTURE_LEFT * departure else None
+    return unit if least <= MAX_DEPARTURE_LEFT * departure else None
 
 
 def take_logarithms(numbers: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
