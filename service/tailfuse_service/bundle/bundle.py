@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tailfuse_service.bundle.batch import Batch, Output, Sample, collate
-from tailfuse_service.bundle.files import GRAPHS, hash_manifest, read_manifest, unpacked
+from tailfuse_service.bundle.files import GRAPHS, hash_manifest, read_card, read_manifest, unpacked
 from tailfuse_service.bundle.manifest import Manifest
 from tailfuse_service.bundle.prior import GIVEN, ClassPrior, PriorError, apply_prior, make_prior
 from tailfuse_service.bundle.runtime import Runtime, RuntimeName, find_cause
@@ -32,6 +32,7 @@ class Bundle:
     load_seconds: float = 0.0
     loaded_at: float = 0.0  # Unix time
     prior: ClassPrior | None = None  # of the answers; None is that of the graph
+    card: str | None = None  # the model card, Markdown
 
     def sample(self, inputs: dict[str, Any]) -> Sample:
         """Raw values by modality as arrays; null and empty values are absent.
@@ -103,12 +104,14 @@ def open_bundle(
             trial(folder, manifest)
             if hash_manifest(read_manifest(folder)) != hash_manifest(manifest):
                 raise BundleError(f"{path} was replaced during its trial")
+        card = read_card(folder, manifest)
         opened = open_graph(graph, manifest, runtime=runtime, threads=threads, device=device)
         # The runtime reads the file once more: what was checked must be what it has read.
         if read_stamp(graph) != stamp:
             raise BundleError(f"{path} was replaced while it was opened")
     features = features_by_modality(manifest.modalities, limits)
-    bundle = Bundle(manifest, features, opened, limits, runtime, prior=choose_prior(path, manifest, prior))
+    answer_prior = choose_prior(path, manifest, prior)
+    bundle = Bundle(manifest, features, opened, limits, runtime, prior=answer_prior, card=card)
     warm_up(bundle)
     return replace(bundle, load_seconds=time.perf_counter() - start, loaded_at=time.time())
 

@@ -61,6 +61,11 @@ export function formatShare(share) {
   return share == null ? "–" : `${(100 * share).toFixed(1)} %`;
 }
 
+/** Return a count as "12,000". @param {number} value */
+export function formatCount(value) {
+  return value.toLocaleString("en");
+}
+
 let count = 0;
 
 /** Return an id that no element has yet, for labels and what they describe. */

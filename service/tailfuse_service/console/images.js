@@ -4,15 +4,14 @@
 
 const MIN_SIDE = 1024; // pixels: no image is scaled below
 const JPEG_QUALITY = 0.92;
+const MAX_ARGUMENTS = 0x8000; // of one call
 
-/** @param {Blob} blob @returns {Promise<string>} */
-export function encodeBase64(blob) {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(String(reader.result).replace(/^[^,]*,/, ""));
-    reader.onerror = () => reject(reader.error);
-    reader.readAsDataURL(blob);
-  });
+/** @param {Blob} blob */
+export async function encodeBase64(blob) {
+  const bytes = new Uint8Array(await blob.arrayBuffer());
+  let binary = "";
+  for (let at = 0; at < bytes.length; at += MAX_ARGUMENTS) binary += String.fromCharCode(...bytes.subarray(at, at + MAX_ARGUMENTS));
+  return btoa(binary);
 }
 
 /**

@@ -7,4 +7,7 @@ export const VIEWS = [
   { name: "try", title: "Try", load: () => import("./views/try.js") },
   { name: "switch", title: "Switch", load: () => import("./views/switch.js") },
   { name: "damage", title: "Damage", load: () => import("./views/damage.js") },
+  { name: "many", title: "Many", load: () => import("./views/many.js") },
+  { name: "watch", title: "Watch", load: () => import("./views/watch.js") },
+  { name: "about", title: "About", load: () => import("./views/about.js") },
 ];

@@ -1,13 +1,16 @@
 """GET / and the files of the console: what a browser is told of them, and who gets them."""
 
 import gzip
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tailfuse_service.bundle import Bundle, open_bundle
+from tailfuse_service.bundle import MANIFEST, Bundle, open_bundle, sha256
+from tailfuse_service.bundle.files import CARD, MAX_CARD_BYTES
 from tailfuse_service.http.routes.console import FOLDER, MEDIA_TYPES, POLICY
 
 from tests.support.bundles import write_tiny_bundle
@@ -166,3 +169,41 @@ def test_a_version_can_be_named(client: TestClient) -> None:
     for wrong in ({**query, "version": "9"}, {"name": "smell"}):
         response = client.get("/console/model.json", params=wrong)
         assert (response.status_code, response.json()["type"]) == (404, "urn:tailfuse:problem:unknown-model")
+
+
+def test_the_model_card_is_sent_as_text_with_the_policy(make_client: ClientOf, bundle: Bundle) -> None:
+    client = make_client(replace(bundle, card="# Card <script>\n"))
+    for query in ({}, {"name": "skin-lesions"}, {"name": "skin-lesions", "version": "3"}):
+        card = client.get("/console/card.md", params=query)
+        assert (card.status_code, card.text) == (200, "# Card <script>\n")
+        assert card.headers["content-type"] == "text/markdown; charset=utf-8"
+        assert card.headers["content-security-policy"] == POLICY
+    assert client.get("/console/card.md", params={"name": "smell"}).status_code == 404
+
+
+def test_a_bundle_without_a_card_says_so(client: TestClient) -> None:
+    response = client.get("/console/card.md")
+    assert (response.status_code, response.json()["detail"]) == (404, "the bundle has no model card")
+
+
+@pytest.mark.parametrize(
+    ("content", "kept"),
+    [(b"# Card \xff", "# Card \ufffd"), (b"", ""), (b"x" * (MAX_CARD_BYTES + 1), None)],
+    ids=["not UTF-8", "empty", "too long"],
+)
+def test_the_card_of_a_bundle_is_kept_when_it_is_opened(
+    tmp_path: Path, content: bytes, kept: str | None
+) -> None:
+    folder = write_tiny_bundle(tmp_path / "card")
+    (folder / CARD).write_bytes(content)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"][CARD] = sha256(folder / CARD)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    assert open_bundle(folder).card == kept
+
+
+def test_with_keys_the_card_needs_one(make_client: ClientOf, bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"tests: {KEY}\n")
+    client = make_client(replace(bundle, card="# Card\n"), api_keys=tmp_path / "keys")
+    assert client.get("/console/card.md").status_code == 401
+    assert client.get("/console/card.md", headers={"x-api-key": KEY}).status_code == 200

@@ -20,7 +20,7 @@ from tailfuse_service.bundle.manifest import Reference
 from tailfuse_service.errors import NotFound, clipped
 from tailfuse_service.http.openapi.examples import is_accepted
 from tailfuse_service.http.openapi.schemas import ModelInfo
-from tailfuse_service.http.paths import CONSOLE, CONSOLE_FILES, CONSOLE_MODEL
+from tailfuse_service.http.paths import CONSOLE, CONSOLE_CARD, CONSOLE_FILES, CONSOLE_MODEL
 from tailfuse_service.http.routes.model import describe_model
 from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.settings import Settings
@@ -87,8 +87,7 @@ def console_routes(registry: ModelRegistry, settings: Settings) -> APIRouter:
 
     @router.api_route(CONSOLE_MODEL, methods=["GET", "HEAD"])
     async def describe(name: str | None = None, version: str | None = None) -> ConsoleModel:
-        engine = registry.stable(name) if version is None else registry.find(name, version)
-        bundle = engine.bundle
+        bundle = find_bundle(registry, name, version)
         modalities = bundle.manifest.modalities
         plausible = {each: modality.example() for each, modality in modalities.items()}
         rows = list_examples(bundle)
@@ -105,6 +104,13 @@ def console_routes(registry: ModelRegistry, settings: Settings) -> APIRouter:
             ),
         )
 
+    @router.api_route(CONSOLE_CARD, methods=["GET", "HEAD"])
+    async def show_card(name: str | None = None, version: str | None = None) -> Response:
+        card = find_bundle(registry, name, version).card
+        if card is None:
+            raise NotFound("the bundle has no model card")
+        return Response(card, media_type="text/markdown; charset=utf-8", headers=SAFETY)
+
     @router.api_route(CONSOLE_FILES, methods=["GET", "HEAD"])
     async def show_file(build: str, name: str, request: Request) -> Response:
         if name not in files or name == PAGE:
@@ -113,6 +119,12 @@ def console_routes(registry: ModelRegistry, settings: Settings) -> APIRouter:
         return answer_file(files[name], request, FOREVER if build == current else REVALIDATE)
 
     return router
+
+
+def find_bundle(registry: ModelRegistry, name: str | None, version: str | None) -> Bundle:
+    """Return the bundle of a version, or the stable one. Raises NotReady, UnknownModel."""
+    engine = registry.stable(name) if version is None else registry.find(name, version)
+    return engine.bundle
 
 
 class ExampleRow(NamedTuple):
