@@ -70,6 +70,8 @@ def prepare(console: Console, view: str) -> None:
     """Wait for the answers of a view; damage the first modality by a third."""
     if view == "Many":
         classify_examples(console)
+    if view == "Watch":
+        send_traffic(console)
     console.find("main table").first.wait_for()
     if view == "Try":
         console.page.get_by_text("What each modality adds").wait_for()
@@ -97,6 +99,15 @@ def classify_examples(console: Console) -> None:
     console.page.get_by_label("Choose or drop a table").set_input_files(file)  # type: ignore[arg-type]
     console.page.get_by_role("button", name="Classify").click()
     console.page.get_by_role("button", name="Download as CSV").wait_for()
+
+
+def send_traffic(console: Console) -> None:
+    """Send the batch of the view Many again, more often each time, so that Watch has lines to draw."""
+    body = console.bodies("/predict/batch")[-1]
+    for step in range(5):
+        for _ in range(1 + 2 * step % 5):
+            console.page.request.post(f"{console.url}/predict/batch", data=body)
+        console.page.wait_for_timeout(2000)
 
 
 def take(console: Console, path: Path, *, phone: bool) -> None:
