@@ -120,7 +120,7 @@ soak: .venv/dev  ## SECONDS (180) of every attack beside 256 honest connections;
 memory-check: .venv/dev  ## As root: a service in control groups of 512 MiB and 1 GiB gets what takes most memory.
 	$(BIN)/python -m tests.support.memory_check $(ARGS)
 
-clients: .venv/dev .venv-kserve/kserve  ## Real clients of the Open Inference Protocol, KServe's too, ask a service.
+clients: console-check .venv/dev .venv-kserve/kserve  ## Check the console; real clients of the Open Inference Protocol, KServe's too, ask a service.
 	@$(BIN)/python -m tests.support.oip.transcript .venv-kserve/bin/python
 
 images:  ## Build the images tailfuse and tailfuse-train; BASE_IMAGE, NETWORK and TORCH_INDEX as in docs/DEPLOY.md.
