@@ -106,7 +106,7 @@ class Site:
     def copy(self, wanted: str) -> str:
         """Copy a file of the repository to the site and return its path there."""
         path = PurePosixPath(wanted)
-        if path.suffix == ".png":
+        if path.suffix in (".png", ".webp"):
             found = path.relative_to("docs").as_posix()
         else:
             shown = wanted.replace("/.", "/").lstrip(".")  # builders leave hidden files out

@@ -3,6 +3,8 @@
 Without an argument it trains the quick-start, for as many epochs as its spec says.
 """
 
+import csv
+import io
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +17,7 @@ from tests.support.process import environment, ran, start_service
 TARGET = Path(__file__).parents[2] / "docs" / "console"
 WIDTH, PHONE_WIDTH = 1100, 390
 MAX_HEIGHT, PHONE_HEIGHT = 1500, 1700  # of an image: longer pages are cut
-VIEWS = ("Try", "Switch", "Damage")
+VIEWS = ("Try", "Switch", "Damage", "Many", "Watch", "About")
 
 
 def main() -> None:
@@ -66,6 +68,10 @@ def take_all(url: str) -> None:
 
 def prepare(console: Console, view: str) -> None:
     """Wait for the answers of a view; damage the first modality by a third."""
+    if view == "Many":
+        classify_examples(console)
+    if view == "Watch":
+        send_traffic(console)
     console.find("main table").first.wait_for()
     if view == "Try":
         console.page.get_by_text("What each modality adds").wait_for()
@@ -76,6 +82,32 @@ def prepare(console: Console, view: str) -> None:
         console.page.get_by_text("35 %", exact=True).wait_for()
         console.page.wait_for_load_state("networkidle")
     console.page.wait_for_timeout(1500)
+
+
+def classify_examples(console: Console) -> None:
+    """Choose a table of the example rows, with the columns of their tabular modalities, and classify it."""
+    examples = console.page.request.get(f"{console.url}/console/model.json").json()["examples"]
+    rows = [
+        {column: cell for value in row.values() if isinstance(value, dict) for column, cell in value.items()}
+        for row in examples
+    ]
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(dict.fromkeys(column for row in rows for column in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    file = {"name": "rows.csv", "mimeType": "text/csv", "buffer": table.getvalue().encode()}
+    console.page.get_by_label("Choose or drop a table").set_input_files(file)  # type: ignore[arg-type]
+    console.page.get_by_role("button", name="Classify").click()
+    console.page.get_by_role("button", name="Download as CSV").wait_for()
+
+
+def send_traffic(console: Console) -> None:
+    """Send the batch of the view Many again, more often each time, so that Watch has lines to draw."""
+    body = console.bodies("/predict/batch")[-1]
+    for step in range(5):
+        for _ in range(1 + 2 * step % 5):
+            console.page.request.post(f"{console.url}/predict/batch", data=body)
+        console.page.wait_for_timeout(2000)
 
 
 def take(console: Console, path: Path, *, phone: bool) -> None:

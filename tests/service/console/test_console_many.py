@@ -16,7 +16,7 @@ from tailfuse_service.bundle.manifest import ClassInfo
 from tests.support.browser import Console, find_violations
 from tests.support.bundles import CLASSES, write_tiny_bundle
 from tests.support.clients import encoded
-from tests.support.process import Service
+from tests.support.process import Service, until
 
 pytest.importorskip("playwright")
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium")]
@@ -117,8 +117,7 @@ def test_images_alone_are_rows_and_have_thumbnails(console: Open, picture: bytes
     assert classify(page, tmp_path / "images.zip") == "Done: 3 of 3 rows, 0 with a problem"
     alpha = "(canvas) => canvas.getContext('2d').getImageData(18, 18, 1, 1).data[3]"
     drawn = f"Array.from(document.querySelectorAll('.grid canvas'), {alpha})"
-    page.page.wait_for_function(f"{drawn}.every((alpha) => alpha === 255)")
-    assert len(page.page.evaluate(drawn)) == 3
+    until(lambda: page.page.evaluate(drawn) == [255] * 3, "three thumbnails are drawn")
 
 
 @pytest.mark.parametrize("flags", [1, 0x800], ids=["encrypted", "broken"])
