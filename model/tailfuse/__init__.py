@@ -12,38 +12,48 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tailfuse.api.classifier import Classifier
     from tailfuse.api.compare import Comparison, compare
+    from tailfuse.api.compare_bundles import BundleComparison, compare_bundles
     from tailfuse.api.cross_validate import CrossValidation, cross_validate
     from tailfuse.api.model import Model, load
     from tailfuse.api.report import Report
     from tailfuse.api.train import evaluate, train
+    from tailfuse.api.tune import Tuning, tune
 
 __version__ = version("tailfuse")
 __all__ = [
+    "BundleComparison",
     "Classifier",
     "Comparison",
     "CrossValidation",
     "Model",
     "Report",
+    "Tuning",
     "__version__",
     "compare",
+    "compare_bundles",
     "cross_validate",
     "evaluate",
     "load",
     "train",
+    "tune",
 ]
 
 # By name, the module that is imported when the name is used: the import of tailfuse itself is light.
 PUBLIC = {
+    "BundleComparison": "tailfuse.api.compare_bundles",
     "Classifier": "tailfuse.api.classifier",
     "Comparison": "tailfuse.api.compare",
     "CrossValidation": "tailfuse.api.cross_validate",
     "Model": "tailfuse.api.model",
     "Report": "tailfuse.api.report",
+    "Tuning": "tailfuse.api.tune",
     "compare": "tailfuse.api.compare",
+    "compare_bundles": "tailfuse.api.compare_bundles",
     "cross_validate": "tailfuse.api.cross_validate",
     "evaluate": "tailfuse.api.train",
     "load": "tailfuse.api.model",
     "train": "tailfuse.api.train",
+    "tune": "tailfuse.api.tune",
 }
 
 
