@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tailfuse.api.adapt import adapt_bundle
     from tailfuse.api.classifier import Classifier
     from tailfuse.api.compare import Comparison, compare
+    from tailfuse.api.compare_bundles import BundleComparison, compare_bundles
     from tailfuse.api.cross_validate import CrossValidation, cross_validate
     from tailfuse.api.export import export_run, reduce_bundle
     from tailfuse.api.model import Model, load
@@ -20,18 +21,22 @@ if TYPE_CHECKING:
     from tailfuse.api.predict_sample import predict_sample
     from tailfuse.api.report import Report
     from tailfuse.api.train import evaluate, train
+    from tailfuse.api.tune import Tuning, tune
     from tailfuse.spec.schema import load_spec
 
 __version__ = version("tailfuse")
 __all__ = [
+    "BundleComparison",
     "Classifier",
     "Comparison",
     "CrossValidation",
     "Model",
     "Report",
+    "Tuning",
     "__version__",
     "adapt_bundle",
     "compare",
+    "compare_bundles",
     "cross_validate",
     "evaluate",
     "export_run",
@@ -41,17 +46,21 @@ __all__ = [
     "predict_sample",
     "reduce_bundle",
     "train",
+    "tune",
 ]
 
 # By name, the module that is imported when the name is used: the import of tailfuse itself is light.
 PUBLIC = {
+    "BundleComparison": "tailfuse.api.compare_bundles",
     "Classifier": "tailfuse.api.classifier",
     "Comparison": "tailfuse.api.compare",
     "CrossValidation": "tailfuse.api.cross_validate",
     "Model": "tailfuse.api.model",
     "Report": "tailfuse.api.report",
     "adapt_bundle": "tailfuse.api.adapt",
+    "Tuning": "tailfuse.api.tune",
     "compare": "tailfuse.api.compare",
+    "compare_bundles": "tailfuse.api.compare_bundles",
     "cross_validate": "tailfuse.api.cross_validate",
     "evaluate": "tailfuse.api.train",
     "export_run": "tailfuse.api.export",
@@ -61,6 +70,7 @@ PUBLIC = {
     "predict_sample": "tailfuse.api.predict_sample",
     "reduce_bundle": "tailfuse.api.export",
     "train": "tailfuse.api.train",
+    "tune": "tailfuse.api.tune",
 }
 
 

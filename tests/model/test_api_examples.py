@@ -20,7 +20,14 @@ modalities:
 network: {width: 8}
 training: {epochs: 2, folds: 0}
 """
-RESULTS = ("Comparison", "CrossValidation", "Model", "Report")  # what calls return
+RESULTS = (
+    "BundleComparison",
+    "Comparison",
+    "CrossValidation",
+    "Model",
+    "Report",
+    "Tuning",
+)  # what calls return
 NEEDS = {"tailfuse.api.mlflow_model": [pytest.mark.needs("mlflow")]}
 PARTS = [f"tailfuse.api.{module.name}" for module in pkgutil.iter_modules(tailfuse.api.__path__)]
 

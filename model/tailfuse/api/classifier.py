@@ -211,6 +211,14 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         return self.model_.confidences(X, modalities)
 
+    def embed(self, X: Any) -> Any:
+        """Return a frame with the embedding of each modality and the fused one, a column for each number.
+
+        A classifier that was pickled has no embeddings. Raises UserError then.
+        """
+        check_is_fitted(self)
+        return self.model_.embed(X)
+
     def explain(self, X: Any) -> Any:
         """Return a frame with each row's label, and what each modality adds to its probability."""
         check_is_fitted(self)

@@ -1,11 +1,13 @@
 """Train a network on a table in memory, and answer with it before there is a bundle."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from tailfuse_service.bundle import Batch, Bundle, Output, features_by_modality
 from tailfuse_service.bundle.bundle import choose_prior
 
@@ -14,8 +16,10 @@ from tailfuse.api.trackers import Trackers, check_trackers
 from tailfuse.data.arrays import TABLE_LIMITS
 from tailfuse.data.dataset import build_dataset
 from tailfuse.data.split_arrays import Dataset
+from tailfuse.errors import UserError
 from tailfuse.export.bundle import make_manifest, write_bundle
 from tailfuse.network.build import AnyNetwork, build_network, check_encoders
+from tailfuse.network.network import Network
 from tailfuse.network.tensors import make_output, make_tensors
 from tailfuse.spec.schema import Spec
 from tailfuse.training.fit import FINAL, fit
@@ -36,6 +40,14 @@ class NetworkRuntime:
         """One pass of the whole batch."""
         return make_output(self.network(*make_tensors(batch)))
 
+    @torch.inference_mode()
+    def embed(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Embed a batch: (B, M, W), (B, W). Raises UserError for a baseline, which has no joint branch."""
+        if not isinstance(self.network, Network):
+            raise UserError("network.fusion is a baseline without a fused embedding; use confidence")
+        alone, fused = self.network.embed(*make_tensors(batch))
+        return alone.numpy(), fused.numpy()
+
 
 def fit_model(
     spec: Spec, table: pl.DataFrame, columns: Sequence[str] | None = None, accelerator: str = "cpu"
@@ -54,9 +66,12 @@ def fit_model(
 
 def fit_dataset(
     spec: Spec, dataset: Dataset, columns: Sequence[str] | None = None, accelerator: str = "cpu",
-    trackers: Trackers | None = None,
+    trackers: Trackers | None = None, on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> Model:  # fmt: skip
-    """Train on rows that are arrays, and log to trackers if they are given. Raises SpecError, RunError."""
+    """Train on rows that are arrays, and log to trackers if they are given.
+
+    `on_epoch` follows the final network. Raises SpecError, RunError.
+    """
     build_network(spec, dataset)  # a mistake in the spec is not to wait for the training
     if trackers:
         trackers.start()
@@ -67,6 +82,7 @@ def fit_dataset(
             trackers.on_epoch(stage, epoch, n_stages)
         if stage.name == FINAL:
             history.append(epoch._asdict())
+            on_epoch(epoch)
 
     fabric = Hardware(accelerator).fabric()
     network = fit(spec, dataset, fabric=fabric, on_epoch=keep_epoch)

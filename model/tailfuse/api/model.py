@@ -14,6 +14,7 @@ from tailfuse_service.bundle.prior import find_graph_shares
 
 from tailfuse.api.answers import Answers, answer_rows, explain_rows
 from tailfuse.api.bundles import WriteBundle, copy_bundle, open_bytes, pack_bytes, save_bundle
+from tailfuse.api.embed import embed_rows
 from tailfuse.api.frames import Rows, read_rows
 from tailfuse.errors import TableError
 from tailfuse.files.reading import make_reading
@@ -110,6 +111,15 @@ class Model:
             columns[f"weight.{name}"] = answers.weights[:, at]
             columns[f"confidence.{name}"] = answers.confidences[:, at]
         return rows.give_back(make_frame({**columns, "conflict": answers.conflict}))
+
+    def embed(self, X: Any) -> Any:
+        """Return a frame with the embedding of each modality and the fused one, a column for each number.
+
+        The columns are `embedding.<modality>.<i>` and `fused.<i>`; what is absent is missing. Only a model
+        that was fitted in this process has embeddings. Raises UserError for one that was opened, TableError.
+        """
+        rows = self.read(X)
+        return rows.give_back(embed_rows(self.bundle, rows))
 
     def explain(self, X: Any) -> Any:
         """Return a frame with each row's label, and what each modality adds to its probability.

@@ -195,6 +195,15 @@ class Network(nn.Module):
             conflict,
         )
 
+    def embed(self, inputs: Rows, rows: Rows, presence: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed a ragged batch: each modality (B, M, W), 0 where it is absent, and all together (B, W).
+
+        The rows are encoded twice, so that `forward`, which is exported, stays as it is.
+        """
+        embedding = self.score_batch(inputs, rows, presence.shape[0]).embedding
+        weights = self(inputs, rows, presence).weights
+        return embedding, self.joint.compute_hidden(embedding, compute_modulation(weights, presence))
+
     def loss(
         self, embeddings: Tensor, presence: Tensor, u: Tensor, target: Tensor, progress: float
     ) -> Tensor:

@@ -1,0 +1,47 @@
+"""Embeddings of rows, from a network that is in memory. The graphs of a bundle do not have them."""
+
+import numpy as np
+import polars as pl
+from tailfuse_service.bundle import Bundle
+
+from tailfuse.api.answers import Floats, read_pieces
+from tailfuse.api.frames import Rows
+from tailfuse.data.split_arrays import SplitArrays
+from tailfuse.errors import UserError
+
+BATCH_ROWS = 256
+
+
+def embed_rows(bundle: Bundle, rows: Rows) -> pl.DataFrame:
+    """Return a frame with the embedding of each modality and the fused one; null where there is none.
+
+    Raises UserError for a bundle that was opened from files, and TableError.
+    """
+    if not hasattr(bundle.runtime, "embed"):
+        raise UserError(
+            f"{bundle.manifest.name} was opened from its bundle, whose graph has no "
+            "embeddings; embed with a Classifier that was fitted in this process"
+        )
+    pieces = [embed_piece(bundle, part) for part in read_pieces(bundle, rows.table, rows.folder)]
+    columns: dict[str, Floats] = {}
+    for name in pieces[0]:
+        values = np.concatenate([piece[name] for piece in pieces])
+        columns |= {f"{name}.{at}": column for at, column in enumerate(values.T)}
+    return pl.DataFrame(columns).fill_nan(None)
+
+
+def embed_piece(bundle: Bundle, part: SplitArrays) -> dict[str, Floats]:
+    """Return `embedding.<modality>` (N, W) of each modality, and `fused` (N, W); NaN where there is none."""
+    presence = part.presence()
+    at = np.flatnonzero(presence.any(axis=1))
+    some = at if len(at) else np.arange(min(len(part), 1))  # for the width
+    batches = [batch.batch() for batch in part.take(some).batches(BATCH_ROWS)]
+    embedded = [bundle.runtime.embed(batch) for batch in batches]  # type: ignore[attr-defined]
+    alone, fused = (np.concatenate(each).astype(np.float64) for each in zip(*embedded, strict=True))
+    made = {}
+    for m, name in enumerate(part.modalities):
+        made[f"embedding.{name}"] = np.full((len(part), fused.shape[1]), np.nan)
+        made[f"embedding.{name}"][some] = np.where(presence[some, m, None], alone[:, m], np.nan)
+    made["fused"] = np.full((len(part), fused.shape[1]), np.nan)
+    made["fused"][at] = fused[: len(at)]
+    return made
