@@ -11,11 +11,13 @@ PYTEST = $(BIN)/python $(IN_TWO)
 BASE_LEAVES_OUT = --ignore tests/client/test_call_formats.py
 FUZZ_SECONDS ?= 60
 SECONDS ?= 180
+GPU_PYTHON ?= 3.12
+GPU_PLATFORMS = manylinux_2_28_x86_64 manylinux_2_27_x86_64 manylinux_2_17_x86_64 manylinux2014_x86_64 any
 DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help console-check console-pictures console-recording console-vendor demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check docs-version screenshots proto dashboards dashboard-pictures fuzz soak memory-check bench-serve bench-rivals clients bench-models images images-gpu images-check release-check test-lowest clean
+.PHONY: help console-check console-pictures console-recording console-vendor demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check docs-version screenshots proto dashboards dashboard-pictures fuzz soak memory-check bench-serve bench-rivals gpu-check gpu-packages clients bench-models images images-gpu images-check release-check test-lowest clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -104,6 +106,16 @@ dashboard-pictures: .venv/dev  ## Draw charts of them from a live run of nine mi
 
 bench-serve: .venv/train .venv-bench/peers  ## Measure the service beside other servers; see benchmarks/serving_bench/README.md.
 	@PYTHONPATH=benchmarks $(BIN)/python -m serving_bench.serve $(ARGS)
+
+gpu-check:  ## On a machine with a GPU: measure tailfuse on it; see benchmarks/gpu_check/README.md.
+	@PYTHONPATH=benchmarks$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m gpu_check.check $(ARGS)
+
+gpu-packages: .venv/dev  ## Write build/gpu-packages.tar.xz: what gpu-check needs beside PyTorch, for GPU_PYTHON (3.12).
+	@rm -rf build/gpu-packages && mkdir -p build
+	@$(BIN)/$(PIP) --no-deps --target build/gpu-packages .
+	@$(BIN)/$(PIP) --no-deps --target build/gpu-packages --only-binary=:all: --python-version $(GPU_PYTHON) \
+	    $(GPU_PLATFORMS:%=--platform %) -c constraints.txt -r benchmarks/gpu_check/requirements.txt
+	@tar -C build -cJf build/gpu-packages.tar.xz gpu-packages
 
 bench-rivals: .venv/dev .venv-rivals/rivals  ## Compare with AutoGluon, CatBoost, LightGBM and TabM; ARGS="--data DATA": see docs/BENCH.md.
 	@$(BIN)/tailfuse bench --rivals $(ARGS)

@@ -1,0 +1,1 @@
+"""What tailfuse does on a GPU: `make gpu-check`. See README.md."""
