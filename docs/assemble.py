@@ -1,4 +1,4 @@
-"""Put the site's pages into one folder: docs/, and pages of other folders, with links that work there.
+"""Put the pages of the site into one folder: docs/, and pages of other folders, with links and formulas.
 
 `make docs` runs it before zensical. Pages name files by their paths in the repository. In the site a link to
 a page leads to the page, a link to another file to a copy of it, and a link to a folder to its list of files.
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from docs.formulas import BrokenFormula, replace_formulas
 from docs.notebook_page import make_notebook_page
 
 ROOT = Path(__file__).parents[1]
@@ -28,8 +29,10 @@ INCLUDED = {
     "benchmarks/serving_bench/RESULTS.md": "SERVING.md",
     "model/tailfuse/quickstart/README.md": "DIGITS.md",
     "results/README.md": "EVALUATION.md",
+    "results/report.md": "BENCH-REPORT.md",
+    "results/rivals-trial.md": "RIVALS-TRIAL.md",
 }
-STYLE = "docs/site.css"
+ASSETS = ("docs/site.css", "docs/site.js")
 SHOWN_AS_IT_IS = {".html", ".png", ".svg", ".json"}  # any other file becomes .txt, which browsers show
 LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 FENCE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
@@ -73,11 +76,15 @@ class Site:
         for source, page in self.pages.items():
             path = self.root / source
             text = make_notebook_page(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
-            text = replace_links(text, partial(self.resolve, source))
+            try:
+                text = replace_formulas(replace_links(text, partial(self.resolve, source)))
+            except BrokenFormula as error:
+                raise BrokenFormula(f"{source}: {error}") from error
             path = self.folder / page
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        shutil.copyfile(self.root / STYLE, self.folder / PurePosixPath(STYLE).name)
+        for asset in ASSETS:
+            shutil.copyfile(self.root / asset, self.folder / PurePosixPath(asset).name)
 
     def resolve(self, source: str, target: str) -> str:
         """Return where a link of a page leads in the site. Raises BrokenLink."""
@@ -99,7 +106,7 @@ class Site:
     def copy(self, wanted: str) -> str:
         """Copy a file of the repository to the site and return its path there."""
         path = PurePosixPath(wanted)
-        if path.suffix == ".png":
+        if path.suffix in (".png", ".webp"):
             found = path.relative_to("docs").as_posix()
         else:
             shown = wanted.replace("/.", "/").lstrip(".")  # builders leave hidden files out
@@ -123,5 +130,5 @@ def make_anchor(folder: str, root: Path = ROOT) -> str:
 if __name__ == "__main__":
     try:
         Site(Path(sys.argv[1])).write()
-    except BrokenLink as error:
+    except (BrokenLink, BrokenFormula) as error:
         sys.exit(str(error))

@@ -14,7 +14,7 @@ from tailfuse.spec.schema import Spec
 from tailfuse_bench.corruption import CorruptedRows, corrupt_modalities
 from tailfuse_bench.datasets import HEADLINE_IR, ORIGINAL_IR
 from tailfuse_bench.evaluator import Evaluator, list_subsets
-from tailfuse_bench.methods import CONCAT, METHODS, OURS, RIVALS, SPECIALIST
+from tailfuse_bench.methods import CONCAT, METHODS, MOGONET, OURS, RIVALS, SPECIALIST
 from tailfuse_bench.records import Bin, Result
 from tailfuse_bench.rivals.evaluate import RivalRows, evaluate_rival
 from tailfuse_bench.rows import load_rows
@@ -74,7 +74,7 @@ def load_rival_rows(spec_json: str, experiment: Experiment) -> RivalRows:
 def train_methods(task: Task, dataset: Dataset) -> Iterator[tuple[str, TrainedMethod]]:
     """Train the task's methods on the rows of its experiment."""
     specs = {method: task.spec(method) for method in task.methods}
-    if METHODS[task.methods[0]].group in NEURAL_GROUPS:
+    if METHODS[task.methods[0]].group in NEURAL_GROUPS and task.methods != (MOGONET,):
         yield from train_networks(specs, dataset)
     else:
         for method, spec in specs.items():

@@ -15,7 +15,7 @@ Group = Literal["ours", "fusion", "long tail", "not neural", "rivals", "ablation
 class Method:
     """`overrides` are dotted keys of the spec with their values.
 
-    A method that `needs_text` is run on data sets of raw text only.
+    A method that `needs_text` is run on data sets of raw text only, one with a `dataset` on that one only.
     """
 
     name: str
@@ -23,11 +23,12 @@ class Method:
     citation: str = ""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     needs_text: bool = False
+    dataset: str | None = None
 
     @property
     def training_key(self) -> str:
         """Key of the training; methods with the same key differ only in what the calibration set fits."""
-        if self.group in ("not neural", RIVALS) or self.name == SPECIALIST:
+        if self.group in ("not neural", RIVALS) or self.name in (SPECIALIST, MOGONET):
             return self.name
         return repr(
             [
@@ -47,6 +48,7 @@ OURS, ADAPTED, SPECIALIST = "tailfuse", "tailfuse + adapt", "trained for the sub
 CONCAT = "concat"
 SADE_MM, SADE_MM_WEIGHED = "SADE-MM", "SADE-MM + test-time weights"
 SADE_MM_OVERRIDES = {"network.fusion": "sade_mm", "network.loss": "sade"}
+MOGONET = "MOGONET"  # a network, but none of a spec
 LOGISTIC, LATE_LOGISTIC, TREES = "logistic regression", "late logistic regression", "boosted trees"
 RIVALS: Final = "rivals"  # the group that runs in an environment of its own
 CALIBRATION_OVERRIDES = (
@@ -84,6 +86,7 @@ ALL_METHODS = (
     make_fusion("TMC", "trusted multi-view classification, Han 2021, arXiv 2102.02051", "tmc"),
     Method(SADE_MM, "fusion", "as the authors' code most probably does it", SADE_MM_OVERRIDES),
     Method(SADE_MM_WEIGHED, "fusion", "the same, its experts weighed on test rows", SADE_MM_OVERRIDES),
+    Method(MOGONET, "fusion", "graphs of samples, Wang 2021", dataset="rosmap"),
     Method("uniform", "fusion", "ours, its weights replaced by uniform ones", {"network.fusion": "uniform"}),
     make_long_tail("cross-entropy", "", "cross_entropy"),
     make_long_tail("class-balanced", "Cui 2019, arXiv 1901.05555", "class_balanced"),

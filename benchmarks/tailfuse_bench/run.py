@@ -69,7 +69,9 @@ def select_applicable(methods: Sequence[str], experiment: Experiment) -> list[st
     return [
         name
         for name in methods
-        if (headline or not METHODS[name].headline_only) and (has_text or not METHODS[name].needs_text)
+        if (headline or not METHODS[name].headline_only)
+        and (has_text or not METHODS[name].needs_text)
+        and METHODS[name].dataset in (None, experiment.dataset)
     ]
 
 

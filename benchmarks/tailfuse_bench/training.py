@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.modalities.pretrained import Pretrained
-from tailfuse.modalities.text.encoder import Lsa
+from tailfuse.modalities.text.bert import SentenceBert
+from tailfuse.modalities.text.encoder import ProjectedTexts, find_ngram_buckets, find_projection
 from tailfuse.modalities.text.lsa import LsaProjection
 from tailfuse.network.build import AnyNetwork, build_encoders
 from tailfuse.network.frozen import add_frozen_features, compute_backbone_features
@@ -23,15 +24,16 @@ from tailfuse.training.fit import calibrate_network, train_stages
 from tailfuse_service.bundle import Batch, Output
 from torch import nn
 
-from tailfuse_bench.classifiers import fit_classifiers
+from tailfuse_bench.classifiers import ColumnClassifiers, fit_classifiers
 from tailfuse_bench.expert_weights import weigh_experts
-from tailfuse_bench.late_classifiers import fit_late_classifiers
-from tailfuse_bench.methods import LATE_LOGISTIC, SADE_MM_WEIGHED
+from tailfuse_bench.late_classifiers import LateClassifiers, fit_late_classifiers
+from tailfuse_bench.methods import LATE_LOGISTIC, MOGONET, SADE_MM_WEIGHED
+from tailfuse_bench.mogonet import Mogonet, fit_mogonet
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedMethod:
-    """`run` predicts a batch; `prepare` replaces images by the features of frozen encoders before it.
+    """`run` predicts a batch; `prepare` replaces rows by the features of frozen encoders before it.
 
     `seconds` is the CPU time of training without the features of frozen encoders; `size_bytes` is the size on
     disk without those encoders.
@@ -68,12 +70,17 @@ def train_networks(specs: Mapping[str, Spec], dataset: Dataset) -> Iterator[tupl
 
 
 def train_columns(method: str, spec: Spec, dataset: Dataset) -> TrainedMethod:
-    """Train a baseline without a network, on the features of frozen encoders."""
+    """Train a baseline without a network of a spec, on the features of frozen encoders."""
     encoders = build_encoders(spec, dataset)
     dataset = add_frozen_features(dataset, encoders)
     begun = time.process_time()
-    late = method == LATE_LOGISTIC
-    fitted = fit_late_classifiers(dataset) if late else fit_classifiers(method, dataset)
+    fitted: LateClassifiers | ColumnClassifiers | Mogonet
+    if method == LATE_LOGISTIC:
+        fitted = fit_late_classifiers(dataset)
+    elif method == MOGONET:
+        fitted = fit_mogonet(dataset, spec.seed)
+    else:
+        fitted = fit_classifiers(method, dataset)
     return TrainedMethod(
         fitted,
         make_preparation(encoders, texts=True),
@@ -85,11 +92,15 @@ def train_columns(method: str, spec: Spec, dataset: Dataset) -> TrainedMethod:
 
 def find_frozen(encoders: Mapping[str, nn.Module]) -> tuple[str, ...]:
     """Return the modalities whose rows are features of a frozen encoder."""
-    return tuple(name for name, each in encoders.items() if isinstance(each, Lsa) or is_frozen_backbone(each))
+    return tuple(
+        name
+        for name, each in encoders.items()
+        if isinstance(each, ProjectedTexts) or is_frozen_backbone(each)
+    )
 
 
 def is_frozen_backbone(encoder: nn.Module) -> bool:
-    """Return whether an encoder is a pretrained one that is not trained."""
+    """Return whether an encoder is a pretrained one of images that is not trained."""
     return isinstance(encoder, Pretrained) and encoder.trained == "none"
 
 
@@ -98,7 +109,7 @@ def measure_weights(network: AnyNetwork) -> int:
     frozen = tuple(
         f"{name}.backbone." if is_frozen_backbone(each) else f"{name}."
         for name, each in network.named_modules()
-        if is_frozen_backbone(each) or isinstance(each, LsaProjection)
+        if is_frozen_backbone(each) or isinstance(each, LsaProjection | SentenceBert)
     )
     weights = {key: each for key, each in network.state_dict().items() if not key.startswith(frozen)}
     file = io.BytesIO()
@@ -120,12 +131,14 @@ def map_encoders(network: AnyNetwork) -> dict[str, nn.Module]:
 def make_preparation(
     encoders: Mapping[str, nn.Module], *, texts: bool = False
 ) -> Callable[[SplitArrays], SplitArrays]:
-    """Return a function that replaces images by features where the encoder is frozen, and texts if asked.
+    """Return a function that replaces rows by features where the encoder is frozen, those of `lsa` if asked.
 
-    A network takes texts as they are: it counts their known words.
+    A network takes the texts of `lsa` as they are: it counts their known words.
     """
     frozen = {
-        name: encoders[name] for name in find_frozen(encoders) if texts or not isinstance(encoders[name], Lsa)
+        name: encoders[name]
+        for name in find_frozen(encoders)
+        if texts or find_ngram_buckets(encoders[name]) is None
     }
     return partial(replace_rows, frozen)
 
@@ -139,9 +152,8 @@ def replace_rows(encoders: Mapping[str, nn.Module], part: SplitArrays) -> SplitA
 @torch.inference_mode()
 def compute_features(encoder: nn.Module, rows: NDArray[Any]) -> NDArray[np.float32]:
     """Compute features of images or texts; those of images may be cached: (n, ...) -> (n, F)"""
-    if isinstance(encoder, Lsa):
-        assert encoder.projection is not None
-        return encoder.projection.project(rows)
+    if (projection := find_projection(encoder)) is not None:
+        return projection.compute_features(rows)
     assert isinstance(encoder, Pretrained)
     raw = compute_backbone_features(encoder.backbone, rows)
     scaled: NDArray[np.float32] = encoder.scale(torch.from_numpy(raw)).numpy()

@@ -10,14 +10,19 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tailfuse.api.adapt import adapt_bundle
     from tailfuse.api.classifier import Classifier
     from tailfuse.api.compare import Comparison, compare
     from tailfuse.api.compare_bundles import BundleComparison, compare_bundles
     from tailfuse.api.cross_validate import CrossValidation, cross_validate
+    from tailfuse.api.export import export_run, reduce_bundle
     from tailfuse.api.model import Model, load
+    from tailfuse.api.predict import predict
+    from tailfuse.api.predict_sample import predict_sample
     from tailfuse.api.report import Report
     from tailfuse.api.train import evaluate, train
     from tailfuse.api.tune import Tuning, tune
+    from tailfuse.spec.schema import load_spec
 
 __version__ = version("tailfuse")
 __all__ = [
@@ -29,11 +34,17 @@ __all__ = [
     "Report",
     "Tuning",
     "__version__",
+    "adapt_bundle",
     "compare",
     "compare_bundles",
     "cross_validate",
     "evaluate",
+    "export_run",
     "load",
+    "load_spec",
+    "predict",
+    "predict_sample",
+    "reduce_bundle",
     "train",
     "tune",
 ]
@@ -46,12 +57,18 @@ PUBLIC = {
     "CrossValidation": "tailfuse.api.cross_validate",
     "Model": "tailfuse.api.model",
     "Report": "tailfuse.api.report",
+    "adapt_bundle": "tailfuse.api.adapt",
     "Tuning": "tailfuse.api.tune",
     "compare": "tailfuse.api.compare",
     "compare_bundles": "tailfuse.api.compare_bundles",
     "cross_validate": "tailfuse.api.cross_validate",
     "evaluate": "tailfuse.api.train",
+    "export_run": "tailfuse.api.export",
     "load": "tailfuse.api.model",
+    "load_spec": "tailfuse.spec.schema",
+    "predict": "tailfuse.api.predict",
+    "predict_sample": "tailfuse.api.predict_sample",
+    "reduce_bundle": "tailfuse.api.export",
     "train": "tailfuse.api.train",
     "tune": "tailfuse.api.tune",
 }

@@ -21,6 +21,7 @@ from tailfuse_service.http.openapi.document import document
 from tailfuse_service.http.problems import log_and_make_problem, make_response
 from tailfuse_service.http.router import Router
 from tailfuse_service.http.routes.admin import admin_routes
+from tailfuse_service.http.routes.console import console_routes
 from tailfuse_service.http.routes.docs import DOCUMENT, docs_routes, mount_docs_files
 from tailfuse_service.http.routes.health import health_routes
 from tailfuse_service.http.routes.model import model_routes
@@ -53,7 +54,10 @@ def create_app(
     stopping = stopping or threading.Event()
     desired_state = desired_state or DesiredStateStore(settings.roles)
     registry = ModelRegistry(bundles, settings, metrics, desired_state.read().roles)
-    reconciler = Reconciler(registry, metrics, repository or Repository(settings), desired_state)
+    repository = repository or Repository(settings)
+    reconciler = Reconciler(registry, metrics, repository, desired_state)
+    if repository.texts is not None:
+        metrics.watch_texts(repository.texts)
     metrics.ready.set_function(lambda: registry.is_ready and not stopping.is_set())
     tracing = Tracing() if settings.tracing else None
 
@@ -90,7 +94,9 @@ def create_app(
     api.include_router(model_routes(registry, settings))
     api.include_router(admin_routes(registry, reconciler, settings))
     api.include_router(health_routes(registry, metrics, stopping))
-    api.include_router(docs_routes(settings.root_path))
+    api.include_router(docs_routes(settings.root_path, at_root=settings.no_console))
+    if not settings.no_console:
+        api.include_router(console_routes(registry, settings))
     mount_docs_files(api)
     return Router(
         add_document(api, registry, settings.root_path),

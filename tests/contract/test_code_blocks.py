@@ -1,4 +1,4 @@
-"""Every code block of the documentation can be read; tests/e2e/test_pages.py runs those of the tutorials.
+"""Every code block of the documentation can be read, and is run by a test or says why not.
 
 YAML is checked by the spec's models where it is a spec or a part of one, JSON by the schema of answers where
 it is an answer, and shell commands by the options of tailfuse's commands and the targets of the Makefile.
@@ -16,12 +16,18 @@ import yaml
 from jsonschema import Draft202012Validator
 from tailfuse.cli import COMMANDS, main
 from tailfuse.spec.schema import Spec, load_spec
+from tailfuse_bench.command import command as bench
 
 from docs.assemble import find_pages
-from tests.support.pages import ROOT, Block, read_blocks, split_commands
+from tests.support.pages import PAGES, ROOT, RUN_BY, Block, read_blocks, split_commands
+from tests.support.programs import locate
 
 BLOCKS = [block for page in sorted(find_pages()) for block in read_blocks(page)]
-LANGUAGES = {"", "caddy", "html", "js", "json", "promql", "python", "sh", "text", "ts", "yaml"}
+LANGUAGES = {"", "caddy", "html", "js", "json", "math", "promql", "python", "sh", "text", "ts", "yaml"}
+# What can be run. The others are printed text, and data and formulas, which other tests read.
+CODE = ("caddy", "html", "js", "python", "sh", "ts")
+GENERATED = re.compile(r"docs/reference/|.*\.ipynb$")  # usage of commands; cells, which another test runs
+PROMPT = re.compile(r"\s*(\$ |(pip|python3?|tailfuse|make|curl|docker|npm|git|import|from) )")
 TARGETS = set(re.findall(r"^([\w./-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 REST_OF_SPEC = {
     "name": "x",
@@ -71,6 +77,49 @@ def test_python_compiles(block: Block) -> None:
     ast.parse(block.text)
 
 
+@pytest.mark.parametrize("page", [page for page in sorted(find_pages()) if not GENERATED.match(page)])
+def test_no_code_hides_from_the_tests(page: str) -> None:
+    text = (ROOT / page).read_text()
+    assert not re.search(r"^\s*~~~|<pre", text, re.MULTILINE), "write a fence of three backticks"
+    blocks = read_blocks(page)
+    marked = [block.language for block in blocks if block.reason]
+    assert text.count("<!-- not run: ") == len(marked) + text.count("`<!-- not run: ")
+    assert set(marked) <= set(CODE)
+    printed = [block for block in blocks if block.language in ("", "text")]
+    assert not [block for block in printed if PROMPT.match(block.text)], "commands are of the language sh"
+
+
+@parametrize_blocks(*CODE)
+def test_every_block_is_run_or_says_why_not(block: Block) -> None:
+    assert is_run(block) != bool(block.reason), (
+        f"{block}: {'run' if block.reason else 'neither run nor marked'}"
+    )
+
+
+def is_run(block: Block) -> bool:
+    """Return whether a test runs a block, as a command or as a file that commands name."""
+    if (block.page, block.language) in RUN_BY:
+        return not block.reason
+    return block.page in PAGES and (block.is_run or bool(block.title))
+
+
+def test_blocks_that_are_run_have_a_test_that_names_their_page() -> None:
+    for (page, language), test in RUN_BY.items():
+        assert Path(page).name in (ROOT / test).read_text(), test
+        assert [block for block in BLOCKS if (block.page, block.language) == (page, language)], page
+
+
+@parametrize_blocks("promql")
+@pytest.mark.needs("promtool")
+def test_queries_are_valid(block: Block, tmp_path: Path) -> None:
+    rules = {"groups": [{"name": "docs", "rules": [{"record": "docs:query", "expr": block.text}]}]}
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(rules))
+    done = subprocess.run(
+        [locate("promtool"), "check", "rules", tmp_path / "rules.yml"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @parametrize_blocks("sh")
 def test_shell_commands_parse(block: Block) -> None:
     done = subprocess.run(["bash", "-n", "-c", block.text], capture_output=True, text=True)
@@ -91,10 +140,8 @@ def test_commands_have_the_options_that_are_shown(block: Block) -> None:
 def check_options(name: str, words: list[str]) -> None:
     """Check that a command has each option of these words."""
     context = click.Context(main)
-    command = main.get_command(context, name)
+    command = bench if name == "bench" else main.get_command(context, name)
     assert command
-    if name == "bench":  # its options are those of a package of its own
-        return
     known = {
         option for param in command.get_params(context) for option in (*param.opts, *param.secondary_opts)
     }
@@ -105,6 +152,8 @@ def check_options(name: str, words: list[str]) -> None:
 def test_the_checks_see_what_is_wrong() -> None:
     with pytest.raises(AssertionError, match="--retry"):
         check_options("train", ["spec.yaml", "--retry"])
+    with pytest.raises(AssertionError, match="--sets-of"):
+        check_options("bench", ["--sets-of", "pie"])
     assert list(split_commands("a b | c 'd; e' && f \\\n g; h > i\nj  # k")) == [
         ["a", "b"], ["c", "d; e"], ["f", "g"], ["h", ">", "i"], ["j"],
     ]  # fmt: skip

@@ -57,7 +57,7 @@ def test_the_spec_in_docs_is_a_whole_and_valid_one(tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(text)
     spec = load_spec(tmp_path / "spec.yaml")
     assert set(Spec.model_fields) == set(spec.model_fields_set)
-    for part in (spec.network, spec.training):
+    for part in (spec.network, spec.training, spec.report):
         assert part.model_fields_set == set(type(part).model_fields)
         assert part == type(part)()  # what it shows are the defaults
 
@@ -86,3 +86,9 @@ def test_the_spec_in_the_readme_is_valid(tmp_path: Path) -> None:
     [text] = re.findall(r"```yaml\n(name: .*?)```", README, re.DOTALL)
     (tmp_path / "spec.yaml").write_text(text)
     assert load_spec(tmp_path / "spec.yaml").name == "skin-lesions"
+
+
+def test_the_readme_counts_the_dashboards_and_alerts_that_are_there() -> None:
+    rules = (ROOT / "monitoring" / "prometheus" / "alerts.yml").read_text()
+    dashboards = list((ROOT / "monitoring" / "grafana" / "dashboards").glob("*.json"))
+    assert f"{len(dashboards)} Grafana dashboards, {rules.count('- alert: ')} alerts" in README

@@ -14,6 +14,7 @@ from tailfuse.spec.schema import SECTIONS, Spec
 from docs.assemble import BrokenLink, Site, find_pages, replace_links
 from docs.check_site import find_faults
 from docs.cli_page import make_cli_page
+from docs.formulas import BrokenFormula, replace_formulas
 from docs.http_page import make_http_page
 from docs.notebook_page import make_notebook_page
 from docs.spec_page import make_spec_page
@@ -54,6 +55,7 @@ def repository(tmp_path: Path) -> Path:
         "docs/FILES.md": "## model/sub/\n",
         "docs/charts/a.png": "png",
         "docs/site.css": "",
+        "docs/site.js": "",
         "model/net.py": "x = 1",
     }
     for name, text in files.items():
@@ -200,7 +202,7 @@ def test_nested_lists_are_indented_as_python_s_markdown_wants_them(page: str) ->
     ]
 
 
-def test_a_notebook_is_a_page_of_texts_code_and_outputs(tmp_path: Path) -> None:
+def test_a_notebook_is_a_page_of_texts_code_tables_charts_and_printed_text(tmp_path: Path) -> None:
     cells = [
         {"cell_type": "markdown", "source": ["# Title\n", "Text."]},
         {
@@ -209,11 +211,50 @@ def test_a_notebook_is_a_page_of_texts_code_and_outputs(tmp_path: Path) -> None:
             "outputs": [
                 {"output_type": "stream", "text": ["printed\n"]},
                 {"output_type": "execute_result", "data": {"text/plain": ["2"], "text/html": ["<b>2</b>"]}},
-                {"output_type": "display_data", "data": {"image/png": "AAAA"}},
+                {"output_type": "display_data", "data": {"image/png": "AAAA\n", "text/plain": ["<Figure>"]}},
+                {
+                    "data": {
+                        "text/plain": ["t"],
+                        "text/html": [
+                            "<style>x</style>\n<table border=1 class='a'>\n\n",
+                            "<tr></tr></table>",
+                        ],
+                    }
+                },
+                {"data": {"text/plain": ["estimator"], "text/html": ["<script>x</script><table></table>"]}},
             ],
         },
     ]
     (tmp_path / "n.ipynb").write_text(json.dumps({"cells": cells}))
     assert make_notebook_page(tmp_path / "n.ipynb") == (
-        "# Title\nText.\n\n```python\n1 + 1\n```\n\n```text\nprinted\n```\n\n```text\n2\n```\n"
+        "# Title\nText.\n\n```python\n1 + 1\n```\n\n```text\nprinted\n```\n\n```text\n2\n```\n\n"
+        '<img alt="Chart that the cell draws" src="data:image/png;base64,AAAA">\n\n'
+        "<table><tr></tr></table>\n\n```text\nestimator\n```\n"
     )
+
+
+@pytest.mark.parametrize("page", sorted(find_pages()))
+def test_all_formulas_become_mathml(page: str) -> None:
+    text = replace_formulas((ROOT / page).read_text())
+    assert "$`" not in text
+    assert "```math" not in text
+
+
+def test_formulas_of_blocks_and_lines_become_mathml_and_code_stays() -> None:
+    text = replace_formulas("$`w_m`$ and `$x`\n\n```math\n\\log p\n= 1\n```\n\n```sh\necho $x\n```\n")
+    assert text.startswith(
+        '<span><math xmlns="http://www.w3.org/1998/Math/MathML" display="inline"><mrow><msub><mi>w</mi>'
+    )
+    assert (
+        '\n\n<math xmlns="http://www.w3.org/1998/Math/MathML" display="block"><mrow><mi>log</mi><mspace '
+        in text
+    )
+    assert " and `$x`\n" in text
+    assert text.endswith("</math>\n\n```sh\necho $x\n```\n")
+
+
+@pytest.mark.parametrize("formula", [r"\lag p", r"\log{p", r"a & b", r"\frac{1}{2}}"])
+def test_a_broken_formula_names_its_page(repository: Path, tmp_path: Path, formula: str) -> None:
+    (repository / "docs" / "METHOD.md").write_text(f"```math\n{formula}\n```\n")
+    with pytest.raises(BrokenFormula, match=r"docs/METHOD.md: .* in the formula "):
+        Site(tmp_path / "site", repository).write()

@@ -5,40 +5,77 @@ runs, is a copy of the quick-start that other tests use as well.
 """
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
+import yaml
 
-from tests.support.pages import make_script, read_blocks
+from tests.support.bundles import write_tiny_bundle
+from tests.support.pages import PAGES, make_script, read_blocks
 from tests.support.process import environment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.needs("curl")]
 
-PAGES = [
-    "docs/QUICKSTART.md",
-    *(f"docs/tutorials/{name}.md" for name in ("images", "text", "sensors")),
-    *(
-        f"docs/howto/{name}.md"
-        for name in ("encoder", "imbalance", "missing", "report", "tuning", "unlabelled")
-    ),
-]
+KEY = "root.0123456789~abcdef"
+# What a page takes for granted, before its commands: a service, and where its files are.
+BEGIN = {
+    "README.md": "tailfuse serve quickstart/run/bundle &",
+    "SECURITY.md": "mkdir -p runs/skin\ncp -r lesions runs/skin/bundle",
+    "client/README.md": "tailfuse serve lesions &",
+    "docs/BUNDLE.md": "cp -r quickstart/* .",
+    "docs/CONSOLE.md": "",
+    "docs/MODELS.md": "tailfuse serve versions --admin-keys keys &",
+    "docs/TORCHSERVE.md": "tailfuse serve lesions &",
+}
+NEEDS = {"docs/howto/tracking.md": ("mlflow", "tensorboard")}
+# Names that stand for any run, by the one that is there; and a page's second evaluation replaces its first.
+STANDS_FOR = {
+    "runs/<name>/bundle": "runs/data/bundle",
+    "--unlabelled june.parquet": "--yes --unlabelled june.parquet",
+    "quickstart/table.csv --part test": "quickstart/table.csv --part test --overwrite",
+}
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_its_commands_run(page: str, quickstart: Path, tmp_path: Path) -> None:
+def prepare_files(folder: Path, quickstart: Path, image: bytes) -> None:
+    """Write the files that pages name without making them: tables, an image, bundles, keys, class shares."""
+    shutil.copytree(quickstart, folder / "quickstart")
+    shutil.copytree(quickstart, folder / "data", ignore=shutil.ignore_patterns("run"))
+    table = pl.read_csv(quickstart / "table.csv", schema_overrides={"digit": pl.String})
+    rows = table.filter(split="test").with_columns(image="quickstart/" + pl.col("image")).drop("digit")
+    rows.write_csv(folder / "new.csv")
+    rows.write_parquet(folder / "june.parquet")
+    shutil.copy(quickstart / "example" / "image.png", folder / "digit.png")
+    (folder / "lesion.jpg").write_bytes(image)
+    (folder / "shares.yaml").write_text(yaml.safe_dump({str(digit): 0.1 for digit in range(10)}))
+    (folder / "keys").write_text(KEY)
+    write_tiny_bundle(folder / "lesions")
+    (folder / "versions").mkdir()
+    for version in ("3", "4"):
+        write_tiny_bundle(folder / "versions" / f"v{version}", version=version)
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.needs(*NEEDS.get(page, ()))) for page in PAGES]
+)
+def test_its_commands_run(page: str, quickstart: Path, picture: bytes, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = int(listener.getsockname()[1])
-    script = make_script(read_blocks(page), port).replace(
-        "tailfuse demo --no-serve", 'cp -r "$QUICKSTART" quickstart'
-    )
+    if page in BEGIN:
+        prepare_files(tmp_path, quickstart, picture)
+    script = make_script(read_blocks(page), port, BEGIN.get(page, ""))
+    script = script.replace("tailfuse demo --no-serve", 'cp -r "$QUICKSTART" quickstart')
+    for name, there in STANDS_FOR.items():
+        script = script.replace(name, there)
     done = subprocess.run(
         ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=600,
         env=environment(
             PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            QUICKSTART=str(quickstart), OMP_NUM_THREADS="1",
+            QUICKSTART=str(quickstart), KEY=KEY, OMP_NUM_THREADS="1",
         ),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-1000:]

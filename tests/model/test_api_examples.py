@@ -28,6 +28,7 @@ RESULTS = (
     "Report",
     "Tuning",
 )  # what calls return
+NEEDS = {"tailfuse.api.mlflow_model": [pytest.mark.needs("mlflow")]}
 PARTS = [f"tailfuse.api.{module.name}" for module in pkgutil.iter_modules(tailfuse.api.__path__)]
 
 
@@ -39,7 +40,10 @@ def write_example(folder: Path) -> None:
     (folder / "table.csv").write_text("\n".join(["gusts,pressure,weather", *lines]))
 
 
-@pytest.mark.parametrize("name", ["tailfuse", *PARTS])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=NEEDS.get(name, ())) for name in ("tailfuse", "tailfuse.spec.schema", *PARTS)],
+)
 def test_examples_say_what_they_print(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)

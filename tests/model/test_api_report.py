@@ -84,3 +84,15 @@ def test_a_report_is_shown_in_a_notebook_and_drawn(model: "tailfuse.Model") -> N
     assert "as given" in repr(report)
     names = [text.get_text() for text in report.plot().get_yticklabels()]
     assert names[:2] == ["image+clinical+notes", "as given"]
+
+
+def test_values_of_rows_are_on_the_page_only_if_asked(model: "tailfuse.Model", tmp_path: Path) -> None:
+    report = model.evaluate(FRAME)
+    for rows, numbers, values in (("none", False, False), ("ids", True, False), ("all", True, True)):
+        page = report.to_page(rows=rows)  # type: ignore[arg-type]
+        assert ("<strong>Row " in page) == numbers, rows
+        assert ('<div class="value">' in page) == values, rows
+    assert report.to_page() == report.to_page(rows="ids")
+    assert report.write(tmp_path / "all.html", rows="all").read_text() == report.to_page(rows="all")
+    with pytest.raises(UserError, match="rows: 'some' is none of none, ids, all"):
+        report.to_page(rows="some")  # type: ignore[arg-type]

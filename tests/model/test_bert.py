@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
+from onnx import TensorProto
 from safetensors.numpy import load_file, save_file
 from tailfuse.errors import SpecError
 from tailfuse.export.precision import Reduced
@@ -22,15 +24,15 @@ from tailfuse.modalities import KINDS
 from tailfuse.modalities.ragged import keep_apart
 from tailfuse.modalities.text import TextSpec
 from tailfuse.modalities.text.bert import load_bert
-from tailfuse.modalities.text.bert_features import compute_bert_features
-from tailfuse_service.bundle import BundleError, open_bundle, read_manifest
+from tailfuse.modalities.text.bert_features import MAX_TEXTS, MAX_TOKENS, compute_bert_features
+from tailfuse_service.bundle import BundleError, EmbeddingCache, open_bundle, read_manifest
 from tailfuse_service.errors import MissingModality
 from tailfuse_service.modalities import TextModality
 from tailfuse_service.modalities.text.bert_rows import BertRows, open_tokenizer, pack_tokenizer
 
 from tests.support.reviews import WORDS as KIND_WORDS
 from tests.support.reviews import write_reviews
-from tests.support.tiny_bert import HEADS, LAYERS, write_bert
+from tests.support.tiny_bert import HEADS, LAYERS, WIDTH, write_bert
 
 WORDS = ["a", "lovely", "red", "dress", "runs", "small", "very", "nice"]
 
@@ -91,7 +93,7 @@ def test_an_embedding_is_that_of_the_definition_whatever_the_padding(folder: Pat
         np.testing.assert_allclose(embedding.numpy(), expected, atol=3e-3)  # weights are float16
         alone = load_bert(folder, 40)(torch.from_numpy(rows.stack([row])))[0]
         torch.testing.assert_close(embedding, alone, atol=1e-6, rtol=1e-5)
-    assert load_bert(folder, 40)(torch.zeros(0, 1, dtype=torch.int64)).shape == (0, 12)
+    assert load_bert(folder, 40)(torch.zeros(0, 1, dtype=torch.int64)).shape == (0, WIDTH)
     assert load_bert(folder, 40)(torch.zeros(1, 1, dtype=torch.int64)).isfinite().all()
 
 
@@ -217,13 +219,58 @@ def test_a_bundle_with_a_bert_answers_in_both_runtimes_without_its_folder(
         opened.sample({"review": "很好"})
 
 
+def test_a_text_is_encoded_once_and_the_answers_stay(bundle: Path) -> None:
+    cache = EmbeddingCache(2**20)
+    plain, cached = open_bundle(bundle), open_bundle(bundle, cache=cache)
+    texts = ["lovely floral hem", "felt brim", "leather sole " * 90, "felt sole"]
+    arrays = [
+        plain.sample({"review": text, "words": text} if at % 2 else {"review": text})
+        for at, text in enumerate(texts)
+    ]
+    assert cache.take_counts() == (0, 0)  # warming up is none
+    for batch, counts in ((arrays[:2], (0, 2)), (arrays, (2, 2)), (arrays[::-1], (4, 0))):
+        expected, actual = plain.run(batch), cached.run(batch)
+        for field in ("probabilities", "weights", "confidences", "disagreement", "conflict"):
+            difference = np.abs(getattr(actual, field) - getattr(expected, field))
+            assert difference.max() <= 1e-6, field
+        assert cache.take_counts() == counts
+
+
 @pytest.mark.parametrize("precision", ["float16", "int8"])
 def test_a_bundle_with_a_bert_can_be_reduced(
     bundle: Path, spec_path: Path, tmp_path: Path, precision: Reduced
 ) -> None:
     comparison = reduce_bundle(bundle, spec_path.parent / "table.csv", precision, tmp_path / "reduced")
     assert comparison.difference < 0.1
-    open_bundle(tmp_path / "reduced")
+    cache = EmbeddingCache(2**20)
+    reduced = open_bundle(tmp_path / "reduced", cache=cache)
+    sample = reduced.sample({"review": "lovely floral hem"})
+    first, second = (reduced.run([sample]).probabilities for _ in range(2))
+    np.testing.assert_allclose(second, first, atol=1e-6)
+    assert cache.take_counts() == (1, 1)
+
+
+def test_all_of_a_bert_is_int8_and_a_text_is_answered_the_same_beside_others(
+    bundle: Path, spec_path: Path, tmp_path: Path
+) -> None:
+    reduce_bundle(bundle, spec_path.parent / "table.csv", "int8", tmp_path / "int8")
+    graph = onnx.load(tmp_path / "int8" / "model.onnx").graph
+    large = [each for each in graph.initializer if "projection.bert." in each.name and len(each.dims) > 1]
+    types = {each.name.split("projection.bert.")[1]: each.data_type for each in large}
+    assert types.pop("places") == TensorProto.FLOAT  # a token's place; they are few
+    scales = {name for name in types if name.endswith(("scale", "scales"))}
+    assert {types[name] for name in types.keys() - scales} == {TensorProto.INT8, TensorProto.UINT8}
+    assert sum(node.op_type == "MatMulNBits" for node in graph.node) == 6 * LAYERS
+    before, after = open_bundle(bundle), open_bundle(tmp_path / "int8")
+    samples: list[dict[str, Any]] = [
+        {"review": "lovely floral hem"}, {"review": "felt brim"}, {"size": {"a": 0.5, "b": 1.0}},
+        {"review": "leather sole " * 90, "words": "leather sole"},
+    ]  # fmt: skip
+    arrays = [after.sample(sample) for sample in samples]
+    together = after.run(arrays).probabilities
+    np.testing.assert_allclose(together, before.run(arrays).probabilities, atol=0.03)
+    for at, each in enumerate(arrays):
+        np.testing.assert_allclose(after.run([each]).probabilities[0], together[at], atol=1e-5)
 
 
 def test_a_damaged_tokenizer_is_refused(bundle: Path, tmp_path: Path) -> None:
@@ -265,4 +312,28 @@ def test_features_are_computed_once_and_cached(
     np.testing.assert_array_equal(compute_bert_features(bert, found), first)
     other = load_bert(write_bert(tmp_path / "other", WORDS, seed=1), 40)
     assert np.abs(compute_bert_features(other, found) - first).max() > 0.01
-    assert compute_bert_features(bert, found[:0]).shape == (0, 12)
+    assert compute_bert_features(bert, found[:0]).shape == (0, WIDTH)
+
+
+def test_a_batch_has_a_bounded_number_of_tokens_and_little_padding(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAILFUSE_CACHE", str(tmp_path / "cache"))
+    random = np.random.default_rng(0)
+    lengths = np.append(np.full(300, 40), random.integers(3, 41, 300))
+    texts = keep_apart([random.integers(5, 30, length) for length in lengths])
+    bert = load_bert(folder, 40)
+    forward = bert.forward
+    shapes: list[tuple[int, ...]] = []
+
+    def record(rows: torch.Tensor) -> torch.Tensor:
+        shapes.append(tuple(rows.shape))
+        return forward(rows)
+
+    monkeypatch.setattr(bert, "forward", record)
+    features = compute_bert_features(bert, texts)
+    assert all(n <= MAX_TEXTS and n * length <= MAX_TOKENS for n, length in shapes)
+    assert sum(n * length for n, length in shapes) < 1.1 * lengths.sum()
+    for at in (0, 299, 300, 599):
+        alone = forward(torch.from_numpy(texts[at][None]))[0]
+        np.testing.assert_allclose(features[at], alone.numpy(), atol=1e-5)

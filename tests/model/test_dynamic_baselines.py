@@ -7,7 +7,8 @@ import pytest
 import torch
 from tailfuse.errors import SpecError
 from tailfuse.losses.imbalance import make_loss
-from tailfuse.modalities.text.encoder import Lsa
+from tailfuse.modalities.text.encoder import ProjectedTexts
+from tailfuse.modalities.text.lsa import LsaProjection
 from tailfuse.network.baselines.qmf import QualityAware, compute_ranking_losses
 from tailfuse.network.baselines.sade_mm import SadeMM
 from tailfuse.network.baselines.tmc import (
@@ -196,9 +197,12 @@ def test_encoders_of_texts_share_what_is_frozen() -> None:
     modality = TextModality(
         columns=("t",), encoder="lsa", buckets=8, ngrams=1, max_tokens=8, dimensions=3, known=b"AAAAAA=="
     )
-    encoders = [Lsa(modality, width=2, dropout=0.0, input_dropout=0.0) for _ in range(2)]
+    encoders = [
+        ProjectedTexts(LsaProjection(8, 3), modality, width=2, dropout=0.0, input_dropout=0.0)
+        for _ in range(2)
+    ]
     alone = [each.layers for each in encoders]
     together = run_parallel(encoders)
-    assert isinstance(together, Lsa)  # so that its projection is fitted
+    assert isinstance(together, ProjectedTexts)  # so that its projection is fitted
     features = torch.randn(4, 3)
     torch.testing.assert_close(together(features), torch.cat([layers(features) for layers in alone], 1))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 from tailfuse.cli import main
@@ -38,6 +39,28 @@ def test_the_report_goes_where_it_is_asked(evaluate: Callable[..., Result], tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.html"]
     assert evaluate("--out", "c.json").exit_code == 0
     assert (tmp_path / "c.html").exists()
+
+
+@pytest.mark.parametrize(("option", "numbers", "values"), [
+    ((), True, False),
+    (("--report-rows", "none"), False, False),
+    (("--report-rows", "ids"), True, False),
+    (("--report-rows", "all"), True, True),
+])  # fmt: skip
+def test_values_of_rows_are_in_the_report_only_if_asked(
+    trained: Any, tmp_path: Path, option: tuple[str, ...], numbers: bool, values: bool
+) -> None:
+    (tmp_path / "pictures").symlink_to(trained.spec.table.parent / "pictures")
+    other = {"oak": "elm", "elm": "oak"}  # so that there are mistakes
+    table = tmp_path / "table.csv"
+    pl.read_csv(trained.spec.table).with_columns(pl.col("label").replace(other)).write_csv(table)
+    out = tmp_path / "evaluation.json"
+    command = ["evaluate", str(trained.bundle), str(table), "--part", "test", "--out", str(out), *option]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
+    html = out.with_suffix(".html").read_text()
+    assert ("<strong>Row " in html) == numbers
+    assert ("data:image/png" in html) == ("round leaf" in html) == values
 
 
 @pytest.mark.parametrize("existing", ["evaluation.json", "evaluation.html"])

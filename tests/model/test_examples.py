@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 from starlette.testclient import TestClient
 from tailfuse.cli import main
-from tailfuse.data.examples import MAX_EXAMPLE_BYTES, read_examples
+from tailfuse.data.examples import MAX_EXAMPLE_BYTES, ExampleRow, read_examples, take_classes_in_turn
 from tailfuse.errors import TableError
 from tailfuse.modalities.example_values import MAX_FILE_BYTES, shrink_image, to_json
 from tailfuse.spec.schema import load_spec
@@ -23,7 +23,8 @@ from tailfuse_service.settings import Settings
 
 
 def read(lesions: Any, n_examples: int) -> list[dict[str, Any]]:
-    return read_examples(load_spec(lesions.write()), lesions.load().modalities, n_examples)
+    rows = read_examples(load_spec(lesions.write()), lesions.load().modalities, n_examples)
+    return [row.inputs for row in rows]
 
 
 def test_they_are_test_rows_as_the_table_has_them(lesions: Any) -> None:
@@ -36,6 +37,20 @@ def test_they_are_test_rows_as_the_table_has_them(lesions: Any) -> None:
         assert b64decode(example["image"]) == (lesions.folder / row["image"]).read_bytes()
     assert len({rows[example["notes"]]["label"] for example in read(lesions, 3)}) > 1  # not as it is sorted
     assert read(lesions, 3) == examples[:3]
+
+
+def test_the_classes_come_in_turn(lesions: Any) -> None:
+    labels = {row["note"]: row["label"] for row in lesions.rows if row["split"] == "test"}
+    rows = read_examples(load_spec(lesions.write()), lesions.load().modalities, 6)
+    assert [row.label for row in rows] == [labels[row.inputs["notes"]] for row in rows]
+    n_classes = len(set(labels.values()))
+    assert len({row.label for row in rows[:n_classes]}) == n_classes > 1
+
+
+def test_a_class_whose_rows_are_not_complete_does_not_come_first() -> None:
+    labels_and_sizes = [("x", 3), ("x", 3), ("y", 2), ("y", 3)]
+    rows = [ExampleRow(label, dict.fromkeys("abc"[:size])) for label, size in labels_and_sizes]
+    assert take_classes_in_turn(rows) == [rows[0], rows[3], rows[1], rows[2]]
 
 
 def test_complete_rows_come_first_and_a_missing_modality_is_left_out(lesions: Any) -> None:
@@ -89,8 +104,8 @@ def test_an_exported_bundle_shows_them_and_answers_them(trained: Any, tmp_path: 
     out = tmp_path / "bundle"
     done = CliRunner().invoke(main, ["export", str(trained.run), "--out", str(out), "--examples", "3"])
     assert done.exit_code == 0, done.output
-    examples = read_manifest(out).examples
-    assert len(examples) == 3
+    examples, labels = read_manifest(out).examples, read_manifest(out).example_labels
+    assert len(examples) == len(labels) == 3
     with TestClient(create_app(Settings(bundle=out), open_bundle(out))) as client:
         paths = client.get("/openapi.json").json()["paths"]
         shown = paths["/predict"]["post"]["requestBody"]["content"]["application/json"]["examples"]

@@ -1,4 +1,4 @@
-"""`tailfuse export`: the bundle's version."""
+"""`tailfuse export`: the bundle's version, and what its report shows."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from tailfuse.cli import main
+from tailfuse.evaluation.report import Findings
 from tailfuse_service.bundle import read_manifest
 
 
@@ -28,3 +29,30 @@ def test_the_bundle_has_the_version_asked_for(
     manifest = read_manifest(out)
     assert manifest.version == version
     assert set(manifest.validation_metrics) == set(manifest.metrics)
+
+
+@pytest.mark.parametrize("rows", ["none", "ids", "all"])
+def test_the_report_shows_the_rows_asked_for(
+    trained: Any, tmp_path: Path, rows: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = []
+
+    def collect(*_: Any, shown: str, **__: Any) -> Findings:
+        heard.append(shown)
+        return Findings()
+
+    monkeypatch.setattr("tailfuse.export.bundle.collect_findings", collect)
+    out = tmp_path / "bundle"
+    options = [] if rows == "ids" else ["--report-rows", rows]
+    done = CliRunner().invoke(main, ["export", str(trained.run), "--out", str(out), *options])
+    assert done.exit_code == 0, done.output
+    assert heard == [rows]
+    assert read_manifest(out).spec["report"] == {"rows": rows}
+
+
+def test_a_smaller_bundle_keeps_its_report(trained: Any, tmp_path: Path) -> None:
+    command = ["export", str(trained.run), "--out", str(tmp_path / "small"), "--precision", "int8"]
+    done = CliRunner().invoke(main, [*command, "--report-rows", "none"])
+    assert done.exit_code == 1
+    assert "--report-rows goes with --precision float32" in done.output
+    assert not (tmp_path / "small").exists()

@@ -194,7 +194,7 @@ def test_a_skewed_column_is_standardised_by_its_logarithms(caplog: pytest.LogCap
     amount, age = modality.columns
     assert isinstance(amount, NumberColumn)
     assert isinstance(age, NumberColumn)
-    assert amount.log_unit == pytest.approx(np.median(amounts[1:]))
+    assert amount.log_unit == pytest.approx(np.quantile(amounts[1:], 0.1), rel=0.1)
     assert age.log_unit is None
     assert amount.indicator
     features = modality.features("m")

@@ -50,7 +50,7 @@ def test_the_graph_makes_the_features_that_training_takes(texts: list[str]) -> N
     features = MODALITY.features("m")
     rows = [row for text in texts if (row := features.apply(text)) is not None]
     padded = torch.from_numpy(features.stack(rows))
-    expected = PROJECTION.project(keep_apart(rows))
+    expected = PROJECTION.compute_features(keep_apart(rows))
     torch.testing.assert_close(PROJECTION(padded), torch.from_numpy(expected), atol=1e-5, rtol=1e-4)
     longer = torch.nn.functional.pad(padded, (0, 0, 0, 7))
     torch.testing.assert_close(PROJECTION(longer), PROJECTION(padded), atol=1e-6, rtol=1e-5)
@@ -111,7 +111,7 @@ def test_texts_that_repeat_each_other_have_no_empty_directions() -> None:
 
 def test_the_training_texts_features_have_mean_square_1() -> None:
     projection, rows = project(MODALITY, CORPUS * 4)
-    features = projection.project(keep_apart(rows))
+    features = projection.compute_features(keep_apart(rows))
     used = (projection.vectors.abs().amax(0) > 0).numpy()
     assert np.square(features[:, used]).mean() == pytest.approx(1, abs=0.01)
 
@@ -132,4 +132,4 @@ def test_a_column_without_a_token_can_be_fitted() -> None:
     assert modality.features("m").apply("word") is None
     projection, rows = project(modality, [" "])
     assert rows == []
-    assert projection.project(keep_apart([])).shape == (0, 1)
+    assert projection.compute_features(keep_apart([])).shape == (0, 1)

@@ -9,10 +9,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from tailfuse.calibration.calibration_set import CalibrationData
 from tailfuse.calibration.fit_confidence import fit_posterior
-from tailfuse.calibration.fit_linear import choose_inverse, select_texts
+from tailfuse.calibration.fit_linear import choose_inverse, make_ngram_trial, select_rows
 from tailfuse.data.dataset import load_dataset
 from tailfuse.modalities.ragged import keep_apart, pad_rows
-from tailfuse.modalities.text.encoder import Lsa
+from tailfuse.modalities.text.encoder import ProjectedTexts
 from tailfuse.modalities.text.lsa import Tfidf, make_tfidf
 from tailfuse.network.network import Network, Scores
 from tailfuse.network.ngrams import NgramExperts
@@ -51,7 +51,7 @@ def test_the_linear_expert_is_logistic_regression_less_the_log_prior(classes: li
     rows, tfidf = make_rows(90), make_weights()
     labels = np.array(classes)[np.random.default_rng(1).choice(len(classes), 90, p=None)]
     experts = NgramExperts(BUCKETS, 4)
-    experts.fit_linear(rows, labels, tfidf, 3.0)
+    experts.fit_linear(rows, labels, 3.0, tfidf)
     words = make_tfidf(rows, tfidf)[:, 1 : 1 + BUCKETS]
     regression = LogisticRegression(C=3.0, max_iter=200, tol=1e-3).fit(words, labels)
     prior = np.log(np.bincount(labels)[classes] / 90)
@@ -62,7 +62,7 @@ def test_the_linear_expert_is_logistic_regression_less_the_log_prior(classes: li
 
 def test_rows_of_one_class_teach_the_linear_expert_nothing() -> None:
     experts = NgramExperts(BUCKETS, 3)
-    experts.fit_linear(make_rows(5), np.ones(5, np.int64), make_weights(), 3.0)
+    experts.fit_linear(make_rows(5), np.ones(5, np.int64), 3.0, make_weights())
     assert not experts.weights.any()
 
 
@@ -101,11 +101,11 @@ def test_no_network_knows_the_words_of_rows_that_it_scores(stages: Stages[Networ
     scored = [(stages.network, stages.dataset.val), *stages.folds]
     for network, part in scored:
         experts = network.ngrams("review")
-        rows, _ = select_texts(part, "review")
+        rows, _ = select_rows(part, "review")
         tokens = [row[row[:, 0] < WORD_NGRAMS_FROM, 0] for row in rows]
         unknown = [int((~experts.known[torch.from_numpy(each).long()]).sum()) for each in tokens]
         assert np.mean(unknown) >= 0.9  # but for hashes that collide
-    rows, _ = select_texts(stages.dataset.train, "review")
+    rows, _ = select_rows(stages.dataset.train, "review")
     final = stages.network.ngrams("review")
     assert all(
         final.known[torch.from_numpy(row[row[:, 0] < CHARACTERS_FROM, 0]).long()].all() for row in rows
@@ -116,11 +116,11 @@ def test_the_linear_expert_of_a_fold_is_less_certain_than_one_that_has_seen_its_
     stages: Stages[Network],
 ) -> None:
     encoder = stages.network.encoders[0]
-    assert isinstance(encoder, Lsa)
+    assert isinstance(encoder, ProjectedTexts)
     assert encoder.projection is not None
     final = stages.network.ngrams("review")
     for network, part in stages.folds:
-        rows, labels = select_texts(part, "review")
+        rows, labels = select_rows(part, "review")
         at = torch.arange(len(labels)), torch.from_numpy(labels)
         tfidf = encoder.projection.tfidf(torch.from_numpy(pad_rows(rows, rows)))
         held, seen = (each.classify(*tfidf)[at].mean() for each in (network.ngrams("review"), final))
@@ -130,13 +130,14 @@ def test_the_linear_expert_of_a_fold_is_less_certain_than_one_that_has_seen_its_
 def test_the_regularisation_is_chosen_on_rows_that_were_left_out(stages: Stages[Network]) -> None:
     _, held = stages.folds[0]
     encoder = stages.network.encoders[0]
-    assert isinstance(encoder, Lsa)
+    assert isinstance(encoder, ProjectedTexts)
     assert encoder.projection is not None
-    experts, tfidf = NgramExperts(encoder.buckets, 3), encoder.projection.tfidf
+    experts, tfidf = NgramExperts(encoder.ngram_buckets or 0, 3), encoder.projection.tfidf
     shuffled = np.random.default_rng(0).permutation(held.labels)
     noise = type(held)(held.inputs, held.position, shuffled)
-    assert choose_inverse(experts, noise, noise.first(40), "review", tfidf) == 10.0  # rows that it has seen
-    assert choose_inverse(experts, held.first(0), held, "review", tfidf) == 3.0
+    trial = make_ngram_trial(experts, tfidf)
+    assert choose_inverse(trial, noise, noise.first(40), "review") == 10.0  # rows that it has seen
+    assert choose_inverse(trial, held.first(0), held, "review") == 3.0
 
 
 def make_calibration_data(linear: torch.Tensor, labels: torch.Tensor) -> CalibrationData:

@@ -113,6 +113,20 @@ def test_the_table_is_not_read_for_nothing(manifest: Manifest, evaluation: Evalu
     assert (found.n_wrong, found.n_conflicted, found.n_mislabelled, found.n_checked) == (0, 0, 0, 4)
 
 
+def test_without_a_table_rows_are_numbers_and_what_the_model_says(
+    manifest: Manifest, evaluation: Evaluation
+) -> None:
+    rows = find_notable_rows(manifest, make_part(), evaluation, [], "test", None)
+    assert [(row.number, row.label, row.answer) for row in rows.hardest] == [(18, EVIL, "cat")]
+    assert not any(row.content for row in (*rows.hardest, *rows.conflicted, *rows.mislabelled))
+    html = report_html(manifest, evaluation, [], findings=Findings(rows=rows))
+    section = html[html.index("Rows to look at") :]
+    assert "Row 18" in section
+    assert "left\nout of this file" in section
+    assert "<img" not in section
+    assert "note 17" not in html
+
+
 def test_rows_that_know_no_table_have_no_number(manifest: Manifest, evaluation: Evaluation) -> None:
     part = replace(make_part(), rows=None)
     found = find_notable_rows(manifest, part, evaluation, [], "", lambda: TABLE)

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import torch
 from tailfuse.modalities import KINDS
-from tailfuse.modalities.tabular.choose_encoder import add_edges
+from tailfuse.modalities.tabular.choose_encoder import add_edges, is_clear_gain
 from tailfuse.modalities.tabular.edges import BINS, compute_edges, list_edges
 from tailfuse.modalities.tabular.piecewise import PiecewiseLinear
 from tailfuse_service.modalities import TabularModality
@@ -35,14 +35,16 @@ def make_table(n_rows: int, n_columns: int, *, ranges: bool) -> tuple[Any, Any]:
     [
         ("auto", 9, 5001, True, True),
         ("auto", 9, 5001, False, False),  # nothing that a line does not say
-        ("auto", 9, 5000, True, False),
+        ("auto", 9, 500, True, True),
+        ("auto", 9, 500, False, False),
+        ("auto", 9, 499, True, False),
         ("auto", 128, 5001, True, True),
         ("auto", 129, 5001, True, False),
         ("piecewise", 9, 10, False, True),
         ("mlp", 9, 5001, True, False),
     ],
 )
-def test_bins_need_many_rows_few_columns_and_a_gain(
+def test_bins_need_rows_few_columns_and_a_gain(
     encoder: str, n_columns: int, n_rows: int, ranges: bool, expected: bool
 ) -> None:
     rows, labels = make_table(n_rows, n_columns, ranges=ranges)
@@ -55,6 +57,18 @@ def test_classes_of_few_rows_take_no_part_in_the_trial() -> None:
     labels[:3] = 7
     assert list_edges(add_edges("auto", make_numbers(3), rows, labels, seed=0))
     assert not list_edges(add_edges("auto", make_numbers(3), rows, np.zeros(6000, np.int64), seed=0))
+
+
+def test_a_gain_counts_if_chance_does_not_explain_it() -> None:
+    codes = np.repeat([0, 1], [90, 10])
+    before = np.full(100, 1.0)
+    assert is_clear_gain(before, before - 0.1, codes)
+    assert not is_clear_gain(before, before - 0.04, codes)  # certain, but less than 5 %
+    one_row = before.copy()
+    one_row[95] = 0.0  # a tenth of its class, and so a twentieth of the loss
+    assert not is_clear_gain(before, one_row - 0.01, codes)
+    noise = np.where(np.arange(100) % 2, 1.0, -1.0)
+    assert not is_clear_gain(before, before - 0.1 + noise, codes)
 
 
 def test_edges_hold_as_many_numbers_between_them() -> None:

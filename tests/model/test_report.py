@@ -10,13 +10,14 @@ import pytest
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.evaluation.evaluate import Evaluation, evaluate
 from tailfuse.evaluation.line_chart import curve, find_kept_epoch, line_charts, ticks
-from tailfuse.evaluation.report import Findings, report_html, write_report
+from tailfuse.evaluation.report import Findings, report_html, select_modalities, write_report
 from tailfuse_service.bundle import Batch, Output
-from tailfuse_service.bundle.manifest import ClassInfo, Manifest, Shot
-from tailfuse_service.modalities import ImageModality, Modality, TabularModality, TextModality
+from tailfuse_service.bundle.manifest import Manifest
+from tailfuse_service.modalities import ImageModality, TabularModality, TextModality
 from tailfuse_service.modalities.tabular import NumberColumn
 
 from tests.support.html_tags import collect_tags
+from tests.support.reports import classes_named, evaluated, make_manifest, write_large_report
 
 EVIL = "<script>alert('1')</script> & \"more\""
 HISTORY = [
@@ -26,52 +27,6 @@ HISTORY = [
 IMAGE = ImageModality(column="image", height=16, width=15, channels=1)
 SHAPE = TabularModality(columns=(NumberColumn(name="area", mean=1.0, scale=2.0),), width=1)
 NOTES = TextModality(columns=("title",), buckets=64, ngrams=2, max_tokens=8)
-
-
-def classes_named(*names: str) -> tuple[ClassInfo, ...]:
-    shots: tuple[Shot, ...] = ("many", "medium", "few")
-    return tuple(
-        ClassInfo(name=name, train_count=100 // (at + 1), shot=shots[at * 3 // len(names)])
-        for at, name in enumerate(names)
-    )
-
-
-def evaluated(classes: tuple[ClassInfo, ...], modalities: list[str], lacking: bool = False) -> Evaluation:
-    """Four rows of each class; every fourth is taken for the next class, or lacks its first modality."""
-
-    def run(batch: Batch) -> Output:
-        value = np.zeros(len(batch.presence), np.int64)
-        for name, rows in batch.rows.items():
-            value[rows] = batch.inputs[name][:, 0]
-        weights = batch.presence / batch.presence.sum(axis=1, keepdims=True)
-        answers = 0.6 * np.eye(len(classes))[value] + 0.4 / len(classes)
-        return Output(*(array.astype(np.float32) for array in (answers, weights, 0.8 * batch.presence)))
-
-    labels = np.repeat(np.arange(len(classes)), 4)
-    fourth = np.arange(len(labels)) % 4 == 3
-    values = np.where(fourth, (labels + 1) % len(classes), labels)[:, None]
-    position = {name: np.arange(len(labels)) for name in modalities}
-    if lacking:
-        position[modalities[0]] = np.where(fourth, -1, position[modalities[0]])
-    return evaluate(run, SplitArrays(dict.fromkeys(modalities, values), position, labels), classes)
-
-
-def make_manifest(evaluation: Evaluation, modalities: dict[str, Modality], name: str = "digits") -> Manifest:
-    return Manifest(
-        name=name,
-        version="3",
-        label="digit",
-        classes=evaluation.classes,
-        modalities=modalities,
-        input_schema={},
-        calibration={},
-        metrics=evaluation.metrics,
-        reference=evaluation.reference,
-        parity={"onnx": 3e-7},
-        spec={"table": "/home/someone/digits.parquet"},
-        built_with={"torch": "2.13.0"},
-        files={},
-    )
 
 
 @pytest.fixture(scope="module")
@@ -252,6 +207,39 @@ def test_many_classes_have_a_matrix_without_names() -> None:
     assert "1 of class 59 taken for class 0 (25.0%)" in html
     assert "class 7</text>" not in html
     assert "text of 1 column, word n-grams up to 2, 64 buckets" in html
+
+
+def test_many_modalities_are_named_in_few_words_and_the_weightiest_have_columns(tmp_path: Path) -> None:
+    html = write_large_report(tmp_path / "report.html", n_classes=3, n_modalities=40).read_text()
+    headings = re.findall(r'<th scope="row">(.*?)</th>', html)
+    assert "all modalities" in headings
+    assert "all but modality_with_a_long_name_7" in headings
+    assert html.count("The 12 of 40 modalities with the largest mean weight") == 2
+    weights = html[html.index("Weights and confidences by class") : html.index("<h2>Modalities</h2>")]
+    assert weights.count("heat weight") == weights.count("heat confidence") == 3 * 12
+    assert collect_tags(html).open == []
+
+
+def test_the_weightiest_modalities_stay_in_their_order() -> None:
+    evaluation = evaluated(classes_named("six", "nine"), [f"m{at}" for at in range(20)])
+    reference = {
+        name: each.model_copy(
+            update={"weight_mean": None if name == "m3" else 1.0 if name == "m19" else 0.01}
+        )
+        for name, each in evaluation.reference.items()
+    }
+    chosen = select_modalities(replace(evaluation, reference=reference))
+    assert chosen == [0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 19]
+
+
+def test_a_matrix_of_many_cells_shows_those_with_most_rows(
+    manifest: Manifest, evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "cells with most rows" not in report_html(manifest, evaluation, [])
+    monkeypatch.setattr("tailfuse.evaluation.report.MAX_CELLS", 2)
+    html = report_html(manifest, evaluation, [])
+    assert html.count(" taken for ") == 2
+    assert "The 2 cells with most rows of 6 are drawn." in html
 
 
 def test_what_has_no_rows_is_a_dash() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import tailfuse
 import torch
 from starlette.testclient import TestClient
 from tailfuse.cli.inputs import parse_inputs
-from tailfuse.cli.predict import predict_sample, predict_table
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.export.graphs import TOLERANCE, make_example, run_eagerly
@@ -145,11 +145,10 @@ def test_the_pages_say_what_a_series_is(waves: Any) -> None:
 def test_predict_takes_a_table_or_a_file(waves: Any, tmp_path: Path) -> None:
     bundle = open_bundle(waves.bundle)
     (tmp_path / "one.csv").write_text("x,y\n7,0\n9,0.5\n8,-0.5\n")
-    assert '"present": true' in predict_sample(
-        bundle, parse_inputs({"trace": "series"}, [f"trace={tmp_path / 'one.csv'}"])
-    )
+    inputs = parse_inputs({"trace": "series"}, [f"trace={tmp_path / 'one.csv'}"])
+    assert tailfuse.predict_sample(bundle, inputs)["modalities"]["trace"]["present"] is True
     pl.DataFrame({"id": [7, 8], "trace": ["one.csv", None]}).write_csv(tmp_path / "new.csv")
-    predict_table(bundle, tmp_path / "new.csv", [], tmp_path / "answers.csv")
+    tailfuse.predict(waves.bundle, tmp_path / "new.csv", tmp_path / "answers.csv")
     lines = (tmp_path / "answers.csv").read_text().splitlines()
     assert lines[1].startswith("1,")
     assert set(lines[2]) == {"2", ","}

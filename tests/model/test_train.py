@@ -155,6 +155,15 @@ def test_differing_keys_are_dotted_paths() -> None:
     assert find_differences(before, now) == ["b.c", "old", "new"]
 
 
+def test_a_run_goes_on_whatever_its_report_shows() -> None:
+    """Older runs do not say; a modality of that name is compared as any other."""
+    shown: dict[str, Any] = {"report": {"rows": "all"}}
+    assert find_differences({}, shown) == find_differences({"report": {"rows": "none"}}, shown) == []
+    assert find_differences({"modalities": {"report": 1}}, {"modalities": {"report": 2}}) == [
+        "modalities.report"
+    ]
+
+
 @pytest.mark.usefixtures("no_export")
 def test_the_listener_hears_of_everything_and_the_log_is_kept(lesions: Any) -> None:
     heard: list[tuple[Any, ...]] = []

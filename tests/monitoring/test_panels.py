@@ -34,6 +34,7 @@ from tests.support.process import Service, start_service, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.needs("prometheus")]
 
+WINDOW = "30s"
 MAY_BE_EMPTY = {"GPU memory": "the service runs on the CPU"}
 DASHBOARDS = {file.stem: json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))}
 NAMES = [
@@ -85,9 +86,14 @@ def scraped(
             callers.mood = draw_subset
             roll_out(versions, bundle_folder, next_version)
             service.process.send_signal(signal.SIGHUP)
-            answered = 'increase(tailfuse_samples_total{version=~"[23]"}[5s]) > 50'
-            both = f"count by (version) ({answered})"
-            until(lambda: len(prometheus.query(both)) == 2, "both are scraped twice")
+            # However slow the machine is: first the trials of both, which only get time that is left; then
+            # some samples in all, and a rate, which needs two scrapes.
+            by_version = "count by (version) (tailfuse_samples_total)"
+            until(lambda: len(prometheus.query(by_version)) == 3, "the new versions answer")
+            answered = 'tailfuse_samples_total{version=~"[23]"}'
+            increase = f"increase({answered}[{WINDOW}])"
+            many = f"sum by (version) ({answered}) > 20 and sum by (version) ({increase}) > 0"
+            until(lambda: len(prometheus.query(many)) == 2, "both are scraped twice")
         yield Scraped(prometheus, values_for(service, since), since)
 
 
@@ -109,8 +115,8 @@ def values_for(service: Service, since: float) -> Values:
         "version": ["1", "2", "3"],
         "instance": [service.url.removeprefix("http://")],
         "modality": ["image", "fourier", "shape"],
-        "window": "4s",
-        "__rate_interval": "4s",
+        "window": WINDOW,
+        "__rate_interval": WINDOW,
         "__range": f"{math.ceil(time.time() - since)}s",
     }
 

@@ -18,7 +18,8 @@ from tailfuse_service.settings.key_file import read_keys
 
 ALICE, BOB, ROOT = "alice-0123456789abcdef", "Bob+/0123456789ABCDEF==", "root.0123456789~abcdef"
 OPEN = ["/healthz", "/readyz", "/metrics"]
-CLOSED = ["/model", "/docs", "/openapi.json", "/", "/nope"]
+PAGES = ["/"]  # without any data: see tests/service/console/
+CLOSED = ["/model", "/docs", "/openapi.json", "/console/model.json", "/nope"]
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -45,7 +46,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "CHECK_S", 0.0)
 
 
-@pytest.mark.parametrize("path", OPEN)
+@pytest.mark.parametrize("path", OPEN + PAGES)
 def test_what_looks_after_the_service_needs_no_key(locked: Any, path: str) -> None:
     assert locked.get(path).status_code == 200
 

@@ -11,6 +11,9 @@ from starlette.testclient import TestClient
 from tailfuse_service.app import create_app
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.http.paths import (
+    CONSOLE_CARD,
+    CONSOLE_FILES,
+    CONSOLE_MODEL,
     ENDPOINTS,
     GRPC_ROUTES,
     OTHER,
@@ -41,7 +44,7 @@ def test_every_route_is_matched_with_the_names_that_its_path_has(template: str, 
 @pytest.mark.parametrize(
     "path",
     [
-        "", "/", "/predict/", "/predict//batch", "//predict", "/predictx", "/PREDICT", "/models/",
+        "", "/predict/", "/predict//batch", "//predict", "/predictx", "/PREDICT", "/models/",
         "/models//predict", "/models/a/versions", "/models/a/versions/", "/models/a/versions//predict",
         "/models/a/b/predict",
         "/models/a/predict/", "/models/a/predict/batch/", "/models/a/infer", "/v20", "/v20/models/a", "/v2x",
@@ -76,9 +79,17 @@ def test_health_checks_need_no_key_and_all_below_admin_needs_an_admin_s() -> Non
     assert match_path("/administration").access is Access.CLIENT
 
 
+def test_the_console_s_files_need_no_key_but_its_model_does() -> None:
+    pages = {template for template, route in ROUTES.items() if route.access is Access.PAGE}
+    assert pages == {"/", CONSOLE_FILES}
+    assert match_path("/console/0123/views/try.js") == ROUTES[CONSOLE_FILES]
+    assert match_path(CONSOLE_MODEL).access is match_path(CONSOLE_CARD).access is Access.CLIENT
+    assert match_path("/consoles/0123/views/try.js").access is Access.CLIENT
+
+
 def test_the_document_has_the_routes_of_the_grammar(tiny_bundle: Path) -> None:
     described = set(create_app(Settings(bundle=tiny_bundle)).api.openapi()["paths"])
-    not_described = {"/docs", "/openapi.json"}
+    not_described = {"/docs", "/openapi.json", "/", CONSOLE_MODEL, CONSOLE_CARD, CONSOLE_FILES}
     assert described == {route for route in ROUTES if not route.startswith("/v2")} - not_described
 
 

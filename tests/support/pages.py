@@ -8,36 +8,70 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 URL = "http://127.0.0.1:8000"
-BLOCK = re.compile(r"^```(\w*)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# Blocks with these programs are not run: they install, build images, start containers, or need a GPU.
-NOT_RUN = {"docker", "git", "make", "nvidia-smi", "pip", "sudo"}
+# A comment before a block says why no test runs it.
+BLOCK = re.compile(
+    r"^(?:<!-- not run: (?P<reason>[^\n]+) -->\n\n)?"
+    r"```(?P<language>\w*)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+# Pages whose commands tests/e2e/test_pages.py runs.
+PAGES = [
+    "README.md",
+    "SECURITY.md",
+    "client/README.md",
+    *(f"docs/{name}.md" for name in ("BUNDLE", "CONSOLE", "MODELS", "QUICKSTART", "TORCHSERVE")),
+    *(f"docs/tutorials/{name}.md" for name in ("images", "text", "sensors")),
+    *(
+        f"docs/howto/{name}.md"
+        for name in ("encoder", "imbalance", "missing", "report", "tracking", "tuning", "unlabelled")
+    ),
+]
+# The test that runs the blocks of a page in a language, for the other pages and languages.
+RUN_BY = {
+    ("client/README.md", "python"): "tests/client/test_readme.py",
+    ("client-js/README.md", "js"): "tests/client_js/test_client_js.py",
+    ("client-js/README.md", "ts"): "tests/client_js/test_client_js.py",
+    ("docs/PROTOCOLS.md", "python"): "tests/support/oip/examples.py",
+    ("docs/PROTOCOLS.md", "sh"): "tests/support/oip/examples.py",
+    ("docs/PYTHON.md", "python"): "tests/model/test_api_document.py",
+    ("docs/TUTORIAL.md", "python"): "tests/e2e/test_tutorial.py",
+    ("docs/TUTORIAL.md", "sh"): "tests/e2e/test_tutorial.py",
+}
 SHORT = "--set training.epochs=6 --set training.folds=2"  # every run must end in seconds, not learn
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block. With a title it is the file of that name."""
+    """A fenced block. With a title it is the file of that name; with a reason no test runs it."""
 
     page: str
     line: int
     language: str
     title: str
     text: str
+    reason: str = ""
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
 
     @property
     def is_run(self) -> bool:
-        """Whether it is commands, and none of NOT_RUN."""
-        return self.language == "sh" and not NOT_RUN & set(find_programs(self.text))
+        """Whether it is commands, and nothing says why they are not run."""
+        return self.language == "sh" and not self.reason
 
 
 def read_blocks(page: str) -> list[Block]:
     """Return the blocks of a page, by its path in the repository."""
     text = (ROOT / page).read_text(encoding="utf-8")
     return [
-        Block(page, text[: match.start()].count("\n") + 1, match[1], match[2] or "", match[3])
+        Block(
+            page,
+            text[: match.start("language")].count("\n") + 1,
+            match["language"],
+            match["title"] or "",
+            match["text"],
+            match["reason"] or "",
+        )
         for match in BLOCK.finditer(text)
     ]
 
@@ -60,15 +94,9 @@ def split_commands(script: str) -> Iterator[list[str]]:
         yield words
 
 
-def find_programs(script: str) -> Iterator[str]:
-    """Yield the program of each command, behind variables that are set for it."""
-    for words in split_commands(script):
-        yield from [word for word in words if not re.match(r"\w+=", word)][:1]
-
-
-def make_script(blocks: Iterable[Block], port: int) -> str:
+def make_script(blocks: Iterable[Block], port: int, begin: str = "") -> str:
     """Return a page as one script: its files are written and its commands run, as `shorten` says."""
-    steps = ["set -eu", "trap 'kill $(jobs -p) 2> /dev/null || true' EXIT"]
+    steps = ["set -eu", "trap 'kill $(jobs -p) 2> /dev/null || true' EXIT", shorten(begin, port)]
     for block in blocks:
         if block.title:
             steps.append(f"cat > {shlex.quote(block.title)} <<'END-OF-BLOCK'\n{block.text}END-OF-BLOCK")
@@ -78,14 +106,16 @@ def make_script(blocks: Iterable[Block], port: int) -> str:
 
 
 def shorten(commands: str, port: int) -> str:
-    """Return commands with short trainings, services on a port, and a wait until each has started."""
+    """Return commands with short trainings, and one service at a time, on a port, that has started."""
     lines = []
     for line in commands.replace("\\\n", " ").splitlines():
         code, _, _ = line.partition("  #")
+        code = re.sub(r"\bcurl ", "curl -sSf ", code)
         if re.match(r"tailfuse train ", code):
             code = f"{code.rstrip()} {SHORT}"
-        if re.match(r"tailfuse serve .*&$", code.rstrip()):
-            code = f"{code.rstrip().removesuffix('&')} --port {port} &\n" + (
+        if code.startswith("tailfuse serve "):
+            code = "kill $(jobs -p) 2> /dev/null && wait || true\n" + (
+                f"{code.rstrip().removesuffix('&')} --port {port} &\n"
                 f"until curl -sf -o /dev/null {URL}/readyz; do kill -0 $!; sleep 0.1; done"
             )
         lines.append(code)

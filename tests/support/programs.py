@@ -11,16 +11,19 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = {  # the Debian package of each program
+PACKAGES = {  # the Debian package of each program, or the extra of pyproject.toml that brings it
     "amtool": "prometheus-alertmanager",
     "chromium": "chromium",
     "curl": "curl",
     "git": "git",
+    "mlflow": "mlflow",
     "node": "nodejs",
     "npm": "npm",
     "prometheus": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "promtool": "prometheus",
+    "tensorboard": "tensorboard",
+    "wandb": "wandb",
 }
 REASON = "not installed: "
 NODE = ("node", "npm")

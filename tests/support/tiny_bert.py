@@ -15,7 +15,8 @@ from tokenizers.processors import TemplateProcessing
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-WIDTH, WIDE, LAYERS, HEADS, PLACES = 12, 20, 2, 3, 40
+# Wide enough that the exporter keeps the weights as they are: it folds matrices of up to 8,192 numbers.
+WIDTH, WIDE, LAYERS, HEADS, PLACES = 96, 100, 2, 3, 40
 
 
 def write_bert(folder: Path, words: Iterable[str] = (), seed: int = 0, **keys: Any) -> Path:

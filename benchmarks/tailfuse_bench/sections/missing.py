@@ -1,7 +1,7 @@
 """Section 9: results that the protocol requires and this table lacks."""
 
 from tailfuse_bench.datasets import DATASETS
-from tailfuse_bench.methods import OURS
+from tailfuse_bench.methods import METHODS, OURS
 from tailfuse_bench.scores import Scores
 from tailfuse_bench.sections.headline import N_DATASETS
 from tailfuse_bench.sections.section import Section, Target
@@ -58,11 +58,17 @@ def find_gaps_at(scores: Scores, ir: int) -> list[str]:
         name for name in scores.full if name in DATASETS and ir in DATASETS[name].select_ratios([ir])
     ]
     methods = [OURS, *scores.baselines]
-    expected = len(supported) * len(methods) * len(scores.seeds)
-    present = sum(len(scores.values(name, method, ir=ir)) for name in supported for method in methods)
+    pairs = [(name, method) for name in supported for method in methods if is_run_on(method, name)]
+    expected = len(pairs) * len(scores.seeds)
+    present = sum(len(scores.values(name, method, ir=ir)) for name, method in pairs)
     if present >= expected:
         return []
     return [f"{expected - present} of {expected} combinations of method, set and seed at ratio {ir}"]
+
+
+def is_run_on(method: str, dataset: str) -> bool:
+    """Return whether a method may run on a data set; one that the bench does not know may run on any."""
+    return method not in METHODS or METHODS[method].dataset in (None, dataset)
 
 
 def find_holes(scores: Scores) -> list[Row]:
@@ -71,6 +77,6 @@ def find_holes(scores: Scores) -> list[Row]:
     for method in [OURS, *scores.baselines, *scores.ablations]:
         for name in scores.sets:
             n = len(scores.values(name, method))
-            if n < len(scores.seeds):
+            if n < len(scores.seeds) and is_run_on(method, name):
                 rows.append(Row(method, [Cell(name), Cell(f"{n} of {len(scores.seeds)}")]))
     return rows

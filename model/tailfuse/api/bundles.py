@@ -1,10 +1,11 @@
-"""Write the bundle of an open model to a folder, to a .zip, or to bytes."""
+"""Write a bundle to a folder, to a .zip, or to bytes."""
 
 import shutil
 import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from tailfuse_service.bundle import (
     Bundle,
@@ -21,6 +22,7 @@ from tailfuse_service.bundle.files import unpacked
 
 from tailfuse.errors import UserError
 
+T = TypeVar("T")
 WriteBundle = Callable[[Path], object]  # writes the files of a bundle to a new folder, whole or not at all
 
 
@@ -39,12 +41,23 @@ def save_bundle(write: WriteBundle, target: Path) -> None:
         raise UserError(f"{target} is there already; choose another path")
     if not target.absolute().parent.is_dir():
         raise UserError(f"{target}: the folder {target.parent} does not exist")
+    write_packed(write, target)
+
+
+def write_packed(write: Callable[[Path], T], target: Path) -> T:
+    """Call `write` with a new folder, and return its result: `target`, or one that is packed as that .zip."""
     if target.suffix != ".zip":
-        write(target)
-        return
+        return write(target)
     with tempfile.TemporaryDirectory(prefix="tailfuse-") as folder:
-        write(Path(folder) / "bundle")
+        result = write(Path(folder) / "bundle")
         pack(Path(folder) / "bundle", target)
+    return result
+
+
+def check_new(target: Path) -> None:
+    """Check that no bundle is lost: a .zip is replaced, a folder never. Raises UserError."""
+    if target.exists() and target.suffix != ".zip":
+        raise UserError(f"{target} is there already; choose another --out")
 
 
 def pack_bytes(write: WriteBundle) -> bytes:

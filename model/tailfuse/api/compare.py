@@ -11,6 +11,7 @@ from tailfuse_service.bundle.manifest import SubsetMetrics
 
 from tailfuse.api.fit import fit_dataset
 from tailfuse.api.report import METRICS, make_html_table
+from tailfuse.api.trackers import Trackers, check_trackers
 from tailfuse.api.train import AnySpec, read_any_spec
 from tailfuse.data.dataset import load_dataset
 from tailfuse.data.split_arrays import Dataset
@@ -66,6 +67,7 @@ def compare(
     """
     loaded = read_any_spec(spec)
     check_methods(methods)
+    check_trackers(loaded)
     dataset = load_dataset(loaded)
     if not len(dataset.test):
         raise SpecError("split.test: is 0, and methods are compared on test rows")
@@ -106,7 +108,9 @@ def predict_test_rows(method: str, spec: Spec, dataset: Dataset) -> NDArray[Any]
         return np.tile(counts / counts.sum(), (len(dataset.test), 1))
     key = "fusion" if method in FUSIONS else "loss"
     network = spec.network.model_copy(update={key: method})
-    model = fit_dataset(spec.model_copy(update={"network": network, "prior": None}), dataset)
+    changed = spec.model_copy(update={"network": network, "prior": None})
+    with Trackers.in_memory(changed, method) as trackers:
+        model = fit_dataset(changed, dataset, trackers=trackers)
     return predict_part(model.bundle.answer, dataset.test).probabilities
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tailfuse.api.answers import answer_rows
 from tailfuse.api.fit import fit_dataset
 from tailfuse.api.report import METRICS, Report, make_html_table, make_report
+from tailfuse.api.trackers import Trackers, check_trackers
 from tailfuse.api.train import AnySpec, read_any_spec
 from tailfuse.data.classes import list_names
 from tailfuse.data.dataset import load_table, make_dataset
@@ -74,7 +75,7 @@ def cross_validate(spec: AnySpec, folds: int = 5) -> CrossValidation:
 
     The test rows of the spec's split are in no fold: they stay unseen. With `split: {test: 0}` all rows are
     in the folds. A row whose class has no row outside of its fold is trained on, and has no prediction.
-    Raises SpecError, TableError.
+    Trackers of the spec get a run for each fold. Raises SpecError, TableError, RunError.
 
     >>> result = tailfuse.cross_validate("spec.yaml", folds=2)
     >>> result.predictions.columns
@@ -86,14 +87,18 @@ def cross_validate(spec: AnySpec, folds: int = 5) -> CrossValidation:
     if folds < 2:
         raise ValueError(f"folds is {folds}; expected at least 2")
     check_encoders(loaded)
+    check_trackers(loaded)
     table = load_table(loaded)
     labels = load_labels(table, loaded)
     reports, predictions = [], []
     for fold, (split, own) in enumerate(make_splits(loaded, table, labels, folds)):
         dataset = make_dataset(loaded, table, labels, split)
         check_prior(loaded, dataset)
-        model = fit_dataset(loaded, dataset)
-        reports.append(make_report(model.bundle, dataset.test, f"fold {fold}"))
+        with Trackers.in_memory(loaded, f"fold-{fold}") as trackers:
+            model = fit_dataset(loaded, dataset, trackers=trackers)
+            report = make_report(model.bundle, dataset.test, f"fold {fold}")
+            trackers.log_result({"test": report.evaluation.metrics})
+        reports.append(report)
         answers = answer_rows(model.bundle, table[own], loaded.table.parent)
         predictions.append(
             make_predictions(fold, own, labels[own], model.manifest.class_names, answers.probabilities)

@@ -12,6 +12,7 @@ from tailfuse_service.bundle import Batch, Bundle, Output, features_by_modality
 from tailfuse_service.bundle.bundle import choose_prior
 
 from tailfuse.api.model import Model
+from tailfuse.api.trackers import Trackers, check_trackers
 from tailfuse.data.arrays import TABLE_LIMITS
 from tailfuse.data.dataset import build_dataset
 from tailfuse.data.split_arrays import Dataset
@@ -56,23 +57,29 @@ def fit_model(
     `columns` are those of an array by position. Raises SpecError, TableError, RunError.
     """
     check_encoders(spec)
+    check_trackers(spec)
     dataset = build_dataset(spec, table)
     check_prior(spec, dataset)
-    return fit_dataset(spec, dataset, columns, accelerator)
+    with Trackers.in_memory(spec, "fit") as trackers:
+        return fit_dataset(spec, dataset, columns, accelerator, trackers)
 
 
 def fit_dataset(
     spec: Spec, dataset: Dataset, columns: Sequence[str] | None = None, accelerator: str = "cpu",
-    on_epoch: Callable[[Epoch], None] = lambda _: None,
+    trackers: Trackers | None = None, on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> Model:  # fmt: skip
-    """Train on rows that are arrays. `on_epoch` follows the final network.
+    """Train on rows that are arrays, and log to trackers if they are given.
 
-    Raises SpecError, RunError.
+    `on_epoch` follows the final network. Raises SpecError, RunError.
     """
     build_network(spec, dataset)  # a mistake in the spec is not to wait for the training
+    if trackers:
+        trackers.start()
     history: list[dict[str, float]] = []
 
     def keep_epoch(stage: Stage, epoch: Epoch, n_stages: int) -> None:
+        if trackers:
+            trackers.on_epoch(stage, epoch, n_stages)
         if stage.name == FINAL:
             history.append(epoch._asdict())
             on_epoch(epoch)

@@ -33,8 +33,15 @@ class Model:
     missing, with a warning. A row without any modality has NaN in place of each number.
     """
 
-    def __init__(self, bundle: Bundle, write: WriteBundle, columns: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        write: WriteBundle,
+        columns: Sequence[str] | None = None,
+        path: Path | None = None,
+    ) -> None:
         self.bundle = bundle
+        self.path = path  # of the bundle's folder or .zip; None in memory
         self.write = write
         self.columns = find_columns(bundle.manifest) if columns is None else columns  # of an array
 
@@ -199,6 +206,7 @@ class Model:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.bundle, self.write = open_bytes(state["bundle"], state["runtime"], state["prior"])
         self.columns = state["columns"]
+        self.path = None
 
 
 def find_columns(manifest: Manifest) -> list[str] | None:
@@ -230,4 +238,15 @@ def load(
     array(['nv', 'mel', 'bkl'], dtype='<U3')
     """
     bundle = open_bundle(Path(path), runtime=runtime, threads=0, prior=prior)
-    return Model(bundle, partial(copy_bundle, Path(path).absolute(), bundle.manifest))
+    return Model(bundle, partial(copy_bundle, Path(path).absolute(), bundle.manifest), path=Path(path))
+
+
+def open_model(
+    bundle: str | Path | Model, *, prior: str | Mapping[str, float] | None, runtime: RuntimeName
+) -> Model:
+    """Return the model of a bundle that may be open already. Raises BundleError, ValueError."""
+    if not isinstance(bundle, Model):
+        return load(bundle, prior=prior, runtime=runtime)
+    if prior is not None or runtime != "onnx":
+        raise ValueError("prior and runtime are for the path of a bundle; give them to tailfuse.load")
+    return bundle

@@ -5,9 +5,8 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import polars as pl
@@ -31,6 +30,7 @@ from tailfuse.evaluation.evaluate import (
 from tailfuse.evaluation.findings import collect_findings
 from tailfuse.evaluation.prior_metrics import evaluate_priors
 from tailfuse.evaluation.report import Findings, report_html
+from tailfuse.spec.schema import ShownRows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +48,8 @@ class Report:
     evaluation: Evaluation
     source: str = "rows"  # what was evaluated, for the page
     as_pandas: bool = False
-    collect: Callable[[], Findings] = Findings  # what the page shows beside the figures: it takes a while
+    # What the page shows beside the figures, which takes a while.
+    collect: Callable[[ShownRows], Findings] = lambda _: Findings()
 
     @property
     def overall(self) -> SubsetMetrics:
@@ -81,18 +82,27 @@ class Report:
         """Return all figures as plain JSON, as `tailfuse evaluate --json` prints them."""
         return evaluation_json(self.evaluation)
 
-    def write(self, path: str | Path) -> Path:
-        """Write the whole report as .html, or all figures as .json; an existing file is replaced."""
+    def write(self, path: str | Path, *, rows: ShownRows = "ids") -> Path:
+        """Write the whole report as .html, or all figures as .json; an existing file is replaced.
+
+        `rows` are for the page, as in `to_page`.
+        """
         target = Path(path)
         if target.suffix not in (".html", ".json"):
             raise UserError(f"{target}: a report is .html or .json")
         page = target.suffix == ".html"
-        write_atomically(target, self.to_page() if page else json.dumps(self.to_dict(), indent=1))
+        write_atomically(target, self.to_page(rows=rows) if page else json.dumps(self.to_dict(), indent=1))
         return target
 
-    def to_page(self) -> str:
-        """Return the whole report as one HTML page."""
-        return report_html(self.manifest, self.evaluation, [], self.source, self.collect())
+    def to_page(self, *, rows: ShownRows = "ids") -> str:
+        """Return the whole report as one HTML page.
+
+        `rows` says what it shows of rows to look at: "none", "ids" (row numbers, labels and answers), or
+        "all" (also images, texts and values, in clear).
+        """
+        if rows not in get_args(ShownRows):
+            raise UserError(f"rows: '{rows}' is none of {', '.join(get_args(ShownRows))}")
+        return report_html(self.manifest, self.evaluation, [], self.source, self.collect(rows))
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw balanced accuracy and the recall of each shot group, by subset. It needs matplotlib."""
@@ -123,7 +133,10 @@ class Report:
 
     def __repr__(self) -> str:
         text = io.StringIO()
-        Console(file=text, width=WIDTH).print(subset_table(self.evaluation.metrics))
+        # A notebook is no terminal, and its text has no colours.
+        Console(file=text, width=WIDTH, force_terminal=False, force_jupyter=False).print(
+            subset_table(self.evaluation.metrics)
+        )
         return f"{text.getvalue().rstrip()}\n{describe_calibration_error(self.overall)}"
 
     def _repr_html_(self) -> str:
@@ -153,10 +166,13 @@ def evaluate_rows(bundle: Bundle, rows: Rows, y: Any = None, part: str | None = 
     labelled = label_part(bundle.manifest, rows, y, part)
     source = "rows of a frame" if rows.source is None else rows.source.name
     report = make_report(bundle, labelled, source if part is None else f"{source}, part {part}")
-    collect = partial(
-        collect_findings,
-        bundle.manifest, bundle.answer, labelled, report.evaluation, lambda: rows.table, source=part or "",
-    )  # fmt: skip
+
+    def collect(shown: ShownRows) -> Findings:
+        return collect_findings(
+            bundle.manifest, bundle.answer, labelled, report.evaluation, lambda: rows.table,
+            shown=shown, source=part or "",
+        )  # fmt: skip
+
     return replace(report, as_pandas=rows.pandas_index is not None, collect=collect)
 
 

@@ -1,13 +1,19 @@
 """Train on a spec and evaluate a bundle, as the commands of the same names do."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tailfuse.api.model import Model, load
+from tailfuse_service.bundle import RuntimeName
+
+from tailfuse.api.model import Model, load, open_model
 from tailfuse.api.report import Report
 from tailfuse.errors import SpecError
 from tailfuse.spec.schema import Spec, load_spec, make_spec
+
+if TYPE_CHECKING:
+    from tailfuse.training.train import Listener
 
 AnySpec = str | Path | Mapping[str, Any] | Spec
 
@@ -20,26 +26,29 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     accelerator: str = "auto",
+    devices: int | str = 1,
     precision: str = "32-true",
+    listener: "Listener | None" = None,
 ) -> Model:
     """Train on what a spec describes: the path of a YAML file, or its keys; write a run with its bundle.
 
     The run's folder is `out`, or runs/<name of the spec>. `overrides` are like `--set` of the command. A run
-    that was stopped continues with `resume`. Raises SpecError, TableError, RunError, ExportError.
+    that was stopped continues with `resume`. Training on several `devices` runs the script in as many
+    processes, of which all but the first end here. `listener` is called as the run goes on. Raises SpecError,
+    TableError, RunError, ExportError.
 
     >>> model = tailfuse.train("spec.yaml", "run", overrides=["training.epochs=1"])
     >>> model.manifest.parity.keys()
     dict_keys(['onnx', 'torchscript'])
     """
-    from tailfuse.training.train import Hardware, Listener
-    from tailfuse.training.train import train as train_run
+    loaded = read_any_spec(spec, overrides)  # a mistake in it is not to wait for torch, which takes seconds
+    from tailfuse.api.tracked_run import train_tracked
 
-    loaded = read_any_spec(spec, overrides)
     run = Path("runs") / loaded.name if out is None else Path(out)
-    silent = Listener(lambda *_: None, lambda *_: None, lambda _: None)
-    hardware = Hardware(accelerator, 1, precision)
-    bundle = train_run(loaded, run, hardware, silent, resume=resume, overwrite=overwrite)
-    assert bundle is not None  # there is one process
+    hardware = accelerator, devices, precision
+    bundle = train_tracked(loaded, run, hardware, listener, resume=resume, overwrite=overwrite)
+    if bundle is None:  # another process than the first of several
+        sys.exit()
     return load(bundle)
 
 
@@ -50,21 +59,23 @@ def evaluate(
     *,
     part: str | None = None,
     prior: str | Mapping[str, float] | None = None,
+    runtime: RuntimeName = "onnx",
 ) -> Report:
     """Evaluate a bundle on labelled rows, as `Model.evaluate` does.
+
+    `prior` and `runtime` are those of `load`, and are for the path of a bundle.
 
     >>> rows = {"title": ["a", "b"], "review": ["a dark spot", None]}
     >>> tailfuse.evaluate("bundle", rows, ["nv", "mel"]).overall.rows
     2
     """
-    model = bundle if isinstance(bundle, Model) else load(bundle, prior=prior)
-    return model.evaluate(X, y, part=part)
+    return open_model(bundle, prior=prior, runtime=runtime).evaluate(X, y, part=part)
 
 
 def read_any_spec(spec: AnySpec, overrides: Sequence[str] = ()) -> Spec:
     """Return a spec from its file or its keys; a table's path is relative to the file. Raises SpecError."""
     if isinstance(spec, str | Path):
-        return load_spec(Path(spec), overrides)
+        return load_spec(spec, overrides)
     if overrides:
         raise SpecError("overrides are for the path of a spec; set the keys themselves")
     return spec if isinstance(spec, Spec) else make_spec(dict(spec))

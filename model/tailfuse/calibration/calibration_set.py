@@ -18,8 +18,7 @@ from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.modalities.ragged import pad_rows
-from tailfuse.modalities.text.bert_features import compute_bert_features
-from tailfuse.modalities.text.encoder import Bert
+from tailfuse.modalities.text.encoder import find_projection
 from tailfuse.network.frozen import compute_backbone_features
 from tailfuse.network.network import Network, Scores, concatenate_fields
 from tailfuse.network.tensors import make_tensors
@@ -80,15 +79,15 @@ def make_corrupted_features(
 ) -> dict[str, Tensor]:
     """Compute each frozen encoder's features of corrupted training images and texts: (n, F).
 
-    Corrupted texts of other encoders stay rows. The images are corrupted, not the features: those of a black
-    image are nothing like noise.
+    Corrupted texts stay rows where experts read their n-grams. The images are corrupted, not the features:
+    those of a black image are nothing like noise.
     """
     features = {name: torch.from_numpy(pad_rows(rows, rows)) for name, rows in dataset.corrupted.items()}
     for name, encoder in encoders.items():
-        if isinstance(encoder, Bert) and encoder.projection is not None and name in dataset.corrupted:
-            bert, scale = encoder.projection.bert, encoder.projection.scale
-            made = compute_bert_features(bert, dataset.corrupted[name], device=device)
-            features[name] = scale.cpu()(torch.from_numpy(made))
+        projection = find_projection(encoder)
+        if projection is not None and projection.tfidf is None and name in dataset.corrupted:
+            made = projection.compute_features(dataset.corrupted[name], device=device)
+            features[name] = torch.from_numpy(made)
         if not isinstance(encoder, Pretrained) or encoder.trained != "none":
             continue
         part = order_by_class(dataset.train.only([name])).first(CORRUPTED_IMAGES)

@@ -1,28 +1,36 @@
-"""Fit the experts on n-grams of every network of a training to the training rows of that network.
+"""Fit the linear experts of every network of a training to the training rows of that network.
 
 A network's linear expert has never seen the calibration rows that the network scores: a regression that has
 seen a row is certain of it, and the posterior would trust it far too much.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tailfuse.calibration.calibration_set import compute_row_weights, select_class
 from tailfuse.calibration.fit_confidence import find_best_weight
+from tailfuse.data.classes import order_by_class
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.modalities.ragged import pad_rows
-from tailfuse.modalities.text.encoder import Lsa
+from tailfuse.modalities.tabular.encoder import Mlp
+from tailfuse.modalities.text.encoder import find_ngram_buckets, find_projection
 from tailfuse.modalities.text.lsa import Tfidf
+from tailfuse.network.linear import LinearExpert
 from tailfuse.network.network import Network
 from tailfuse.network.ngrams import NgramExperts
 
 # Inverse strengths of regularisation. On three tables of texts the middle one was best; few rows want less.
-INVERSES, DEFAULT_INVERSE = (0.3, 1.0, 3.0, 10.0), 3.0
+TEXT_INVERSES, DEFAULT_TEXT_INVERSE = (0.3, 1.0, 3.0, 10.0), 3.0
+# Columns are standardised. Hundreds of them on few rows want the strongest regularisation.
+COLUMN_INVERSES, DEFAULT_COLUMN_INVERSE = (0.001, 0.01, 0.1, 1.0), 0.1
+MAX_NUMBERS = 8_000_000  # columns times rows: a regression on more would take longer than the network
 
 
 class FoldNetwork(NamedTuple):
@@ -33,50 +41,94 @@ class FoldNetwork(NamedTuple):
     held: SplitArrays | None
 
 
+class Trial(NamedTuple):
+    """The linear expert of a modality, as functions that are alike for texts and for columns."""
+
+    fit: Callable[[NDArray[Any], NDArray[np.int64], float], None]  # rows, labels, inverse strength
+    score: Callable[[NDArray[Any]], Tensor]  # rows -> log-probabilities (n, C)
+    inverses: tuple[float, ...]
+    default: float
+
+
 @torch.no_grad()
-def fit_ngram_experts(networks: Sequence[FoldNetwork]) -> None:
-    """Fit the experts on n-grams of all networks; the first fold's rows choose the regularisation."""
+def fit_linear_experts(networks: Sequence[FoldNetwork]) -> None:
+    """Fit the linear experts of all networks; the first fold's rows choose the regularisation."""
     final = networks[0].network
     for name, encoder in zip(final.modalities, final.encoders, strict=True):
-        if not isinstance(encoder, Lsa):
+        if find_ngram_buckets(encoder) is None and not isinstance(encoder, Mlp):
             continue
-        assert encoder.projection is not None
-        tfidf = encoder.projection.tfidf
-        inverse = DEFAULT_INVERSE
+        inverse = make_trial(final, name).default
         for network, train, held in networks:
             if held is not None:
-                inverse = choose_inverse(network.ngrams(name), train, held, name, tfidf)
+                inverse = choose_inverse(make_trial(network, name), train, held, name)
                 break
         for network, train, _ in networks:
-            rows, labels = select_texts(train, name)
-            network.ngrams(name).fit_known(rows)
-            network.ngrams(name).fit_linear(rows, labels, tfidf, inverse)
+            rows, labels = select_rows(train, name)
+            make_trial(network, name).fit(rows, labels, inverse)
+            if find_ngram_buckets(encoder) is not None:
+                network.ngrams(name).fit_known(rows)
 
 
-def select_texts(part: SplitArrays, name: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return the rows that have a modality of texts, apart from each other, and their labels."""
+def make_trial(network: Network, name: str) -> Trial:
+    """Return the linear expert of a network's modality."""
+    encoder = network.encoders[network.modalities.index(name)]
+    if find_ngram_buckets(encoder) is not None:
+        projection = find_projection(encoder)
+        assert projection is not None
+        assert projection.tfidf is not None
+        return make_ngram_trial(network.ngrams(name), projection.tfidf)
+    assert isinstance(encoder, Mlp)
+    return make_column_trial(network.linear_expert(name), encoder)
+
+
+def make_ngram_trial(experts: NgramExperts, tfidf: Tfidf) -> Trial:
+    """Return the linear expert of a modality of texts."""
+
+    def score(rows: NDArray[Any]) -> Tensor:
+        return experts.classify(*tfidf(torch.from_numpy(pad_rows(rows, rows))))
+
+    return Trial(partial(experts.fit_linear, tfidf=tfidf), score, TEXT_INVERSES, DEFAULT_TEXT_INVERSE)
+
+
+def make_column_trial(expert: LinearExpert, encoder: Mlp) -> Trial:
+    """Return the linear expert of a modality of columns."""
+
+    def spread(rows: NDArray[Any]) -> Tensor:
+        return encoder.spread_columns(torch.from_numpy(rows).to(expert.bias.device))
+
+    def fit(rows: NDArray[Any], labels: NDArray[np.int64], inverse: float) -> None:
+        # Rows of frequent classes are left out first; the prior that is taken off is that of the others.
+        kept = np.sort(order_by_class(labels)[: MAX_NUMBERS // encoder.n_columns])
+        expert.fit(spread(rows[kept]), labels[kept], inverse)
+
+    def score(rows: NDArray[Any]) -> Tensor:
+        log_p: Tensor = expert(spread(rows))
+        return log_p.cpu()
+
+    return Trial(fit, score, COLUMN_INVERSES, DEFAULT_COLUMN_INVERSE)
+
+
+def select_rows(part: SplitArrays, name: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the rows that have a modality, apart from each other, and their labels."""
     only = part.only([name])
     return only.inputs[name][only.position[name]], only.labels
 
 
-def choose_inverse(
-    experts: NgramExperts, train: SplitArrays, held: SplitArrays, name: str, tfidf: Tfidf
-) -> float:
+def choose_inverse(trial: Trial, train: SplitArrays, held: SplitArrays, name: str) -> float:
     """Choose the regularisation with the best class-balanced likelihood of rows that were left out."""
-    rows, labels = select_texts(held, name)
-    train_rows, train_labels = select_texts(train, name)
+    rows, labels = select_rows(held, name)
+    train_rows, train_labels = select_rows(train, name)
     if not len(rows) or not len(train_rows):
-        return DEFAULT_INVERSE
-    padded = torch.from_numpy(pad_rows(rows, rows))
+        return trial.default
     target = torch.from_numpy(labels)
     weight = compute_row_weights(target)
 
-    def loss(log_p: torch.Tensor) -> torch.Tensor:
+    def loss(log_p: Tensor) -> Tensor:
         return -(select_class(F.log_softmax(log_p, dim=-1), target) * weight).mean()
 
     losses = []
-    for inverse in INVERSES:
-        experts.fit_linear(train_rows, train_labels, tfidf, inverse)
-        log_p = experts.classify(*tfidf(padded))
+    for inverse in trial.inverses:
+        trial.fit(train_rows, train_labels, inverse)
+        log_p = trial.score(rows)
         losses.append(float(loss(find_best_weight(log_p, loss) * log_p)))
-    return INVERSES[int(np.argmin(losses))]
+    return trial.inverses[int(np.argmin(losses))]

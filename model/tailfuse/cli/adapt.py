@@ -2,22 +2,19 @@
 
 import shlex
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+import tailfuse
 from tailfuse.cli.version_option import version_option
 from tailfuse.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
     from tailfuse_service.bundle import Manifest
     from tailfuse_service.bundle.manifest import Adaptation, AdaptationCheck, GroupRecall, SubsetMetrics
-
-    from tailfuse.export.adapt import Unlabelled
 
 MAX_SHOWN_CLASSES = 20  # in the table that is printed
 MIN_ACCURACY_FALL = 0.005  # a smaller one is chance on most tables
@@ -56,55 +53,27 @@ def command(
     \b
     tailfuse adapt runs/digits/bundle --unlabelled june.parquet --out bundles/june
     """
-    if out.exists():
-        raise UserError(f"{out} is there already; choose another --out")
-
     from rich.console import Console
-    from tailfuse_service.bundle.files import read_manifest, unpacked
 
     from tailfuse.cli.log import show_warnings
-    from tailfuse.export.adapt import find_adaptation
 
     console = Console(stderr=True)
     show_warnings(console)
-    with unpacked(bundle) as folder:
-        manifest = read_manifest(folder)
-        given = read_rows(manifest, table, rows, console)
-        with console.status("answering the rows …"):
-            adaptation = find_adaptation(folder, given)
-        show(manifest, adaptation, as_json)
-        if not yes:
-            check_falls(manifest, adaptation)
-        with console.status("writing and checking the bundle …"):
-            write(folder, adaptation, given, out, version)
+    with console.status("") as status:
+
+        def approve(manifest: "Manifest", adaptation: "Adaptation") -> None:
+            status.stop()
+            show(manifest, adaptation, as_json)
+            if not yes:
+                check_falls(manifest, adaptation)
+            status.start()
+
+        tailfuse.adapt_bundle(
+            bundle, table, out, rows=rows, version=version, approve=approve, on_step=status.update,
+            on_load=lambda name, done, total: status.update(f"reading {name} {done}/{total} …"),
+        )  # fmt: skip
     click.echo(f"Written: {out}", err=True)
     click.echo(f"Next:    {shlex.join(['tailfuse', 'serve', str(out)])}", err=True)
-
-
-def read_rows(manifest: "Manifest", table: Path, limit: int | None, console: "Console") -> "Unlabelled":
-    """Read the table, and show how far it is. Raises TableError."""
-    from tailfuse.export.adapt import unlabelled_rows
-
-    with console.status("reading the table …") as status:
-
-        def on_progress(modality: str, done: int, total: int) -> None:
-            status.update(f"reading {modality} {done}/{total} …")
-
-        return unlabelled_rows(manifest, table, limit, on_progress)
-
-
-def write(folder: Path, adaptation: "Adaptation", rows: "Unlabelled", out: Path, version: str | None) -> None:
-    """Write the new bundle: a folder, or a .zip. Raises UserError, ExportError."""
-    from tailfuse_service.bundle import pack
-
-    from tailfuse.export.adapt import adapt_bundle
-
-    if out.suffix != ".zip":
-        adapt_bundle(folder, adaptation, rows, out, version)
-        return
-    with tempfile.TemporaryDirectory() as temporary:
-        adapt_bundle(folder, adaptation, rows, Path(temporary) / "bundle", version)
-        pack(Path(temporary) / "bundle", out)
 
 
 def check_falls(manifest: "Manifest", adaptation: "Adaptation") -> None:

@@ -12,16 +12,10 @@ from tailfuse import __version__
 from tailfuse.cli.call_answers import indented, shown
 from tailfuse.cli.call_table import call_table
 from tailfuse.cli.inputs import INPUT_HELP, parse_inputs
-from tailfuse.cli.output import (
-    EXIT_ROWS_WITH_ERROR,
-    EXIT_STATUSES,
-    check_ending,
-    check_output,
-    overwrite_option,
-    write_output,
-)
+from tailfuse.cli.options import EXIT_ROWS_WITH_ERROR, EXIT_STATUSES, overwrite_option
 from tailfuse.cli.table_rows import read_row
 from tailfuse.errors import UserError
+from tailfuse.files.output import check_ending, check_output, write_output
 
 if TYPE_CHECKING:
     from tailfuse_client import ModelInfo

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import click
 
-from tailfuse.cli.output import check_ending, check_output, overwrite_option
+import tailfuse
+from tailfuse.cli.options import overwrite_option
 from tailfuse.cli.train import check_overrides
 from tailfuse.errors import UserError
+from tailfuse.files.output import check_ending, check_output
 
 EXIT_STATUSES = """\
 Exit status: 0 if all went well; 1 if nothing was written, and the last line says why; 2 if the command line
@@ -39,16 +41,14 @@ def command(
 
     from rich.console import Console
 
-    from tailfuse.api.cross_validate import cross_validate
     from tailfuse.cli.log import show_warnings
     from tailfuse.files.table_writer import open_table_writer
-    from tailfuse.spec.schema import load_spec
 
     console = Console(stderr=True)
     show_warnings(console)
-    loaded = load_spec(spec, overrides)
+    loaded = tailfuse.load_spec(spec, overrides)
     with console.status(f"training {folds} folds …"):
-        result = cross_validate(loaded, folds)
+        result = tailfuse.cross_validate(loaded, folds)
     if out is not None:
         try:
             with open_table_writer(out) as write:

@@ -125,6 +125,6 @@ Both:
   curl -F {image} -F {fourier} \\
        -F {shape} {url}/predict
 
-See also: {url}/docs   {url}/model   {url}/metrics
+See also: {url}/ (the console)   {url}/docs   {url}/model   {url}/metrics
 The report: {folder}/run/bundle/report.html   The spec: {folder}/spec.yaml
 """

@@ -2,22 +2,22 @@
 
 import json
 import logging
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+import tailfuse
+from tailfuse.cli.report_rows_option import report_rows_option
 from tailfuse.cli.version_option import version_option
-from tailfuse.errors import RunError, UserError
+from tailfuse.errors import UserError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from tailfuse.export.reduce import Comparison, GraphScores
+    from tailfuse.spec.schema import ShownRows
 
-T = TypeVar("T")
 MAX_EXAMPLES = 10  # all of them are in the OpenAPI document
 FELL = 0.005  # of balanced accuracy: more is worth a warning
 
@@ -39,13 +39,15 @@ log = logging.getLogger("tailfuse")
 )  # fmt: skip
 @click.option(
     "--examples", type=click.IntRange(0, MAX_EXAMPLES), default=0,
-    help="Test rows that the bundle shows as examples in /docs, in clear. Default: none; only for a RUN.",
+    help="Test rows that the bundle shows as examples in /docs and the console, in clear. Default: none; "
+    "only for a RUN.",
 )  # fmt: skip
+@report_rows_option("as trained; only for a RUN")
 @version_option("that of RUN, or of BUNDLE and +PRECISION")
 @click.option("--json", "as_json", is_flag=True, help="Print what less precision costs as JSON.")
 def command(
-    source: Path, out: Path | None, precision: str, table: Path | None, examples: int, version: str | None,
-    as_json: bool,
+    source: Path, out: Path | None, precision: str, table: Path | None, examples: int, report_rows: Any,
+    version: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Export the trained network of RUN (a folder of `tailfuse train`) as a bundle.
 
@@ -58,63 +60,42 @@ def command(
     \b
     tailfuse export runs/digits --precision int8 --out bundles/digits-int8
     """
-    if out is not None and out.exists() and out.suffix != ".zip":
-        raise UserError(f"{out} is there already; choose another --out")
     if precision == "float32":
-        export_float32(source, out, version, examples)
-    elif examples:
-        raise UserError(
-            "--examples goes with --precision float32; a smaller bundle keeps those of its BUNDLE"
-        )
+        export_float32(source, out, version, examples, report_rows)
+    elif examples or report_rows:
+        option = "--examples" if examples else "--report-rows"
+        raise UserError(f"{option} goes with --precision float32; a smaller bundle keeps those of its BUNDLE")
+    elif out is None:
+        raise UserError(f"--precision {precision} needs --out, for it writes another bundle")
     else:
         export_reduced(source, out, precision, table, version, as_json)
 
 
-def export_float32(run: Path, out: Path | None, version: str | None, n_examples: int) -> None:
+def export_float32(
+    run: Path, out: Path | None, version: str | None, n_examples: int, report_rows: "ShownRows | None"
+) -> None:
     """Raises RunError, TableError, ExportError."""
-    if not (run / "run.json").is_file():  # said before torch is loaded
-        raise RunError(f"{run} is not the folder of a run: it has no run.json")
-
     from rich.console import Console
 
     from tailfuse.cli.log import show_warnings
-    from tailfuse.data.dataset import load_dataset
-    from tailfuse.training.train import BUNDLE, export_run, read_spec
 
     show_warnings(Console(stderr=True))
-    spec = read_spec(run)
-    spec = spec.model_copy(update={"version": version or spec.version})
-    target = out or run / BUNDLE
-    written(target, lambda folder: export_run(run, spec, load_dataset(spec), folder, n_examples=n_examples))
+    target = tailfuse.export_run(run, out, version=version, n_examples=n_examples, report_rows=report_rows)
     click.echo(f"Written: {target}")
 
 
 def export_reduced(
-    source: Path, out: Path | None, precision: str, table: Path | None, version: str | None, as_json: bool
+    source: Path, out: Path, precision: Any, table: Path | None, version: str | None, as_json: bool
 ) -> None:
     """Raises BundleError, UserError, TableError, ExportError."""
-    if out is None:
-        raise UserError(f"--precision {precision} needs --out, for it writes another bundle")
-    if table is None and not (source / "run.json").is_file():
-        raise UserError(f"--precision {precision} needs --table, the one that {source} was trained on")
-
     from rich.console import Console
 
     from tailfuse.cli.log import show_warnings
-    from tailfuse.export.reduce import reduce_bundle
 
     console = Console(stderr=True)
     show_warnings(console)
-    if (source / "run.json").is_file():
-        from tailfuse.training.train import BUNDLE, read_spec
-
-        table = table or read_spec(source).table
-        source = source / BUNDLE
     with console.status(f"answering test rows in float32 and in {precision} …"):
-        comparison = written(
-            out,
-            lambda folder: reduce_bundle(source, table, precision, folder, version),  # type: ignore[arg-type]
-        )
+        comparison = tailfuse.reduce_bundle(source, out, precision, table=table, version=version)
     before, after = comparison.float32.metrics.balanced_accuracy, comparison.reduced.metrics.balanced_accuracy
     if before is not None and after is not None and before - after > FELL:
         log.warning("balanced accuracy falls by %.1f points", 100 * (before - after))
@@ -123,19 +104,6 @@ def export_reduced(
     else:
         Console().print(comparison_table(comparison, precision))
     click.echo(f"Written: {out}", err=True)
-
-
-def written(target: Path, write: Callable[[Path], T]) -> T:
-    """What `write` answers, which fills a folder; a .zip is packed from it."""
-    if target.suffix != ".zip":
-        return write(target)
-
-    from tailfuse_service.bundle import pack
-
-    with tempfile.TemporaryDirectory() as folder:
-        answer = write(Path(folder) / "bundle")
-        pack(Path(folder) / "bundle", target)
-    return answer
 
 
 def comparison_table(comparison: "Comparison", precision: str) -> "Table":

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from tailfuse.cli.output import write_output
 from tailfuse.errors import UserError
+from tailfuse.files.output import write_output
 
 
 @click.command("init", short_help="Write a first spec by looking at a table.")

@@ -1,30 +1,19 @@
 """tailfuse predict"""
 
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import orjson
-from tailfuse_service.bundle import Bundle, format_answer, make_predictions, open_bundle
+from tailfuse_service.bundle import RuntimeName, open_bundle
 
+import tailfuse
 from tailfuse.cli.inputs import INPUT_HELP, parse_inputs
-from tailfuse.cli.output import (
-    EXIT_ROWS_WITH_ERROR,
-    EXIT_STATUSES,
-    TABLE_ENDINGS,
-    check_ending,
-    check_output,
-    overwrite_option,
-    write_output,
-)
+from tailfuse.cli.options import EXIT_ROWS_WITH_ERROR, EXIT_STATUSES, overwrite_option
 from tailfuse.cli.prior_option import prior_option
 from tailfuse.errors import UserError
-
-if TYPE_CHECKING:
-    from tailfuse.scoring.answers import Counts
+from tailfuse.files.output import TABLE_ENDINGS, check_output, write_output
 
 
 @click.command("predict", short_help="Answer with a bundle, without a server.", epilog=EXIT_STATUSES)
@@ -51,7 +40,7 @@ if TYPE_CHECKING:
 @click.option("--runtime", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
 def command(
     bundle: Path, table: Path | None, inputs: tuple[str, ...], keep: tuple[str, ...], out: Path | None,
-    overwrite: bool, as_json: bool, prior: Any, runtime: str,
+    overwrite: bool, as_json: bool, prior: Any, runtime: RuntimeName,
 ) -> None:  # fmt: skip
     """Answer with BUNDLE, without a server: for every row of TABLE, as a table, or for one sample, as JSON.
 
@@ -69,22 +58,31 @@ def command(
         raise click.UsageError("--keep and --json need a TABLE")
     if as_json and out is None:
         raise click.UsageError("--json needs --out: the answers would be printed among the counts")
-    check_output(out, overwrite, source=table)
-    if table is not None:
-        check_ending(out)
-    elif out is not None and out.suffix.lower() in TABLE_ENDINGS:
-        raise UserError(f"--out {out}: the answer to one sample is JSON; write to a .json file")
-    opened = open_bundle(bundle, runtime=runtime, threads=0, prior=prior)  # type: ignore[arg-type]
     if table is None:
+        check_output(out, overwrite)
+        if out is not None and out.suffix.lower() in TABLE_ENDINGS:
+            raise UserError(f"--out {out}: the answer to one sample is JSON; write to a .json file")
+        opened = open_bundle(bundle, runtime=runtime, threads=0, prior=prior)
         kinds = {name: modality.kind for name, modality in opened.manifest.modalities.items()}
-        text = predict_sample(opened, parse_inputs(kinds, inputs))
+        answer = tailfuse.predict_sample(opened, parse_inputs(kinds, inputs))
+        text = orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
         if out is None:
             sys.stdout.write(text)
             return
         write_output(out, text)
         click.echo(f"Written: {out}", err=True)
         return
-    counts = predict_table(opened, table, keep, out)
+
+    from rich.console import Console
+
+    from tailfuse.cli.log import show_warnings
+    from tailfuse.cli.rows_bar import show_rows
+
+    show_warnings(Console(stderr=True))
+    with show_rows(table, "predicting", out) as on_rows:
+        counts = tailfuse.predict(
+            bundle, table, out, keep=keep, overwrite=overwrite, prior=prior, runtime=runtime, on_rows=on_rows
+        )
     if out is not None:
         click.echo(f"Written: {out}", err=True)
     if as_json:
@@ -100,55 +98,3 @@ def command(
             err=True,
         )
         sys.exit(EXIT_ROWS_WITH_ERROR)
-
-
-def predict_sample(bundle: Bundle, inputs: dict[str, Any]) -> str:
-    """The answer for one sample as JSON, as POST /predict gives it, but for the request's id."""
-    sample = bundle.sample(inputs)
-    batch = bundle.collate([sample])
-    [prediction] = make_predictions(bundle.answer(batch), batch.presence, bundle.manifest.class_names)
-    answer = format_answer(prediction, bundle.manifest, request_id="", prior=bundle.stated_prior)
-    del answer["request_id"]  # there was no request
-    return orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
-
-
-def predict_table(bundle: Bundle, path: Path, keep: Sequence[str], out: Path | None) -> "Counts":
-    """Write the answers to all rows, in pieces: label, probabilities, weights, confidences, and errors.
-
-    Raises UserError, and leaves no file behind then.
-    """
-    from rich.console import Console
-
-    from tailfuse.cli.log import show_warnings
-    from tailfuse.cli.rows_bar import show_rows
-    from tailfuse.files.reading import make_reading
-    from tailfuse.files.table import read_batches
-    from tailfuse.files.table_writer import open_table_writer
-    from tailfuse.scoring.answers import Counts, TableScorer
-
-    show_warnings(Console(stderr=True))
-    counts = Counts()
-    reading = make_reading(bundle.manifest.spec)
-    ending = ".csv" if out is None else out.suffix.lower()
-    scorer = TableScorer(bundle, path.parent, reading.missing, keep, ending)
-    batches = read_batches(path, replace(reading, missing=()))
-    try:
-        with open_table_writer(out) as write, show_rows(path, "predicting", out) as on_rows:
-            for answers in scorer.score(batches, counts):
-                write(answers)
-                on_rows(len(answers))
-            check_answered(counts, path, bundle)
-    except OSError as error:
-        if out is None:
-            raise
-        raise UserError(f"{out}: cannot be written: {error.strerror}") from None
-    return counts
-
-
-def check_answered(counts: "Counts", path: Path, bundle: Bundle) -> None:
-    """Raises UserError if there is nothing to answer."""
-    if not counts.rows:
-        raise UserError(f"{path}: the table has no rows")
-    if not (counts.answered or counts.errors):
-        known = ", ".join(bundle.manifest.modalities)
-        raise UserError(f"{path}: no row has any modality of this model: {known}")

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import tailfuse
 from tailfuse.cli import INTERRUPTED
 from tailfuse.cli.prior_option import prior_option
+from tailfuse.cli.report_rows_option import report_rows_option
 from tailfuse.cli.version_option import version_option
 
 if TYPE_CHECKING:
+    from tailfuse.api.model import Model
     from tailfuse.spec.schema import Spec
 
 
@@ -57,6 +60,7 @@ def check_overrides(ctx: click.Context, param: click.Parameter, texts: tuple[str
 )  # fmt: skip
 @version_option("the spec's key `version`")
 @prior_option("the spec's key `prior`: uniform")
+@report_rows_option("the spec's key `report.rows`: ids")
 @click.option(
     "--accelerator",
     default="auto",
@@ -74,8 +78,8 @@ def check_overrides(ctx: click.Context, param: click.Parameter, texts: tuple[str
 @click.pass_context
 def command(
     ctx: click.Context, spec: Path, out: Path | None, resume: bool, overwrite: bool,
-    overrides: tuple[str, ...], version: str | None, prior: Any, accelerator: str, devices: str,
-    precision: str, as_json: bool,
+    overrides: tuple[str, ...], version: str | None, prior: Any, report_rows: str | None,
+    accelerator: str, devices: str, precision: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Train on the table that SPEC (a YAML file) describes, and write a bundle.
 
@@ -88,39 +92,41 @@ def command(
         overrides = (*overrides, f"version={json.dumps(version)}")  # JSON quotes as YAML does
     if prior is not None:
         overrides = (*overrides, f"prior={json.dumps(prior, ensure_ascii=False)}")
+    if report_rows is not None:
+        overrides = (*overrides, f"report.rows={report_rows}")
     n_devices = devices if devices == "auto" else parse_int(devices)
     try:
-        from tailfuse.spec.schema import load_spec
-
-        loaded = load_spec(spec, overrides)  # a mistake in it is not to wait for torch, which takes seconds
-        bundle = train_spec(loaded, out, (accelerator, n_devices, precision), resume, overwrite)
+        loaded = tailfuse.load_spec(spec, overrides)  # a mistake in it is not to wait for torch: seconds
+        model = train_spec(loaded, out, (accelerator, n_devices, precision), resume, overwrite)
     except KeyboardInterrupt:
-        if (
-            os.environ.get("LOCAL_RANK", "0") == "0"
-        ):  # of the processes of several devices only the first speaks
+        if is_first_process():
             click.echo(f"\nStopped. Continue with: {format_resume(ctx.find_root().obj)}", err=True)
         ctx.exit(INTERRUPTED)
-    if bundle:
-        show(bundle, as_json)
+    show(model, as_json)
+
+
+def is_first_process() -> bool:
+    """Return whether this process speaks: of those of several devices only the first does."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def train_spec(
     spec: "Spec", out: Path | None, hardware: tuple[str, int | str, str], resume: bool, overwrite: bool
-) -> Path | None:
-    """Train, and show how far it is; None in all but the first of several processes."""
-    from lightning_fabric.utilities.rank_zero import rank_zero_only
+) -> "Model":
+    """Train, and show how far it is."""
     from rich.console import Console
 
     from tailfuse.cli.log import show_warnings
     from tailfuse.training.progress import TrainingProgress
-    from tailfuse.training.train import Hardware, train
 
-    # Of the processes of several devices only the first speaks.
-    console = Console(stderr=True, quiet=rank_zero_only.rank > 0)  # type: ignore[attr-defined]
+    console = Console(stderr=True, quiet=not is_first_process())
     show_warnings(console)
-    run = out or Path("runs") / spec.name
+    accelerator, devices, precision = hardware
     with TrainingProgress(console) as listener:
-        return train(spec, run, Hardware(*hardware), listener, resume=resume, overwrite=overwrite)
+        return tailfuse.train(
+            spec, out, resume=resume, overwrite=overwrite, accelerator=accelerator, devices=devices,
+            precision=precision, listener=listener,
+        )  # fmt: skip
 
 
 def format_resume(typed: Sequence[str]) -> str:
@@ -129,15 +135,15 @@ def format_resume(typed: Sequence[str]) -> str:
     return shlex.join(["tailfuse", name, "--resume", *rest])
 
 
-def show(bundle: Path, as_json: bool) -> None:
+def show(model: "Model", as_json: bool) -> None:
     """Print the bundle's metrics by subset: of the test rows, and as JSON of the validation rows too."""
     from rich.console import Console
-    from tailfuse_service.bundle import read_manifest
 
-    from tailfuse.evaluation.evaluate import AS_GIVEN, percent, subset_table
+    from tailfuse.evaluation.evaluate import as_given, percent, subset_table
     from tailfuse.evaluation.prior_metrics import PRIORS_HEADING, prior_table
 
-    manifest = read_manifest(bundle)
+    manifest, bundle = model.manifest, model.path
+    assert bundle is not None  # it has been written
     if as_json:
         written = manifest.model_dump(include={"metrics", "validation_metrics", "prior_metrics", "parity"})
         test, validation = written["metrics"], written["validation_metrics"]
@@ -149,9 +155,7 @@ def show(bundle: Path, as_json: bool) -> None:
     Console().print("Test rows:", subset_table(manifest.metrics))
     if manifest.prior_metrics:
         Console().print(PRIORS_HEADING, prior_table(manifest.prior_metrics))
-    by_subset = manifest.validation_metrics
-    whole = by_subset.get(AS_GIVEN) or next(iter(by_subset.values()))
-    accuracy = percent(whole.balanced_accuracy)
+    accuracy = percent(as_given(manifest.validation_metrics).balanced_accuracy)
     click.echo(
         f"Validation rows: balanced accuracy {accuracy}. Compare specs by this figure, not by the test rows'."
     )

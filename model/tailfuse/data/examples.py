@@ -1,7 +1,8 @@
 """Rows of the test split as requests, which a bundle may carry as the examples of its service's document."""
 
 import json
-from typing import Any
+from collections import Counter
+from typing import Any, NamedTuple
 
 import numpy as np
 from tailfuse_service.bundle import InvalidInput
@@ -20,15 +21,23 @@ MAX_ROWS_READ = 500  # in search of complete rows
 MAX_EXAMPLE_BYTES = 64 * 1024  # each is in the document twice, and in every page of /docs
 
 
-def read_examples(spec: Spec, modalities: dict[str, Modality], n_examples: int) -> list[dict[str, Any]]:
-    """Return the inputs of `n_examples` test rows as JSON, those with the most modalities first.
+class ExampleRow(NamedTuple):
+    """A row as a request, and its class."""
+
+    label: str
+    inputs: dict[str, Any]
+
+
+def read_examples(spec: Spec, modalities: dict[str, Modality], n_examples: int) -> list[ExampleRow]:
+    """Return `n_examples` test rows: those with the most modalities first, and of these the classes in turn.
 
     Raises TableError, also if there are fewer rows.
     """
     if n_examples == 0:
         return []
     table = load_table(spec)
-    test = split_rows(table, load_labels(table, spec), spec.split, spec.seed).test
+    labels = load_labels(table, spec)
+    test = split_rows(table, labels, spec.split, spec.seed).test
     # In an order of its own: tables are often sorted by class.
     rows = np.random.default_rng(spec.seed).permutation(test)[:MAX_ROWS_READ]
     columns = {
@@ -36,20 +45,35 @@ def read_examples(spec: Spec, modalities: dict[str, Modality], n_examples: int) 
         for name, each in modalities.items()
         if has_columns(table, name, each)
     }
-    found: list[dict[str, Any]] = []
-    for values in zip(*columns.values(), strict=True):
+    row_labels = [str(label) for label in labels[rows]]
+    n_classes = min(len(set(row_labels)), n_examples)
+    found: list[ExampleRow] = []
+    for label, *values in zip(row_labels, *columns.values(), strict=True):
         inputs = make_inputs(modalities, dict(zip(columns, values, strict=True)))
         if inputs and len(json.dumps(inputs)) <= MAX_EXAMPLE_BYTES:
-            found.append(inputs)
-        if sum(len(each) == len(modalities) for each in found) == n_examples:
+            found.append(ExampleRow(label, inputs))
+        complete = [each.label for each in found if len(each.inputs) == len(modalities)]
+        if len(complete) >= n_examples and len(set(complete)) >= n_classes:
             break
-    found.sort(key=len, reverse=True)
+    found = take_classes_in_turn(found)
     if len(found) < n_examples:
         raise TableError(
             f"--examples {n_examples}: of the first {len(rows):,} test rows only {len(found)} have values of "
             f"at most {MAX_EXAMPLE_BYTES:,} bytes"
         )
     return found[:n_examples]
+
+
+def take_classes_in_turn(rows: list[ExampleRow]) -> list[ExampleRow]:
+    """Return rows, those with the most modalities first; of these, one of each class before a second one."""
+    counts: Counter[tuple[int, str]] = Counter()
+    keys = []
+    for row in rows:
+        key = len(row.inputs), row.label
+        keys.append((-len(row.inputs), counts[key]))
+        counts[key] += 1
+    order = sorted(range(len(rows)), key=keys.__getitem__)
+    return [rows[at] for at in order]
 
 
 def make_inputs(modalities: dict[str, Modality], values: dict[str, Any]) -> dict[str, Any]:

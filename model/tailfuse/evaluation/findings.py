@@ -12,6 +12,7 @@ from tailfuse.evaluation.metrics import Counts
 from tailfuse.evaluation.noise_curves import measure_noise_curves
 from tailfuse.evaluation.notable_rows import Answered, find_notable_rows
 from tailfuse.evaluation.report import NO_ROWS, Findings
+from tailfuse.spec.schema import ShownRows
 
 
 def collect_findings(
@@ -21,19 +22,22 @@ def collect_findings(
     evaluation: Evaluation,
     table: Callable[[], pl.DataFrame] | None,
     *,
+    shown: ShownRows,
     source: str = "",
     others: Sequence[Answered] = (),
     predictions: Mapping[str, Counts] | None = None,
 ) -> Findings:
     """Collect what the report of an evaluated part shows. Raises TableError where `table` does.
 
-    `table` reads the table of the rows; without it no rows are shown. `source` names the part. `others` are
-    more rows whose labels are checked, and `predictions` the answers of more baselines.
+    `table` reads the table of the rows, whose values are shown if `shown` is "all"; without it none are.
+    `source` names the part. `others` are more rows whose labels are checked, and `predictions` the answers of
+    more baselines.
     """
+    read = table if shown == "all" else None
     return Findings(
         baselines=compare_baselines(manifest, evaluation, predictions or {}),
         rows=NO_ROWS
-        if table is None
-        else find_notable_rows(manifest, part, evaluation, others, source, table),
+        if shown == "none"
+        else find_notable_rows(manifest, part, evaluation, others, source, read),
         noise=measure_noise_curves(run, part, manifest.modalities),
     )

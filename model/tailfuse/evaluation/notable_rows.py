@@ -33,7 +33,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class NotableRow:
-    """A row of the table. `text`, `images` (as data URIs) and `curves` are by modality."""
+    """A row of the table, and what the model says of it. `content` is by modality, empty if not shown."""
 
     number: int | None  # in the table, from 1
     source: str
@@ -61,6 +61,7 @@ class NotableRows:
     mislabelled: Sequence[NotableRow] = ()
     n_mislabelled: int = 0
     n_checked: int = 0  # rows whose label was checked
+    with_content: bool = False
 
 
 def find_notable_rows(
@@ -69,11 +70,12 @@ def find_notable_rows(
     evaluation: Evaluation,
     others: Sequence[Answered],
     source: str,
-    table: Callable[[], pl.DataFrame],
+    table: Callable[[], pl.DataFrame] | None,
 ) -> NotableRows:
     """Find the rows of an evaluated part, and among `others` more rows with a wrong label.
 
-    `table` reads the table of all rows; it is called if there is a row to show.
+    `table` reads the table of all rows; it is called if there is a row to show. Without it the values of the
+    rows are left out.
     """
     answered = Answered(source, part, evaluation.given.probabilities)
     hardest = find_hardest(answered)
@@ -88,7 +90,7 @@ def find_notable_rows(
         )
     if not any(map(len, (hardest, conflicted, suspects))):
         return NotableRows(n_checked=sum(sizes))
-    show = RowReader(manifest, table()).show
+    show = RowReader(manifest, None if table is None else table()).show
     starts = np.cumsum([0, *sizes])
     mislabelled = []
     for at in suspects[:MAX_ROWS]:
@@ -106,6 +108,7 @@ def find_notable_rows(
         mislabelled=mislabelled,
         n_mislabelled=len(suspects),
         n_checked=sum(sizes),
+        with_content=table is not None,
     )
 
 
@@ -127,9 +130,9 @@ def find_conflicted(evaluation: Evaluation) -> Counts:
 
 
 class RowReader:
-    """Reads what a report shows of a row from its arrays and its table."""
+    """Reads what a report shows of a row from its arrays and its table; without a table no values."""
 
-    def __init__(self, manifest: Manifest, table: pl.DataFrame) -> None:
+    def __init__(self, manifest: Manifest, table: pl.DataFrame | None) -> None:
         self._manifest, self._table = manifest, table
 
     def show(self, answered: Answered, at: int, conflict: float | None = None) -> NotableRow:
@@ -151,7 +154,9 @@ class RowReader:
 
     def _read_content(self, part: SplitArrays, at: int, row: int | None) -> dict[str, Preview]:
         """Return the preview of each modality that the row has."""
-        content = {}
+        content: dict[str, Preview] = {}
+        if self._table is None:
+            return content
         for name, modality in self._manifest.modalities.items():
             position = part.position[name][at]
             if position < 0:

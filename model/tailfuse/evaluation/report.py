@@ -9,7 +9,7 @@ from tailfuse_service.bundle import Manifest
 
 from tailfuse.evaluation.baselines import BaselineScore
 from tailfuse.evaluation.class_scores import ClassScores, score_classes
-from tailfuse.evaluation.evaluate import Evaluation, as_given
+from tailfuse.evaluation.evaluate import MAX_MODALITIES_FOR_ALL_SUBSETS, Evaluation, as_given
 from tailfuse.evaluation.line_chart import (
     BOTTOM,
     HEIGHT,
@@ -26,11 +26,13 @@ from tailfuse.evaluation.provenance import describe_provenance
 
 MAX_LABELS = 30  # beyond these classes the confusion matrix has no room for names and counts
 MAX_MISTAKES = 8  # pairs of classes that are listed
+MAX_CELLS = 6000  # of the confusion matrix; a file of more would be too large to pass on
+MAX_COLUMNS = 12  # modalities in a table of weights: more cannot be read, and do not fit on paper
 
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:
-    """A class in the tables of classes; weights and confidences are by modality."""
+    """A class in the tables of classes; weights and confidences are of the modalities that are shown."""
 
     name: str
     shot: str
@@ -80,7 +82,7 @@ def report_html(
     `evaluated_table` names another table than the test rows of the training.
     """
     findings = findings or Findings()
-    cells = confusion_cells(evaluation)
+    cells, shown = confusion_cells(evaluation), select_modalities(evaluation)
     mistakes = [cell for cell in cells if cell.true != cell.predicted]
     return page(
         "report.html.jinja",
@@ -97,8 +99,11 @@ def report_html(
                 "weights": as_given(evaluation.weights),
                 "confidences": as_given(evaluation.confidences),
             },
-            "classes": class_rows(evaluation),
-            "cells": cells,
+            "classes": class_rows(evaluation, shown),
+            "shown_modalities": [evaluation.modalities[at] for at in shown],
+            "subset_names": name_subsets(evaluation),
+            "cells": sorted(cells, key=lambda cell: -cell.rows)[:MAX_CELLS],
+            "n_cells": len(cells),
             "mistakes": sorted(mistakes, key=lambda cell: (-cell.rows, -cell.share))[:MAX_MISTAKES],
             "labelled": len(manifest.classes) <= MAX_LABELS,
             "charts": line_charts(history),
@@ -109,8 +114,27 @@ def report_html(
     )
 
 
-def class_rows(evaluation: Evaluation) -> list[ClassRow]:
-    """The classes, those with most training rows first."""
+def select_modalities(evaluation: Evaluation) -> list[int]:
+    """Select the modalities of the tables of weights: those with the largest mean weight, in their order."""
+    means = [evaluation.reference[name].weight_mean or 0.0 for name in evaluation.modalities]
+    return sorted(sorted(range(len(means)), key=lambda at: -means[at])[:MAX_COLUMNS])
+
+
+def name_subsets(evaluation: Evaluation) -> dict[str, str]:
+    """Name the subsets in few words: of many modalities "all", and "all but" the one that is missing."""
+    modalities = evaluation.modalities
+    names = {}
+    for subset in evaluation.metrics:
+        parts = subset.split("+")
+        missing = [name for name in modalities if name not in parts]
+        short = f"all but {missing[0]}" if missing else "all modalities"
+        several = len(modalities) > MAX_MODALITIES_FOR_ALL_SUBSETS and len(parts) >= len(modalities) - 1
+        names[subset] = short if several else " + ".join(parts)
+    return names
+
+
+def class_rows(evaluation: Evaluation, shown: Sequence[int]) -> list[ClassRow]:
+    """The classes, those with most training rows first, with the modalities that are shown."""
     rows = [
         ClassRow(
             info.name, info.shot, info.train_count, int(count), scores, weights.tolist(), confidences.tolist()
@@ -119,8 +143,8 @@ def class_rows(evaluation: Evaluation) -> list[ClassRow]:
             evaluation.classes,
             evaluation.confusion.sum(axis=1),
             score_classes(evaluation.confusion),
-            evaluation.class_weights,
-            evaluation.class_confidences,
+            evaluation.class_weights[:, shown],
+            evaluation.class_confidences[:, shown],
             strict=True,
         )
     ]

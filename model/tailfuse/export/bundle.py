@@ -78,7 +78,8 @@ def write_bundle(
                 "reference": add_input_references(reference, manifest.modalities, rows),
                 "held_out": mean_answers(val_answers, dataset.val.labels),
                 "held_out_rows": keep_answers(val_answers, dataset.val.labels),
-                "examples": tuple(examples),
+                "examples": tuple(each.inputs for each in examples),
+                "example_labels": tuple(each.label for each in examples),
             }
         )
         findings = Findings()
@@ -88,7 +89,8 @@ def write_bundle(
                 manifest, runtime.run, dataset.test, evaluation,
                 # Rows that are not from a file cannot be read again.
                 None if dataset.table_sha256 is None else lambda: read_table(spec.table, spec.reading),
-                source="test", others=select_answered(out_of_fold, others) if out_of_fold else (),
+                shown=spec.report.rows, source="test",
+                others=select_answered(out_of_fold, others) if out_of_fold else (),
                 predictions={LOGISTIC: predict_logistic(dataset)},
             )  # fmt: skip
         write_report(folder / "report.html", manifest, evaluation, history, findings)

@@ -8,12 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx_ir
 import torch
 from tailfuse_service.bundle import (
+    CACHED,
+    FEATURES,
     GRAPHS,
     Batch,
+    EmbeddingCache,
     Manifest,
     Output,
+    RuntimeName,
     input_names,
     open_graph,
 )
@@ -23,28 +28,42 @@ from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import ExportError
 from tailfuse.evaluation.evaluate import subset_name, subsets
 from tailfuse.export.shapes import insert_reshapes
+from tailfuse.modalities.text.encoder import find_projection
 from tailfuse.network.build import AnyNetwork
 from tailfuse.network.network import Answer
 from tailfuse.network.tensors import make_output, make_tensors
 from tailfuse.network.torch_state import torch_state
 
 TOLERANCE = 1e-4
+CACHE_BYTES = 2**22  # enough for the rows of an example
 LOG_PRIOR = "network.log_prior"  # `tailfuse adapt` sets it in both graphs; no modality has a dot in its name
 
 
 class Graph(nn.Module):
-    """The network with a flat signature: presence, then each modality's rows and their samples."""
+    """The network with a flat signature: presence, then each modality's rows and their samples.
 
-    def __init__(self, network: AnyNetwork) -> None:
+    Of the modalities in `cached` it also takes features, last, whose samples follow those of the rows; and it
+    returns the features of the rows.
+    """
+
+    def __init__(self, network: AnyNetwork, cached: Sequence[str] = ()) -> None:
         super().__init__()
         self.network = network
+        self.cached = cached
 
     def forward(self, presence: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
         names = self.network.modalities
-        inputs = dict(zip(names, flat[0::2], strict=True))
-        rows = dict(zip(names, flat[1::2], strict=True))
+        n = 2 * len(names)
+        inputs = dict(zip(names, flat[0:n:2], strict=True))
+        rows = dict(zip(names, flat[1:n:2], strict=True))
+        features = []
+        for name, known in zip(self.cached, flat[n:], strict=True):
+            encoder = self.network.encoders[names.index(name)]
+            made: Tensor = encoder.extract_features(inputs[name])  # type: ignore[operator]
+            features.append(made)
+            inputs[name] = torch.cat([made, known])
         answer: Answer = self.network(inputs, rows, presence)
-        return tuple(each for each in answer if each is not None)
+        return (*(each for each in answer if each is not None), *features)
 
 
 def export_graphs(network: AnyNetwork, example: SplitArrays, folder: Path) -> None:
@@ -53,8 +72,30 @@ def export_graphs(network: AnyNetwork, example: SplitArrays, folder: Path) -> No
     # Different numbers of rows, all above 1: equal sizes, or 1, could be exported as fixed ones.
     flat = flatten_batch(mix_subsets(example), network.modalities)
     with torch_state(deterministic=False):  # a traced convolution would record it
-        export_onnx(graph, flat, folder / GRAPHS["onnx"])
+        with_cache = Graph(network, find_cached(network)).eval()
+        export_onnx(with_cache, split_known(with_cache, flat), folder / GRAPHS["onnx"])
         export_torchscript(graph, flat, folder / GRAPHS["torchscript"])
+
+
+def find_cached(network: AnyNetwork) -> list[str]:
+    """Find the modalities whose features are worth keeping: those of a frozen BERT.
+
+    Those of n-grams cost less than to look them up, and the experts need the n-grams themselves.
+    """
+    encoders = zip(network.modalities, map(find_projection, network.encoders), strict=True)
+    return [name for name, each in encoders if each is not None and each.tfidf is None]
+
+
+@torch.no_grad()
+def split_known(graph: Graph, flat: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Replace the last two rows of each modality that may be cached by their features."""
+    network, split = graph.network, list(flat)
+    for name in graph.cached:
+        m = network.modalities.index(name)
+        rows = flat[1 + 2 * m]
+        split[1 + 2 * m] = rows[:-2]
+        split.append(network.encoders[m].extract_features(rows[-2:]))  # type: ignore[operator]
+    return tuple(split)
 
 
 def flatten_batch(part: SplitArrays, names: Sequence[str]) -> tuple[Tensor, ...]:
@@ -71,6 +112,7 @@ def export_onnx(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> None:
         ragged = getattr(encoder, "ragged", False)  # padded to the longest row of a batch
         shapes.append({0: batch, 1: batch} if ragged else {0: batch})
         shapes.append({0: batch})
+    shapes += [{0: batch} for _ in graph.cached]
     # The exporter reports its progress as warnings and log lines; `check_parity` checks the result.
     for noisy in ("torch.onnx", "onnx_ir", "onnxscript"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
@@ -81,8 +123,8 @@ def export_onnx(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> None:
             flat,
             dynamo=True,
             dynamic_shapes=(shapes[0], tuple(shapes[1:])),
-            input_names=input_names(graph.network.modalities),
-            output_names=list(graph.network.output_names),
+            input_names=[*input_names(graph.network.modalities), *(name + CACHED for name in graph.cached)],
+            output_names=[*graph.network.output_names, *(name + FEATURES for name in graph.cached)],
             external_data=False,
             verbose=False,
         )
@@ -97,6 +139,13 @@ def export_onnx(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> None:
             if value.name in taken and not value.is_graph_output():
                 value.name = f"inner.{value.name}"  # a modality may be called `linear`, or `add`
     insert_reshapes(inner)
+    n_cached = len(graph.cached)
+    for value, known in zip(
+        inner.inputs[len(inner.inputs) - n_cached :], flat[len(flat) - n_cached :], strict=True
+    ):
+        # An input with an initializer is optional: a caller that knows no features gives none.
+        value.const_value = onnx_ir.tensor(np.zeros((0, known.shape[1]), np.float32), name=value.name)
+        inner.register_initializer(value)
     program.save(path, external_data=False)
 
 
@@ -134,9 +183,12 @@ def check_parity(
     worst: dict[str, float] = {}
     parts = {subset_name(subset): example.only(subset) for subset in subsets(example.modalities)}
     parts["mixed"] = mix_subsets(example)
-    for runtime in ("onnx", "torchscript"):
-        opened = open_graph(folder / GRAPHS[runtime], manifest, runtime=runtime)
-        worst[runtime] = 0.0
+    runtimes: list[tuple[RuntimeName, EmbeddingCache | None]] = [("onnx", None), ("torchscript", None)]
+    if find_cached(network):
+        runtimes.append(("onnx", EmbeddingCache(CACHE_BYTES)))
+    for runtime, cache in runtimes:
+        opened = open_graph(folder / GRAPHS[runtime], manifest, runtime=runtime, cache=cache)
+        worst.setdefault(runtime, 0.0)
         for name, part in parts.items():
             for size in (1, 2, len(part)):
                 batch = part.first(size).batch()

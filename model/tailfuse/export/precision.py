@@ -17,6 +17,7 @@ from tailfuse_service.bundle import Manifest
 
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import UserError
+from tailfuse.export.block_int8 import quantize_blocks
 from tailfuse.modalities import KINDS
 
 Reduced = Literal["float16", "int8"]
@@ -40,8 +41,18 @@ def find_encoder_weights(manifest: Manifest, precision: Reduced) -> tuple[str, .
     return tuple(f"network.encoders.{m}.{part}" for m, kind in at.items() for part in kind.reduced_parts)
 
 
-def convert_to_int8(path: Path, target: Path, weights: tuple[str, ...], rows: SplitArrays) -> None:
+def find_block_weights(manifest: Manifest) -> tuple[str, ...]:
+    """Find the prefixes of the weights that are int8 by blocks."""
+    kinds = [KINDS[each.kind] for each in manifest.modalities.values()]
+    return tuple(f"network.encoders.{m}.{part}" for m, kind in enumerate(kinds) for part in kind.block_parts)
+
+
+def convert_to_int8(
+    path: Path, target: Path, weights: tuple[str, ...], blocks: tuple[str, ...], rows: SplitArrays
+) -> None:
     """Write the graph with 8-bit weights and activations, whose ranges are those of `rows`.
+
+    Those of the weights `blocks` have a scale for each block instead.
 
     Not onnxruntime's dynamic quantisation: there a batch has one scale, and one client's unusual image
     would change the predictions for all others in its batch.
@@ -54,7 +65,7 @@ def convert_to_int8(path: Path, target: Path, weights: tuple[str, ...], rows: Sp
         def get_next(self) -> dict[str, NDArray[Any]] | None:
             return next(self.feeds, None)
 
-    graph = onnx.load(path)
+    graph = quantize_blocks(onnx.load(path), blocks)
     logging.disable(logging.WARNING)  # it advises to fold constants first, which the exporter has done
     try:
         quantization.quantize_static(

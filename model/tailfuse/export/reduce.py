@@ -33,7 +33,13 @@ from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.evaluation.prior import mean_answers
 from tailfuse.evaluation.prior_metrics import evaluate_priors
 from tailfuse.export.adapt import HEADING
-from tailfuse.export.precision import Reduced, convert_to_float16, convert_to_int8, find_encoder_weights
+from tailfuse.export.precision import (
+    Reduced,
+    convert_to_float16,
+    convert_to_int8,
+    find_block_weights,
+    find_encoder_weights,
+)
 
 BATCH_SIZES = (1, 32)
 TIMED_RUNS = 200
@@ -74,7 +80,7 @@ def reduce_bundle(
         with atomic_folder(target) as new:
             graph = new / GRAPHS["onnx"]
             if precision == "int8":
-                convert_to_int8(folder / graph.name, graph, weights, train)
+                convert_to_int8(folder / graph.name, graph, weights, find_block_weights(manifest), train)
             else:
                 convert_to_float16(folder / graph.name, graph, weights)
             comparison = compare_graphs(folder / graph.name, graph, manifest, test)

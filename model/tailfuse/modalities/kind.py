@@ -46,6 +46,7 @@ class Kind(ABC, Generic[S, M]):
     precisions: ClassVar[tuple[str, ...]] = ()
     # The beginnings of the names of the encoder's weights that are reduced; by default all are.
     reduced_parts: ClassVar[tuple[str, ...]] = ("",)
+    block_parts: ClassVar[tuple[str, ...]] = ()  # the same, of weights that are int8 by blocks
     # Whether the final network also scores the corrupted rows of the folds. Some corruptions have a single
     # result, such as a black image. Where the final network places that point, the fold networks cannot tell.
     final_scores_corrupted: ClassVar[bool] = False

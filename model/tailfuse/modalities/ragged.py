@@ -1,6 +1,6 @@
 """Rows of different lengths: kept apart as an object array of one array each, padded in batches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,3 +27,18 @@ def pad_rows(rows: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
     for at, row in enumerate(rows):
         padded[at, : len(row)] = row
     return padded
+
+
+def split_by_size(sizes: NDArray[np.int64], max_rows: int, max_size: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows of each batch, which padded has at most `max_size`, or is one row: (N, M) -> (n,), …
+
+    `sizes` are those of each row by modality, 0 where it is absent. The largest rows come first: neighbours
+    need little padding, and later batches fit into the memory that the first one took.
+    """
+    order, start = np.argsort(-sizes.sum(axis=1), kind="stable"), 0
+    while start < len(order):
+        ahead = sizes[order[start : start + max_rows]]
+        padded = np.cumsum(ahead > 0, axis=0) * np.maximum.accumulate(ahead, axis=0)
+        fitting = max(1, int(np.searchsorted(padded.sum(axis=1), max_size, side="right")))
+        yield order[start : start + fitting]
+        start += fitting

@@ -15,9 +15,7 @@ from tailfuse.data.arrays import OnProgress
 from tailfuse.data.split_arrays import Dataset
 from tailfuse.files.cache import cached, make_key
 from tailfuse.modalities.pretrained import Pretrained, fingerprint
-from tailfuse.modalities.text.bert_features import compute_bert_features
-from tailfuse.modalities.text.encoder import Bert, Lsa
-from tailfuse.modalities.text.lsa import LsaProjection
+from tailfuse.modalities.text.encoder import find_projection
 
 SCALE_ROWS = 1000  # training images that fit the scale of an encoder that is trained
 BATCH = 8  # images; the feature maps of many more do not fit into a processor's cache
@@ -42,15 +40,10 @@ def add_frozen_features(
     for name, encoder in encoders.items():
         report = partial(on_progress, name) if on_progress else None
         rows = dataset.train.position[name]
-        if isinstance(encoder, Lsa) and encoder.projection is not None:
-            features[name] = fit_projection(
-                encoder.projection, dataset.train.inputs[name], rows[rows >= 0], seed, report
+        if (projection := find_projection(encoder)) is not None:
+            features[name] = projection.fit_features(
+                dataset.train.inputs[name], rows[rows >= 0], seed=seed, device=device, report=report
             )
-        if isinstance(encoder, Bert) and encoder.projection is not None:
-            scale, texts = encoder.projection.scale, dataset.train.inputs[name]
-            raw = compute_bert_features(encoder.projection.bert, texts, device=device, report=report)
-            scale.fit(torch.from_numpy(raw[rows[rows >= 0]]))
-            features[name] = scale.cpu()(torch.from_numpy(raw)).numpy()
         if isinstance(encoder, Pretrained):
             scaled = scale_features(encoder, dataset.train.inputs[name], rows[rows >= 0], device, report)
             features |= {} if scaled is None else {name: scaled}
@@ -80,19 +73,6 @@ def scale_features(
     encoder.scale.cpu().fit(torch.from_numpy(raw[train]))
     scaled: NDArray[np.float32] = encoder.scale(torch.from_numpy(raw)).numpy()
     return scaled
-
-
-def fit_projection(
-    projection: LsaProjection, rows: NDArray[Any], train: NDArray[np.int64], seed: int, report: Report | None
-) -> NDArray[np.float32]:
-    """Fit a projection to the training texts, and return the features of all texts."""
-    if report:
-        report(0, len(rows))
-    projection.fit(rows[train], seed)
-    features = projection.project(rows)
-    if report:
-        report(len(rows), len(rows))
-    return features
 
 
 @torch.inference_mode()

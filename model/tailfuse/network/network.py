@@ -13,12 +13,14 @@ from torch import Tensor, nn
 
 from tailfuse.losses.experts import aggregate
 from tailfuse.losses.imbalance import ImbalanceLoss
-from tailfuse.modalities.text.encoder import Lsa
+from tailfuse.modalities.tabular.encoder import Mlp
+from tailfuse.modalities.text.encoder import find_ngram_buckets, find_projection
 from tailfuse.network.confidence import N_STATISTICS, Confidences, compute_statistics
 from tailfuse.network.conflict import Conflict
 from tailfuse.network.fusion import Fusion, ModalityPosteriors, compute_disagreement, compute_modulation
 from tailfuse.network.head import compute_modality_losses, make_heads
 from tailfuse.network.joint import JointBranch
+from tailfuse.network.linear import LinearExpert
 from tailfuse.network.ngrams import N_SHARES, NgramExperts
 from tailfuse.network.plda import PldaHead
 from tailfuse.network.ragged import Rows, count_penultimate_features, encode, scatter
@@ -31,8 +33,9 @@ class EncodedRows(NamedTuple):
     logits: Tensor  # (n, E, C)
     densities: Tensor  # (n, C), of the PLDA head
     ood_scores: Tensor  # (n, N_DENSITIES)
-    linear: Tensor | None = None  # (n, C), of the linear expert, and
-    shares: Tensor | None = None  # (n, N_SHARES) of known n-grams, where any modality of the network has them
+    # Where any modality of the network has them; 0 for those that do not.
+    linear: Tensor | None = None  # (n, C), of the linear expert
+    shares: Tensor | None = None  # (n, N_SHARES), of known n-grams
 
 
 class Scores(NamedTuple):
@@ -86,13 +89,21 @@ class Network(nn.Module):
         )
         self.ngram_experts = nn.ModuleDict(
             {
-                str(m): NgramExperts(encoder.buckets, n_classes)
+                str(m): NgramExperts(buckets, n_classes)
                 for m, encoder in enumerate(encoders.values())
-                if isinstance(encoder, Lsa)
+                if (buckets := find_ngram_buckets(encoder)) is not None
+            }
+        )
+        self.linear_experts = nn.ModuleDict(
+            {
+                str(m): LinearExpert(encoder.n_columns, n_classes)
+                for m, encoder in enumerate(encoders.values())
+                if isinstance(encoder, Mlp)
             }
         )
         # Fitted later, on the calibration set.
-        self.posteriors = ModalityPosteriors(n_modalities, 3 if self.ngram_experts else 2)
+        has_linear = bool(self.ngram_experts or self.linear_experts)
+        self.posteriors = ModalityPosteriors(n_modalities, 3 if has_linear else 2)
         n_statistics = N_STATISTICS + (N_SHARES if self.ngram_experts else 0)
         self.confidences = Confidences(n_modalities, n_statistics)
         self.conflict = Conflict()
@@ -114,27 +125,35 @@ class Network(nn.Module):
         """Return the experts on the n-grams of a modality that has them."""
         return cast(NgramExperts, self.ngram_experts[str(self.modalities.index(name))])
 
+    def linear_expert(self, name: str) -> LinearExpert:
+        """Return the linear expert of a modality of columns."""
+        return cast(LinearExpert, self.linear_experts[str(self.modalities.index(name))])
+
     def encode(self, name: str, rows: Tensor) -> EncodedRows:
         """Encode rows of one modality, (n, ...), and apply its experts."""
         m = self.modalities.index(name)
         features, embedding = encode(self.encoders[m], rows, training=self.training)
         densities, ood_scores = self.plda_heads[m](features)
-        linear, shares = self.score_ngrams(m, rows, embedding)
+        linear, shares = self.score_linear(m, rows, features)
         return EncodedRows(embedding, self.heads[m](embedding), densities, ood_scores, linear, shares)
 
-    def score_ngrams(self, m: int, rows: Tensor, embedding: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Score the n-grams of rows of modality m: (n, C), (n, N_SHARES)
+    def score_linear(self, m: int, rows: Tensor, features: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Score rows of modality m by its linear expert, and its known n-grams: (n, C), (n, N_SHARES)
 
         0 if the modality has none; None if no modality of the network has any.
         """
-        if not self.ngram_experts:
-            return None, None
-        encoder = self.encoders[m]
-        if not isinstance(encoder, Lsa):
-            sizes = (self.n_classes, N_SHARES)
-            return tuple(embedding.new_zeros(embedding.shape[0], size) for size in sizes)  # type: ignore[return-value]
-        tfidf = encoder.projection and encoder.projection.tfidf
-        linear, shares = self.ngram_experts[str(m)](rows, tfidf)
+        encoder, n = self.encoders[m], features.shape[0]
+        linear = shares = None
+        if self.ngram_experts:
+            linear, shares = features.new_zeros(n, self.n_classes), features.new_zeros(n, N_SHARES)
+        if str(m) in self.ngram_experts:
+            projection = find_projection(encoder)
+            tfidf = None if projection is None else projection.tfidf
+            return cast(tuple[Tensor, Tensor], self.ngram_experts[str(m)](rows, tfidf))
+        if isinstance(encoder, Mlp):
+            linear = self.linear_experts[str(m)](encoder.spread_columns(features))
+        elif self.linear_experts:
+            linear = features.new_zeros(n, self.n_classes)
         return linear, shares
 
     def score(self, name: str, rows: Tensor) -> Scores:

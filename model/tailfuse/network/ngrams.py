@@ -1,28 +1,24 @@
 """What the n-grams of a text say beside its embedding: a linear expert, and the shares of known n-grams.
 
-The linear expert is multinomial logistic regression on the TF-IDF of words and word n-grams, without class
-weights, less the log prior. It sees rare words that the singular vectors lose. Each network has its own,
-fitted to its own training rows: a regression knows its training rows by heart.
+The linear expert takes the TF-IDF of words and word n-grams: it sees rare words that the singular vectors
+lose.
 
 Letters: n texts, L n-grams of the longest, B buckets, C classes.
 """
 
-import warnings
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from tailfuse_service.modalities.text.sparse_rows import CHARACTERS_FROM, WORD_NGRAMS_FROM
 from torch import Tensor, nn
 
 from tailfuse.modalities.text.lsa import Tfidf, concatenate_rows, make_tfidf, sum_products
+from tailfuse.network.linear import fit_regression
 
 N_SHARES = 2
-MAX_ITERATIONS, TOLERANCE = 200, 1e-3  # of the regression; more change no prediction
 
 
 class NgramExperts(nn.Module):
@@ -74,25 +70,16 @@ class NgramExperts(nn.Module):
             ids = concatenate_rows(rows)[0][:, 0].long()
             self.known[ids[ids < CHARACTERS_FROM]] = True
 
-    def fit_linear(self, rows: NDArray[Any], labels: NDArray[np.int64], tfidf: Tfidf, inverse: float) -> None:
+    def fit_linear(self, rows: NDArray[Any], labels: NDArray[np.int64], inverse: float, tfidf: Tfidf) -> None:
         """Fit the linear expert to training texts; `inverse` is the inverse strength of regularisation.
 
         A class without texts has weights of 0. Where all texts are of one class, nothing is fitted.
         """
-        present, codes = np.unique(labels, return_inverse=True)
-        if len(present) < 2:
+        fitted = fit_regression(make_tfidf(rows, tfidf)[:, 1 : len(self.weights)], labels, inverse)
+        if fitted is None:
             return
-        regression = LogisticRegression(C=inverse, max_iter=MAX_ITERATIONS, tol=TOLERANCE)
-        words = make_tfidf(rows, tfidf)[:, 1 : len(self.weights)]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            regression.fit(words, codes)
-        weights, bias = regression.coef_, regression.intercept_
-        if len(present) == 2:  # one row of weights, for the second class
-            weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
-        bias = bias - np.log(np.bincount(codes) / len(codes))
-        at = torch.from_numpy(present)
+        at = torch.from_numpy(fitted.classes)
         self.weights.zero_()
-        self.weights[1:, at] = torch.from_numpy(weights.T).half()
+        self.weights[1:, at] = torch.from_numpy(fitted.weights).half()
         self.bias.zero_()
-        self.bias[at] = torch.from_numpy(bias - bias.mean()).float()
+        self.bias[at] = torch.from_numpy(fitted.bias).float()

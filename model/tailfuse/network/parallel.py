@@ -1,12 +1,13 @@
 """Several encoders of one modality side by side; their embeddings lie end to end."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tailfuse.modalities.pretrained import Pretrained
-from tailfuse.modalities.text.encoder import Bert, Lsa
+from tailfuse.modalities.text.encoder import find_projection
 from tailfuse.network.ragged import count_penultimate_features
 
 
@@ -51,8 +52,8 @@ def run_parallel(encoders: Sequence[nn.Module]) -> nn.Module:
     first = encoders[0]
     if len(encoders) == 1:
         return first
-    if isinstance(first, Lsa | Bert) or (isinstance(first, Pretrained) and first.trained == "none"):
-        layers = [each.layers for each in encoders if isinstance(each, type(first))]
-        first.layers = ParallelLayers(layers)  # type: ignore[assignment]
+    if find_projection(first) or (isinstance(first, Pretrained) and first.trained == "none"):
+        layers: list[Any] = [each.layers for each in encoders if isinstance(each, type(first))]
+        first.layers = ParallelLayers(layers)
         return first
     return ParallelEncoders(encoders)

@@ -24,6 +24,7 @@ from tailfuse.files.reading import DEFAULT_MISSING, Reading, check_encoding, che
 from tailfuse.modalities import KINDS, ModalitySpec
 from tailfuse.modalities.spec import Frozen, Name
 from tailfuse.spec.document import Key, read_document
+from tailfuse.spec.trackers import CsvSpec, MlflowSpec, Trackers, TrackersSpec, WandbSpec
 from tailfuse.spelling import did_you_mean
 
 RESERVED_NAMES = ("presence", *OUTPUT_NAMES, DISAGREEMENT, CONFLICT)  # inputs and outputs of the graph
@@ -141,6 +142,22 @@ class TrainingSpec(Frozen):
     """Whether the fusion is fitted on the calibration set."""
     smote: bool = False
     """Whether synthetic rows are added (Chawla et al. 2002). A baseline."""
+    # Left out of run.json and of the bundle: it does not change what is learnt, and may name a server.
+    trackers: Trackers = Field(default=TrackersSpec(csv=CsvSpec()), exclude=True)
+    """What keeps the parameters and metrics of the run: a list of `csv`, `tensorboard`, `mlflow`, `wandb`, or
+    the keys of [training.trackers](#trainingtrackers)."""
+
+
+ShownRows = Literal["none", "ids", "all"]
+"""What a report shows of rows: nothing; their numbers and what the model says; or their values too."""
+
+
+class ReportSpec(Frozen):
+    """The report in the bundle."""
+
+    rows: ShownRows = "ids"
+    """Rows to look at: `none`, `ids` (row numbers, labels and answers), or `all` (also images, texts and
+    values, in clear)."""
 
 
 # The type of a field; mypy shall know it as the base class.
@@ -185,6 +202,8 @@ class Spec(Frozen):
     """See [network](#network)."""
     training: TrainingSpec = TrainingSpec()
     """See [training](#training)."""
+    report: ReportSpec = ReportSpec()
+    """See [report](#report)."""
     # Of the answers; None is uniform, and is what the spec of an older run has.
     prior: Annotated[str | dict[str, float] | None, PlainValidator(_prior)] = None
     """Class shares that answers hold for: `uniform` (null), `training`, `tempered`, or the share of each
@@ -198,17 +217,29 @@ class Spec(Frozen):
         return Reading(self.separator, self.decimal, self.encoding, self.missing)
 
 
-SECTIONS: dict[str, type[Frozen]] = {"split": SplitSpec, "network": NetworkSpec, "training": TrainingSpec}
+SECTIONS: dict[str, type[Frozen]] = {
+    "split": SplitSpec,
+    "network": NetworkSpec,
+    "training": TrainingSpec,
+    "training.trackers": TrackersSpec,
+    "training.trackers.mlflow": MlflowSpec,
+    "training.trackers.wandb": WandbSpec,
+    "report": ReportSpec,
+}
 
 
-def load_spec(path: Path, overrides: Sequence[str] = ()) -> Spec:
+def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
     """Read a spec; each override is `dotted.key=YAML`.
 
     Paths in it are relative to its folder. `table` comes back with that folder, files of weights with their
     absolute paths.
 
     Raises SpecError, one line for each mistake.
+
+    >>> tailfuse.load_spec("spec.yaml", ["training.epochs=5"]).training.epochs
+    5
     """
+    path = Path(path)
     document = read_document(path)
     for override in overrides:
         document.override(override)
@@ -223,7 +254,7 @@ def make_spec(data: dict[str, Any], place: Callable[[Key], str] = lambda _: "") 
     >>> make_spec({"name": "leaves", "table": "leaves.csv", "label": "y", "modalities": {}})
     Traceback (most recent call last):
     ...
-    tailfuse.errors.SpecError: modalities: Dictionary should have at least 1 item after validation, not 0
+    tailfuse.errors.SpecError: modalities: Dictionary should have at least 1 item
     """
     try:
         return Spec.model_validate(data)
@@ -289,4 +320,9 @@ def model_at(loc: tuple[int | str, ...]) -> type[Frozen]:
     """The model that refused the key at the end of `loc`."""
     if loc[0] == "modalities":
         return KINDS[str(loc[2])].spec
-    return Spec if len(loc) == 1 else SECTIONS[str(loc[0])]
+    above = [str(part) for part in loc[:-1]]
+    while above:
+        if section := SECTIONS.get(".".join(above)):
+            return section
+        above.pop()  # a union names its branch as well
+    return Spec

@@ -15,7 +15,7 @@ from tailfuse.calibration.calibration_set import (
 from tailfuse.calibration.fit_confidence import fit_confidence
 from tailfuse.calibration.fit_conflict import fit_conflict
 from tailfuse.calibration.fit_fusion import fit_fusion
-from tailfuse.calibration.fit_linear import FoldNetwork, fit_ngram_experts
+from tailfuse.calibration.fit_linear import FoldNetwork, fit_linear_experts
 from tailfuse.calibration.out_of_fold import predict_out_of_fold
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.evaluation.out_of_fold import OutOfFold
@@ -83,7 +83,7 @@ class GuidedFamily:
         fit_plda_heads(network, train, device)
 
     def cross_fit(self, networks: Sequence[tuple[Network, SplitArrays, SplitArrays | None]]) -> None:
-        fit_ngram_experts([FoldNetwork(*each) for each in networks])
+        fit_linear_experts([FoldNetwork(*each) for each in networks])
 
     def corrupt_features(
         self, dataset: Dataset, encoders: Mapping[str, nn.Module], device: torch.device

@@ -20,7 +20,7 @@ from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.evaluation.out_of_fold import OutOfFold
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.pretrained import Pretrained
-from tailfuse.modalities.text.encoder import Bert, Lsa
+from tailfuse.modalities.text.encoder import find_ngram_buckets, share_projection
 from tailfuse.network.build import AnyNetwork
 from tailfuse.network.frozen import add_frozen_features
 from tailfuse.network.torch_state import torch_state
@@ -76,7 +76,7 @@ def run_stages(
     dataset = add_frozen_features(
         dataset, encoders, device=fabric.device, seed=spec.seed, on_progress=on_features
     )
-    texts = {name: decoded.train.inputs[name] for name, each in encoders.items() if isinstance(each, Lsa)}
+    texts = {name: decoded.train.inputs[name] for name, each in encoders.items() if find_ngram_buckets(each)}
     schedule = choose_schedule(spec.training, len(dataset.train))
     n_folds = schedule.folds if family.has_folds else 0
     augmentations = {
@@ -147,10 +147,7 @@ def share_frozen(source: AnyNetwork, target: AnyNetwork, *, with_projections: bo
     for one, other in zip(source.encoders, target.encoders, strict=True):
         if isinstance(one, Pretrained) and isinstance(other, Pretrained):
             other.scale.load_state_dict(one.scale.state_dict())
-        if isinstance(one, Lsa) and isinstance(other, Lsa):
-            other.projection = one.projection if with_projections else None
-        if isinstance(one, Bert) and isinstance(other, Bert):
-            other.projection = one.projection if with_projections else None
+        share_projection(one, other, keep=with_projections)
 
 
 def replace_rows(part: SplitArrays, rows: dict[str, NDArray[Any]]) -> SplitArrays:

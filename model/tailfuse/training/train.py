@@ -70,6 +70,9 @@ class Listener(NamedTuple):
     on_load: Callable[[str, int, int], None]  # modality, rows or images done, and in all
     on_epoch: OnEpoch
     on_step: Callable[[str], None]  # the step that begins
+    on_start: Callable[[], None] = lambda: (
+        None
+    )  # the spec and the table are right, and the folder is the run's
 
 
 def train(
@@ -120,6 +123,7 @@ def train_locked(
         if overwrite:
             remove_run(run)
         write_atomically(run / RUN, json.dumps(begun, indent=1))
+    listener.on_start()
     if not (run / TRAINED).exists():
         fabric.launch()  # from here on there may be several processes
         stages = train_stages(
@@ -263,10 +267,13 @@ def remove_run(run: Path) -> None:
 def find_differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
     """List the keys whose values differ, as dotted paths.
 
-    The paths of the table and of weights do not matter: their checksums are compared.
+    The paths of the table and of weights do not matter: their checksums are compared. Nor does what the
+    report shows, which is written at the end.
     """
     keys = []
     for key in before | now:
+        if not prefix and key == "report":
+            continue
         old, new = before.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             keys += find_differences(old, new, f"{prefix}{key}.")

@@ -3,8 +3,10 @@
 from tailfuse_service.bundle.answer import Prediction, format_answer, make_predictions
 from tailfuse_service.bundle.atomic import atomic_file, atomic_folder, write_atomically
 from tailfuse_service.bundle.batch import (
+    CACHED,
     CONFLICT,
     DISAGREEMENT,
+    FEATURES,
     OUTPUT_NAMES,
     Batch,
     Output,
@@ -20,6 +22,7 @@ from tailfuse_service.bundle.bundle import (
     open_bundle,
     open_graph,
 )
+from tailfuse_service.bundle.embedding_cache import EmbeddingCache
 from tailfuse_service.bundle.files import GRAPHS, MANIFEST, hash_manifest, pack, read_manifest, sha256
 from tailfuse_service.bundle.manifest import Manifest
 from tailfuse_service.bundle.prior import (
@@ -38,8 +41,10 @@ from tailfuse_service.modalities import Features
 from tailfuse_service.modalities.limits import Limits
 
 __all__ = [
+    "CACHED",
     "CONFLICT",
     "DISAGREEMENT",
+    "FEATURES",
     "GRAPHS",
     "MANIFEST",
     "OUTPUT_NAMES",
@@ -48,6 +53,7 @@ __all__ = [
     "Bundle",
     "BundleError",
     "ClassPrior",
+    "EmbeddingCache",
     "Features",
     "InvalidInput",
     "Limits",

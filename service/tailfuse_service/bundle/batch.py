@@ -54,6 +54,7 @@ class Output:
 OUTPUT_NAMES = ("probabilities", "weights", "confidences")  # of every graph
 DISAGREEMENT = "disagreement"  # of those whose modalities have answers of their own
 CONFLICT = "conflict"  # of the same, but for older bundles
+CACHED, FEATURES = ".cached", ".features"  # the ends of optional inputs and outputs: `CachedInputs`
 
 
 def input_names(modalities: Sequence[str]) -> list[str]:

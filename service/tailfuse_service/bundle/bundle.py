@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tailfuse_service.bundle.batch import Batch, Output, Sample, collate
-from tailfuse_service.bundle.files import GRAPHS, hash_manifest, read_manifest, unpacked
+from tailfuse_service.bundle.embedding_cache import EmbeddingCache
+from tailfuse_service.bundle.files import GRAPHS, hash_manifest, read_card, read_manifest, unpacked
 from tailfuse_service.bundle.manifest import Manifest
 from tailfuse_service.bundle.prior import GIVEN, ClassPrior, PriorError, apply_prior, make_prior
 from tailfuse_service.bundle.runtime import Runtime, RuntimeName, find_cause
@@ -32,6 +33,7 @@ class Bundle:
     load_seconds: float = 0.0
     loaded_at: float = 0.0  # Unix time
     prior: ClassPrior | None = None  # of the answers; None is that of the graph
+    card: str | None = None  # the model card, Markdown
 
     def sample(self, inputs: dict[str, Any]) -> Sample:
         """Raw values by modality as arrays; null and empty values are absent.
@@ -85,12 +87,13 @@ def open_bundle(
     trusted_keys: Path | None = None,
     prior: str | Mapping[str, float] | None = None,
     trial: Callable[[Path, Manifest], None] | None = None,
+    cache: EmbeddingCache | None = None,
 ) -> Bundle:
     """Check, load and warm up the bundle in a folder or .zip. Raises BundleError, and what `trial` raises.
 
     With `trusted_keys`, a file of public keys, it must be signed by one of them. `prior` names the prior of
     the answers, or gives the share of each class; None is the bundle's own. A `trial` gets the folder and its
-    manifest, once these are checked and before a graph is opened.
+    manifest, once these are checked and before a graph is opened. A `cache` keeps embeddings of texts.
     """
     start = time.perf_counter()
     with unpacked(path) as folder:
@@ -103,12 +106,14 @@ def open_bundle(
             trial(folder, manifest)
             if hash_manifest(read_manifest(folder)) != hash_manifest(manifest):
                 raise BundleError(f"{path} was replaced during its trial")
-        opened = open_graph(graph, manifest, runtime=runtime, threads=threads, device=device)
+        card = read_card(folder, manifest)
+        opened = open_graph(graph, manifest, runtime=runtime, threads=threads, device=device, cache=cache)
         # The runtime reads the file once more: what was checked must be what it has read.
         if read_stamp(graph) != stamp:
             raise BundleError(f"{path} was replaced while it was opened")
     features = features_by_modality(manifest.modalities, limits)
-    bundle = Bundle(manifest, features, opened, limits, runtime, prior=choose_prior(path, manifest, prior))
+    answer_prior = choose_prior(path, manifest, prior)
+    bundle = Bundle(manifest, features, opened, limits, runtime, prior=answer_prior, card=card)
     warm_up(bundle)
     return replace(bundle, load_seconds=time.perf_counter() - start, loaded_at=time.time())
 
@@ -154,11 +159,12 @@ def input_schema(modalities: Mapping[str, Modality]) -> dict[str, Any]:
 
 
 def open_graph(
-    graph: Path, manifest: Manifest, *, runtime: RuntimeName, threads: int = 1, device: str = "cpu"
-) -> Runtime:
-    """The runtime of one graph file."""
+    graph: Path, manifest: Manifest, *, runtime: RuntimeName, threads: int = 1, device: str = "cpu",
+    cache: EmbeddingCache | None = None,
+) -> Runtime:  # fmt: skip
+    """The runtime of one graph file. TorchScript has no use for a cache: none of its inputs is optional."""
     if runtime == "onnx":
-        return OnnxRuntime(graph, threads=threads, device=device)
+        return OnnxRuntime(graph, threads=threads, device=device, cache=cache)
     return TorchScriptRuntime(graph, list(manifest.modalities), threads=threads, device=device)
 
 

@@ -16,6 +16,8 @@ from tailfuse_service.bundle.signature import SIGNATURE, check_signature, read_p
 from tailfuse_service.errors import BundleError
 
 MANIFEST = "manifest.json"
+CARD = "MODEL_CARD.md"
+MAX_CARD_BYTES = 1024 * 1024  # one of 1,000 classes has 60 KB
 GRAPHS = {"onnx": "model.onnx", "torchscript": "model.ts"}
 MAX_UNPACKED = 4 * 1024**3  # bytes: an ONNX file has 2 GiB at most, and there are two graphs
 ENCRYPTED = 0x1  # the flag of a .zip's entry
@@ -64,6 +66,14 @@ def read_manifest(folder: Path, trusted_keys: Path | None = None) -> Manifest:
             f"{folder}: '{other:.80}' is not listed in {MANIFEST}: it does not belong to the bundle"
         )
     return manifest
+
+
+def read_card(folder: Path, manifest: Manifest) -> str | None:
+    """Return the model card of a checked bundle; None if it has none, or one that is too long to keep."""
+    file = folder / CARD
+    if CARD not in manifest.files or file.stat().st_size > MAX_CARD_BYTES:
+        return None
+    return file.read_text("utf-8", errors="replace")
 
 
 def hash_manifest(manifest: Manifest) -> str:

@@ -173,6 +173,7 @@ class Manifest(Frozen):
     # Inputs of test rows as JSON, the fullest first, which the service's document shows. Only if the export
     # was asked for them: whoever may read the document reads these rows.
     examples: tuple[dict[str, Any], ...] = ()
+    example_labels: tuple[str, ...] = ()  # their classes; empty in older bundles
     adaptation: Adaptation | None = None  # `metrics` are those of before
     reduction: Reduction | None = None  # `metrics` are those of after
     spec: dict[str, Any]
@@ -184,6 +185,12 @@ class Manifest(Frozen):
         name, count = Counter(self.class_names).most_common(1)[0]
         if count > 1:
             raise ValueError(f"class '{name:.80}' is there twice")
+        return self
+
+    @model_validator(mode="after")
+    def _examples_have_a_class_each(self) -> Self:
+        if self.example_labels and len(self.example_labels) != len(self.examples):
+            raise ValueError("example_labels are as many as examples")
         return self
 
     @property

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tailfuse_service.bundle.batch import CONFLICT, DISAGREEMENT, OUTPUT_NAMES, Batch, Output
+from tailfuse_service.bundle.batch import CACHED, CONFLICT, DISAGREEMENT, OUTPUT_NAMES, Batch, Output
+from tailfuse_service.bundle.cached_inputs import CachedInputs
+from tailfuse_service.bundle.embedding_cache import EmbeddingCache
 from tailfuse_service.bundle.runtime import find_cause
 from tailfuse_service.errors import BundleError
 
@@ -22,9 +24,14 @@ Provider = tuple[str, dict[str, str]]  # its name and options
 
 
 class OnnxRuntime:
-    """model.onnx on onnxruntime. `threads` are those of one run; 0 lets onnxruntime choose."""
+    """model.onnx on onnxruntime. `threads` are those of one run; 0 lets onnxruntime choose.
 
-    def __init__(self, path: Path, *, threads: int = 1, device: str = "cpu") -> None:
+    A `cache` keeps the embeddings of texts, if the graph takes them.
+    """
+
+    def __init__(
+        self, path: Path, *, threads: int = 1, device: str = "cpu", cache: EmbeddingCache | None = None
+    ) -> None:
         onnxruntime = import_onnxruntime()
         providers = choose_providers(device, onnxruntime.get_available_providers())
         if device != "cpu":
@@ -52,9 +59,17 @@ class OnnxRuntime:
         told = {each.name for each in self._session.get_outputs()}
         self._outputs = [*OUTPUT_NAMES, *(name for name in (DISAGREEMENT, CONFLICT) if name in told)]
         self.device = device
+        optional = (each.name for each in self._session.get_overridable_initializers())
+        cached = [name.removesuffix(CACHED) for name in optional if name.endswith(CACHED)]
+        self._cached = CachedInputs(cached, cache) if cache is not None and cached else None
 
     def run(self, batch: Batch) -> Output:
-        return Output(*self._session.run(self._outputs, batch.feed()))
+        if self._cached is None:
+            return Output(*self._session.run(self._outputs, batch.feed()))
+        feed, missing = self._cached.split(batch.feed())
+        values = self._session.run([*self._outputs, *self._cached.outputs], feed)
+        self._cached.keep(missing, values[len(self._outputs) :])
+        return Output(*values[: len(self._outputs)])
 
 
 def import_onnxruntime() -> Any:

@@ -87,7 +87,8 @@ class KeyCheck:
         Raises Unauthorized without a known key, and Forbidden for a key that does not give `access`.
         """
         admin = access is paths.Access.ADMIN
-        if access is paths.Access.OPEN or (self._keys is None and not admin):
+        keyless = access is paths.Access.OPEN or access is paths.Access.PAGE
+        if keyless or (self._keys is None and not admin):
             return None
         key = find_key(headers)
         if key is None:

@@ -30,6 +30,7 @@ class Access(StrEnum):
     """Which key a route needs."""
 
     OPEN = "open"  # none: health checks and scrapers have no key
+    PAGE = "page"  # none: the files of the console, which hold no data
     CLIENT = "client"
     ADMIN = "admin"
 
@@ -52,6 +53,11 @@ HEALTHZ, READYZ, METRICS = "/healthz", "/readyz", "/metrics"
 SCOPE_KEY: Final = "tailfuse.route"
 V2: Final = "/v2"
 ADMIN: Final = "/admin"
+# The console: its page is at /, its files lie below, and one route describes a model for it.
+CONSOLE: Final = "/console"
+CONSOLE_MODEL: Final = f"{CONSOLE}/model.json"
+CONSOLE_CARD: Final = f"{CONSOLE}/card.md"
+CONSOLE_FILES: Final = f"{CONSOLE}/{{build}}/{{name:path}}"
 OTHER: Final = "other"  # one label for all unknown paths: a scanner must not create a series for each
 
 # Every route below one of these is of one model: the default one, or the one that the path names.
@@ -64,6 +70,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     **dict.fromkeys((HEALTHZ, READYZ, METRICS, "/docs", "/openapi.json"), Endpoint.API),
     **dict.fromkeys((f"{ADMIN}/{each}" for each in ("models", "load", "unload", "reload")), Endpoint.API),
     **dict.fromkeys((f"{ADMIN}{MODEL}/{each}" for each in ("roles", "promote")), Endpoint.API),
+    **dict.fromkeys(("/", CONSOLE_MODEL, CONSOLE_CARD, CONSOLE_FILES), Endpoint.API),
     V2: Endpoint.SERVER_METADATA,
     f"{V2}/health/live": Endpoint.SERVER_LIVE,
     f"{V2}/health/ready": Endpoint.SERVER_READY,
@@ -72,6 +79,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     **{f"{V2}{prefix}/infer": Endpoint.MODEL_INFER for prefix in MODEL_PREFIXES[1:]},
 }
 OPEN_ROUTES = frozenset((HEALTHZ, READYZ, METRICS))
+PAGE_ROUTES = frozenset(("/", CONSOLE_FILES))
 OPEN_ENDPOINTS = frozenset((Endpoint.SERVER_LIVE, Endpoint.SERVER_READY))
 PROTOCOL_METHODS = (
     Endpoint.SERVER_LIVE,
@@ -93,6 +101,8 @@ def find_access(path: str, endpoint: Endpoint) -> Access:
     """Return which key a path needs; also one that is no route, so that an answer tells nothing of routes."""
     if path in OPEN_ROUTES or endpoint in OPEN_ENDPOINTS:
         return Access.OPEN
+    if path in PAGE_ROUTES:
+        return Access.PAGE
     return Access.ADMIN if path.startswith(f"{ADMIN}/") else Access.CLIENT
 
 
@@ -126,6 +136,8 @@ def match_path(path: str) -> RouteMatch:
     route = FIXED.get(path)
     if route is not None:
         return route
+    if path.startswith(f"{CONSOLE}/"):
+        return ROUTES[CONSOLE_FILES]
     found = NAMES.fullmatch(path)
     if found is None:
         return make_unknown(path)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from tailfuse_service.bundle import Bundle
+from tailfuse_service.bundle import Bundle, EmbeddingCache
 from tailfuse_service.logs import count_dropped
 from tailfuse_service.metrics.comparison import Comparison
 from tailfuse_service.metrics.counters import Block, SharedCounters
@@ -53,10 +53,11 @@ class Metrics:
         self._gpu: Gpu | None = None
         self.in_flight, self.queue_depth, self.ready = CallbackGauge(), CallbackGauge(), CallbackGauge()
         self.key_file_problems, self.memory_held, self.memory_limit = (CallbackGauge() for _ in range(3))
+        self.text_cache = CallbackGauge()
         self._gauges = {
             "requests_in_flight": self.in_flight, "queue_depth": self.queue_depth, "ready": self.ready,
             "key_file_problems": self.key_file_problems, "memory_held_bytes": self.memory_held,
-            "memory_limit_bytes": self.memory_limit,
+            "memory_limit_bytes": self.memory_limit, "text_cache_bytes": self.text_cache,
         }  # fmt: skip
         self.decode = Histogram(self._counters, "stage_seconds", stage="decode")
         self.queue = Histogram(self._counters, "stage_seconds", stage="queue")
@@ -69,6 +70,10 @@ class Metrics:
             self._counters.block("worker_restarts")
         self._dropped_lines = self._counters.block("log_lines_dropped")
         self._n_dropped = count_dropped()  # those that are counted, or of an earlier service of this process
+        self._texts: EmbeddingCache | None = None
+        self._n_texts = {
+            name: find_series(self._counters, f"text_cache_{name}") for name in ("hits", "misses")
+        }
         self._requests: dict[tuple[str, int], tuple[Block, Block]] = {}
         self._reloads = {
             outcome: find_series(self._counters, "reloads", outcome=outcome) for outcome in ("ok", "failed")
@@ -109,6 +114,11 @@ class Metrics:
     def count_reload(self, *, ok: bool) -> None:
         """Count an attempt to open a bundle after the start. Only from the event loop's thread."""
         self._reloads["ok" if ok else "failed"][0] += 1
+
+    def watch_texts(self, cache: EmbeddingCache) -> None:
+        """Count the hits and misses of a cache from now on."""
+        self._texts = cache
+        self.text_cache.set_function(lambda: cache.held)
 
     # --- bundles ---
 
@@ -162,6 +172,10 @@ class Metrics:
             served.window.publish(time.perf_counter())
         for name, gauge in self._gauges.items():
             self._counters.block(name)[0] = gauge.read()
+        if self._texts is not None:
+            # Blocks of a killed worker go on: only what has come since the last time is added.
+            for block, n in zip(self._n_texts.values(), self._texts.take_counts(), strict=True):
+                block[0] += n
         dropped = count_dropped()
         self._dropped_lines[0] += dropped - self._n_dropped
         self._n_dropped = dropped

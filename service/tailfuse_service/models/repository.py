@@ -7,7 +7,15 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
-from tailfuse_service.bundle import MANIFEST, Bundle, BundleError, Manifest, open_bundle, read_prior
+from tailfuse_service.bundle import (
+    MANIFEST,
+    Bundle,
+    BundleError,
+    EmbeddingCache,
+    Manifest,
+    open_bundle,
+    read_prior,
+)
 from tailfuse_service.errors import NotReady
 from tailfuse_service.inference.rows import run_largest_batch
 from tailfuse_service.logs import LOG
@@ -53,6 +61,8 @@ class Repository:
         self._settings = settings
         self._prior = None if settings.prior is None else read_prior(settings.prior)
         self.trials = trials or make_trials(settings)
+        size = settings.text_cache_mb * 2**20
+        self.texts = EmbeddingCache(size) if size else None  # one for all bundles
         self.is_folder = self.path.is_dir() and not (self.path / MANIFEST).exists()
         self.entries: Mapping[str, Entry] = {}
         self._fingerprints: dict[str, str] = {}  # of the last scan
@@ -175,6 +185,7 @@ class Repository:
             trusted_keys=settings.trusted_keys,
             prior=self._prior,
             trial=trial,
+            cache=self.texts,
         )
         run_largest_batch(bundle, settings)
         return bundle

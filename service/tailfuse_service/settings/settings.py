@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     """Maximum nesting depth of a JSON body."""
     max_json_values: int = Field(default=Limits.max_json_values, ge=1000)
     """Maximum number of values in a JSON body; a member of an object counts as 4."""
+    text_cache_mb: int = Field(default=32, ge=0)
+    """Memory of each worker for embeddings of texts by a BERT, in MiB: a text is encoded once. 0: off."""
     max_text_chars: int = Field(default=Limits.max_text_chars, ge=1)
     """Maximum number of characters in a text or a cell."""
     max_pixels: int = Field(default=Limits.max_pixels, ge=1, le=PILLOW_MAX_PIXELS)
@@ -111,6 +113,8 @@ class Settings(BaseSettings):
     """Allowed origins of web pages, separated by commas; * allows all."""
     root_path: str = ""
     """Path prefix that a proxy removes from requests, such as /tailfuse; links in /docs begin with it."""
+    no_console: bool = False
+    """Do not serve the console, the page at /; the address / then leads to /docs."""
     drift_window_s: float = Field(default=900.0, gt=0)
     """Time window of the drift metrics."""
     tracing: bool = False

@@ -68,8 +68,8 @@ class Trial:
                     return None
                 if stopping.is_set():
                     raise NotReady("the service is stopping")
-                waited = min(read_waited_s(child.pid), MAX_WAITED * self.timeout_s)
-                if time.monotonic() - start - waited > self.timeout_s:
+                unscheduled_s = min(read_waited_s(child.pid), MAX_WAITED * self.timeout_s)
+                if time.monotonic() - start - unscheduled_s > self.timeout_s:
                     return f"its trial did not end within {self.timeout_s:g} s (--trial-timeout-s)"
                 if (problem := memory.find_problem(child.pid)) is not None:
                     return problem

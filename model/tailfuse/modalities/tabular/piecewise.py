@@ -47,7 +47,10 @@ class PiecewiseLinear(nn.Linear):
     def forward(self, rows: Tensor) -> Tensor:
         """(n, width_in) -> (n, width)"""
         linear = F.linear(self.dropout(rows), self.weight, self.bias)
-        numbers = rows.index_select(1, self.slots)[:, :, None]
-        position = ((numbers - self.low) / self.size).clamp(0, 1).flatten(1)
-        bent: Tensor = linear + self.bins(self.dropout(position))
+        bent: Tensor = linear + self.bins(self.dropout(self.compute_positions(rows)))
         return bent
+
+    def compute_positions(self, rows: Tensor) -> Tensor:
+        """Compute the position of each number within each bin, 0..1: (n, width_in) -> (n, K T)"""
+        numbers = rows.index_select(1, self.slots)[:, :, None]
+        return ((numbers - self.low) / self.size).clamp(0, 1).flatten(1)

@@ -125,17 +125,7 @@ def compute_features(
     encoder: "nn.Module", rows: NDArray[Any], judges: NDArray[np.bool_], seed: int
 ) -> NDArray[Any]:
     """Return a frozen encoder's features, fitted to the rows that do not judge; of others the rows."""
-    import torch
+    from tailfuse.modalities.text.encoder import find_projection
 
-    from tailfuse.modalities.text.bert_features import compute_bert_features
-    from tailfuse.modalities.text.encoder import Bert, Lsa
-
-    if isinstance(encoder, Lsa) and encoder.projection is not None:
-        encoder.projection.fit(rows[~judges], seed)
-        return encoder.projection.project(rows)
-    if isinstance(encoder, Bert) and encoder.projection is not None:
-        features = torch.from_numpy(compute_bert_features(encoder.projection.bert, rows))
-        encoder.projection.scale.fit(features[torch.from_numpy(~judges)])
-        scaled: NDArray[Any] = encoder.projection.scale(features).numpy()
-        return scaled
-    return rows
+    projection = find_projection(encoder)
+    return rows if projection is None else projection.fit_features(rows, np.flatnonzero(~judges), seed=seed)

@@ -1,93 +1,82 @@
-"""The encoders of text modalities: latent semantic analysis, a BERT, and a bag of hashed n-grams."""
+"""The encoders of text modalities: one on a frozen projection of texts, and a bag of hashed n-grams."""
 
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from tailfuse_service.modalities import TextModality
 from torch import Tensor, nn
 
 from tailfuse.modalities.dropout import Dropout
-from tailfuse.modalities.pretrained import Scale
-from tailfuse.modalities.text.bert import SentenceBert
-from tailfuse.modalities.text.lsa import LsaProjection
+from tailfuse.modalities.text.lsa import Tfidf
 
 
-class Lsa(nn.Module):
-    """One hidden layer on a text's position among the singular vectors of the training texts.
+class Projection(Protocol):
+    """What training asks of the frozen part of an encoder of texts.
 
-    The projection is frozen: training computes the features of every text once, and takes these for rows.
+    Registered as a module, it maps rows to features: (n, ...) -> (n, D).
+    """
+
+    tfidf: Tfidf | None
+    """The n-grams of rows, for the experts on n-grams; None if the rows have none."""
+
+    def fit_features(
+        self,
+        rows: NDArray[Any],
+        train: NDArray[np.int64],
+        *,
+        seed: int,
+        device: torch.device | str = "cpu",
+        report: Callable[[int, int], None] | None = None,
+    ) -> NDArray[np.float32]:
+        """Fit to the training rows, and return the features of all rows: (n, D)"""
+        ...
+
+    def compute_features(
+        self, rows: NDArray[Any], *, device: torch.device | str = "cpu"
+    ) -> NDArray[np.float32]:
+        """Compute the features of other rows, once it is fitted: (n, D)"""
+        ...
+
+
+class ProjectedTexts(nn.Module):
+    """One hidden layer on the features of a frozen projection.
+
+    Training computes the features of every text once, and takes these for rows. `projection` is None while a
+    network is trained.
     """
 
     ragged = True
 
-    def __init__(self, modality: TextModality, *, width: int, dropout: float, input_dropout: float) -> None:
-        super().__init__()
-        assert modality.dimensions is not None
-        self.buckets = modality.buckets
-        self.projection: LsaProjection | None = LsaProjection(modality.buckets, modality.dimensions)
-        self.layers = make_layers(modality.dimensions, width, dropout, input_dropout)
-
-    def extract_features(self, rows: Tensor) -> Tensor:
-        """(n, L, 2) ids and counts of n-grams, or (n, D) features -> (n, D)"""
-        if rows.is_floating_point():
-            return rows
-        assert self.projection is not None
-        features: Tensor = self.projection(rows)
-        return features
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """(n, L, 2), or (n, D) features -> (n, width)"""
-        embedding: Tensor = self.layers(self.extract_features(rows))
-        return embedding
-
-
-class BertProjection(nn.Module):
-    """The sentence embedding of a frozen BERT, each dimension standardised on the training texts."""
-
-    def __init__(self, bert: SentenceBert, dimensions: int) -> None:
-        super().__init__()
-        self.bert = bert
-        self.scale = Scale(dimensions)
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """(n, tokens) -> (n, D)"""
-        features: Tensor = self.scale(self.bert(rows))
-        return features
-
-
-class Bert(nn.Module):
-    """One hidden layer on a frozen BERT's embedding of a text, which training computes once as well."""
-
-    ragged = True
-
     def __init__(
-        self, bert: SentenceBert, modality: TextModality, *, width: int, dropout: float, input_dropout: float
-    ) -> None:
+        self, projection: nn.Module, modality: TextModality, *, width: int, dropout: float,
+        input_dropout: float,
+    ) -> None:  # fmt: skip
         super().__init__()
         assert modality.dimensions is not None
-        self.projection: BertProjection | None = BertProjection(bert, modality.dimensions)
-        self.layers = make_layers(modality.dimensions, width, dropout, input_dropout)
+        self.projection: Any = projection  # a Projection and a module: Python has no type for both
+        self.ngram_buckets = None if projection.tfidf is None else modality.buckets
+        self.layers = nn.Sequential(
+            Dropout(input_dropout),
+            nn.Linear(modality.dimensions, width),
+            nn.ReLU(),
+            nn.LayerNorm(width, elementwise_affine=False),
+            Dropout(dropout),
+        )
 
     def extract_features(self, rows: Tensor) -> Tensor:
-        """(n, tokens) ids plus 1, 0 is padding, or (n, D) features -> (n, D)"""
+        """Rows as the projection takes them, or their features (n, D) -> (n, D)"""
         if rows.is_floating_point():
             return rows
-        assert self.projection is not None
         features: Tensor = self.projection(rows)
         return features
 
     def forward(self, rows: Tensor) -> Tensor:
-        """(n, tokens), or (n, D) features -> (n, width)"""
+        """Rows or their features -> (n, width)"""
         embedding: Tensor = self.layers(self.extract_features(rows))
         return embedding
-
-
-def make_layers(dimensions: int, width: int, dropout: float, input_dropout: float) -> nn.Sequential:
-    """Make the hidden layer on the features of a frozen encoder: (n, D) -> (n, width)"""
-    return nn.Sequential(
-        Dropout(input_dropout),
-        nn.Linear(dimensions, width),
-        nn.ReLU(),
-        nn.LayerNorm(width, elementwise_affine=False),
-        Dropout(dropout),
-    )
 
 
 class Bag(nn.Module):
@@ -121,3 +110,19 @@ class Bag(nn.Module):
         """(n, tokens) -> (n, width)"""
         embedding: Tensor = self.layers(self.extract_features(rows))
         return embedding
+
+
+def find_projection(encoder: nn.Module) -> Projection | None:
+    """Return the frozen part of an encoder of texts; None of other encoders, and while one is trained."""
+    return encoder.projection if isinstance(encoder, ProjectedTexts) else None
+
+
+def find_ngram_buckets(encoder: nn.Module) -> int | None:
+    """Return the number of buckets of each part of an encoder's n-grams; None if its rows have no n-grams."""
+    return encoder.ngram_buckets if isinstance(encoder, ProjectedTexts) else None
+
+
+def share_projection(source: nn.Module, target: nn.Module, *, keep: bool) -> None:
+    """Give an encoder of texts the projection of another, or take it away until the network is trained."""
+    if isinstance(source, ProjectedTexts) and isinstance(target, ProjectedTexts):
+        target.projection = source.projection if keep else None

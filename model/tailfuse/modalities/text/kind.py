@@ -92,6 +92,7 @@ class TextKind(Kind[TextSpec, TextModality]):
     spec = TextSpec
     encoder_names = (AUTO, "lsa", "bag", MINILM, "<folder>/")
     precisions = ("float16", "int8")
+    block_parts = ("projection.bert.",)
 
     def fit(
         self,
@@ -162,16 +163,12 @@ class TextKind(Kind[TextSpec, TextModality]):
     def build_encoder(
         self, spec: TextSpec, modality: TextModality, *, width: int, dropout: float, input_dropout: float
     ) -> "nn.Module":
-        from tailfuse.modalities.text.encoder import Bag, Bert, Lsa
+        from tailfuse.modalities.text.encoder import Bag, ProjectedTexts
 
-        if modality.encoder == "bert":
-            from tailfuse.modalities.text.bert import load_bert
-
-            folder = find_folder(spec.encoder if is_folder(spec.encoder) else MINILM)
-            bert = load_bert(folder, modality.max_tokens)
-            return Bert(bert, modality, width=width, dropout=dropout, input_dropout=input_dropout)
-        encoder = Lsa if modality.encoder == "lsa" else Bag
-        return encoder(modality, width=width, dropout=dropout, input_dropout=input_dropout)
+        if modality.encoder == "bag":
+            return Bag(modality, width=width, dropout=dropout, input_dropout=input_dropout)
+        projection = build_projection(spec, modality)
+        return ProjectedTexts(projection, modality, width=width, dropout=dropout, input_dropout=input_dropout)
 
     def count_inputs(self, modality: TextModality, rows: NDArray[Any], width: int) -> int:
         if modality.dimensions is not None:
@@ -259,3 +256,17 @@ class TextKind(Kind[TextSpec, TextModality]):
 
     def card_example(self, modality: TextModality) -> str:
         return "some words"
+
+
+def build_projection(spec: TextSpec, modality: TextModality) -> "nn.Module":
+    """Build the frozen part of an encoder, a `Projection`. Raises SpecError."""
+    assert modality.dimensions is not None
+    if modality.encoder == "lsa":
+        from tailfuse.modalities.text.lsa import LsaProjection
+
+        return LsaProjection(modality.buckets, modality.dimensions)
+    from tailfuse.modalities.text.bert import load_bert
+    from tailfuse.modalities.text.bert_features import BertProjection
+
+    folder = find_folder(spec.encoder if is_folder(spec.encoder) else MINILM)
+    return BertProjection(load_bert(folder, modality.max_tokens), modality.dimensions)

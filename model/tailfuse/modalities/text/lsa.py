@@ -8,6 +8,7 @@ standardised: the last dimensions vary much less in new texts than in training t
 Letters: n texts, L n-grams of the longest, B buckets of each part, D dimensions.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,24 @@ class LsaProjection(nn.Module):
         # Of many rows at once, a hundredth of the memory.
         return F.embedding_bag(buckets, self.vectors.float(), per_sample_weights=values, mode="sum")
 
+    def fit_features(
+        self,
+        rows: NDArray[Any],
+        train: NDArray[np.int64],
+        *,
+        seed: int,
+        device: torch.device | str = "cpu",
+        report: Callable[[int, int], None] | None = None,
+    ) -> NDArray[np.float32]:
+        """Fit to the training rows, and return the features of all rows, (n, D); on a processor."""
+        if report:
+            report(0, len(rows))
+        self.fit(rows[train], seed)
+        features = self.compute_features(rows)
+        if report:
+            report(len(rows), len(rows))
+        return features
+
     def fit(self, rows: NDArray[Any], seed: int) -> None:
         """Fit to the rows of the training texts, an object array of (n-grams, 2)."""
         if not len(rows):
@@ -92,7 +111,9 @@ class LsaProjection(nn.Module):
         self.vectors.zero_()
         self.vectors[1:, : len(singular)] = torch.from_numpy(projection.T / np.sqrt(lengths)).half()
 
-    def project(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+    def compute_features(
+        self, rows: NDArray[Any], *, device: torch.device | str = "cpu"
+    ) -> NDArray[np.float32]:
         """Compute the features of many rows: what `forward` returns, but for rounding."""
         vectors = self.vectors.float().numpy()
         pieces = [

@@ -11,8 +11,10 @@ PARAMETERS = {
 }  # fmt: skip
 
 
-def docs_routes(root_path: str) -> APIRouter:
-    """Return the routes. `root_path` is before every path of a link, as the client's proxy expects it.
+def docs_routes(root_path: str, *, at_root: bool) -> APIRouter:
+    """Return the routes; / leads to them if `at_root`.
+
+    `root_path` is before every path of a link, as the client's proxy expects it.
 
     Links have no host: behind a proxy only the client knows which one it has called, and by which scheme.
     """
@@ -26,9 +28,11 @@ def docs_routes(root_path: str) -> APIRouter:
         swagger_ui_parameters=PARAMETERS,
     )
 
-    @router.get("/")
-    async def redirect_to_docs() -> RedirectResponse:
-        return RedirectResponse(root_path + DOCS)
+    if at_root:
+
+        @router.get("/")
+        async def redirect_to_docs() -> RedirectResponse:
+            return RedirectResponse(root_path + DOCS)
 
     @router.get(DOCS)
     async def show_docs() -> HTMLResponse:

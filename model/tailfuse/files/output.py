@@ -1,22 +1,15 @@
-"""Files that a command writes: whole or not at all, and never over another one unless that is asked."""
+"""Files that are written whole or not at all, and never over another one unless that is asked."""
 
 import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
 from tailfuse_service.bundle import write_atomically
 
 from tailfuse.errors import UserError
 
 TABLE_ENDINGS = (".csv", ".parquet", ".jsonl")
-EXIT_ROWS_WITH_ERROR = 3
-EXIT_STATUSES = """\
-Exit status: 0 if all went well; 1 if nothing was written, and the last line says why; 2 if the command line
-is wrong; 3 if the answers were written, but some rows have an error instead."""
-
-overwrite_option = click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
 
 
 def check_output(path: Path | None, overwrite: bool, *, source: Path | None = None) -> None:

@@ -1,0 +1,1 @@
+"""Generated tables of skewed columns, and what classifiers make of them."""

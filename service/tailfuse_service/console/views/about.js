@@ -1,0 +1,46 @@
+// About: the model card of the bundle, which has its metrics by subset and class; else the metrics of its manifest.
+
+import { renderMarkdown } from "../about/markdown.js";
+import { formatShare } from "../element.js";
+import { Problem } from "../requests.js";
+
+/** @typedef {import("../types.d.ts").App} App */
+
+const METRICS = /** @type {const} */ ([
+  ["balanced_accuracy", "Balanced accuracy"], ["many", "Many"], ["medium", "Medium"], ["few", "Few"], ["accuracy", "Accuracy"],
+]);
+
+/** @type {import("../types.d.ts").Mount} */
+export function mount(root, app) {
+  const { element, schema, model } = app;
+  const card = element("div", { class: "card" }, "Asking for the model card…");
+  root.append(element("h2", {}, "About"),
+    element("p", {}, `${model.name}, version ${model.version}, on ${schema.runtime}, ${schema.device}`),
+    element("p", { class: "hint" }, "The full report, report.html, is in the bundle's folder. It holds rows of the table, so the service does not send it."),
+    card);
+  const ended = new AbortController();
+  void showCard(app, card, ended.signal);
+  return () => ended.abort();
+}
+
+/** @param {App} app @param {HTMLElement} place @param {AbortSignal} signal */
+async function showCard(app, place, signal) {
+  try {
+    const text = await app.request(`/console/card.md?${new URLSearchParams(app.model)}`, { signal });
+    place.replaceChildren(...renderMarkdown(String(text), 3));
+  } catch (error) {
+    if (signal.aborted) return;
+    if (!(error instanceof Problem)) throw error;
+    place.replaceChildren(app.element("p", { class: "problem", role: "alert" }, error.message), makeMetrics(app));
+  }
+}
+
+/** Return the metrics of each subset of modalities. @param {App} app */
+function makeMetrics({ element, schema }) {
+  const head = ["Subset", "Rows", ...METRICS.map(([, title]) => title)];
+  return element("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": "Metrics by subset" },
+    element("table", {}, element("thead", {}, element("tr", {}, ...head.map((title) => element("th", { scope: "col" }, title)))),
+      element("tbody", {}, ...Object.entries(schema.metrics).map(([subset, metrics]) => element("tr", {},
+        element("th", { scope: "row" }, subset.replaceAll("+", " + ")), element("td", { class: "number" }, metrics.rows),
+        ...METRICS.map(([key]) => element("td", { class: "number" }, formatShare(metrics[key]))))))));
+}

@@ -1,0 +1,114 @@
+"""docs/RESULTS.md and the README show what the committed tables have."""
+
+import csv
+import re
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "RESULTS.md").read_text()
+README = (ROOT / "README.md").read_text()
+REPORT = (ROOT / "results" / "report.md").read_text()
+SERVING = (ROOT / "benchmarks" / "serving_bench" / "RESULTS.md").read_text()
+METHODS = {  # of the page, by their names in results.csv
+    "single": "best modality alone",
+    "concat": "concatenation, logit adjustment",
+    "late": "late average",
+    "tensor": "tensor fusion",
+    "dynamics": "Multimodal Dynamics",
+    "uniform": "ours, uniform weights",
+    "balanced softmax": "concatenation, balanced softmax",
+    "cross-entropy": "concatenation, cross-entropy",
+}
+ROUNDING = 0.0501  # of one decimal, and of float
+WORKLOADS = {
+    "tabular": "eight columns",
+    "image+tabular": "64x64 JPEG + columns",
+    "mix": "a mix of all subsets",
+}
+
+
+def read_table(text: str, heading: str) -> dict[str, dict[str, str]]:
+    """Return the first table below a heading: its cells without marks, by row and column."""
+    _, _, rest = text.partition(f"{heading}\n")
+    block = re.search(r"(?:^\|.*\n)+", rest, re.MULTILINE)
+    assert block, heading
+    head, _, *rows = [
+        [re.sub(r"\*|\\", "", cell).strip() for cell in line.strip("|").split("|")]
+        for line in block[0].splitlines()
+    ]
+    return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
+
+
+def read_means() -> dict[str, dict[str, float]]:
+    """Return balanced accuracies of all modalities in per cent, means over seeds, by method and dataset."""
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    with (ROOT / "results" / "results.csv").open(newline="") as file:
+        rows = [
+            row for row in csv.DictReader(file) if row["condition"] == "clean" and row["ir"] in ("0", "50")
+        ]
+    rows = [row for row in rows if row["balanced_accuracy"]]  # without it a row has times and sizes
+    whole = {row["set"]: row["subset"] for row in sorted(rows, key=lambda row: row["subset"].count("+"))}
+    for row in rows:
+        if row["subset"] == whole[row["set"]]:
+            found[row["method"]][row["set"]].append(100 * float(row["balanced_accuracy"]))
+    return {method: {name: mean(values) for name, values in sets.items()} for method, sets in found.items()}
+
+
+def test_the_balanced_accuracies_are_those_of_the_csv_file() -> None:
+    means = read_means()
+    shown = read_table(PAGE, "## Balanced accuracy")
+    assert {METHODS.get(method, method) for method in means} >= shown.keys()
+    for method, row in shown.items():
+        known = means[next(name for name in means if METHODS.get(name, name) == method)]
+        assert {name: float(cell) for name, cell in row.items()} == pytest.approx(
+            known | {"mean": mean(known.values())}, abs=ROUNDING
+        ), method
+
+
+def test_the_report_has_the_same_balanced_accuracies() -> None:
+    table = read_table(REPORT, "### Balanced accuracy, %")
+    for method, known in read_means().items():
+        if method in table:
+            cells = {
+                name.partition(" ")[0]: float(cell.partition(" ")[0]) for name, cell in table[method].items()
+            }
+            assert {name: cells[name] for name in known} == pytest.approx(known, abs=ROUNDING), method
+
+
+def test_the_counts_of_comparisons_are_those_of_the_report() -> None:
+    counts = re.search(r"(\d+) won, (\d+) tied, (\d+) lost of (\d+) .* higher in (\d+)\.", REPORT)
+    assert counts
+    won, _, lost, all_of_them, higher = counts.groups()
+    text = " ".join(PAGE.split())
+    assert lost == "0"
+    assert f"higher mean in {higher} of {all_of_them} comparisons" in text
+    assert f"{won} are significant (Holm correction over all of them); none is lost" in text
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_the_requests_per_second_are_those_of_the_serving_bench(workload: str) -> None:
+    shown = read_table(PAGE, "## Requests per second")[WORKLOADS[workload]]
+    section = re.search(rf"^### {re.escape(workload)}: .*?(?=^### |\Z)", SERVING, re.MULTILINE | re.DOTALL)
+    assert section
+    rates = dict(re.findall(r"^\| 64 +\| (\w+) +\| ([\d,]+) ", section[0], re.MULTILINE))
+    assert {name.lower(): cell for name, cell in shown.items()} == rates
+
+
+def test_the_readme_has_the_same_figures() -> None:
+    accuracies = read_table(PAGE, "## Balanced accuracy")
+    rates = read_table(PAGE, "## Requests per second")
+    means = [accuracies[name]["mean"] for name in ("tailfuse", METHODS["concat"], METHODS["single"])]
+    numbers = set(re.findall(r"\d[\d,.]*\d", README))
+    assert set(means) <= numbers
+    for workload in ("eight columns", "64x64 JPEG + columns"):
+        assert {rates[workload][name] for name in ("tailfuse", "mosec", "FastAPI")} <= numbers
+
+
+def test_its_commands_are_those_that_made_the_tables() -> None:
+    commands = re.findall(r"^tailfuse bench .*$", PAGE, re.MULTILINE)
+    assert commands
+    assert set(commands) <= set((ROOT / "results" / "README.md").read_text().splitlines())
