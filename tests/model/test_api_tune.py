@@ -218,3 +218,28 @@ def test_the_command_prints_what_it_found(tmp_path: Path, monkeypatch: pytest.Mo
     done = CliRunner().invoke(main, [*map(str, arguments), "--folds", "3"])
     assert done.exit_code == 1
     assert "another folds" in done.stderr
+
+
+def test_where_every_trial_diverges_the_reason_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(*_: object) -> Score:
+        raise RunError("final: the loss is not finite")
+
+    monkeypatch.setattr(Scorer, "score", diverge)
+    spec = write_spec(tmp_path)
+    with pytest.raises(RunError, match="no trial is complete; final: the loss is not finite"):
+        tailfuse.tune(spec, tmp_path / "search", trials=2, space=SPACE)
+    with pytest.raises(RunError, match="cannot train on this hardware"):
+        tailfuse.tune(spec, tmp_path / "other", trials=2, space=SPACE, accelerator="gup")
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_key_that_decides_has_the_largest_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        Scorer, "score", lambda self, spec, on_step: Score(spec.training.learning_rate * 100, 0.5, 0.5)
+    )
+    result = tailfuse.tune(write_spec(tmp_path), tmp_path / "search", trials=12, space=SPACE)
+    assert result.variance_shares.keys() == SPACE.keys()
+    assert max(result.variance_shares, key=result.variance_shares.__getitem__) == "training.learning_rate"
+    assert "## Which keys decide" in (tmp_path / "search" / "report.md").read_text()

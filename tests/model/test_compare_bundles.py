@@ -59,6 +59,16 @@ def test_bundles_are_compared_on_the_same_rows(tmp_path: Path) -> None:
     assert "<td>other 3</td>" in result._repr_html_()
 
 
+def test_rows_without_a_modality_are_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundles = [open_fake(tmp_path, name, [0]) for name in ("first", "other")]
+    rows = {"title": [*ROWS["title"], None], "review": [*ROWS["review"], None]}
+    result = tailfuse.compare_bundles(bundles, rows, [*LABELS, "nv"])
+    assert result.summary["rows"].to_list() == [4, 4]
+    assert "1 labelled rows have no modality and are left out" in caplog.text
+
+
 def test_the_p_value_is_exact() -> None:
     labels = np.zeros(12, np.int64)
     right, wrong = np.eye(2)[labels], np.eye(2)[1 - labels]

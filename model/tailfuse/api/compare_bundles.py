@@ -1,5 +1,6 @@
 """Two or more bundles side by side on the same labelled rows."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import TableError, UserError
 from tailfuse.evaluation.evaluate import Evaluation, decimal, evaluate
 from tailfuse.evaluation.predict_part import predict_part
+
+log = logging.getLogger("tailfuse")
 
 PAIRED = ("only_first_right", "only_this_right", "p_value")  # of McNemar's test, against the first bundle
 FLOATS = (*METRICS[1:], *DIFFERENCE, "p_value")
@@ -76,6 +79,8 @@ def compare_bundles(
     answered = np.flatnonzero(np.all([each.presence().any(axis=1) for each in parts.values()], axis=0))
     if not len(answered):
         raise TableError("no row has a modality that all bundles can read")
+    if left_out := len(parts[first]) - len(answered):
+        log.warning("%d labelled rows have no modality and are left out", left_out)
     rows = {name: each.take(answered) for name, each in parts.items()}
     results = {
         name: evaluate(model.bundle.answer, rows[name], model.manifest.classes)

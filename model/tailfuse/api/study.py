@@ -15,7 +15,7 @@ from tailfuse.files.lock import LOCK, FolderInUse, lock_folder
 from tailfuse.spec.schema import Spec
 from tailfuse.training.train import describe_run, find_differences
 
-STUDY, BEGUN = "study.db", "tune.json"
+STUDY, BEGUN, BEST, REPORT = "study.db", "tune.json", "best.yaml", "report.md"
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 # Before so many trials, or epochs, none is stopped early: medians of a few, and first epochs, say little.
 MIN_TRIALS, MIN_EPOCHS = 5, 5
@@ -54,7 +54,8 @@ def check_search(folder: Path, begun: dict[str, object], *, overwrite: bool) -> 
     """Check that a folder is free or holds this search, and note what it is begun with. Raises RunError."""
     path = folder / BEGUN
     if overwrite and path.exists():
-        (folder / STUDY).unlink(missing_ok=True)
+        for name in (STUDY, BEST, REPORT):
+            (folder / name).unlink(missing_ok=True)
     elif path.exists():
         try:
             before = json.loads(path.read_text())

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,15 @@ from tailfuse.api.search_space import (
     read_space,
     suggest_values,
 )
-from tailfuse.api.study import hold_study, list_finished, make_study
+from tailfuse.api.study import BEST, REPORT, hold_study, list_finished, make_study
 from tailfuse.api.train import AnySpec, read_any_spec
 from tailfuse.api.tuning_report import dump_spec, make_report
 from tailfuse.api.tuning_score import Scorer
 from tailfuse.errors import RunError
 from tailfuse.network.build import check_encoders
 from tailfuse.spec.schema import Spec
+from tailfuse.training.train import Hardware
 
-BEST, REPORT = "best.yaml", "report.md"
 SCORES = ("loss", "balanced_accuracy", "macro_f1")
 
 
@@ -41,7 +41,7 @@ class Tuning:
     best: Spec
     folder: Path  # with best.yaml, for `tailfuse train`, and report.md
     trials: pl.DataFrame  # trial, state, SCORES, then a column for each key of the space
-    importance: dict[str, float]  # by key, the share of the scores' variance
+    variance_shares: dict[str, float]  # by key, the share of the scores' variance
 
     @property
     def best_trial(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def tune(
     timeout: float | None = None,
     folds: int | None = None,
     space: str | Path | Mapping[str, Any] | None = None,
-    overrides: tuple[str, ...] = (),
+    overrides: Sequence[str] = (),
     overwrite: bool = False,
     accelerator: str = "cpu",
     on_trial: Callable[[int, float | None], None] = lambda *_: None,
@@ -92,6 +92,7 @@ def tune(
     if trials < 1 or (folds is not None and folds < 2) or (timeout is not None and not timeout > 0):
         raise ValueError("expected trials of at least 1, folds of at least 2, and a timeout above 0")
     check_encoders(loaded)
+    Hardware(accelerator).fabric()  # a wrong name is not to stop every trial
     searched = choose_space(loaded, space)
     folder = Path("runs") / f"{loaded.name}-tune" if out is None else Path(out)
     with hold_study(folder, loaded, searched, folds, overwrite=overwrite):
@@ -146,7 +147,8 @@ def make_result(study: optuna.Study, spec: Spec, space: SearchSpace, folder: Pat
     finished = list_finished(study)
     complete = [each for each in finished if each.state == TrialState.COMPLETE]
     if not complete:
-        raise RunError(f"{folder}: no trial is complete; give it more time")
+        why = next((each.user_attrs["error"] for each in finished if "error" in each.user_attrs), None)
+        raise RunError(f"{folder}: no trial is complete; {why or 'give it more time'}")
     best = min(complete, key=lambda trial: (trial.value, trial.number))
     schema = {"trial": pl.Int64, "state": pl.String, **dict.fromkeys(SCORES, pl.Float64)}
     rows = [[each.number, each.state.name.lower(), *map(each.user_attrs.get, SCORES)] for each in finished]
@@ -158,7 +160,7 @@ def make_result(study: optuna.Study, spec: Spec, space: SearchSpace, folder: Pat
         apply_values(spec, best.user_attrs["values"]),
         folder,
         frame,
-        compute_importance(complete, space),
+        compute_variance_shares(complete, space),
     )
 
 
@@ -168,7 +170,7 @@ def spell_value(trial: FrozenTrial, key: str) -> Any:
     return json.dumps(value) if isinstance(value, list) else value
 
 
-def compute_importance(complete: list[FrozenTrial], space: SearchSpace) -> dict[str, float]:
+def compute_variance_shares(complete: list[FrozenTrial], space: SearchSpace) -> dict[str, float]:
     """Return how much each key decides the score; nothing with fewer than ten trials, where it is noise."""
     drawn = [trial for trial in complete if trial.params]
     if len(drawn) < 10 or len({trial.value for trial in drawn}) < 2:

@@ -26,7 +26,7 @@ def make_report(tuning: "Tuning", folds: int | None) -> str:
     scored = "the validation rows" if folds is None else f"{folds} folds of the training and validation rows"
     keys = tuning.trials.columns[2:]
     ordered = tuning.trials.sort("loss", nulls_last=True, maintain_order=True)
-    importance = [[key, share] for key, share in tuning.importance.items()]
+    shares = [[key, share] for key, share in tuning.variance_shares.items()]
     parts = [
         f"# Search of {tuning.spec.name}",
         f"{len(tuning.trials)} trials, scored on {scored}. No test row was read. The loss is the negative "
@@ -43,8 +43,8 @@ def make_report(tuning: "Tuning", folds: int | None) -> str:
         "## Trials",
         make_table(ordered.columns, ordered.rows()),
     ]
-    if importance:
-        parts += ["## Which keys decide", make_table(["key", "share of the variance"], importance)]
+    if shares:
+        parts += ["## Which keys decide", make_table(["key", "share of the variance"], shares)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -53,7 +53,8 @@ def command(
     """
     from rich.console import Console
 
-    from tailfuse.api.tune import BEST, REPORT, tune
+    from tailfuse.api.study import BEST, REPORT
+    from tailfuse.api.tune import tune
     from tailfuse.cli.log import show_warnings
 
     console = Console(stderr=True)
@@ -73,7 +74,7 @@ def command(
         written = {
             "best": result.best_trial,
             "trials": result.trials.to_dicts(),
-            "importance": result.importance,
+            "variance_shares": result.variance_shares,
         }
         click.echo(
             json.dumps({"spec": str(best), "report": str(result.folder / REPORT), **written}, indent=1)
