@@ -4,6 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 
@@ -28,7 +29,7 @@ def measure_card(setting: Setting) -> Iterator[Record]:
     yield {"matmul_bf16_tflops": round(2 * side**3 / seconds / 1e12, 1)}
     for pinned in (False, True) if cuda else ():
         rows = torch.empty(COPIED_BYTES, dtype=torch.uint8, pin_memory=pinned)
-        seconds = time_calls(lambda rows=rows: rows.to(setting.device, non_blocking=True), setting.device)
+        seconds = time_calls(partial(rows.to, setting.device, non_blocking=True), setting.device)
         yield {"copy_to_device_gb_per_s": round(COPIED_BYTES / seconds / 1e9, 1), "pinned": pinned}
 
 

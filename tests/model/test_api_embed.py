@@ -1,6 +1,7 @@
 """`embed`: embeddings of a network in memory as a frame, and bundles that have none."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from tailfuse.network.network import Network
 
 from tests.support.bundles import write_tiny_bundle
 
-MODALITIES = {
+MODALITIES: dict[str, dict[str, Any]] = {
     "size": {"kind": "tabular", "columns": ["length"]},
     "note": {"kind": "text", "columns": "remark"},
 }

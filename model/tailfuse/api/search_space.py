@@ -105,9 +105,10 @@ def make_dimension(key: str, value: Any, spec: Spec) -> Range | Choices:
         name = key.split(".")[1]
         raise SpecError(f"'{key}': the spec has no modality '{name}'{did_you_mean(name, known)}")
     if isinstance(value, list) and value:
-        dimension: Range | Choices = make_choices(value)
-        if len(dimension.by_name) < len(value):
+        choices = make_choices(value)
+        if len(choices.by_name) < len(value):
             raise SpecError(f"'{key}': a value is named twice")
+        dimension: Range | Choices = choices
         tried = value
     elif isinstance(value, Mapping):
         dimension = make_range(key, value)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from tailfuse.cli.output import check_ending, check_output, overwrite_option
+from tailfuse.cli.options import overwrite_option
 from tailfuse.errors import UserError
+from tailfuse.files.output import check_ending, check_output
 
 EXIT_STATUSES = """\
 Exit status: 0 if all went well; 1 if nothing was written, and the last line says why; 2 if the command line
