@@ -19,7 +19,7 @@ LARGEST = 127
 
 def quantize_blocks(model: ModelProto, weights: tuple[str, ...]) -> ModelProto:
     """Return the model with the weights whose names begin so in int8: those of products, and tables."""
-    if not weights:
+    if not any(each.name.startswith(weights) for each in model.graph.initializer):
         return model
     unfold_weights(model.graph, weights)
     products = {
