@@ -75,9 +75,10 @@ class NgramExperts(nn.Module):
 
         A class without texts has weights of 0. Where all texts are of one class, nothing is fitted.
         """
-        fitted = fit_regression(make_tfidf(rows, tfidf)[:, 1 : len(self.weights)], labels, inverse)
-        if fitted is None:
+        if len(np.unique(labels)) < 2:  # there may be no text at all
             return
+        fitted = fit_regression(make_tfidf(rows, tfidf)[:, 1 : len(self.weights)], labels, inverse)
+        assert fitted is not None
         at = torch.from_numpy(fitted.classes)
         self.weights.zero_()
         self.weights[1:, at] = torch.from_numpy(fitted.weights).half()
