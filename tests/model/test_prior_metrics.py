@@ -3,7 +3,7 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +60,11 @@ def test_the_training_prior_is_best_where_rows_are_as_in_training(trained: Any) 
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     output = Output(probabilities.astype(np.float32), probabilities, probabilities)
     long_tailed = manifest.model_copy(update={"classes": classes})
-    found = evaluate_priors(lambda _: output, cast("SplitArrays", OnePiece(labels)), long_tailed)
+    numbers = np.arange(len(labels))
+    part = SplitArrays({"number": numbers[:, None]}, {"number": numbers}, labels)
+    found = evaluate_priors(
+        lambda batch: output.take(batch.inputs["number"][:, 0].tolist()), part, long_tailed
+    )
     assert list(found) == ["uniform", "training", "tempered"]
     best = {
         metric: max(found, key=lambda name: getattr(found[name], metric))
@@ -68,22 +72,6 @@ def test_the_training_prior_is_best_where_rows_are_as_in_training(trained: Any) 
     }
     assert best == {"accuracy": "training", "balanced_accuracy": "uniform"}
     assert min(found, key=lambda name: found[name].nll or 0) == "training"
-
-
-class OnePiece:
-    """A part that is answered at once."""
-
-    def __init__(self, labels: Any) -> None:
-        self.labels = labels
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batches(self, _: int) -> Any:
-        return [self]
-
-    def batch(self) -> Any:
-        return None
 
 
 def test_bundle_pages_and_commands_have_the_metrics(trained: Any, tmp_path: Path) -> None:

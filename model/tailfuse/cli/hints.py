@@ -18,7 +18,9 @@ SYNONYMS = {
     "adapt": ("calibrate", "update", "shift"),
     "call": ("request", "client", "query", "curl", "ask"),
     "demo": ("example", "quickstart", "try", "tutorial"),
-    "bench": ("benchmark", "compare"),
+    "tune": ("search", "optimise", "optimize", "hpo"),
+    "compare": ("diff", "versus"),
+    "bench": ("benchmark",),
     "--help": ("help", "usage", "commands"),
     "--version": ("version",),
 }
