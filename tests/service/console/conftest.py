@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="session")
+# Of a module, not of the session: Playwright's event loop stays the thread's running one, in which no other
+# test can run a loop of its own.
+@pytest.fixture(scope="module")
 def chromium() -> "Iterator[Browser]":
     yield from launch()
 
