@@ -69,7 +69,8 @@ def test_embeddings_are_what_the_head_gets_and_absent_modalities_have_none() -> 
     classifier.predict_proba(rows)
     hook.remove()
     # Rows are answered in the order of their length: here each column is compared by its sorted values.
-    assert np.allclose(np.sort(fused.head(3).to_numpy(), axis=0), np.sort(given[0].numpy(), axis=0), atol=1e-5)
+    found, expected = fused.head(3).to_numpy(), given[0].numpy()
+    assert np.allclose(np.sort(found, axis=0), np.sort(expected, axis=0), atol=1e-5)
     alone = classifier.embed(rows.head(1)).to_numpy()  # a row has the same embedding in another batch
     assert np.allclose(alone, frame.head(1).to_numpy(), atol=1e-5)
     in_pandas = classifier.embed(pd.DataFrame(rows.to_dict(as_series=False), index=list("abcd")))
