@@ -17,6 +17,7 @@ from typing import Any
 
 from gpu_check.parts import PARTS, Part
 
+ROOT = str(Path(__file__).parents[1])  # where this package lies
 TOTAL_S = 540  # of nine minutes, in which a machine may be lent
 GRACE_S = 5  # between the request to end and the kill
 
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m gpu_check.check", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("results/gpu"), help="folder of the results")
     parser.add_argument("--work", type=Path, default=Path("build/gpu-check"), help="folder of bundles")
@@ -56,12 +58,14 @@ def run_part(part: Part, options: argparse.Namespace, limit_s: float) -> list[di
     """Run one part; return its figures, and why it ended early if it did."""
     if limit_s < 1:
         return [{"part": part.name, "error": "no time was left"}]
-    command = [sys.executable, "-m", "gpu_check.parts", part.name, options.device, str(options.work)]
-    if options.images is not None:
-        command.append(str(options.images))
     start = time.monotonic()
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        make_command(part, options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))},
     )
     error = None
     try:
@@ -77,6 +81,12 @@ def run_part(part: Part, options: argparse.Namespace, limit_s: float) -> list[di
     if error is not None:
         records.append({"part": part.name, "error": error})
     return [*records, {"part": part.name, "took_s": round(time.monotonic() - start, 1)}]
+
+
+def make_command(part: Part, options: argparse.Namespace) -> list[str]:
+    """Return the command that runs one part."""
+    command = [sys.executable, "-m", "gpu_check.parts", part.name, options.device, str(options.work)]
+    return command if options.images is None else [*command, str(options.images)]
 
 
 def end_group(process: subprocess.Popen[str]) -> tuple[str, str]:

@@ -89,9 +89,11 @@ def resident(bundle: Bundle, samples: Sequence[Sample], device: str) -> list[tor
 
 
 def list_subsets(sample: Sample) -> list[tuple[str, ...]]:
+    """Return every non-empty subset of the modalities."""
     names = [name for name in (IMAGE, TABULAR) if name in sample]
     return [each for size in range(1, len(names) + 1) for each in combinations(names, size)]
 
 
 def keep(sample: Sample, names: Sequence[str]) -> Sample:
+    """Return a sample with these modalities alone."""
     return {name: sample[name] for name in names}

@@ -3,9 +3,10 @@
 `python -m gpu_check.parts NAME DEVICE WORK [IMAGES]` runs one and prints a line of JSON for each figure.
 """
 
+import importlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -31,80 +32,35 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part: its function yields figures."""
+    """One part. Its function yields figures; it is named, because the check itself starts without torch."""
 
     name: str
     limit_s: float
-    measure: Callable[[Setting], Iterator[Record]]
+    module: str
+    function: str
+
+    def measure(self, setting: Setting) -> Iterator[Record]:
+        """Yield the figures of this part."""
+        module = importlib.import_module(f"gpu_check.{self.module}")
+        figures: Iterator[Record] = getattr(module, self.function)(setting)
+        return figures
 
 
-def prepare_bundle(setting: Setting) -> Iterator[Record]:
-    yield {"bundle": str(setting.bundle)}
-
-
-def describe_card(setting: Setting) -> Iterator[Record]:
-    from gpu_check.card import measure_card
-
-    return measure_card(setting)
-
-
-def check_parity(setting: Setting) -> Iterator[Record]:
-    from gpu_check.graph import measure_parity
-
-    return measure_parity(setting)
-
-
-def run_graph(setting: Setting) -> Iterator[Record]:
-    from gpu_check.graph import measure_graph
-
-    return measure_graph(setting)
-
-
-def run_onnx(setting: Setting) -> Iterator[Record]:
-    from gpu_check.graph import measure_onnx
-
-    return measure_onnx(setting)
-
-
-def serve(setting: Setting) -> Iterator[Record]:
-    from gpu_check.serving import measure_serving
-
-    return measure_serving(setting)
-
-
-def check_memory(setting: Setting) -> Iterator[Record]:
-    from gpu_check.memory import measure_memory
-
-    return measure_memory(setting)
-
-
-def train_digits(setting: Setting) -> Iterator[Record]:
-    from gpu_check.training import measure_digits
-
-    return measure_digits(setting)
-
-
-def train_images(setting: Setting) -> Iterator[Record]:
-    from gpu_check.training import measure_images
-
-    return measure_images(setting)
-
-
-# The functions import what they measure when they run: the check itself starts without it.
 PARTS = (
-    Part("card", 40, describe_card),
-    Part("bundle", 90, prepare_bundle),
-    Part("digits", 100, train_digits),
-    Part("parity", 60, check_parity),
-    Part("graph", 60, run_graph),
-    Part("serving", 120, serve),
-    Part("memory", 60, check_memory),
-    Part("onnx", 40, run_onnx),
-    Part("images", 150, train_images),
+    Part("card", 40, "card", "measure_card"),
+    Part("bundle", 90, "training", "prepare_bundle"),
+    Part("digits", 100, "training", "measure_digits"),
+    Part("parity", 60, "graph", "measure_parity"),
+    Part("graph", 60, "graph", "measure_graph"),
+    Part("serving", 120, "serving", "measure_serving"),
+    Part("memory", 60, "memory", "measure_memory"),
+    Part("onnx", 40, "graph", "measure_onnx"),
+    Part("images", 150, "training", "measure_images"),
 )
 
 
 def main(name: str, device: str, work: str, images: str | None = None) -> None:
+    """Run the part of that name, and print its figures."""
     part = next(part for part in PARTS if part.name == name)
     for record in part.measure(Setting(device, Path(work), Path(images) if images else None)):
         print(json.dumps(record), flush=True)

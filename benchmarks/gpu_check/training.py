@@ -26,6 +26,11 @@ training: {{epochs: {epochs}, folds: 0}}
 """
 
 
+def prepare_bundle(setting: Setting) -> Iterator[Record]:
+    """Train the bundle that other parts use, if it is not there, and yield where it is."""
+    yield {"bundle": str(setting.bundle)}
+
+
 def measure_digits(setting: Setting) -> Iterator[Record]:
     """Yield seconds and balanced accuracy of the quick-start."""
     folder = setting.work / "digits"
@@ -95,4 +100,5 @@ def write_images(folder: Path, given: Path | None) -> int:
 
 
 def count_rows(folder: Path) -> int:
+    """Count the rows of the table that an earlier run has written."""
     return len((folder / "table.csv").read_text().splitlines()) - 1
