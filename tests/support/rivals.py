@@ -6,7 +6,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from tailfuse_bench.datasets import BenchDataset, table_path, tabular_modality, text_modality
+from tailfuse_bench.experiment import load_rival_rows
+from tailfuse_bench.methods import OURS
+from tailfuse_bench.rivals.environment import Environment
+from tailfuse_bench.rivals.evaluate import RivalRows, make_problem
+from tailfuse_bench.rivals.runner.problem import Problem
+from tailfuse_bench.tasks import Experiment, Task
 
+TFIDF, LATE_TFIDF = "TF-IDF logistic regression", "TF-IDF late logistic regression"
+WHOLE = ("note", "facts")
 WORDS = {"pets": ("cat", "dog", "fur"), "tools": ("saw", "nail", "drill"), "food": ("bread", "soup", "salt")}
 SIZES = {"pets": 60, "tools": 30, "food": 15}
 NOTES = BenchDataset(
@@ -43,3 +51,20 @@ def write_environment(folder: Path, script: str | None = None) -> Path:
     python.write_text(f"#!/bin/sh\n{script or run_this}\n")
     python.chmod(0o755)
     return folder
+
+
+def make_task(notes: Path, out: Path, *methods: str, missing: int = 0, **more: Environment) -> Task:
+    """Make a task of the notes."""
+    return Task(Experiment(NOTES.name, 0, 0, missing), methods, notes, out, **more)
+
+
+def load(notes: Path, out: Path, missing: int = 0) -> RivalRows:
+    """Read the rows of the notes as a rival gets them."""
+    task = make_task(notes, out, OURS, missing=missing)
+    return load_rival_rows(task.spec(OURS).model_dump_json(), task.experiment)
+
+
+def build_problem(notes: Path, out: Path, rival: str = TFIDF, missing: int = 0) -> Problem:
+    """Make the problem that a rival is given."""
+    rows = load(notes, out, missing)
+    return make_problem(rows, Experiment(NOTES.name, 0, 0, missing).make_result(rival), 60, missing)
