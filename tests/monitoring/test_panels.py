@@ -94,6 +94,10 @@ def scraped(
             increase = f"increase({answered}[{WINDOW}])"
             many = f"sum by (version) ({answered}) > 20 and sum by (version) ({increase}) > 0"
             until(lambda: len(prometheus.query(many)) == 2, "both are scraped twice")
+            # The panels of drift compare a window with what came before it, if either has a hundred answers.
+            first = 'sum(increase(tailfuse_predictions_total{version="1"}'
+            before = f"{first}[1d] offset {WINDOW})) >= 100 and {first}[{WINDOW}])) >= 100"
+            until(lambda: prometheus.query(before), "a window has passed since its answers")
         yield Scraped(prometheus, values_for(service, since), since)
 
 

@@ -104,7 +104,7 @@ def test_requests_hold_whatever_text_a_value_has(console: Open) -> None:
 
 def test_a_slider_damages_its_modality_by_the_keyboard(filled: Console) -> None:
     filled.follow("Damage")
-    filled.page.get_by_text("The answer holds").wait_for()
+    filled.page.get_by_role("region", name="Damage").get_by_text("The answer holds").wait_for()
     slider = filled.page.get_by_role("slider", name="Strength of the damage to image")
     slider.focus()
     filled.page.keyboard.press("End")
