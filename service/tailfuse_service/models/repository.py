@@ -186,6 +186,7 @@ class Repository:
             prior=self._prior,
             trial=trial,
             cache=self.texts,
+            keep_report=settings.share_report and not settings.no_console,
         )
         run_largest_batch(bundle, settings)
         return bundle
