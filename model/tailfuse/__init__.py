@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tailfuse.api.predict import predict
     from tailfuse.api.predict_sample import predict_sample
     from tailfuse.api.report import Report
+    from tailfuse.api.score import Scoring, ScoringError, score
     from tailfuse.api.train import evaluate, train
     from tailfuse.api.tune import Tuning, tune
     from tailfuse.spec.schema import load_spec
@@ -32,6 +33,8 @@ __all__ = [
     "CrossValidation",
     "Model",
     "Report",
+    "Scoring",
+    "ScoringError",
     "Tuning",
     "__version__",
     "adapt_bundle",
@@ -45,6 +48,7 @@ __all__ = [
     "predict",
     "predict_sample",
     "reduce_bundle",
+    "score",
     "train",
     "tune",
 ]
@@ -57,6 +61,8 @@ PUBLIC = {
     "CrossValidation": "tailfuse.api.cross_validate",
     "Model": "tailfuse.api.model",
     "Report": "tailfuse.api.report",
+    "Scoring": "tailfuse.api.score",
+    "ScoringError": "tailfuse.api.score",
     "adapt_bundle": "tailfuse.api.adapt",
     "Tuning": "tailfuse.api.tune",
     "compare": "tailfuse.api.compare",
@@ -69,6 +75,7 @@ PUBLIC = {
     "predict": "tailfuse.api.predict",
     "predict_sample": "tailfuse.api.predict_sample",
     "reduce_bundle": "tailfuse.api.export",
+    "score": "tailfuse.api.score",
     "train": "tailfuse.api.train",
     "tune": "tailfuse.api.tune",
 }
