@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tailfuse.api.predict import predict
     from tailfuse.api.predict_sample import predict_sample
     from tailfuse.api.report import Report
+    from tailfuse.api.score import Scoring, ScoringError, score
     from tailfuse.api.sign import sign_bundle
     from tailfuse.api.train import evaluate, train
     from tailfuse.api.tune import Tuning, tune
@@ -35,6 +36,8 @@ __all__ = [
     "CrossValidation",
     "Model",
     "Report",
+    "Scoring",
+    "ScoringError",
     "Tuning",
     "__version__",
     "adapt_bundle",
@@ -49,6 +52,7 @@ __all__ = [
     "predict",
     "predict_sample",
     "reduce_bundle",
+    "score",
     "sign_bundle",
     "train",
     "tune",
@@ -63,6 +67,8 @@ PUBLIC = {
     "CrossValidation": "tailfuse.api.cross_validate",
     "Model": "tailfuse.api.model",
     "Report": "tailfuse.api.report",
+    "Scoring": "tailfuse.api.score",
+    "ScoringError": "tailfuse.api.score",
     "adapt_bundle": "tailfuse.api.adapt",
     "Tuning": "tailfuse.api.tune",
     "compare": "tailfuse.api.compare",
@@ -76,6 +82,7 @@ PUBLIC = {
     "predict": "tailfuse.api.predict",
     "predict_sample": "tailfuse.api.predict_sample",
     "reduce_bundle": "tailfuse.api.export",
+    "score": "tailfuse.api.score",
     "sign_bundle": "tailfuse.api.sign",
     "train": "tailfuse.api.train",
     "tune": "tailfuse.api.tune",
