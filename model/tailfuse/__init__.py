@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tailfuse.api.predict import predict
     from tailfuse.api.predict_sample import predict_sample
     from tailfuse.api.report import Report
+    from tailfuse.api.stores import pull, push
     from tailfuse.api.train import evaluate, train
     from tailfuse.api.tune import Tuning, tune
     from tailfuse.spec.schema import load_spec
@@ -44,6 +45,8 @@ __all__ = [
     "load_spec",
     "predict",
     "predict_sample",
+    "pull",
+    "push",
     "reduce_bundle",
     "train",
     "tune",
@@ -68,6 +71,8 @@ PUBLIC = {
     "load_spec": "tailfuse.spec.schema",
     "predict": "tailfuse.api.predict",
     "predict_sample": "tailfuse.api.predict_sample",
+    "pull": "tailfuse.api.stores",
+    "push": "tailfuse.api.stores",
     "reduce_bundle": "tailfuse.api.export",
     "train": "tailfuse.api.train",
     "tune": "tailfuse.api.tune",
