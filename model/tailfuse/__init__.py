@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tailfuse.api.report import Report
     from tailfuse.api.score import Scoring, ScoringError, score
     from tailfuse.api.sign import sign_bundle
+    from tailfuse.api.stores import pull, push
     from tailfuse.api.train import evaluate, train
     from tailfuse.api.tune import Tuning, tune
     from tailfuse.quickstart.quickstart import write_quickstart
@@ -51,6 +52,8 @@ __all__ = [
     "load_spec",
     "predict",
     "predict_sample",
+    "pull",
+    "push",
     "reduce_bundle",
     "score",
     "sign_bundle",
@@ -81,6 +84,8 @@ PUBLIC = {
     "load_spec": "tailfuse.spec.schema",
     "predict": "tailfuse.api.predict",
     "predict_sample": "tailfuse.api.predict_sample",
+    "pull": "tailfuse.api.stores",
+    "push": "tailfuse.api.stores",
     "reduce_bundle": "tailfuse.api.export",
     "score": "tailfuse.api.score",
     "sign_bundle": "tailfuse.api.sign",
