@@ -4,8 +4,9 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 PIP = python -m pip install --quiet --disable-pip-version-check
-# Two processes: tests of a module stay together, so that its services are started once.
-IN_TWO = -m pytest -n 2 --dist loadscope $(ARGS)
+# Two processes: tests of a module stay together, so that its services are started once. Not those with most tests
+# first, which would leave the longest, which have few, to the end.
+IN_TWO = -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 PYTEST = $(BIN)/python $(IN_TWO)
 # Tables of other formats than .csv need polars.
 BASE_LEAVES_OUT = --ignore tests/client/test_call_formats.py
