@@ -61,18 +61,18 @@ console-check:  ## Check the types of the console's modules; needs npm.
 console-pictures: .venv/dev  ## Take the images of docs/CONSOLE.md anew, of the quick-start's model; needs Chromium.
 	$(BIN)/python -m tests.support.console_pictures
 
-openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
-	$(BIN)/python -m openapi.write
-
-types-js:  ## Write client-js/types/openapi.d.ts anew, from openapi/openapi.yaml; needs npm.
-	cd client-js && npm ci --no-audit --no-fund --silent && npm run --silent openapi
-
 console-recording: .venv/dev  ## Record half a minute of the console, docs/console/console.webp; needs Chromium.
 	@$(BIN)/tailfuse demo --no-serve
 	$(BIN)/python -m tests.support.console_recording quickstart
 
 console-vendor:  ## Bundle the libraries that the console uses anew, from service/vendor/; needs npm.
 	cd service/vendor && npm ci --no-audit --no-fund --silent && npm run --silent build
+
+openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
+	$(BIN)/python -m openapi.write
+
+types-js:  ## Write client-js/types/openapi.d.ts anew, from openapi/openapi.yaml; needs npm.
+	cd client-js && npm ci --no-audit --no-fund --silent && npm run --silent openapi
 
 lock: .venv/dev  ## Write requirements/ anew: the versions of constraints.txt with the sums of the index's files.
 	@$(BIN)/python -m release.lock
