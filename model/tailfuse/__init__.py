@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from tailfuse.api.predict import predict
     from tailfuse.api.predict_sample import predict_sample
     from tailfuse.api.report import Report
+    from tailfuse.api.score import Scoring, ScoringError, score
     from tailfuse.api.sign import sign_bundle
+    from tailfuse.api.stores import pull, push
     from tailfuse.api.train import evaluate, train
     from tailfuse.api.tune import Tuning, tune
     from tailfuse.quickstart.quickstart import write_quickstart
@@ -35,6 +37,8 @@ __all__ = [
     "CrossValidation",
     "Model",
     "Report",
+    "Scoring",
+    "ScoringError",
     "Tuning",
     "__version__",
     "adapt_bundle",
@@ -48,7 +52,10 @@ __all__ = [
     "load_spec",
     "predict",
     "predict_sample",
+    "pull",
+    "push",
     "reduce_bundle",
+    "score",
     "sign_bundle",
     "train",
     "tune",
@@ -63,6 +70,8 @@ PUBLIC = {
     "CrossValidation": "tailfuse.api.cross_validate",
     "Model": "tailfuse.api.model",
     "Report": "tailfuse.api.report",
+    "Scoring": "tailfuse.api.score",
+    "ScoringError": "tailfuse.api.score",
     "adapt_bundle": "tailfuse.api.adapt",
     "Tuning": "tailfuse.api.tune",
     "compare": "tailfuse.api.compare",
@@ -75,7 +84,10 @@ PUBLIC = {
     "load_spec": "tailfuse.spec.schema",
     "predict": "tailfuse.api.predict",
     "predict_sample": "tailfuse.api.predict_sample",
+    "pull": "tailfuse.api.stores",
+    "push": "tailfuse.api.stores",
     "reduce_bundle": "tailfuse.api.export",
+    "score": "tailfuse.api.score",
     "sign_bundle": "tailfuse.api.sign",
     "train": "tailfuse.api.train",
     "tune": "tailfuse.api.tune",
