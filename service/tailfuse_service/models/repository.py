@@ -191,6 +191,7 @@ class Repository:
             prior=self._prior,
             trial=trial,
             cache=self.texts,
+            keep_report=settings.share_report and not settings.no_console,
         )
         if settings.name is not None:
             manifest = bundle.manifest.model_copy(update={"name": settings.name})

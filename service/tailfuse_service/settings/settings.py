@@ -118,6 +118,9 @@ class Settings(BaseSettings):
     """Path prefix that a proxy removes from requests, such as /tailfuse; links in /docs begin with it."""
     no_console: bool = False
     """Do not serve the console, the page at /; the address / then leads to /docs."""
+    share_report: bool = False
+    """Show the bundle's report, report.html, in the console to whoever may ask the model. A report may show
+    rows of the table."""
     drift_window_s: float = Field(default=900.0, gt=0)
     """Time window of the drift metrics."""
     tracing: bool = False
