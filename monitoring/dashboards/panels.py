@@ -145,6 +145,12 @@ def states(
     """Return a panel of coloured bands, one per series; `names` are the names of the values 1, 2, …"""
     panel = _panel(statetimeline.Panel(), title, description, [query], span, height).unit(unit)
     panel = panel.thresholds(_thresholds(steps)).merge_values(True).row_height(0.85).fill_opacity(85)
+    panel = panel.legend(  # what the colours mean
+        common.VizLegendOptions()
+        .display_mode(enums.LegendDisplayMode.LIST)
+        .placement(enums.LegendPlacement.BOTTOM)
+        .show_legend(True)
+    )
     panel = panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
     if names:
         texts = {str(number): ValueMappingResult(text=name) for number, name in enumerate(names, start=1)}

@@ -13,6 +13,7 @@ import pytest
 
 PACKAGES = {  # the Debian package of each program, or the extra of pyproject.toml that brings it
     "amtool": "prometheus-alertmanager",
+    "caddy": "caddy",
     "chromium": "chromium",
     "curl": "curl",
     "git": "git",
