@@ -17,6 +17,7 @@ PACKAGES = {  # the Debian package of each program, or the extra of pyproject.to
     "curl": "curl",
     "git": "git",
     "mlflow": "mlflow",
+    "moto_server": "dev",
     "node": "nodejs",
     "npm": "npm",
     "prometheus": "prometheus",

@@ -36,7 +36,6 @@ class Limits:
     """What one fetch may take; nothing more is fetched once `cancelled` is set."""
 
     max_bytes: int = MAX_UNPACKED
-    timeout_s: float = 300.0
     cancelled: threading.Event | None = None
 
     def check_time(self) -> None:
