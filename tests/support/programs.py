@@ -15,6 +15,7 @@ PACKAGES = {  # the Debian package of each program, or the extra of pyproject.to
     "amtool": "prometheus-alertmanager",
     "chromium": "chromium",
     "curl": "curl",
+    "docker-registry": "docker-registry",
     "git": "git",
     "mlflow": "mlflow",
     "moto_server": "dev",

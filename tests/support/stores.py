@@ -2,12 +2,17 @@
 
 import http.server
 import os
+import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from tests.support.process import until
+from tests.support.programs import locate
 
 S3_VARIABLES = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -36,6 +41,34 @@ def serve_s3(*buckets: str) -> Iterator[dict[str, str]]:
         yield {**S3_VARIABLES, "AWS_ENDPOINT_URL": url}
     finally:
         server.stop()
+
+
+@contextmanager
+def serve_registry(folder: Path) -> Iterator[str]:
+    """Serve Debian's registry of containers, whose host and port are the value."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    config = folder / "config.yml"
+    config.write_text(
+        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
+        f"http: {{addr: '127.0.0.1:{port}', secret: tests}}\n"
+    )
+    process = subprocess.Popen(
+        [locate("docker-registry"), "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+    def answers() -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return True
+        assert process.poll() is None, "the registry has ended"
+        return False
+
+    try:
+        until(answers, "the registry answers")
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 class FolderHandler(http.server.SimpleHTTPRequestHandler):

@@ -17,7 +17,7 @@ from tailfuse_service.logs import LOG
 from tailfuse_service.stores.address import Address
 from tailfuse_service.stores.backoff import Backoff
 from tailfuse_service.stores.cache import BundleCache
-from tailfuse_service.stores.fetch import Limits, explain_fetch, fetch_bundle, read_head
+from tailfuse_service.stores.fetch import Head, Limits, explain_fetch, fetch_bundle, read_head
 from tailfuse_service.stores.open_store import open_store
 from tailfuse_service.stores.store import MAX_BUNDLES, RemoteBundle, Store, explain_failures
 from tailfuse_service.stores.time_limit import call_within
@@ -107,12 +107,17 @@ class Mirror:
             os.utime(self.folder / LOCK)
             if again:
                 self._backoff.forget()
-            problems, wanted = {}, set()
-            for name, remote in self._find().items():
+            problems, wanted, digests = {}, set(), set()
+            # The tag latest of a registry comes last: it often names a bundle that has a tag of its own.
+            for name, remote in sorted(self._find().items(), key=lambda each: (each[0] == "latest", each[0])):
                 limits.check_time()
                 try:
-                    if self._follow_entry(name, remote, limits):
-                        wanted.add(name)
+                    head = self._read_head(remote, limits)
+                    if head is None or head.digest in digests:
+                        continue
+                    wanted.add(name)
+                    digests.add(head.digest)
+                    self._follow_entry(name, remote, head, limits)
                 except BundleError as error:
                     wanted.add(name)
                     problems[name] = error.detail
@@ -138,15 +143,18 @@ class Mirror:
             )
         return {name: remote for name, remote in found.items() if is_entry_name(name)}
 
-    def _follow_entry(self, name: str, remote: RemoteBundle, limits: Limits) -> bool:
-        """Make an entry lead to the bundle in the store; False if there is none. Raises BundleError."""
+    def _read_head(self, remote: RemoteBundle, limits: Limits) -> Head | None:
+        """Return the head of a bundle; None if there is none. Raises BundleError."""
         with explain_fetch(self.address, self.folder):
             try:
-                head = read_head(remote, limits)
+                return read_head(remote, limits)
             except FileNotFoundError:
-                return False
+                return None
+
+    def _follow_entry(self, name: str, remote: RemoteBundle, head: Head, limits: Limits) -> None:
+        """Make an entry lead to the bundle in the store. Raises BundleError."""
         if head.digest in self._whole and self._read_digest(name) == head.digest:
-            return True
+            return
         self._backoff.check(name, head.digest)
         try:
             if not self._is_whole(head.digest):
@@ -162,7 +170,6 @@ class Mirror:
             raise
         self._backoff.forget(name)
         self._whole.add(head.digest)
-        return True
 
     def _is_whole(self, digest: str) -> bool:
         """Return whether the cache has a bundle with all its files; a damaged one is removed."""
