@@ -17,6 +17,8 @@ PACKAGES = {  # the Debian package of each program, or the extra of pyproject.to
     "curl": "curl",
     "docker-registry": "docker-registry",
     "git": "git",
+    "helm": "helm",
+    "kubernetes-validate": "kubernetes-validate",
     "mlflow": "mlflow",
     "moto_server": "dev",
     "node": "nodejs",
@@ -24,6 +26,7 @@ PACKAGES = {  # the Debian package of each program, or the extra of pyproject.to
     "prometheus": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "promtool": "prometheus",
+    "systemd-analyze": "systemd",
     "tensorboard": "tensorboard",
     "wandb": "wandb",
 }

@@ -1,6 +1,7 @@
 """Bundles on disk: read and checked, written whole or not at all."""
 
 import contextlib
+import gzip
 import hashlib
 import stat
 import tempfile
@@ -18,6 +19,8 @@ from tailfuse_service.errors import BundleError
 MANIFEST = "manifest.json"
 CARD = "MODEL_CARD.md"
 MAX_CARD_BYTES = 1024 * 1024  # one of 1,000 classes has 60 KB
+REPORT = "report.html"
+MAX_REPORT_BYTES = 16 * 1024 * 1024  # one of 1,000 classes has less than 5 MB
 GRAPHS = {"onnx": "model.onnx", "torchscript": "model.ts"}
 MAX_UNPACKED = 4 * 1024**3  # bytes: an ONNX file has 2 GiB at most, and there are two graphs
 ENCRYPTED = 0x1  # the flag of a .zip's entry
@@ -88,6 +91,20 @@ def read_card(folder: Path, manifest: Manifest) -> str | None:
     if CARD not in manifest.files or file.stat().st_size > MAX_CARD_BYTES:
         return None
     return file.read_text("utf-8", errors="replace")
+
+
+def read_report(folder: Path, manifest: Manifest) -> bytes | None:
+    """Return the report of a checked bundle, compressed by gzip; None without one or for a very long one.
+
+    Raises BundleError if the file is not the one that was checked.
+    """
+    file = folder / REPORT
+    if REPORT not in manifest.files or file.stat().st_size > MAX_REPORT_BYTES:
+        return None
+    content = file.read_bytes()
+    if hashlib.sha256(content).hexdigest() != manifest.files[REPORT]:
+        raise BundleError(f"{folder}: {REPORT} was replaced while the bundle was opened")
+    return gzip.compress(content, mtime=0)
 
 
 def hash_manifest(manifest: Manifest) -> str:
