@@ -59,7 +59,7 @@ def write_waves(folder: Path) -> Path:
     return folder / "spec.yaml"
 
 
-@pytest.fixture(scope="module", params=["conv", "fixed"])
+@pytest.fixture(scope="module", params=["conv", "logmel", "fixed"])
 def waves(tmp_path_factory: pytest.TempPathFactory, trained_by: Any, request: pytest.FixtureRequest) -> Any:
     """A run on the waves that has ended."""
     folder = tmp_path_factory.mktemp("waves")
