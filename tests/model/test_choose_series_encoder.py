@@ -15,6 +15,7 @@ from tailfuse.modalities.series.fixed import FixedSeries
 from tailfuse.network.build import build_encoders
 from tailfuse.spec.schema import load_spec
 from tailfuse_service.modalities import SeriesModality
+from tailfuse_service.modalities.series import Channel
 
 KIND = KINDS["series"]
 SPEEDS = {"slow": 0.04, "fast": 0.2}
@@ -150,6 +151,30 @@ def test_too_little_to_compare_is_not_tried(
     labels: NDArray[np.int64], groups: NDArray[np.int64] | None
 ) -> None:
     assert draw(labels, groups) is None
+
+
+def test_of_very_long_series_fewer_rows_take_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_NUMBERS", 100)
+    trial = draw(np.arange(300) % 2)
+    assert trial is not None
+    assert len(trial.rows) == 100
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [0.0, 1e30, -1e30])
+def test_series_that_say_nothing_have_finite_losses(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: float
+) -> None:
+    monkeypatch.setattr(module, "STEPS", 50)
+    monkeypatch.setenv("TAILFUSE_CACHE", str(tmp_path))
+    rows = np.full((80, 16, 2), value, np.float32)
+    rows[:, :, 1] = 1
+    modality = SeriesModality(columns=("s",), channels=(Channel(mean=0, scale=1),), length=16)
+    spec = KIND.spec.model_construct(encoder="auto")
+    fitted = KIND.fit_to_labels(spec, modality, rows, np.arange(80) % 2, np.arange(80), 0)
+    assert fitted.trial_losses is not None
+    # At most the loss of a guess.
+    assert all(0 < loss <= 0.6932 for loss in fitted.trial_losses.values())
 
 
 def test_few_rows_get_fixed_features(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,15 +20,15 @@ def train_briefly(
 ) -> float:  # fmt: skip
     """Train an encoder and a linear layer on the rows (n, ...) that do not judge.
 
-    Return the lowest class-balanced negative log-likelihood of the judges on the way. `codes` (n,) are 0 to
-    `n_classes` - 1.
+    Return the lowest class-balanced negative log-likelihood of the judges on the way. It is at most that of a
+    guess, so it is finite where the training fails. `codes` (n,) are 0 to `n_classes` - 1.
     """
     network = nn.Sequential(encoder, nn.Linear(WIDTH, n_classes))
     counts = np.bincount(codes[~judges], minlength=n_classes)
     log_prior = torch.from_numpy(np.log((counts + 1) / (counts + 1).sum())).float()
     learnt = [each for each in network.parameters() if each.requires_grad]
     optimizer = torch.optim.AdamW(learnt, LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    random, others, best = np.random.default_rng(seed), np.flatnonzero(~judges), np.inf
+    random, others, best = np.random.default_rng(seed), np.flatnonzero(~judges), float(np.log(n_classes))
     for step in range(1, steps + 1):
         at = random.choice(others, batch_size)
         logits = network.train()(torch.from_numpy(pad_rows(rows[at], rows)))

@@ -25,6 +25,8 @@ ENCODERS = ("fixed", "logmel", "conv")
 DEFAULT = "fixed"  # of few rows: nothing of its features is trained
 FOLDS = 3
 MAX_ROWS = 1500
+MAX_NUMBERS = 2**27  # of these rows, 512 MB: of very long series fewer rows take part
+MAX_DEVIATIONS = 1e6  # as in a network: the square of 1e30 is infinite
 MIN_ROWS = 60  # fewer judge the encoders poorly
 MIN_CLASS_ROWS = 6  # of a class that takes part: two judge in each fold
 MAX_BEHIND = (
@@ -65,7 +67,8 @@ def draw_trial(
     """Draw the rows of the trial and its folds; None if too few rows or groups are left, or one class."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    drawn = np.random.default_rng(seed).permutation(len(rows))[:MAX_ROWS]
+    n_drawn = min(MAX_ROWS, MAX_NUMBERS // math.prod(rows.shape[1:]))
+    drawn = np.random.default_rng(seed).permutation(len(rows))[:n_drawn]
     counts = np.bincount(labels[drawn], minlength=1)
     drawn = drawn[counts[labels[drawn]] >= MIN_CLASS_ROWS]
     names, codes = np.unique(labels[drawn], return_inverse=True)
@@ -78,7 +81,7 @@ def draw_trial(
         for _, held in folds.split(drawn, codes, groups[drawn])
         if 0 < len(held) < len(drawn)
     ]
-    return Trial(rows[drawn], codes, judges)
+    return Trial(rows[drawn].clip(-MAX_DEVIATIONS, MAX_DEVIATIONS), codes, judges)
 
 
 def measure_cached_losses(
