@@ -137,7 +137,8 @@ def test_the_service_answers_as_the_network_does(waves: Any) -> None:
 
 def test_the_pages_say_what_a_series_is(waves: Any) -> None:
     card = (waves.bundle / "MODEL_CARD.md").read_text()
-    assert "| trace | series of 2 channels, at most 32 steps |" in card
+    encoder = waves.spec.modalities["trace"].encoder
+    assert f"| trace | series of 2 channels, at most 32 steps, encoder {encoder} |" in card
     assert '"trace": [[' in card
     assert "series of 2 channels" in (waves.bundle / "report.html").read_text()
 

@@ -19,7 +19,7 @@ PAGES = [
     "README.md",
     "SECURITY.md",
     "client/README.md",
-    *(f"docs/{name}.md" for name in ("BUNDLE", "CONSOLE", "MODELS", "QUICKSTART", "TORCHSERVE")),
+    *(f"docs/{name}.md" for name in ("BUNDLE", "CONSOLE", "MODELS", "QUICKSTART", "SCORING", "TORCHSERVE")),
     *(f"docs/tutorials/{name}.md" for name in ("images", "text", "sensors")),
     *(
         f"docs/howto/{name}.md"

@@ -25,7 +25,10 @@ COMMANDS = {
     "export": "tailfuse.cli.export",
     "adapt": "tailfuse.cli.adapt",
     "sign": "tailfuse.cli.sign",
+    "push": "tailfuse.cli.push",
+    "pull": "tailfuse.cli.pull",
     "predict": "tailfuse.cli.predict",
+    "score": "tailfuse.cli.score",
     "serve": "tailfuse_service.__main__",
     "call": "tailfuse.cli.call",
     "bench": "tailfuse.cli.bench",
@@ -34,6 +37,7 @@ COMMANDS = {
 INTERRUPTED = 130  # the exit status after Ctrl-C, as in a shell: 128 and the number of SIGINT
 EXTRA_OF = {
     "cryptography": "sign",
+    "joblib": "train",
     "polars": "train",
     "torch": "train",
     "onnx": "train",

@@ -11,8 +11,9 @@ from tailfuse.files.formats import is_spec, is_table
 SYNONYMS = {
     "train": ("fit", "learn", "run", "finetune", "fine-tune"),
     "init": ("new", "create", "spec", "infer", "inspect", "config"),
-    "evaluate": ("test", "eval", "score", "validate", "report"),
+    "evaluate": ("test", "eval", "validate", "report"),
     "predict": ("classify", "inference", "apply"),
+    "score": ("batch", "batch-predict", "predict-batch"),
     "serve": ("server", "start", "up", "deploy", "api", "host"),
     "export": ("convert", "onnx", "torchscript", "quantize", "quantise", "pack", "package", "save"),
     "adapt": ("calibrate", "update", "shift"),

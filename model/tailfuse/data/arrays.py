@@ -44,12 +44,13 @@ def make_split_arrays(
     use_cache: bool = False,
     on_progress: OnProgress | None = None,
     errors: dict[int, str] | None = None,
+    threads: int | None = None,
 ) -> SplitArrays:
     """The `rows` of a table (all of them, if not given) as arrays; without `labels` (n,), those are -1.
 
     A modality none of whose columns the table has is absent. With `use_cache` decoded images are kept on
-    disk. With `errors` a value that cannot be read is absent, and what is wrong is put there by row. Raises
-    TableError.
+    disk. With `errors` a value that cannot be read is absent, and what is wrong is put there by row. Images
+    are decoded by as many `threads` as there are cores, if not told otherwise. Raises TableError.
     """
     rows = np.arange(len(table)) if rows is None else rows
     inputs, position = {}, {}
@@ -65,7 +66,7 @@ def make_split_arrays(
                 if report:
                     report(len(rows), len(rows))
                 continue
-            decode = partial(make_arrays, table, name, modality, each, folder, rows, report, errors)
+            decode = partial(make_arrays, table, name, modality, each, folder, rows, report, errors, threads)
             if use_cache and (kept := kind.load_cached(modality, table, rows, folder, decode)):
                 inputs[name], position[name] = kept
                 continue
@@ -101,8 +102,9 @@ def make_arrays(
     rows: Rows,
     report: Callable[[int, int], None] | None,
     errors: dict[int, str] | None = None,
+    threads: int | None = None,
 ) -> Iterator[NDArray[Any] | None]:
-    """One modality's array of each row, or None; images are decoded by all cores.
+    """One modality's array of each row, or None; images are decoded by all cores, or by so many `threads`.
 
     With `errors`, what is wrong with a row is put there, unless unreadable files are to count as missing.
     """
@@ -122,7 +124,7 @@ def make_arrays(
     pairs = zip(rows.tolist(), kind.raw_values(name, modality, table, rows, folder), strict=True)
     unreadable: list[tuple[str, UnreadableFile]] = []
     done = n_files = 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         while chunk := list(itertools.islice(pairs, CHUNK)):
             arrays = (
                 pool.map(apply, *zip(*chunk, strict=True))

@@ -35,6 +35,16 @@ class Counts:
         """Return the counts as plain JSON."""
         return asdict(self)
 
+    def add(self, other: "Counts") -> None:
+        """Add the rows of another table; the first error stays that of the first table that has one."""
+        self.rows += other.rows
+        self.answered += other.answered
+        self.without_modality += other.without_modality
+        self.errors += other.errors
+        for name, count in other.classes.items():
+            self.classes[name] = self.classes.get(name, 0) + count
+        self.first_error = self.first_error or other.first_error
+
 
 @dataclass(frozen=True, slots=True)
 class TableScorer:
@@ -48,6 +58,7 @@ class TableScorer:
     missing: Sequence[str] = ()
     keep: Sequence[str] = ()
     ending: str = ".csv"  # of the file that the answers go to
+    threads: int | None = None  # that decode images; None: as many as cores
 
     def score(self, batches: Iterable[pl.DataFrame], counts: Counts) -> Iterator[pl.DataFrame]:
         """Yield the answers to each piece of a table, and count its rows in `counts`. Raises TableError."""
@@ -64,7 +75,7 @@ class TableScorer:
                 check_storable(batch, list(names), self.ending)
             read = normalise(batch.lazy(), self.missing).collect()
             read = read.with_columns(pl.lit(None).alias(column) for column in lacking)
-            for start in range(0, len(batch), PIECE_ROWS):
+            for start in range(0, max(len(batch), 1), PIECE_ROWS):  # an empty table has empty answers
                 piece = self.score_piece(read[start : start + PIECE_ROWS], counts)
                 kept = batch[start : start + PIECE_ROWS].select(list(names)).rename(names)
                 yield pl.concat([piece.select("row"), kept, piece.drop("row")], how="horizontal")
@@ -77,12 +88,14 @@ class TableScorer:
         weights = np.full((n_rows, len(manifest.modalities)), np.nan)
         confidences, conflicts = weights.copy(), np.full(n_rows, np.nan)
         errors: dict[int, str] = {}
-        arrays = make_split_arrays(table, manifest.modalities, self.folder, errors=errors)
+        arrays = make_split_arrays(
+            table, manifest.modalities, self.folder, errors=errors, threads=self.threads
+        )
         if errors:
             row = min(errors)
             counts.first_error = counts.first_error or f"row {first + row + 1}: {errors[row]}"
         presence = arrays.presence()
-        is_readable = np.array([row not in errors for row in range(n_rows)])
+        is_readable = np.array([row not in errors for row in range(n_rows)], bool)
         at = np.flatnonzero(is_readable & presence.any(axis=1))
         if len(at):
             output = predict_part(self.bundle.answer, arrays.take(at))

@@ -1,0 +1,132 @@
+"""Score shards with processes of this machine. One that dies costs its shard a second attempt, no more."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+
+from tailfuse.errors import RunError
+from tailfuse.scoring.score_shard import Outcome, Setup, Task
+
+MAX_ATTEMPTS = 2  # at a shard whose process dies: the kernel may have killed it for want of memory
+ONE_THREAD = dict.fromkeys(
+    ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
+
+
+@dataclass(slots=True)
+class Worker:
+    """A process, its connection, the task that it has, and how many of the task's rows it has answered."""
+
+    process: subprocess.Popen[bytes]
+    connection: Connection
+    task: Task | None = None
+    rows: int = 0
+
+
+def run_in_processes(setup: Setup, tasks: Sequence[Task], processes: int) -> Iterator[int | Outcome]:
+    """Yield numbers of rows as they are answered, and the outcome of each task when it is done.
+
+    A number is negative if rows have to be answered again: their process has died. Closing the iterator kills
+    the processes. Raises BundleError if the bundle cannot be opened, RunError if a process cannot be started.
+    """
+    waiting = deque(tasks)
+    attempts = dict.fromkeys((task.name for task in tasks), 0)
+    workers: list[Worker] = []
+    try:
+        workers += [start_worker(setup) for _ in range(min(processes, len(tasks)))]
+        for worker in workers:
+            assign_task(worker, waiting, attempts)
+        while busy := {worker.connection: worker for worker in workers if worker.task is not None}:
+            for connection in wait(list(busy)):
+                worker = busy[connection]  # type: ignore[index]  # wait() knows no connections
+                message = receive_message(worker)
+                if isinstance(message, Exception):
+                    raise message
+                if message is None:
+                    yield -worker.rows
+                    failure = replace_dead_worker(worker, setup, waiting, attempts)
+                    if failure is not None:
+                        yield failure
+                elif isinstance(message, Outcome):
+                    worker.task = None
+                    yield message
+                else:
+                    worker.rows += message
+                    yield message
+                if worker.task is None:
+                    assign_task(worker, waiting, attempts)
+    finally:
+        for worker in workers:
+            worker.process.kill()
+            worker.connection.close()
+        for worker in workers:
+            worker.process.wait()
+
+
+def start_worker(setup: Setup) -> Worker:
+    """Start a process, which inherits one end of a socket and nothing else.
+
+    `python -m` rather than multiprocessing: the caller's main module, which may be a script without a guard
+    or a notebook, is not run again. -P: no file of the working directory takes the place of a module.
+    """
+    here, there = socket.socketpair()
+    with there:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tailfuse.scoring.worker", str(there.fileno())],
+            pass_fds=[there.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            env={**os.environ, **ONE_THREAD},
+        )  # fmt: skip
+    connection = Connection(here.detach())
+    with suppress(BrokenPipeError):  # it has died; receive_message finds out
+        connection.send(setup)
+    return Worker(process, connection)
+
+
+def assign_task(worker: Worker, waiting: deque[Task], attempts: dict[str, int]) -> None:
+    """Send the next task, if there is one."""
+    worker.task, worker.rows = waiting.popleft() if waiting else None, 0
+    if worker.task is not None:
+        attempts[worker.task.name] += 1
+        with suppress(BrokenPipeError):  # it has died; receive_message finds out
+            worker.connection.send(worker.task)
+
+
+def receive_message(worker: Worker) -> int | Outcome | Exception | None:
+    """Return what a process sends; None if it has died."""
+    try:
+        message: int | Outcome | Exception = worker.connection.recv()
+    except (EOFError, OSError):  # OSError: it died while it sent
+        return None
+    return message
+
+
+def replace_dead_worker(
+    worker: Worker, setup: Setup, waiting: deque[Task], attempts: dict[str, int]
+) -> Outcome | None:
+    """Start another process in its place. Return the outcome of its task if that has failed.
+
+    Raises RunError if the process was not killed, but ended with an error of its own.
+    """
+    task = worker.task
+    assert task is not None  # only workers with a task are waited for
+    worker.connection.close()
+    status = worker.process.wait()
+    how = f"was killed ({signal.Signals(-status).name})" if status < 0 else f"ended with exit status {status}"
+    if status > 0:  # it could not start, or it has a fault: another one would fare no better
+        raise RunError(f"a process of the scoring {how}; the lines above say why")
+    fresh = start_worker(setup)
+    worker.process, worker.connection, worker.task = fresh.process, fresh.connection, None
+    if attempts[task.name] < MAX_ATTEMPTS:
+        waiting.appendleft(task)
+        return None
+    hint = "; with fewer --processes each has more memory" if status == -signal.SIGKILL else ""
+    return Outcome(
+        task, failure=f"{task.source}: the process that scored it {how}, {MAX_ATTEMPTS} times{hint}"
+    )
