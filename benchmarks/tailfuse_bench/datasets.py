@@ -6,7 +6,8 @@ from typing import Any
 
 Document = dict[str, Any]
 
-STAMPS = "stamps"  # the data set that is written from an unpacked package
+# The data sets that are written from what their sources distribute.
+STAMPS, SPOKEN_DIGITS, WATCH = "stamps", "spoken_digits", "watch"
 
 HEADLINE_IR = 50  # a data set that cannot be thinned this far keeps its class frequencies
 ORIGINAL_IR = 0  # stands for the imbalance ratio of a data set that is not thinned
@@ -14,11 +15,15 @@ ORIGINAL_IR = 0  # stands for the imbalance ratio of a data set that is not thin
 
 @dataclass(frozen=True, slots=True)
 class BenchDataset:
-    """A table with a `label` and a `split`, its modalities, and the largest imbalance ratio it supports."""
+    """A table with a `label` and a `split`, its modalities, and the largest imbalance ratio it supports.
+
+    Rows with the same value in the column `group`, if there is one, are in one part of the split.
+    """
 
     name: str
     modalities: Document
     max_ir: int = 1000
+    group: str | None = None
     training: Document = field(default_factory=dict)
 
     def document(self, folder: Path) -> Document:
@@ -27,7 +32,7 @@ class BenchDataset:
             "name": self.name,
             "table": str(table_path(folder)),
             "label": "label",
-            "split": "split",
+            "split": {"column": "split", "group": self.group} if self.group else "split",
             "modalities": self.modalities,
             "training": self.training,
         }
@@ -60,6 +65,11 @@ def tabular_modality(columns: str | list[str]) -> Document:
 def text_modality(columns: str | list[str]) -> Document:
     """Return the spec of a modality of raw text."""
     return {"kind": "text", "columns": columns}
+
+
+def series_modality(column: str, length: int) -> Document:
+    """Return the spec of a time series modality."""
+    return {"kind": "series", "column": column, "length": length}
 
 
 def image_modality(size: int | list[int], *, flips: bool = False) -> Document:
@@ -97,10 +107,18 @@ ALL_DATASETS = (
         "rosmap", {name: tabular_modality(f"{name}_*") for name in ("mrna", "meth", "mirna")}, max_ir=10
     ),
     BenchDataset("scene15", {name: tabular_modality(f"{name}_*") for name in ("gist", "phog", "lbp")}),
+    # One of 150 recordings is longer and is averaged down; the others keep every sample.
+    BenchDataset(SPOKEN_DIGITS, {"sound": series_modality("sound", 8000)}, max_ir=100),
     BenchDataset(
         STAMPS,
         {"image": image_modality(160), "description": text_modality("description")},
         max_ir=ORIGINAL_IR,
+    ),
+    BenchDataset(
+        WATCH,
+        {name: series_modality(name, 100) for name in ("acceleration", "rotation")},
+        max_ir=50,
+        group="subject",
     ),
     BenchDataset("wiki", {"image": tabular_modality("image_*"), "text": tabular_modality("text_*")}),
     BenchDataset(

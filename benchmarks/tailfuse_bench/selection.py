@@ -1,17 +1,28 @@
 """Selection of data sets and methods by name. It imports nothing slow: typing errors are reported at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from tailfuse.errors import UserError
 from tailfuse.spelling import did_you_mean
 
-from tailfuse_bench.datasets import DATASETS, DIGITS, STAMPS, table_path
+from tailfuse_bench.datasets import DATASETS, DIGITS, SPOKEN_DIGITS, STAMPS, WATCH, table_path
 from tailfuse_bench.digits import write_digits
 from tailfuse_bench.methods import METHODS, RIVALS
+from tailfuse_bench.spoken_digits import find_recordings, write_spoken_digits
 from tailfuse_bench.stamps import find_stamps, write_stamps
+from tailfuse_bench.watch import find_watch, write_watch
 
 QUICK_METHODS = ("tailfuse", "uniform", "single", "concat", "late", "logistic regression", "boosted trees")
+
+Find = Callable[[Path], Path | None]
+Write = Callable[[Path, Path], None]
+# For data sets that are distributed as something else than our table: find it, and write the table of it.
+SOURCES: dict[str, tuple[Find, Write]] = {
+    STAMPS: (find_stamps, write_stamps),
+    SPOKEN_DIGITS: (find_recordings, write_spoken_digits),
+    WATCH: (find_watch, write_watch),
+}
 
 
 def select_datasets(names: Sequence[str], data: Path | None, out: Path) -> dict[str, Path]:
@@ -32,9 +43,7 @@ def select_datasets(names: Sequence[str], data: Path | None, out: Path) -> dict[
                 folders[name] = digits_in(out)
             continue
         assert data is not None
-        folder = data / name
-        if name == STAMPS and (stamps := find_stamps(folder)):
-            folder = stamps_in(out, stamps)
+        folder = find_folder(name, data, out)
         if table_path(folder).is_file():
             folders[name] = folder
         elif names:
@@ -53,11 +62,17 @@ def digits_in(out: Path) -> Path:
     return folder
 
 
-def stamps_in(out: Path, stamps: Path) -> Path:
-    """Return the folder of the table of stamps; write it first if it does not exist."""
-    folder = out / STAMPS
+def find_folder(name: str, data: Path, out: Path) -> Path:
+    """Return the folder of a data set's table; write it first if `data` has its source. Raises RunError."""
+    if name not in SOURCES:
+        return data / name
+    find, write = SOURCES[name]
+    source = find(data / name)
+    if source is None:
+        return data / name
+    folder = out / name
     if not table_path(folder).is_file():
-        write_stamps(stamps, folder)
+        write(source, folder)
     return folder
 
 

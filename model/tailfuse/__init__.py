@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     from tailfuse.api.compare_bundles import BundleComparison, compare_bundles
     from tailfuse.api.cross_validate import CrossValidation, cross_validate
     from tailfuse.api.export import export_run, reduce_bundle
+    from tailfuse.api.infer_spec import infer_spec
     from tailfuse.api.model import Model, load
     from tailfuse.api.predict import predict
     from tailfuse.api.predict_sample import predict_sample
     from tailfuse.api.report import Report
     from tailfuse.api.score import Scoring, ScoringError, score
+    from tailfuse.api.sign import sign_bundle
+    from tailfuse.api.stores import pull, push
     from tailfuse.api.train import evaluate, train
     from tailfuse.api.tune import Tuning, tune
+    from tailfuse.quickstart.quickstart import write_quickstart
     from tailfuse.spec.schema import load_spec
 
 __version__ = version("tailfuse")
@@ -43,14 +47,19 @@ __all__ = [
     "cross_validate",
     "evaluate",
     "export_run",
+    "infer_spec",
     "load",
     "load_spec",
     "predict",
     "predict_sample",
+    "pull",
+    "push",
     "reduce_bundle",
     "score",
+    "sign_bundle",
     "train",
     "tune",
+    "write_quickstart",
 ]
 
 # By name, the module that is imported when the name is used: the import of tailfuse itself is light.
@@ -70,14 +79,19 @@ PUBLIC = {
     "cross_validate": "tailfuse.api.cross_validate",
     "evaluate": "tailfuse.api.train",
     "export_run": "tailfuse.api.export",
+    "infer_spec": "tailfuse.api.infer_spec",
     "load": "tailfuse.api.model",
     "load_spec": "tailfuse.spec.schema",
     "predict": "tailfuse.api.predict",
     "predict_sample": "tailfuse.api.predict_sample",
+    "pull": "tailfuse.api.stores",
+    "push": "tailfuse.api.stores",
     "reduce_bundle": "tailfuse.api.export",
     "score": "tailfuse.api.score",
+    "sign_bundle": "tailfuse.api.sign",
     "train": "tailfuse.api.train",
     "tune": "tailfuse.api.tune",
+    "write_quickstart": "tailfuse.quickstart.quickstart",
 }
 
 

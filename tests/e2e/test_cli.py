@@ -41,7 +41,7 @@ def test_the_first_spec_of_a_table_can_be_trained(quickstart: Path, tmp_path: Pa
     assert (spec.label, spec.split) == ("digit", "split")
     kinds = {name: each.kind for name, each in spec.modalities.items()}
     assert kinds == {"image": "image", "fou": "tabular", "zer": "tabular", "mor": "tabular"}
-    assert "--force" in refused("init", quickstart / "table.csv", "--out", out)
+    assert "--overwrite replaces it" in refused("init", quickstart / "table.csv", "--out", out)
 
 
 def test_evaluate_finds_what_the_manifest_says(

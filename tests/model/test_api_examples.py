@@ -31,6 +31,8 @@ RESULTS = (
 NEEDS = {"tailfuse.api.mlflow_model": [pytest.mark.needs("mlflow")]}
 PARTS = [f"tailfuse.api.{module.name}" for module in pkgutil.iter_modules(tailfuse.api.__path__)]
 
+MODULES = ("tailfuse", "tailfuse.spec.schema", "tailfuse.quickstart.quickstart", *PARTS)
+
 
 def write_example(folder: Path) -> None:
     """Write the spec and the table of the examples: 20 calm and 10 windy days."""
@@ -42,7 +44,7 @@ def write_example(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=NEEDS.get(name, ())) for name in ("tailfuse", "tailfuse.spec.schema", *PARTS)],
+    [pytest.param(name, marks=NEEDS.get(name, ())) for name in MODULES],
 )
 def test_examples_say_what_they_print(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

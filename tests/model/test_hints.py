@@ -8,7 +8,6 @@ import pytest
 from click.testing import CliRunner
 from tailfuse.cli import COMMANDS, main
 from tailfuse.cli.hints import COMMAND_BY_WORD
-from tailfuse.data import scaffold
 
 
 @pytest.mark.parametrize(
@@ -63,7 +62,7 @@ def test_the_next_command_is_quoted_and_ctrl_c_ends_with_its_status(
     def interrupt(*_: object, **__: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(scaffold, "scaffold_spec", interrupt)
+    monkeypatch.setattr("tailfuse.api.infer_spec.scaffold_spec", interrupt)
     stopped = CliRunner().invoke(main, [*arguments, "--force"])
     assert (stopped.exit_code, stopped.stderr) == (130, "\nStopped.\n")
 

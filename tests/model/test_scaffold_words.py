@@ -28,9 +28,9 @@ def test_the_user_names_the_label(tmp_path: Path, numbers: dict[str, Any]) -> No
     text = scaffold(tmp_path, numbers, "sex")
     assert "\nlabel: sex\n" in text
     assert "#   y: its name is that of a label; add it if it is known before 'sex' is\n" in text
-    with pytest.raises(TableError, match=r"--label: the table has no column 'sexx'; did you mean 'sex'\?"):
+    with pytest.raises(TableError, match=r"csv: label: the table has no column 'sexx'; did you mean 'sex'\?"):
         scaffold(tmp_path, numbers, "sexx")
-    with pytest.raises(TableError, match="--label: column 'one' has one value; a label has at least two"):
+    with pytest.raises(TableError, match="csv: label: column 'one' has one value; a label has at least two"):
         scaffold(tmp_path, {**numbers, "one": ["a"] * 60}, "one")
 
 

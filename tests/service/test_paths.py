@@ -14,6 +14,7 @@ from tailfuse_service.http.paths import (
     CONSOLE_CARD,
     CONSOLE_FILES,
     CONSOLE_MODEL,
+    CONSOLE_REPORT,
     ENDPOINTS,
     GRPC_ROUTES,
     OTHER,
@@ -83,13 +84,22 @@ def test_the_console_s_files_need_no_key_but_its_model_does() -> None:
     pages = {template for template, route in ROUTES.items() if route.access is Access.PAGE}
     assert pages == {"/", CONSOLE_FILES}
     assert match_path("/console/0123/views/try.js") == ROUTES[CONSOLE_FILES]
-    assert match_path(CONSOLE_MODEL).access is match_path(CONSOLE_CARD).access is Access.CLIENT
+    for path in (CONSOLE_MODEL, CONSOLE_CARD, CONSOLE_REPORT):
+        assert match_path(path).access is Access.CLIENT
     assert match_path("/consoles/0123/views/try.js").access is Access.CLIENT
 
 
 def test_the_document_has_the_routes_of_the_grammar(tiny_bundle: Path) -> None:
     described = set(create_app(Settings(bundle=tiny_bundle)).api.openapi()["paths"])
-    not_described = {"/docs", "/openapi.json", "/", CONSOLE_MODEL, CONSOLE_CARD, CONSOLE_FILES}
+    not_described = {
+        "/docs",
+        "/openapi.json",
+        "/",
+        CONSOLE_MODEL,
+        CONSOLE_CARD,
+        CONSOLE_REPORT,
+        CONSOLE_FILES,
+    }
     assert described == {route for route in ROUTES if not route.startswith("/v2")} - not_described
 
 

@@ -53,6 +53,28 @@ def replace_during_trial(put: Callable[..., Path], name: str) -> Trials:
     return Trials(replace)
 
 
+def test_a_single_bundle_is_called_as_the_setting_says(put: Callable[..., Path]) -> None:
+    for name in ("plain", "packed.zip"):
+        path = put(name, model="of-the-manifest")
+        repository = Repository(Settings(bundle=path, name="lesions"), pass_all())
+        repository.open({})
+        assert versions(repository) == ["lesions:1"]
+        assert repository.refresh({}, again=True).n_opened == 1  # and after a reload
+        assert versions(repository) == ["lesions:1"]
+
+
+def test_a_folder_of_bundles_has_no_name(folder: Path, put: Callable[..., Path]) -> None:
+    put("one")
+    with pytest.raises(BundleError, match=r"is a folder of bundles.*without --name"):
+        Repository(Settings(bundle=folder, name="lesions"), pass_all()).open({})
+
+
+@pytest.mark.parametrize("name", ["a/b", "two words", ".", "-x", "x\n", "é"])
+def test_a_name_that_a_path_cannot_have_is_refused(folder: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="is not a name of letters"):
+        Settings(bundle=folder, name=name)
+
+
 def settled(repository: Repository, **unloaded: str) -> RefreshResult:
     """What has changed is opened at the second look, when it changes no more."""
     assert repository.refresh(unloaded).n_opened == 0

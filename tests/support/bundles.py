@@ -1,5 +1,6 @@
 """Tiny bundles with a graph of their own, and a runtime that does as it is told."""
 
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -158,6 +159,15 @@ def write_tiny_bundle(folder: Path, graph: bytes | None = None, **changes: Any) 
     (folder / "model.onnx").write_bytes(tiny_graph() if graph is None else graph)
     manifest = tiny_manifest({"model.onnx": sha256(folder / "model.onnx")})
     (folder / MANIFEST).write_text(manifest.model_copy(update=changes).model_dump_json())
+    return folder
+
+
+def add_file(folder: Path, name: str, content: bytes) -> Path:
+    """Add a file to a bundle, in its manifest too."""
+    (folder / name).write_bytes(content)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"][name] = sha256(folder / name)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
     return folder
 
 

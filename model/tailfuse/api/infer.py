@@ -23,10 +23,7 @@ def infer_modalities(table: pl.DataFrame, folder: Path, label: str) -> tuple[dic
 
     Raises TableError.
     """
-    try:
-        schema = infer_schema(table, folder, label)
-    except TableError as error:
-        raise TableError(str(error).removeprefix("--")) from None  # that is an option of `tailfuse init`
+    schema = infer_schema(table, folder, label)
     lines = make_modality_lines(schema, table.columns)
     if not lines:
         raise TableError(describe_nothing_left(schema))

@@ -25,6 +25,8 @@ COMMANDS = {
     "export": "tailfuse.cli.export",
     "adapt": "tailfuse.cli.adapt",
     "sign": "tailfuse.cli.sign",
+    "push": "tailfuse.cli.push",
+    "pull": "tailfuse.cli.pull",
     "predict": "tailfuse.cli.predict",
     "score": "tailfuse.cli.score",
     "serve": "tailfuse_service.__main__",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+import tailfuse
 from tailfuse.cli import INTERRUPTED
 from tailfuse.errors import UserError
 
@@ -59,14 +60,10 @@ def check_is_free(port: int) -> None:
 
 def make_bundle(folder: Path) -> None:
     """Write the quick-start folder and train on it, going on where an earlier call was stopped."""
-    from tailfuse.quickstart.quickstart import write_quickstart
-
     spec = folder / "spec.yaml"
     if not spec.exists():
-        if folder.exists():
-            raise UserError(f"{folder} holds something else; choose another --folder")
-        click.echo(f"Writing 855 handwritten digits to {folder}/", err=True)
-        write_quickstart(folder)
+        tailfuse.write_quickstart(folder)
+        click.echo(f"855 handwritten digits are in {folder}/", err=True)
     # In a process of its own: the service that follows needs none of torch's memory.
     arguments = ["train", str(spec), "--out", str(folder / "run"), "--resume"]
     training = subprocess.Popen([*PYTHON, "-m", "tailfuse", *arguments])

@@ -3,10 +3,8 @@
 from pathlib import Path
 
 import click
-from tailfuse_service.bundle.files import sign_bundle
-from tailfuse_service.bundle.signature import write_key_pair
 
-from tailfuse.errors import UserError
+import tailfuse
 
 
 @click.command(short_help="Sign a bundle with an Ed25519 key.")
@@ -26,14 +24,7 @@ def command(bundle: Path, key: Path, new_key: bool) -> None:
         tailfuse sign runs/skin/bundle --key release.pem --new-key
         tailfuse serve runs/skin/bundle --trusted-keys release.pem.pub
     """
+    manifest = tailfuse.sign_bundle(bundle, key, new_key=new_key)
     if new_key:
-        public = key.with_name(f"{key.name}.pub")
-        try:
-            write_key_pair(key, public)
-        except FileExistsError as error:
-            raise UserError(
-                f"{error.filename} is there already; leave --new-key out to sign with it"
-            ) from None
-        click.echo(f"Private key: {key} (keep it secret)   Public key: {public}")
-    manifest = sign_bundle(bundle, key)
+        click.echo(f"Private key: {key} (keep it secret)   Public key: {key}.pub")
     click.echo(f"Signed {manifest.name}, version {manifest.version}: {bundle}")

@@ -36,7 +36,7 @@ def choose_label(table: pl.DataFrame, split: str | None, wanted: str | None) -> 
     columns.sort(key=lambda each: (each.dtype not in (pl.String, pl.Boolean), each.n_unique()))
     if not columns:
         raise TableError(
-            "no column looks like a label: a few values, each of them in several rows; name it by --label"
+            "no column looks like a label: a few values, each of them in several rows; name one as the label"
         )
     return columns[0].name, False
 
@@ -44,11 +44,11 @@ def choose_label(table: pl.DataFrame, split: str | None, wanted: str | None) -> 
 def check_wanted(table: pl.DataFrame, wanted: str) -> None:
     """Raises TableError if the column that the user names cannot be a label."""
     if wanted not in table.columns:
-        raise TableError(f"--label: the table has no column '{wanted}'{did_you_mean(wanted, table.columns)}")
+        raise TableError(f"label: the table has no column '{wanted}'{did_you_mean(wanted, table.columns)}")
     count = read_labels(table, wanted).drop_nulls().n_unique()
     if count < 2:
         values = "no value" if count == 0 else "one value"
-        raise TableError(f"--label: column '{wanted}' has {values}; a label has at least two")
+        raise TableError(f"label: column '{wanted}' has {values}; a label has at least two")
 
 
 def could_be_classes(series: pl.Series) -> bool:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tailfuse_service.bundle import atomic_folder
 
+from tailfuse.errors import UserError
+
 IMBALANCE_RATIO, TEST_ROWS, VAL_ROWS = 50, 40, 10  # rows per class before the tail is imposed
 
 SPEC = """\
@@ -29,11 +31,17 @@ report: {rows: all}                         # shows rows in clear: leave it out 
 """
 
 
-def write_quickstart(folder: Path) -> Path:
-    """Write table.csv, images/ and spec.yaml into a new folder; the spec's path.
+def write_quickstart(folder: str | Path) -> Path:
+    """Write table.csv, images/, example requests and spec.yaml into a new folder, and return the spec's path.
 
-    Digits that the imbalance leaves out are not in the table.
+    Digits that the imbalance leaves out are not in the table. Raises UserError if something is there.
+
+    >>> tailfuse.write_quickstart("quickstart").name
+    'spec.yaml'
     """
+    folder = Path(folder)
+    if folder.exists():
+        raise UserError(f"{folder} is there already; choose a new folder")
     with (files("tailfuse.quickstart") / "mfeat.npz").open("rb") as file, np.load(file) as arrays:
         digits, pixels = arrays["y"], arrays["pix"]
         numbers = {"fou": arrays["fou"], "zer": arrays["zer"], "mor": arrays["mor"]}

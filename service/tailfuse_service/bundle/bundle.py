@@ -10,7 +10,14 @@ import numpy as np
 
 from tailfuse_service.bundle.batch import Batch, Output, Sample, collate
 from tailfuse_service.bundle.embedding_cache import EmbeddingCache
-from tailfuse_service.bundle.files import GRAPHS, hash_manifest, read_card, read_manifest, unpacked
+from tailfuse_service.bundle.files import (
+    GRAPHS,
+    hash_manifest,
+    read_card,
+    read_manifest,
+    read_report,
+    unpacked,
+)
 from tailfuse_service.bundle.manifest import Manifest
 from tailfuse_service.bundle.prior import GIVEN, ClassPrior, PriorError, apply_prior, make_prior
 from tailfuse_service.bundle.runtime import Runtime, RuntimeName, find_cause
@@ -34,6 +41,7 @@ class Bundle:
     loaded_at: float = 0.0  # Unix time
     prior: ClassPrior | None = None  # of the answers; None is that of the graph
     card: str | None = None  # the model card, Markdown
+    report: bytes | None = None  # the report, HTML compressed by gzip, if it is kept
 
     def sample(self, inputs: dict[str, Any]) -> Sample:
         """Raw values by modality as arrays; null and empty values are absent.
@@ -88,12 +96,14 @@ def open_bundle(
     prior: str | Mapping[str, float] | None = None,
     trial: Callable[[Path, Manifest], None] | None = None,
     cache: EmbeddingCache | None = None,
+    keep_report: bool = False,
 ) -> Bundle:
     """Check, load and warm up the bundle in a folder or .zip. Raises BundleError, and what `trial` raises.
 
     With `trusted_keys`, a file of public keys, it must be signed by one of them. `prior` names the prior of
     the answers, or gives the share of each class; None is the bundle's own. A `trial` gets the folder and its
-    manifest, once these are checked and before a graph is opened. A `cache` keeps embeddings of texts.
+    manifest, once these are checked and before a graph is opened. A `cache` keeps embeddings of texts;
+    `keep_report` keeps the report in memory.
     """
     start = time.perf_counter()
     with unpacked(path) as folder:
@@ -107,13 +117,14 @@ def open_bundle(
             if hash_manifest(read_manifest(folder)) != hash_manifest(manifest):
                 raise BundleError(f"{path} was replaced during its trial")
         card = read_card(folder, manifest)
+        report = read_report(folder, manifest) if keep_report else None
         opened = open_graph(graph, manifest, runtime=runtime, threads=threads, device=device, cache=cache)
         # The runtime reads the file once more: what was checked must be what it has read.
         if read_stamp(graph) != stamp:
             raise BundleError(f"{path} was replaced while it was opened")
     features = features_by_modality(manifest.modalities, limits)
     answer_prior = choose_prior(path, manifest, prior)
-    bundle = Bundle(manifest, features, opened, limits, runtime, prior=answer_prior, card=card)
+    bundle = Bundle(manifest, features, opened, limits, runtime, prior=answer_prior, card=card, report=report)
     warm_up(bundle)
     return replace(bundle, load_seconds=time.perf_counter() - start, loaded_at=time.time())
 

@@ -1,6 +1,7 @@
 """Bundles on disk: read and checked, written whole or not at all."""
 
 import contextlib
+import gzip
 import hashlib
 import stat
 import tempfile
@@ -18,6 +19,8 @@ from tailfuse_service.errors import BundleError
 MANIFEST = "manifest.json"
 CARD = "MODEL_CARD.md"
 MAX_CARD_BYTES = 1024 * 1024  # one of 1,000 classes has 60 KB
+REPORT = "report.html"
+MAX_REPORT_BYTES = 16 * 1024 * 1024  # one of 1,000 classes has less than 5 MB
 GRAPHS = {"onnx": "model.onnx", "torchscript": "model.ts"}
 MAX_UNPACKED = 4 * 1024**3  # bytes: an ONNX file has 2 GiB at most, and there are two graphs
 ENCRYPTED = 0x1  # the flag of a .zip's entry
@@ -34,6 +37,23 @@ def read_manifest(folder: Path, trusted_keys: Path | None = None) -> Manifest:
 
     With `trusted_keys` one of these must have signed it. Raises BundleError.
     """
+    manifest = parse_manifest(folder, trusted_keys)
+    for name, expected in manifest.files.items():
+        file = folder / name
+        if not file.is_file():
+            raise BundleError(f"{folder}: {name} is missing")
+        if sha256(file) != expected:
+            raise BundleError(f"{folder}: {name} is damaged: its sha256 is not the manifest's")
+    # A graph may name further files, which nobody has checked.
+    for other in sorted({file.name for file in folder.iterdir()} - {MANIFEST, SIGNATURE, *manifest.files}):
+        raise BundleError(
+            f"{folder}: '{other:.80}' is not listed in {MANIFEST}: it does not belong to the bundle"
+        )
+    return manifest
+
+
+def parse_manifest(folder: Path, trusted_keys: Path | None = None) -> Manifest:
+    """Return the manifest of a folder whose other files are not looked at. Raises BundleError."""
     path = folder / MANIFEST
     try:
         content = path.read_bytes()
@@ -52,20 +72,17 @@ def read_manifest(folder: Path, trusted_keys: Path | None = None) -> Manifest:
                 f"{path}: format_version {first['input']}, this tailfuse reads {FORMAT_VERSION}"
             ) from None
         raise BundleError(f"{path}: {key}: {first['msg']}") from None
-    for name, expected in manifest.files.items():
-        if PurePosixPath(name).name != name:
-            raise BundleError(f"{path}: files: '{name}' is not a plain file name")
-        file = folder / name
-        if not file.is_file():
-            raise BundleError(f"{folder}: {name} is missing")
-        if sha256(file) != expected:
-            raise BundleError(f"{folder}: {name} is damaged: its sha256 is not the manifest's")
-    # A graph may name further files, which nobody has checked.
-    for other in sorted({file.name for file in folder.iterdir()} - {MANIFEST, SIGNATURE, *manifest.files}):
-        raise BundleError(
-            f"{folder}: '{other:.80}' is not listed in {MANIFEST}: it does not belong to the bundle"
-        )
+    for name in manifest.files:
+        if not is_plain_name(name) or name in (MANIFEST, SIGNATURE):
+            raise BundleError(f"{path}: files: '{name:.80}' is not a plain file name")
     return manifest
+
+
+def is_plain_name(name: str) -> bool:
+    """Return whether a name is that of a file in the folder itself, on any system."""
+    return (
+        PurePosixPath(name).name == name and name not in ("", "..") and "\\" not in name and "\0" not in name
+    )
 
 
 def read_card(folder: Path, manifest: Manifest) -> str | None:
@@ -74,6 +91,20 @@ def read_card(folder: Path, manifest: Manifest) -> str | None:
     if CARD not in manifest.files or file.stat().st_size > MAX_CARD_BYTES:
         return None
     return file.read_text("utf-8", errors="replace")
+
+
+def read_report(folder: Path, manifest: Manifest) -> bytes | None:
+    """Return the report of a checked bundle, compressed by gzip; None without one or for a very long one.
+
+    Raises BundleError if the file is not the one that was checked.
+    """
+    file = folder / REPORT
+    if REPORT not in manifest.files or file.stat().st_size > MAX_REPORT_BYTES:
+        return None
+    content = file.read_bytes()
+    if hashlib.sha256(content).hexdigest() != manifest.files[REPORT]:
+        raise BundleError(f"{folder}: {REPORT} was replaced while the bundle was opened")
+    return gzip.compress(content, mtime=0)
 
 
 def hash_manifest(manifest: Manifest) -> str:
@@ -111,7 +142,7 @@ def check_entries(path: Path, entries: Sequence[zipfile.ZipInfo]) -> None:
     names: set[str] = set()
     for entry in entries:
         name = entry.filename
-        if PurePosixPath(name).name != name or name == ".." or "\\" in name:
+        if not is_plain_name(name):
             raise BundleError(f"{path}: '{name:.80}' does not belong into a bundle")
         if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
             raise BundleError(f"{path}: '{name:.80}' is not a plain file")

@@ -34,6 +34,8 @@ export type Schema = Schemas["ModelInfo"] & {
   example_labels: (string | null)[];
   /** Whether the examples are rows of the test split; else they are plausible values. */
   examples_are_rows: boolean;
+  /** Whether the service sends the report of a bundle. */
+  shares_report: boolean;
   reference: Record<string, Reference>;
   limits: { max_body_bytes: number; max_items: number; max_pixels: number };
 };

@@ -53,10 +53,11 @@ HEALTHZ, READYZ, METRICS = "/healthz", "/readyz", "/metrics"
 SCOPE_KEY: Final = "tailfuse.route"
 V2: Final = "/v2"
 ADMIN: Final = "/admin"
-# The console: its page is at /, its files lie below, and one route describes a model for it.
+# The console: its page is at /, its files lie below, and three routes describe a model for it.
 CONSOLE: Final = "/console"
 CONSOLE_MODEL: Final = f"{CONSOLE}/model.json"
 CONSOLE_CARD: Final = f"{CONSOLE}/card.md"
+CONSOLE_REPORT: Final = f"{CONSOLE}/report.html"
 CONSOLE_FILES: Final = f"{CONSOLE}/{{build}}/{{name:path}}"
 OTHER: Final = "other"  # one label for all unknown paths: a scanner must not create a series for each
 
@@ -70,7 +71,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     **dict.fromkeys((HEALTHZ, READYZ, METRICS, "/docs", "/openapi.json"), Endpoint.API),
     **dict.fromkeys((f"{ADMIN}/{each}" for each in ("models", "load", "unload", "reload")), Endpoint.API),
     **dict.fromkeys((f"{ADMIN}{MODEL}/{each}" for each in ("roles", "promote")), Endpoint.API),
-    **dict.fromkeys(("/", CONSOLE_MODEL, CONSOLE_CARD, CONSOLE_FILES), Endpoint.API),
+    **dict.fromkeys(("/", CONSOLE_MODEL, CONSOLE_CARD, CONSOLE_REPORT, CONSOLE_FILES), Endpoint.API),
     V2: Endpoint.SERVER_METADATA,
     f"{V2}/health/live": Endpoint.SERVER_LIVE,
     f"{V2}/health/ready": Endpoint.SERVER_READY,

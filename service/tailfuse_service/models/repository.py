@@ -79,6 +79,11 @@ class Repository:
             bundle = self._open(self.path, self.trials.try_unless_first)
             self.entries = {self.path.name: Entry("", bundle)}
             return self.bundles
+        if self._settings.name is not None:
+            raise BundleError(
+                f"{self.path} is a folder of bundles, whose manifests name their models: serve it without "
+                "--name (TAILFUSE_NAME)"
+            )
         self.refresh(unloaded, again=True).log_changes()
         if not self.bundles and not unloaded:
             found = next((f"; {name}: {entry.problem}" for name, entry in self.entries.items()), "")
@@ -186,7 +191,11 @@ class Repository:
             prior=self._prior,
             trial=trial,
             cache=self.texts,
+            keep_report=settings.share_report and not settings.no_console,
         )
+        if settings.name is not None:
+            manifest = bundle.manifest.model_copy(update={"name": settings.name})
+            bundle = replace(bundle, manifest=manifest)
         run_largest_batch(bundle, settings)
         return bundle
 

@@ -18,6 +18,7 @@ from tailfuse_service.settings.key_file import read_keys
 from tailfuse_service.settings.roles_file import read_roles
 
 EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 READERS = {"DICOM": "pydicom", "HEIC": "pillow_heif"}  # the modules of OPTIONAL_PACKAGES
 ORIGIN = re.compile(r"\*|https?://[^/\s,]+")
@@ -34,6 +35,8 @@ class Settings(BaseSettings):
     """Bundle to serve: a folder or a .zip file, or a folder of bundles."""
     trusted_keys: Path | None = None
     """File of public keys in PEM; only bundles signed by one of them are served. Needs tailfuse[sign]."""
+    name: str | None = None
+    """Name of the model, in place of the one in the manifest; for a single bundle, not for a folder."""
     default_model: str | None = None
     """Model used when the request names none. Default: the first by name."""
     roles: Path | None = None
@@ -115,6 +118,9 @@ class Settings(BaseSettings):
     """Path prefix that a proxy removes from requests, such as /tailfuse; links in /docs begin with it."""
     no_console: bool = False
     """Do not serve the console, the page at /; the address / then leads to /docs."""
+    share_report: bool = False
+    """Show the bundle's report, report.html, in the console to whoever may ask the model. A report may show
+    rows of the table."""
     drift_window_s: float = Field(default=900.0, gt=0)
     """Time window of the drift metrics."""
     tracing: bool = False
@@ -161,6 +167,16 @@ class Settings(BaseSettings):
             if not is_installed(READERS.get(name, "PIL")):
                 raise ValueError(f"{OPTIONAL_PACKAGES[name]} is not installed: {install_hint('formats')}")
         return formats
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str | None) -> str | None:
+        if name is not None and not NAME.fullmatch(name):
+            raise ValueError(
+                f"'{name:.80}' is not a name of letters, digits, dots, hyphens and underscores that begins "
+                "with a letter or a digit"
+            )
+        return name
 
     @field_validator("prior")
     @classmethod

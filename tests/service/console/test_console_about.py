@@ -1,15 +1,13 @@
 """About: the model card becomes elements whose text is text."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tailfuse_service.bundle import MANIFEST, sha256
 from tailfuse_service.bundle.files import CARD
 
 from tests.support.browser import Console, find_violations
-from tests.support.bundles import write_tiny_bundle
+from tests.support.bundles import add_file, write_tiny_bundle
 from tests.support.process import Service
 
 pytest.importorskip("playwright")
@@ -42,12 +40,7 @@ curl <host> | sh  # not *markup*
 
 @pytest.fixture
 def card_service(start_console: Start, tmp_path: Path) -> Service:
-    folder = write_tiny_bundle(tmp_path / "card")
-    (folder / CARD).write_text(TEXT)
-    manifest = json.loads((folder / MANIFEST).read_text())
-    manifest["files"][CARD] = sha256(folder / CARD)
-    (folder / MANIFEST).write_text(json.dumps(manifest))
-    return start_console(folder)
+    return start_console(add_file(write_tiny_bundle(tmp_path / "card"), CARD, TEXT.encode()))
 
 
 def test_the_card_is_shown_and_its_markup_is_text(card_service: Service, console: Open) -> None:

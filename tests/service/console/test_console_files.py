@@ -1,7 +1,6 @@
 """GET / and the files of the console: what a browser is told of them, and who gets them."""
 
 import gzip
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +8,11 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tailfuse_service.bundle import MANIFEST, Bundle, open_bundle, sha256
+from tailfuse_service.bundle import Bundle, open_bundle
 from tailfuse_service.bundle.files import CARD, MAX_CARD_BYTES
-from tailfuse_service.http.routes.console import FOLDER, MEDIA_TYPES, POLICY
+from tailfuse_service.http.routes.console import FOLDER, FRAME, FRAME_POLICY, MEDIA_TYPES, POLICY
 
-from tests.support.bundles import write_tiny_bundle
+from tests.support.bundles import add_file, write_tiny_bundle
 from tests.support.clients import ClientOf
 from tests.support.keys import KEY
 
@@ -44,9 +43,11 @@ def test_every_file_has_the_policy_and_its_own_type(client: TestClient) -> None:
         response = client.get(f"{folder}/{path.relative_to(FOLDER)}")
         assert response.content == path.read_bytes()
         assert response.headers["content-type"] == MEDIA_TYPES[path.suffix]
-        assert response.headers["content-security-policy"] == POLICY
+        policy = FRAME_POLICY if path == FOLDER / FRAME else POLICY
+        assert response.headers["content-security-policy"] == policy
         assert response.headers["x-content-type-options"] == "nosniff"
     assert "unsafe" not in POLICY
+    assert "script" not in FRAME_POLICY
 
 
 def test_the_page_is_asked_again_and_its_files_are_kept(client: TestClient) -> None:
@@ -194,11 +195,7 @@ def test_a_bundle_without_a_card_says_so(client: TestClient) -> None:
 def test_the_card_of_a_bundle_is_kept_when_it_is_opened(
     tmp_path: Path, content: bytes, kept: str | None
 ) -> None:
-    folder = write_tiny_bundle(tmp_path / "card")
-    (folder / CARD).write_bytes(content)
-    manifest = json.loads((folder / MANIFEST).read_text())
-    manifest["files"][CARD] = sha256(folder / CARD)
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    folder = add_file(write_tiny_bundle(tmp_path / "card"), CARD, content)
     assert open_bundle(folder).card == kept
 
 

@@ -1,4 +1,4 @@
-"""A service with the tiny bundle, asked by real clients; prints what they print, and fails with them.
+"""Services with the tiny bundle, asked by real clients; prints what they print, and fails with them.
 
 The argument is the Python of the environment that KServe is in.
 """
@@ -9,11 +9,13 @@ import tempfile
 from pathlib import Path
 
 from tests.support.bundles import write_tiny_bundle
+from tests.support.kserve import KSERVE, runtime_flags
 from tests.support.oip.examples import example
 from tests.support.oip.tensors import get_grpc_address
 from tests.support.process import start_service
 
 HERE = Path(__file__).parent
+NAME = "lesions-of-march"  # not that of the manifest
 
 
 def main() -> int:
@@ -29,9 +31,20 @@ def main() -> int:
                 [sys.argv[1], "-c", example("from kserve", service)],
                 [sys.executable, str(HERE / "triton_clients.py"), *where],
             )
-            return next((code for command in commands if (code := subprocess.call(command))), 0)
+            code = next((code for command in commands if (code := subprocess.call(command))), 0)
         finally:
             service.stop()
+        return code or check_runtime(sys.argv[1], bundle, folder / "runtime.log")
+
+
+def check_runtime(python: str, bundle: Path, log: Path) -> int:
+    """Start a service as deploy/kserve says, under a name of its own, and ask it with KServe's client."""
+    service = start_service(bundle, *runtime_flags(NAME), log=log)
+    try:
+        files = [str(file) for file in sorted(KSERVE.glob("*.yaml"))]
+        return subprocess.call([python, str(HERE / "kserve_runtime.py"), service.url, NAME, *files])
+    finally:
+        service.stop()
 
 
 if __name__ == "__main__":

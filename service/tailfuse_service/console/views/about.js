@@ -1,6 +1,7 @@
-// About: the model card of the bundle, which has its metrics by subset and class; else the metrics of its manifest.
+// About: the report of the bundle, and its model card, which has the metrics by subset and class; else those of its manifest.
 
 import { renderMarkdown } from "../about/markdown.js";
+import { makeReport } from "../about/report.js";
 import { formatShare } from "../element.js";
 import { Problem } from "../requests.js";
 
@@ -13,12 +14,11 @@ const METRICS = /** @type {const} */ ([
 /** @type {import("../types.d.ts").Mount} */
 export function mount(root, app) {
   const { element, schema, model } = app;
+  const ended = new AbortController();
   const card = element("div", { class: "card" }, "Asking for the model card…");
   root.append(element("h2", {}, "About"),
     element("p", {}, `${model.name}, version ${model.version}, on ${schema.runtime}, ${schema.device}`),
-    element("p", { class: "hint" }, "The full report, report.html, is in the bundle's folder. It holds rows of the table, so the service does not send it."),
-    card);
-  const ended = new AbortController();
+    makeReport(app, ended.signal), card);
   void showCard(app, card, ended.signal);
   return () => ended.abort();
 }

@@ -16,17 +16,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tailfuse_service.bundle import Bundle
+from tailfuse_service.bundle.files import MAX_REPORT_BYTES, REPORT
 from tailfuse_service.bundle.manifest import Reference
 from tailfuse_service.errors import NotFound, clipped
 from tailfuse_service.http.openapi.examples import is_accepted
 from tailfuse_service.http.openapi.schemas import ModelInfo
-from tailfuse_service.http.paths import CONSOLE, CONSOLE_CARD, CONSOLE_FILES, CONSOLE_MODEL
+from tailfuse_service.http.paths import CONSOLE, CONSOLE_CARD, CONSOLE_FILES, CONSOLE_MODEL, CONSOLE_REPORT
 from tailfuse_service.http.routes.model import describe_model
 from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.settings import Settings
 
 FOLDER = Path(__file__).parents[2] / "console"
-PAGE = "index.html"
+PAGE, FRAME = "index.html", "about/frame.html"
 # Not the system's table, which may lack a type or have another: a browser refuses a module of another type.
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
@@ -35,8 +36,16 @@ MEDIA_TYPES = {
 # The page runs its own scripts and asks its own service, nothing else. Images are those that the user chose.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; frame-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
+# A report is written by whoever makes the bundle. It has a style and images of its own, and no script runs.
+REPORT_RULES = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'"
+)
+REPORT_POLICY = f"sandbox; {REPORT_RULES}; frame-ancestors 'none'"
+# A browser sends no key for an address, so the page asks for a report and writes it into this frame. For that
+# the frame has the page's origin, and therefore no script.
+FRAME_POLICY = f"sandbox allow-same-origin; {REPORT_RULES}; frame-ancestors 'self'"
 SAFETY = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
@@ -54,6 +63,7 @@ class ConsoleFile(NamedTuple):
     compressed: bytes
     media_type: str
     etag: str
+    policy: str
 
 
 class ConsoleLimits(BaseModel):
@@ -70,6 +80,7 @@ class ConsoleModel(ModelInfo):
     examples: list[dict[str, Any]]
     example_labels: list[str | None]  # the classes of rows; null where an older bundle does not say
     examples_are_rows: bool  # else they are plausible values, because the bundle carries no row
+    shares_report: bool  # by --share-report
     reference: dict[str, Reference]
     limits: ConsoleLimits
 
@@ -96,6 +107,7 @@ def console_routes(registry: ModelRegistry, settings: Settings) -> APIRouter:
             examples=[row.inputs for row in rows] or [plausible],
             example_labels=[row.label for row in rows],
             examples_are_rows=bool(rows),
+            shares_report=settings.share_report,
             reference=bundle.manifest.reference,
             limits=ConsoleLimits(
                 max_body_bytes=settings.max_body_bytes,
@@ -110,6 +122,13 @@ def console_routes(registry: ModelRegistry, settings: Settings) -> APIRouter:
         if card is None:
             raise NotFound("the bundle has no model card")
         return Response(card, media_type="text/markdown; charset=utf-8", headers=SAFETY)
+
+    @router.api_route(CONSOLE_REPORT, methods=["GET", "HEAD"])
+    async def show_report(request: Request, name: str | None = None, version: str | None = None) -> Response:
+        bundle = find_bundle(registry, name, version)
+        if not settings.share_report:
+            raise NotFound("the service does not share reports; start it with --share-report")
+        return answer_report(bundle, request)
 
     @router.api_route(CONSOLE_FILES, methods=["GET", "HEAD"])
     async def show_file(build: str, name: str, request: Request) -> Response:
@@ -143,30 +162,35 @@ def list_examples(bundle: Bundle) -> list[ExampleRow]:
 def read_files(folder: Path) -> Mapping[str, ConsoleFile]:
     """Return the files of a folder and of those below it, by path. Others than a browser's are left out."""
     return {
-        path.relative_to(folder).as_posix(): make_file(path.read_bytes(), MEDIA_TYPES[path.suffix])
+        path.relative_to(folder).as_posix(): make_file(
+            path.read_bytes(), MEDIA_TYPES[path.suffix], FRAME_POLICY if path == folder / FRAME else POLICY
+        )
         for path in sorted(folder.rglob("*"))
         if path.suffix in MEDIA_TYPES
     }
 
 
-def make_file(content: bytes, media_type: str) -> ConsoleFile:
+def make_file(content: bytes, media_type: str, policy: str) -> ConsoleFile:
     etag = f'W/"{sha256(content).hexdigest()[:16]}"'
-    return ConsoleFile(content, gzip.compress(content, mtime=0), media_type, etag)
+    return ConsoleFile(content, gzip.compress(content, mtime=0), media_type, etag, policy)
 
 
 def compute_build(files: Mapping[str, ConsoleFile]) -> str:
     """Return what tells these files from those of another release; their addresses have it."""
-    return sha256("".join(f"{name}{file.etag}" for name, file in files.items()).encode()).hexdigest()[:12]
+    parts = [f"{name}{file.etag}{file.policy}" for name, file in files.items()]
+    return sha256("".join(parts).encode()).hexdigest()[:12]
 
 
 def make_page(template: ConsoleFile, folder: str) -> ConsoleFile:
     """Return the page with the address of its files."""
-    return make_file(template.content.replace(b"{files}", folder.encode()), template.media_type)
+    content = template.content.replace(b"{files}", folder.encode())
+    return make_file(content, template.media_type, template.policy)
 
 
 def answer_file(file: ConsoleFile, request: Request, caching: str) -> Response:
     """Return a file, or 304 to a client that has it."""
-    headers = {**SAFETY, "etag": file.etag, "cache-control": caching, "vary": "Accept-Encoding"}
+    headers = {**SAFETY, "content-security-policy": file.policy, "etag": file.etag}
+    headers |= {"cache-control": caching, "vary": "Accept-Encoding"}
     known = [each.strip() for each in request.headers.get("if-none-match", "").split(",")]
     if file.etag in known or file.etag.removeprefix("W/") in known or "*" in known:
         return Response(status_code=304, headers=headers)
@@ -174,6 +198,18 @@ def answer_file(file: ConsoleFile, request: Request, caching: str) -> Response:
         return Response(file.content, media_type=file.media_type, headers=headers)
     headers["content-encoding"] = "gzip"
     return Response(file.compressed, media_type=file.media_type, headers=headers)
+
+
+def answer_report(bundle: Bundle, request: Request) -> Response:
+    """Return the report of a bundle. No cache keeps it: it may show rows of the table. Raises NotFound."""
+    if bundle.report is None:
+        raise NotFound(f"the bundle has no {REPORT}, or one above {MAX_REPORT_BYTES // 2**20} MiB")
+    headers = {**SAFETY, "content-security-policy": REPORT_POLICY}
+    headers |= {"cache-control": "no-store", "vary": "Accept-Encoding"}
+    if not accepts_gzip(request.headers.get("accept-encoding", "")):
+        return Response(gzip.decompress(bundle.report), media_type=MEDIA_TYPES[".html"], headers=headers)
+    headers["content-encoding"] = "gzip"
+    return Response(bundle.report, media_type=MEDIA_TYPES[".html"], headers=headers)
 
 
 def accepts_gzip(accepted: str) -> bool:

@@ -1,0 +1,1 @@
+"""Bundles in stores outside this machine: fetch, verify, cache, follow, push."""
