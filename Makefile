@@ -37,8 +37,9 @@ coverage: .venv/dev  ## Measure which branches the tests of `make test` reach; b
 
 test-system:  ## As root on Debian: install the programs that some tests run, then run all tests.
 	apt-get update -q
-	apt-get install -q -y --no-install-recommends caddy chromium curl git prometheus prometheus-alertmanager systemd
-	$(MAKE) .venv/node .venv/wandb .venv/helm test-all
+	apt-get install -q -y --no-install-recommends caddy chromium curl docker-registry git prometheus \
+	    prometheus-alertmanager systemd
+	$(MAKE) .venv/node .venv/wandb .venv/helm .venv/stores test-all
 
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
 	.venv-base/bin/python $(IN_TWO) tests/service tests/client tests/contract/test_imports.py $(BASE_LEAVES_OUT)
@@ -177,6 +178,11 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 # Weights & Biases, 60 MB, for the tests of its tracker.
 .venv/wandb: .venv/dev
 	@$(BIN)/$(PIP) -c constraints.txt wandb==0.31.0
+	@touch $@
+
+# S3 as a client and, by moto, as a server, for the tests of stores.
+.venv/stores: .venv/dev
+	@$(BIN)/$(PIP) -c constraints.txt -e '.[s3,http,hf,oci]' 'moto[server]==5.2.5'
 	@touch $@
 
 # Helm, the types of resources that operators bring, and the schemas of Kubernetes, for the chart's tests.

@@ -21,7 +21,7 @@ PACKAGES = {  # the Debian package of each program, or the extra of pyproject.to
     "helm": "helm",
     "kubernetes-validate": "kubernetes-validate",
     "mlflow": "mlflow",
-    "moto_server": "dev",
+    "moto_server": "moto",
     "node": "nodejs",
     "npm": "npm",
     "prometheus": "prometheus",

@@ -92,8 +92,8 @@ class Repository:
             return self.bundles
         if self._settings.name is not None:
             raise BundleError(
-                f"{self._settings.bundle} is a folder of bundles, whose manifests name their models: serve it without "
-                "--name (TAILFUSE_NAME)"
+                f"{self._settings.bundle} is a folder of bundles, whose manifests name their models: "
+                "serve it without --name (TAILFUSE_NAME)"
             )
         self.refresh(unloaded, again=True).log_changes()
         if not self.bundles and not unloaded:
