@@ -182,7 +182,7 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 
 # S3 as a client and, by moto, as a server, for the tests of stores.
 .venv/stores: .venv/dev
-	@$(BIN)/$(PIP) -c constraints.txt -e '.[s3,http,hf,oci]' 'moto[server]==5.2.5'
+	@$(BIN)/$(PIP) -c constraints.txt -e '.[s3,http,hf,oci]' moto==5.2.5 flask flask-cors
 	@touch $@
 
 # Helm, the types of resources that operators bring, and the schemas of Kubernetes, for the chart's tests.
