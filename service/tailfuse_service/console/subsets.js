@@ -28,5 +28,5 @@ export function nameSubset(subset, names) {
   if (subset.length === names.length && names.length > 1) return ["all"];
   const [missing] = names.filter((name) => !subset.includes(name));
   if (names.length > MAX_ALL && subset.length === names.length - 1) return isolate`without ${missing}`;
-  return subset.flatMap((name, at) => isolate`${at ? " + " : ""}${name}`);
+  return subset.flatMap((name, at) => [at ? " + " : "", ...isolate`${name}`]);
 }

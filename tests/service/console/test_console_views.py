@@ -114,6 +114,10 @@ def test_a_slider_damages_its_modality_by_the_keyboard(filled: Console) -> None:
     filled.find("summary", "The numbers").click()
     rows = filled.find("table", "Damage to image").locator("tbody tr")
     assert [row.split("\t")[0] for row in rows.all_inner_texts()] == [f"{10 * at}.0 %" for at in range(11)]
+    names = ["weight of image", "confidence of image", f"probability of {filled.answers()[0]['label']}"]
+    heads = filled.find("table", "Damage to image").locator("thead th").all_inner_texts()
+    assert heads == ["Strength", *names]
+    assert filled.find("svg.lines + .legend li").all_inner_texts() == names
     last = filled.bodies()[-1]["inputs"]
     assert last["image"] != filled.bodies()[0]["inputs"]["image"]
     assert last["clinical"] == filled.bodies()[0]["inputs"]["clinical"]

@@ -203,10 +203,13 @@ async function showCurve(app, sliders, moved, signal, box) {
   const label = found[0]?.answer.label ?? "";
   /** @param {(answer: Answer) => number} read @returns {[number, number][]} */
   const trace = (read) => found.map(({ answer, strength }) => [strength, read(answer)]);
+  // A node is in one place, and the names stand in two.
+  const makeLabels = () => [isolate`weight of ${moved.name}`, isolate`confidence of ${moved.name}`, isolate`probability of ${label}`];
+  const [weight = [], confidence = [], probability = []] = makeLabels();
   const lines = [
-    { label: isolate`weight of ${moved.name}`, points: trace((answer) => answer.modalities[moved.name]?.weight ?? 0) },
-    { label: isolate`confidence of ${moved.name}`, points: trace((answer) => answer.modalities[moved.name]?.confidence ?? 0) },
-    { label: isolate`probability of ${label}`, points: trace((answer) => answer.probabilities[label] ?? 0) },
+    { label: weight, points: trace((answer) => answer.modalities[moved.name]?.weight ?? 0) },
+    { label: confidence, points: trace((answer) => answer.modalities[moved.name]?.confidence ?? 0) },
+    { label: probability, points: trace((answer) => answer.probabilities[label] ?? 0) },
   ];
   const rows = found.map(({ strength }, at) =>
     element("tr", {}, element("th", { scope: "row" }, formatShare(strength)),
@@ -216,5 +219,5 @@ async function showCurve(app, sliders, moved, signal, box) {
     element("h3", {}, ...isolate`Over the strength of the damage to ${moved.name}`),
     drawLines(`Weight and confidence of ${moved.name}, and probability of ${label}, over the strength`, "strength", lines, { x: [0, 1], y: [0, 1] }),
     element("details", { open: isOpen }, element("summary", {}, "The numbers"),
-      makeTable(isolate`Damage to ${moved.name}`, ["Strength", ...lines.map((line) => line.label)], rows)));
+      makeTable(isolate`Damage to ${moved.name}`, ["Strength", ...makeLabels()], rows)));
 }
