@@ -13,12 +13,15 @@ import pytest
 
 PACKAGES = {  # the Debian package of each program, or the extra of pyproject.toml that brings it
     "amtool": "prometheus-alertmanager",
+    "caddy": "caddy",
     "chromium": "chromium",
     "curl": "curl",
+    "docker-registry": "docker-registry",
     "git": "git",
     "helm": "helm",
     "kubernetes-validate": "kubernetes-validate",
     "mlflow": "mlflow",
+    "moto_server": "moto",
     "node": "nodejs",
     "npm": "npm",
     "prometheus": "prometheus",
