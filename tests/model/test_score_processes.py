@@ -12,7 +12,7 @@ import tailfuse
 from tailfuse.errors import RunError
 from tailfuse.scoring import processes
 from tailfuse.scoring.processes import Worker
-from tailfuse.scoring.score_shard import Outcome, Setup
+from tailfuse.scoring.score_shard import Outcome, Setup, Task
 from tailfuse_service.bundle import BundleError, hash_manifest, open_bundle
 
 from tests.support.process import environment, until
@@ -108,7 +108,7 @@ def test_a_process_that_cannot_start_ends_the_scoring(
 
 def test_a_bundle_that_is_replaced_meanwhile_ends_the_scoring(tiny_bundle: Path, tmp_path: Path) -> None:
     setup = Setup(tiny_bundle, "another", None, "onnx", ())
-    task = processes.Task("a.parquet", tmp_path / "a", tmp_path / "b", tmp_path / "c", 1)
+    task = Task("a.parquet", tmp_path / "a", tmp_path / "b", tmp_path / "c", 1)
     with pytest.raises(BundleError, match="was replaced while shards were scored"):
         list(processes.run_in_processes(setup, [task], 1))
 
@@ -119,8 +119,7 @@ def test_a_closed_iterator_leaves_no_process(
     started = kill_workers(monkeypatch, 0)
     setup = Setup(tiny_bundle, hash_manifest(open_bundle(tiny_bundle).manifest), None, "onnx", ())
     tasks = [
-        processes.Task(path.name, path, tmp_path / f"{path.name}", tmp_path / "no", 1)
-        for path in shards.iterdir()
+        Task(path.name, path, tmp_path / f"{path.name}", tmp_path / "no", 1) for path in shards.iterdir()
     ]
     events = processes.run_in_processes(setup, tasks, 2)
     assert next(events) == 1024

@@ -34,6 +34,11 @@ def before_second(place: Any, name: str) -> Callable[[], None]:
     return arrange
 
 
+def before_manifest() -> None:
+    """When nothing is written yet."""
+    mock.patch.object(Journal, "start", die).start()
+
+
 def in_second_line() -> None:
     """When half of the line about the second shard is in the manifest."""
     append = Journal.append
@@ -61,7 +66,7 @@ def before_second_place() -> None:
 
 
 MOMENTS: dict[str, Callable[[], None]] = {
-    "before the manifest is begun": lambda: mock.patch.object(Journal, "start", die).start(),
+    "before the manifest is begun": before_manifest,
     "in the middle of a shard": before_second(answers.TableScorer, "score_piece"),
     "before a shard is noted": before_second(Journal, "append"),
     "in the middle of a line": in_second_line,
@@ -72,7 +77,7 @@ MOMENTS: dict[str, Callable[[], None]] = {
 
 def main(bundle: Path, shards: Path, folder: Path) -> dict[str, Any]:
     """What became of each scoring: the statuses of its two processes, kept shards, and its files."""
-    api.run_in_processes = run_here
+    mock.patch.object(api, "run_in_processes", run_here).start()
     answers.PIECE_ROWS = 100
 
     def run(name: str, moment: Callable[[], None] = lambda: None) -> int:

@@ -28,6 +28,7 @@ PACKAGES = {  # the Debian package of each program, or the extra of pyproject.to
     "prometheus-alertmanager": "prometheus-alertmanager",
     "promtool": "prometheus",
     "systemd-analyze": "systemd",
+    "ray": "ray",
     "tensorboard": "tensorboard",
     "wandb": "wandb",
 }

@@ -8,7 +8,7 @@ import polars as pl
 from tailfuse.scoring.score_shard import Outcome, Setup, ShardScorer, Task
 
 
-def run_here(setup: Setup, tasks: Sequence[Task], processes: int) -> Iterator[int | Outcome]:
+def run_here(setup: Setup, tasks: Sequence[Task], processes: int | None) -> Iterator[int | Outcome]:
     """Score one task after another, as `run_in_processes` does with one process."""
     scorer = ShardScorer(setup)
     for task in tasks:

@@ -43,6 +43,7 @@ EXTRA_OF = {
     "onnx": "train",
     "optuna": "tune",
     "lightning_fabric": "train",
+    "ray": "ray",
     "rich": "train",
     "sklearn": "train",
 }

@@ -36,13 +36,20 @@ where it was stopped."""
     help="Processes, each with the bundle open and one thread.  [the cores that may be used]",
 )  # fmt: skip
 @click.option(
+    "--on",
+    type=click.Choice(["processes", "ray"]),
+    default="processes",
+    show_default=True,
+    help="Processes of this machine, or actors on the Ray cluster of RAY_ADDRESS.",
+)
+@click.option(
     "--overwrite", is_flag=True, help="Score all inputs again, and replace the answers in the folder."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON on stdout.")
 @prior_option("the bundle's own")
 @click.option("--runtime", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
 def command(
-    bundle: Path, inputs: tuple[Path, ...], out: Path, keep: tuple[str, ...], processes: int | None,
+    bundle: Path, inputs: tuple[Path, ...], out: Path, keep: tuple[str, ...], processes: int | None, on: Any,
     overwrite: bool, as_json: bool, prior: Any, runtime: RuntimeName,
 ) -> None:  # fmt: skip
     """Answer with BUNDLE every row of INPUTS: tables, or folders of tables.
@@ -68,7 +75,7 @@ def command(
         try:
             scoring = tailfuse.score(
                 bundle, inputs, out, keep=keep, overwrite=overwrite, prior=prior, runtime=runtime,
-                processes=processes, on_progress=on_progress,
+                processes=processes, on=on, on_progress=on_progress,
             )  # fmt: skip
         except tailfuse.ScoringError as error:
             failure, scoring = error, error.scoring

@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
+from joblib import cpu_count
+
 from tailfuse.errors import RunError
 from tailfuse.scoring.score_shard import Outcome, Setup, Task
 
@@ -30,7 +32,7 @@ class Worker:
     rows: int = 0
 
 
-def run_in_processes(setup: Setup, tasks: Sequence[Task], processes: int) -> Iterator[int | Outcome]:
+def run_in_processes(setup: Setup, tasks: Sequence[Task], processes: int | None) -> Iterator[int | Outcome]:
     """Yield numbers of rows as they are answered, and the outcome of each task when it is done.
 
     A number is negative if rows have to be answered again: their process has died. Closing the iterator kills
@@ -40,7 +42,8 @@ def run_in_processes(setup: Setup, tasks: Sequence[Task], processes: int) -> Ite
     attempts = dict.fromkeys((task.name for task in tasks), 0)
     workers: list[Worker] = []
     try:
-        workers += [start_worker(setup) for _ in range(min(processes, len(tasks)))]
+        # cpu_count knows the quota of a container, which os.cpu_count does not.
+        workers += [start_worker(setup) for _ in range(min(processes or cpu_count(), len(tasks)))]
         for worker in workers:
             assign_task(worker, waiting, attempts)
         while busy := {worker.connection: worker for worker in workers if worker.task is not None}:

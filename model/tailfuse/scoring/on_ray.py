@@ -1,0 +1,71 @@
+"""Score shards with actors of Ray Data, on one machine or many. All must see files by the same paths."""
+
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tailfuse_service.bundle import ServiceError
+
+from tailfuse.errors import RunError
+from tailfuse.scoring.processes import ONE_THREAD
+from tailfuse.scoring.score_shard import Outcome, Setup, ShardScorer, Task
+
+MAX_RETRIES = 1  # of a task whose actor died, as MAX_ATTEMPTS of processes
+
+
+class RayScorer:
+    """An actor with the bundle open. Tasks and outcomes are pickles: Ray Data knows columns only."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.error: ServiceError | None = None
+        try:
+            self.scorer = ShardScorer(setup)
+        except ServiceError as error:
+            self.error = error  # Ray would wrap it in a traceback
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
+        """Score the shards of a batch."""
+        return {"outcome": [pickle.dumps(self.score(pickle.loads(task))) for task in batch["task"]]}
+
+    def score(self, task: Task) -> Outcome | ServiceError:
+        """Return the outcome of a shard, or why the bundle cannot be opened."""
+        return self.error or self.scorer.score(task, lambda _: None)
+
+
+def run_on_ray(setup: Setup, tasks: Sequence[Task], processes: int | None) -> Iterator[int | Outcome]:
+    """Yield the rows of each shard that was scored, and its outcome. Raises BundleError, RunError.
+
+    Ray is that of the variable RAY_ADDRESS, or else is started here. There are as many `processes` as the
+    cluster has cores by default.
+    """
+    import ray
+    import ray.data
+    import ray.exceptions
+
+    if not ray.is_initialized():
+        ray.init()
+    n_cores = int(ray.cluster_resources().get("CPU", 1))
+    n_actors = min(processes or n_cores, len(tasks))
+    rows = [{"task": pickle.dumps(make_absolute(task))} for task in tasks]
+    outcomes = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        RayScorer, fn_constructor_args=(setup,), batch_size=1, concurrency=n_actors, num_cpus=1,
+        max_task_retries=MAX_RETRIES, max_restarts=MAX_RETRIES * len(tasks),
+        runtime_env={"env_vars": ONE_THREAD},
+    )  # fmt: skip
+    try:
+        for row in outcomes.iter_rows():
+            outcome = pickle.loads(row["outcome"])
+            if isinstance(outcome, ServiceError):
+                raise outcome
+            if outcome.record is not None and not outcome.kept:
+                yield outcome.record.counts.rows
+            yield outcome
+    except ray.exceptions.RayError as error:  # an actor died again and again, for example
+        raise RunError(f"Ray: {(str(error) or type(error).__name__).splitlines()[0]}") from None
+
+
+def make_absolute(task: Task) -> Task:
+    """Return the task with absolute paths: an actor has another working directory."""
+    paths = {name: getattr(task, name).absolute() for name in ("source", "answers", "target")}
+    return replace(task, **paths)
