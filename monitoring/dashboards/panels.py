@@ -59,6 +59,7 @@ P = TypeVar(
 
 
 def range_query(expr: str, legend: str = "") -> Query:
+    """Return a query of the values over time; `legend` is a template of labels, such as {{model}}."""
     return Query().expr(expr).legend_format(legend or "__auto").range()
 
 
@@ -247,6 +248,7 @@ def value(key: str, of: object) -> DynamicConfigValue:
 
 
 def colour(name: str) -> DynamicConfigValue:
+    """Return the override of a field that fixes its colour by one of Grafana's names: "semi-dark-red"."""
     return value("color", {"mode": "fixed", "fixedColor": name})
 
 
@@ -256,6 +258,7 @@ def step_list(steps: Steps) -> dict[str, object]:
 
 
 def _thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
+    """Return absolute thresholds."""
     config = dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE)
     return config.steps([Threshold(value=start, color=name) for start, name in steps])
 

@@ -36,8 +36,8 @@ def serve(settings: Settings) -> None:
     from tailfuse_service.models.repository import Repository
     from tailfuse_service.process.server import end_process, listen, make_url, run
 
-    repository = Repository(settings)
     try:
+        repository = Repository(settings)
         desired_state = DesiredStateStore(settings.roles)
         bundles = repository.open(desired_state.read().unloaded)
         listener = listen(settings.host, settings.port)

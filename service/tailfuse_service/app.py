@@ -31,6 +31,7 @@ from tailfuse_service.http.tracing import Tracing
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.modalities.decoding import DECODING
 from tailfuse_service.models.desired_state import DesiredStateStore
+from tailfuse_service.models.follower import StoreFollower
 from tailfuse_service.models.reconciler import Reconciler
 from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.models.repository import Repository
@@ -55,7 +56,10 @@ def create_app(
     desired_state = desired_state or DesiredStateStore(settings.roles)
     registry = ModelRegistry(bundles, settings, metrics, desired_state.read().roles)
     repository = repository or Repository(settings)
-    reconciler = Reconciler(registry, metrics, repository, desired_state)
+    follower = None
+    if repository.mirror is not None:
+        follower = StoreFollower(repository.mirror, settings.store_poll_s)
+    reconciler = Reconciler(registry, metrics, repository, desired_state, follower)
     if repository.texts is not None:
         metrics.watch_texts(repository.texts)
     metrics.ready.set_function(lambda: registry.is_ready and not stopping.is_set())
@@ -66,7 +70,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        watches = [asyncio.create_task(each.watch()) for each in (reconciler, plan)]
+        watched = [reconciler, plan] if follower is None else [reconciler, plan, follower]
+        watches = [asyncio.create_task(each.watch()) for each in watched]
         plan.adjust()
         yield
         for watch in watches:

@@ -55,6 +55,12 @@ def test_a_file_with_another_sum_is_refused(tiny_bundle: Path, tmp_path: Path) -
         fetch(FakeRemote(tiny_bundle, model_onnx=b"other"), tmp_path / "new")
 
 
+def test_a_file_that_is_listed_and_not_there_is_named(tiny_bundle: Path, tmp_path: Path) -> None:
+    remote = FakeRemote(tiny_bundle, model_onnx=FileNotFoundError("no"))
+    with pytest.raises(BundleError, match=r"model\.onnx is missing, though the manifest lists it"):
+        fetch(remote, tmp_path / "new")
+
+
 def test_a_file_that_changes_behind_the_manifest_is_refused(tiny_bundle: Path, tmp_path: Path) -> None:
     remote = FakeRemote(tiny_bundle)
     head = read_head(remote, LIMITS)

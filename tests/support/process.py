@@ -37,7 +37,7 @@ class Service:
 
 
 def start_service(
-    bundle: Path, *flags: str, log: Path, program: Sequence[str] = ("-m", "tailfuse_service"),
+    bundle: Path | str, *flags: str, log: Path, program: Sequence[str] = ("-m", "tailfuse_service"),
     stdin: int = subprocess.DEVNULL,
 ) -> Service:  # fmt: skip
     """Start a service on a free port, and wait until it says that it has started."""

@@ -1,6 +1,6 @@
 """Bundles in stores that do as they are told."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 PIECE = 1000
@@ -40,3 +40,21 @@ class EndlessRemote(FakeRemote):
         while True:
             self.sent += PIECE
             yield bytes(PIECE)
+
+
+class FakeStore:
+    """A store whose bundles are folders of this machine, by name; `failure` is raised if it is set."""
+
+    def __init__(self, **bundles: FakeRemote) -> None:
+        self.bundles = {name.removeprefix("v"): bundle for name, bundle in bundles.items()}
+        self.failure: Exception | None = None
+        self.asked = 0
+
+    def find(self) -> Mapping[str, FakeRemote]:
+        self.asked += 1
+        if self.failure is not None:
+            raise self.failure
+        return dict(self.bundles)
+
+    def write(self, files: Sequence[Path], report: object) -> None:
+        raise AssertionError("nobody writes to it")

@@ -11,6 +11,7 @@ from tailfuse_service.errors import NotReady
 from tailfuse_service.logs import LOG
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.models.desired_state import DesiredStateStore
+from tailfuse_service.models.follower import StoreFollower
 from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.models.repository import Repository
 
@@ -26,11 +27,13 @@ class Reconciler:
         metrics: Metrics,
         repository: Repository,
         desired_state: DesiredStateStore,
+        follower: StoreFollower | None = None,
     ) -> None:
         self.repository = repository
         self.desired_state = desired_state
         self._registry = registry
         self._metrics = metrics
+        self._follower = follower
         self._generation = desired_state.read().generation  # of the open bundles
         self._again = False
         self._task: Task[None] | None = None
@@ -79,6 +82,8 @@ class Reconciler:
         """Make the registry serve the bundles that are on disk and wanted now."""
         async with self._refreshing:
             self._again &= not again
+            if again and self._follower is not None:
+                self._follower.wake()
             desired_state = await asyncio.to_thread(self.desired_state.read)
             self._generation = max(self._generation, desired_state.generation) if again else self._generation
             done = await asyncio.to_thread(self.repository.refresh, desired_state.unloaded, again=again)

@@ -20,6 +20,10 @@ from tailfuse_service.errors import NotReady
 from tailfuse_service.inference.rows import run_largest_batch
 from tailfuse_service.logs import LOG
 from tailfuse_service.settings import Settings
+from tailfuse_service.stores.address import Address
+from tailfuse_service.stores.cache import BundleCache, find_cache
+from tailfuse_service.stores.fetch import Limits
+from tailfuse_service.stores.mirror import Mirror
 from tailfuse_service.trial.trial import Trial
 from tailfuse_service.trial.trials import Trials
 
@@ -57,7 +61,12 @@ class Repository:
     """
 
     def __init__(self, settings: Settings, trials: Trials | None = None) -> None:
-        self.path = settings.bundle
+        self.mirror: Mirror | None = None  # of an address
+        if isinstance(settings.bundle, Address):
+            self.mirror = make_mirror(settings, settings.bundle)
+            self.path = self.mirror.folder
+        else:
+            self.path = settings.bundle
         self._settings = settings
         self._prior = None if settings.prior is None else read_prior(settings.prior)
         self.trials = trials or make_trials(settings)
@@ -75,19 +84,22 @@ class Repository:
 
     def open(self, unloaded: Mapping[str, str]) -> list[Bundle]:
         """Open all usable bundles at the start. Raises BundleError if there are none."""
+        if self.mirror is not None:
+            self.mirror.start()
         if not self.is_folder:
             bundle = self._open(self.path, self.trials.try_unless_first)
             self.entries = {self.path.name: Entry("", bundle)}
             return self.bundles
         if self._settings.name is not None:
             raise BundleError(
-                f"{self.path} is a folder of bundles, whose manifests name their models: serve it without "
-                "--name (TAILFUSE_NAME)"
+                f"{self._settings.bundle} is a folder of bundles, whose manifests name their models: "
+                "serve it without --name (TAILFUSE_NAME)"
             )
         self.refresh(unloaded, again=True).log_changes()
         if not self.bundles and not unloaded:
             found = next((f"; {name}: {entry.problem}" for name, entry in self.entries.items()), "")
-            raise BundleError(f"{self.path} has no {MANIFEST}, and no bundle in it can be used{found}")
+            where = self._settings.bundle
+            raise BundleError(f"{where} has no {MANIFEST}, and no bundle in it can be used{found}")
         return self.bundles
 
     def refresh(self, unloaded: Mapping[str, str], *, again: bool = False) -> RefreshResult:
@@ -210,6 +222,13 @@ class Repository:
             return None
         self._problem = ""
         return fingerprints
+
+
+def make_mirror(settings: Settings, address: Address) -> Mirror:
+    """Return the mirror of an address. Raises BundleError if its folder cannot be made."""
+    cache, limits = BundleCache(find_cache(settings.store_cache)), Limits(settings.store_max_mb * 2**20)
+    keys, poll_s, timeout_s = settings.trusted_keys, settings.store_poll_s, settings.store_timeout_s
+    return Mirror(address, cache, limits, keys, poll_s=poll_s, timeout_s=timeout_s)
 
 
 def make_trials(settings: Settings, file: int | None = None) -> Trials:

@@ -46,8 +46,8 @@ def run_worker(config: WorkerConfig) -> None:
     hang_ups = HangUps()
     settings, files = config.settings, list(config.files)
     logs.configure(settings.log_level, worker=config.number)
-    repository = Repository(settings, make_trials(settings, config.trials))
     try:
+        repository = Repository(settings, make_trials(settings, config.trials))
         desired_state = DesiredStateStore(settings.roles, config.desired_state)
         repository.open(desired_state.read().unloaded)
     except (BundleError, ValueError) as error:

@@ -4,9 +4,9 @@ import ipaddress
 import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailfuse_service.bundle import Limits, RuntimeName, install_hint, read_prior
@@ -16,6 +16,7 @@ from tailfuse_service.modalities.image.formats import FORMATS, OPTIONAL_PACKAGES
 from tailfuse_service.modalities.limits import PILLOW_MAX_PIXELS
 from tailfuse_service.settings.key_file import read_keys
 from tailfuse_service.settings.roles_file import read_roles
+from tailfuse_service.stores.address import Address, parse_source
 
 EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -28,11 +29,24 @@ class Settings(BaseSettings):
     """The service reads its settings once, at the start."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TAILFUSE_", env_ignore_empty=True, frozen=True, use_attribute_docstrings=True
+        env_prefix="TAILFUSE_",
+        env_ignore_empty=True,
+        frozen=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # an address may hold a secret by mistake
     )
 
-    bundle: Path
-    """Bundle to serve: a folder or a .zip file, or a folder of bundles."""
+    bundle: Annotated[Path | Address, BeforeValidator(parse_source)]
+    """Bundle to serve: a folder or a .zip file, a folder of bundles, or an address of a store like
+    s3://models/skin."""
+    store_poll_s: float = Field(default=60.0, ge=0)
+    """Time between two looks for new versions at an address; 0 looks at a start and a reload only."""
+    store_timeout_s: float = Field(default=300.0, gt=0)
+    """Timeout of one look at an address, with the fetches of new bundles."""
+    store_max_mb: int = Field(default=4096, ge=1)
+    """Maximum size of a bundle that is fetched, in MiB."""
+    store_cache: Path | None = None
+    """Folder of fetched bundles. Default: `stores` in TAILFUSE_CACHE, which is ~/.cache/tailfuse."""
     trusted_keys: Path | None = None
     """File of public keys in PEM; only bundles signed by one of them are served. Needs tailfuse[sign]."""
     name: str | None = None

@@ -36,7 +36,6 @@ class Limits:
     """What one fetch may take; nothing more is fetched once `cancelled` is set."""
 
     max_bytes: int = MAX_UNPACKED
-    timeout_s: float = 300.0
     cancelled: threading.Event | None = None
 
     def check_time(self) -> None:
@@ -81,11 +80,14 @@ def fetch_bundle(
         raise BundleError(f"the manifest lists {len(manifest.files)} files, at most {MAX_FILES} are fetched")
     left = limits.max_bytes
     for name in manifest.files:
-        with (folder / name).open("xb") as file:
-            for piece in limit_stream(remote, name, left, limits):
-                file.write(piece)
-                left -= len(piece)
-                report(name, len(piece))
+        try:
+            with (folder / name).open("xb") as file:
+                for piece in limit_stream(remote, name, left, limits):
+                    file.write(piece)
+                    left -= len(piece)
+                    report(name, len(piece))
+        except FileNotFoundError:
+            raise BundleError(f"{name} is missing, though the manifest lists it") from None
     return read_manifest(folder, trusted_keys)
 
 

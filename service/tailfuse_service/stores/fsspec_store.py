@@ -13,10 +13,8 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 BLOCK_BYTES = 8 * PIECE_BYTES  # of one request
-PROTOCOLS = {"az": "abfs", "gs": "gcs"}  # the names that fsspec has for the others are the schemes
 # Without an instance of its own, a store would share its listings with whoever uses fsspec in this process.
 OPTIONS: dict[str, dict[str, Any]] = {
-    "az": {"connection_timeout": CONNECT_S, "read_timeout": READ_S},
     "file": {"auto_mkdir": True},
     "gs": {"requests_timeout": READ_S},
     "s3": {"config_kwargs": {"connect_timeout": CONNECT_S, "read_timeout": READ_S}},
@@ -30,9 +28,8 @@ def open_fsspec_store(address: Address) -> "FsspecStore":
     """
     import fsspec
 
-    protocol = PROTOCOLS.get(address.scheme, address.scheme)
     options = OPTIONS.get(address.scheme, {})
-    return FsspecStore(fsspec.filesystem(protocol, skip_instance_cache=True, **options), address.path)
+    return FsspecStore(fsspec.filesystem(address.scheme, skip_instance_cache=True, **options), address.path)
 
 
 class FsspecStore:

@@ -12,6 +12,14 @@ def open_store(address: Address) -> Store:
             from tailfuse_service.stores.http_store import HttpStore
 
             return HttpStore(address)
+        if address.scheme == "oci":
+            from tailfuse_service.stores.oci_store import OciStore
+
+            return OciStore(address)
+        if address.scheme == "mlflow":
+            from tailfuse_service.stores.mlflow_store import MlflowStore
+
+            return MlflowStore(address)
         from tailfuse_service.stores.fsspec_store import open_fsspec_store
 
         return open_fsspec_store(address)

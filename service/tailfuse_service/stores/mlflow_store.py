@@ -1,0 +1,165 @@
+"""Bundles in MLflow: artifacts of a run, or versions of a registered model."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tailfuse_service.bundle import MANIFEST, BundleError
+from tailfuse_service.stores.address import Address
+from tailfuse_service.stores.store import PIECE_BYTES, RemoteBundle, Report
+
+if TYPE_CHECKING:
+    pass
+
+MODEL = re.compile(r"models:/([^/@]+)(?:/(\d+)|@([^/]+))?")
+RUN = re.compile(r"runs:/([^/]+)/(.+)")
+DATA = "data"  # where a model that `mlflow models serve` runs has its bundle
+MISSING, DENIED = "RESOURCE_DOES_NOT_EXIST", ("PERMISSION_DENIED", "UNAUTHENTICATED")
+
+
+class MlflowStore:
+    """`models:/NAME`, `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `runs:/RUN/FOLDER`.
+
+    The server is that of MLFLOW_TRACKING_URI. Raises ImportError without mlflow.
+    """
+
+    def __init__(self, address: Address) -> None:
+        from mlflow import MlflowClient
+
+        model, run = MODEL.fullmatch(address.path), RUN.fullmatch(address.path)
+        if model is None and run is None:
+            raise BundleError(
+                f"{address} is none of mlflow:models:/NAME, mlflow:models:/NAME/VERSION, "
+                "mlflow:models:/NAME@ALIAS and mlflow:runs:/RUN/FOLDER"
+            )
+        self._client: MlflowClient = MlflowClient()
+        self._uri = address.path
+        self._model, self._version, self._alias = model.groups() if model else (None, None, None)
+        self._run, self._folder = run.groups() if run else (None, None)
+
+    def find(self) -> Mapping[str, RemoteBundle]:
+        """Return the bundle of the run, version or alias, else those of all versions of the model."""
+        with translate_errors():
+            if self._model is None or self._version is not None:
+                return {"": MlflowBundle(self._uri)}
+            if self._alias is not None:  # read once: it may move while files are fetched
+                found = self._client.get_model_version_by_alias(self._model, self._alias)
+                return {"": MlflowBundle(f"models:/{self._model}/{found.version}")}
+            self._client.get_registered_model(self._model)
+            versions = self._client.search_model_versions(f"name={quote(self._model)}")
+            return {
+                str(each.version): MlflowBundle(f"models:/{self._model}/{each.version}") for each in versions
+            }
+
+    def write(self, files: Sequence[Path], report: Report) -> None:
+        """Log the files as artifacts of the run, or of a new run as a new version of the model."""
+        if self._version is not None or self._alias is not None:
+            raise BundleError(f"push to mlflow:models:/{self._model}: MLflow numbers its versions itself")
+        with translate_errors():
+            if self._run is not None:
+                if self._client.list_artifacts(self._run, self._folder):
+                    raise FileExistsError("artifacts are there already; push to a new folder")
+                self._log(self._run, str(self._folder), files, report)
+                return
+            run = self._client.create_run(self._find_experiment())
+            self._log(run.info.run_id, "bundle", files, report)
+            self._client.set_terminated(run.info.run_id)
+            self._create_model()
+            source = f"{run.info.artifact_uri}/bundle"
+            self._client.create_model_version(self._model, source, run.info.run_id)
+
+    def _log(self, run: str, folder: str, files: Sequence[Path], report: Report) -> None:
+        for file in files:
+            self._client.log_artifact(run, str(file), folder)
+            report(file.name, file.stat().st_size)
+
+    def _find_experiment(self) -> str:
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
+        found = self._client.get_experiment_by_name(name)
+        return str(self._client.create_experiment(name) if found is None else found.experiment_id)
+
+    def _create_model(self) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.create_registered_model(self._model)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+
+class MlflowBundle:
+    """The artifacts below a URI of MLflow: a bundle's files, or a model that has them in its data."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._paths: dict[str, str] | None = None  # of its files, by name
+
+    def stream(self, file: str) -> Iterator[bytes]:
+        """Yield a file in pieces; MLflow fetches it whole. Raises FileNotFoundError, MLflow's errors."""
+        from mlflow.artifacts import download_artifacts
+
+        with translate_errors(), tempfile.TemporaryDirectory(prefix="tailfuse-") as folder:
+            path = self._find(file)
+            fetched = Path(download_artifacts(artifact_uri=f"{self._uri}/{path}", dst_path=folder))
+            with fetched.open("rb") as content:
+                while piece := content.read(PIECE_BYTES):
+                    yield piece
+
+    def _find(self, file: str) -> str:
+        """Return the path of a file below the URI. Raises FileNotFoundError."""
+        if self._paths is None:
+            self._paths = find_paths(self._uri)
+        if file not in self._paths:
+            raise FileNotFoundError(file)
+        return self._paths[file]
+
+
+def find_paths(uri: str) -> dict[str, str]:
+    """Return the paths of a bundle's files by name; {} if there is no bundle."""
+    files, folders = list_folder(uri, "")
+    if MANIFEST not in files and DATA in folders:
+        for folder in list_folder(uri, DATA)[1].values():
+            files = list_folder(uri, folder)[0]
+            if MANIFEST in files:
+                break
+    return files if MANIFEST in files else {}
+
+
+def list_folder(uri: str, folder: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the paths of the files and of the folders in a folder below a URI, by name."""
+    from mlflow.artifacts import list_artifacts
+
+    found: Any = list_artifacts(artifact_uri=f"{uri}/{folder}" if folder else uri)
+    names: tuple[dict[str, str], dict[str, str]] = {}, {}
+    for each in found:
+        name = each.path.rstrip("/").rpartition("/")[2]
+        names[bool(each.is_dir)][name] = f"{folder}/{name}" if folder else name
+    return names
+
+
+def quote(name: str) -> str:
+    """Return a name as a filter of MLflow has it. Raises BundleError if it has both kinds of quotes."""
+    mark = '"' if "'" in name else "'"
+    if mark in name:
+        raise BundleError(f"the model's name {name:.80} has both kinds of quotes")
+    return f"{mark}{name}{mark}"
+
+
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """Turn MLflow's errors into FileNotFoundError and PermissionError where they mean that."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code == MISSING:
+            raise FileNotFoundError(str(error)) from error
+        if error.error_code in DENIED or error.get_http_status_code() in (401, 403):
+            raise PermissionError(str(error)) from error
+        raise
