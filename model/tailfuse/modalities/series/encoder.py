@@ -64,7 +64,8 @@ class Conv(nn.Module):
         position = (2 * mask.cumsum(2) - 1 - steps) / steps * mask
         hidden = torch.cat([hidden, position], 1)
         for convolve, norm in zip(self.convolutions, self.norms, strict=True):
-            mask = mask[:, :, ::2]  # the steps that the convolution keeps
+            # The steps that the convolution keeps. Of a slice the export would not know that it is as long.
+            mask = F.avg_pool1d(mask, 1, 2)
             hidden = F.relu(norm(convolve(hidden))) * mask
         mean = hidden.sum(2) / mask.sum(2).clamp(min=1.0)
         # Nothing is below 0 here, so padding is never the maximum.

@@ -143,8 +143,9 @@ class Spectrum(nn.Module):
         real, imaginary = (F.conv1d(padded, each, stride=self.hop) for each in (self.cosine, self.sine))
         power = (real.square() + imaginary.square()).transpose(1, 2) @ self.bands
         log = (power + SILENCE).log().unflatten(0, (n, channels)).transpose(1, 2).flatten(2)
-        # A frame counts if the step in its middle is one of the series.
-        present = F.pad(mask, (0, self.window))[:, :, :: self.hop][:, :, : log.shape[1]].transpose(1, 2)
+        # A frame counts if the step in its middle is one of the series. Pooling takes every hop-th step,
+        # padded to as many as frames: of a slice the export would not know that it is as long.
+        present = F.avg_pool1d(F.pad(mask, (0, self.hop + 1)), 1, self.hop).transpose(1, 2)
         return log, present
 
 
