@@ -31,7 +31,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         client = MlflowClient()
         client.create_experiment("skin", artifact_location=f"file://{folder}/artifacts")
         yield client
-        set_tracking_uri(None)
+        set_tracking_uri("")
 
 
 def test_versions_of_a_model_are_pushed_followed_and_pulled(client: Any, tmp_path: Path) -> None:

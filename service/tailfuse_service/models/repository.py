@@ -90,10 +90,11 @@ class Repository:
             bundle = self._open(self.path, self.trials.try_unless_first)
             self.entries = {self.path.name: Entry("", bundle)}
             return self.bundles
-        if self._settings.name is not None:
+        is_single = self.mirror is not None and self.mirror.is_single
+        if self._settings.name is not None and not is_single:
             raise BundleError(
-                f"{self._settings.bundle} is a folder of bundles, whose manifests name their models: serve it without "
-                "--name (TAILFUSE_NAME)"
+                f"{self._settings.bundle} is a folder of bundles, whose manifests name their models: "
+                "serve it without --name (TAILFUSE_NAME)"
             )
         self.refresh(unloaded, again=True).log_changes()
         if not self.bundles and not unloaded:

@@ -38,8 +38,10 @@ class MlflowStore:
             )
         self._client: MlflowClient = MlflowClient()
         self._uri = address.path
-        self._model, self._version, self._alias = model.groups() if model else (None, None, None)
-        self._run, self._folder = run.groups() if run else (None, None)
+        named: tuple[str | None, ...] = model.groups() if model else (None, None, None)
+        logged: tuple[str | None, ...] = run.groups() if run else (None, None)
+        self._model, self._version, self._alias = named
+        self._run, self._folder = logged
 
     def find(self) -> Mapping[str, RemoteBundle]:
         """Return the bundle of the run, version or alias, else those of all versions of the model."""
@@ -68,9 +70,7 @@ class MlflowStore:
             run = self._client.create_run(self._find_experiment())
             self._log(run.info.run_id, "bundle", files, report)
             self._client.set_terminated(run.info.run_id)
-            self._create_model()
-            source = f"{run.info.artifact_uri}/bundle"
-            self._client.create_model_version(self._model, source, run.info.run_id)
+            self._register(str(self._model), f"{run.info.artifact_uri}/bundle", run.info.run_id)
 
     def _log(self, run: str, folder: str, files: Sequence[Path], report: Report) -> None:
         for file in files:
@@ -82,14 +82,16 @@ class MlflowStore:
         found = self._client.get_experiment_by_name(name)
         return str(self._client.create_experiment(name) if found is None else found.experiment_id)
 
-    def _create_model(self) -> None:
+    def _register(self, model: str, source: str, run: str) -> None:
+        """Make a version of a model, which may be new."""
         from mlflow.exceptions import MlflowException
 
         try:
-            self._client.create_registered_model(self._model)
+            self._client.create_registered_model(model)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+        self._client.create_model_version(model, source, run)
 
 
 class MlflowBundle:
