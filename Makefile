@@ -36,7 +36,7 @@ coverage: .venv/dev  ## Measure which branches the tests of `make test` reach; b
 
 test-system:  ## As root on Debian: install the programs that some tests run, then run all tests.
 	apt-get update -q
-	apt-get install -q -y --no-install-recommends chromium curl git prometheus prometheus-alertmanager systemd
+	apt-get install -q -y --no-install-recommends chromium curl docker-registry git prometheus prometheus-alertmanager systemd
 	$(MAKE) .venv/node .venv/wandb .venv/helm test-all
 
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.

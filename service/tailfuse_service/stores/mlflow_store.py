@@ -1,4 +1,4 @@
-"""Bundles in MLflow: artifacts of a run, or versions of a registered model."""
+"""Bundles in MLflow: files of a run, or versions of a registered model."""
 
 import os
 import re
@@ -58,13 +58,13 @@ class MlflowStore:
             }
 
     def write(self, files: Sequence[Path], report: Report) -> None:
-        """Log the files as artifacts of the run, or of a new run as a new version of the model."""
+        """Log the files in the run, or in a new run as a new version of the model."""
         if self._version is not None or self._alias is not None:
             raise BundleError(f"push to mlflow:models:/{self._model}: MLflow numbers its versions itself")
         with translate_errors():
             if self._run is not None:
                 if self._client.list_artifacts(self._run, self._folder):
-                    raise FileExistsError("artifacts are there already; push to a new folder")
+                    raise FileExistsError("files are there already; push to a new folder")
                 self._log(self._run, str(self._folder), files, report)
                 return
             run = self._client.create_run(self._find_experiment())
@@ -95,7 +95,7 @@ class MlflowStore:
 
 
 class MlflowBundle:
-    """The artifacts below a URI of MLflow: a bundle's files, or a model that has them in its data."""
+    """What lies below a URI of MLflow: a bundle's files, or a model that has them in its data."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
