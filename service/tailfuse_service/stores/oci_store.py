@@ -1,4 +1,4 @@
-"""Bundles in registries of containers: an image manifest for each bundle, with a layer for each of its files."""
+"""Bundles in registries of containers: an image manifest for each, with a layer for each of its files."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
