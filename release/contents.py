@@ -46,6 +46,7 @@ class Distribution:
 
 
 def read_distribution(folder: Path) -> Distribution:
+    """Read the distribution of a folder from its pyproject.toml. Raises OSError, KeyError."""
     document = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
     targets = document["tool"]["hatch"]["build"]["targets"]
     return Distribution(folder, document["project"], targets["wheel"]["packages"])

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 OWN_PACKAGES = {"tailfuse": "", "tailfuse-client": "client", "tailfuse-bench": "benchmarks"}
 # The packages of each file. Images install serve, gpu, train, torch and build; tests install test and dev.
 LOCKS = {
-    "serve": ["tailfuse[grpc,sign]"],
+    "serve": ["tailfuse[grpc,sign,otel]"],
     "train": ["tailfuse[train,pretrained,formats,sign]", "tailfuse-client"],
     "test": ["tailfuse[test]", "tailfuse-client"],
     "dev": ["tailfuse[dev]", "tailfuse-client", "tailfuse-bench"],

@@ -949,6 +949,12 @@ export interface components {
              * @enum {string}
              */
             unreadable: "stop" | "missing";
+            /** Encoder */
+            encoder: ("conv" | "logmel" | "fixed") | null;
+            /** Trial Losses */
+            trial_losses: {
+                [key: string]: number;
+            } | null;
         };
         /**
          * ServiceStatus

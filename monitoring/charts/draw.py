@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
@@ -123,9 +124,23 @@ def draw_states(axes: Axes, panel: Panel, times: Any, series: Sequence[Series], 
     states = [np.where(np.isfinite(each.values), np.digitize(each.values, limits), np.nan) for each in series]
     if states:
         palette = ListedColormap([convert_colour(step["color"]) for step in steps])
+        patches = [
+            Patch(color=palette(place), label=name) for place, name in enumerate(name_states(panel, limits))
+        ]
+        axes.legend(handles=patches, fontsize=6, ncols=len(patches), loc="upper left", framealpha=0.8)
         axes.pcolormesh(times, range(len(series)), states, cmap=palette, vmin=0, vmax=len(steps) - 1)
     axes.set_yticks(range(len(series)), [each.name for each in series])
     format_time(axes, times)
+
+
+def name_states(panel: Panel, limits: Sequence[float]) -> list[str]:
+    """Return the name of each colour of a band: those that the panel gives, or the bounds of its values."""
+    defaults = panel["fieldConfig"]["defaults"]
+    named = [option["text"] for each in defaults.get("mappings", []) for option in each["options"].values()]
+    if named:
+        return named
+    bounds = [format_value(limit, defaults["unit"]) for limit in limits]
+    return [f"< {bounds[0]}", *(f"≥ {bound}" for bound in bounds)]
 
 
 def draw_heat_map(axes: Axes, panel: Panel, times: Any, series: Sequence[Series], colours: Colours) -> None:

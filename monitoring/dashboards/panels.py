@@ -59,6 +59,7 @@ P = TypeVar(
 
 
 def range_query(expr: str, legend: str = "") -> Query:
+    """Return a query of the values over time; `legend` is a template of labels, such as {{model}}."""
     return Query().expr(expr).legend_format(legend or "__auto").range()
 
 
@@ -144,6 +145,12 @@ def states(
     """Return a panel of coloured bands, one per series; `names` are the names of the values 1, 2, …"""
     panel = _panel(statetimeline.Panel(), title, description, [query], span, height).unit(unit)
     panel = panel.thresholds(_thresholds(steps)).merge_values(True).row_height(0.85).fill_opacity(85)
+    panel = panel.legend(  # what the colours mean
+        common.VizLegendOptions()
+        .display_mode(enums.LegendDisplayMode.LIST)
+        .placement(enums.LegendPlacement.BOTTOM)
+        .show_legend(True)
+    )
     panel = panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
     if names:
         texts = {str(number): ValueMappingResult(text=name) for number, name in enumerate(names, start=1)}
@@ -241,6 +248,7 @@ def value(key: str, of: object) -> DynamicConfigValue:
 
 
 def colour(name: str) -> DynamicConfigValue:
+    """Return the override of a field that fixes its colour by one of Grafana's names: "semi-dark-red"."""
     return value("color", {"mode": "fixed", "fixedColor": name})
 
 
@@ -250,6 +258,7 @@ def step_list(steps: Steps) -> dict[str, object]:
 
 
 def _thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
+    """Return absolute thresholds."""
     config = dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE)
     return config.steps([Threshold(value=start, color=name) for start, name in steps])
 

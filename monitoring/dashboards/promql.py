@@ -59,12 +59,12 @@ def share(part: str, whole: str, by: str) -> str:
 
 
 def presence() -> str:
-    """Return the share of samples with a modality, by bundle and modality."""
-    return share(
-        rate("tailfuse_modality_present_total", f"{BUNDLE},modality"),
-        rate("tailfuse_samples_total", BUNDLE),
-        BUNDLE,
-    )
+    """Return the share of samples with a modality, by bundle and modality.
+
+    Both rates are extrapolated, each by its own scrapes, so their quotient may be a little above 1.
+    """
+    present = rate("tailfuse_modality_present_total", f"{BUNDLE},modality")
+    return f"clamp_max({share(present, rate('tailfuse_samples_total', BUNDLE), BUNDLE)}, 1)"
 
 
 def against_reference(observed: str, reference: str) -> str:
@@ -90,8 +90,8 @@ def weight_health() -> str:
 
 
 def presence_health() -> str:
-    """Return presence divided by its reference; 0 means that the modality is missing."""
-    return against_reference(presence(), "tailfuse_reference_presence")
+    """Return presence divided by its reference, 1 at most; 0 means that the modality is missing."""
+    return f"clamp_max({against_reference(presence(), 'tailfuse_reference_presence')}, 1)"
 
 
 def modality_health() -> str:

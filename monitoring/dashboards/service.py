@@ -4,6 +4,7 @@ from grafana_foundation_sdk.builders import timeseries
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from monitoring.dashboards.frame import Row, make_dashboard, row
+from monitoring.dashboards.levels import service_levels
 from monitoring.dashboards.panels import (
     BAD,
     FAINT,
@@ -30,13 +31,19 @@ def errors(by: str = "") -> str:
     return f"({failed} or 0 * {everything}) / {everything}"
 
 
+def ready() -> str:
+    """Return the share of instances that are ready; an instance that is down is not."""
+    instances = f"count({select('up')})"
+    return f"(sum({select('tailfuse_ready')}) or 0 * {instances}) / {instances}"
+
+
 def service() -> Dashboard:
     """Return the dashboard of the service."""
     return make_dashboard(
         "tailfuse-service",
         "Service",
         "Rate, errors and duration of requests, time by stage, and processes.",
-        [at_a_glance(), requests(), time(), batching(), processes()],
+        [at_a_glance(), service_levels(), requests(), time(), batching(), processes()],
     )
 
 
@@ -45,11 +52,13 @@ def at_a_glance() -> Row:
     return row(
         "At a glance",
         number(
-            "Not ready",
-            "Instances that cannot answer: down, starting, stopping, or without a usable bundle. See "
-            "their logs; TailfuseNotReady fires after two minutes.",
-            range_query(f"count({select('up')} == 0 or {select('tailfuse_ready')} == 0) or vector(0)"),
-            steps=((None, GOOD), (1, BAD)),
+            "Ready",
+            "Share of instances that can answer. The others are down, starting, stopping, or without a "
+            "usable bundle: see their logs; TailfuseNotReady fires after two minutes. Empty if Prometheus "
+            "has no instance at all.",
+            range_query(ready()),
+            unit="percentunit",
+            steps=((None, BAD), (0.5, WARN), (1, GOOD)),
             filled=True,
         ),
         number(

@@ -70,62 +70,92 @@ class ServiceError(Exception):
 
 
 class ClientError(ServiceError):
+    """A fault that the client can correct."""
+
     status, slug, title = 400, "client-error", "Client error"
 
 
 class BadRequest(ClientError):
+    """The body is neither JSON nor multipart."""
+
     status, slug, title = 400, "bad-request", "Bad request"
 
 
 class TooDeep(ClientError):
+    """The JSON is nested too deeply."""
+
     status, slug, title = 400, "too-deep", "JSON nested too deeply"
 
 
 class TooManyValues(ClientError):
+    """The JSON has too many values."""
+
     status, slug, title = 400, "too-many-values", "Too many values"
 
 
 class TooManyParts(ClientError):
+    """The form has too many parts."""
+
     status, slug, title = 400, "too-many-parts", "Too many parts"
 
 
 class Unauthorized(ClientError):
+    """The request has no key, or an unknown one."""
+
     status, slug, title = 401, "unauthorized", "Unauthorized"
 
 
 class Forbidden(ClientError):
+    """The key is known and has no access to this route."""
+
     status, slug, title = 403, "forbidden", "Forbidden"
 
 
 class NotFound(ClientError):
+    """No such route."""
+
     status, slug, title = 404, "not-found", "Not found"
 
 
 class UnknownModel(ClientError):
+    """No such model, or no such version of it."""
+
     status, slug, title = 404, "unknown-model", "Unknown model"
 
 
 class UnknownBundle(ClientError):
+    """No bundle of that name in the folder."""
+
     status, slug, title = 404, "unknown-bundle", "Unknown bundle"
 
 
 class Conflict(ClientError):
+    """The request conflicts with the current state."""
+
     status, slug, title = 409, "conflict", "Conflict"
 
 
 class UnusableBundle(ClientError):
+    """A bundle in the folder cannot be opened."""
+
     status, slug, title = 422, "unusable-bundle", "Bundle cannot be used"
 
 
 class MethodNotAllowed(ClientError):
+    """The route does not support the method."""
+
     status, slug, title = 405, "method-not-allowed", "Method not allowed"
 
 
 class MissingModality(ClientError):
+    """No modality is present, so there is nothing to predict from."""
+
     status, slug, title = 422, "missing-modality", "No modality present"
 
 
 class UnknownModality(ClientError):
+    """A modality that the model does not have."""
+
     status, slug, title = 422, "unknown-modality", "Unknown modality"
 
 
@@ -136,46 +166,68 @@ class InvalidInput(ClientError):
 
 
 class UnknownColumn(InvalidInput):
+    """A column that the modality does not have."""
+
     status, slug, title = 422, "unknown-column", "Unknown column"
 
 
 class NotFinite(InvalidInput):
+    """A number is NaN, infinite, or too large for float32."""
+
     status, slug, title = 422, "not-finite", "Number not finite"
 
 
 class UndecodableImage(InvalidInput):
+    """The bytes of an image cannot be read as one."""
+
     status, slug, title = 422, "undecodable-image", "Undecodable image"
 
 
 class TooManyPixels(InvalidInput):
+    """An image has too many pixels, by its header; none is decoded."""
+
     status, slug, title = 422, "too-many-pixels", "Too many pixels"
 
 
 class TextTooLong(InvalidInput):
+    """A text or a cell has too many characters."""
+
     status, slug, title = 422, "text-too-long", "Text too long"
 
 
 class BatchTooLarge(ClientError):
+    """A batch has more items than the limit."""
+
     status, slug, title = 422, "batch-too-large", "Batch too large"
 
 
 class PayloadTooLarge(ClientError):
+    """The body is longer than the limit."""
+
     status, slug, title = 413, "payload-too-large", "Payload too large"
 
 
 class HeadTooLarge(ClientError):
+    """The request line and headers are too long."""
+
     status, slug, title = 431, "head-too-large", "Head too large"
 
 
 class ReceiveTimeout(ClientError):
+    """The request was not received in time."""
+
     status, slug, title = 408, "receive-timeout", "Receive timeout"
 
 
 class UnsupportedMediaType(ClientError):
+    """The content type is neither JSON nor multipart."""
+
     status, slug, title = 415, "unsupported-media-type", "Unsupported media type"
 
 
 class ServerError(ServiceError):
+    """A fault that the client cannot correct."""
+
     status, slug, title = 500, "server-error", "Server error"
 
 
@@ -192,20 +244,30 @@ class TooManyRequests(ServerError):
 
 
 class NotReady(ServerError):
+    """There is no bundle yet, or the service is stopping."""
+
     status, slug, title = 503, "not-ready", "Not ready"
 
 
 class DeadlineExceeded(ServerError):
+    """No answer within the request timeout."""
+
     status, slug, title = 504, "deadline-exceeded", "Deadline exceeded"
 
 
 class InferenceFailed(ServerError):
+    """The graph failed; the log has the cause."""
+
     status, slug, title = 500, "inference-failed", "Inference failed"
 
 
 class InternalError(ServerError):
+    """An unexpected error; the log has the cause."""
+
     status, slug, title = 500, "internal-error", "Internal error"
 
 
 class BundleError(ServerError):
+    """A bundle cannot be opened."""
+
     status, slug, title = 500, "bundle-error", "Bundle cannot be used"

@@ -13,14 +13,22 @@ import pytest
 import yaml
 from tailfuse_service.settings import Settings
 
+from tests.support.process import ran
+from tests.support.programs import locate
+
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
+SCALED = ROOT / "docker" / "compose.scale.yml"
 DOCKERFILES = sorted((ROOT / "docker").glob("Dockerfile*"))
 CPU = ROOT / "docker" / "Dockerfile"
 GPU = ROOT / "docker" / "Dockerfile.gpu"
 TRAIN = ROOT / "docker" / "Dockerfile.train"
 VARIABLES = {f"TAILFUSE_{name.upper()}" for name in Settings.model_fields}
 BUILT_HERE = {"service": CPU, "service-gpu": GPU}
+TRACING = {  # OpenTelemetry's own variables that Compose passes on
+    "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME",
+    "OTEL_RESOURCE_ATTRIBUTES", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG",
+}  # fmt: skip
 
 
 def compose(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -260,12 +268,12 @@ def test_every_variable_is_one_of_the_settings(services: dict[str, Any]) -> None
         passed_on = set(services[name]["environment"])
         named = set(re.findall(r"TAILFUSE_[A-Z_]+", dockerfile.read_text()))
         assert passed_on
-        assert {*passed_on, *named} <= VARIABLES
+        assert {*passed_on, *named} - TRACING <= VARIABLES
+        assert passed_on >= TRACING
 
 
 def test_every_setting_can_be_set_through_compose() -> None:
-    # The images have one runtime and no OpenTelemetry; where it listens inside is the mapping's business.
-    fixed = {"TAILFUSE_RUNTIME", "TAILFUSE_TRACING"}
+    fixed = {"TAILFUSE_RUNTIME"}  # the images have one; where it listens inside is the mapping's business
     assert set(re.findall(r"TAILFUSE_[A-Z_]+", COMPOSE.read_text())) | fixed == VARIABLES
 
 
@@ -290,6 +298,77 @@ def test_compose_waits_longer_than_a_request_may_take(services: dict[str, Any]) 
     for name in BUILT_HERE:
         grace = services[name]["stop_grace_period"]
         assert int(grace.removesuffix("s")) > Settings.model_fields["stop_timeout_s"].default + 5
+
+
+@pytest.fixture(scope="module")
+def scaled() -> dict[str, Any]:
+    """Every service of every profile behind the proxy."""
+    done = compose("-f", str(SCALED), "--profile", "cpu", "--profile", "gpu", "config")
+    assert done.returncode == 0, done.stderr
+    return yaml.safe_load(done.stdout)["services"]  # type: ignore[no-any-return]
+
+
+def test_replicas_have_no_port_of_the_host_and_the_proxy_has_theirs(
+    services: dict[str, Any], scaled: dict[str, Any]
+) -> None:
+    assert "ports" not in scaled["service"]
+    assert "ports" not in scaled["service-gpu"]
+    assert scaled["proxy"]["ports"] == services["service"]["ports"]
+    opened = yaml.safe_load(compose("-f", str(SCALED), "config", TAILFUSE_PORT="8123").stdout)
+    assert opened["services"]["proxy"]["ports"][0]["published"] == "8123"
+    refused = compose("-f", str(SCALED), "config", TAILFUSE_HOST="0.0.0.0")
+    assert "TAILFUSE_HOST opens" in refused.stderr
+
+
+def test_the_proxy_is_confined_and_pinned_and_finds_the_replicas(scaled: dict[str, Any]) -> None:
+    proxy = scaled["proxy"]
+    assert proxy["read_only"] is True
+    assert proxy["cap_drop"] == ["ALL"]
+    assert proxy["security_opt"] == ["no-new-privileges:true"]
+    assert re.fullmatch(r"library/caddy:\d+\.\d+\.\d+-alpine@sha256:[0-9a-f]{64}", proxy["image"])
+    assert [Path(volume["source"]).exists() for volume in proxy["volumes"]] == [True]
+    caddyfile = (ROOT / "docker" / "Caddyfile").read_text()
+    port = Settings.model_fields["port"].default
+    assert re.search(rf"name service\n\s+port {port}\n", caddyfile)
+    [waited] = re.findall(r"response_header_timeout (\d+)s", caddyfile)
+    assert int(waited) > Settings.model_fields["request_timeout_s"].default
+
+
+@pytest.mark.needs("caddy")
+def test_caddy_accepts_its_configuration() -> None:
+    caddyfile = str(ROOT / "docker" / "Caddyfile")
+    done = ran(locate("caddy"), "validate", "--adapter", "caddyfile", "--config", caddyfile)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_prometheus_scrapes_every_replica(scaled: dict[str, Any]) -> None:
+    [config] = [each for each in scaled["prometheus"]["command"] if each.startswith("--config.file=")]
+    folder = ROOT / "monitoring" / "prometheus"
+    several = yaml.safe_load((folder / Path(config).name).read_text())
+    one = yaml.safe_load((folder / "prometheus.yml").read_text())
+    [scraped], [alone] = several.pop("scrape_configs"), one.pop("scrape_configs")
+    assert several == one
+    assert scraped["job_name"] == alone["job_name"]
+    [found] = scraped["dns_sd_configs"]
+    assert (found["names"], found["type"]) == (["service"], "A")
+    assert alone["static_configs"] == [{"targets": [f"{found['names'][0]}:{found['port']}"]}]
+
+
+def test_roles_are_in_a_volume_that_the_service_can_write_to(services: dict[str, Any]) -> None:
+    for name, dockerfile in BUILT_HERE.items():
+        [state] = [volume for volume in services[name]["volumes"] if volume["type"] == "volume"]
+        assert "read_only" not in state
+        roles = Path(services[name]["environment"]["TAILFUSE_ROLES"])
+        assert roles.parent == Path(state["target"])
+        [user] = instructions(dockerfile, "USER")
+        owner = "-o {} -g {}".format(*user.split(":"))
+        assert f"install -d {owner} {state['target']}" in " ".join(instructions(dockerfile, "RUN"))
+
+
+def test_alertmanager_takes_a_configuration_of_the_operator(tmp_path: Path) -> None:
+    done = compose("config", ALERTMANAGER_CONFIG=str(tmp_path))
+    volumes = yaml.safe_load(done.stdout)["services"]["alertmanager"]["volumes"]
+    assert {volume["target"]: volume["source"] for volume in volumes}["/etc/alertmanager"] == str(tmp_path)
 
 
 def test_on_the_host_s_network_the_service_has_no_port_but_its_own() -> None:

@@ -1,5 +1,8 @@
-"""`embed`: embeddings of a network in memory as a frame, and bundles that have none."""
+"""`embed`: embeddings of a network in memory and of its bundle as a frame, and bundles that have none."""
 
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +45,27 @@ def fit(**network: object) -> tailfuse.Classifier:
     return classifier.fit(make_rows(), label="species")
 
 
-def test_embeddings_are_what_the_head_gets_and_absent_modalities_have_none() -> None:
-    classifier = fit()
-    rows = make_rows().drop("species").head(4)
-    rows = rows.with_columns(
-        length=pl.Series([1.0, None, 2.0, None]), remark=pl.Series(["lobed 1", "smooth 2", None, None])
+@pytest.fixture(scope="module")
+def classifier() -> tailfuse.Classifier:
+    return fit()
+
+
+@pytest.fixture
+def rows() -> pl.DataFrame:
+    """Four rows: of both modalities, of one, of the other, of none."""
+    return (
+        make_rows()
+        .drop("species")
+        .head(4)
+        .with_columns(
+            length=pl.Series([1.0, None, 2.0, None]), remark=pl.Series(["lobed 1", "smooth 2", None, None])
+        )
     )
+
+
+def test_embeddings_are_what_the_head_gets_and_absent_modalities_have_none(
+    classifier: tailfuse.Classifier, rows: pl.DataFrame
+) -> None:
     frame = classifier.embed(rows)
     assert frame.columns[:2] == ["embedding.size.0", "embedding.size.1"]
     assert frame.width == 3 * 8
@@ -80,8 +98,42 @@ def test_embeddings_are_what_the_head_gets_and_absent_modalities_have_none() -> 
     assert nothing.null_count().sum_horizontal().item() == 3 * 8
 
 
-def test_an_opened_bundle_and_a_baseline_say_that_they_have_none(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="was opened from its bundle, whose graph has no embeddings"):
+def test_a_bundle_and_a_pickle_embed_as_the_network_does(
+    classifier: tailfuse.Classifier, rows: pl.DataFrame, tmp_path: Path
+) -> None:
+    every = pl.concat([make_rows().drop("species"), rows])
+    expected = classifier.embed(every)
+    unpickled = pickle.loads(pickle.dumps(classifier))
+    opened = [
+        tailfuse.load(classifier.export(tmp_path / name), prior=prior)
+        for name, prior in (("bundle", None), ("bundle.zip", "training"))
+    ]
+    for model in (unpickled, pickle.loads(pickle.dumps(unpickled)), *opened):
+        frame = model.embed(every)
+        assert frame.columns == expected.columns
+        assert frame.select(pl.all().is_null()).equals(expected.select(pl.all().is_null()))
+        assert np.nanmax(np.abs(frame.to_numpy() - expected.to_numpy())) < 1e-4
+    assert opened[0].embed(rows.tail(1)).null_count().sum_horizontal().item() == 3 * 8
+    with pytest.raises(UserError, match="TorchScript graph has no embeddings; open the bundle with runtime"):
+        tailfuse.load(tmp_path / "bundle", runtime="torchscript").embed(rows)
+
+
+def test_a_bundle_embeds_where_there_is_no_torch(classifier: tailfuse.Classifier, tmp_path: Path) -> None:
+    bundle = classifier.export(tmp_path / "bundle")
+    script = (
+        "import sys\nsys.modules['torch'] = sys.modules['sklearn'] = sys.modules['onnx'] = None\n"
+        "import tailfuse\nprint(tailfuse.load(sys.argv[1]).embed({'length': [1.0]}).shape)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(bundle)], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == "(1, 24)", done.stderr
+
+
+def test_an_older_bundle_and_a_baseline_say_that_they_have_none(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="was opened from its bundle, whose graph has no embeddings: an"):
         tailfuse.load(write_tiny_bundle(tmp_path / "bundle")).embed({"review": ["a"]})
-    with pytest.raises(UserError, match="baseline without a fused embedding"):
-        fit(fusion="concat").embed(make_rows().head(2))
+    baseline = fit(fusion="concat")
+    for model in (baseline, pickle.loads(pickle.dumps(baseline))):
+        with pytest.raises(UserError, match="fusion concat is a baseline without a fused embedding"):
+            model.embed(make_rows().head(2))

@@ -1,12 +1,15 @@
 """scikit-learn's contract: its own checks, pipelines, cross-validation and search on tabular frames."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 import tailfuse
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
@@ -46,6 +49,19 @@ def test_scikit_learn_s_checks_pass(estimator: Any, check: Callable[[Any], None]
 
 def test_what_is_skipped_is_a_check() -> None:
     assert SKIPPED.keys() <= {parameters.id for parameters in list_checks()}
+
+
+def test_the_page_lists_the_checks_and_their_results() -> None:
+    root = Path(__file__).parents[2]
+    section = (root / "docs" / "PYTHON.md").read_text().partition("own estimator checks.")[2]
+    section = section.partition("\n## ")[0]
+    [pinned] = re.findall(r"^scikit-learn==(\S+)", (root / "constraints.txt").read_text(), re.MULTILINE)
+    assert f"scikit-learn {pinned} pass but {['no', 'one'][len(SKIPPED)]}" in section
+    for name, why in SKIPPED.items():
+        assert f"| `{name.removeprefix('check_')}` | skipped: {why} |" in section
+    if sklearn.__version__ == pinned:  # the oldest versions are tested, too
+        run = {str(parameters.id).removeprefix("check_") for parameters in list_checks()}
+        assert set(re.findall(r"`(\w+)`", section)) == run
 
 
 def make_rows() -> tuple[pd.DataFrame, pd.Series]:

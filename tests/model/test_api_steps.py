@@ -25,7 +25,10 @@ STEPS: dict[str, str] = {
     "export": "export_run",
     "adapt": "adapt_bundle",
     "sign": "sign_bundle",
+    "push": "push",
+    "pull": "pull",
     "predict": "predict",
+    "score": "score",
 }
 PROGRAMS = {"serve", "call", "bench", "completion"}  # a server, its client, a bench, and a part of the shell
 

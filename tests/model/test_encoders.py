@@ -14,7 +14,7 @@ from tailfuse.network.ragged import MAX_DEVIATIONS, count_penultimate_features, 
 from tailfuse.spec.schema import load_spec
 from tailfuse_service.bundle import install_hint
 from tailfuse_service.modalities import ImageModality, Modality, SeriesModality, TabularModality, TextModality
-from tailfuse_service.modalities.series import Channel
+from tailfuse_service.modalities.series import Channel, SeriesEncoder
 from tailfuse_service.modalities.tabular import BooleanColumn, NumberColumn
 from torch import Tensor, nn
 
@@ -43,8 +43,10 @@ PIECEWISE = TabularModality(
 )
 
 
-def series(channels: int, length: int) -> SeriesModality:
-    return SeriesModality(columns=("s",), channels=(Channel(mean=0, scale=1),) * channels, length=length)
+def series(channels: int, length: int, encoder: SeriesEncoder = "conv") -> SeriesModality:
+    return SeriesModality(
+        columns=("s",), channels=(Channel(mean=0, scale=1),) * channels, length=length, encoder=encoder
+    )
 
 
 CASES: dict[str, tuple[str, Modality]] = {
@@ -62,10 +64,14 @@ CASES: dict[str, tuple[str, Modality]] = {
     "bag": ("bag", TEXT),
     "lsa": ("lsa", LSA),
     "conv": ("conv", series(3, 256)),
-    "fixed": ("fixed", series(3, 256)),
-    "fixed of one channel": ("fixed", series(1, 50)),
-    "fixed of one step": ("fixed", series(2, 1)),
-    "fixed of a sound": ("fixed", series(1, 8000)),
+    "fixed": ("fixed", series(3, 256, "fixed")),
+    "fixed of one channel": ("fixed", series(1, 50, "fixed")),
+    "fixed of one step": ("fixed", series(2, 1, "fixed")),
+    "fixed of a sound": ("fixed", series(1, 8000, "fixed")),
+    "logmel": ("logmel", series(3, 256, "logmel")),
+    "logmel of one channel": ("logmel", series(1, 50, "logmel")),
+    "logmel of one step": ("logmel", series(2, 1, "logmel")),
+    "logmel of a sound": ("logmel", series(1, 8000, "logmel")),
     "conv of one channel": ("conv", series(1, 50)),
     "conv of one step": ("conv", series(2, 1)),
     "conv of a long series": ("conv", series(1, 1000)),
@@ -165,16 +171,17 @@ def test_padding_says_nothing() -> None:
 
 def fed_conv(modality: SeriesModality) -> nn.Module:
     """An encoder of series whose batch norms have seen rows: new ones change nothing, and would hide much."""
-    encoder = make_encoder("conv", modality).train()
+    encoder = make_encoder(str(modality.encoder), modality).train()
     for _ in range(3):
         encoder(make_rows(modality, 8) + 0.5)
     return encoder.eval()
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("name", ["conv", "logmel"])
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 8, 29])
-def test_an_embedding_of_a_series_does_not_depend_on_its_padding(steps: int) -> None:
-    encoder = fed_conv(series(3, 256))
+def test_an_embedding_of_a_series_does_not_depend_on_its_padding(steps: int, name: SeriesEncoder) -> None:
+    encoder = fed_conv(series(3, 256, name))
     alone = make_rows(series(3, 256), 1)[:, :steps]
     for padding in (1, 2, 5, 64):
         padded = nn.functional.pad(alone, (0, 0, 0, padding))
@@ -182,8 +189,9 @@ def test_an_embedding_of_a_series_does_not_depend_on_its_padding(steps: int) -> 
 
 
 @torch.no_grad()
-def test_a_series_is_told_from_its_steps_in_another_order() -> None:
-    encoder, rows = fed_conv(series(3, 256)), make_rows(series(3, 256), 1)
+@pytest.mark.parametrize("name", ["conv", "logmel"])
+def test_a_series_is_told_from_its_steps_in_another_order(name: SeriesEncoder) -> None:
+    encoder, rows = fed_conv(series(3, 256, name)), make_rows(series(3, 256), 1)
     assert not torch.allclose(encoder(rows), encoder(rows.flip(1)), atol=1e-3)
 
 

@@ -38,6 +38,7 @@ from tailfuse_service.bundle import (
     read_manifest,
 )
 from tailfuse_service.bundle.runtime import RuntimeName
+from tailfuse_service.bundle.runtime_onnx import OnnxRuntime
 
 from tests.support.projections import fill_projection
 
@@ -226,6 +227,19 @@ def test_a_graph_that_answers_nan_is_found_out(
     manifest, example = read_manifest(trained.bundle), make_example(trained.dataset.train, 4)
     with pytest.raises(ExportError, match="is nan from the network"):
         check_parity(trained.network, tmp_path, manifest, example)
+
+
+def test_embeddings_that_differ_are_found_out(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    embed = OnnxRuntime.embed
+
+    def embed_badly(self: OnnxRuntime, batch: Batch) -> Any:
+        modalities, fused = embed(self, batch)
+        return modalities, np.where(fused == fused.max(), np.nan, fused)
+
+    monkeypatch.setattr(OnnxRuntime, "embed", embed_badly)
+    manifest, example = read_manifest(trained.bundle), make_example(trained.dataset.train, 4)
+    with pytest.raises(ExportError, match=r"model\.onnx is nan from the network in embedding\.fused on "):
+        check_parity(trained.network, trained.bundle, manifest, example)
 
 
 def graphs_from(source: Path) -> Any:

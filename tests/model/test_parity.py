@@ -31,10 +31,9 @@ WIDTH, N_ROWS = 16, 64
 PICTURE = ImageModality(column="p", height=12, width=9, channels=3)
 TEXT = TextModality(columns=("t",), buckets=50, ngrams=2, max_tokens=9)
 LSA = TEXT.model_copy(update={"encoder": "lsa", "dimensions": 8, "known": b""})
-SERIES = SeriesModality(columns=("s",), channels=(Channel(mean=0, scale=1),) * 2, length=40)
-
-
-LONG = SeriesModality(columns=("s",), channels=(Channel(mean=0, scale=1),) * 2, length=1300)
+SERIES = SeriesModality(columns=("s",), channels=(Channel(mean=0, scale=1),) * 2, length=40, encoder="conv")
+FIXED = SERIES.model_copy(update={"encoder": "fixed"})
+LOGMEL = SERIES.model_copy(update={"encoder": "logmel"})
 
 
 def numbers(width: int) -> TabularModality:
@@ -56,8 +55,16 @@ CASES: dict[str, tuple[dict[str, Modality], int]] = {
     "a picture and a text": ({"picture": PICTURE, "text": TEXT}, 3),
     "a text by its singular vectors": ({"text": LSA, "numbers": numbers(2)}, 3),
     "a series and numbers": ({"series": SERIES, "numbers": numbers(7)}, 3),
-    "a long series with fixed features": ({"fixed": LONG, "numbers": numbers(7)}, 3),
-    "a series with fixed features": ({"fixed": SERIES, "numbers": numbers(7)}, 3),
+    "a long series with fixed features": (
+        {"series": FIXED.model_copy(update={"length": 1300}), "numbers": numbers(7)},
+        3,
+    ),
+    "a series with fixed features": ({"series": FIXED, "numbers": numbers(7)}, 3),
+    "a long series with a spectrogram": (
+        {"series": LOGMEL.model_copy(update={"length": 1300}), "numbers": numbers(7)},
+        3,
+    ),
+    "a series with a spectrogram": ({"series": LOGMEL, "numbers": numbers(7)}, 3),
     "numbers in bins": ({"bins": PIECEWISE, "numbers": numbers(3)}, 3),
     "one column": ({"one": numbers(1), "two": numbers(2)}, 3),
     "more columns than rows": ({"many": numbers(300), "few": numbers(5)}, 4),
@@ -96,10 +103,9 @@ def make_part(modalities: Mapping[str, Modality], n_classes: int, seed: int, n: 
     return SplitArrays(inputs, dict.fromkeys(inputs, np.arange(n)), labels)
 
 
-def make_spec(name: str, modality: Modality) -> ModalitySpec:
-    """A spec with the kind's default encoder, or the one that the modality is named after."""
-    spec = KINDS[modality.kind].spec
-    return spec.model_construct(encoder="fixed") if name == "fixed" else spec.model_construct()
+def make_spec(modality: Modality) -> ModalitySpec:
+    """A spec with the kind's default encoder."""
+    return KINDS[modality.kind].spec.model_construct()
 
 
 class Exported(NamedTuple):
@@ -124,7 +130,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     torch.manual_seed(0)
     encoders = {
         name: KINDS[each.kind].build_encoder(
-            make_spec(name, each),
+            make_spec(each),
             each,
             width=WIDTH,
             dropout=0.0,

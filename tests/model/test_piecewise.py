@@ -93,7 +93,7 @@ def fit(table: dict[str, list[Any]], encoder: str) -> TabularModality:
     modality = kind.fit("m", spec, frame, at, Path())
     arrays = kind.read_arrays("m", modality, frame, at)
     assert arrays is not None
-    fitted: TabularModality = kind.fit_to_labels(spec, modality, arrays[0], at % 2, 0)
+    fitted: TabularModality = kind.fit_to_labels(spec, modality, arrays[0], at % 2, at, 0)
     return fitted
 
 

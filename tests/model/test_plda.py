@@ -157,3 +157,18 @@ def test_hundreds_of_categories_are_fitted(n_categories: int) -> None:
     densities, scores = fitted(rows, labels, 2)(rows)
     assert densities.isfinite().all()
     assert scores.isfinite().all()
+
+
+@pytest.mark.parametrize("of_cells", [True, False])
+def test_slots_that_always_sum_to_1_are_no_evidence_if_they_are_cells(of_cells: bool) -> None:
+    random = torch.Generator().manual_seed(0)
+    category = torch.eye(3)[torch.randint(3, (300,), generator=random)]
+    rows = torch.cat([torch.randn(300, 4, generator=random), category], dim=1)
+    plda = PldaHead(7, 2)
+    plda.fit(rows, (rows[:, 0] > 0).long(), of_cells=of_cells)
+    scores = plda(rows)[1]
+    missing = torch.cat([rows[:, :4], torch.zeros(300, 3)], dim=1)
+    deviations = (plda(missing)[1] - scores.mean(0)) / scores.std(0).clamp(min=1e-2)
+    assert (float(deviations.max()) < 10) == of_cells
+    far = plda(torch.cat([30 * rows[:, :4], category], dim=1))[1]
+    assert bool(((far - scores.mean(0)) / scores.std(0).clamp(min=1e-2)).amax(1).min() > 3)

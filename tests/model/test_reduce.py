@@ -23,6 +23,7 @@ from tailfuse.export.precision import find_encoder_weights
 from tailfuse.export.reduce import Comparison, reduce_bundle
 from tailfuse.modalities.series.fixed import FixedSeries
 from tailfuse_service.bundle import BundleError, Manifest, open_bundle, read_manifest
+from tailfuse_service.bundle.runtime_onnx import OnnxRuntime
 from tailfuse_service.modalities import SeriesModality, TabularModality
 from tailfuse_service.modalities.series import Channel
 
@@ -44,6 +45,16 @@ def test_its_answers_are_near_those_of_float32_on_every_subset_and_size(trained:
     for size in (1, 2, 21):
         before, after = (each.run(part.first(size).batch()).probabilities for each in (old, new))
         assert 0 < np.abs(after - before).max() < 0.1
+
+
+def test_its_embeddings_are_near_those_of_float32(trained: Any, reduced: Any) -> None:
+    old, new = open_bundle(trained.bundle).runtime, open_bundle(reduced[0]).runtime
+    assert isinstance(old, OnnxRuntime)
+    assert isinstance(new, OnnxRuntime)
+    batch = mix_subsets(make_example(trained.dataset.test, 21)).batch()
+    for before, after in zip(old.embed(batch), new.embed(batch), strict=True):
+        assert after.dtype == np.float32
+        assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.95
 
 
 def test_the_encoders_layers_are_reduced_and_nothing_else(trained: Any, reduced: Any) -> None:

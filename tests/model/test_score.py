@@ -17,6 +17,7 @@ from tailfuse_service.bundle import BundleError
 from tests.support.scoring import list_files, run_here, write_shard
 
 JOURNAL = "_score.jsonl"
+NOT_UTF8 = b"\xff".decode(errors="surrogateescape")
 
 
 @pytest.fixture(autouse=True)
@@ -179,7 +180,7 @@ def test_names_of_folders_are_kept_and_equal_names_are_refused(
 @pytest.mark.parametrize(
     ("paths", "said"),
     [([], "no table to score"), (["none.parquet"], "no such file"), (["notes.txt"], "told by its ending"),
-     (["empty"], "no table to score"), ([b"in/\xff.csv".decode(errors="surrogateescape")], "not UTF-8")],
+     (["empty"], "no table to score"), ([f"{NOT_UTF8}/a.csv"], "not UTF-8"), (["in"], "not UTF-8")],
 )  # fmt: skip
 def test_inputs_that_are_no_tables_are_refused(
     tiny_bundle: Path,
@@ -192,7 +193,9 @@ def test_inputs_that_are_no_tables_are_refused(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("age\n1\n")
-    (shards / b"\xff.csv".decode(errors="surrogateescape")).write_text("age\n1\n")
+    (tmp_path / NOT_UTF8).mkdir()
+    for table in (shards / f"{NOT_UTF8}.csv", tmp_path / NOT_UTF8 / "a.csv"):
+        table.write_text("age\n1\n")
     with pytest.raises(UserError, match=said):
         tailfuse.score(tiny_bundle, paths, "out")
     assert not (tmp_path / "out").exists()
@@ -236,6 +239,15 @@ def test_a_table_that_cannot_be_scored_spares_the_others(
     for name in ("half.parquet", "other.parquet", "typed.parquet", "lines.csv"):
         (shards / name).unlink()
     assert tailfuse.score(tiny_bundle, shards, tmp_path / "out").kept == 3
+
+
+def test_answers_to_what_a_table_was_before_are_pointed_out(
+    tiny_bundle: Path, shards: Path, tmp_path: Path
+) -> None:
+    tailfuse.score(tiny_bundle, shards, tmp_path / "out")
+    (shards / "a.parquet").write_bytes(b"PAR1")
+    with pytest.raises(tailfuse.ScoringError, match=r"out/a\.parquet still has earlier answers"):
+        tailfuse.score(tiny_bundle, shards, tmp_path / "out")
 
 
 def test_tables_without_rows_have_answers_without_rows(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -26,10 +26,8 @@ def told(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     for at, n_rows in enumerate((300, 200, 100)):
         write_shard(folder / f"in/{at}.parquet", range(20, 20 + n_rows))
     root = Path(__file__).parents[2]
-    done = ran(
-        sys.executable, "-m", "tests.support.killed_scoring", tiny_bundle, folder / "in", folder,
-        cwd=root, env=environment(),
-    )  # fmt: skip
+    paths = map(str, (tiny_bundle, folder / "in", folder))
+    done = ran(sys.executable, "-m", "tests.support.killed_scoring", *paths, cwd=root, env=environment())
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -59,7 +59,7 @@ def write_waves(folder: Path) -> Path:
     return folder / "spec.yaml"
 
 
-@pytest.fixture(scope="module", params=["conv", "fixed"])
+@pytest.fixture(scope="module", params=["conv", "logmel", "fixed"])
 def waves(tmp_path_factory: pytest.TempPathFactory, trained_by: Any, request: pytest.FixtureRequest) -> Any:
     """A run on the waves that has ended."""
     folder = tmp_path_factory.mktemp("waves")
@@ -137,7 +137,8 @@ def test_the_service_answers_as_the_network_does(waves: Any) -> None:
 
 def test_the_pages_say_what_a_series_is(waves: Any) -> None:
     card = (waves.bundle / "MODEL_CARD.md").read_text()
-    assert "| trace | series of 2 channels, at most 32 steps |" in card
+    encoder = waves.spec.modalities["trace"].encoder
+    assert f"| trace | series of 2 channels, at most 32 steps, encoder {encoder} |" in card
     assert '"trace": [[' in card
     assert "series of 2 channels" in (waves.bundle / "report.html").read_text()
 

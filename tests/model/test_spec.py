@@ -177,7 +177,7 @@ def test_a_series_is_in_one_column_or_in_several(load: Any, key: str) -> None:
     line = f"  trace: {{kind: series, {key}: trace}}\n"
     spec = load(SPEC.replace("training:", f"{line}training:"))
     assert spec.modalities["trace"] == SeriesSpec(
-        kind="series", columns=("trace",), length=256, encoder="conv"
+        kind="series", columns=("trace",), length=256, encoder="auto"
     )
     line = f"  trace: {{kind: series, {key}: [x, y], length: 99}}\n"
     spec = load(SPEC.replace("training:", f"{line}training:"))

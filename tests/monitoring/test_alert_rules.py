@@ -33,8 +33,9 @@ def promtool(*arguments: str) -> None:
 
 
 @pytest.mark.needs("promtool")
-def test_prometheus_takes_its_configuration_and_all_rules() -> None:
-    promtool("check", "config", str(PROMETHEUS / "prometheus.yml"))
+@pytest.mark.parametrize("file", ["prometheus.yml", "scaled.yml"])
+def test_prometheus_takes_its_configuration_and_all_rules(file: str) -> None:
+    promtool("check", "config", str(PROMETHEUS / file))
 
 
 @pytest.mark.needs("amtool")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monitoring.charts.draw import draw_dashboard, format_value, read_series
+from monitoring.charts.draw import draw_dashboard, format_value, name_states, read_series
 from monitoring.charts.panels import expand_panels, replace_variables
 from monitoring.dashboards.__main__ import DASHBOARDS, files
 from tests.support.monitoring.charts import DOCS, ROWS
@@ -82,6 +82,13 @@ def test_every_panel_is_drawn_with_and_without_answers(name: str) -> None:
         figure = draw_dashboard(name, panels, times, ask, [(0.0, "all is well", "tab:green")])
         drawn = {text for axes in figure.axes if (text := axes.get_title(loc="left"))}
         assert drawn == {panel["title"] for panel in panels if panel["type"] != "row"}
+
+
+def test_the_colours_of_a_band_have_names() -> None:
+    panels = [panel for text in files().values() for panel in json.loads(text)["panels"]]
+    bands = {panel["title"]: panel for panel in panels if panel["type"] == "state-timeline"}
+    assert name_states(bands["Roles"], [2, 3, 4]) == ["stable", "canary", "shadow", "none"]
+    assert name_states(bands["Worst input drift"], [0.1, 0.25]) == ["< 0.1", "≥ 0.1", "≥ 0.25"]
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)

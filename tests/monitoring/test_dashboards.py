@@ -11,6 +11,7 @@ import yaml
 from tailfuse_service.metrics.families import FAMILIES
 
 from monitoring.dashboards.__main__ import FOLDER, files
+from monitoring.dashboards.levels import AVAILABILITY, FAST, LIMIT_S
 
 ROOT = Path(__file__).parents[2]
 DASHBOARDS = {name: json.loads(text) for name, text in files().items()}
@@ -82,6 +83,43 @@ def belongs_to_a_bundle(metric: str) -> bool:
     """By what the service says of its labels; fails for a metric that it does not have."""
     name = re.sub("_(total|bucket|sum|count)$", "", metric.removeprefix("tailfuse_"))
     return metric.startswith("tailfuse_") and "model" in FAMILIES[name].labels
+
+
+def find_panels(kind: str) -> dict[str, dict[str, Any]]:
+    """Return the panels of a kind by their titles."""
+    panels = [panel for dashboard in DASHBOARDS.values() for panel in dashboard["panels"]]
+    return {panel["title"]: panel for panel in panels if panel["type"] == kind}
+
+
+def test_every_coloured_band_says_what_its_colours_mean() -> None:
+    bands = find_panels("state-timeline")
+    assert bands
+    for panel in bands.values():
+        assert panel["options"]["legend"]["showLegend"] is True
+
+
+def test_a_service_that_nobody_sees_is_not_green() -> None:
+    # A count of what is not ready would be 0 where there is nothing at all.
+    panel = find_panels("stat")["Ready"]
+    assert "vector(" not in panel["targets"][0]["expr"]
+    steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert [(step["value"], step["color"]) for step in steps][-1] == (1, "green")
+    assert steps[0]["color"] == "red"
+
+
+def test_no_share_of_samples_with_a_modality_is_above_all_of_them() -> None:
+    shown = {**find_panels("state-timeline"), **find_panels("timeseries")}
+    for title in ("Presence", "Presence against its reference"):
+        assert re.search(r"clamp_max\(.*, 1\)", shown[title]["targets"][0]["expr"])
+
+
+def test_the_service_levels_are_those_of_the_alerts() -> None:
+    folder = ROOT / "monitoring" / "prometheus"
+    allowed = set(re.findall(r"\* (0\.0+1)\b", (folder / "alerts.yml").read_text()))
+    assert allowed == {f"{1 - AVAILABILITY:.3f}", f"{1 - FAST:.2f}"}
+    limits = set(re.findall(r'le="([\d.]+)"', (folder / "recording.yml").read_text()))
+    assert limits == {str(LIMIT_S)}
+    assert LIMIT_S in FAMILIES["request_seconds"].edges
 
 
 def test_rates_look_back_over_scrapes_as_frequent_as_prometheus_makes_them() -> None:

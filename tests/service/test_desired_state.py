@@ -1,8 +1,10 @@
 """What admins want is one document, whoever writes it, and outlives the service where a file is named."""
 
+import fcntl
 import json
 import multiprocessing
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -105,3 +107,41 @@ def test_a_bad_file_at_the_start_is_one_sentence(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "--roles (TAILFUSE_ROLES): " in result.output
     assert "a: stable: Input should be a valid string" in result.output
+
+
+def test_services_with_one_file_change_it_one_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "roles.json"
+    held = []
+
+    def change(before: DesiredState) -> DesiredState:
+        folder = os.open(tmp_path, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held.append(True)
+        os.close(folder)
+        return before.model_copy(update={"roles": {**before.roles, "a": Roles(stable="1")}})
+
+    DesiredStateStore(path).change(change)
+    assert held == [True]
+
+
+def test_no_service_undoes_what_another_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "roles.json"
+
+    def add(number: int) -> None:
+        name = f"model-{number}"
+        store = DesiredStateStore(path)  # a service of its own
+        store.change(
+            lambda before: before.model_copy(update={"roles": {**before.roles, name: Roles(stable="1")}})
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(40)))
+    assert len(DesiredStateStore(path).read().roles) == 40
+
+
+def test_a_folder_that_is_not_there_is_told_and_not_locked(tmp_path: Path) -> None:
+    store = DesiredStateStore(tmp_path / "absent" / "roles.json")
+    with pytest.raises(OSError, match="No such file"):
+        store.change(lambda before: before.model_copy(update={"roles": {"a": Roles(stable="1")}}))

@@ -9,7 +9,16 @@ from urllib.parse import urlsplit
 from tests.support.programs import locate
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, Route
+    from playwright.sync_api import (
+        Browser,
+        BrowserContext,
+        ConsoleMessage,
+        FrameLocator,
+        Locator,
+        Page,
+        Request,
+        Route,
+    )
 
 FLAGS = (
     "--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -61,6 +70,13 @@ class Console:
         """Take the plausible values, and wait for the explained answer."""
         self.page.get_by_role("button", name="Plausible values").click()
         self.page.get_by_text("What each modality adds").wait_for()
+
+    def show_report(self) -> "FrameLocator":
+        """Open the report of the view About, and wait for it; return its frame."""
+        self.page.locator("summary", has_text="The full report").press("Enter")
+        frame = self.page.frame_locator("iframe.report")
+        frame.locator("body > *").first.wait_for()
+        return frame
 
     def find(self, selector: str, text: str | None = None) -> "Locator":
         return self.page.locator(selector, has_text=text)

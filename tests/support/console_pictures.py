@@ -27,7 +27,7 @@ def main() -> None:
         run = Path(sys.argv[1]) if len(sys.argv) > 1 else train(folder)
         bundle = folder / "bundle"
         call("export", str(run), "--examples", "10", "--out", str(bundle))
-        service = start_service(bundle, log=folder / "service.log")
+        service = start_service(bundle, "--share-report", log=folder / "service.log")
         try:
             take_all(service.url)
         finally:
@@ -72,6 +72,8 @@ def prepare(console: Console, view: str) -> None:
         classify_examples(console)
     if view == "Watch":
         send_traffic(console)
+    if view == "About":
+        console.show_report()
     console.find("main table").first.wait_for()
     if view == "Try":
         console.page.get_by_text("What each modality adds").wait_for()

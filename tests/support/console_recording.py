@@ -36,7 +36,7 @@ def main(quickstart: Path) -> None:
         done = ran(sys.executable, "-m", "tailfuse", *command, timeout=600, env=environment())
         assert done.returncode == 0, done.stderr
         archive = pack_rows(quickstart, folder / "digits.zip")
-        service = start_service(bundle, log=folder / "service.log")
+        service = start_service(bundle, "--share-report", log=folder / "service.log")
         try:
             for browser in launch():
                 context = browser.new_context(
@@ -65,7 +65,7 @@ def pack_rows(quickstart: Path, archive: Path) -> Path:
 
 
 def record(console: Console, archive: Path) -> Iterator[Frame]:
-    """Yield the frames: one row in three views, many rows, the metrics, the model card."""
+    """Yield the frames: one row in three views, many rows, the metrics, the report and the model card."""
     page = console.page
     yield take(console, STILL_MS)
     page.get_by_role("button", name="Row 1:").click()
@@ -97,6 +97,7 @@ def record(console: Console, archive: Path) -> Iterator[Frame]:
         yield take(console, STILL_MS)
     yield from watch(console)
     console.follow("About")
+    console.show_report()
     console.find("main h3").first.wait_for()
     for _ in range(3):
         yield take(console, STILL_MS)

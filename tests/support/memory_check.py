@@ -40,7 +40,7 @@ label: label
 split: {val: 0.2, test: 0.2}
 modalities:
   image: {kind: image, column: image, size: 64}
-  sound: {kind: series, column: sound, length: 512}
+  sound: {kind: series, column: sound, length: 512, encoder: conv}
   numbers: {kind: tabular, columns: [a, b]}
 training: {epochs: 20, folds: 0}
 """

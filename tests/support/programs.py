@@ -13,6 +13,7 @@ import pytest
 
 PACKAGES = {  # the Debian package of each program, or the extra of pyproject.toml that brings it
     "amtool": "prometheus-alertmanager",
+    "caddy": "caddy",
     "chromium": "chromium",
     "curl": "curl",
     "docker-registry": "docker-registry",
@@ -20,7 +21,7 @@ PACKAGES = {  # the Debian package of each program, or the extra of pyproject.to
     "helm": "helm",
     "kubernetes-validate": "kubernetes-validate",
     "mlflow": "mlflow",
-    "moto_server": "dev",
+    "moto_server": "moto",
     "node": "nodejs",
     "npm": "npm",
     "prometheus": "prometheus",

@@ -197,35 +197,55 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return {key: value for key, value in keys.items() if value is not None}
 
     def predict(self, X: Any, modalities: Sequence[str] | None = None) -> NDArray[Any]:
-        """Return the label of each row, (N,). Raises TableError for a row without any modality."""
+        """Return the label of each row, (N,), of the type that the labels of `fit` had.
+
+        `modalities` are the names of those that answer; None takes all that a row has. Raises TableError
+        for a row without any modality.
+        """
         check_is_fitted(self)
         return self._classes.get_values(self.model_.choose_classes(X, modalities))
 
     def predict_proba(self, X: Any, modalities: Sequence[str] | None = None) -> NDArray[np.float64]:
-        """Return the probability of each class, (N, C), in the order of `classes_`."""
+        """Return the probability of each class, (N, C), in the order of `classes_`; NaN without any modality.
+
+        `modalities` are the names of those that answer; None takes all that a row has. Raises TableError, and
+        ValueError for an unknown name.
+        """
         check_is_fitted(self)
         return self._classes.sort_columns(self.model_.predict_proba(X, modalities))
 
     def confidences(self, X: Any, modalities: Sequence[str] | None = None) -> Any:
-        """Return a frame with the fusion weight and the confidence of each modality, and the conflict."""
+        """Return a frame of N rows: the fusion weight and confidence of each modality, and the conflict.
+
+        The columns are `weight.<modality>` and `confidence.<modality>`, all from 0 to 1; the weights of a row
+        sum to 1. Raises TableError, ValueError.
+        """
         check_is_fitted(self)
         return self.model_.confidences(X, modalities)
 
     def embed(self, X: Any) -> Any:
         """Return a frame with the embedding of each modality and the fused one, a column for each number.
 
-        A classifier that was pickled has no embeddings. Raises UserError then.
+        The columns are `embedding.<modality>.<i>` and `fused.<i>`; what is absent is missing. A classifier
+        that was pickled embeds by the exported graph. Raises TableError, and UserError for a baseline.
         """
         check_is_fitted(self)
         return self.model_.embed(X)
 
     def explain(self, X: Any) -> Any:
-        """Return a frame with each row's label, and what each modality adds to its probability."""
+        """Return a frame with each row's label, and what each modality adds to its probability.
+
+        The contributions are Shapley values: `prior` and the columns `contribution.<modality>` sum to
+        `probability`. Labels are the names of the classes, as text. Raises TableError.
+        """
         check_is_fitted(self)
         return self.model_.explain(X)
 
     def evaluate(self, X: Any, y: Any = None) -> Report:
-        """Evaluate on labelled rows: every subset of modalities; many, medium and few-shot classes."""
+        """Evaluate on labelled rows: every subset of modalities; many, medium and few-shot classes.
+
+        `y` are the labels (N,); None takes them from the column that was trained on. Raises TableError.
+        """
         check_is_fitted(self)
         return self.model_.evaluate(X, y)
 

@@ -33,7 +33,11 @@ SHOWN = ("balanced_accuracy", "few", "nll")  # of the metrics, as text
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
-    """Figures by method on the same test rows, and differences to the first method."""
+    """Figures by method on the same test rows, and differences to the first method.
+
+    `frame` (polars) has a row for each method; `difference`, `low` and `high` are of the balanced accuracy,
+    with its 95 % interval. `metrics` has all figures by method.
+    """
 
     name: str
     frame: pl.DataFrame  # method, METRICS, and difference, low, high of the balanced accuracy

@@ -28,7 +28,11 @@ FLOATS = (*METRICS[1:], *DIFFERENCE, "p_value")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class BundleComparison:
-    """Figures of bundles on the same rows; differences are to the first. Frames are of polars."""
+    """Figures of bundles on the same rows; differences are to the first bundle. Frames are of polars.
+
+    `summary` has a row for each bundle, `by_class` for each class, and `by_subset` for each subset of
+    modalities. `differing` has the rows with different answers, counted from 1.
+    """
 
     summary: pl.DataFrame  # bundle, METRICS, DIFFERENCE of the balanced accuracy, PAIRED
     by_class: pl.DataFrame  # class, rows, recall.<bundle>

@@ -30,7 +30,11 @@ log = logging.getLogger("tailfuse")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CrossValidation:
-    """Reports of the folds, and predictions: the model that answers a row was not trained on it."""
+    """Reports of the folds, and predictions: the model that answers a row was not trained on it.
+
+    `reports` has a `Report` for each fold. `predictions` (polars) has a line for each row, counted from 1,
+    with its fold, label, predicted label and the probability of each class.
+    """
 
     name: str
     reports: list[Report]

@@ -1,4 +1,4 @@
-"""Embeddings of rows, from a network that is in memory. The graphs of a bundle do not have them."""
+"""Embeddings of rows, from a network in memory or from the ONNX graph of a bundle."""
 
 import numpy as np
 import polars as pl
@@ -10,24 +10,37 @@ from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import UserError
 
 BATCH_ROWS = 256
+GUIDED = ("confidence", "uniform")  # values of network.fusion whose network has a joint branch
 
 
 def embed_rows(bundle: Bundle, rows: Rows) -> pl.DataFrame:
     """Return a frame with the embedding of each modality and the fused one; null where there is none.
 
-    Raises UserError for a bundle that was opened from files, and TableError.
+    Raises UserError for a network or a graph that has none, and TableError.
     """
-    if not hasattr(bundle.runtime, "embed"):
-        raise UserError(
-            f"{bundle.manifest.name} was opened from its bundle, whose graph has no "
-            "embeddings; embed with a Classifier that was fitted in this process"
-        )
+    check_can_embed(bundle)
     pieces = [embed_piece(bundle, part) for part in read_pieces(bundle, rows.table, rows.folder)]
     columns: dict[str, Floats] = {}
     for name in pieces[0]:
         values = np.concatenate([piece[name] for piece in pieces])
         columns |= {f"{name}.{at}": column for at, column in enumerate(values.T)}
     return pl.DataFrame(columns).fill_nan(None)
+
+
+def check_can_embed(bundle: Bundle) -> None:
+    """Raises UserError, which says why a bundle has no embeddings."""
+    if getattr(bundle.runtime, "can_embed", False):
+        return
+    name = bundle.manifest.name
+    fusion = bundle.manifest.spec.get("network", {}).get("fusion", GUIDED[0])
+    if fusion not in GUIDED:
+        raise UserError(f"{name}: network.fusion {fusion} is a baseline without a fused embedding")
+    if bundle.runtime_name == "torchscript":
+        raise UserError(f"{name}: the TorchScript graph has no embeddings; open the bundle with runtime onnx")
+    raise UserError(
+        f"{name} was opened from its bundle, whose graph has no embeddings: an older tailfuse exported it; "
+        "`tailfuse export RUN` writes the bundle of a run anew"
+    )
 
 
 def embed_piece(bundle: Bundle, part: SplitArrays) -> dict[str, Floats]:

@@ -16,7 +16,6 @@ from tailfuse.api.trackers import Trackers, check_trackers
 from tailfuse.data.arrays import TABLE_LIMITS
 from tailfuse.data.dataset import build_dataset
 from tailfuse.data.split_arrays import Dataset
-from tailfuse.errors import UserError
 from tailfuse.export.bundle import make_manifest, write_bundle
 from tailfuse.network.build import AnyNetwork, build_network, check_encoders
 from tailfuse.network.network import Network
@@ -40,13 +39,17 @@ class NetworkRuntime:
         """One pass of the whole batch."""
         return make_output(self.network(*make_tensors(batch)))
 
+    @property
+    def can_embed(self) -> bool:
+        """Whether the network has embeddings: a baseline has no joint branch."""
+        return isinstance(self.network, Network)
+
     @torch.inference_mode()
     def embed(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Embed a batch: (B, M, W), (B, W). Raises UserError for a baseline, which has no joint branch."""
-        if not isinstance(self.network, Network):
-            raise UserError("network.fusion is a baseline without a fused embedding; use confidence")
-        alone, fused = self.network.embed(*make_tensors(batch))
-        return alone.numpy(), fused.numpy()
+        """Embed a batch: the modalities (B, M, W), 0 where absent, and all together (B, W)."""
+        assert isinstance(self.network, Network)
+        modalities, fused = self.network.answer_and_embed(*make_tensors(batch))[1]
+        return modalities.numpy(), fused.numpy()
 
 
 def fit_model(

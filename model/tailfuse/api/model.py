@@ -93,13 +93,18 @@ class Model:
     def predict_proba(self, X: Any, modalities: Sequence[str] | None = None) -> Floats:
         """Return the probability of each class, (N, C), from some of the modalities if they are named.
 
+        A row without any of them has NaN. Raises TableError, and ValueError for an unknown name.
+
         >>> model.predict_proba({"review": ["a dark spot"]}, modalities=["notes"]).shape
         (1, 3)
         """
         return self.answer(X, modalities).probabilities
 
     def confidences(self, X: Any, modalities: Sequence[str] | None = None) -> Any:
-        """Return a frame with the fusion weight and the confidence of each modality, and the conflict.
+        """Return a frame of N rows: the fusion weight and confidence of each modality, and the conflict.
+
+        All are from 0 to 1, and the weights of a row sum to 1. Raises TableError, and ValueError for the name
+        of an unknown modality.
 
         >>> model.confidences({"review": ["a dark spot"]}).columns[:2]
         ['weight.image', 'confidence.image']
@@ -115,8 +120,9 @@ class Model:
     def embed(self, X: Any) -> Any:
         """Return a frame with the embedding of each modality and the fused one, a column for each number.
 
-        The columns are `embedding.<modality>.<i>` and `fused.<i>`; what is absent is missing. Only a model
-        that was fitted in this process has embeddings. Raises UserError for one that was opened, TableError.
+        The columns are `embedding.<modality>.<i>` and `fused.<i>`; what is absent is missing. Raises
+        TableError, and UserError where there are no embeddings: in the bundle of an older tailfuse, in a
+        baseline, and with the TorchScript runtime.
         """
         rows = self.read(X)
         return rows.give_back(embed_rows(self.bundle, rows))
@@ -125,6 +131,7 @@ class Model:
         """Return a frame with each row's label, and what each modality adds to its probability.
 
         The contributions are Shapley values: `prior` and the contributions of a row sum to `probability`.
+        Raises TableError.
 
         >>> explained = model.explain({"review": ["a dark spot"]})
         >>> explained.columns[:3]

@@ -42,7 +42,10 @@ SHARES = ("balanced_accuracy", "many", "medium", "few")  # drawn by `plot`
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Report:
-    """Figures of a model on labelled rows. Frames are of pandas if the rows were, else of polars."""
+    """Figures of a model on labelled rows. Frames are of pandas if the rows were, else of polars.
+
+    Shares are from 0 to 1; a figure that has no rows is missing. A notebook shows it as a table.
+    """
 
     manifest: Manifest
     evaluation: Evaluation
@@ -85,7 +88,7 @@ class Report:
     def write(self, path: str | Path, *, rows: ShownRows = "ids") -> Path:
         """Write the whole report as .html, or all figures as .json; an existing file is replaced.
 
-        `rows` are for the page, as in `to_page`.
+        `rows` are for the page, as in `to_page`. Returns the path. Raises UserError.
         """
         target = Path(path)
         if target.suffix not in (".html", ".json"):

@@ -18,7 +18,7 @@ from tailfuse.spelling import did_you_mean
 # What else a spec says decides which rows are scored, so scores could not be compared.
 SECTIONS = ("network", "training", "modalities")
 # Of each kind, the encoders that need neither files nor much longer than the default.
-ENCODERS = {"tabular": ("mlp", "piecewise"), "text": ("lsa", "bag"), "series": ("conv", "fixed")}
+ENCODERS = {"tabular": ("mlp", "piecewise"), "text": ("lsa", "bag"), "series": ("conv", "logmel", "fixed")}
 
 
 class Range(BaseModel):

@@ -35,7 +35,12 @@ SCORES = ("loss", "balanced_accuracy", "macro_f1")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Tuning:
-    """The trials of a search. The first is the spec as it is."""
+    """The trials of a search. The first is the spec as it is.
+
+    `best` is the spec of the best trial, which `folder` has as best.yaml beside report.md. `trials` (polars)
+    has a row for each trial: its state, scores, and the value of each key. `variance_shares` says by key
+    how much of the scores' variance it explains.
+    """
 
     spec: Spec
     best: Spec

@@ -18,6 +18,7 @@ from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.modalities.ragged import pad_rows
+from tailfuse.modalities.tabular.encoder import Mlp
 from tailfuse.modalities.text.encoder import find_projection
 from tailfuse.network.frozen import compute_backbone_features
 from tailfuse.network.network import Network, Scores, concatenate_fields
@@ -55,7 +56,9 @@ def fit_plda_heads(network: Network, train: SplitArrays, device: torch.device) -
                 network.compute_penultimate_features(name, make_tensors(piece.batch(), device).inputs[name])
                 for piece in part.batches(256)
             ]
-        network.plda_head(name).fit(torch.cat(features), torch.from_numpy(part.labels).to(device))
+        of_cells = isinstance(network.encoders[network.modalities.index(name)], Mlp)
+        labels = torch.from_numpy(part.labels).to(device)
+        network.plda_head(name).fit(torch.cat(features), labels, of_cells=of_cells)
 
 
 def order_by_class(part: SplitArrays) -> SplitArrays:

@@ -79,7 +79,7 @@ def make_dataset(
             raise TableError(f"split: no row of {part} has a modality")
     group = spec.split.group if isinstance(spec.split, SplitSpec) else None
     groups = read_groups(table, group)[rows[present & np.isin(rows, split.train)]]
-    modalities = fit_to_labels(spec, modalities, train)
+    modalities = fit_to_labels(spec, modalities, train, groups)
     return Dataset(
         make_class_infos(names, train.labels), modalities, train, val, test, groups,
         find_merged_labels(read_labels(table, spec.label), labels),
@@ -87,13 +87,18 @@ def make_dataset(
     )  # fmt: skip
 
 
-def fit_to_labels(spec: Spec, modalities: dict[str, Modality], train: SplitArrays) -> dict[str, Modality]:
+def fit_to_labels(
+    spec: Spec, modalities: dict[str, Modality], train: SplitArrays, groups: NDArray[np.int64]
+) -> dict[str, Modality]:
     """Fit what the labels of the training rows decide, of every modality."""
     fitted = {}
     for name, each in modalities.items():
         at = train.position[name]
-        rows, labels = train.inputs[name][at[at >= 0]], train.labels[at >= 0]
-        fitted[name] = KINDS[each.kind].fit_to_labels(spec.modalities[name], each, rows, labels, spec.seed)
+        present = at >= 0
+        rows, labels = train.inputs[name][at[present]], train.labels[present]
+        fitted[name] = KINDS[each.kind].fit_to_labels(
+            spec.modalities[name], each, rows, labels, groups[present], spec.seed
+        )
     return fitted
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import onnx_ir
 import torch
+from numpy.typing import NDArray
 from tailfuse_service.bundle import (
     CACHED,
+    EMBEDDINGS,
     FEATURES,
     GRAPHS,
     Batch,
@@ -22,6 +24,7 @@ from tailfuse_service.bundle import (
     input_names,
     open_graph,
 )
+from tailfuse_service.bundle.runtime_onnx import OnnxRuntime
 from torch import Tensor, nn
 
 from tailfuse.data.split_arrays import SplitArrays
@@ -30,11 +33,13 @@ from tailfuse.evaluation.evaluate import subset_name, subsets
 from tailfuse.export.shapes import insert_reshapes
 from tailfuse.modalities.text.encoder import find_projection
 from tailfuse.network.build import AnyNetwork
-from tailfuse.network.network import Answer
+from tailfuse.network.network import Answer, Network
 from tailfuse.network.tensors import make_output, make_tensors
 from tailfuse.network.torch_state import torch_state
 
 TOLERANCE = 1e-4
+# A layer norm divides by a deviation down to sqrt(1e-5): rounding becomes up to 300 times larger.
+EMBEDDING_TOLERANCE = 1e-3
 CACHE_BYTES = 2**22  # enough for the rows of an example
 LOG_PRIOR = "network.log_prior"  # `tailfuse adapt` sets it in both graphs; no modality has a dot in its name
 
@@ -43,13 +48,14 @@ class Graph(nn.Module):
     """The network with a flat signature: presence, then each modality's rows and their samples.
 
     Of the modalities in `cached` it also takes features, last, whose samples follow those of the rows; and it
-    returns the features of the rows.
+    returns the features of the rows. A graph that `embeds` returns the embeddings after these.
     """
 
-    def __init__(self, network: AnyNetwork, cached: Sequence[str] = ()) -> None:
+    def __init__(self, network: AnyNetwork, cached: Sequence[str] = (), *, embeds: bool = False) -> None:
         super().__init__()
         self.network = network
         self.cached = cached
+        self.embeds = embeds and isinstance(network, Network)  # a baseline has no joint branch
 
     def forward(self, presence: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
         names = self.network.modalities
@@ -62,8 +68,19 @@ class Graph(nn.Module):
             made: Tensor = encoder.extract_features(inputs[name])  # type: ignore[operator]
             features.append(made)
             inputs[name] = torch.cat([made, known])
-        answer: Answer = self.network(inputs, rows, presence)
-        return (*(each for each in answer if each is not None), *features)
+        embeddings: tuple[Tensor, ...] = ()
+        answer: Answer
+        if self.embeds:
+            answer, embeddings = self.network.answer_and_embed(inputs, rows, presence)  # type: ignore[operator]
+        else:
+            answer = self.network(inputs, rows, presence)
+        return (*(each for each in answer if each is not None), *features, *embeddings)
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of what it returns, in this order."""
+        features = (name + FEATURES for name in self.cached)
+        return [*self.network.output_names, *features, *(EMBEDDINGS if self.embeds else ())]
 
 
 def export_graphs(network: AnyNetwork, example: SplitArrays, folder: Path) -> None:
@@ -72,7 +89,7 @@ def export_graphs(network: AnyNetwork, example: SplitArrays, folder: Path) -> No
     # Different numbers of rows, all above 1: equal sizes, or 1, could be exported as fixed ones.
     flat = flatten_batch(mix_subsets(example), network.modalities)
     with torch_state(deterministic=False):  # a traced convolution would record it
-        with_cache = Graph(network, find_cached(network)).eval()
+        with_cache = Graph(network, find_cached(network), embeds=True).eval()
         export_onnx(with_cache, split_known(with_cache, flat), folder / GRAPHS["onnx"])
         export_torchscript(graph, flat, folder / GRAPHS["torchscript"])
 
@@ -124,7 +141,7 @@ def export_onnx(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> None:
             dynamo=True,
             dynamic_shapes=(shapes[0], tuple(shapes[1:])),
             input_names=[*input_names(graph.network.modalities), *(name + CACHED for name in graph.cached)],
-            output_names=[*graph.network.output_names, *(name + FEATURES for name in graph.cached)],
+            output_names=graph.output_names,
             external_data=False,
             verbose=False,
         )
@@ -178,7 +195,8 @@ def check_parity(
 ) -> dict[str, float]:
     """Return the largest difference of each runtime from torch, over every subset at several batch sizes.
 
-    Raises ExportError above TOLERANCE. Mixed batches, where every row has another subset, count too.
+    Raises ExportError above TOLERANCE, or if embeddings differ. Mixed batches, where every row has another
+    subset, count too.
     """
     worst: dict[str, float] = {}
     parts = {subset_name(subset): example.only(subset) for subset in subsets(example.modalities)}
@@ -192,17 +210,36 @@ def check_parity(
         for name, part in parts.items():
             for size in (1, 2, len(part)):
                 batch = part.first(size).batch()
+                where = f"{name}, {size} rows"
                 expected, actual = run_eagerly(network, batch), opened.run(batch)
                 for field in network.output_names:
-                    a, b = getattr(expected, field), getattr(actual, field)
-                    difference = float(np.abs(a - b).max()) if a.shape == b.shape else np.inf
-                    if not difference <= TOLERANCE:
-                        raise ExportError(
-                            f"{GRAPHS[runtime]} is {difference:.2g} from the network in {field} on {name}, "
-                            f"{size} rows; {TOLERANCE:g} is allowed. No bundle was written."
-                        )
+                    pair = getattr(expected, field), getattr(actual, field)
+                    difference = compare_arrays(*pair, GRAPHS[runtime], f"{field} on {where}", TOLERANCE)
                     worst[runtime] = max(worst[runtime], difference)
+                if isinstance(network, Network) and isinstance(opened, OnnxRuntime):
+                    check_embeddings(network, opened, batch, where)
     return worst
+
+
+@torch.no_grad()
+def check_embeddings(network: Network, opened: OnnxRuntime, batch: Batch, where: str) -> None:
+    """Raises ExportError if the embeddings of model.onnx are not those of the network."""
+    expected = network.answer_and_embed(*make_tensors(batch))[1]
+    for name, one, other in zip(EMBEDDINGS, expected, opened.embed(batch), strict=True):
+        compare_arrays(one.numpy(), other, GRAPHS["onnx"], f"{name} on {where}", EMBEDDING_TOLERANCE)
+
+
+def compare_arrays(
+    expected: NDArray[np.float32], actual: NDArray[np.float32], graph: str, what: str, allowed: float
+) -> float:
+    """Return the largest difference. Raises ExportError if it is more than is allowed, or NaN."""
+    difference = float(np.abs(expected - actual).max()) if expected.shape == actual.shape else np.inf
+    if not difference <= allowed:
+        raise ExportError(
+            f"{graph} is {difference:.2g} from the network in {what}; {allowed:g} is allowed. "
+            "No bundle was written."
+        )
+    return difference
 
 
 def make_example(part: SplitArrays, n: int = 64) -> SplitArrays:

@@ -129,6 +129,7 @@ def convert_to_float16(path: Path, target: Path, weights: tuple[str, ...]) -> No
 
     nodes: list[NodeProto] = []
     wanted = {name for node in graph.node if node.name not in chosen for name in node.input}
+    wanted.update(value.name for value in graph.output)
     for node in graph.node:
         nodes.append(node)
         if node.name not in chosen:

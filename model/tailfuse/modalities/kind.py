@@ -78,11 +78,12 @@ class Kind(ABC, Generic[S, M]):
         return modality
 
     def fit_to_labels(
-        self, spec: S, modality: M, rows: NDArray[Any], labels: NDArray[np.int64], seed: int
-    ) -> M:
+        self, spec: S, modality: M, rows: NDArray[Any], labels: NDArray[np.int64], groups: NDArray[np.int64],
+        seed: int,
+    ) -> M:  # fmt: skip
         """Fit what the labels decide, of a fitted modality; `rows` are the training rows' arrays (n, ...).
 
-        The arrays must stay as they are.
+        Rows of one group (n,) are not to be on both sides of a comparison. The arrays must stay as they are.
         """
         return modality
 

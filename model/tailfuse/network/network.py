@@ -58,6 +58,13 @@ class Answer(NamedTuple):
     conflict: Tensor | None = None  # (B,), a probability
 
 
+class Embeddings(NamedTuple):
+    """The representations of B samples that the experts classify."""
+
+    modalities: Tensor  # (B, M, W), 0 where absent
+    fused: Tensor  # (B, W), what the head of the joint branch receives
+
+
 class Network(nn.Module):
     """The network that is trained and exported; both use the same forward."""
 
@@ -178,31 +185,23 @@ class Network(nn.Module):
 
         inputs[m] (n_m, ...), rows[m] (n_m,) the sample of each, presence (B, M) bool.
         """
+        return self.answer_and_embed(inputs, rows, presence)[0]
+
+    def answer_and_embed(self, inputs: Rows, rows: Rows, presence: Tensor) -> tuple[Answer, Embeddings]:
+        """Answer a ragged batch, and return the embeddings that the answers are made from."""
         scores = self.score_batch(inputs, rows, presence.shape[0])
         own_in_dist, correct = self.confidences(scores.statistics)
         log_posteriors = self.posteriors(scores.log_p, scores.densities, scores.linear)
         in_dist, conflict = self.conflict(log_posteriors, own_in_dist, presence)
         weighting = self.fusion.compute_weights(in_dist, correct, presence)
-        joint = aggregate(self.joint(scores.embedding, compute_modulation(weighting.weights, presence)))
+        fused = self.joint.compute_hidden(scores.embedding, compute_modulation(weighting.weights, presence))
+        joint = aggregate(self.joint.head(fused))
         log_p = self.fusion.fuse(self.posteriors.soften(log_posteriors), joint, weighting, presence)
         confidences = (in_dist.sigmoid() * correct.sigmoid()).masked_fill(~presence, 0.0)
         probabilities = (log_p + self.log_prior).softmax(-1)
-        return Answer(
-            probabilities,
-            weighting.weights,
-            confidences,
-            compute_disagreement(log_posteriors, weighting.weights),
-            conflict,
-        )
-
-    def embed(self, inputs: Rows, rows: Rows, presence: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed a ragged batch: each modality (B, M, W), 0 where it is absent, and all together (B, W).
-
-        The rows are encoded twice, so that `forward`, which is exported, stays as it is.
-        """
-        embedding = self.score_batch(inputs, rows, presence.shape[0]).embedding
-        weights = self(inputs, rows, presence).weights
-        return embedding, self.joint.compute_hidden(embedding, compute_modulation(weights, presence))
+        disagreement = compute_disagreement(log_posteriors, weighting.weights)
+        answer = Answer(probabilities, weighting.weights, confidences, disagreement, conflict)
+        return answer, Embeddings(scores.embedding, fused)
 
     def loss(
         self, embeddings: Tensor, presence: Tensor, u: Tensor, target: Tensor, progress: float

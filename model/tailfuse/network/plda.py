@@ -24,6 +24,9 @@ MAX_PRINCIPAL, MAX_DIRECTIONS = 64, 128
 N_DENSITIES = 4
 # Added to each squared distance, relative to that of the average row: smaller ones carry no information.
 MIN_DISTANCE = 0.02
+# Of the rows' mean squared length: a mean squared distance below it is measured in this unit.
+MIN_SCALE = 1e-3
+IGNORED = 1e30  # the scale of a distance that is not scored
 
 
 class PldaHead(nn.Module):
@@ -89,8 +92,13 @@ class PldaHead(nn.Module):
         return (torch.cat(distances, -1) / self.scale + MIN_DISTANCE).log()
 
     @torch.no_grad()
-    def fit(self, features: Tensor, labels: Tensor) -> None:
-        """Fit to training rows: (n, D), (n,). Classes without rows are as wide as their spread."""
+    def fit(self, features: Tensor, labels: Tensor, *, of_cells: bool = False) -> None:
+        """Fit to training rows: (n, D), (n,). Classes without rows are as wide as their spread.
+
+        If features are `of_cells` of a table, dependences between them are no evidence. The slots of a
+        category sum to 1 in every training row, and to 0 where it is missing or unseen: for any other encoder
+        a row outside the subspace of the training rows is unlike all of them, here one cell is missing.
+        """
         n_classes = len(self.mean)
         x = features.double()
         self.center.copy_(x.mean(0))
@@ -109,7 +117,9 @@ class PldaHead(nn.Module):
         ).mean(0)
         # Distances that are 0 for all training rows are measured in thousandths of the rows' length.
         least = torch.stack([sum_squares(projected).mean().to(along.dtype), along, length, length])
-        self.scale.copy_(torch.stack([nearest, along, outside, length]).maximum(1e-3 * least + 1e-6))
+        if of_cells and outside < MIN_SCALE * length:
+            outside = torch.full_like(outside, IGNORED)
+        self.scale.copy_(torch.stack([nearest, along, outside, length]).maximum(MIN_SCALE * least + 1e-6))
 
     def fit_classes(self, x: Tensor, labels: Tensor, basis: Tensor, n_classes: int) -> None:
         """Fit covariance within classes, spread between them (method of moments), and shrunken means."""

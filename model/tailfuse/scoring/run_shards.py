@@ -58,7 +58,7 @@ def run_shards(
 def hold_output(out: Path) -> Iterator[Path]:
     """Make the output folder and hold it; yield an empty folder in it for answers that are not complete.
 
-    Raises RunError if another process holds it, UserError if it cannot be written.
+    Raises RunError if another process holds it, UserError for an error of the system.
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out}: is not a folder; the answers to each input are a file in it")
@@ -74,7 +74,8 @@ def hold_output(out: Path) -> Iterator[Path]:
     except FolderInUse:
         raise RunError(f"{out}: another tailfuse score is writing to this folder") from None
     except OSError as error:
-        raise UserError(f"{error.filename or out}: cannot be written: {error.strerror}") from None
+        what = error.filename or f"{out}: cannot be written"
+        raise UserError(f"{what}: {error.strerror}") from None
 
 
 def plan_tasks(shards: Sequence[Shard], journal: Journal, partial: Path, overwrite: bool) -> list[Task]:
@@ -111,7 +112,8 @@ def finish_shard(outcome: Outcome, journal: Journal, scoring: Scoring) -> None:
             raise UserError(
                 f"{outcome.failure}; finished shards are kept, and the same command goes on with the others"
             )
-        scoring.add_failure(outcome)
+        still = f"; {task.target} still has earlier answers" if task.target.exists() else ""
+        scoring.add_failure(task.name, f"{outcome.failure}{still}", outcome.trace)
         return
     if record != task.recorded:
         journal.append(record)

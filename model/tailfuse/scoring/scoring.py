@@ -8,7 +8,6 @@ from typing import Any
 
 from tailfuse.scoring.answers import Counts
 from tailfuse.scoring.journal import ShardRecord
-from tailfuse.scoring.score_shard import Outcome
 
 log = logging.getLogger("tailfuse")
 
@@ -62,11 +61,10 @@ class Scoring:
             if self.warnings[warning] == 1:
                 log.warning("%s: %s", record.name, warning)
 
-    def add_failure(self, outcome: Outcome) -> None:
-        """Add a shard that has no answers."""
-        assert outcome.failure is not None
-        self.failed[outcome.task.name] = outcome.failure
-        log.error("%s%s", outcome.failure, f"\n{outcome.trace}" if outcome.trace else "")
+    def add_failure(self, name: str, why: str, trace: str | None) -> None:
+        """Add a shard that was not answered; `trace` is the traceback of an error that nobody foresaw."""
+        self.failed[name] = why
+        log.error("%s%s", why, f"\n{trace}" if trace else "")
 
     def finish(self, out: Path, seconds: float) -> None:
         """Put failures in the order of the shards, and log what concerns several shards."""

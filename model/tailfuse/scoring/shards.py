@@ -39,6 +39,7 @@ def find_shards(inputs: Sequence[Path], out: Path) -> list[Shard]:
             raise UserError(f"--out {out}: is inside the input folder {given}; write to another folder")
         for source, path in list_tables(given):
             shard = Shard(name_answers(path), source)
+            check_name(shard)
             other = shards.setdefault(shard.name, shard)
             if not other.source.samefile(source):
                 raise UserError(
@@ -93,15 +94,18 @@ def report_unreadable(error: OSError) -> None:
 
 
 def name_answers(path: Path) -> str:
-    """Return the name of a table's answers. Raises TableError if a manifest could not hold it.
+    """Return the name of a table's answers.
 
     >>> name_answers(Path("2026/a.csv.gz")), name_answers(Path("b.v2.parquet"))
     ('2026/a.parquet', 'b.v2.parquet')
     """
     ending = next((each for each in TEXT_ENDINGS if path.name.lower().endswith(each)), path.suffix)
-    name = (path.parent / (path.name[: -len(ending)] + ANSWERS_ENDING)).as_posix()
+    return (path.parent / (path.name[: -len(ending)] + ANSWERS_ENDING)).as_posix()
+
+
+def check_name(shard: Shard) -> None:
+    """Raises TableError if the manifest could not hold the name of a shard, or the path of its input."""
     try:
-        name.encode()
+        f"{shard.name}{shard.source.resolve()}".encode()
     except UnicodeEncodeError:
-        raise TableError(f"{name!r}: the name of the file is not UTF-8; rename it") from None
-    return name
+        raise TableError(f"{str(shard.source)!r}: the path is not UTF-8; rename it") from None

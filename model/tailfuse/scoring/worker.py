@@ -24,7 +24,7 @@ def main() -> None:
     setup = connection.recv()
     tasks: SimpleQueue[Task] = SimpleQueue()
     Thread(target=receive_tasks, args=(connection, tasks), daemon=True).start()
-    with suppress(BrokenPipeError):  # the parent has ended
+    with suppress(BrokenPipeError, ConnectionResetError):  # the parent has ended
         try:
             scorer = ShardScorer(setup)
         except (UserError, ServiceError) as error:

@@ -54,6 +54,8 @@ class Output:
 OUTPUT_NAMES = ("probabilities", "weights", "confidences")  # of every graph
 DISAGREEMENT = "disagreement"  # of those whose modalities have answers of their own
 CONFLICT = "conflict"  # of the same, but for older bundles
+# Of the same, but for older bundles: (B, M, W), 0 where absent, and (B, W). No modality's name has a dot.
+EMBEDDINGS = ("embedding.modalities", "embedding.fused")
 CACHED, FEATURES = ".cached", ".features"  # the ends of optional inputs and outputs: `CachedInputs`
 
 

@@ -8,7 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tailfuse_service.bundle.batch import CACHED, CONFLICT, DISAGREEMENT, OUTPUT_NAMES, Batch, Output
+import numpy as np
+from numpy.typing import NDArray
+
+from tailfuse_service.bundle.batch import (
+    CACHED,
+    CONFLICT,
+    DISAGREEMENT,
+    EMBEDDINGS,
+    OUTPUT_NAMES,
+    Batch,
+    Output,
+)
 from tailfuse_service.bundle.cached_inputs import CachedInputs
 from tailfuse_service.bundle.embedding_cache import EmbeddingCache
 from tailfuse_service.bundle.runtime import find_cause
@@ -57,6 +68,7 @@ class OnnxRuntime:
                 f"{', '.join(started)}; are the GPU's driver and the libraries of this onnxruntime there?"
             )
         told = {each.name for each in self._session.get_outputs()}
+        self.can_embed = told.issuperset(EMBEDDINGS)  # the graph of an older bundle cannot
         self._outputs = [*OUTPUT_NAMES, *(name for name in (DISAGREEMENT, CONFLICT) if name in told)]
         self.device = device
         optional = (each.name for each in self._session.get_overridable_initializers())
@@ -70,6 +82,11 @@ class OnnxRuntime:
         values = self._session.run([*self._outputs, *self._cached.outputs], feed)
         self._cached.keep(missing, values[len(self._outputs) :])
         return Output(*values[: len(self._outputs)])
+
+    def embed(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Embed a batch: the modalities (B, M, W), 0 where absent, and all together (B, W)."""
+        modalities, fused = self._session.run(EMBEDDINGS, batch.feed())
+        return modalities, fused
 
 
 def import_onnxruntime() -> Any:

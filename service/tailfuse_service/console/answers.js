@@ -1,10 +1,11 @@
 // An answer as people read it: the label, its bars, the weights, and what each modality did.
 
 import { drawBar, drawBars, drawStack, makeTable } from "./charts.js";
-import { element, formatShare } from "./element.js";
+import { element, formatShare, isolate, replaceContent } from "./element.js";
 
 /** @typedef {import("./types.d.ts").Answer} Answer */
 /** @typedef {import("./types.d.ts").Explanation} Explanation */
+/** @typedef {import("./types.d.ts").Child} Child */
 
 const MAX_BARS = 10; // classes shown without asking; there may be thousands
 const MAX_TOLD = 4; // modalities named in a sentence
@@ -17,26 +18,27 @@ export function showHeadline(answer) {
   return element("div", {},
     element("p", { class: "headline" }, answer.label),
     element("p", {}, `with a probability of ${formatShare(answer.probability)}`),
-    ...describeConflict(answer).map((sentence) => element("p", {}, sentence)));
+    ...describeConflict(answer).map((sentence) => element("p", {}, ...sentence)));
 }
 
 /**
  * Return sentences on whether the modalities agree.
- * @param {Answer} answer
+ * @param {Answer} answer @returns {Child[][]}
  */
 export function describeConflict(answer) {
   const sentences = [];
   const { explanation, conflict } = answer;
   const alone = Object.entries(explanation?.alone ?? {});
   if (explanation?.disagree) {
-    const told = alone.slice(0, MAX_TOLD).map(([name, part]) => `${name} alone says ${part.label} (${formatShare(part.probability)})`);
+    const told = alone.slice(0, MAX_TOLD).flatMap(([name, part], at) =>
+      [at ? ", " : "", ...isolate`${name} alone says ${part.label} (${formatShare(part.probability)})`]);
     const more = alone.length > MAX_TOLD ? `, and ${alone.length - MAX_TOLD} more below` : "";
-    sentences.push(`The modalities disagree: ${told.join(", ")}${more}.`);
+    sentences.push(["The modalities disagree: ", ...told, `${more}.`]);
   } else if (alone.length > 1) {
-    sentences.push(`The modalities agree: each of them alone says ${alone[0]?.[1].label}.`);
+    sentences.push(isolate`The modalities agree: each of them alone says ${alone[0]?.[1].label}.`);
   }
   if (conflict != null)
-    sentences.push(`${conflict >= 0.5 ? "In conflict" : "No conflict"}: the probability that a modality's values belong to another sample is ${formatShare(conflict)}.`);
+    sentences.push([`${conflict >= 0.5 ? "In conflict" : "No conflict"}: the probability that a modality's values belong to another sample is ${formatShare(conflict)}.`]);
   return sentences;
 }
 
@@ -52,7 +54,7 @@ export function showProbabilities(answer) {
   const box = element("div", {}, few);
   const button = element("button", { type: "button", onclick: () => {
     const all = drawBars("Probabilities", "Class", rows, answer.label);
-    box.replaceChildren(element("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "All classes" }, all));
+    replaceContent(box, element("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "All classes" }, all));
   } }, `Show all ${rows.length.toLocaleString("en")} classes`);
   box.append(button);
   return box;
@@ -93,12 +95,12 @@ export function showExplanation(explanation, answer) {
   const parts = names.map((name) =>
     element("tr", {},
       element("th", { scope: "row" }, name),
-      element("td", { class: "words" }, describePart(explanation.without[name])),
-      element("td", { class: "words" }, describePart(explanation.alone[name]))));
+      element("td", { class: "words" }, ...describePart(explanation.without[name])),
+      element("td", { class: "words" }, ...describePart(explanation.alone[name]))));
   const sampled = explanation.method === "sampled"
     ? element("p", { class: "hint" }, "Contributions are estimated from sampled orders of the modalities.") : null;
   return element("div", {},
-    makeTable(`What each modality adds to “${answer.label}” (Shapley values)`, ["Modality", "", "Adds"], rows),
+    makeTable(isolate`What each modality adds to “${answer.label}” (Shapley values)`, ["Modality", "", "Adds"], rows),
     sampled,
     makeTable("The answer without a modality, and to it alone", ["Modality", "Without it", "Alone"], parts));
 }
@@ -115,5 +117,5 @@ function makeContribution(name, from, to) {
 
 /** @param {{ label: string, probability: number } | null | undefined} part */
 function describePart(part) {
-  return part ? `${part.label} (${formatShare(part.probability)})` : "no answer";
+  return part ? isolate`${part.label} (${formatShare(part.probability)})` : ["no answer"];
 }

@@ -1,6 +1,6 @@
 // The console: asks for the model, and shows the view that the address names after the "#".
 
-import { element } from "./element.js";
+import { element, replaceContent } from "./element.js";
 import { Problem, Requests } from "./requests.js";
 import { Sample } from "./sample.js";
 import { VIEWS } from "./views.js";
@@ -108,6 +108,13 @@ async function show(app) {
   unmount = mount(root, app);
 }
 
+/** Move the focus to the heading of the view, from where Tab goes through it. */
+function focusView() {
+  const heading = view.querySelector("h2") ?? view;
+  heading.tabIndex = -1;
+  heading.focus();
+}
+
 let stop = () => {};
 
 /** Ask for the model that is chosen, and show it. */
@@ -117,14 +124,16 @@ async function start() {
   try {
     const app = await makeApp(chosen);
     if (!picker.options.length) await listModels();
-    const onHash = () => void show(app).then(() => view.focus());
+    const onHash = () => void show(app).then(focusView);
     window.addEventListener("hashchange", onHash);
     stop = () => window.removeEventListener("hashchange", onHash);
+    const hadFocus = view.contains(document.activeElement);
     await show(app);
+    if (hadFocus) focusView();
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     const again = element("button", { type: "button", onclick: () => void start() }, "Try again");
-    view.replaceChildren(element("p", { class: "problem", role: "alert" }, error.message), again);
+    replaceContent(view, element("p", { class: "problem", role: "alert" }, error.message), again);
   }
 }
 

@@ -1,6 +1,8 @@
 // Bars, a stacked bar and lines. Every drawing has its numbers beside it as text.
 
-import { drawing, element, formatShare } from "./element.js";
+import { drawing, element, formatShare, isolate } from "./element.js";
+
+/** @typedef {import("./types.d.ts").Child} Child */
 
 const TONES = 8;
 const WIDTH = 480, HEIGHT = 200, LEFT = 40, BOTTOM = 24, TOP = 8;
@@ -36,13 +38,13 @@ export function drawBars(caption, head, rows, chosen) {
 
 /**
  * Return a table; an empty head is that of a column of bars.
- * @param {string} caption @param {string[]} heads @param {Node[]} rows
+ * @param {string | Child[]} caption @param {(string | Child[])[]} heads @param {Node[]} rows
  */
 export function makeTable(caption, heads, rows) {
   const cells = heads.map((head, at) =>
-    head ? element("th", { scope: "col", class: at ? "number" : "" }, head)
+    head ? element("th", { scope: "col", class: at ? "number" : "" }, ...[head].flat())
       : element("td", {}));
-  return element("table", {}, element("caption", {}, caption),
+  return element("table", {}, element("caption", {}, ...[caption].flat()),
     element("thead", {}, element("tr", {}, ...cells)), element("tbody", {}, ...rows));
 }
 
@@ -58,12 +60,12 @@ export function drawStack(name, parts) {
     part.style.width = `${100 * share}%`;
     bar.append(part);
     const swatch = element("span", { class: `swatch ${chooseTone(at)}`, "aria-hidden": "true" });
-    legend.append(element("li", {}, swatch, `${label} ${formatShare(share)}`));
+    legend.append(element("li", {}, swatch, ...isolate`${label} ${formatShare(share)}`));
   });
   return element("div", {}, bar, legend);
 }
 
-/** @typedef {{ label: string, points: [number, number][] }} Line */
+/** @typedef {{ label: string | Child[], points: [number, number][] }} Line */
 
 /**
  * Return lines over x, with a legend. `y` are the lowest and the highest value drawn.
@@ -86,7 +88,7 @@ export function drawLines(name, xName, lines, { x, y, format = formatShare }) {
     const path = points.map(([px, py], step) => `${step ? "L" : "M"}${toX(px).toFixed(1)} ${toY(py).toFixed(1)}`);
     svg.append(drawing("path", { class: chooseTone(at), d: path.join("") }));
     const swatch = element("span", { class: `swatch ${chooseTone(at)}`, "aria-hidden": "true" });
-    legend.append(element("li", {}, swatch, label));
+    legend.append(element("li", {}, swatch, ...[label].flat()));
   });
   return element("div", {}, svg, legend);
 }

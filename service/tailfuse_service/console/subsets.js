@@ -1,5 +1,9 @@
 // The subsets of modalities that are shown side by side.
 
+import { isolate } from "./element.js";
+
+/** @typedef {import("./types.d.ts").Child} Child */
+
 const MAX_ALL = 4; // modalities, up to which all subsets are shown: 15
 
 /**
@@ -18,11 +22,11 @@ export function listSubsets(names) {
 
 /**
  * Name a subset of modalities.
- * @param {string[]} subset @param {string[]} names
+ * @param {string[]} subset @param {string[]} names @returns {Child[]}
  */
 export function nameSubset(subset, names) {
-  if (subset.length === names.length && names.length > 1) return "all";
+  if (subset.length === names.length && names.length > 1) return ["all"];
   const [missing] = names.filter((name) => !subset.includes(name));
-  if (names.length > MAX_ALL && subset.length === names.length - 1) return `without ${missing}`;
-  return subset.join(" + ");
+  if (names.length > MAX_ALL && subset.length === names.length - 1) return isolate`without ${missing}`;
+  return subset.flatMap((name, at) => isolate`${at ? " + " : ""}${name}`);
 }

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from itertools import islice
 from typing import Any, TypeVar
 
 from tailfuse_service.bundle import Bundle, ClassPrior, PriorError, Sample, make_prior
@@ -18,12 +17,7 @@ from tailfuse_service.bundle.prior import PRIORS, find_graph_shares
 from tailfuse_service.errors import BatchTooLarge, ClientError, InvalidInput, Overloaded, TooManyPixels
 from tailfuse_service.inference.batcher import Batcher, make_deadline_error
 from tailfuse_service.inference.caller import CALLER
-from tailfuse_service.inference.explanations import (
-    Explained,
-    Plan,
-    make_explanation,
-    make_plan,
-)
+from tailfuse_service.inference.explanations import Explained, Plan, make_explanations, make_plans
 from tailfuse_service.inference.fair_threads import FairThreads
 from tailfuse_service.inference.inline import INLINE_BYTES, limit_to_small
 from tailfuse_service.inference.requested import add_prior
@@ -155,10 +149,12 @@ class Engine:
         async with self._limit_time():
             with self._keep_open(), given_up() as is_given_up:
                 samples = await self._decode(items, is_given_up)
-                plans = await self._in_thread(self._plans, samples, prior)
+                plans = await self._in_thread(make_plans, samples, self.manifest.modalities, prior)
                 rows = [row for plan in plans if isinstance(plan, Plan) for row in plan.rows()]
-                answers = iter(await self._in_pieces(rows))
-                results = await self._in_thread(self._explained, plans, prior, answers)
+                answers = await self._in_pieces(rows)
+                used = prior or self.bundle.prior
+                shares = find_graph_shares(self.manifest) if used is None else used.shares
+                results = await self._in_thread(make_explanations, plans, answers, shares)
         if self.shadow_runner is not None and prior is None:
             predictions = [each.prediction if isinstance(each, Explained) else each for each in results]
             self.shadow_runner.watch_all(items, predictions)
@@ -245,35 +241,6 @@ class Engine:
             except Exception as error:
                 samples.append(error)
         return samples
-
-    def _plans(
-        self, samples: Sequence[Sample | Exception], prior: ClassPrior | None
-    ) -> list[Plan | Exception]:
-        """Return the plan of each sample's explanation, or its error."""
-        return [
-            each if isinstance(each, Exception) else make_plan(each, self.manifest.modalities, prior)
-            for each in samples
-        ]
-
-    def _explained(
-        self,
-        plans: Sequence[Plan | Exception],
-        prior: ClassPrior | None,
-        answers: Iterator[Prediction | BaseException],
-    ) -> list[Explained | BaseException]:
-        """Return each item's explanation, or its first error."""
-        used = prior or self.bundle.prior
-        shares = find_graph_shares(self.manifest) if used is None else used.shares
-        results: list[Explained | BaseException] = []
-        for plan in plans:
-            if isinstance(plan, Exception):
-                results.append(plan)
-                continue
-            own = list(islice(answers, len(plan.subsets)))
-            failed = [each for each in own if isinstance(each, BaseException)]
-            predictions = [each for each in own if isinstance(each, Prediction)]
-            results.append(failed[0] if failed else make_explanation(plan, predictions, shares))
-        return results
 
     @asynccontextmanager
     async def _limit_time(self) -> AsyncIterator[None]:

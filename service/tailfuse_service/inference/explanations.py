@@ -11,7 +11,7 @@ known; with more than MAX_EXACT modalities orders are sampled, each with its rev
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,6 +71,33 @@ def make_plan(sample: Sample, modalities: Iterable[str], prior: ClassPrior | Non
     subsets = {subset for order in orders for subset in walk_order(order)}
     subsets |= {1 << m for m in range(n)} | {remove_modality(m, whole) for m in range(n)}
     return Plan(sample, prior, present, orders, tuple(sorted(subsets - {0}, reverse=True)))
+
+
+def make_plans(
+    samples: Iterable[Sample | Exception], modalities: Iterable[str], prior: ClassPrior | None
+) -> list[Plan | Exception]:
+    """Return the plan of each sample, or the error that is in its place."""
+    names = list(modalities)
+    return [each if isinstance(each, Exception) else make_plan(each, names, prior) for each in samples]
+
+
+def make_explanations(
+    plans: Iterable[Plan | Exception],
+    answers: Iterable[Prediction | BaseException],
+    prior: Mapping[str, float],
+) -> list[Explained | BaseException]:
+    """Return each item's explanation, or its first error; `answers` are to the plans' rows, in order."""
+    results: list[Explained | BaseException] = []
+    rest = iter(answers)
+    for plan in plans:
+        if isinstance(plan, Exception):
+            results.append(plan)
+            continue
+        own = list(islice(rest, len(plan.subsets)))
+        failed = [each for each in own if isinstance(each, BaseException)]
+        predictions = [each for each in own if isinstance(each, Prediction)]
+        results.append(failed[0] if failed else make_explanation(plan, predictions, prior))
+    return results
 
 
 def make_explanation(plan: Plan, predictions: Sequence[Prediction], prior: Mapping[str, float]) -> Explained:

@@ -5,6 +5,7 @@ which outlives the service and may be edited by hand.
 """
 
 import contextlib
+import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -56,7 +57,7 @@ class DesiredStateStore:
 
         Raises what `change` raises, ValueError if the file of roles cannot be used, and OSError.
         """
-        with self._lock_document():
+        with self._lock_document(), lock_folder(self._path):
             before = self._shared()
             if self._path is not None:
                 before = before.model_copy(update={"roles": read_roles(self._path, self._roles)})
@@ -94,3 +95,18 @@ class DesiredStateStore:
             self._document = line
         else:
             os.pwrite(self._file, line, 0)
+
+
+@contextlib.contextmanager
+def lock_folder(file: Path | None) -> Iterator[None]:
+    """Lock the file's folder, so that of several services with one file of roles one at a time changes it.
+
+    A file system without locks, such as that of some networks, and a folder that is not there change nothing.
+    """
+    with contextlib.ExitStack() as opened:
+        if file is not None:
+            with contextlib.suppress(OSError):
+                folder = os.open(file.parent, os.O_RDONLY)
+                opened.callback(os.close, folder)  # which releases the lock
+                fcntl.flock(folder, fcntl.LOCK_EX)
+        yield

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.browser import Console, launch
+from tests.support.bundles import write_tiny_bundle
+from tests.support.keys import KEY
 from tests.support.process import Service, start_service
 
 if TYPE_CHECKING:
@@ -61,3 +63,32 @@ def console(
     yield open_console
     for each in opened:
         each.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of two versions of a model."""
+    folder = tmp_path / "bundles"
+    folder.mkdir()
+    for version in ("1", "2"):
+        write_tiny_bundle(folder / f"v{version}", version=version)
+    return folder
+
+
+@pytest.fixture
+def admin_keys(tmp_path: Path) -> Path:
+    path = tmp_path / "admins"
+    path.write_text(f"root: {KEY}\n")
+    return path
+
+
+@pytest.fixture
+def operated(
+    start_console: Callable[..., Service], console: Callable[..., Console], folder: Path, admin_keys: Path
+) -> Console:
+    """Watch with an admin key, at a service of two versions."""
+    page = console(start_console(folder, "--admin-keys", str(admin_keys)).url).show("watch")
+    page.page.get_by_role("button", name="Promote, load, unload").click()
+    page.page.get_by_label("Key of this service").fill(KEY)
+    page.page.get_by_role("button", name="Use this key").click()
+    return page

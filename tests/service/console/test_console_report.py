@@ -2,7 +2,6 @@
 
 import gzip
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,7 +99,10 @@ def test_a_report_that_is_replaced_after_its_check_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = add_file(write_tiny_bundle(tmp_path / "bundle"), REPORT, HTML)
-    read_card: Callable[..., None] = lambda *_: (folder / REPORT).write_bytes(b"other")  # noqa: E731
-    monkeypatch.setattr("tailfuse_service.bundle.bundle.read_card", read_card)
+
+    def replace_report(*_: object) -> None:
+        (folder / REPORT).write_bytes(b"other")
+
+    monkeypatch.setattr("tailfuse_service.bundle.bundle.read_card", replace_report)
     with pytest.raises(BundleError, match=r"report\.html was replaced while the bundle was opened"):
         open_bundle(folder, keep_report=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from tailfuse_service.bundle.files import REPORT
@@ -11,9 +10,6 @@ from tests.support.browser import Console, find_violations
 from tests.support.bundles import add_file, write_tiny_bundle
 from tests.support.keys import KEY
 from tests.support.process import Service
-
-if TYPE_CHECKING:
-    from playwright.sync_api import FrameLocator
 
 pytest.importorskip("playwright")
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium")]
@@ -33,11 +29,6 @@ HOSTILE = f"""<!doctype html><html lang="en" onload="{MARK}"><head>
 <a href="javascript:top.hacked=1">Script</a> <a href="/docs" target="_top">Top</a> <a href="#there">Here</a>
 <details open ontoggle="{MARK}"><summary>More</summary></details>
 <video src="x" onerror="{MARK}"></video></body></html>"""
-
-
-def open_report(page: Console) -> "FrameLocator":
-    page.find("summary", "The full report").press("Enter")
-    return page.page.frame_locator("iframe.report")
 
 
 def share(start_console: Start, tmp_path: Path, html: str, *flags: str) -> Service:
@@ -72,7 +63,7 @@ def test_a_shared_report_is_shown_with_its_style(
     if with_keys:
         page.page.get_by_label("Key of this service").fill(KEY)
         page.page.keyboard.press("Enter")
-    report = open_report(page)
+    report = page.show_report()
     report.get_by_role("heading", name="By class", exact=True).wait_for()
     assert report.locator("svg").count() > 0
     bar = report.locator(".bar span").first
@@ -84,7 +75,7 @@ def test_a_shared_report_is_shown_with_its_style(
 def test_a_hostile_report_runs_nothing(start_console: Start, console: Open, tmp_path: Path) -> None:
     service = share(start_console, tmp_path, HOSTILE)
     page = console(service.url).show("about")
-    report = open_report(page)
+    report = page.show_report()
     report.get_by_text("Skin lesions").wait_for()
     assert report.locator("p").evaluate("(node) => getComputedStyle(node).color") == "rgb(1, 2, 3)"
     for link in ("Script", "Top"):

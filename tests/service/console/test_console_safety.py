@@ -164,7 +164,7 @@ def test_the_keyboard_alone_goes_through_the_views(console: Open) -> None:
             break
     page.page.keyboard.press("Enter")
     page.page.wait_for_selector('main section[aria-label="Switch"]')
-    assert page.page.evaluate("() => document.activeElement.id") == "view"
+    assert page.page.evaluate("() => document.activeElement.textContent") == "Switch modalities off"
     assert page.find("nav a[aria-current=page]").inner_text() == "Switch"
     assert page.page.title() == "Switch · skin-lesions · tailfuse"
 

@@ -151,6 +151,9 @@ def test_a_file_that_no_browser_shows_is_left_to_the_service(console: Open) -> N
         {"name": "<b>notes</b>.txt", "mimeType": "text/plain", "buffer": b"no image"}
     )
     page.find("details .problem", "image").wait_for()
+    heading = page.find("summary", "image")
+    described = heading.get_attribute("aria-describedby")
+    assert "image" in page.find(f"#{described}").inner_text()
     page.page.get_by_text("<b>notes</b>.txt: The browser cannot show this format").wait_for()
 
 

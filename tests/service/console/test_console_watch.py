@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from tests.support.browser import Console, find_violations
-from tests.support.bundles import write_tiny_bundle
 from tests.support.keys import KEY
 from tests.support.process import Service, until
 
@@ -130,31 +129,9 @@ def test_labels_stay_text_and_a_thousand_classes_are_few_rows(console: Open) -> 
     page.find(".grid td", f"{HOSTILE}999").wait_for()
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "bundles"
-    folder.mkdir()
-    for version in ("1", "2"):
-        write_tiny_bundle(folder / f"v{version}", version=version)
-    return folder
-
-
-@pytest.fixture
-def keys(tmp_path: Path) -> Path:
-    path = tmp_path / "admins"
-    path.write_text(f"root: {KEY}\n")
-    return path
-
-
-def test_an_operator_promotes_unloads_and_loads(
-    start_console: Start, console: Open, folder: Path, keys: Path
-) -> None:
-    service = start_console(folder, "--admin-keys", str(keys))
-    page = console(service.url).show("watch")
+def test_an_operator_promotes_unloads_and_loads(operated: Console) -> None:
+    page = operated
     page.page.on("dialog", lambda dialog: dialog.accept())
-    page.page.get_by_role("button", name="Promote, load, unload").click()
-    page.page.get_by_label("Key of this service").fill(KEY)
-    page.page.get_by_role("button", name="Use this key").click()
     page.page.get_by_role("button", name="Promote version 1 of skin-lesions").click()
     page.page.get_by_role("button", name="Promote version 2 of skin-lesions").wait_for()
     page.page.get_by_role("button", name="Unload version 1 of skin-lesions").click()
@@ -168,17 +145,10 @@ def test_an_operator_promotes_unloads_and_loads(
     assert all(KEY not in request.url for request in page.requests)
 
 
-def test_a_refused_question_changes_nothing(
-    start_console: Start, console: Open, folder: Path, keys: Path
-) -> None:
-    service = start_console(folder, "--admin-keys", str(keys))
-    page = console(service.url).show("watch")
-    page.page.on("dialog", lambda dialog: dialog.dismiss())
-    page.page.get_by_role("button", name="Promote, load, unload").click()
-    page.page.get_by_label("Key of this service").fill(KEY)
-    page.page.get_by_role("button", name="Use this key").click()
-    page.page.get_by_role("button", name="Unload version 1 of skin-lesions").click()
-    assert page.bodies("/admin/unload") == []
+def test_a_refused_question_changes_nothing(operated: Console) -> None:
+    operated.page.on("dialog", lambda dialog: dialog.dismiss())
+    operated.page.get_by_role("button", name="Unload version 1 of skin-lesions").click()
+    assert operated.bodies("/admin/unload") == []
 
 
 def test_without_admin_keys_the_service_says_so(console: Open) -> None:

@@ -1,4 +1,4 @@
-"""The encoder of series: a 1-D CNN that knows where each series ends."""
+"""The encoder of series: a 1-D CNN that knows where each series ends, on the steps or on a spectrogram."""
 
 import math
 from itertools import pairwise
@@ -8,11 +8,15 @@ import torch.nn.functional as F
 from tailfuse_service.modalities import SeriesModality
 from torch import Tensor, nn
 
+from tailfuse.modalities.series.logmel import LogMel
+
 KERNEL = 5
 
 
 class Conv(nn.Module):
     """Convolutions over time, each halving it, until about 32 steps are left; then their mean and maximum.
+
+    With a `front` they read the frames that it makes of the steps, in place of the steps.
 
     Padding is masked after every layer, as if it were not there: a row's answer does not depend on how far
     it was padded.
@@ -20,11 +24,23 @@ class Conv(nn.Module):
 
     ragged = True
 
-    def __init__(self, modality: SeriesModality, *, width: int, dropout: float, input_dropout: float) -> None:
+    def __init__(
+        self,
+        modality: SeriesModality,
+        *,
+        width: int,
+        dropout: float,
+        input_dropout: float,
+        front: LogMel | None = None,
+    ) -> None:
         super().__init__()
-        halvings = min(max(2, math.ceil(math.log2(modality.length / 32))), 8)
+        self.front = front
+        length, n_channels = modality.length, len(modality.channels)
+        if front is not None:
+            length, n_channels = front.max_frames, front.n_channels
+        halvings = min(max(2, math.ceil(math.log2(length / 32))), 8)
         # Few channels while there are many steps, or a sound would take long.
-        channels = [len(modality.channels) + 2, *(max(16, 128 >> i) for i in reversed(range(halvings)))]
+        channels = [n_channels + 2, *(max(16, 128 >> i) for i in reversed(range(halvings)))]
         self.convolutions = nn.ModuleList(
             nn.Conv1d(into, out, KERNEL, 2, KERNEL // 2, bias=False) for into, out in pairwise(channels)
         )
@@ -39,6 +55,8 @@ class Conv(nn.Module):
 
     def extract_features(self, rows: Tensor) -> Tensor:
         """(n, time, channels + 1), the last one 1 at a time step and 0 in padding -> (n, features)"""
+        if self.front is not None:
+            rows = self.front(rows)
         hidden = rows.transpose(1, 2)  # (n, channels + 1, time)
         mask = hidden[:, -1:]
         # When something happens may matter as much as what: -1 is the first step, 1 the last.

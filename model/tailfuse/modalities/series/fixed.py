@@ -119,13 +119,7 @@ class Spectrum(nn.Module):
 
     def forward(self, series: Tensor, mask: Tensor) -> Tensor:
         """(n, C, time), (n, 1, time) -> (n, features)"""
-        n, channels = series.shape[0], series.shape[1]
-        padded = F.pad(series, (self.hop, self.window)).flatten(0, 1)[:, None]
-        real, imaginary = (F.conv1d(padded, each, stride=self.hop) for each in (self.cosine, self.sine))
-        power = (real.square() + imaginary.square()).transpose(1, 2) @ self.bands
-        log = (power + SILENCE).log().unflatten(0, (n, channels)).transpose(1, 2).flatten(2)
-        # A frame counts if the step in its middle is one of the series.
-        present = F.pad(mask, (0, self.window))[:, :, :: self.hop][:, :, : log.shape[1]].transpose(1, 2)
+        log, present = self.compute_frames(series, mask)
         frames = present.sum(1, keepdim=True).clamp(min=1.0)
         mean = (log * present).sum(1, keepdim=True) / frames
         deviation = ((log - mean).square() * present).sum(1, keepdim=True) / frames
@@ -138,6 +132,20 @@ class Spectrum(nn.Module):
             share = (1 - (position - segment - 0.5).abs()).clamp(min=0) * present
             features.append((log * share).sum(1, keepdim=True) / share.sum(1, keepdim=True).clamp(min=1e-3))
         return torch.cat(features, dim=1).flatten(1)
+
+    def compute_frames(self, series: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the log power of each frame, and the mask of frames.
+
+        (n, C, time), (n, 1, time) -> (n, frames, C * bands), (n, frames, 1)
+        """
+        n, channels = series.shape[0], series.shape[1]
+        padded = F.pad(series, (self.hop, self.window)).flatten(0, 1)[:, None]
+        real, imaginary = (F.conv1d(padded, each, stride=self.hop) for each in (self.cosine, self.sine))
+        power = (real.square() + imaginary.square()).transpose(1, 2) @ self.bands
+        log = (power + SILENCE).log().unflatten(0, (n, channels)).transpose(1, 2).flatten(2)
+        # A frame counts if the step in its middle is one of the series.
+        present = F.pad(mask, (0, self.window))[:, :, :: self.hop][:, :, : log.shape[1]].transpose(1, 2)
+        return log, present
 
 
 def to_kernel(rows: NDArray[np.float64]) -> Tensor:

@@ -1,6 +1,7 @@
 """The time-series kind in training: fitted, read from a table, encoded, corrupted and described."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,7 @@ from tailfuse.files.table import Rows, match_columns
 from tailfuse.modalities.kind import Kind
 from tailfuse.modalities.preview import Preview, draw_curves, shorten_cell
 from tailfuse.modalities.ragged import keep_apart
+from tailfuse.modalities.series.choose_encoder import DEFAULT, ENCODERS, choose_encoder
 from tailfuse.modalities.series.fit import fit_series
 from tailfuse.modalities.series.raw import read_series
 from tailfuse.modalities.spec import Columns, ModalitySpec, Name
@@ -24,6 +26,7 @@ from tailfuse.modalities.spec import Columns, ModalitySpec, Name
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
+AUTO = "auto"
 CARD_STEPS = 3
 
 
@@ -38,8 +41,8 @@ class SeriesSpec(ModalitySpec):
     """Longer time series are averaged down to that many steps."""
     unreadable: Unreadable = "stop"
     """Whether files that are empty or not there stop the training or count as missing."""
-    encoder: Name = "conv"
-    """`conv` or `fixed`."""
+    encoder: Name = AUTO
+    """`conv`, `logmel`, `fixed`, or `auto`, which chooses by the training rows."""
 
 
 class SeriesKind(Kind[SeriesSpec, SeriesModality]):
@@ -47,7 +50,7 @@ class SeriesKind(Kind[SeriesSpec, SeriesModality]):
 
     name = "series"
     spec = SeriesSpec
-    encoder_names = ("conv", "fixed")
+    encoder_names = (AUTO, *ENCODERS)
     reads_files = True
     # Any step of a series may be a million, and float16 ends at 65,504.
     precisions = ("int8",)
@@ -63,7 +66,21 @@ class SeriesKind(Kind[SeriesSpec, SeriesModality]):
         reading: Reading = DEFAULT_READING,
     ) -> SeriesModality:
         columns = match_columns(table, spec.columns, f"modalities.{name}.columns")
-        return fit_series(name, columns, spec.length, table, rows, folder, spec.unreadable)
+        modality = fit_series(name, columns, spec.length, table, rows, folder, spec.unreadable)
+        return modality.model_copy(update={"encoder": DEFAULT if spec.encoder == AUTO else spec.encoder})
+
+    def fit_to_labels(
+        self,
+        spec: SeriesSpec,
+        modality: SeriesModality,
+        rows: NDArray[Any],
+        labels: NDArray[np.int64],
+        groups: NDArray[np.int64],
+        seed: int,
+    ) -> SeriesModality:
+        if spec.encoder != AUTO:
+            return modality
+        return choose_encoder(modality, partial(self.build_encoder, spec), rows, labels, groups, seed)
 
     def raw_values(
         self, name: str, modality: SeriesModality, table: pl.DataFrame, rows: Rows, folder: Path
@@ -78,10 +95,13 @@ class SeriesKind(Kind[SeriesSpec, SeriesModality]):
     ) -> "nn.Module":
         from tailfuse.modalities.series.encoder import Conv
         from tailfuse.modalities.series.fixed import FixedSeries
+        from tailfuse.modalities.series.logmel import LogMel
 
-        if spec.encoder == "fixed":
+        assert modality.encoder is not None
+        if modality.encoder == "fixed":
             return FixedSeries(modality, width=width, dropout=dropout)
-        return Conv(modality, width=width, dropout=dropout, input_dropout=input_dropout)
+        front = LogMel(modality) if modality.encoder == "logmel" else None
+        return Conv(modality, width=width, dropout=dropout, input_dropout=input_dropout, front=front)
 
     def corrupt(self, rows: "Tensor", modality: SeriesModality, generator: "Generator") -> "Tensor":
         from tailfuse.modalities.series.corruption import corrupt_series
@@ -102,7 +122,9 @@ class SeriesKind(Kind[SeriesSpec, SeriesModality]):
 
     def describe(self, modality: SeriesModality) -> str:
         channels = with_noun(len(modality.channels), "channel")
-        return f"series of {channels}, at most {modality.length:,} steps"
+        described = f"series of {channels}, at most {modality.length:,} steps, encoder {modality.encoder}"
+        losses = ", ".join(f"{name} {loss:.3f}" for name, loss in (modality.trial_losses or {}).items())
+        return f"{described}, chosen by the loss on left-out rows: {losses}" if losses else described
 
     def preview(self, modality: SeriesModality, cells: Mapping[str, Any], row: NDArray[Any]) -> Preview:
         """Show the first channels as the encoder receives them, and the path of their file."""

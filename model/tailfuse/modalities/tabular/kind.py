@@ -72,6 +72,7 @@ class TabularKind(Kind[TabularSpec, TabularModality]):
         modality: TabularModality,
         rows: NDArray[Any],
         labels: NDArray[np.int64],
+        groups: NDArray[np.int64],
         seed: int,
     ) -> TabularModality:
         return add_edges(spec.encoder, modality, rows, labels, seed)

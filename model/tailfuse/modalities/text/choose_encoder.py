@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tailfuse_service.modalities import TextModality
 
-from tailfuse.modalities.ragged import keep_apart, pad_rows
+from tailfuse.modalities.ragged import keep_apart
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,8 +24,7 @@ MAX_TEXTS = 2000  # those that a BERT embeds in half a minute of a core
 MIN_TEXTS = 200  # fewer judge the encoders poorly
 MIN_CLASS_TEXTS = 8  # of a class that takes part
 EVERY = 4  # of a class's texts every fourth judges
-WIDTH, DROPOUT, INPUT_DROPOUT = 128, 0.5, 0.2
-STEPS, EVALUATE_EVERY, BATCH, LEARNING_RATE, WEIGHT_DECAY = 300, 50, 128, 2e-3, 0.05
+STEPS, BATCH = 300, 128
 
 Build = Callable[[TextModality], "nn.Module"]
 
@@ -78,6 +77,8 @@ def measure_loss(modality: TextModality, build: Build, trial: Trial, seed: int) 
     """Train an encoder and a linear layer on it; the class-balanced negative log-likelihood of the judges."""
     import torch
 
+    from tailfuse.modalities.brief_training import train_briefly
+
     apply = modality.make_rows().apply
     made = [apply(text) for text in trial.texts]
     present = np.array([row is not None for row in made])
@@ -86,39 +87,10 @@ def measure_loss(modality: TextModality, build: Build, trial: Trial, seed: int) 
         torch.manual_seed(seed)
         encoder = build(modality)
         rows = compute_features(encoder, keep_apart([row for row in made if row is not None]), judges, seed)
-        n_classes = int(trial.codes.max()) + 1
-        network = torch.nn.Sequential(encoder, torch.nn.Linear(WIDTH, n_classes))
-        return train_briefly(network, rows, codes, judges, n_classes, seed)
-
-
-def train_briefly(
-    network: "nn.Module", rows: NDArray[Any], codes: NDArray[np.int64], judges: NDArray[np.bool_],
-    n_classes: int, seed: int,
-) -> float:  # fmt: skip
-    """Train a classifier on the rows (n, ...) that do not judge; the lowest loss of the judges on the way."""
-    import torch
-    import torch.nn.functional as F
-
-    counts = np.bincount(codes[~judges], minlength=n_classes)
-    log_prior = torch.from_numpy(np.log((counts + 1) / (counts + 1).sum())).float()
-    n_judges = np.bincount(codes[judges], minlength=len(counts))
-    weights = torch.from_numpy(1 / np.maximum(n_judges, 1)).float()
-    learnt = [each for each in network.parameters() if each.requires_grad]
-    optimizer = torch.optim.AdamW(learnt, LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    random, others, best = np.random.default_rng(seed), np.flatnonzero(~judges), np.inf
-    judged, expected = torch.from_numpy(pad_rows(rows[judges], rows)), torch.from_numpy(codes[judges])
-    for step in range(1, STEPS + 1):
-        at = random.choice(others, BATCH)
-        logits = network.train()(torch.from_numpy(pad_rows(rows[at], rows)))
-        optimizer.zero_grad()
-        # With the prior in the loss, all classes count alike in the answers.
-        F.cross_entropy(logits + log_prior, torch.from_numpy(codes[at])).backward()
-        optimizer.step()
-        if step % EVALUATE_EVERY == 0:
-            with torch.no_grad():
-                logits = network.eval()(judged)
-            best = min(best, float(F.cross_entropy(logits, expected, weights)))
-    return best
+        return train_briefly(
+            encoder, rows, codes, judges, n_classes=int(trial.codes.max()) + 1, steps=STEPS, batch_size=BATCH,
+            seed=seed,
+        )  # fmt: skip
 
 
 def compute_features(

@@ -31,7 +31,7 @@ from tailfuse.modalities.text.bert_files import (
     is_bert,
     is_folder,
 )
-from tailfuse.modalities.text.choose_encoder import DROPOUT, INPUT_DROPOUT, WIDTH, choose_encoder
+from tailfuse.modalities.text.choose_encoder import choose_encoder
 from tailfuse.modalities.text.corruption import corrupt_texts
 from tailfuse.modalities.text.fit import fit_bag, fit_bert, fit_lsa
 from tailfuse.modalities.text.uniqueness import warn_about_unique_tokens
@@ -126,6 +126,8 @@ class TextKind(Kind[TextSpec, TextModality]):
     ) -> TextModality:  # fmt: skip
         if spec.encoder != AUTO:
             return modality
+        from tailfuse.modalities.brief_training import DROPOUT, INPUT_DROPOUT, WIDTH
+
         candidates = {"lsa": modality, "bag": fit_bag(modality)}
         if has_minilm():
             candidates[MINILM] = fit_bert(modality, find_folder(MINILM))

@@ -43,4 +43,7 @@ async function showReport(app, place, signal) {
 function writeReport(frame, html) {
   const root = frame.contentDocument?.documentElement;
   if (root) root.innerHTML = html;
+  // No style sees that the focus is in a frame.
+  for (const type of ["focus", "blur"])
+    frame.contentWindow?.addEventListener(type, () => frame.classList.toggle("focused", type === "focus"));
 }

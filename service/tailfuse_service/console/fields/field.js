@@ -1,6 +1,6 @@
 // A field: what a user gives one modality, with the service's problem beside it.
 
-import { element, makeId } from "../element.js";
+import { element, lookUp, makeId } from "../element.js";
 import { makeImageField } from "./image.js";
 import { makeSeriesField } from "./series.js";
 import { makeTabularField } from "./tabular.js";
@@ -41,7 +41,7 @@ export function makeField(name, modality, app, open) {
   const clear = element("button", { type: "button", onclick: () => app.sample.set(name, undefined) }, "Leave out");
   clear.setAttribute("aria-label", `Leave out ${name}`);
   const node = /** @type {HTMLDetailsElement} */ (element("details", { class: "panel field", open },
-    element("summary", {}, `${name} `, state), control.node, element("div", { class: "row" }, clear), problem));
+    element("summary", { "aria-describedby": problem.id }, `${name} `, state), control.node, element("div", { class: "row" }, clear), problem));
 
   function showState() {
     state.textContent = app.sample.get(name) === undefined ? `${modality.kind}, missing` : modality.kind;
@@ -71,7 +71,7 @@ export function makeField(name, modality, app, open) {
 function makeControl(name, modality, app, give) {
   switch (modality.kind) {
     case "image": return makeImageField(name, modality, give);
-    case "tabular": return makeTabularField(name, modality, app.schema.reference[name], give);
+    case "tabular": return makeTabularField(name, modality, lookUp(app.schema.reference, name), give);
     case "text": return makeTextField(name, modality, give);
     case "series": return makeSeriesField(name, modality, give);
   }

@@ -1,6 +1,6 @@
 // The field of a text, of one column or several.
 
-import { element } from "../element.js";
+import { element, makeId } from "../element.js";
 
 /** @typedef {import("../types.d.ts").TextModality} TextModality */
 
@@ -10,8 +10,8 @@ import { element } from "../element.js";
  */
 export function makeTextField(name, modality, give) {
   const areas = modality.columns.map((column) => {
-    const area = /** @type {HTMLTextAreaElement} */ (element("textarea", { rows: 3, oninput: giveAll, "aria-label": `${name}: ${column}` }));
-    const problem = element("span", { class: "problem" });
+    const problem = element("span", { class: "problem", id: makeId() });
+    const area = /** @type {HTMLTextAreaElement} */ (element("textarea", { rows: 3, oninput: giveAll, "aria-label": `${name}: ${column}`, "aria-describedby": problem.id }));
     return { column, area, problem };
   });
   const isSingle = areas.length === 1;

@@ -7,7 +7,7 @@ import { TableError } from "./csv.js";
 const CODECS = { GZIP: (bytes) => gunzipSync(bytes), ZSTD: (bytes) => zstdDecompress(bytes) };
 
 /**
- * Return all column names of a file, and its rows with the wanted columns. Throws TableError.
+ * Return all column names of a file, those that are read, and the cells of the rows in their order. Throws TableError.
  * @param {Blob} blob @param {ReadonlySet<string>} wanted
  */
 export async function readParquetTable(blob, wanted) {
@@ -17,9 +17,10 @@ export async function readParquetTable(blob, wanted) {
     const metadata = await parquetMetadataAsync(file);
     const columns = parquetSchema(metadata).children.map((child) => child.element.name);
     const read = columns.filter((name) => wanted.has(name));
-    const records = read.length
-      ? await parquetReadObjects({ file, metadata, columns: read, compressors: CODECS, utf8: false }) : [];
-    return { columns, records };
+    // Not as objects, which would lose a column called "__proto__".
+    const rows = read.length
+      ? await parquetReadObjects({ file, metadata, columns: read, rowFormat: "array", compressors: CODECS, utf8: false }) : [];
+    return { columns, read, rows };
   } catch (error) {
     throw new TableError(`the Parquet file cannot be read: ${/** @type {Error} */ (error).message}`);
   }

@@ -4,17 +4,22 @@ import { formatCount } from "../element.js";
 
 export class ProgressBar {
   #begun = performance.now();
-  #bar; #text; #count; #announce;
+  #bar; #text; #cancel; #count; #announce;
   #announced = 0;
 
   /** @param {import("../types.d.ts").App} app @param {number} count @param {() => void} cancel */
   constructor({ element, announce }, count, cancel) {
     this.#count = count;
     this.#announce = announce;
-    this.#bar = /** @type {HTMLProgressElement} */ (element("progress", { max: count, "aria-label": "Rows answered" }));
+    this.#bar = /** @type {HTMLProgressElement} */ (element("progress", { max: count, value: 0, "aria-label": "Rows answered" }));
     this.#text = element("span", {}, "Asking…");
-    this.node = element("div", { class: "row" }, this.#bar, this.#text,
-      element("button", { type: "button", onclick: cancel }, "Cancel"));
+    this.#cancel = element("button", { type: "button", onclick: cancel }, "Cancel");
+    this.node = element("div", { class: "row" }, this.#bar, this.#text, this.#cancel);
+  }
+
+  /** Move the focus to what can be done meanwhile. */
+  focus() {
+    this.#cancel.focus();
   }
 
   /** @param {number} done */

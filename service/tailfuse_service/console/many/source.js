@@ -100,9 +100,9 @@ function decodeText(bytes) {
  */
 async function readParquet(blob, wanted) {
   const { readParquetTable } = await import("./parquet.js"); // only who brings such a file loads its reader
-  const { columns, records } = await readParquetTable(blob, wanted);
-  const row = (/** @type {number} */ at) => /** @type {Record<string, unknown>} */ (records[at]);
-  return { columns, rows: { count: records.length, row } };
+  const { columns, read, rows } = await readParquetTable(blob, wanted);
+  const row = (/** @type {number} */ at) => makeRecord(read, rows[at] ?? []);
+  return { columns, rows: { count: rows.length, row } };
 }
 
 /**

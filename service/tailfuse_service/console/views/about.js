@@ -2,7 +2,7 @@
 
 import { renderMarkdown } from "../about/markdown.js";
 import { makeReport } from "../about/report.js";
-import { formatShare } from "../element.js";
+import { formatShare, isolate } from "../element.js";
 import { Problem } from "../requests.js";
 
 /** @typedef {import("../types.d.ts").App} App */
@@ -17,7 +17,7 @@ export function mount(root, app) {
   const ended = new AbortController();
   const card = element("div", { class: "card" }, "Asking for the model card…");
   root.append(element("h2", {}, "About"),
-    element("p", {}, `${model.name}, version ${model.version}, on ${schema.runtime}, ${schema.device}`),
+    element("p", {}, ...isolate`${model.name}, version ${model.version}, on ${schema.runtime}, ${schema.device}`),
     makeReport(app, ended.signal), card);
   void showCard(app, card, ended.signal);
   return () => ended.abort();
@@ -27,6 +27,7 @@ export function mount(root, app) {
 async function showCard(app, place, signal) {
   try {
     const text = await app.request(`/console/card.md?${new URLSearchParams(app.model)}`, { signal });
+    if (String(text).trim() === "") throw new Problem({ detail: "the model card is empty" });
     place.replaceChildren(...renderMarkdown(String(text), 3));
   } catch (error) {
     if (signal.aborted) return;

@@ -2,7 +2,7 @@
 
 import { drawStack, drawLines, makeTable } from "../charts.js";
 import { DAMAGES, prepareDamage } from "../damage.js";
-import { formatShare } from "../element.js";
+import { formatShare, isolate, lookUp, replaceContent } from "../element.js";
 import { drawPreview } from "../fields/image.js";
 import { drawSteps } from "../fields/series.js";
 import { decodeBase64 } from "../images.js";
@@ -74,12 +74,13 @@ function makeSlider(app, name, modality, changed) {
   const kinds = DAMAGES[modality.kind] ?? [];
   const choices = kinds.map(([kind, title]) => element("option", { value: kind }, title));
   const kind = /** @type {HTMLSelectElement} */ (element("select", { "aria-label": `Damage to ${name}`, onchange: choose }, ...choices));
-  const range = /** @type {HTMLInputElement} */ (element("input", { type: "range", min: 0, max: 100, step: 1, value: 0, "aria-label": `Strength of the damage to ${name}`, oninput: move }));
-  const shown = element("output", {}, "0 %"), preview = element("div"), told = element("p", { class: "hint" });
+  const range = /** @type {HTMLInputElement} */ (element("input", { type: "range", min: 0, max: 100, step: 1, value: 0, "aria-valuetext": "0 percent", "aria-label": `Strength of the damage to ${name}`, oninput: move }));
+  // The slider's own text is what a screen reader says.
+  const shown = element("span", { "aria-hidden": "true" }, "0 %"), preview = element("div"), told = element("p", { class: "hint" });
   let ready = prepare();
 
   function prepare() {
-    return prepareDamage(value, modality, kind.value, schema.reference[name]).then((damage) => {
+    return prepareDamage(value, modality, kind.value, lookUp(schema.reference, name)).then((damage) => {
       told.textContent = damage ? "" : "The browser cannot read this file, so it stays as it is.";
       range.disabled = damage === null;
       return damage;
@@ -157,8 +158,9 @@ async function showAnswers(app, sliders, signal, box) {
   ]);
   if (signal.aborted) return;
   const holds = damaged.label === intact.label;
-  const verdict = holds ? `The answer holds: ${damaged.label}, ${formatShare(damaged.probability)}.`
-    : `The answer was ${intact.label}, and is now ${damaged.label} (${formatShare(damaged.probability)}).`;
+  const probability = formatShare(damaged.probability);
+  const verdict = holds ? isolate`The answer holds: ${damaged.label}, ${probability}.`
+    : isolate`The answer was ${intact.label}, and is now ${damaged.label} (${probability}).`;
   const rows = sliders.map(({ name }) =>
     element("tr", {}, element("th", { scope: "row" }, name),
       ...["weight", "confidence"].map((what) => {
@@ -166,12 +168,13 @@ async function showAnswers(app, sliders, signal, box) {
           formatShare(modalities[name]?.[/** @type {"weight" | "confidence"} */ (what)]));
         return element("td", { class: "words" }, `${before} → ${after}`);
       })));
+  const verdictLine = element("p", {}, ...verdict);
   box.replaceChildren(
-    element("p", { class: "headline" }, damaged.label), element("p", {}, verdict),
+    element("p", { class: "headline" }, damaged.label), verdictLine,
     element("h3", {}, "Fusion weights, intact"), drawWeights("Weights of the intact sample", sliders, intact),
     element("h3", {}, "Fusion weights, damaged"), drawWeights("Weights of the damaged sample", sliders, damaged),
     makeTable("Before and after", ["Modality", "Weight", "Confidence"], rows));
-  app.announce(verdict);
+  app.announce(verdictLine.textContent ?? "");
 }
 
 /** @param {string} title @param {Slider[]} sliders @param {Answer} answer */
@@ -201,16 +204,17 @@ async function showCurve(app, sliders, moved, signal, box) {
   /** @param {(answer: Answer) => number} read @returns {[number, number][]} */
   const trace = (read) => found.map(({ answer, strength }) => [strength, read(answer)]);
   const lines = [
-    { label: `weight of ${moved.name}`, points: trace((answer) => answer.modalities[moved.name]?.weight ?? 0) },
-    { label: `confidence of ${moved.name}`, points: trace((answer) => answer.modalities[moved.name]?.confidence ?? 0) },
-    { label: `probability of ${label}`, points: trace((answer) => answer.probabilities[label] ?? 0) },
+    { label: isolate`weight of ${moved.name}`, points: trace((answer) => answer.modalities[moved.name]?.weight ?? 0) },
+    { label: isolate`confidence of ${moved.name}`, points: trace((answer) => answer.modalities[moved.name]?.confidence ?? 0) },
+    { label: isolate`probability of ${label}`, points: trace((answer) => answer.probabilities[label] ?? 0) },
   ];
   const rows = found.map(({ strength }, at) =>
     element("tr", {}, element("th", { scope: "row" }, formatShare(strength)),
       ...lines.map(({ points }) => element("td", { class: "number" }, formatShare(points[at]?.[1])))));
-  box.replaceChildren(
-    element("h3", {}, `Over the strength of the damage to ${moved.name}`),
+  const isOpen = box.querySelector("details")?.open ?? false;
+  replaceContent(box,
+    element("h3", {}, ...isolate`Over the strength of the damage to ${moved.name}`),
     drawLines(`Weight and confidence of ${moved.name}, and probability of ${label}, over the strength`, "strength", lines, { x: [0, 1], y: [0, 1] }),
-    element("details", {}, element("summary", {}, "The numbers"),
-      makeTable(`Damage to ${moved.name}`, ["Strength", ...lines.map((line) => line.label)], rows)));
+    element("details", { open: isOpen }, element("summary", {}, "The numbers"),
+      makeTable(isolate`Damage to ${moved.name}`, ["Strength", ...lines.map((line) => line.label)], rows)));
 }

@@ -1,6 +1,6 @@
 // Many: the rows of a table, or many images, are sent in batches; their answers are sorted, filtered and saved.
 
-import { formatCount, formatShare, makeId } from "../element.js";
+import { formatCount, formatShare, makeId, replaceContent } from "../element.js";
 import { makeGrid } from "../grid.js";
 import { runBatches } from "../many/batches.js";
 import { TableError } from "../many/csv.js";
@@ -118,6 +118,7 @@ class Many {
   async #start(source) {
     const run = new AbortController();
     this.#run = run;
+    const hadFocus = [this.#plan, this.#progress].some((each) => each.contains(document.activeElement));
     this.#results = new Array(source.count);
     this.#done = 0;
     this.#thumbnails = new Thumbnails((at) => openImage(source, at));
@@ -125,6 +126,7 @@ class Many {
     this.#answers.hidden = false;
     const bar = new ProgressBar(this.#app, source.count, () => run.abort());
     this.#progress.replaceChildren(bar.node);
+    if (hadFocus) bar.focus();
     this.#show();
     let end = "Done";
     try {
@@ -170,7 +172,7 @@ class Many {
     this.#show();
     const problems = this.#listKnown().filter((result) => result.problem !== null).length;
     const text = `${end}: ${formatCount(this.#done)} of ${formatCount(source.count)} rows, ${formatCount(problems)} with a problem`;
-    this.#progress.replaceChildren(
+    replaceContent(this.#progress,
       element("p", { class: end === "Done" ? null : "warning" }, text),
       element("div", { class: "row" },
         element("button", { type: "button", onclick: () => this.#download() }, "Download as CSV"),

@@ -1,7 +1,7 @@
 // Switch: the answers to subsets of the sample's modalities side by side, and the request as programs write it.
 
 import { drawBar, makeTable } from "../charts.js";
-import { formatShare } from "../element.js";
+import { formatShare, isolate, replaceContent } from "../element.js";
 import { Latest } from "../latest.js";
 import { predictAll } from "../predictions.js";
 import { Problem } from "../requests.js";
@@ -11,6 +11,7 @@ import { listSubsets, nameSubset } from "../subsets.js";
 /** @typedef {import("../types.d.ts").App} App */
 /** @typedef {import("../types.d.ts").Answer} Answer */
 /** @typedef {import("../types.d.ts").Inputs} Inputs */
+/** @typedef {import("../types.d.ts").Child} Child */
 
 /** @type {import("../types.d.ts").Mount} */
 export function mount(root, app) {
@@ -69,41 +70,42 @@ function pick(inputs, names) {
  */
 async function showTable(app, names, chosen, signal, box) {
   const subsets = listSubsets(names);
-  const key = chosen.join("\n");
-  const isListed = subsets.some((subset) => subset.join("\n") === key);
+  const key = JSON.stringify(chosen);
+  const isListed = subsets.some((subset) => JSON.stringify(subset) === key);
   if (!isListed && chosen.length) subsets.unshift(chosen);
   const answers = await predictAll(app, subsets.map((subset) => pick(app.sample.inputs, subset)), signal);
   if (signal.aborted) return;
   const whole = answers[subsets.findIndex((subset) => subset.length === names.length)];
   const label = whole instanceof Problem ? undefined : whole?.label;
   const rows = subsets.map((subset, at) => {
-    const isChosen = subset.join("\n") === key;
-    const title = isListed || !isChosen ? nameSubset(subset, names) : `the ${subset.length} that are on`;
+    const isChosen = JSON.stringify(subset) === key;
+    const title = isListed || !isChosen ? nameSubset(subset, names) : [`the ${subset.length} that are on`];
     return makeRow(app, title, answers[at], label, isChosen);
   });
   const told = chosen.length ? [] : [app.element("p", {}, "Every modality is off: there is nothing to answer.")];
   box.replaceChildren(...told, makeTable("Answers to subsets", ["Modalities sent", "Answer", "", "Probability", "Weights"], rows));
-  const found = answers[subsets.findIndex((subset) => subset.join("\n") === key)];
+  const found = answers[subsets.findIndex((subset) => JSON.stringify(subset) === key)];
   if (found && !(found instanceof Problem)) app.announce(`${found.label}, ${formatShare(found.probability)}`);
 }
 
 /**
- * @param {App} app @param {string} title @param {Answer | Problem | undefined} answer
+ * @param {App} app @param {Child[]} title @param {Answer | Problem | undefined} answer
  * @param {string | undefined} label @param {boolean} isChosen
  */
 function makeRow({ element }, title, answer, label, isChosen) {
-  const head = element("th", { scope: "row" }, title, isChosen ? element("span", { class: "unseen" }, " (switched on)") : null);
+  const head = element("th", { scope: "row" }, ...title, isChosen ? element("span", { class: "unseen" }, " (switched on)") : null);
   const props = { class: isChosen ? "chosen" : "" };
   if (!answer || answer instanceof Problem)
     return element("tr", props, head, element("td", { colspan: 4, class: "problem" }, answer?.message ?? ""));
   const weights = Object.entries(answer.modalities).filter(([, each]) => each.present)
-    .sort((a, b) => b[1].weight - a[1].weight).slice(0, 3).map(([name, each]) => `${name} ${formatShare(each.weight)}`);
+    .sort((a, b) => b[1].weight - a[1].weight).slice(0, 3)
+    .flatMap(([name, each], at) => [at ? ", " : "", ...isolate`${name} ${formatShare(each.weight)}`]);
   const isSame = label === undefined || answer.label === label;
   return element("tr", props, head,
     element("td", { class: "words" }, answer.label, isSame ? null : element("span", { class: "problem" }, " ≠")),
     element("td", { class: "bar" }, drawBar(0, answer.probability)),
     element("td", { class: "number" }, formatShare(answer.probability)),
-    element("td", { class: "words weights" }, weights.join(", ")));
+    element("td", { class: "words weights" }, ...weights));
 }
 
 /**
@@ -119,7 +121,7 @@ function showSnippets(app, inputs, box) {
     return element("details", { open: at === 0 }, element("summary", {}, title), element("div", { class: "row" }, copy),
       element("pre", { tabindex: 0, role: "group", "aria-label": `The request in ${title}` }, text));
   });
-  box.replaceChildren(element("h3", {}, "The request"),
+  replaceContent(box, element("h3", {}, "The request"),
     element("p", { class: "hint" }, "Long files are cut here; a copy has all of them."), ...blocks);
 }
 

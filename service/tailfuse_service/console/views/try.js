@@ -1,6 +1,7 @@
 // Try: one sample, and what the model answers.
 
 import { showExplanation, showHeadline, showModalities, showProbabilities } from "../answers.js";
+import { isolate, replaceContent } from "../element.js";
 import { makeField } from "../fields/field.js";
 import { Latest } from "../latest.js";
 import { predict } from "../predictions.js";
@@ -22,7 +23,7 @@ export function mount(root, app) {
   const latest = new Latest();
 
   root.append(
-    element("h2", {}, `What is the ${schema.label}?`),
+    element("h2", {}, ...isolate`What is the ${schema.label}?`),
     makeExamples(app),
     element("div", { class: "columns" }, element("div", {}, ...fields.map((field) => field.node)),
       element("div", {}, problem, answer)));
@@ -47,11 +48,12 @@ function makeExamples({ element, schema, sample, announce }) {
   const { examples, example_labels: labels, examples_are_rows: areRows } = schema;
   const buttons = examples.map((inputs, at) => {
     const label = labels[at];
-    const title = !areRows ? "Plausible values" : label == null ? `Row ${at + 1}` : `Row ${at + 1}: ${label}`;
-    return element("button", { type: "button", onclick: () => {
+    const title = !areRows ? ["Plausible values"] : label == null ? [`Row ${at + 1}`] : isolate`Row ${at + 1}: ${label}`;
+    const button = element("button", { type: "button", onclick: () => {
       sample.replace(inputs);
-      announce(`${title}: ${Object.keys(inputs).join(", ")}`);
-    } }, title);
+      announce(`${button.textContent}: ${Object.keys(inputs).join(", ")}`);
+    } }, ...title);
+    return button;
   });
   const clear = element("button", { type: "button", onclick: () => sample.replace({}) }, "Clear");
   const told = areRows ? "Rows of the test split:"
@@ -75,7 +77,7 @@ async function ask(app, signal, box, tell) {
     if (signal.aborted) return;
     const headline = showHeadline(answer);
     const explained = app.element("div", {}, app.element("p", { class: "hint" }, "Asking for the explanation…"));
-    box.replaceChildren(headline, showProbabilities(answer), showModalities(answer), explained);
+    replaceContent(box, headline, showProbabilities(answer), showModalities(answer), explained);
     app.announce(`${answer.label}, ${(100 * answer.probability).toFixed(0)} percent`);
     await explain(app, signal, headline, explained);
   } catch (error) {

@@ -1,6 +1,6 @@
 // Watch: the service's own metrics, live. Names and meanings are those that /metrics states.
 
-import { formatCount, formatShare } from "../element.js";
+import { formatCount, formatShare, isolate } from "../element.js";
 import { compareValues, makeGrid } from "../grid.js";
 import { Problem } from "../requests.js";
 import { makeChart } from "../watch/chart.js";
@@ -60,7 +60,7 @@ class Watch {
     this.#status = element("p", { class: "hint" }, "Asking for the metrics…");
     this.#pause = element("button", { type: "button", "aria-pressed": "false", onclick: () => this.#toggle() }, "Pause");
     root.append(element("h2", {}, "Watch"), element("div", { class: "row" }, this.#pause, this.#status), this.#charts,
-      element("h3", {}, `Modalities of ${model.name} ${model.version}`), this.#modalities, this.#drift,
+      element("h3", {}, ...isolate`Modalities of ${model.name} ${model.version}`), this.#modalities, this.#drift,
       element("h3", {}, "Classes"), this.#classes.node, this.#models.node);
   }
 
@@ -132,7 +132,7 @@ class Watch {
     this.#drift.replaceChildren(element("p", {}, describe(now, metric), " ", element("code", {}, metric),
       drifts.length ? null : ": no value yet"),
     element("ul", {}, ...drifts.map(({ modality, input, value }) =>
-      element("li", {}, `${modality}, ${input}: ${value.toFixed(3)}`))));
+      element("li", {}, ...isolate`${modality}, ${input}: ${value.toFixed(3)}`))));
   }
 
   #showClasses() {

@@ -1,5 +1,6 @@
 // The loaded models with their versions and roles; with an admin key, they are promoted, unloaded and loaded.
 
+import { isolate, replaceContent } from "../element.js";
 import { Problem } from "../requests.js";
 import { readShadow } from "./model_figures.js";
 
@@ -74,7 +75,7 @@ export class ModelsPanel {
     const { element } = this.#app;
     const rows = state.models.flatMap((model) => model.versions.map((version) => this.#makeRow(model, version)));
     const head = ["Model", "Version", "Role", ...(this.#isAdmin ? ["Change"] : [])];
-    this.#list.replaceChildren(
+    replaceContent(this.#list,
       element("table", {}, element("caption", { class: "unseen" }, "Loaded models"),
         element("thead", {}, element("tr", {}, ...head.map((title) => element("th", { scope: "col" }, title)))),
         element("tbody", {}, ...rows)),
@@ -99,7 +100,7 @@ export class ModelsPanel {
   #makeBundle({ path, problem }) {
     const { element } = this.#app;
     const load = () => void this.#attempt(`Load: ${path} is done.`, () => this.#change("/admin/load", { path }));
-    return element("p", {}, `${path}: ${problem ?? "unloaded"} `,
+    return element("p", {}, ...isolate`${path}: ${problem ?? "unloaded"} `,
       element("button", { type: "button", "aria-label": `Load ${path}`, onclick: load }, "Load"));
   }
 
@@ -115,9 +116,9 @@ export class ModelsPanel {
     const { outcomes, pairs } = readShadow(exposition, version);
     const help = exposition.get("tailfuse_shadow_samples_total")?.help ?? "";
     const counts = [...outcomes].map(([outcome, count]) => `${outcome} ${count}`).join(", ") || "none yet";
-    return element("div", {}, element("h4", {}, `Shadow ${version.model} ${version.version}`),
+    return element("div", {}, element("h4", {}, ...isolate`Shadow ${version.model} ${version.version}`),
       element("p", {}, help, " ", element("strong", {}, counts)),
       element("ul", {}, ...pairs.slice(0, MAX_PAIRS).map(({ label, shadow, count }) =>
-        element("li", {}, `${label} → ${shadow}: ${count}`))));
+        element("li", {}, ...isolate`${label} → ${shadow}: ${count}`))));
   }
 }

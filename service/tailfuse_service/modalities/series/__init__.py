@@ -1,6 +1,6 @@
 """The time-series kind."""
 
 from tailfuse_service.modalities.series.features import Steps, read_steps, shorten, with_noun
-from tailfuse_service.modalities.series.modality import Channel, SeriesModality
+from tailfuse_service.modalities.series.modality import Channel, SeriesEncoder, SeriesModality
 
-__all__ = ["Channel", "SeriesModality", "Steps", "read_steps", "shorten", "with_noun"]
+__all__ = ["Channel", "SeriesEncoder", "SeriesModality", "Steps", "read_steps", "shorten", "with_noun"]

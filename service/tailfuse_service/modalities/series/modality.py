@@ -23,6 +23,7 @@ from tailfuse_service.modalities.series.files import FILES
 from tailfuse_service.modalities.tensor import ANY, Tensor, TensorForm, make_shape_error, read_elements
 
 EXAMPLE_STEPS = 8
+SeriesEncoder = Literal["conv", "logmel", "fixed"]
 
 
 class Channel(Frozen):
@@ -48,6 +49,9 @@ class SeriesModality(Modality):
     channels: tuple[Channel, ...]
     length: int = Field(ge=1, le=2**20)
     unreadable: Literal["stop", "missing"] = "stop"  # what a file in a table that cannot be read does
+    encoder: SeriesEncoder | None = None  # older bundles do not say
+    # Where training chose the encoder: the held-out loss of each that was tried.
+    trial_losses: dict[str, float] | None = None
 
     @property
     def column_names(self) -> tuple[str, ...]:
