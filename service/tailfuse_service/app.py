@@ -70,8 +70,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        watched = [reconciler, plan] if follower is None else [reconciler, plan, follower]
-        watches = [asyncio.create_task(each.watch()) for each in watched]
+        watches = [asyncio.create_task(each.watch()) for each in (reconciler, plan)]
+        if follower is not None:
+            watches.append(asyncio.create_task(follower.watch()))
         plan.adjust()
         yield
         for watch in watches:

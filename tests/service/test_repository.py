@@ -69,14 +69,6 @@ def test_a_folder_of_bundles_has_no_name(folder: Path, put: Callable[..., Path])
         Repository(Settings(bundle=folder, name="lesions"), pass_all()).open({})
 
 
-def test_an_address_has_no_name_and_is_not_fetched(tmp_path: Path) -> None:
-    settings = Settings.model_validate(
-        {"bundle": f"file://{tmp_path}/absent", "name": "lesions", "store_cache": tmp_path / "cache"}
-    )
-    with pytest.raises(BundleError, match=r"absent is an address.*without --name"):
-        Repository(settings, pass_all()).open({})
-
-
 @pytest.mark.parametrize("name", ["a/b", "two words", ".", "-x", "x\n", "é"])
 def test_a_name_that_a_path_cannot_have_is_refused(folder: Path, name: str) -> None:
     with pytest.raises(ValueError, match="is not a name of letters"):

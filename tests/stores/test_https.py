@@ -127,11 +127,13 @@ def test_a_redirect_to_an_address_that_is_not_encrypted_is_refused(
     site: str, answers: Answers, tmp_path: Path
 ) -> None:
     moved = {"Location": "http://models.example.org/manifest.json?Signature=hunter2"}
-    answers["/1/manifest.json"] = lambda handler: handler.answer(302, **moved)
+    answers["/1/manifest.json"] = lambda handler: handler.answer(302, headers=moved)
     with pytest.raises(BundleError, match=r"models\.example\.org, which is not encrypted") as refused:
         tailfuse.pull(f"{site}/1", tmp_path / "copy")
     assert "hunter2" not in str(refused.value)
-    answers["/1/manifest.json"] = lambda handler: handler.answer(302, Location=f"{site}/1/m.json")
+    answers["/1/manifest.json"] = lambda handler: handler.answer(
+        302, headers={"Location": f"{site}/1/m.json"}
+    )
     (tmp_path / "site/1/manifest.json").rename(tmp_path / "site/1/m.json")
     assert tailfuse.pull(f"{site}/1", tmp_path / "copy").version == "1"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tailfuse_service.bundle import BundleError
+from tailfuse_service.bundle import BundleError, read_manifest
 from tailfuse_service.stores import mirror as module
 from tailfuse_service.stores.address import Address
 from tailfuse_service.stores.cache import BundleCache
@@ -45,8 +45,7 @@ def make_mirror(
 
 
 def read_versions(mirror: Mirror) -> dict[str, str]:
-    read = module.read_manifest
-    return {name: read(mirror.folder / name).version for name in mirror.names}
+    return {name: read_manifest(mirror.folder / name).version for name in mirror.names}
 
 
 def test_each_folder_is_an_entry_and_new_ones_appear(

@@ -31,7 +31,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         client = MlflowClient()
         client.create_experiment("skin", artifact_location=f"file://{folder}/artifacts")
         yield client
-        set_tracking_uri(None)
+        set_tracking_uri("")
 
 
 def test_versions_of_a_model_are_pushed_followed_and_pulled(client: Any, tmp_path: Path) -> None:
@@ -52,12 +52,12 @@ def test_versions_of_a_model_are_pushed_followed_and_pulled(client: Any, tmp_pat
         tailfuse.push(tmp_path / "b1", "mlflow:models:/skin/3")
 
 
-def test_a_bundle_is_an_artifact_of_a_run(client: Any, tiny_bundle: Path, tmp_path: Path) -> None:
+def test_a_bundle_is_pushed_into_a_run(client: Any, tiny_bundle: Path, tmp_path: Path) -> None:
     run = client.create_run(client.get_experiment_by_name("skin").experiment_id).info.run_id
     address = f"mlflow:runs:/{run}/models/skin"
     tailfuse.push(tiny_bundle, address)
     assert tailfuse.pull(address, tmp_path / "copy").version == "3"
-    with pytest.raises(BundleError, match="artifacts are there already"):
+    with pytest.raises(BundleError, match="files are there already"):
         tailfuse.push(tiny_bundle, address)
 
 

@@ -102,7 +102,7 @@ def answers(tiny_bundle: Path) -> Answers:
 
 
 def reply(body: bytes, status: int = 200, **headers: str) -> Callable[[FolderHandler], None]:
-    return lambda handler: handler.answer(status, body, **headers)
+    return lambda handler: handler.answer(status, body, headers)
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_a_token_is_fetched_with_the_password_of_docker_login(
             if handler.headers["Authorization"] == "Bearer abc":
                 then(handler)
             else:
-                handler.answer(401, **{"WWW-Authenticate": challenge})
+                handler.answer(401, headers={"WWW-Authenticate": challenge})
 
         return answer
 
@@ -192,7 +192,7 @@ def test_a_registry_may_ask_for_the_password_itself(
         if handler.headers["Authorization"] == f"Basic {base64.b64encode(b'me:hunter2').decode()}":
             artifact(handler)
         else:
-            handler.answer(401, **{"WWW-Authenticate": 'Basic realm="tests"'})
+            handler.answer(401, headers={"WWW-Authenticate": 'Basic realm="tests"'})
 
     answers[ONE] = answer
     assert tailfuse.pull(f"oci://{host}/skin:1", tmp_path / "copy").version == "3"

@@ -84,18 +84,18 @@ class Repository:
 
     def open(self, unloaded: Mapping[str, str]) -> list[Bundle]:
         """Open all usable bundles at the start. Raises BundleError if there are none."""
-        if self._settings.name is not None and self.is_folder:
-            kind = "a folder of bundles" if self.mirror is None else "an address"
-            raise BundleError(
-                f"{self._settings.bundle} is {kind}, and manifests name its models: "
-                "serve it without --name (TAILFUSE_NAME)"
-            )
         if self.mirror is not None:
             self.mirror.start()
         if not self.is_folder:
             bundle = self._open(self.path, self.trials.try_unless_first)
             self.entries = {self.path.name: Entry("", bundle)}
             return self.bundles
+        is_single = self.mirror is not None and self.mirror.is_single
+        if self._settings.name is not None and not is_single:
+            raise BundleError(
+                f"{self._settings.bundle} is a folder of bundles, whose manifests name their models: "
+                "serve it without --name (TAILFUSE_NAME)"
+            )
         self.refresh(unloaded, again=True).log_changes()
         if not self.bundles and not unloaded:
             found = next((f"; {name}: {entry.problem}" for name, entry in self.entries.items()), "")

@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     trusted_keys: Path | None = None
     """File of public keys in PEM; only bundles signed by one of them are served. Needs tailfuse[sign]."""
     name: str | None = None
-    """Name of the model, in place of the one in the manifest; for a single bundle on disk only."""
+    """Name of the model, in place of the one in the manifest; for a single bundle, not for a folder."""
     default_model: str | None = None
     """Model used when the request names none. Default: the first by name."""
     roles: Path | None = None

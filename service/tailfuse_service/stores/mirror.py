@@ -60,6 +60,11 @@ class Mirror:
         """The entries that lead to a bundle."""
         return sorted(each.name for each in self.folder.iterdir() if each.is_symlink() and each.is_dir())
 
+    @property
+    def is_single(self) -> bool:
+        """Whether the only entry is a bundle that lies at the address itself."""
+        return self.names == [self.address.name]
+
     def start(self) -> None:
         """Follow the store once. Raises BundleError if there is no bundle afterwards.
 
@@ -69,35 +74,40 @@ class Mirror:
             if not self._is_whole(self._read_digest(name)):
                 (self.folder / name).unlink(missing_ok=True)
         if self.names:
-            self.follow(wait=True, timeout_s=min(RESTART_S, self._timeout_s))
+            problems = self._ask_within(min(RESTART_S, self._timeout_s), again=False, wait=True)
         else:
-            self.follow(again=True, wait=True)
+            problems = self._ask_within(self._timeout_s, again=True, wait=True)
         if not self.names:
-            raise BundleError(next(iter(self._problems.values()), f"{self.address} holds no bundle"))
+            raise BundleError(next(iter(problems.values()), f"{self.address} holds no bundle"))
+        self._log(problems)
 
-    def follow(self, *, again: bool = False, wait: bool = False, timeout_s: float | None = None) -> None:
+    def follow(self, *, again: bool = False) -> None:
         """Fetch what is new at the address, and drop what has gone. A failure is logged once; all else stays.
 
         `again` asks the store even if another worker has just done so, and fetches refused bundles again.
-        `wait` waits for a worker that does the same at this moment.
         """
-        problems: dict[str, str] = {}
-        try:
-            with explain_failures(self.address):
-                found = call_within(
-                    timeout_s or self._timeout_s,
-                    lambda cancelled: self._follow(
-                        Limits(self._limits.max_bytes, cancelled), again=again, wait=wait
-                    ),
-                )
-                problems = self._problems if found is None else found
-        except BundleError as error:
-            problems = {"": error.detail}
+        self._log(self._ask_within(self._timeout_s, again=again, wait=False))
+
+    def _log(self, problems: dict[str, str]) -> None:
+        """Log what was not a problem before."""
         for name, problem in problems.items():
             if self._problems.get(name) != problem:
                 message = "bundle not fetched" if name else "store not followed; its bundles stay"
                 LOG.error(message, extra={"address": str(self.address), "path": name, "reason": problem})
         self._problems = problems
+
+    def _ask_within(self, timeout_s: float, *, again: bool, wait: bool) -> dict[str, str]:
+        """Follow the store; return the problems by entry, that of the address itself under ""."""
+        max_bytes = self._limits.max_bytes
+        try:
+            with explain_failures(self.address):
+                problems = call_within(
+                    timeout_s,
+                    lambda cancelled: self._follow(Limits(max_bytes, cancelled), again=again, wait=wait),
+                )
+        except BundleError as error:
+            return {"": error.detail}
+        return self._problems if problems is None else problems
 
     def _follow(self, limits: Limits, *, again: bool, wait: bool) -> dict[str, str] | None:
         """Return the problems by entry; None if it is another worker's turn. Raises what the store raises."""

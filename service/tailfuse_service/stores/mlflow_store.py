@@ -1,4 +1,4 @@
-"""Bundles in MLflow: artifacts of a run, or versions of a registered model."""
+"""Bundles in MLflow: files of a run, or versions of a registered model."""
 
 import os
 import re
@@ -38,8 +38,10 @@ class MlflowStore:
             )
         self._client: MlflowClient = MlflowClient()
         self._uri = address.path
-        self._model, self._version, self._alias = model.groups() if model else (None, None, None)
-        self._run, self._folder = run.groups() if run else (None, None)
+        named: tuple[str | None, ...] = model.groups() if model else (None, None, None)
+        logged: tuple[str | None, ...] = run.groups() if run else (None, None)
+        self._model, self._version, self._alias = named
+        self._run, self._folder = logged
 
     def find(self) -> Mapping[str, RemoteBundle]:
         """Return the bundle of the run, version or alias, else those of all versions of the model."""
@@ -56,21 +58,19 @@ class MlflowStore:
             }
 
     def write(self, files: Sequence[Path], report: Report) -> None:
-        """Log the files as artifacts of the run, or of a new run as a new version of the model."""
+        """Log the files in the run, or in a new run as a new version of the model."""
         if self._version is not None or self._alias is not None:
             raise BundleError(f"push to mlflow:models:/{self._model}: MLflow numbers its versions itself")
         with translate_errors():
             if self._run is not None:
                 if self._client.list_artifacts(self._run, self._folder):
-                    raise FileExistsError("artifacts are there already; push to a new folder")
+                    raise FileExistsError("files are there already; push to a new folder")
                 self._log(self._run, str(self._folder), files, report)
                 return
             run = self._client.create_run(self._find_experiment())
             self._log(run.info.run_id, "bundle", files, report)
             self._client.set_terminated(run.info.run_id)
-            self._create_model()
-            source = f"{run.info.artifact_uri}/bundle"
-            self._client.create_model_version(self._model, source, run.info.run_id)
+            self._register(str(self._model), f"{run.info.artifact_uri}/bundle", run.info.run_id)
 
     def _log(self, run: str, folder: str, files: Sequence[Path], report: Report) -> None:
         for file in files:
@@ -82,18 +82,20 @@ class MlflowStore:
         found = self._client.get_experiment_by_name(name)
         return str(self._client.create_experiment(name) if found is None else found.experiment_id)
 
-    def _create_model(self) -> None:
+    def _register(self, model: str, source: str, run: str) -> None:
+        """Make a version of a model, which may be new."""
         from mlflow.exceptions import MlflowException
 
         try:
-            self._client.create_registered_model(self._model)
+            self._client.create_registered_model(model)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+        self._client.create_model_version(model, source, run)
 
 
 class MlflowBundle:
-    """The artifacts below a URI of MLflow: a bundle's files, or a model that has them in its data."""
+    """What lies below a URI of MLflow: a bundle's files, or a model that has them in its data."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri

@@ -1,4 +1,4 @@
-"""Bundles in registries of containers: an artifact for each bundle, with a layer for each of its files."""
+"""Bundles in registries of containers: an image manifest for each, with a layer for each of its files."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ class OciStore:
         return {tag: OciBundle(self._registry, tag) for tag in self._registry.list_tags()}
 
     def write(self, files: Sequence[Path], report: Report) -> None:
-        """Write the files as layers, then the artifact that names them. Raises FileExistsError."""
+        """Write the files as layers, then the image manifest that names them. Raises FileExistsError."""
         if self._tag is None or self._digest is not None:
             raise BundleError("push to a tag, as in oci://ghcr.io/acme/skin:4")
         if self._registry.has_manifest(self._tag):
@@ -72,7 +72,7 @@ class OciStore:
 
 
 class OciBundle:
-    """The artifact of a tag or digest. It is read once for all files: a tag may move meanwhile."""
+    """The image manifest of a tag or digest. It is read once for all files: a tag may move meanwhile."""
 
     def __init__(self, registry: Registry, reference: str) -> None:
         self._registry = registry
@@ -89,7 +89,7 @@ class OciBundle:
 
 
 def read_layers(artifact: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield file and digest of each layer that has both; other artifacts have none."""
+    """Yield file and digest of each layer that has both; what is no bundle may have none."""
     for layer in artifact.get("layers") or []:
         try:
             name, digest = layer["annotations"][TITLE], layer["digest"]

@@ -1,6 +1,7 @@
 """Copy one bundle to a store, or from a store to a folder: `tailfuse push` and `tailfuse pull`."""
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def pull_folder(
         return describe_transfer(address, folder, manifest)
 
 
-def choose_bundle(address: Address, found: "dict[str, RemoteBundle]") -> RemoteBundle:
+def choose_bundle(address: Address, found: Mapping[str, RemoteBundle]) -> RemoteBundle:
     """Return the only bundle. Raises BundleError, which lists several."""
     if "" in found:
         return found[""]

@@ -1,0 +1,47 @@
+"""The follower of a store: it asks again and again, and at once when it is woken. No time passes here."""
+
+import asyncio
+from typing import Any
+
+from tailfuse_service.models.follower import StoreFollower
+
+
+class FakeMirror:
+    """Keeps how it was called; fails in the first call."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.calls: list[bool] = []
+        self._loop = loop
+        self.called: asyncio.Queue[bool] = asyncio.Queue()
+
+    def follow(self, *, again: bool) -> None:
+        self.calls.append(again)
+        self._loop.call_soon_threadsafe(self.called.put_nowait, again)
+        if len(self.calls) == 1:
+            raise RuntimeError("nobody has foreseen this")
+
+
+def test_a_woken_follower_asks_at_once_and_outlives_a_failure() -> None:
+    async def play() -> list[bool]:
+        mirror: Any = FakeMirror(asyncio.get_running_loop())
+        follower = StoreFollower(mirror, 0)  # it is never its turn by itself
+        task = asyncio.create_task(follower.watch())
+        for _ in range(2):
+            follower.wake()
+            await asyncio.wait_for(mirror.called.get(), 60)
+        task.cancel()
+        calls: list[bool] = mirror.calls
+        return calls
+
+    assert asyncio.run(play()) == [True, True]
+
+
+def test_a_follower_asks_by_itself_when_its_time_has_come() -> None:
+    async def play() -> bool:
+        mirror: Any = FakeMirror(asyncio.get_running_loop())
+        task = asyncio.create_task(StoreFollower(mirror, 0.001).watch())
+        again: bool = await asyncio.wait_for(mirror.called.get(), 60)
+        task.cancel()
+        return again
+
+    assert asyncio.run(play()) is False
