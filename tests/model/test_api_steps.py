@@ -72,7 +72,7 @@ def test_without_a_file_nothing_is_written_and_the_table_is_found_from_here(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"label": "wether"}, r"label: the table has no column 'wether'; did you mean 'weather'\?"),
+        ({"label": "weathers"}, r"label: the table has no column 'weathers'; did you mean 'weather'\?"),
         ({"separator": ";;"}, "separator ';;': takes one character, or tab"),
         ({"separator": ""}, "separator '': takes one character, or tab"),
         ({"encoding": "latin-99"}, "encoding 'latin-99': is no encoding that Python knows"),
