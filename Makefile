@@ -180,9 +180,12 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 	@$(BIN)/$(PIP) -c constraints.txt wandb==0.31.0
 	@touch $@
 
-# S3 as a client and, by moto, as a server, for the tests of stores.
+# S3 as a client and, by moto, as a server, for the tests of stores. Versions that the tests have run with: botocore asks
+# for python-dateutil below 3, works with the one of constraints.txt, and could not be installed beside it without --no-deps.
 .venv/stores: .venv/dev
-	@$(BIN)/$(PIP) -c constraints.txt -e '.[s3,http,hf,oci]' 'moto[server]==5.2.5'
+	@$(BIN)/$(PIP) --no-deps s3fs==2026.9.0 aiobotocore==3.10.0 aioitertools==0.13.0 botocore==1.43.117 boto3==1.43.117 \
+	    jmespath==1.1.0 s3transfer==0.19.3 wrapt==2.5.2 moto==5.2.5 responses==0.26.3 xmltodict==1.0.4 \
+	    py-partiql-parser==0.6.3 flask==3.1.3 flask-cors==6.0.5 blinker==1.9.0 itsdangerous==2.2.0
 	@touch $@
 
 # Helm, the types of resources that operators bring, and the schemas of Kubernetes, for the chart's tests.
