@@ -39,7 +39,7 @@ test-system:  ## As root on Debian: install the programs that some tests run, th
 	apt-get update -q
 	apt-get install -q -y --no-install-recommends caddy chromium curl docker-registry git prometheus \
 	    prometheus-alertmanager systemd
-	$(MAKE) .venv/node .venv/wandb .venv/helm .venv/stores test-all
+	$(MAKE) .venv/node .venv/wandb .venv/helm .venv/stores .venv/ray test-all
 
 test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
 	.venv-base/bin/python $(IN_TWO) tests/service tests/client tests/contract/test_imports.py $(BASE_LEAVES_OUT)
@@ -182,7 +182,12 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 
 # S3 as a client and, by moto, as a server, for the tests of stores.
 .venv/stores: .venv/dev
-	@$(BIN)/$(PIP) -c constraints.txt -e '.[s3,http,hf,oci]' moto==5.2.5 flask flask-cors
+	@$(BIN)/$(PIP) -c constraints.txt s3fs==2026.9.0 moto==5.2.5 flask==3.1.3 flask-cors==6.0.5
+	@touch $@
+
+# Ray, 150 MB with what it needs, for the test of `tailfuse score --on ray`.
+.venv/ray: .venv/dev
+	@$(BIN)/$(PIP) -c constraints.txt 'ray[data]==2.60.0'
 	@touch $@
 
 # Helm, the types of resources that operators bring, and the schemas of Kubernetes, for the chart's tests.
