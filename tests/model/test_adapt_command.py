@@ -81,7 +81,7 @@ def test_where_few_shot_recall_does_not_fall_nobody_is_asked(
 def test_without_labels_the_fall_is_estimated(
     trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unlabelled: Path
 ) -> None:
-    find_shares(monkeypatch, np.array([1e-7, 0.3, 0.7]))
+    find_shares(monkeypatch, np.array([1e-12, 0.3, 0.7]))
     printed = adapt(trained, tmp_path / "new", "--json", "--yes", table=unlabelled)
     found = json.loads(printed.stdout)
     before, after = found["estimated_before"]["few"], found["estimated_after"]["few"]
