@@ -185,9 +185,9 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 	@$(BIN)/$(PIP) -c constraints.txt s3fs==2026.9.0 moto==5.2.5 flask==3.1.3 flask-cors==6.0.5
 	@touch $@
 
-# Ray, 150 MB with what it needs, for the test of `tailfuse score --on ray`.
+# Ray, 200 MB with what it needs, for the tests of `tailfuse score --on ray` and of Ray Serve.
 .venv/ray: .venv/dev
-	@$(BIN)/$(PIP) -c constraints.txt 'ray[data]==2.60.0'
+	@$(BIN)/$(PIP) -c constraints.txt 'ray[data,serve]==2.60.0'
 	@touch $@
 
 # Helm, the types of resources that operators bring, and the schemas of Kubernetes, for the chart's tests.

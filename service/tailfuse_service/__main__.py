@@ -18,6 +18,7 @@ from tailfuse_service.bundle import BundleError
 from tailfuse_service.logs import LOG
 from tailfuse_service.process.hangup import HangUps
 from tailfuse_service.settings import Settings
+from tailfuse_service.settings.explain import explain
 
 
 def serve(settings: Settings) -> None:
@@ -93,14 +94,7 @@ def main(**flags: str | bool | None) -> None:
     try:
         settings = Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else ""
-        if first["type"] == "missing":
-            raise click.UsageError(
-                "no bundle given: pass its folder or .zip file, or set TAILFUSE_BUNDLE"
-            ) from None
-        where = f"--{name.replace('_', '-')} (TAILFUSE_{name.upper()}): " if name else ""
-        raise click.UsageError(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
+        raise click.UsageError(explain(error)) from None
     serve(settings)
 
 

@@ -10,10 +10,8 @@ import tailfuse
 from click.testing import CliRunner
 from tailfuse.cli import main
 
-from tests.support.process import environment
+from tests.support.ray.start import make_command, make_variables
 from tests.support.scoring import list_files, write_shard
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
@@ -24,9 +22,8 @@ def test_answers_on_a_cluster_are_those_of_processes(tiny_bundle: Path, tmp_path
         write_shard(tmp_path / f"in/{at}.parquet", ["old", *range(20, 40 + at)])
     tailfuse.score(tiny_bundle, tmp_path / "in", tmp_path / "expected", keep="id", processes=1)
     done = subprocess.run(
-        [sys.executable, "-m", "tests.support.ray_cluster", tiny_bundle, "in", "."],
-        cwd=tmp_path, capture_output=True, text=True, timeout=500,
-        env=environment(PYTHONPATH=":".join([str(ROOT), *sys.path]), RAY_raylet_start_wait_time_s="300"),
+        make_command("tests.support.ray.score_twice", [str(tiny_bundle), "in", "."]),
+        cwd=tmp_path, capture_output=True, text=True, timeout=500, env=make_variables(),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout.splitlines()[-1])

@@ -1,15 +1,15 @@
 """A Ray cluster of two nodes on this machine, and scorings on it. A program for test_score_on_ray.py."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
-import ray
 import tailfuse
-from ray.cluster_utils import Cluster
 from tailfuse_service.bundle import ServiceError
+
+import ray
+from ray.cluster_utils import Cluster
 
 NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 100_000_000}
 
@@ -33,6 +33,5 @@ def main(bundle: Path, inputs: str, folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     bundle, inputs, folder = sys.argv[1:]
     json.dump(main(Path(bundle), inputs, Path(folder)), sys.stdout)

@@ -1,0 +1,1 @@
+"""Ray as a test starts it."""
