@@ -22,7 +22,7 @@ BASE = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # What the service imports only where an extra, or a tool of the checkout, is used.
 OPTIONAL = {
     "torch", "cryptography", "grpc", "google", "opentelemetry", "yaml", "pillow_heif", "pydicom",
-    "tokenizers", "aiohttp", "fsspec", "mlflow", "requests",
+    "tokenizers", "aiohttp", "fsspec", "mlflow", "ray", "requests",
 }  # fmt: skip
 PINNED_BY_PYDANTIC = {"pydantic_core"}
 # A regular expression does not match itself: its dots are escaped.

@@ -1,1 +1,0 @@
-"""Ray as a test starts it."""
