@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from tests.support.bundles import write_tiny_bundle
-from tests.support.ray.start import make_command, make_variables
+from tests.support.on_ray.start import make_command, make_variables
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 400  # a cluster takes half a minute to start on idle cores

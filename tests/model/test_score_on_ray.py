@@ -10,7 +10,7 @@ import tailfuse
 from click.testing import CliRunner
 from tailfuse.cli import main
 
-from tests.support.ray.start import make_command, make_variables
+from tests.support.on_ray.start import make_command, make_variables
 from tests.support.scoring import list_files, write_shard
 
 
@@ -22,7 +22,7 @@ def test_answers_on_a_cluster_are_those_of_processes(tiny_bundle: Path, tmp_path
         write_shard(tmp_path / f"in/{at}.parquet", ["old", *range(20, 40 + at)])
     tailfuse.score(tiny_bundle, tmp_path / "in", tmp_path / "expected", keep="id", processes=1)
     done = subprocess.run(
-        make_command("tests.support.ray.score_twice", [str(tiny_bundle), "in", "."]),
+        make_command("tests.support.on_ray.score_twice", [str(tiny_bundle), "in", "."]),
         cwd=tmp_path, capture_output=True, text=True, timeout=500, env=make_variables(),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
