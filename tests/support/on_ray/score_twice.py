@@ -5,11 +5,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import tailfuse
-from tailfuse_service.bundle import ServiceError
-
 import ray
+import tailfuse
 from ray.cluster_utils import Cluster
+from tailfuse_service.bundle import ServiceError
 
 NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 100_000_000}
 
