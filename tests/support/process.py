@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TIMEOUT_S = 600  # against waiting for ever; beside twenty busy processes an export took over two minutes
+TIMEOUT_S = 120  # nothing takes that long: a test that waits for it fails
 
 
 @dataclass(frozen=True, slots=True)

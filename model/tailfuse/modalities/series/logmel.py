@@ -9,6 +9,10 @@ from torch import Tensor, nn
 
 from tailfuse.modalities.series.fixed import SILENCE, Spectrum
 
+# A logarithm brings the loudest level near. What lies beyond so many deviations of the training rows is moved
+# away, so that a level that none of them has takes the confidence to 0, as in other encoders.
+MAX_DEVIATIONS, GAIN = 4.0, 20.0
+
 
 class LogMel(nn.Module):
     """The log powers of each channel in bands, standardised, and their deltas. Nothing of it is trained.
@@ -30,6 +34,7 @@ class LogMel(nn.Module):
         # Silence is 0, as padding is: the statistics of the norm are then those of the same numbers.
         log = (log - math.log(SILENCE)) * present
         log = self.norm(log.transpose(1, 2)).transpose(1, 2) * present
+        log = log + GAIN * (log - log.clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS))
         both = present[:, 2:] * present[:, :-2]
         # At the first and the last frame, which lack a neighbour, it is 0.
         delta = F.pad((log[:, 2:] - log[:, :-2]) * both, (0, 0, 1, 1))
