@@ -100,7 +100,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, ray_address: str) -> Itera
 def run(module: str, *arguments: str, folder: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
     """Run one of Ray's programs until the block ends, and yield its log."""
     log = folder / "log"
-    command, variables = make_command(module, arguments), make_variables(**{MARK: MARKED})
+    command, variables = (
+        make_command(module, arguments),
+        make_variables(RAY_raylet_start_wait_time_s="60", **{MARK: MARKED}),
+    )
     with log.open("wb") as file:
         process = subprocess.Popen(command, cwd=folder, stdout=file, stderr=file, env=variables)
     try:

@@ -23,7 +23,8 @@ def test_answers_on_a_cluster_are_those_of_processes(tiny_bundle: Path, tmp_path
     tailfuse.score(tiny_bundle, tmp_path / "in", tmp_path / "expected", keep="id", processes=1)
     done = subprocess.run(
         make_command("tests.support.on_ray.score_twice", [str(tiny_bundle), "in", "."]),
-        cwd=tmp_path, capture_output=True, text=True, timeout=500, env=make_variables(),
+        cwd=tmp_path, capture_output=True, text=True, timeout=500, 
+        env=make_variables(RAY_raylet_start_wait_time_s="300"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout.splitlines()[-1])

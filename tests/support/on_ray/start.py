@@ -25,6 +25,5 @@ def make_variables(**more: str) -> dict[str, str]:
     """Return the variables of the program; it imports what this process does."""
     path = [str(FAST_IMPORTS), str(ROOT), *sys.path]
     return environment(
-        PYTHONPATH=":".join(path), RAY_raylet_start_wait_time_s="60", RAY_USAGE_STATS_ENABLED="0",
-        RAY_AUTH_MODE="disabled", **more,
+        PYTHONPATH=":".join(path), RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled", **more,
     )  # fmt: skip
