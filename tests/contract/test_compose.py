@@ -1,11 +1,7 @@
-"""What can be known of the containers without running one; `make images-check` runs them."""
+"""What can be known of the containers that Compose starts, without running one."""
 
 import configparser
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,118 +9,26 @@ import pytest
 import yaml
 from tailfuse_service.settings import Settings
 
-from tests.support.process import ran
-from tests.support.programs import locate
+from tests.support.containers import (
+    BUILT_HERE,
+    COMPOSE,
+    CPU,
+    ROOT,
+    compose,
+    instructions,
+    read_services,
+)
 
-ROOT = Path(__file__).parents[2]
-COMPOSE = ROOT / "docker-compose.yml"
-SCALED = ROOT / "docker" / "compose.scale.yml"
-DOCKERFILES = sorted((ROOT / "docker").glob("Dockerfile*"))
-CPU = ROOT / "docker" / "Dockerfile"
-GPU = ROOT / "docker" / "Dockerfile.gpu"
-TRAIN = ROOT / "docker" / "Dockerfile.train"
 VARIABLES = {f"TAILFUSE_{name.upper()}" for name in Settings.model_fields}
-BUILT_HERE = {"service": CPU, "service-gpu": GPU}
 TRACING = {  # OpenTelemetry's own variables that Compose passes on
     "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME",
     "OTEL_RESOURCE_ATTRIBUTES", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG",
 }  # fmt: skip
 
 
-def compose(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Compose itself, with nothing set but what is named."""
-    plain = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}
-    return subprocess.run(
-        [tool("docker-compose"), "--env-file", "/dev/null", "-f", str(COMPOSE), *arguments],
-        cwd=ROOT, env={**plain, **environment}, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-
-
-def tool(name: str) -> str:
-    """One that the extra `dev` has."""
-    found = shutil.which(name, path=Path(sys.executable).parent) or shutil.which(name)
-    assert found, f"{name} is not installed; the extra `dev` has it"
-    return found
-
-
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
-    """Every service of every profile, as Compose understands it; nothing is set."""
-    done = compose("--profile", "cpu", "--profile", "gpu", "config")
-    assert done.returncode == 0, done.stderr
-    return yaml.safe_load(done.stdout)["services"]  # type: ignore[no-any-return]
-
-
-def instructions(dockerfile: Path, name: str) -> list[str]:
-    """What follows each `name` of a Dockerfile, continued lines joined."""
-    joined = re.sub(r"^#.*\n", "", dockerfile.read_text(), flags=re.MULTILINE).replace("\\\n", " ")
-    return [line.split(maxsplit=1)[1] for line in joined.splitlines() if line.startswith(f"{name} ")]
-
-
-def sources(dockerfile: Path) -> set[str]:
-    """What a Dockerfile takes from the repository."""
-    from_here = [each.split()[:-1] for each in instructions(dockerfile, "COPY") if "--from" not in each]
-    return {source for line in from_here for source in line}
-
-
-@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
-def test_hadolint_has_nothing_to_say(dockerfile: Path) -> None:
-    done = subprocess.run([tool("hadolint"), str(dockerfile)], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout + done.stderr) == (0, "")
-
-
-@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
-def test_every_image_has_one_pinned_base_and_runs_as_a_number_that_is_not_root(dockerfile: Path) -> None:
-    base = r"BASE_IMAGE=python:3\.11\.14-slim-bookworm@sha256:[0-9a-f]{64}"
-    assert re.fullmatch(base, instructions(dockerfile, "ARG")[0])
-    assert instructions(dockerfile, "FROM") == ["${BASE_IMAGE} AS build", "${BASE_IMAGE}"]
-    (user,) = instructions(dockerfile, "USER")
-    assert user.split(":")[0].isdecimal()
-    assert int(user.split(":")[0]) > 0
-
-
-def test_the_gpu_s_image_is_the_processor_s_but_for_its_onnxruntime() -> None:
-    cpu, gpu = (re.sub(r"^#.*\n", "", path.read_text(), flags=re.MULTILINE) for path in (CPU, GPU))
-    only_there = [
-        " && python -m pip --python /venv/bin/python uninstall --yes onnxruntime \\\n",
-        " && python -m pip --python /venv/bin/python install --require-hashes --only-binary :all: -r gpu.txt"
-        " \\\n",
-        " requirements/gpu.txt",
-        "    NVIDIA_VISIBLE_DEVICES=all \\\n",
-        "    NVIDIA_DRIVER_CAPABILITIES=compute,utility \\\n",
-        "    TAILFUSE_DEVICE=cuda \\\n",
-        "-gpu",  # the title
-        ", on a GPU",
-    ]
-    for part in only_there:
-        assert gpu.count(part) == 1
-        gpu = gpu.replace(part, "")
-    assert gpu == cpu
-
-
-def test_what_the_gpu_s_image_adds_is_pinned() -> None:
-    lines = (ROOT / "docker" / "requirements-gpu.txt").read_text().splitlines()
-    pins = [line.split("#")[0].strip() for line in lines if line and line[0] != "#"]
-    assert [pin for pin in pins if not re.fullmatch(r"[a-z0-9-]+(\[[a-z,]+\])?==[\d.]+", pin)] == []
-    assert {"onnxruntime-gpu", "nvidia-ml-py"} <= {re.split(r"[\[=]", pin)[0] for pin in pins}
-
-
-def test_the_service_s_images_hold_the_service_alone_and_builds_see_what_they_take() -> None:
-    common = {"LICENSE", "NOTICE", "pyproject.toml", "requirements/build.txt", "service"}
-    assert sources(CPU) == common | {"requirements/serve.txt"}
-    assert sources(GPU) == sources(CPU) | {"requirements/gpu.txt"}
-    assert sources(TRAIN) - common == {
-        "constraints.txt",
-        "model",
-        "requirements/torch.txt",
-        "requirements/train.txt",
-    }
-    ignored, *let_through = (
-        line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"
-    )
-    assert ignored == "*"
-    seen = {source.partition("/")[0] for source in sources(GPU) | sources(TRAIN)}
-    assert {line[1:] for line in let_through if line[0] == "!"} == seen
+    return read_services()
 
 
 @pytest.mark.parametrize(
@@ -251,18 +155,6 @@ def test_images_of_others_are_pinned_by_their_digest(services: dict[str, Any]) -
     assert [image for image in theirs if not pinned.fullmatch(image)] == []
 
 
-@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
-def test_an_image_takes_from_the_index_only_packages_with_a_listed_sum(dockerfile: Path) -> None:
-    commands = re.findall(
-        r"-m pip(?: --python \S+)? (?:install|wheel) [^&;]*", " ".join(instructions(dockerfile, "RUN"))
-    )
-    by_version = [each for each in commands if "--require-hashes" not in each and "--no-index" not in each]
-    # Another index has another build of torch, and an extra may want what nobody has pinned.
-    expected = ["TORCH_INDEX", "$EXTRAS"] if dockerfile == TRAIN else []
-    assert len(commands) > len(by_version)
-    assert [word for word, each in zip(expected, by_version, strict=True) if word not in each] == []
-
-
 def test_every_variable_is_one_of_the_settings(services: dict[str, Any]) -> None:
     for name, dockerfile in BUILT_HERE.items():
         passed_on = set(services[name]["environment"])
@@ -298,60 +190,6 @@ def test_compose_waits_longer_than_a_request_may_take(services: dict[str, Any]) 
     for name in BUILT_HERE:
         grace = services[name]["stop_grace_period"]
         assert int(grace.removesuffix("s")) > Settings.model_fields["stop_timeout_s"].default + 5
-
-
-@pytest.fixture(scope="module")
-def scaled() -> dict[str, Any]:
-    """Every service of every profile behind the proxy."""
-    done = compose("-f", str(SCALED), "--profile", "cpu", "--profile", "gpu", "config")
-    assert done.returncode == 0, done.stderr
-    return yaml.safe_load(done.stdout)["services"]  # type: ignore[no-any-return]
-
-
-def test_replicas_have_no_port_of_the_host_and_the_proxy_has_theirs(
-    services: dict[str, Any], scaled: dict[str, Any]
-) -> None:
-    assert "ports" not in scaled["service"]
-    assert "ports" not in scaled["service-gpu"]
-    assert scaled["proxy"]["ports"] == services["service"]["ports"]
-    opened = yaml.safe_load(compose("-f", str(SCALED), "config", TAILFUSE_PORT="8123").stdout)
-    assert opened["services"]["proxy"]["ports"][0]["published"] == "8123"
-    refused = compose("-f", str(SCALED), "config", TAILFUSE_HOST="0.0.0.0")
-    assert "TAILFUSE_HOST opens" in refused.stderr
-
-
-def test_the_proxy_is_confined_and_pinned_and_finds_the_replicas(scaled: dict[str, Any]) -> None:
-    proxy = scaled["proxy"]
-    assert proxy["read_only"] is True
-    assert proxy["cap_drop"] == ["ALL"]
-    assert proxy["security_opt"] == ["no-new-privileges:true"]
-    assert re.fullmatch(r"library/caddy:\d+\.\d+\.\d+-alpine@sha256:[0-9a-f]{64}", proxy["image"])
-    assert [Path(volume["source"]).exists() for volume in proxy["volumes"]] == [True]
-    caddyfile = (ROOT / "docker" / "Caddyfile").read_text()
-    port = Settings.model_fields["port"].default
-    assert re.search(rf"name service\n\s+port {port}\n", caddyfile)
-    [waited] = re.findall(r"response_header_timeout (\d+)s", caddyfile)
-    assert int(waited) > Settings.model_fields["request_timeout_s"].default
-
-
-@pytest.mark.needs("caddy")
-def test_caddy_accepts_its_configuration() -> None:
-    caddyfile = str(ROOT / "docker" / "Caddyfile")
-    done = ran(locate("caddy"), "validate", "--adapter", "caddyfile", "--config", caddyfile)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_prometheus_scrapes_every_replica(scaled: dict[str, Any]) -> None:
-    [config] = [each for each in scaled["prometheus"]["command"] if each.startswith("--config.file=")]
-    folder = ROOT / "monitoring" / "prometheus"
-    several = yaml.safe_load((folder / Path(config).name).read_text())
-    one = yaml.safe_load((folder / "prometheus.yml").read_text())
-    [scraped], [alone] = several.pop("scrape_configs"), one.pop("scrape_configs")
-    assert several == one
-    assert scraped["job_name"] == alone["job_name"]
-    [found] = scraped["dns_sd_configs"]
-    assert (found["names"], found["type"]) == (["service"], "A")
-    assert alone["static_configs"] == [{"targets": [f"{found['names'][0]}:{found['port']}"]}]
 
 
 def test_roles_are_in_a_volume_that_the_service_can_write_to(services: dict[str, Any]) -> None:
