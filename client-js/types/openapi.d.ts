@@ -685,7 +685,10 @@ export interface components {
             /** Device */
             device: string;
         };
-        /** ModelName */
+        /**
+         * ModelName
+         * @description A model and its version.
+         */
         ModelName: {
             /** Name */
             name: string;
@@ -708,14 +711,20 @@ export interface components {
             /** Versions */
             versions: components["schemas"]["VersionStatus"][];
         };
-        /** ModelSummary */
+        /**
+         * ModelSummary
+         * @description A model and its loaded versions.
+         */
         ModelSummary: {
             /** Name */
             name: string;
             /** Versions */
             versions: components["schemas"]["ModelVersion"][];
         };
-        /** ModelVersion */
+        /**
+         * ModelVersion
+         * @description A version of a model and its role.
+         */
         ModelVersion: {
             /** Version */
             version: string;
@@ -986,7 +995,10 @@ export interface components {
              */
             share: number;
         };
-        /** Status */
+        /**
+         * Status
+         * @description Whether the service is alive or ready.
+         */
         Status: {
             /** Status */
             status: string;

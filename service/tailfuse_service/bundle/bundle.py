@@ -68,6 +68,7 @@ class Bundle:
         return arrays
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
+        """Stack samples into one batch, as the graph takes it."""
         return collate(samples, self.features)
 
     def run(self, samples: Sequence[Sample]) -> Output:

@@ -195,6 +195,7 @@ class Manifest(Frozen):
 
     @property
     def precision(self) -> Literal["float32", "float16", "int8"]:
+        """How precise the graph's weights are; float32 unless the bundle was reduced."""
         return "float32" if self.reduction is None else self.reduction.precision
 
     @property
@@ -204,4 +205,5 @@ class Manifest(Frozen):
 
     @property
     def class_names(self) -> list[str]:
+        """The names of the classes, in the order of the outputs."""
         return [info.name for info in self.classes]

@@ -79,4 +79,5 @@ class Admission:
 
 
 def get_n_requests(account: Account) -> int:
+    """Return how many requests of a caller are in flight."""
     return account.n_requests

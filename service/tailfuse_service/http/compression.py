@@ -87,4 +87,5 @@ def choose_encoding(accepted: str) -> str | None:
 
 
 def compress(body: bytes, encoding: str) -> bytes:
+    """Compress a body at the fastest level."""
     return zlib.compress(body, 1, ENCODINGS[encoding])

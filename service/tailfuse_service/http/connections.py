@@ -64,4 +64,5 @@ class Connections:
 
 
 def get_since(found: tuple[float, Connection]) -> float:
+    """Return since when a connection is idle."""
     return found[0]

@@ -123,6 +123,7 @@ class DriftMonitor:
         return counts
 
     def gauges(self, sums: Counts) -> Iterator[GaugeValue]:
+        """Yield how many rows were seen and, once they are enough, how far they are from the reference."""
         yield GaugeValue("drift_rows", float(sums[0]), {"modality": self.name})
         if sums[0] < MIN_ROWS or not self._reference[-1].any():
             return

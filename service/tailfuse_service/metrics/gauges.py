@@ -24,6 +24,7 @@ def make_gauges(bundle: Bundle, role: str) -> Iterator[GaugeValue]:
 
 
 def make_share_gauges(manifest: Manifest) -> Iterator[GaugeValue]:
+    """Yield each class's share of the training rows; classes beyond the limit on labels share one."""
     rows = sum(info.train_count for info in manifest.classes)
     shares: dict[tuple[str, str], float] = {}
     for label, info in zip(choose_labels(manifest.classes), manifest.classes, strict=True):

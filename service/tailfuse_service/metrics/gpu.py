@@ -55,4 +55,5 @@ def find_handle(nvml: Any, number: int) -> Any:
 
 
 def is_gpu(device: str) -> bool:
+    """Return whether a device is a card, rather than the CPU."""
     return re.match(r"cuda|tensorrt", device) is not None

@@ -220,4 +220,5 @@ class CallbackGauge:
         self.read: Callable[[], float] = lambda: 0.0
 
     def set_function(self, read: Callable[[], float]) -> None:
+        """Read the value by a call at each scrape."""
         self.read = read

@@ -18,6 +18,7 @@ class ProcessFigures:
         self._cpu_before = counters.block(CPU_SECONDS)[0]  # of the dead workers that this one replaces
 
     def publish(self) -> None:
+        """Write CPU time, memory, open files and start into the counters."""
         for family in self._collector.collect():
             value = family.samples[0].value
             if family.name == CPU_SECONDS:

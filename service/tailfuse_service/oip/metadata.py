@@ -13,6 +13,8 @@ from tailfuse_service.settings import Settings
 
 
 class TensorMetadata(TypedDict):
+    """A tensor of a model, as the protocol describes it."""
+
     name: str
     datatype: str
     shape: list[int]
@@ -32,6 +34,7 @@ class ModelMetadata(TypedDict):
 
 @cache
 def server_metadata() -> dict[str, Any]:
+    """Return the answer to GET /v2."""
     return {"name": "tailfuse", "version": version("tailfuse"), "extensions": ["binary_tensor_data"]}
 
 

@@ -43,6 +43,7 @@ def make_outputs(
 
 
 def make_floats(rows: Sequence[list[float]]) -> tuple[str, list[int], list[float]]:
+    """Return the type, shape and values of a tensor of numbers."""
     return "FP32", [len(rows), len(rows[0])], list(chain.from_iterable(rows))
 
 

@@ -100,6 +100,7 @@ def make_grpc_server(app: Router, settings: Settings, stopping: threading.Event)
 
 
 def make_uvicorn_config(app: Router, settings: Settings) -> uvicorn.Config:
+    """Return uvicorn's configuration, with this service's own protocol."""
     return uvicorn.Config(
         app,
         http=Protocol,
@@ -241,6 +242,7 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
 
 
 def find_family(host: str) -> socket.AddressFamily:
+    """Return whether an address is one of IPv6 or IPv4."""
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 

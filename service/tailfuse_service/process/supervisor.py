@@ -209,5 +209,6 @@ class Supervisor:
 
 
 def signal_reload(worker: Process) -> None:
+    """Send SIGHUP to a worker, unless it has ended."""
     with contextlib.suppress(ProcessLookupError):
         worker.send_signal(signal.SIGHUP)

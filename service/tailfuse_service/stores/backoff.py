@@ -8,6 +8,8 @@ MAX_PAUSE = 64  # polls
 
 
 class Refused(NamedTuple):
+    """A bundle of a store that could not be used, and when it is fetched again."""
+
     digest: str
     problem: str
     pause: int  # polls between two fetches

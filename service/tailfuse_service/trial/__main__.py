@@ -47,6 +47,7 @@ def find_problem(order: Order, report: int) -> str | None:
 
 
 def write_line(file: int, **members: Any) -> None:
+    """Write an object as a line of JSON."""
     os.write(file, json.dumps(members).encode() + b"\n")
 
 

@@ -8,6 +8,8 @@ if TYPE_CHECKING:  # the child imports this module before it is confined, and no
 
 
 class Order(NamedTuple):
+    """What a trial is to try, and within which limits."""
+
     folder: str
     manifest_sha256: str  # of the manifest that the service has read and checked
     runtime: "RuntimeName"
@@ -16,8 +18,10 @@ class Order(NamedTuple):
     parent: int  # process id of the service
 
     def to_json(self) -> str:
+        """Return the order as an argument of the child process."""
         return json.dumps(self._asdict())
 
     @classmethod
     def from_json(cls, text: str) -> "Order":
+        """Return the order that an argument holds."""
         return cls(**json.loads(text))

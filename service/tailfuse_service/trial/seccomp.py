@@ -62,6 +62,8 @@ Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, co
 
 
 class Filter(ctypes.Structure):
+    """An instruction of the filter: `sock_filter` of linux/filter.h."""
+
     _fields_ = (
         ("code", ctypes.c_uint16), ("if_true", ctypes.c_uint8), ("if_false", ctypes.c_uint8),
         ("constant", ctypes.c_uint32),
@@ -69,6 +71,8 @@ class Filter(ctypes.Structure):
 
 
 class Program(ctypes.Structure):
+    """The filter: `sock_fprog` of linux/filter.h."""
+
     _fields_ = (("length", ctypes.c_uint16), ("filters", ctypes.POINTER(Filter)))
 
 

@@ -28,6 +28,8 @@ class Result(BaseModel):
 
 
 class Results(BaseModel):
+    """The results of the last trials."""
+
     by_manifest: dict[str, Result] = {}  # by its hash, oldest first
 
 

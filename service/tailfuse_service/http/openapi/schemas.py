@@ -45,6 +45,8 @@ class Problem(BaseModel):
 
 
 class ModelName(BaseModel):
+    """A model and its version."""
+
     name: str
     version: str
 
@@ -136,11 +138,15 @@ class ModelInfo(BaseModel):
 
 
 class ModelVersion(BaseModel):
+    """A version of a model and its role."""
+
     version: str
     role: str = Field(description="stable, canary, shadow or none.")
 
 
 class ModelSummary(BaseModel):
+    """A model and its loaded versions."""
+
     name: str
     versions: list[ModelVersion]
 
@@ -153,4 +159,6 @@ class Models(BaseModel):
 
 
 class Status(BaseModel):
+    """Whether the service is alive or ready."""
+
     status: str

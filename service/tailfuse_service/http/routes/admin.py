@@ -214,6 +214,7 @@ def admin_routes(registry: ModelRegistry, reconciler: Reconciler, settings: Sett
 
 
 def responses(path: str, *examples: Any) -> dict[int | str, dict[str, Any]]:
+    """Return the problems of an admin call, for its operation in the OpenAPI document."""
     return problem_responses(ADMIN + path, *ADMIN_ERRORS, *examples)
 
 

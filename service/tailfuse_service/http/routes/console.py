@@ -147,6 +147,8 @@ def find_bundle(registry: ModelRegistry, name: str | None, version: str | None) 
 
 
 class ExampleRow(NamedTuple):
+    """A row that the bundle carries, as a request has it, and its label."""
+
     inputs: dict[str, Any]
     label: str | None
 
@@ -171,6 +173,7 @@ def read_files(folder: Path) -> Mapping[str, ConsoleFile]:
 
 
 def make_file(content: bytes, media_type: str, policy: str) -> ConsoleFile:
+    """Return a file with its compressed form and its tag."""
     etag = f'W/"{sha256(content).hexdigest()[:16]}"'
     return ConsoleFile(content, gzip.compress(content, mtime=0), media_type, etag, policy)
 

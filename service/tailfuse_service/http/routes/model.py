@@ -82,6 +82,7 @@ def model_routes(registry: ModelRegistry, settings: Settings) -> APIRouter:
 
 
 def describe_model(bundle: Bundle, settings: Settings) -> ModelInfo:
+    """Return what a client may know of a bundle."""
     manifest = bundle.manifest
     return ModelInfo(
         name=manifest.name,

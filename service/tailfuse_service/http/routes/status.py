@@ -11,14 +11,20 @@ from tailfuse_service.settings.roles_file import Frozen, Roles
 
 
 class Promote(Frozen):
+    """The request to make a version stable."""
+
     version: str | None = Field(default=None, description="Version to promote; default: the canary.")
 
 
 class Load(Frozen):
+    """The request to load a bundle of the folder."""
+
     path: str = Field(description="The bundle's name in the folder.")
 
 
 class Unload(Frozen):
+    """The request to unload a bundle of the folder."""
+
     name: str
     version: str
 
@@ -70,6 +76,7 @@ class Status:
         self._reconciler = reconciler
 
     def describe_service(self) -> ServiceStatus:
+        """Return all models, roles and entries of the folder."""
         registry = self._registry
         names = sorted({*registry.models, *registry.roles})
         unloaded = self._reconciler.desired_state.read().unloaded
@@ -103,6 +110,7 @@ class Status:
         )
 
     def describe_bundle(self, path: str) -> BundleStatus:
+        """Return an entry of the folder: what it holds, or why it cannot be used."""
         entry = self._reconciler.repository.entries.get(path)
         manifest = None if entry is None or entry.bundle is None else entry.bundle.manifest
         return BundleStatus(
