@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import yaml
 
@@ -133,8 +133,8 @@ def wait_until(
 def is_ready(cluster: Cluster, log: Path) -> bool:
     assert "failed with exception" not in log.read_text(), log.read_text()
     try:
-        return httpx.get(f"{cluster.url}/readyz").is_success and len(cluster.find_replicas()) == 2
-    except httpx.HTTPError:
+        return httpx2.get(f"{cluster.url}/readyz").is_success and len(cluster.find_replicas()) == 2
+    except httpx2.HTTPError:
         return False
 
 
@@ -148,14 +148,14 @@ class Load:
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def ask(self) -> None:
-        with httpx.Client(base_url=self.cluster.url, headers=WITH_KEY, timeout=TIMEOUT_S) as client:
+        with httpx2.Client(base_url=self.cluster.url, headers=WITH_KEY, timeout=TIMEOUT_S) as client:
             while not self.stopped.is_set():
                 self.statuses.append(client.post("/predict", json=self.request).status_code)
 
 
 def make_request(cluster: Cluster) -> dict[str, Any]:
     """Return the document's example of a request."""
-    document = httpx.get(f"{cluster.url}/openapi.json", headers=WITH_KEY).json()
+    document = httpx2.get(f"{cluster.url}/openapi.json", headers=WITH_KEY).json()
     body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
     example: dict[str, Any] = (
         next(iter(body["examples"].values()))["value"] if "examples" in body else body["example"]
@@ -185,18 +185,18 @@ def test_settings_that_are_wrong_are_named(given: dict[str, str], message: str) 
 
 def test_it_is_the_whole_service(cluster: Cluster) -> None:
     request = make_request(cluster)
-    assert httpx.post(f"{cluster.url}/predict", json=request).status_code == 401
-    answer = httpx.post(f"{cluster.url}/predict", json=request, headers=WITH_KEY)
+    assert httpx2.post(f"{cluster.url}/predict", json=request).status_code == 401
+    answer = httpx2.post(f"{cluster.url}/predict", json=request, headers=WITH_KEY)
     assert answer.status_code == 200
     assert sum(answer.json()["probabilities"].values()) == pytest.approx(1, abs=1e-5)
-    problem = httpx.post(f"{cluster.url}/predict", json={"inputs": {}}, headers=WITH_KEY)
+    problem = httpx2.post(f"{cluster.url}/predict", json={"inputs": {}}, headers=WITH_KEY)
     assert problem.headers["content-type"] == "application/problem+json"
 
 
 def test_each_replica_has_a_metrics_port(cluster: Cluster) -> None:
     for port in (cluster.metrics_port, cluster.metrics_port + 1):
-        assert "tailfuse_ready 1" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
-    assert httpx.get(f"{cluster.url}/metrics").status_code == 404
+        assert "tailfuse_ready 1" in httpx2.get(f"http://127.0.0.1:{port}/metrics").text
+    assert httpx2.get(f"{cluster.url}/metrics").status_code == 404
 
 
 def test_a_replica_that_is_killed_under_load_costs_at_most_what_it_was_answering(cluster: Cluster) -> None:
