@@ -64,8 +64,32 @@ def test_latin_1_is_read_if_it_is_said_and_never_guessed(write: Any) -> None:
     with pytest.raises(TableError, match=r"line 2 is not UTF-8 text; .* `encoding: latin-1`"):
         read_table(path)
     assert read_table(path, Reading(encoding="latin-1"))["ort"].to_list() == ["Köln"]
+    path = write("größe,n\n1,2\n".encode("latin-1"))
+    assert read_table(path, Reading(encoding="latin-1")).columns == ["größe", "n"]
     with pytest.raises(TableError, match=r"is not ascii text"):
         read_table(path, Reading(encoding="ascii"))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("Größe;n\n1;2\n", 1),
+        ("n;Größe\r\n1;2\r\n", 1),
+        ("sep=;\nGröße;n\n1;2\n", 2),
+        ("Größe;Größe\n1;2\n", 1),
+        ('"Größe";n\n7" pipe;2\n', 1),
+        ("Größe\n1\n", 1),
+        ("n\tGröße\n1\t2\n", 1),
+        ("Größe;n\n", 1),
+    ],
+    ids=["first", "Windows", "after sep=", "twice", "quotes", "one column", "tabs", "no rows"],
+)
+def test_a_header_that_is_not_utf_8_is_named(write: Any, text: str, line: int) -> None:
+    path = write(text.encode("latin-1"))
+    with pytest.raises(TableError, match=rf"line {line} is not UTF-8 text; .* `encoding: latin-1`"):
+        read_table(path)
+    with pytest.raises(TableError, match=rf"line {line} is not UTF-8 text"):
+        list(read_batches(path))
 
 
 def test_a_later_table_may_be_in_the_encoding_of_the_training_table_or_in_utf_8(write: Any) -> None:

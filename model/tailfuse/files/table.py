@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from tailfuse.errors import TableError
 from tailfuse.files.formats import TEXT_ENDINGS, TYPED_ENDINGS
 from tailfuse.files.reading import DEFAULT_READING, Reading
-from tailfuse.files.text_table import TextTable, find_bad_line, iterate_pieces, open_text_table
+from tailfuse.files.text_table import (
+    TextTable,
+    describe_encoding,
+    find_bad_line,
+    iterate_pieces,
+    open_text_table,
+)
 from tailfuse.spelling import did_you_mean
 
 INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")  # the index that pandas writes into a file
@@ -124,9 +130,7 @@ def describe_failure(path: Path, error: Exception) -> TableError:
     if isinstance(error, pl.exceptions.PolarsError) and path.name.lower().endswith(TEXT_ENDINGS[:2]):
         line = find_bad_line(path)
         if line is not None:
-            return TableError(
-                f"{path}: line {line} is not UTF-8 text; convert it, or say what it is: `encoding: latin-1`"
-            )
+            return describe_encoding(path, line)
     return TableError(f"{path}: cannot be read: {(str(error) or 'not a table').splitlines()[0]}")
 
 

@@ -170,6 +170,8 @@ def read_header(path: Path, text: Path, separator: str) -> tuple[list[str], int]
     skip_lines = skipped + records.line_num
     if not header:
         raise TableError(f"{path}: is empty")
+    if any("\udc80" <= character <= "\udcff" for character in "".join(header)):
+        raise describe_encoding(path, find_bad_line(text))
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:
         raise TableError(f"{path}: line {skip_lines}: column '{twice}' is there twice")
@@ -267,6 +269,13 @@ def rewrite_records(
                     raise TableError(f"{path}: line {line}: {len(values)} values, {width} columns")
         except csv.Error as error:
             raise TableError(f"{path}: line {skip_lines + records.line_num}: {error}") from None
+
+
+def describe_encoding(path: Path, line: int | None) -> TableError:
+    """Make the error of a file that is not UTF-8."""
+    return TableError(
+        f"{path}: line {line} is not UTF-8 text; convert it, or say what it is: `encoding: latin-1`"
+    )
 
 
 def find_bad_line(text: Path) -> int | None:
