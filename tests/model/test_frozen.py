@@ -7,18 +7,25 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import polars as pl
 import pytest
 import torch
+from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import SpecError
 from tailfuse.modalities import KINDS, ImageSpec
 from tailfuse.modalities.image.backbone import Backbone, EncoderSettings, build_on_backbone
 from tailfuse.modalities.image.spec import Flips
 from tailfuse.modalities.pretrained import Pretrained
+from tailfuse.modalities.ragged import keep_apart
 from tailfuse.modalities.spec import Trained
+from tailfuse.modalities.text import TextSpec
+from tailfuse.modalities.text.encoder import ProjectedTexts
+from tailfuse.modalities.text.lsa import LsaProjection
+from tailfuse.network import frozen
 from tailfuse.network.build import build_network
 from tailfuse.network.frozen import add_frozen_features, compute_backbone_features
 from tailfuse.spec.schema import load_spec
-from tailfuse_service.modalities import ImageModality
+from tailfuse_service.modalities import ImageModality, TextModality
 from torch import Tensor, nn
 
 TRAINED: tuple[Trained, ...] = ("none", "last", "all")
@@ -134,6 +141,29 @@ def test_features_are_those_that_the_encoder_computes_and_are_computed_once(lesi
         assert made.inputs["clinical"] is given.inputs["clinical"]
     train = changed.train.batch().inputs["image"]
     np.testing.assert_allclose(train.mean(0), 0, atol=1e-5)  # scaled by the training rows
+
+
+def test_of_many_texts_those_that_fit_a_projection_are_even_over_the_classes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(frozen, "PROJECTION_ROWS", 6)
+    texts = [f"word{at} of {at % 7}" for at in range(20)]
+    labels = np.array([0] * 17 + [1, 1, 2])
+    spec = TextSpec(kind="text", columns=("t",), buckets=512)
+    modality = KINDS["text"].fit("note", spec, pl.DataFrame({"t": texts}), np.arange(20), Path())
+    assert isinstance(modality, TextModality)
+    rows = [row for text in texts if (row := modality.features("note").apply(text)) is not None]
+    part = SplitArrays({"note": keep_apart(rows)}, {"note": np.arange(20)}, labels)
+    dataset = Dataset((), {"note": modality}, part, part, part, np.arange(20))
+
+    def build() -> ProjectedTexts:
+        projection = LsaProjection(512, 4)
+        return ProjectedTexts(projection, modality, width=4, dropout=0.0, input_dropout=0.0)
+
+    encoder, expected = build(), build()
+    made = add_frozen_features(dataset, {"note": encoder}).train.inputs["note"]
+    kept = np.array([0, 1, 2, 17, 18, 19])  # as many of each class as there are, up to three
+    np.testing.assert_array_equal(made, expected.projection.fit_features(part.inputs["note"], kept, seed=0))
 
 
 def test_pictures_of_an_encoder_that_learns_stay_pictures(lesions: Any) -> None:

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tailfuse.data.arrays import OnProgress
+from tailfuse.data.classes import order_by_class
 from tailfuse.data.split_arrays import Dataset
 from tailfuse.files.cache import cached, make_key
 from tailfuse.modalities.pretrained import Pretrained, fingerprint
 from tailfuse.modalities.text.encoder import find_projection
 
 SCALE_ROWS = 1000  # training images that fit the scale of an encoder that is trained
+PROJECTION_ROWS = 32_000  # training texts that fit a projection; of more the classes give evenly
 BATCH = 8  # images; the feature maps of many more do not fit into a processor's cache
 
 Report = Callable[[int, int], None]  # rows done, rows in all
@@ -39,13 +41,15 @@ def add_frozen_features(
     features: dict[str, NDArray[Any]] = {}
     for name, encoder in encoders.items():
         report = partial(on_progress, name) if on_progress else None
-        rows = dataset.train.position[name]
+        present = dataset.train.position[name] >= 0
+        rows, labels = dataset.train.position[name][present], dataset.train.labels[present]
         if (projection := find_projection(encoder)) is not None:
+            fitted = rows[np.sort(order_by_class(labels)[:PROJECTION_ROWS])]
             features[name] = projection.fit_features(
-                dataset.train.inputs[name], rows[rows >= 0], seed=seed, device=device, report=report
+                dataset.train.inputs[name], fitted, seed=seed, device=device, report=report
             )
         if isinstance(encoder, Pretrained):
-            scaled = scale_features(encoder, dataset.train.inputs[name], rows[rows >= 0], device, report)
+            scaled = scale_features(encoder, dataset.train.inputs[name], rows, device, report)
             features |= {} if scaled is None else {name: scaled}
     train, val, test = (
         replace(part, inputs=part.inputs | features) for part in (dataset.train, dataset.val, dataset.test)
