@@ -1,5 +1,6 @@
 """What a column holds is inferred from all of its cells, and read by the rule that serving has."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,14 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tailfuse.data.infer_schema import infer_schema
 from tailfuse.errors import TableError
 from tailfuse.files.cells import to_booleans, to_numbers, to_strings, type_cells
 from tailfuse.files.infer import infer_column
+from tailfuse.files.reading import DEFAULT_READING, make_reading
+from tailfuse.files.table import read_table
+from tailfuse.modalities.tabular.fit import fit_columns
+from tailfuse_service.modalities.tabular import NumberColumn
 from tailfuse_service.modalities.tabular.spelling import NumberFormat, parse_boolean, parse_number, spell
 
 FORMATS = [
@@ -76,6 +82,63 @@ def test_a_number_that_may_be_two_is_asked_about() -> None:
     )
     assert infer_column(prices, ",").style == NumberFormat(decimal=",")
     assert infer_column(prices, ".").style == NumberFormat(thousands=",")
+
+
+GERMAN, ENGLISH = NumberFormat(decimal=",", thousands="."), NumberFormat()
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["1.500", "2.250", "900"],
+        ["-1.500", "20", None],
+        ["999.999", "+1", "1.000"],
+        ["1.500", "20", "30", "ask"],
+        ["1.500 €", "2.000 €"],
+    ],
+)
+def test_points_that_may_group_thousands_are_asked_about(cells: list[str | None]) -> None:
+    column = pl.Series("price", cells)
+    with pytest.raises(TableError, match=r"may be -?[\d.]+ or -?\d+; say which, as in `decimal: ','`"):
+        infer_column(column)
+    unit = "€" if "€" in str(cells) else ""
+    assert infer_column(column, ",").style == GERMAN.model_copy(update={"unit": unit})
+    assert infer_column(column, ".").style == ENGLISH.model_copy(update={"unit": unit})
+
+
+@pytest.mark.parametrize(
+    ("cells", "decimal", "style"),
+    [
+        (["1.500", "2.250"], None, ENGLISH),  # nothing tells of groups
+        (["1.500", "2.250"], ",", GERMAN),
+        (["1.500", "0.250", "7"], None, ENGLISH),
+        (["1.500", "2.25", "7"], None, ENGLISH),
+        (["1.500", "2000"], None, ENGLISH),
+        (["1.5", "2.25"], ",", ENGLISH),
+        (["5", "9"], ",", ENGLISH),
+        (["1.500", "1.234.567", "9"], None, GERMAN),
+    ],
+)
+def test_points_mean_what_the_column_or_the_spec_tells(
+    cells: list[str], decimal: Any, style: NumberFormat
+) -> None:
+    assert infer_column(pl.Series("x", cells), decimal).style == style
+
+
+def test_decimal_commas_of_one_column_cast_doubt_on_the_points_of_another(tmp_path: Path) -> None:
+    rows = [f"{at % 2};{at},5;{at + 1}.125;{at}.5;{at}" for at in range(1, 41)]
+    path = tmp_path / "table.csv"
+    path.write_text("label;size;cost;share;count\n" + "\n".join(rows) + "\n")
+    table = read_table(path)
+    names = table.columns[1:]
+    with pytest.raises(TableError, match=r"column 'cost': '2\.125' may be 2\.125 or 2125"):
+        fit_columns("m", names, {}, table, np.arange(40), DEFAULT_READING)
+    fitted = fit_columns("m", names, {}, table, np.arange(40), make_reading({"decimal": ","}))
+    assert [each.format for each in fitted.columns if isinstance(each, NumberColumn)] == [
+        NumberFormat(decimal=","), GERMAN, ENGLISH, ENGLISH,
+    ]  # fmt: skip
+    assert "may be 2.125 or 2125" in infer_schema(table, path.parent, "label").left_out["cost"]
+    fit_columns("m", names, {"cost": "category"}, table, np.arange(40), DEFAULT_READING)
 
 
 def test_most_texts_being_numbers_the_others_are_named() -> None:

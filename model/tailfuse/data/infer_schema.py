@@ -16,7 +16,7 @@ from tailfuse.data.infer_strings import is_long_text, looks_like_dates, looks_li
 from tailfuse.data.split import PARTS
 from tailfuse.errors import TableError
 from tailfuse.files.cells import ColumnType, to_booleans, to_numbers
-from tailfuse.files.infer import InferredColumn, infer_column
+from tailfuse.files.infer import InferredColumn, find_doubtful, infer_column
 from tailfuse.files.table import INDEX, type_name
 from tailfuse.modalities.series.raw import list_depth, read_series
 
@@ -84,8 +84,15 @@ def infer_columns(table: pl.DataFrame) -> tuple[dict[str, InferredColumn], dict[
             try:
                 inferred[series.name] = infer_column(series)
             except TableError as error:
-                ambiguous[series.name] = str(error).removeprefix(f"column '{series.name}': ")
+                ambiguous[series.name] = explain(series.name, error)
+    doubtful = find_doubtful(table, inferred)
+    ambiguous |= {name: explain(name, doubt) for name, doubt in doubtful.items()}
     return inferred, ambiguous
+
+
+def explain(column: str, error: TableError) -> str:
+    """Return what is wrong with a column, for a line that names it."""
+    return str(error).removeprefix(f"column '{column}': ")
 
 
 def convert_column(series: pl.Series, inferred: InferredColumn | None) -> pl.Series:

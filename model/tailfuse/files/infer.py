@@ -1,5 +1,6 @@
 """What a column of an unknown table holds: decided once, at training, from all of its cells."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
@@ -21,6 +22,9 @@ Decimal = Literal[".", ","]
 MIN_NUMBERS = 0.1  # of texts; with a smaller share of numbers a category is no close call
 MIN_CODES = 0.1  # of numbers; with a larger share of leading zeros they are codes
 SAMPLE = 2000  # different texts by which the format is chosen
+# 1.500 as a German writes a thousand and a half; beside such cells smaller numbers have no point.
+GROUPED, SMALL = r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$", r"^[+-]?[0-9]{1,3}$"
+GROUPING = NumberFormat(decimal=",", thousands=".")
 MARKS: dict[Decimal, tuple[Literal["", ",", ".", " ", "'"], ...]] = {
     ".": ("", ",", " ", "'"),
     ",": ("", ".", " ", "'"),
@@ -89,7 +93,9 @@ def infer_format(series: pl.Series, decimal: Decimal | None = None) -> NumberFor
     if series.dtype != pl.String:
         return PLAIN
     distinct = series.drop_nulls().unique(maintain_order=True)
-    return choose_format(distinct, series.name, decimal) if to_numbers(distinct).null_count() else PLAIN
+    if to_numbers(distinct).null_count() or decimal == "," or looks_grouped(distinct, beside_small=True):
+        return choose_format(distinct, series.name, decimal)
+    return PLAIN
 
 
 def choose_format(distinct: pl.Series, name: str, decimal: Decimal | None) -> NumberFormat:
@@ -107,16 +113,52 @@ def choose_format(distinct: pl.Series, name: str, decimal: Decimal | None) -> Nu
     read = {style: [parse_number(text, style) for text in texts] for style in (PLAIN, *styles)}
     counts = {style: len(texts) - numbers.count(None) for style, numbers in read.items()}
     best = max(counts, key=lambda style: counts[style])
-    if counts[best] > counts[PLAIN]:
-        for style in styles:
-            differs = (at for at, number in enumerate(read[style]) if number != read[best][at])
-            if counts[style] == counts[best] and (at := next(differs, None)) is not None:
-                raise TableError(
-                    f"column '{name}': {texts[at]!r} may be {read[best][at]:g} or {read[style][at]:g}; "
-                    "say which, as in `decimal: ','` or `decimal: '.'`"
-                )
-        return best
-    return PLAIN
+    if decimal == "," and best == PLAIN and counts[GROUPING] == counts[PLAIN]:
+        best = GROUPING if read[GROUPING] != read[PLAIN] else PLAIN
+    rivals = [style for style in styles if counts[style] == counts[best] > counts[PLAIN]]
+    if decimal is None and best == PLAIN and looks_grouped(distinct, beside_small=True):
+        rivals = [GROUPING]
+    for style in rivals:
+        differs = (at for at, number in enumerate(read[style]) if number != read[best][at])
+        if (at := next(differs, None)) is not None:
+            raise describe_doubt(name, texts[at], best, style)
+    return best
+
+
+def describe_doubt(name: str, text: str, *styles: NumberFormat) -> TableError:
+    """Make the error of a number that may be two."""
+    first, second = (parse_number(text, style) for style in styles)
+    return TableError(
+        f"column '{name}': {text!r} may be {first:g} or {second:g}; say which, as in `decimal: ','` or "
+        "`decimal: '.'`"
+    )
+
+
+def looks_grouped(texts: pl.Series, *, beside_small: bool = False) -> bool:
+    """Return whether points may group thousands: each has three digits after it, and no zero before it.
+
+    With `beside_small` there are numbers without a point, too, all of which are below a thousand.
+    """
+    numbers = texts.filter(to_numbers(texts).is_not_null())
+    grouped, small = numbers.str.contains(GROUPED), numbers.str.contains(SMALL)
+    return bool(grouped.any() and (grouped | small).all() and (small.any() or not beside_small))
+
+
+def find_doubtful(table: pl.DataFrame, inferred: Mapping[str, InferredColumn]) -> dict[str, TableError]:
+    """Return the errors of columns whose points may group thousands, since another has decimal commas.
+
+    Beside 3,5 in one column, 1.500 in another may be a thousand and a half.
+    """
+    if not any(each.style.decimal == "," for each in inferred.values()):
+        return {}
+    doubtful = {}
+    for name, each in inferred.items():
+        if each.type == "number" and each.style == PLAIN and table[name].dtype == pl.String:
+            texts = table[name].drop_nulls()
+            if looks_grouped(texts):
+                grouped = texts.filter(texts.str.contains(GROUPED))[0]
+                doubtful[name] = describe_doubt(name, grouped, PLAIN, GROUPING)
+    return doubtful
 
 
 def describe_codes(numbers: pl.Series) -> str | None:
@@ -134,7 +176,7 @@ def describe_codes(numbers: pl.Series) -> str | None:
 def describe_number_format(series: pl.Series, style: NumberFormat) -> str | None:
     """Return how numbers are written, if it is unusual."""
     if style != PLAIN:
-        odd = series.filter(series.cast(pl.Float64, strict=False).is_null() & series.is_not_null())[0]
+        odd = series.filter(to_numbers(series).ne_missing(to_numbers(series, style)))[0]
         return f"{odd!r} is {parse_number(odd, style):g}"
     with_zero = series.str.contains(rf"^{LEADING_ZERO.pattern}").fill_null(False)
     if not with_zero.any():

@@ -16,7 +16,7 @@ from tailfuse_service.modalities.tabular import (
 
 from tailfuse.errors import TableError
 from tailfuse.files.cells import ColumnType, Unreadable, type_cells
-from tailfuse.files.infer import InferredColumn, infer_column, infer_format
+from tailfuse.files.infer import InferredColumn, find_doubtful, infer_column, infer_format
 from tailfuse.files.reading import Reading
 from tailfuse.files.table import Rows, check_some_value, place
 from tailfuse.modalities.tabular.arrays import take_logarithms
@@ -51,6 +51,9 @@ def fit_columns(
         column: read_type(table[column], types.get(column), place(name, column), reading, unreadable)
         for column in columns
     }
+    if reading.decimal is None:
+        for error in find_doubtful(table, inferred).values():
+            raise error
     n_categorical = sum(each.type == "category" for each in inferred.values())
     kept = min(MAX_CATEGORIES, MAX_BYTES // (4 * len(table) * max(1, n_categorical)))
     fitted = []
