@@ -5,11 +5,15 @@ from typing import Any
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
+from tailfuse.cli import main
 from tailfuse.data.dataset import load_dataset
 from tailfuse.data.scaffold import scaffold_spec
 from tailfuse.errors import TableError
 from tailfuse.files.reading import Reading
 from tailfuse.spec.schema import load_spec
+from tailfuse_service.modalities import TabularModality
+from tailfuse_service.modalities.tabular import NumberColumn
 
 
 @pytest.fixture
@@ -144,8 +148,33 @@ def test_the_header_counts_rows_without_a_label_and_classes_with_one_row(
 def test_what_is_said_of_the_file_is_in_the_spec(tmp_path: Path) -> None:
     rows = "".join(f"Köln,{n};{n / 7:.3f};{'ab'[n % 2]}\n" for n in range(60))
     (tmp_path / "table.csv").write_bytes(f"ort;amount;label\n{rows}".encode("latin-1"))
-    text = scaffold_spec(tmp_path / "table.csv", tmp_path, reading=Reading(separator=";", encoding="latin-1"))
+    text = scaffold_spec(tmp_path / "table.csv", tmp_path, reading=Reading(";", ",", "latin-1"))
     (tmp_path / "spec.yaml").write_text(text)
     spec = load_spec(tmp_path / "spec.yaml")
-    assert (spec.separator, spec.encoding) == (";", "latin-1")
+    assert (spec.separator, spec.decimal, spec.encoding) == (";", ",", "latin-1")
     assert len(load_dataset(spec).train) == 42
+
+
+def test_init_takes_what_points_mean(tmp_path: Path) -> None:
+    rows = "".join(
+        f"{price};{n * n % 11};{'ab'[n % 2]}\n" for n, price in enumerate(["1.500", "999", "2.750"] * 20)
+    )
+    (tmp_path / "table.csv").write_text(f"price;size;label\n{rows}")
+    arguments = [
+        "init",
+        str(tmp_path / "table.csv"),
+        "--label",
+        "label",
+        "--out",
+        str(tmp_path / "spec.yaml"),
+    ]
+    asked = CliRunner().invoke(main, arguments)
+    assert "#   price: '1.500' may be 1.5 or 1500; say which, as in `decimal: ','`" in asked.output
+    told = CliRunner().invoke(main, [*arguments, "--decimal", ",", "--overwrite"])
+    assert "price" in told.output.partition("modalities:")[2]
+    spec = load_spec(tmp_path / "spec.yaml")
+    [columns] = load_dataset(spec).modalities.values()
+    assert isinstance(columns, TabularModality)
+    assert {each.name: each.mean > 500 for each in columns.columns if isinstance(each, NumberColumn)} == {
+        "price": True, "size": False,
+    }  # fmt: skip

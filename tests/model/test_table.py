@@ -157,9 +157,17 @@ def test_a_bad_csv_is_named_with_its_line(csv: Any, text: str | bytes, said: str
 
 
 def test_a_file_that_is_no_table_is_named(tmp_path: Path) -> None:
-    (tmp_path / "table.parquet").write_text("a,b\n1,2\n")
+    for name in ("table.parquet", "table.xlsx", "table.feather", "table.jsonl"):
+        (tmp_path / name).write_text("a,b\n1,2\n")
+    (tmp_path / "empty.xlsx").write_bytes(b"")
+    (tmp_path / "zip.xlsx").write_bytes(b"PK\3\4 and no more")
     for name, said in [
         ("table.parquet", "cannot be read"),
+        ("table.xlsx", "cannot be read"),
+        ("table.feather", "cannot be read"),
+        ("table.jsonl", "cannot be read"),
+        ("empty.xlsx", "cannot be read"),
+        ("zip.xlsx", "cannot be read"),
         ("none.csv", "no such file"),
         ("table.doc", "the format of a table is told by its ending: .csv, .tsv"),
     ]:

@@ -181,7 +181,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             modalities = make_array_modality(roles.features)
         elif modalities == INFER:
             known = table.select(*roles.features, roles.label)
-            modalities, schema = infer_modalities(known, roles.rows.folder, roles.label)
+            modalities, schema = infer_modalities(known, roles.rows.folder, roles.label, self.decimal)
             split = schema.split if split is None else split
             if split is None and group is None and schema.groups:
                 group = schema.groups[0]

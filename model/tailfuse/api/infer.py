@@ -11,6 +11,7 @@ from tailfuse.api.frames import Rows
 from tailfuse.data.infer_schema import InferredSchema, infer_schema
 from tailfuse.data.scaffold import describe_nothing_left, make_modality_lines
 from tailfuse.errors import TableError
+from tailfuse.files.infer import Decimal
 from tailfuse.spec.document import TextLoader
 
 MODALITY = "tabular"  # of an array
@@ -18,12 +19,14 @@ MODALITY = "tabular"  # of an array
 log = logging.getLogger("tailfuse")
 
 
-def infer_modalities(table: pl.DataFrame, folder: Path, label: str) -> tuple[dict[str, Any], InferredSchema]:
+def infer_modalities(
+    table: pl.DataFrame, folder: Path, label: str, decimal: Decimal | None
+) -> tuple[dict[str, Any], InferredSchema]:
     """Infer the modalities of a table as `tailfuse init` does; warn of the columns that are left out.
 
     Raises TableError.
     """
-    schema = infer_schema(table, folder, label)
+    schema = infer_schema(table, folder, label, decimal)
     lines = make_modality_lines(schema, table.columns)
     if not lines:
         raise TableError(describe_nothing_left(schema))

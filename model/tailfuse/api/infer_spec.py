@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from tailfuse.data.scaffold import scaffold_spec
 from tailfuse.errors import UserError
@@ -15,6 +16,7 @@ def infer_spec(
     *,
     label: str | None = None,
     separator: str | None = None,
+    decimal: Literal[".", ","] | None = None,
     encoding: str | None = None,
     overwrite: bool = False,
 ) -> str:
@@ -23,7 +25,8 @@ def infer_spec(
     `table` is the path of a .csv, .tsv, .xlsx, .parquet, .feather or .jsonl. `out` is a file for the spec, in
     which the table's path is relative to it; without it nothing is written, and the path is relative to the
     working folder. `label` names the column to predict; without it one is inferred. `separator` and
-    `encoding` are for a text table that does not show them. Raises TableError, UserError.
+    `encoding` are for a text table that does not show them, `decimal` for numbers such as 1,500 and 1.500,
+    which may mean two. Raises TableError, UserError.
 
     >>> text = tailfuse.infer_spec("table.csv", "first.yaml", label="weather")
     >>> tailfuse.load_spec("first.yaml").label
@@ -33,6 +36,7 @@ def infer_spec(
     check_output(target, overwrite, source=source)
     reading = Reading(
         separator=check("separator", separator, check_separator),
+        decimal=decimal,
         encoding=check("encoding", encoding, check_encoding),
     )
     text = scaffold_spec(source, Path() if target is None else target.parent, label, reading)

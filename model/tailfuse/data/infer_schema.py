@@ -16,7 +16,7 @@ from tailfuse.data.infer_strings import is_long_text, looks_like_dates, looks_li
 from tailfuse.data.split import PARTS
 from tailfuse.errors import TableError
 from tailfuse.files.cells import ColumnType, to_booleans, to_numbers
-from tailfuse.files.infer import InferredColumn, find_doubtful, infer_column
+from tailfuse.files.infer import Decimal, InferredColumn, find_doubtful, infer_column
 from tailfuse.files.table import INDEX, type_name
 from tailfuse.modalities.series.raw import list_depth, read_series
 
@@ -45,13 +45,15 @@ class InferredSchema:
     left_out: dict[str, str] = field(default_factory=dict)  # and why
 
 
-def infer_schema(table: pl.DataFrame, folder: Path, label: str | None = None) -> InferredSchema:
+def infer_schema(
+    table: pl.DataFrame, folder: Path, label: str | None = None, decimal: Decimal | None = None
+) -> InferredSchema:
     """Infer what the columns of a table are for; its images lie in `folder`.
 
     `label` is the column that the user says is the label. Raises TableError if nothing could be one.
     """
     split = next((column for column in table.columns if column != label and is_split(table[column])), None)
-    inferred, ambiguous = infer_columns(table)
+    inferred, ambiguous = infer_columns(table, decimal)
     values = pl.DataFrame({each.name: convert_column(each, inferred.get(each.name)) for each in table})
     label, is_sure = choose_label(values, split, label)
     schema = InferredSchema(label, is_sure, split)
@@ -76,16 +78,18 @@ def infer_schema(table: pl.DataFrame, folder: Path, label: str | None = None) ->
     return schema
 
 
-def infer_columns(table: pl.DataFrame) -> tuple[dict[str, InferredColumn], dict[str, str]]:
+def infer_columns(
+    table: pl.DataFrame, decimal: Decimal | None = None
+) -> tuple[dict[str, InferredColumn], dict[str, str]]:
     """Return what the columns of strings hold, and those whose numbers may mean two things, and why."""
     inferred, ambiguous = {}, {}
     for series in table:
         if series.dtype == pl.String:
             try:
-                inferred[series.name] = infer_column(series)
+                inferred[series.name] = infer_column(series, decimal)
             except TableError as error:
                 ambiguous[series.name] = explain(series.name, error)
-    doubtful = find_doubtful(table, inferred)
+    doubtful = find_doubtful(table, inferred) if decimal is None else {}
     ambiguous |= {name: explain(name, doubt) for name, doubt in doubtful.items()}
     return inferred, ambiguous
 

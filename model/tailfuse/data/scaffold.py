@@ -31,11 +31,13 @@ def scaffold_spec(
 ) -> str:
     """Return the text of a spec that lies in `folder`, with this label or an inferred one.
 
-    What `reading` says of the table's separator and encoding is in the spec, too. Raises TableError.
+    What `reading` says of the table's separator, decimals and encoding is in the spec, too.
+
+    Raises TableError.
     """
     table = read_table(table_path, reading)
     try:
-        schema = infer_schema(table, table_path.parent, label)
+        schema = infer_schema(table, table_path.parent, label, reading.decimal)
     except TableError as error:
         raise TableError(f"{table_path}: {error}") from None
     modalities = make_modality_lines(schema, table.columns)
@@ -48,8 +50,8 @@ def scaffold_spec(
         f"table: {quote_scalar(Path(os.path.relpath(table_path, folder)).as_posix())}",
         *(
             f"{key}: {json.dumps(value)}"
-            for key, value in (("separator", reading.separator), ("encoding", reading.encoding))
-            if value is not None
+            for key in ("separator", "decimal", "encoding")
+            if (value := getattr(reading, key)) is not None
         ),
         f"label: {quote_scalar(schema.label)}" + ("" if schema.label_is_sure else "  # a guess: check it"),
         *make_split_lines(schema, table),

@@ -112,7 +112,12 @@ def scan_typed(path: Path) -> pl.LazyFrame:
         return pl.scan_ipc(path)
     if ending in (".jsonl", ".ndjson"):
         return pl.scan_ndjson(path, infer_schema_length=None)
-    table = pl.read_excel(path, engine="calamine", infer_schema_length=None, drop_empty_rows=False)
+    from fastexcel import FastExcelError  # which polars loads no sooner
+
+    try:
+        table = pl.read_excel(path, engine="calamine", infer_schema_length=None, drop_empty_rows=False)
+    except FastExcelError as error:
+        raise describe_failure(path, error) from None
     used = table.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
     return table.head(len(used) - int(used.reverse().arg_max() or 0)).lazy()  # formatted cells may follow
 
