@@ -20,6 +20,7 @@ from tests.support.bundles import FakeRuntime, write_tiny_bundle
 
 ROWS: Mapping[str, list[str]] = {"title": ["x"] * 4, "review": ["a", "b", "c", "d"]}
 LABELS = ["nv", "nv", "mel", "bkl"]
+ANSWERS = {"first": [0, 0, 0, 0], "other": [0, 1, 1, 2]}  # classes by bundle
 
 
 def open_fake(folder: Path, name: str, answers: list[int], **changes: Any) -> tailfuse.Model:
@@ -38,8 +39,7 @@ def open_fake(folder: Path, name: str, answers: list[int], **changes: Any) -> ta
 
 
 def test_bundles_are_compared_on_the_same_rows(tmp_path: Path) -> None:
-    first = open_fake(tmp_path, "first", [0, 0, 0, 0])
-    other = open_fake(tmp_path, "other", [0, 1, 1, 2])
+    first, other = (open_fake(tmp_path, name, answers) for name, answers in ANSWERS.items())
     result = tailfuse.compare_bundles([first, other], ROWS, LABELS)
     one, two = result.summary.iter_rows(named=True)
     assert (one["bundle"], two["bundle"]) == ("first 3", "other 3")
@@ -120,3 +120,26 @@ def test_the_command_compares_and_writes_the_rows(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, [*arguments[:2], *arguments[3:]])
     assert done.exit_code == 1
     assert "two bundles or more" in done.stderr
+
+
+def test_the_command_writes_each_row_with_different_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = {name: open_fake(tmp_path, name, answers) for name, answers in ANSWERS.items()}
+    monkeypatch.setattr("tailfuse.api.compare_bundles.load", lambda path: opened[Path(path).name])
+    label = opened["first"].manifest.label
+    pl.DataFrame({**ROWS, label: LABELS}).write_csv(tmp_path / "table.csv")
+    out = tmp_path / "rows.csv"
+    arguments = [
+        "compare",
+        *(str(tmp_path / name) for name in ANSWERS),
+        "--data",
+        str(tmp_path / "table.csv"),
+    ]
+    done = CliRunner().invoke(main, [*arguments, "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "3 rows with different answers" in done.stdout
+    written = pl.read_csv(out)
+    assert written["row"].to_list() == [2, 3, 4]
+    assert written[f"predicted.{tmp_path / 'other'}"].to_list() == ["mel", "mel", "bkl"]
+    assert written[f"predicted.{tmp_path / 'first'}"].to_list() == ["nv"] * 3

@@ -201,6 +201,14 @@ def test_scores_by_class_have_intervals(manifest: Manifest, evaluation: Evaluati
     assert '<td class="number">75.0%<small>37–94</small></td>' in html
 
 
+def test_confidence_is_told_in_plain_words(manifest: Manifest, evaluation: Evaluation) -> None:
+    words = " ".join(report_html(manifest, evaluation, HISTORY).split())
+    assert (
+        "the probability that it alone gives the right class and that its values are not corrupted," in words
+    )
+    assert "with classes counted alike: a rare class weighs as much as a common one." in words
+
+
 def test_many_classes_have_a_matrix_without_names() -> None:
     evaluation = evaluated(classes_named(*(f"class {at}" for at in range(60))), ["notes"])
     html = report_html(make_manifest(evaluation, {"notes": NOTES}), evaluation, [])
