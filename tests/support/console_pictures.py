@@ -26,8 +26,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run = Path(sys.argv[1]) if len(sys.argv) > 1 else train(folder)
-        bundle = folder / "bundle"
-        call("export", str(run), "--examples", "10", "--out", str(bundle))
+        bundle = export(run, folder / "bundle")
         service = start_service(bundle, "--share-report", log=folder / "service.log")
         try:
             take_all(service.url)
@@ -39,6 +38,12 @@ def train(folder: Path) -> Path:
     """Train the quick-start; return its run."""
     call("demo", "--no-serve", cwd=folder)
     return folder / "quickstart" / "run"
+
+
+def export(run: Path, bundle: Path) -> Path:
+    """Export a run with rows of its test split."""
+    call("export", str(run), "--examples", "10", "--out", str(bundle))
+    return bundle
 
 
 def call(*arguments: str, cwd: Path | None = None) -> None:
