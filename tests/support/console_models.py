@@ -1,6 +1,6 @@
 """Take images of the console on other models than the quick-start: `make console-models RUNS="NAME=RUN …"`.
 
-Of each run the views Try and Damage: a row of the test split, and its first modality damaged.
+Of each run the views Try and Damage: a row of the test split, and its modality with the most weight damaged.
 """
 
 import sys
@@ -33,9 +33,15 @@ def take_views(url: str, name: str) -> None:
         console.page.get_by_text("What each modality adds").wait_for()
         take(console, TARGET / f"{name}-try.png", phone=False)
         console.follow("Damage")
-        console.damage(STRENGTH)
+        console.damage(STRENGTH, find_heaviest(console))
         take(console, TARGET / f"{name}-damage.png", phone=False)
         console.close()
+
+
+def find_heaviest(console: Console) -> int:
+    """Return the place of the modality with the most weight in the answer to the row."""
+    weights = [each["weight"] for each in console.answers()[-1]["modalities"].values()]
+    return weights.index(max(weights))
 
 
 if __name__ == "__main__":

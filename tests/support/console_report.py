@@ -78,6 +78,8 @@ def run_tests(junit: Path) -> list[TestFile]:
     command = (sys.executable, "-m", "pytest", "-q", *shlex.split(TESTS), f"--junitxml={junit}")
     done = ran(*command, cwd=ROOT, timeout=TESTS_TIMEOUT_S)
     assert done.returncode in (0, 1), done.stdout  # 1: tests failed, which the page says
+    if done.returncode:
+        print(done.stdout)  # says which
     files: dict[str, list[str]] = {}
     for case in ElementTree.parse(junit).iter("testcase"):
         outcome = next((each.tag for each in case if each.tag in ("failure", "error", "skipped")), "passed")

@@ -15,7 +15,7 @@ from tailfuse_service.modalities.tabular import NumberColumn
 
 from tests.support.browser import Console
 from tests.support.bundles import MODALITIES, tiny_graph, write_tiny_bundle
-from tests.support.process import Service, until
+from tests.support.process import Service
 
 pytest.importorskip("playwright")
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium")]
@@ -47,6 +47,12 @@ def read_rows(console: Console, caption: str) -> list[list[str]]:
     return [row.locator("th, td").all_text_contents() for row in rows]
 
 
+def assert_bar_ends(bar: tuple[float, float, str], share: float) -> None:
+    """Check that a bar begins at 0 and ends at a share, which stands beside it."""
+    assert [bar[0], bar[1]] == pytest.approx([0, share], abs=SHOWN)
+    assert bar[2] == format_share(share)
+
+
 def find_answer(console: Console) -> dict[str, Any]:
     return next(each for each in console.answers() if "explanation" in each)
 
@@ -59,7 +65,7 @@ def test_bars_and_confidences_are_those_of_the_answer(console: Open) -> None:
     assert bars.keys() == answer["probabilities"].keys()
     for label, share in answer["probabilities"].items():
         left, right, text = bars[label]
-        assert (left, right) == (0, pytest.approx(share, abs=SHOWN))
+        assert [left, right] == pytest.approx([0, share], abs=SHOWN)
         assert text == format_share(share)
     modalities = answer["modalities"]
     assert read_rows(page, "How sure each modality is") == [
@@ -78,21 +84,15 @@ def test_shapley_values_lead_from_the_prior_to_the_answer(console: Open) -> None
     explanation = answer["explanation"]
     bars = read_bars(page, "What each modality adds")
     assert list(bars) == ["before any modality", *explanation["contributions"], "all together"]
-    assert bars["before any modality"][1:] == (
-        pytest.approx(explanation["prior"], abs=SHOWN), format_share(explanation["prior"])
-    )  # fmt: skip
+    assert_bar_ends(bars["before any modality"], explanation["prior"])
     level = explanation["prior"]
     for name, value in explanation["contributions"].items():
         left, right, text = bars[name]
-        ends = sorted((level, level + value))
-        assert (left, right) == (pytest.approx(ends[0], abs=SHOWN), pytest.approx(ends[1], abs=SHOWN))
+        assert [left, right] == pytest.approx(sorted((level, level + value)), abs=SHOWN)
         sign = "" if abs(value) < 0.0005 else "−" if value < 0 else "+"
         assert text == f"{sign}{format_share(abs(value))}"
         level += value
-    assert bars["all together"][1:] == (
-        pytest.approx(answer["probability"], abs=SHOWN), format_share(answer["probability"])
-    )  # fmt: skip
-    assert any(value < 0 for value in explanation["contributions"].values()) or level > explanation["prior"]
+    assert_bar_ends(bars["all together"], answer["probability"])
 
 
 @pytest.mark.parametrize(("conflict", "said"), [(0.731, "In conflict"), (0.269, "No conflict")])
@@ -185,7 +185,7 @@ def test_a_series_is_drawn(waves: Console, how: str) -> None:
     for line, wanted in zip(read_lines(waves), expected, strict=True):
         np.testing.assert_allclose(line, wanted, atol=0.01)
     assert waves.find("svg + .legend li").all_inner_texts() == ["channel 1", "channel 2"]
-    until(lambda: waves.page.wait_for_timeout(20) or waves.bodies(), "the series is sent")
+    waves.find(".headline").wait_for()
     sent = waves.bodies()[-1]["inputs"]["wave"]
     if how == "typed":
         assert sent == values.tolist()
