@@ -18,7 +18,7 @@ DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help console-check console-pictures console-recording console-vendor demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check docs-version screenshots proto dashboards dashboard-pictures fuzz soak memory-check deploy-check bench-serve bench-rivals gpu-check gpu-packages clients bench-models images images-gpu images-check release-check test-lowest clean
+.PHONY: help console-check console-models console-pictures console-recording console-report console-vendor demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check docs-version screenshots proto dashboards dashboard-pictures fuzz soak memory-check deploy-check bench-serve bench-rivals gpu-check gpu-packages clients bench-models images images-gpu images-check release-check test-lowest clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,6 +65,12 @@ console-pictures: .venv/dev  ## Take the images of docs/CONSOLE.md anew, of the 
 console-recording: .venv/dev  ## Record half a minute of the console, docs/console/console.webp; needs Chromium.
 	@$(BIN)/tailfuse demo --no-serve
 	$(BIN)/python -m tests.support.console_recording quickstart
+
+console-models: .venv/dev  ## Take images of the console on other models: RUNS="NAME=RUN ..."; needs Chromium.
+	$(BIN)/python -m tests.support.console_models $(RUNS)
+
+console-report: .venv/dev .venv/node  ## Write docs/console/REPORT.md: the console's tests, axe and sizes; needs Chromium.
+	$(BIN)/python -m tests.support.console_report
 
 console-vendor:  ## Bundle the libraries that the console uses anew, from service/vendor/; needs npm.
 	cd service/vendor && npm ci --no-audit --no-fund --silent && npm run --silent build

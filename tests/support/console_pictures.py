@@ -17,6 +17,7 @@ from tests.support.process import environment, ran, start_service
 TARGET = Path(__file__).parents[2] / "docs" / "console"
 WIDTH, PHONE_WIDTH = 1100, 390
 MAX_HEIGHT, PHONE_HEIGHT = 1500, 1700  # of an image: longer pages are cut
+STRENGTH = 80  # percent of the damage: the weight of the quick-start's image has fallen, and the answer holds
 VIEWS = ("Try", "Switch", "Damage", "Many", "Watch", "About")
 
 
@@ -25,8 +26,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run = Path(sys.argv[1]) if len(sys.argv) > 1 else train(folder)
-        bundle = folder / "bundle"
-        call("export", str(run), "--examples", "10", "--out", str(bundle))
+        bundle = export(run, folder / "bundle")
         service = start_service(bundle, "--share-report", log=folder / "service.log")
         try:
             take_all(service.url)
@@ -38,6 +38,12 @@ def train(folder: Path) -> Path:
     """Train the quick-start; return its run."""
     call("demo", "--no-serve", cwd=folder)
     return folder / "quickstart" / "run"
+
+
+def export(run: Path, bundle: Path) -> Path:
+    """Export a run with rows of its test split."""
+    call("export", str(run), "--examples", "10", "--out", str(bundle))
+    return bundle
 
 
 def call(*arguments: str, cwd: Path | None = None) -> None:
@@ -67,7 +73,7 @@ def take_all(url: str) -> None:
 
 
 def prepare(console: Console, view: str) -> None:
-    """Wait for the answers of a view; damage the first modality by a third."""
+    """Wait for the answers of a view; damage the first modality so that its weight falls."""
     if view == "Many":
         classify_examples(console)
     if view == "Watch":
@@ -78,11 +84,7 @@ def prepare(console: Console, view: str) -> None:
     if view == "Try":
         console.page.get_by_text("What each modality adds").wait_for()
     if view == "Damage":
-        console.find("h3", "Over the strength").wait_for()
-        slider = console.page.get_by_role("slider").first
-        slider.fill("35")
-        console.page.get_by_text("35 %", exact=True).wait_for()
-        console.page.wait_for_load_state("networkidle")
+        console.damage(STRENGTH)
     console.page.wait_for_timeout(1500)
 
 

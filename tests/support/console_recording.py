@@ -76,11 +76,13 @@ def record(console: Console, archive: Path) -> Iterator[Frame]:
     page.wait_for_load_state("networkidle")
     yield take(console, 2 * STILL_MS)
     console.follow("Damage")
-    console.find("main table").first.wait_for()
+    console.damage(0)
+    yield take(console, STILL_MS)
+    console.find("main h3", "Over the strength").scroll_into_view_if_needed()
+    console.page.mouse.wheel(0, HEIGHT)  # the curve is the last of the page, and the sliders stay beside it
     for strength in range(0, 101, 10):
-        page.get_by_role("slider").first.fill(str(strength))
-        page.wait_for_load_state("networkidle")
-        yield take(console, FRAME_MS)
+        console.damage(strength)
+        yield take(console, FRAME_MS if strength < 100 else STILL_MS)
     console.follow("Many")
     yield take(console, FRAME_MS)
     page.get_by_label("Choose or drop a table").set_input_files(archive)

@@ -1,5 +1,6 @@
 """About: the model card becomes elements whose text is text."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,28 @@ def test_the_card_is_shown_and_its_markup_is_text(card_service: Service, console
     assert page.find(".card pre").inner_text() == "curl <host> | sh  # not *markup*"
     assert page.find(".card p").last.inner_text() == "| no table"
     assert page.find(".card img, .card script, .card a").count() == 0
+
+
+def test_the_card_of_a_trained_model_is_shown_whole(
+    start_console: Start, console: Open, bundle_folder: Path
+) -> None:
+    """Every heading, and every cell of every table, of the card that training has written."""
+    lines = (bundle_folder / CARD).read_text().splitlines()
+    page = console(start_console(bundle_folder).url).show("about")
+    page.find(".card h3").first.wait_for()
+    headings = [line.lstrip("#").strip() for line in lines if line.startswith("#")]
+    assert page.find(".card").locator("h3, h4, h5, h6").all_inner_texts() == [
+        each.replace("\\", "").replace("`", "") for each in headings
+    ]
+    rows = [line for line in lines if line.startswith("|") and not set(line) <= set("|-: ")]
+    assert len(rows) > 10
+    shown = page.find(".card tr").all()
+    assert len(shown) == len(rows)
+    for row, line in zip(shown, rows, strict=True):
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        texts = row.locator("th, td").all_inner_texts()
+        assert texts == [re.sub(r"[\\`*]", "", cell).strip() for cell in cells]
+    assert "image + fourier + shape" in page.find(".card td").all_inner_texts()
 
 
 def test_a_bundle_without_a_card_has_its_metrics(console: Open) -> None:

@@ -50,6 +50,14 @@ def test_every_file_has_the_policy_and_its_own_type(client: TestClient) -> None:
     assert "script" not in FRAME_POLICY
 
 
+def test_the_policy_of_the_page_is_this_one(client: TestClient) -> None:
+    """Word by word, so that no change of it goes unseen."""
+    assert client.get("/").headers["content-security-policy"] == (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+        "connect-src 'self'; frame-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
 def test_the_page_is_asked_again_and_its_files_are_kept(client: TestClient) -> None:
     page = client.get("/")
     assert page.headers["cache-control"] == "no-cache"

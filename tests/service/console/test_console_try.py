@@ -168,44 +168,22 @@ def test_the_sample_stays_from_view_to_view(console: Open) -> None:
     page.page.get_by_text("There is no sample yet").wait_for()
 
 
-def test_a_model_of_many_classes_and_modalities_stays_usable(console: Open) -> None:
-    """1,000 classes called by numbers, and 40 modalities: ten bars, six open fields, bounded subsets."""
+def test_ten_examples_of_a_model_with_twelve_classes_are_of_ten_classes(console: Open) -> None:
+    """As `tailfuse export --examples 10` orders them: a class has a second row when all have one."""
+    export = pytest.importorskip("tailfuse.data.examples")
+    rows = [export.ExampleRow(f"class {at // 3}", {"notes": f"spot {at}"}) for at in range(36)]
+    chosen = export.take_classes_in_turn(rows)[:10]
     page = console()
-    described = page.context.request.get(f"{page.url}/console/model.json").json()
-    names = [f"m{at}" for at in range(40)]
-    notes = described["modalities"]["notes"]
+    described = page.page.request.get(f"{page.url}/console/model.json").json()
     described |= {
-        "modalities": dict.fromkeys(names, notes), "examples": [dict.fromkeys(names, "a spot")],
-        "classes": [{"name": str(at), "train_count": 1, "shot": "few"} for at in range(1000)],
+        "classes": [{"name": f"class {at}", "train_count": 9, "shot": "few"} for at in range(12)],
+        "examples": [row.inputs for row in chosen], "example_labels": [row.label for row in chosen],
+        "examples_are_rows": True,
     }  # fmt: skip
-    shares = {str(at): (at + 1) / 500_500 for at in range(999, -1, -1)}
-
-    def answer(body: Any) -> dict[str, Any]:
-        present = body["inputs"]
-        modalities = {
-            name: {"present": name in present, "weight": 1 / max(1, len(present)), "confidence": 0.5}
-            for name in names
-        }
-        return {
-            "request_id": "1", "model": {"name": "many", "version": "1"}, "label": "999",
-            "probability": shares["999"], "probabilities": shares, "modalities": modalities,
-        }  # fmt: skip
-
     page.answer("/console/model.json", lambda _: described)
-    page.answer("/predict", answer)
-    page.answer("/predict/batch", lambda body: {"results": [answer(item) for item in body["items"]]})
     page.show()
-    assert page.find("details[open]").count() == 6
-    page.page.get_by_role("button", name="Plausible values").click()
-    rows = page.find("table", "Probabilities").locator("tbody tr")
-    rows.first.wait_for()
-    assert [row.split("\t")[0] for row in rows.all_inner_texts()] == [str(at) for at in range(999, 989, -1)]
-    page.page.get_by_role("button", name="Show all 1,000 classes").click()
-    assert rows.count() == 1000
-    page.follow("Switch")
-    subsets = page.find("table", "Answers to subsets").locator("tbody tr")
-    subsets.first.wait_for()
-    assert subsets.count() == 81  # all, without each, each alone
-    page.page.get_by_label("m3", exact=True).uncheck()
-    page.page.get_by_label("m4", exact=True).uncheck()
-    page.find("tr.chosen", "the 38 that are on").wait_for()
+    buttons = page.page.get_by_role("button", name="Row ").all_inner_texts()
+    assert buttons == [f"Row {at + 1}: class {at}" for at in range(10)]
+    page.page.get_by_role("button", name="Row 10: class 9").click()
+    inputs = wait_for_inputs(page, lambda sent: "notes" in sent)
+    assert inputs == {"notes": "spot 27"}

@@ -14,7 +14,7 @@ import { readSteps } from "../steps.js";
 /** @typedef {import("../types.d.ts").App} App */
 /** @typedef {import("../types.d.ts").Answer} Answer */
 /** @typedef {import("../types.d.ts").Modality} Modality */
-/** @typedef {{ name: string, node: HTMLElement, strength: () => number, damage: (strength?: number) => Promise<unknown> }} Slider */
+/** @typedef {{ name: string, node: HTMLElement, drawn: Latest, strength: () => number, damage: (strength?: number) => Promise<unknown> }} Slider */
 
 const STRENGTHS = Array.from({ length: 11 }, (_, at) => at / 10);
 
@@ -36,19 +36,31 @@ export function mount(root, app) {
   /** @param {string} changed */
   function update(changed) {
     const slider = sliders.find((each) => each.name === changed);
-    now.run((signal) => report(problem, () => showAnswers(app, sliders, signal, answers)));
-    if (slider) over.run((signal) => report(problem, () => showCurve(app, sliders, slider, signal, curve)), 400);
+    now.run(trackBusy(answers, (signal) => report(problem, () => showAnswers(app, sliders, signal, answers))));
+    if (slider) over.run(trackBusy(curve, (signal) => report(problem, () => showCurve(app, sliders, slider, signal, curve))), 400);
   }
 
   root.append(
     element("p", { class: "hint" }, "The damage is done in the browser, always in the same way for the same strength. Images are scaled down first."),
     problem,
-    element("div", { class: "columns" }, element("div", {}, ...sliders.map((slider) => slider.node)),
+    element("div", { class: "columns" }, element("div", { class: "stays" }, ...sliders.map((slider) => slider.node)),
       element("div", {}, answers, curve)));
   update(names[0] ?? "");
   return () => {
-    now.stop();
-    over.stop();
+    for (const each of [now, over, ...sliders.map((slider) => slider.drawn)]) each.stop();
+  };
+}
+
+/**
+ * Mark a box as busy until the newest task for it is done: until then it shows the answers to another strength.
+ * @param {HTMLElement} box @param {(signal: AbortSignal) => Promise<void>} task
+ * @returns {(signal: AbortSignal) => Promise<void>}
+ */
+function trackBusy(box, task) {
+  box.setAttribute("aria-busy", "true");
+  return async (signal) => {
+    await task(signal);
+    if (!signal.aborted) box.removeAttribute("aria-busy");
   };
 }
 
@@ -77,6 +89,7 @@ function makeSlider(app, name, modality, changed) {
   const range = /** @type {HTMLInputElement} */ (element("input", { type: "range", min: 0, max: 100, step: 1, value: 0, "aria-valuetext": "0 percent", "aria-label": `Strength of the damage to ${name}`, oninput: move }));
   // The slider's own text is what a screen reader says.
   const shown = element("span", { "aria-hidden": "true" }, "0 %"), preview = element("div"), told = element("p", { class: "hint" });
+  const drawn = new Latest();
   let ready = prepare();
 
   function prepare() {
@@ -95,8 +108,12 @@ function makeSlider(app, name, modality, changed) {
   function move() {
     range.setAttribute("aria-valuetext", `${range.value} percent`);
     shown.textContent = `${range.value} %`;
-    void damage().then((left) => showValue(app, name, modality, left, preview));
+    draw();
     changed();
+  }
+
+  function draw() {
+    drawn.run(trackBusy(preview, async (signal) => showValue(app, name, modality, await damage(), signal, preview)), 0);
   }
 
   const strength = () => Number(range.value) / 100;
@@ -109,15 +126,16 @@ function makeSlider(app, name, modality, changed) {
 
   const node = element("section", { class: "panel", "aria-label": name }, element("h3", {}, name),
     element("div", { class: "row" }, kinds.length > 1 ? kind : kinds[0]?.[1], shown), range, told, preview);
-  void damage().then((left) => showValue(app, name, modality, left, preview));
-  return { name, node, strength, damage };
+  draw();
+  return { name, node, drawn, strength, damage };
 }
 
 /**
  * Show what is left of a value.
- * @param {App} app @param {string} name @param {Modality} modality @param {unknown} value @param {HTMLElement} box
+ * @param {App} app @param {string} name @param {Modality} modality @param {unknown} value
+ * @param {AbortSignal} signal @param {HTMLElement} box
  */
-async function showValue({ element }, name, modality, value, box) {
+async function showValue({ element }, name, modality, value, signal, box) {
   /** @type {(Node | null)[]} */
   let nodes = [];
   if (modality.kind === "image") {
@@ -130,7 +148,7 @@ async function showValue({ element }, name, modality, value, box) {
     const texts = typeof value === "object" && value ? Object.values(value) : [value];
     nodes = [element("p", { class: "scroll" }, texts.map((text) => text ?? "").join(" · ") || "nothing is left")];
   }
-  box.replaceChildren(...nodes.filter((node) => node !== null));
+  if (!signal.aborted) box.replaceChildren(...nodes.filter((node) => node !== null));
 }
 
 /**

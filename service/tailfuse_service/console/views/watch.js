@@ -4,8 +4,9 @@ import { formatCount, formatShare, isolate } from "../element.js";
 import { compareValues, makeGrid } from "../grid.js";
 import { Problem } from "../requests.js";
 import { makeChart } from "../watch/chart.js";
-import { findFamily, parseExposition, sumSeries } from "../watch/exposition.js";
+import { parseExposition, sumSeries } from "../watch/exposition.js";
 import { History, computeRate, estimateQuantile } from "../watch/history.js";
+import { describe, explain } from "../watch/meaning.js";
 import { MODALITY_METRICS, readClasses, readInputDrift, readModalities } from "../watch/model_figures.js";
 import { ModelsPanel } from "../watch/models_panel.js";
 
@@ -32,6 +33,9 @@ const CHARTS = [
   { metric: "tailfuse_requests_in_flight", unit: "", lines: { flight: "" } },
 ];
 
+/** The state of the service's processes, as single numbers. */
+const STATES = ["tailfuse_ready", "tailfuse_workers", "tailfuse_worker_restarts_total"];
+
 /** @type {import("../types.d.ts").Mount} */
 export function mount(root, app) {
   const watch = new Watch(root, app);
@@ -40,7 +44,7 @@ export function mount(root, app) {
 }
 
 class Watch {
-  #app; #charts; #modalities; #drift; #classes; #models; #status; #pause;
+  #app; #charts; #states; #modalities; #drift; #classes; #models; #status; #pause;
   #history = new History();
   /** @type {Exposition | null} */
   #now = null;
@@ -53,13 +57,14 @@ class Watch {
     const { element, model } = app;
     this.#app = app;
     this.#charts = element("div", { class: "charts" });
+    this.#states = element("ul", { "aria-label": "State of the service" });
     this.#modalities = element("div", { class: "scroll", role: "region", "aria-label": "Modalities", tabindex: 0 });
     this.#drift = element("div");
     this.#classes = makeGrid("Classes", CLASS_COLUMNS, { key: "training", descending: false }, () => this.#showClasses());
     this.#models = new ModelsPanel(app);
     this.#status = element("p", { class: "hint" }, "Asking for the metrics…");
     this.#pause = element("button", { type: "button", "aria-pressed": "false", onclick: () => this.#toggle() }, "Pause");
-    root.append(element("h2", {}, "Watch"), element("div", { class: "row" }, this.#pause, this.#status), this.#charts,
+    root.append(element("h2", {}, "Watch"), element("div", { class: "row" }, this.#pause, this.#status), this.#charts, this.#states,
       element("h3", {}, ...isolate`Modalities of ${model.name} ${model.version}`), this.#modalities, this.#drift,
       element("h3", {}, "Classes"), this.#classes.node, this.#models.node);
   }
@@ -93,7 +98,7 @@ class Watch {
         this.#nextModels = performance.now() + MODELS_MS;
         await this.#models.refresh();
       }
-      this.#models.showShadows(scrape.exposition);
+      this.#models.showVersions(this.#history.oldest?.exposition ?? scrape.exposition, scrape.exposition);
       this.#status.textContent = `As of ${new Date().toLocaleTimeString()}; shares and means are those of the last five minutes on this page`;
     } catch (error) {
       if (this.#ended.signal.aborted) return;
@@ -110,8 +115,17 @@ class Watch {
       lines: Object.entries(lines).map(([key, name]) => ({ name, values: this.#history.line(key) })),
       format: (value) => (value === null ? "–" : formatNumber(value) + unit),
     })));
+    this.#showStates(now);
     this.#showModalities(now);
     this.#showClasses();
+  }
+
+  /** @param {Exposition} now */
+  #showStates(now) {
+    const { element } = this.#app;
+    const known = STATES.filter((metric) => sumSeries(now, metric) !== null);
+    this.#states.replaceChildren(...known.map((metric) =>
+      element("li", {}, ...explain(now, metric), " ", element("strong", {}, sumSeries(now, metric)))));
   }
 
   /** @param {Exposition} now */
@@ -120,7 +134,7 @@ class Watch {
     const version = { model: model.name, version: model.version };
     const figures = readModalities(this.#history.oldest?.exposition ?? now, now, version, Object.keys(schema.modalities));
     const rows = MODALITY_METRICS.map((metric) => element("tr", {},
-      element("th", { scope: "row" }, describe(now, metric), " ", element("code", {}, metric)),
+      element("th", { scope: "row" }, ...explain(now, metric)),
       ...figures.map(({ values }) => element("td", { class: "number" }, formatFigure(metric, values[metric] ?? null)))));
     this.#modalities.replaceChildren(element("table", { class: "figures" },
       element("caption", { class: "unseen" }, "Modalities and their references"),
@@ -129,7 +143,7 @@ class Watch {
       element("tbody", {}, ...rows)));
     const drifts = readInputDrift(now, version).slice(0, MAX_DRIFTS);
     const metric = "tailfuse_input_drift";
-    this.#drift.replaceChildren(element("p", {}, describe(now, metric), " ", element("code", {}, metric),
+    this.#drift.replaceChildren(element("p", {}, ...explain(now, metric),
       drifts.length ? null : ": no value yet"),
     element("ul", {}, ...drifts.map(({ modality, input, value }) =>
       element("li", {}, ...isolate`${modality}, ${input}: ${value.toFixed(3)}`))));
@@ -168,11 +182,6 @@ function measure(before, after) {
     queue: sumSeries(after.exposition, "tailfuse_queue_depth"),
     flight: sumSeries(after.exposition, "tailfuse_requests_in_flight"),
   };
-}
-
-/** Return what the service says about a metric. @param {Exposition} exposition @param {string} metric */
-function describe(exposition, metric) {
-  return findFamily(exposition, metric)?.help ?? "";
 }
 
 /** @param {string} metric @param {number | null} value */

@@ -69,6 +69,24 @@ export function readClasses(before, now, version) {
   });
 }
 
+/** What is compared between the versions of a model that answer or are asked beside them. */
+export const VERSION_METRICS = [
+  "tailfuse_samples_total", "tailfuse_entropy", "tailfuse_expert_disagreement", "tailfuse_conflict",
+];
+
+/**
+ * Return the figures of a version since the first scrape: its answered samples, and the means of the others.
+ * @param {Exposition} before @param {Exposition} now @param {Version} version
+ * @returns {Record<string, number | null>}
+ */
+export function readVersion(before, now, version) {
+  const [samples = "", ...means] = VERSION_METRICS;
+  return {
+    [samples]: growth(before, now, samples, version),
+    ...Object.fromEntries(means.map((name) => [name, computeMean(before, now, name, version)])),
+  };
+}
+
 /**
  * Return what a shadow agreed and disagreed upon: its outcomes, and the pairs of labels, most frequent first.
  * @param {Exposition} now @param {Version} version
