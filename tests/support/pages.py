@@ -1,10 +1,16 @@
 """Code blocks of the documentation, and the script that runs those of a page."""
 
+import os
 import re
 import shlex
+import socket
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.process import environment
 
 ROOT = Path(__file__).parents[2]
 URL = "http://127.0.0.1:8000"
@@ -31,6 +37,9 @@ RUN_BY = {
     ("client/README.md", "python"): "tests/client/test_readme.py",
     ("client-js/README.md", "js"): "tests/client_js/test_client_js.py",
     ("client-js/README.md", "ts"): "tests/client_js/test_client_js.py",
+    ("docs/howto/generate-client.md", "python"): "tests/contract/test_generated_clients.py",
+    ("docs/howto/generate-client.md", "sh"): "tests/contract/test_generated_clients.py",
+    ("docs/howto/generate-client.md", "ts"): "tests/contract/test_generated_clients.py",
     ("docs/PROTOCOLS.md", "python"): "tests/support/oip/examples.py",
     ("docs/PROTOCOLS.md", "sh"): "tests/support/oip/examples.py",
     ("docs/PYTHON.md", "python"): "tests/model/test_api_document.py",
@@ -120,3 +129,20 @@ def shorten(commands: str, port: int) -> str:
             )
         lines.append(code)
     return "\n".join(lines)
+
+
+def find_free_port() -> int:
+    """Return a port of this machine that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def run_script(
+    script: str, folder: Path, timeout_s: float = 900, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a script in a folder; its programs are those of this environment before the system's."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=timeout_s,
+        env=environment(PATH=path, OMP_NUM_THREADS="1", **variables),
+    )  # fmt: skip
