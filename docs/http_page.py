@@ -32,7 +32,8 @@ def make_http_page() -> str:
 This page is [openapi/openapi.yaml](../../openapi/openapi.yaml), the document of a service without a bundle.
 A running service has its own at `/openapi.json`, with the inputs of its bundle, and shows it at `/docs`.
 [The Open Inference Protocol](../PROTOCOLS.md) at `/v2` has [another](../../openapi/open_inference.yaml).
-[Errors](errors.md) lists what `type` may be. [How to generate a client](../howto/generate-client.md) has calls of generated code.
+[Errors](errors.md) lists what `type` may be.
+[How to generate a client](../howto/generate-client.md) has calls of generated code.
 
 {summary}
 
