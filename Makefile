@@ -18,7 +18,7 @@ DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help console-check console-models console-pictures console-recording console-report console-vendor demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check docs-version screenshots proto dashboards dashboard-pictures fuzz soak memory-check deploy-check bench-serve bench-rivals gpu-check gpu-packages clients bench-models images images-gpu images-check release-check test-lowest clean
+.PHONY: help console-check console-models console-pictures console-recording console-report console-vendor demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check docs-report docs-version screenshots proto dashboards dashboard-pictures fuzz soak memory-check deploy-check bench-serve bench-rivals gpu-check gpu-packages clients bench-models images images-gpu images-check release-check test-lowest clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -95,6 +95,9 @@ docs: .venv-docs/docs  ## Build the documentation site into build/site; broken l
 
 docs-check: docs  ## Build it, and check that its pages load nothing from another host.
 	@.venv-docs/bin/python -m docs.check_site build/site
+
+docs-report: .venv/dev  ## Write docs/TESTED.md anew: which blocks of code on these pages tests run, and why not the others.
+	@$(BIN)/python -m tests.support.pages_record
 
 docs-version: docs-check  ## Build it as VERSION=0.2 into build/versions/0.2, beside the versions that are there.
 	@.venv-docs/bin/zensical build --strict --clean -f mkdocs-version.yml

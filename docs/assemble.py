@@ -25,6 +25,7 @@ INCLUDED = {
     "client/README.md": "CLIENT.md",
     "client-js/README.md": "CLIENT-JS.md",
     "benchmarks/README.md": "BENCH-PACKAGE.md",
+    "benchmarks/gpu_check/README.md": "GPU-CHECK.md",
     "benchmarks/serving_bench/README.md": "SERVING-BENCH.md",
     "benchmarks/serving_bench/RESULTS.md": "SERVING.md",
     "model/tailfuse/quickstart/README.md": "DIGITS.md",

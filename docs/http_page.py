@@ -33,6 +33,7 @@ This page is [openapi/openapi.yaml](../../openapi/openapi.yaml), the document of
 A running service has its own at `/openapi.json`, with the inputs of its bundle, and shows it at `/docs`.
 [The Open Inference Protocol](../PROTOCOLS.md) at `/v2` has [another](../../openapi/open_inference.yaml).
 [Errors](errors.md) lists what `type` may be.
+[How to generate a client](../howto/generate-client.md) has calls of generated code.
 
 {summary}
 

@@ -19,13 +19,13 @@ from tailfuse.spec.schema import Spec, load_spec
 from tailfuse_bench.command import command as bench
 
 from docs.assemble import find_pages
-from tests.support.pages import PAGES, ROOT, RUN_BY, Block, read_blocks, split_commands
+from tests.support.pages import CODE, PAGES, ROOT, RUN_BY, Block, find_test, read_blocks, split_commands
+from tests.support.pages_record import RECORD, make_record
+from tests.support.process import ran
 from tests.support.programs import locate
 
 BLOCKS = [block for page in sorted(find_pages()) for block in read_blocks(page)]
 LANGUAGES = {"", "caddy", "html", "js", "json", "math", "promql", "python", "sh", "text", "ts", "yaml"}
-# What can be run. The others are printed text, and data and formulas, which other tests read.
-CODE = ("caddy", "html", "js", "python", "sh", "ts")
 GENERATED = re.compile(r"docs/reference/|.*\.ipynb$")  # usage of commands; cells, which another test runs
 PROMPT = re.compile(r"\s*(\$ |(pip|python3?|tailfuse|make|curl|docker|npm|git|import|from) )")
 TARGETS = set(re.findall(r"^([\w./-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -48,6 +48,14 @@ def test_every_fence_is_closed_and_of_a_known_language(page: str) -> None:
     blocks = read_blocks(page)
     assert len(fences) == 2 * len(blocks)
     assert {block.language for block in blocks} <= LANGUAGES
+
+
+@pytest.mark.needs("git")
+def test_every_page_with_a_block_is_known() -> None:
+    tracked = ran("git", "ls-files", "*.md", "*.ipynb", cwd=ROOT)
+    with_blocks = {page for page in tracked.stdout.split() if "```" in (ROOT / page).read_text()}
+    assert tracked.returncode == 0
+    assert with_blocks - set(find_pages()) == set()
 
 
 @parametrize_blocks("json")
@@ -91,16 +99,25 @@ def test_no_code_hides_from_the_tests(page: str) -> None:
 
 @parametrize_blocks(*CODE)
 def test_every_block_is_run_or_says_why_not(block: Block) -> None:
-    assert is_run(block) != bool(block.reason), (
-        f"{block}: {'run' if block.reason else 'neither run nor marked'}"
+    assert find_test(block) or block.reason, f"{block}: neither run nor marked"
+    assert not (block.title and block.reason and block.page in PAGES), (
+        f"{block}: marked, but written to a file"
     )
 
 
-def is_run(block: Block) -> bool:
-    """Return whether a test runs a block, as a command or as a file that commands name."""
-    if (block.page, block.language) in RUN_BY:
-        return not block.reason
-    return block.page in PAGES and (block.is_run or bool(block.title))
+def test_the_record_of_what_is_run_is_current() -> None:
+    assert RECORD.read_text() == make_record(), "docs/TESTED.md is stale: make docs-report"
+
+
+def test_the_record_counts_what_is_run_and_what_is_not() -> None:
+    blocks = [
+        Block("README.md", 1, "sh", "", "ls\n"),
+        Block("README.md", 9, "sh", "", "rm x\n", "it removes"),
+    ]
+    record = make_record(blocks, {})
+    assert "| that tests run | 1 |\n| that are not run | 1 |\n" in record
+    assert "| [README.md](../README.md) | 1 | 1 | [tests/e2e/test_pages.py]" in record
+    assert "| [README.md](../README.md) | `rm x` | it removes |" in record
 
 
 def test_blocks_that_are_run_have_a_test_that_names_their_page() -> None:

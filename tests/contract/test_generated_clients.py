@@ -12,10 +12,12 @@ import yaml
 from starlette.testclient import TestClient
 from tailfuse_service.bundle import Bundle
 
-from tests.support.generators import CALLS, describe_unusual, install_generator
+from tests.support.generators import CALLS, GENERATOR, describe_unusual, install_generator
+from tests.support.pages import find_free_port, make_script, read_blocks, run_script
 from tests.support.process import environment, ran, start_service
 
 ROOT = Path(__file__).parents[2]
+PAGE = "docs/howto/generate-client.md"
 COMMITTED = ROOT / "openapi" / "openapi.yaml"
 # Keywords of JSON Schema 2020-12 and of OpenAPI that the document may use. Another one is a mistake, such as
 # pydantic's `ge` where it does not know what that is of.
@@ -140,3 +142,24 @@ def test_a_generated_client_is_answered(
         "model": {"image": "ImageModality", "clinical": "TabularModality", "notes": "TextModality"},
         "problem": "urn:tailfuse:problem:unknown-model",
     }
+
+
+@pytest.mark.slow
+@pytest.mark.e2e
+@pytest.mark.needs("curl", "npm", "node")
+def test_the_page_s_calls_of_generated_code_print_what_it_shows(quickstart: Path, tmp_path: Path) -> None:
+    blocks = read_blocks(PAGE)
+    (tmp_path / "quickstart").symlink_to(quickstart)
+    done = run_script(make_script(blocks, find_free_port()), tmp_path)
+    assert done.returncode == 0, done.stderr + done.stdout
+    shown = [block.text for block in blocks if block.language == "text"]
+    assert len(shown) == 2
+    assert [text for text in shown if text not in done.stdout] == [], done.stdout
+
+
+def test_the_page_s_versions_are_those_of_the_tests() -> None:
+    text = (ROOT / PAGE).read_text()
+    packages = json.loads((ROOT / "client-js" / "package.json").read_text())["devDependencies"]
+    assert f"install {GENERATOR}\n" in text
+    for name in ("openapi-typescript", "typescript", "@types/node"):
+        assert f" {name}@{packages[name]}" in text

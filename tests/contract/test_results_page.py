@@ -4,9 +4,12 @@ import csv
 import re
 from collections import defaultdict
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 
 import pytest
+from tailfuse_bench.skewed.compare import describe_scores, read_scores
+
+from tests.support.pages import read_blocks
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "RESULTS.md").read_text()
@@ -112,3 +115,70 @@ def test_its_commands_are_those_that_made_the_tables() -> None:
     commands = re.findall(r"^tailfuse bench .*$", PAGE, re.MULTILINE)
     assert commands
     assert set(commands) <= set((ROOT / "results" / "README.md").read_text().splitlines())
+
+
+def read_rows(name: str) -> list[dict[str, str]]:
+    """Return the rows of a table of results/ that measure clean rows with all modalities."""
+    with (ROOT / "results" / name).open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["balanced_accuracy"] or row["train_seconds"]]
+    whole = {row["set"]: row["subset"] for row in sorted(rows, key=lambda row: row["subset"].count("+"))}
+    return [
+        row for row in rows if row["subset"] == whole[row["set"]] and row["condition"] in ("clean", "cost")
+    ]
+
+
+def subtract_by_seed(dataset: str, ir: str, method: str) -> list[float]:
+    """Return what tailfuse's balanced accuracy has more than another method's, in points by seed."""
+    rows = [row for row in read_rows("results.csv") if (row["set"], row["ir"]) == (dataset, ir)]
+    found = {
+        (row["method"], row["seed"]): 100 * float(row["balanced_accuracy"])
+        for row in rows
+        if row["condition"] == "clean"
+    }
+    seeds = sorted(seed for name, seed in found if name == "tailfuse")
+    return [found["tailfuse", seed] - found[method, seed] for seed in seeds]
+
+
+def test_the_losing_cases_are_those_of_the_csv_file() -> None:
+    _, _, section = PAGE.partition("## The losing cases")
+    lines = re.findall(r"^\| `(\w+)`, (\w+) \| ([\w ]+) \| (\S+) ± (\S+) \| (.*?) \|", section, re.MULTILINE)
+    methods = {"best modality alone": "single", "equal weights": "uniform"}
+    assert len(lines) == 6
+    for dataset, ratio, method, difference, interval, by_seed in lines:
+        found = subtract_by_seed(dataset, ratio.replace("own", "0"), methods.get(method, method))
+        told = [float(each) for each in by_seed.replace("−", "-").split(", ")]
+        assert told == pytest.approx(found, abs=ROUNDING)
+        assert float(difference.replace("−", "-")) == pytest.approx(mean(found), abs=ROUNDING)
+        t_quantile = 2.776  # 97.5 %, of five seeds
+        assert float(interval) == pytest.approx(t_quantile * stdev(found) / 5**0.5, abs=ROUNDING)
+
+
+def test_the_rivals_are_those_of_the_csv_file() -> None:
+    shown = read_table(PAGE, "## Rivals on the shared sets")
+    rows = {(row["method"], row["set"], row["condition"]): row for row in read_rows("rivals.csv")}
+    told = {(method, name): cell for method, row in shown.items() for name, cell in row.items()}
+    assert len(told) == 21
+    for key, cell in told.items():
+        clean, cost = rows.get((*key, "clean")), rows.get((*key, "cost"))
+        if clean is None or cost is None:
+            assert cell == "– / – / – / – / –"
+            continue
+        rates = [f"{100 * float(clean[name]):.1f}" for name in ("balanced_accuracy", "macro_f1", "few")]
+        found = [*rates, f"{float(clean['nll']):.3f}", f"{float(cost['train_seconds']):.1f}"]
+        assert cell == " / ".join(found), key
+
+
+def test_the_skewed_columns_are_those_of_the_csv_file() -> None:
+    assert describe_scores(read_scores(ROOT / "results" / "skewed.csv")) in PAGE
+
+
+@pytest.mark.parametrize("page", ["docs/RESULTS.md", "benchmarks/serving_bench/RESULTS.md"])
+def test_each_table_has_its_command_beside_it(page: str) -> None:
+    """All but those of the section that says that no command makes them again."""
+    text = (ROOT / page).read_text()
+    commands = [block.text for block in read_blocks(page) if block.language == "sh"]
+    for section in re.split(r"^## ", text, flags=re.MULTILINE):
+        title = section.partition("\n")[0]
+        if "\n|---" in section and title != "Measured once":
+            named = re.search(r"`make [a-z-]+|`tailfuse [a-z]+ |`--servers ", section)
+            assert named or any(command in section for command in commands), title

@@ -1,16 +1,11 @@
 """Every command of docs/TUTORIAL.md runs as it stands, one after the other, in one shell."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.pages import make_script, read_blocks
-from tests.support.process import environment
+from tests.support.pages import find_free_port, make_script, read_blocks, run_script
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.needs("curl")]
 
@@ -20,15 +15,10 @@ BLOCKS = read_blocks(PAGE)
 
 
 def test_its_commands_run(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = int(listener.getsockname()[1])
-    script = make_script(BLOCKS, port)
+    script = make_script(BLOCKS, find_free_port())
     script = script.replace("cat > spec.yaml", "mv spec.yaml inferred.yaml; cat > spec.yaml")
     script = script.replace("curl -sSf", "curl -sSf -w '\\n'")
-    done = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=900,
-        env=environment(PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}", OMP_NUM_THREADS="1"),
-    )  # fmt: skip
+    done = run_script(script, tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "clothes" / "inferred.yaml").read_text().strip() == INFERRED_SPEC.strip()
     answers = [json.loads(each) for each in done.stdout.splitlines() if each.startswith('{"request_id"')]

@@ -1,10 +1,17 @@
 """Code blocks of the documentation, and the script that runs those of a page."""
 
+import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.support.process import environment
 
 ROOT = Path(__file__).parents[2]
 URL = "http://127.0.0.1:8000"
@@ -19,7 +26,10 @@ PAGES = [
     "README.md",
     "SECURITY.md",
     "client/README.md",
-    *(f"docs/{name}.md" for name in ("BUNDLE", "CONSOLE", "MODELS", "QUICKSTART", "SCORING", "TORCHSERVE")),
+    *(
+        f"docs/{name}.md"
+        for name in ("BENCH", "BUNDLE", "CONSOLE", "MODELS", "QUICKSTART", "SCORING", "TORCHSERVE")
+    ),
     *(f"docs/tutorials/{name}.md" for name in ("images", "text", "sensors")),
     *(
         f"docs/howto/{name}.md"
@@ -31,12 +41,25 @@ RUN_BY = {
     ("client/README.md", "python"): "tests/client/test_readme.py",
     ("client-js/README.md", "js"): "tests/client_js/test_client_js.py",
     ("client-js/README.md", "ts"): "tests/client_js/test_client_js.py",
+    ("docs/DEPLOY.md", "caddy"): "tests/e2e/test_deploy_document.py",
+    ("docs/howto/generate-client.md", "python"): "tests/contract/test_generated_clients.py",
+    ("docs/howto/generate-client.md", "sh"): "tests/contract/test_generated_clients.py",
+    ("docs/howto/generate-client.md", "ts"): "tests/contract/test_generated_clients.py",
     ("docs/PROTOCOLS.md", "python"): "tests/support/oip/examples.py",
     ("docs/PROTOCOLS.md", "sh"): "tests/support/oip/examples.py",
     ("docs/PYTHON.md", "python"): "tests/model/test_api_document.py",
+    ("docs/STORES.md", "sh"): "tests/stores/test_stores_document.py",
     ("docs/TUTORIAL.md", "python"): "tests/e2e/test_tutorial.py",
     ("docs/TUTORIAL.md", "sh"): "tests/e2e/test_tutorial.py",
 }
+# Other programs' servers: what their commands begin with, and where and how the started one answers.
+SERVERS = {
+    "tensorboard ": ("http://127.0.0.1:6006/data/runs", "tensorboard"),
+    "mlflow models serve ": ("http://127.0.0.1:5001/ping", "200"),
+}
+PAGES_TEST = "tests/e2e/test_pages.py"
+# What can be run. The others are printed text, and data and formulas, which other tests read.
+CODE = ("caddy", "html", "js", "python", "sh", "ts")
 SHORT = "--set training.epochs=6 --set training.folds=2"  # every run must end in seconds, not learn
 
 
@@ -58,6 +81,15 @@ class Block:
     def is_run(self) -> bool:
         """Whether it is commands, and nothing says why they are not run."""
         return self.language == "sh" and not self.reason
+
+
+def find_test(block: Block) -> str:
+    """Return the test that runs a block, as a command or as a file that commands name; empty if none does."""
+    if block.reason:
+        return ""
+    if (block.page, block.language) in RUN_BY:
+        return RUN_BY[block.page, block.language]
+    return PAGES_TEST if block.page in PAGES and (block.is_run or block.title) else ""
 
 
 def read_blocks(page: str) -> list[Block]:
@@ -96,13 +128,17 @@ def split_commands(script: str) -> Iterator[list[str]]:
 
 def make_script(blocks: Iterable[Block], port: int, begin: str = "") -> str:
     """Return a page as one script: its files are written and its commands run, as `shorten` says."""
-    steps = ["set -eu", "trap 'kill $(jobs -p) 2> /dev/null || true' EXIT", shorten(begin, port)]
+    stop = "trap 'kill -- $SERVERS $(jobs -p) 2> /dev/null || true' EXIT"
+    steps = ["set -eu", "SERVERS=", stop, shorten(begin, port)]
     for block in blocks:
         if block.title:
             steps.append(f"cat > {shlex.quote(block.title)} <<'END-OF-BLOCK'\n{block.text}END-OF-BLOCK")
         elif block.is_run:
             steps.append(shorten(block.text, port))
-    return "\n".join(steps).replace(URL, f"http://127.0.0.1:{port}")
+    script = "\n".join(steps).replace(URL, f"http://127.0.0.1:{port}")
+    for address, _ in SERVERS.values():
+        script = re.sub(rf"(?<=[ :]){urlsplit(address).port}\b", str(find_free_port()), script)
+    return script
 
 
 def shorten(commands: str, port: int) -> str:
@@ -118,5 +154,36 @@ def shorten(commands: str, port: int) -> str:
                 f"{code.rstrip().removesuffix('&')} --port {port} &\n"
                 f"until curl -sf -o /dev/null {URL}/readyz; do kill -0 $!; sleep 0.1; done"
             )
+        for begin, (address, told) in SERVERS.items():
+            if code.startswith(begin):
+                code = start_server(code, address, told)
         lines.append(code)
     return "\n".join(lines)
+
+
+def start_server(command: str, address: str, told: str) -> str:
+    """Return a command that starts a server with the processes that it starts, and waits for its answer."""
+    return (
+        f'setsid {command.rstrip().removesuffix("&")} & SERVERS="$SERVERS -$!"\n'
+        f"until curl -s -w '%{{http_code}}' {address} | grep -q {told}; do kill -0 $!; sleep 0.1; done"
+    )
+
+
+def find_free_port() -> int:
+    """Return a port of this machine that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def run_script(
+    script: str, folder: Path, variables: Mapping[str, str] | None = None, timeout_s: int = 900
+) -> subprocess.CompletedProcess[str]:
+    """Run a script in a folder; its programs are those of this environment before the system's.
+
+    At the time-out it gets SIGTERM, so that its trap ends what it has started; its status is then 124.
+    """
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["timeout", str(timeout_s), "bash", "-c", script], cwd=folder, capture_output=True, text=True,
+        env=environment(PATH=path, OMP_NUM_THREADS="1", **(variables or {})),
+    )  # fmt: skip

@@ -1,14 +1,45 @@
 """GET /docs: the OpenAPI document in Swagger UI, whose files come from the service itself."""
 
+import json
+from string import Template
+
 from fastapi import APIRouter, FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 DOCS, DOCUMENT, FILES = "/docs", "/openapi.json", "/swagger"
-PARAMETERS = {
-    "tryItOutEnabled": True, "persistAuthorization": True, "filter": True, "displayRequestDuration": True
+OPTIONS = {
+    "dom_id": "#swagger-ui", "deepLinking": True, "tryItOutEnabled": True, "persistAuthorization": True,
+    "filter": True, "displayRequestDuration": True,
 }  # fmt: skip
+# Swagger UI sends an empty part for each field of a form that nobody has filled in. Such a part means that
+# the modality is absent, but the request that is shown and sent is to have only what was filled in.
+PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1.0">
+<link rel="stylesheet" href="$files/swagger-ui.css">
+<link rel="icon" href="$files/favicon-32x32.png">
+<title>tailfuse</title>
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="$files/swagger-ui-bundle.js"></script>
+<script>
+function removeEmptyParts(request) {
+  if (request.body instanceof FormData) {
+    for (const [name, value] of [...request.body]) {
+      if (value === "" || value.size === 0) request.body.delete(name);
+    }
+  }
+  return request;
+}
+SwaggerUIBundle({ url: '$document', ...$options, requestInterceptor: removeEmptyParts });
+</script>
+</body>
+</html>
+""")
 
 
 def docs_routes(root_path: str, *, at_root: bool) -> APIRouter:
@@ -19,14 +50,8 @@ def docs_routes(root_path: str, *, at_root: bool) -> APIRouter:
     Links have no host: behind a proxy only the client knows which one it has called, and by which scheme.
     """
     router = APIRouter(include_in_schema=False)
-    page = get_swagger_ui_html(
-        openapi_url=root_path + DOCUMENT,
-        title="tailfuse",
-        swagger_js_url=f"{root_path}{FILES}/swagger-ui-bundle.js",
-        swagger_css_url=f"{root_path}{FILES}/swagger-ui.css",
-        swagger_favicon_url=f"{root_path}{FILES}/favicon-32x32.png",
-        swagger_ui_parameters=PARAMETERS,
-    )
+    addresses = {"document": root_path + DOCUMENT, "files": root_path + FILES}
+    page = HTMLResponse(PAGE.substitute(addresses, options=json.dumps(OPTIONS)))
 
     if at_root:
 
