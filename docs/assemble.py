@@ -32,6 +32,7 @@ INCLUDED = {
     "results/README.md": "EVALUATION.md",
     "results/report.md": "BENCH-REPORT.md",
     "results/rivals-trial.md": "RIVALS-TRIAL.md",
+    "results/tuning.md": "TUNING-REPORT.md",
 }
 ASSETS = ("docs/site.css", "docs/site.js")
 SHOWN_AS_IT_IS = {".html", ".png", ".svg", ".json"}  # any other file becomes .txt, which browsers show

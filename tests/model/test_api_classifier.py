@@ -11,7 +11,11 @@ import polars as pl
 import pytest
 import tailfuse
 from PIL import Image
+from tailfuse.api import fit
+from tailfuse.data.dataset import build_dataset
+from tailfuse.data.split_arrays import Dataset
 from tailfuse.errors import TableError
+from tailfuse.spec.schema import Spec
 from tailfuse_service.bundle import read_manifest
 
 QUICK = {"epochs": 4, "folds": 0, "batch_size": 32}
@@ -135,7 +139,14 @@ def test_rows_of_a_frame_are_tested_and_reported(tmp_path: Path) -> None:
     assert "rows of a frame" in page
 
 
-def test_groups_stay_together(caplog: pytest.LogCaptureFixture) -> None:
+def test_groups_stay_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets: list[Dataset] = []
+
+    def keep(spec: Spec, table: pl.DataFrame) -> Dataset:
+        datasets.append(build_dataset(spec, table))
+        return datasets[-1]
+
+    monkeypatch.setattr(fit, "build_dataset", keep)
     X = LEAVES[["length", "side"]]
     trees = LEAVES["tree_id"].to_numpy()
     classifier = make_classifier(modalities={"shape": {"kind": "tabular", "columns": ["length", "side"]}})
@@ -147,6 +158,27 @@ def test_groups_stay_together(caplog: pytest.LogCaptureFixture) -> None:
         "group": "group",
     }
     assert classifier.feature_names_in_.tolist() == ["length", "side"]
+    [dataset] = datasets
+    train, val, test = ({*trees[part.rows]} for part in (dataset.train, dataset.val, dataset.test))
+    assert len(train) + len(val) + len(test) == len(train | val | test) == 30
+    assert min(map(len, (train, val, test))) > 0
+
+
+def test_an_arrow_table_is_trained_on() -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    rows = {"length": LEAVES["length"].to_list(), "side": ["left", "right", None] * 20}
+    rows["species"] = LEAVES["species"].to_list()
+    classifier = make_classifier().fit(pyarrow.table(rows), label="species")
+    expected = make_classifier().fit(pl.DataFrame(rows), label="species").predict_proba(pl.DataFrame(rows))
+    assert np.array_equal(classifier.predict_proba(pyarrow.table(rows)), expected)
+
+
+def test_a_notebook_shows_parameters_and_never_their_markup() -> None:
+    evil = "<script>alert(1)</script>"
+    shown = make_classifier(other=evil)._repr_html_()
+    assert "Classifier" in shown
+    assert evil not in shown
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
 
 
 @pytest.mark.parametrize(

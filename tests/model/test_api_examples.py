@@ -21,6 +21,7 @@ network: {width: 8}
 training: {epochs: 2, folds: 0}
 """
 ERRORS = ("ScoringError",)
+DAYS = {"gusts": [0.1, 0.2, 2.1, 1.9] * 10, "weather": ["calm", "calm", "windy", "windy"] * 10}
 RESULTS = (
     "BundleComparison",
     "Comparison",
@@ -30,6 +31,7 @@ RESULTS = (
     "Scoring",
     "Tuning",
 )  # what calls return
+TRAINED = ("tailfuse.api.classifier", "tailfuse.api.model")  # examples of these have a fitted `clf`
 NEEDS = {"tailfuse.api.mlflow_model": [pytest.mark.needs("mlflow")]}
 PARTS = [f"tailfuse.api.{module.name}" for module in pkgutil.iter_modules(tailfuse.api.__path__)]
 
@@ -53,6 +55,8 @@ def test_examples_say_what_they_print(name: str, tmp_path: Path, monkeypatch: py
     module = importlib.import_module(name)
     write_example(Path())
     names = {**vars(module), "tailfuse": tailfuse, "model": tailfuse.load(write_tiny_bundle(Path("bundle")))}
+    if name in TRAINED:
+        names["clf"] = tailfuse.Classifier(training={"epochs": 1, "folds": 0}).fit(DAYS, label="weather")
     for example in doctest.DocTestFinder(exclude_empty=True).find(module, globs=names):
         result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example)
         assert not result.failed, example.name
@@ -61,3 +65,10 @@ def test_examples_say_what_they_print(name: str, tmp_path: Path, monkeypatch: py
 def test_the_public_calls_have_examples() -> None:
     calls = {*tailfuse.__all__} - {*RESULTS, *ERRORS, "__version__"}
     assert [name for name in sorted(calls) if ">>>" not in getattr(tailfuse, name).__doc__] == []
+
+
+@pytest.mark.parametrize("kind", [tailfuse.Classifier, tailfuse.Model])
+def test_the_methods_have_examples(kind: type) -> None:
+    methods = {name: each for name, each in vars(kind).items() if not name.startswith("_") and callable(each)}
+    assert "predict_proba" in methods
+    assert [name for name, each in methods.items() if ">>>" not in (each.__doc__ or "")] == []

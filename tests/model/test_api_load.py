@@ -107,6 +107,26 @@ def test_paths_and_bytes_are_images(model: "tailfuse.Model", tmp_path: Path, mon
         assert np.array_equal(model.predict_proba({"image": [cell]}), expected), type(cell)
 
 
+def test_an_arrow_table_is_rows(model: "tailfuse.Model") -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    expected = model.predict_proba(COLUMNS)
+    table = pyarrow.table(model.read(COLUMNS).table.to_dict(as_series=False))
+    assert np.array_equal(model.predict_proba(table), expected)
+    assert model.predict(table).tolist() == model.predict(COLUMNS).tolist()
+
+
+def test_a_notebook_shows_a_model_as_text(model: "tailfuse.Model") -> None:
+    assert model._repr_html_() == (
+        "<pre>&lt;tailfuse.Model skin-lesions 3: image+clinical+notes -&gt; nv, mel, bkl&gt;</pre>"
+    )
+    names = [
+        each.model_copy(update={"name": "<img src=x onerror=alert(1)>"}) for each in model.manifest.classes
+    ]
+    object.__setattr__(model.bundle, "manifest", model.manifest.model_copy(update={"classes": tuple(names)}))
+    assert "<img" not in model._repr_html_()
+    assert "&lt;img src=x" in model._repr_html_()
+
+
 def test_frames_come_back_in_the_library_of_the_rows(model: "tailfuse.Model") -> None:
     frame = pd.DataFrame(COLUMNS, index=["a", "b", "c"])
     for made in (model.explain(frame), model.confidences(frame)):

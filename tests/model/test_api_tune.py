@@ -9,9 +9,10 @@ import polars as pl
 import pytest
 import tailfuse
 from click.testing import CliRunner
-from tailfuse.api import tuning_score
+from optuna.trial import TrialState
+from tailfuse.api import study, tuning_score
 from tailfuse.api.search_space import make_default_space, make_space, read_space
-from tailfuse.api.study import make_study
+from tailfuse.api.study import list_finished, make_study
 from tailfuse.api.tuning_score import OnStep, Score, Scorer
 from tailfuse.cli import main
 from tailfuse.data.dataset import make_dataset
@@ -114,6 +115,25 @@ def test_a_trial_worse_than_the_median_is_stopped_and_the_best_spec_is_written(
     report = (tmp_path / "search" / "report.md").read_text()
     assert "| as it is |" in report
     assert f"trial {result.best_trial['trial']}" in repr(result)
+
+
+@pytest.mark.parametrize(("folds", "steps"), [(None, 12), (2, 2)])
+def test_training_ends_early_where_a_trial_does_worse_than_the_median(
+    folds: int | None, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "MIN_TRIALS", 1)
+    out, settings = tmp_path / "search", ("training.epochs=12", "training.learning_rate=0.05")
+    bad = {"network.fusion": ["concat"], "training.learning_rate": [1e-9]}  # a baseline that learns nothing
+    told: list[float | None] = []
+    tailfuse.tune(
+        write_spec(tmp_path), out, trials=2, folds=folds, space=bad, overrides=settings,
+        on_trial=lambda _, loss: told.append(loss),
+    )  # fmt: skip
+    as_it_is, pruned = list_finished(make_study(out, 0, folds))
+    assert (as_it_is.state, pruned.state) == (TrialState.COMPLETE, TrialState.PRUNED)
+    assert list(as_it_is.intermediate_values) == list(range(steps))
+    assert 0 < len(pruned.intermediate_values) < steps
+    assert told == [as_it_is.value, None]
 
 
 def test_the_spec_as_it_is_wins_where_nothing_is_better(

@@ -16,7 +16,13 @@ from tailfuse.errors import RunError
 from tailfuse.evaluation.baselines import compare_baselines
 from tailfuse.evaluation.evaluate import Evaluation, evaluate
 from tailfuse.evaluation.notable_rows import Answered, find_notable_rows
-from tailfuse.evaluation.out_of_fold import OutOfFold, load_out_of_fold, save_out_of_fold, select_answered
+from tailfuse.evaluation.out_of_fold import (
+    OUT_OF_FOLD,
+    OutOfFold,
+    load_out_of_fold,
+    save_out_of_fold,
+    select_answered,
+)
 from tailfuse.evaluation.report import Findings, report_html
 from tailfuse.modalities.preview import draw_curves, encode_png, preview_cells
 from tailfuse.training.train import export_run
@@ -215,6 +221,28 @@ def test_a_training_answers_every_row_out_of_fold(trained: Any) -> None:
     by_part = {each.source: each for each in select_answered(answers, {"train": dataset.train})}
     right = by_part["train"].probabilities.argmax(axis=1) == dataset.train.labels
     assert right.mean() > 0.5
+
+
+def test_a_training_checks_labels_by_the_answers_out_of_fold(trained: Any, tmp_path: Path) -> None:
+    answers = load_out_of_fold(trained.run / OUT_OF_FOLD)
+    assert answers is not None
+    row = int(trained.dataset.train.rows[0])
+    label = int(trained.dataset.train.labels[0])
+    probabilities = answers.probabilities.copy()
+    probabilities[answers.rows == row] = 0
+    probabilities[answers.rows == row, (label + 1) % 3] = 1  # the final network learnt its label
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("run.json", "trained.pt"):
+        (run / name).write_bytes((trained.run / name).read_bytes())
+    save_out_of_fold(run / OUT_OF_FOLD, OutOfFold(answers.rows, probabilities))
+    bundle = export_run(run, trained.spec, trained.dataset, tmp_path / "bundle")
+    html = (bundle / "report.html").read_text("utf-8")
+    section = html[html.index("<h3>Probably mislabelled") :]
+    first = section[section.index("<li>") : section.index("</li>")]
+    assert f'<strong>Row {row + 1}</strong> <span class="muted">training</span>' in first
+    assert "(100.0%)" in first
+    assert f"on {len(answers.rows) + len(trained.dataset.test)} rows, each answered by a network" in section
 
 
 def test_an_older_run_is_exported_without_them(trained: Any, tmp_path: Path) -> None:

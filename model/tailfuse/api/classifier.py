@@ -123,6 +123,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         `split` is the spec's key, and overrules the parameter: a column with train, val and test, or
         fractions. Rows of one group (a column, or a value for each row) are never on both sides of a split.
         X is whatever `Model` takes. Raises SpecError, TableError, ValueError.
+
+        >>> days = {"gusts": [0.1, 0.2, 2.1, 1.9] * 10, "weather": ["calm", "calm", "windy", "windy"] * 10}
+        >>> clf = tailfuse.Classifier(training={"epochs": 1, "folds": 0}).fit(days, label="weather")
+        >>> clf.feature_names_in_.tolist()
+        ['gusts']
         """
         roles = self._read(X, y, label, self.split if split is None else split, groups)
         table = clean_table(roles.rows.table, self._reading.missing)
@@ -201,6 +206,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         `modalities` are the names of those that answer; None takes all that a row has. Raises TableError
         for a row without any modality.
+
+        >>> clf.predict({"gusts": [0.1, 2.0]}).shape
+        (2,)
         """
         check_is_fitted(self)
         return self._classes.get_values(self.model_.choose_classes(X, modalities))
@@ -210,6 +218,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         `modalities` are the names of those that answer; None takes all that a row has. Raises TableError, and
         ValueError for an unknown name.
+
+        >>> clf.predict_proba({"gusts": [0.1, None]}).shape
+        (2, 2)
         """
         check_is_fitted(self)
         return self._classes.sort_columns(self.model_.predict_proba(X, modalities))
@@ -219,6 +230,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         The columns are `weight.<modality>` and `confidence.<modality>`, all from 0 to 1; the weights of a row
         sum to 1. Raises TableError, ValueError.
+
+        >>> clf.confidences({"gusts": [0.1]}).columns
+        ['weight.tabular', 'confidence.tabular', 'conflict']
         """
         check_is_fitted(self)
         return self.model_.confidences(X, modalities)
@@ -228,6 +242,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         The columns are `embedding.<modality>.<i>` and `fused.<i>`; what is absent is missing. A classifier
         that was pickled embeds by the exported graph. Raises TableError, and UserError for a baseline.
+
+        >>> clf.embed({"gusts": [0.1]}).columns[0]
+        'embedding.tabular.0'
         """
         check_is_fitted(self)
         return self.model_.embed(X)
@@ -237,6 +254,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         The contributions are Shapley values: `prior` and the columns `contribution.<modality>` sum to
         `probability`. Labels are the names of the classes, as text. Raises TableError.
+
+        >>> clf.explain({"gusts": [0.1]}).columns
+        ['label', 'probability', 'prior', 'contribution.tabular']
         """
         check_is_fitted(self)
         return self.model_.explain(X)
@@ -245,12 +265,19 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Evaluate on labelled rows: every subset of modalities; many, medium and few-shot classes.
 
         `y` are the labels (N,); None takes them from the column that was trained on. Raises TableError.
+
+        >>> clf.evaluate({"gusts": [0.1, 2.0]}, ["calm", "windy"]).overall.rows
+        2
         """
         check_is_fitted(self)
         return self.model_.evaluate(X, y)
 
     def export(self, path: str | Path) -> Path:
-        """Write the bundle to a new folder, or to a .zip. Raises UserError if something is there."""
+        """Write the bundle to a new folder, or to a .zip. Raises UserError if something is there.
+
+        >>> tailfuse.load(clf.export("weather.zip")).name
+        'model'
+        """
         check_is_fitted(self)
         return self.model_.export(path)
 

@@ -1,5 +1,6 @@
 """A bundle that answers rows: what `tailfuse.load` returns. It needs no torch."""
 
+import html
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -79,7 +80,11 @@ class Model:
         return self.classes_[self.choose_classes(X, modalities)]
 
     def choose_classes(self, X: Any, modalities: Sequence[str] | None = None) -> NDArray[np.int64]:
-        """Return the index of each row's class, (N,). Raises TableError for a row without any modality."""
+        """Return the index of each row's class, (N,). Raises TableError for a row without any modality.
+
+        >>> model.choose_classes({"review": ["a dark spot"]}).dtype
+        dtype('int64')
+        """
         answers = self.answer(X, modalities)
         for row in answers.find_unanswered():
             names = ", ".join(modalities or self.modalities)
@@ -123,6 +128,10 @@ class Model:
         The columns are `embedding.<modality>.<i>` and `fused.<i>`; what is absent is missing. Raises
         TableError, and UserError where there are no embeddings: in the bundle of an older tailfuse, in a
         baseline, and with the TorchScript runtime.
+
+        >>> model = tailfuse.load(clf.export("embedding"))
+        >>> model.embed({"gusts": [0.1, None]})["embedding.tabular.0"].is_null().to_list()
+        [False, True]
         """
         rows = self.read(X)
         return rows.give_back(embed_rows(self.bundle, rows))
@@ -168,23 +177,39 @@ class Model:
 
         `y` are the labels; None takes them from the column that the model was trained on. `part` (train, val
         or test) takes these rows of the spec's split. Raises TableError.
+
+        >>> rows = {"title": ["a", "b"], "review": ["a dark spot", None]}
+        >>> model.evaluate(rows, ["nv", "mel"]).overall.rows
+        2
         """
         from tailfuse.api.report import evaluate_rows
 
         return evaluate_rows(self.bundle, self.read(X), y, part)
 
     def export(self, path: str | Path) -> Path:
-        """Write the bundle to a new folder, or to a .zip. Raises UserError if something is there."""
+        """Write the bundle to a new folder, or to a .zip. Raises UserError if something is there.
+
+        >>> model.export("copy.zip").name
+        'copy.zip'
+        """
         save_bundle(self.write, Path(path))
         return Path(path)
 
     def answer(self, X: Any, modalities: Sequence[str] | None = None) -> Answers:
-        """Return probabilities, fusion weights, confidences and conflict as arrays. Raises TableError."""
+        """Return probabilities, fusion weights, confidences and conflict as arrays. Raises TableError.
+
+        >>> model.answer({"review": ["a dark spot"]}).weights.shape
+        (1, 3)
+        """
         rows = self.read(X)
         return answer_rows(self.bundle, rows.table, rows.folder, modalities)
 
     def read(self, X: Any) -> Rows:
-        """Return rows as the table that the model reads. Raises TableError."""
+        """Return rows as the table that the model reads. Raises TableError.
+
+        >>> model.read({"review": ["a dark spot"]}).table.shape
+        (1, 1)
+        """
         kinds = {
             column: each.kind for each in self.manifest.modalities.values() for column in each.column_names
         }
@@ -199,6 +224,9 @@ class Model:
     def __repr__(self) -> str:
         classes = ", ".join(self.manifest.class_names[:5]) + (", …" if len(self.classes_) > 5 else "")
         return f"<tailfuse.Model {self.name} {self.version}: {'+'.join(self.modalities)} -> {classes}>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(repr(self))}</pre>"
 
     def __getstate__(self) -> dict[str, Any]:
         prior = self.bundle.prior

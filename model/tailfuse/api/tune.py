@@ -109,7 +109,7 @@ def tune(
                 lambda trial: run_trial(trial, loaded, searched, scorer),
                 n_trials=missing,
                 timeout=timeout,
-                callbacks=[lambda _, trial: on_trial(len(list_finished(study)), trial.value)],
+                callbacks=[lambda _, trial: on_trial(len(list_finished(study)), get_loss(trial))],
             )
         result = make_result(study, loaded, searched, folder)
         write_atomically(folder / BEST, dump_spec(result.best, folder))
@@ -145,6 +145,11 @@ def run_trial(trial: Trial, spec: Spec, space: SearchSpace, scorer: Scorer) -> f
     for name, figure in score._asdict().items():
         trial.set_user_attr(name, figure)
     return score.loss
+
+
+def get_loss(trial: FrozenTrial) -> float | None:
+    """Return the loss of a trial; None if it was stopped early, where Optuna's value is the last epoch's."""
+    return trial.value if trial.state == TrialState.COMPLETE else None
 
 
 def make_result(study: optuna.Study, spec: Spec, space: SearchSpace, folder: Path) -> Tuning:
