@@ -185,11 +185,6 @@ def test_the_epoch_that_was_kept_is_marked(manifest: Manifest, evaluation: Evalu
     assert html.count('class="marker"') == 1
 
 
-def test_a_confidence_is_said_in_plain_words(manifest: Manifest, evaluation: Evaluation) -> None:
-    words = " ".join(report_html(manifest, evaluation, HISTORY).split())
-    assert "with classes counted alike: a rare class weighs as much as a common one" in words
-
-
 def test_pairs_are_ordered_by_their_rows() -> None:
     evaluation = evaluated(classes_named("common", "rare"), ["notes"])
     counted = replace(evaluation, confusion=np.array([[90, 10], [2, 0]]))
