@@ -13,6 +13,7 @@ from tests.support.process import start_service
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
+pytest.importorskip("playwright")
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium")]
 
 # Playwright does not show bodies with files: keep the parts of each form that the page sends.
