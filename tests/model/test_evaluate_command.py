@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 from tailfuse.cli import main
+from tailfuse.evaluation.report import LOGISTIC
 
 
 @pytest.fixture
@@ -61,6 +62,36 @@ def test_values_of_rows_are_in_the_report_only_if_asked(
     html = out.with_suffix(".html").read_text()
     assert ("<strong>Row " in html) == numbers
     assert ("data:image/png" in html) == ("round leaf" in html) == values
+
+
+def test_logistic_regression_is_fitted_to_the_training_rows_if_they_are_given(
+    evaluate: Callable[..., Result], trained: Any, tmp_path: Path
+) -> None:
+    assert evaluate("--part", "test").exit_code == 0
+    assert "--trained-on" in find_baselines(tmp_path / "evaluation.html")
+    done = evaluate("--part", "test", "--trained-on", str(trained.spec.table), "--overwrite")
+    assert done.exit_code == 0, done.output
+    page = find_baselines(tmp_path / "evaluation.html")
+    assert f">{LOGISTIC}</th>" in page
+    # The same rows as in the training's own report: the same answers.
+    assert page == find_baselines(trained.bundle / "report.html")
+
+
+def test_another_table_than_that_of_the_training_is_refused(
+    evaluate: Callable[..., Result], tmp_path: Path
+) -> None:
+    (tmp_path / "other.csv").write_text("label\noak\n")
+    for given, said in (("other.csv", "is not the table that"), ("none.csv", "none.csv: no such file")):
+        done = evaluate("--trained-on", given)
+        assert done.exit_code == 1
+        assert said in done.stderr
+    assert not (tmp_path / "evaluation.json").exists()
+
+
+def find_baselines(page: Path) -> str:
+    """Return the section of a report that has the baselines."""
+    begin = "<h2>Beside simpler ways to answer</h2>"
+    return page.read_text().partition(begin)[2].partition("</section>")[0]
 
 
 @pytest.mark.parametrize("existing", ["evaluation.json", "evaluation.html"])

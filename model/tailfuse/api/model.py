@@ -172,11 +172,14 @@ class Model:
         prior = self.bundle.prior
         return find_graph_shares(self.manifest) if prior is None else prior.shares
 
-    def evaluate(self, X: Any, y: Any = None, *, part: str | None = None) -> "Report":
+    def evaluate(
+        self, X: Any, y: Any = None, *, part: str | None = None, trained_on: str | Path | None = None
+    ) -> "Report":
         """Evaluate on labelled rows: every subset of modalities; many, medium and few-shot classes.
 
         `y` are the labels; None takes them from the column that the model was trained on. `part` (train, val
-        or test) takes these rows of the spec's split. Raises TableError.
+        or test) takes these rows of the spec's split. `trained_on` is the table of the training: logistic
+        regression is fitted to its rows for the report's page. Raises TableError, UserError.
 
         >>> rows = {"title": ["a", "b"], "review": ["a dark spot", None]}
         >>> model.evaluate(rows, ["nv", "mel"]).overall.rows
@@ -184,7 +187,8 @@ class Model:
         """
         from tailfuse.api.report import evaluate_rows
 
-        return evaluate_rows(self.bundle, self.read(X), y, part)
+        table = None if trained_on is None else Path(trained_on)
+        return evaluate_rows(self.bundle, self.read(X), y, part, table)
 
     def export(self, path: str | Path) -> Path:
         """Write the bundle to a new folder, or to a .zip. Raises UserError if something is there.

@@ -16,6 +16,7 @@ from tailfuse_service.bundle.manifest import SubsetMetrics
 
 from tailfuse.api.cells import make_column
 from tailfuse.api.frames import Rows, to_pandas
+from tailfuse.api.training_rows import check_training_table, predict_by_logistic
 from tailfuse.data.classes import read_labels
 from tailfuse.data.labelled import label_rows, labelled_part
 from tailfuse.data.split_arrays import SplitArrays
@@ -29,7 +30,7 @@ from tailfuse.evaluation.evaluate import (
 )
 from tailfuse.evaluation.findings import collect_findings
 from tailfuse.evaluation.prior_metrics import evaluate_priors
-from tailfuse.evaluation.report import Findings, report_html
+from tailfuse.evaluation.report import LOGISTIC, Findings, report_html
 from tailfuse.spec.schema import ShownRows
 
 if TYPE_CHECKING:
@@ -164,16 +165,27 @@ def format_cell(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else html.escape(str(value))
 
 
-def evaluate_rows(bundle: Bundle, rows: Rows, y: Any = None, part: str | None = None) -> Report:
-    """Evaluate a bundle on labelled rows; the labels are `y`, or in the label's column. Raises TableError."""
+def evaluate_rows(
+    bundle: Bundle, rows: Rows, y: Any = None, part: str | None = None, trained_on: Path | None = None
+) -> Report:
+    """Evaluate a bundle on labelled rows; the labels are `y`, or in the label's column.
+
+    The page has logistic regression if it is told which table the bundle was `trained_on`. Raises TableError,
+    UserError.
+    """
+    if trained_on is not None:
+        check_training_table(bundle.manifest, trained_on)
     labelled = label_part(bundle.manifest, rows, y, part)
     source = "rows of a frame" if rows.source is None else rows.source.name
     report = make_report(bundle, labelled, source if part is None else f"{source}, part {part}")
 
     def collect(shown: ShownRows) -> Findings:
+        predictions = {}
+        if trained_on is not None:
+            predictions[LOGISTIC] = predict_by_logistic(bundle.manifest, trained_on, labelled)
         return collect_findings(
             bundle.manifest, bundle.answer, labelled, report.evaluation, lambda: rows.table,
-            shown=shown, source=part or "",
+            shown=shown, source=part or "", predictions=predictions,
         )  # fmt: skip
 
     return replace(report, as_pandas=rows.pandas_index is not None, collect=collect)

@@ -58,6 +58,7 @@ def evaluate(
     y: Any = None,
     *,
     part: str | None = None,
+    trained_on: str | Path | None = None,
     prior: str | Mapping[str, float] | None = None,
     runtime: RuntimeName = "onnx",
 ) -> Report:
@@ -69,7 +70,7 @@ def evaluate(
     >>> tailfuse.evaluate("bundle", rows, ["nv", "mel"]).overall.rows
     2
     """
-    return open_model(bundle, prior=prior, runtime=runtime).evaluate(X, y, part=part)
+    return open_model(bundle, prior=prior, runtime=runtime).evaluate(X, y, part=part, trained_on=trained_on)
 
 
 def read_any_spec(spec: AnySpec, overrides: Sequence[str] = ()) -> Spec:

@@ -34,6 +34,10 @@ is wrong."""
     type=click.Path(path_type=Path),
     help="File for the report, one HTML page.  [--out with .html]",
 )
+@click.option(
+    "--trained-on", type=click.Path(path_type=Path), metavar="TABLE",
+    help="The table of the training; the report then has logistic regression on its rows.",
+)  # fmt: skip
 @report_rows_option("ids")
 @overwrite_option
 @click.option(
@@ -42,8 +46,8 @@ is wrong."""
 @prior_option("the bundle's own")
 @click.option("--runtime", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
 def command(
-    bundle: Path, table: Path, part: str | None, out: Path, report: Path | None, report_rows: Any,
-    overwrite: bool, as_json: bool, prior: Any, runtime: RuntimeName,
+    bundle: Path, table: Path, part: str | None, out: Path, report: Path | None, trained_on: Path | None,
+    report_rows: Any, overwrite: bool, as_json: bool, prior: Any, runtime: RuntimeName,
 ) -> None:  # fmt: skip
     """Judge BUNDLE on the labelled rows of TABLE: every subset of modalities; many, medium and few shots."""
     report = report or out.with_suffix(".html")
@@ -59,10 +63,10 @@ def command(
     from tailfuse.evaluation.prior_metrics import PRIORS_HEADING, prior_table
 
     show_warnings(Console(stderr=True))
-    judged = tailfuse.evaluate(bundle, table, part=part, prior=prior, runtime=runtime)
-    text = json.dumps(judged.to_dict(), indent=1)
+    judged = tailfuse.evaluate(bundle, table, part=part, trained_on=trained_on, prior=prior, runtime=runtime)
+    text, page = json.dumps(judged.to_dict(), indent=1), judged.to_page(rows=report_rows or "ids")
     write_output(out, text)
-    write_output(report, judged.to_page(rows=report_rows or "ids"))
+    write_output(report, page)
     if as_json:
         click.echo(text)
         return

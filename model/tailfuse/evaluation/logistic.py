@@ -27,7 +27,6 @@ from tailfuse.modalities import KINDS
 
 Columns = Any  # (N, K), an array or a sparse matrix of SciPy
 
-LOGISTIC = "logistic regression on all modalities"  # its name in the report
 REGULARISATION = (0.001, 0.01, 0.1, 1.0)  # `C` of scikit-learn
 # Rows x columns x classes: a step on as many numbers takes a tenth of a second. Of more rows the classes give
 # evenly.

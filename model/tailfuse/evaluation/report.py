@@ -54,6 +54,7 @@ class Cell:
 
 
 NO_ROWS = NotableRows()
+LOGISTIC = "logistic regression on all modalities"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ def report_html(
             "noise_charts": chart_noise(findings.noise),
             "noise_rows": MAX_ROWS,
             "evaluated_table": evaluated_table,
+            "has_logistic": any(each.name == LOGISTIC for each in findings.baselines),
             "given": {
                 "weights": as_given(evaluation.weights),
                 "confidences": as_given(evaluation.confidences),

@@ -28,12 +28,12 @@ from tailfuse.evaluation.card import model_card
 from tailfuse.evaluation.check_adaptation import keep_answers
 from tailfuse.evaluation.evaluate import evaluate
 from tailfuse.evaluation.findings import collect_findings
-from tailfuse.evaluation.logistic import LOGISTIC, predict_logistic
+from tailfuse.evaluation.logistic import predict_logistic
 from tailfuse.evaluation.out_of_fold import OutOfFold, select_answered
 from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.evaluation.prior import mean_answers
 from tailfuse.evaluation.prior_metrics import evaluate_priors
-from tailfuse.evaluation.report import Findings, write_report
+from tailfuse.evaluation.report import LOGISTIC, Findings, write_report
 from tailfuse.export.graphs import check_parity, export_graphs, make_example
 from tailfuse.files.table import read_table
 from tailfuse.network.build import AnyNetwork
