@@ -25,7 +25,9 @@ FORMATS = [
     NumberFormat(thousands=",", unit="$"),
     NumberFormat(unit="%"),
 ]
-texts = st.text(st.sampled_from("0123456789+-.,eE_ $€%'naiftrue\u0661"), max_size=12) | st.floats().map(str)
+texts = st.text(
+    st.sampled_from("0123456789+-.,eE_ $€%'naiftrue\u0661\u00a0\u202f\u2019\u2212"), max_size=12
+) | st.floats().map(str)
 
 
 @given(st.lists(texts | st.none(), max_size=20), st.sampled_from(FORMATS))
@@ -57,6 +59,12 @@ def test_values_are_spelled_as_one_value_is(values: list[Any]) -> None:
         (["$5", "$1,200.50"], "number", NumberFormat(thousands=",", unit="$")),
         (["5 %", "12%"], "number", NumberFormat(unit="%")),
         (["1.234,50 €", "2,00 €"], "number", NumberFormat(decimal=",", thousands=".", unit="€")),
+        (["1\u00a0234", "8", "12\u00a0000"], "number", NumberFormat(thousands=" ")),
+        (["1\u202f234,5", "2\u202f000,25"], "number", NumberFormat(decimal=",", thousands=" ")),
+        (["1\u2009234.5", "8"], "number", NumberFormat(thousands=" ")),
+        (["1\u2019234.50", "2\u2019000.75"], "number", NumberFormat(thousands="'")),
+        (["\u22125", "3", "\u22122.5"], "number", NumberFormat()),
+        (["\u2212$5", "$7"], "number", NumberFormat(unit="$")),
         (["01234", "90210"], "category", NumberFormat()),
         (["001", "12"], "category", NumberFormat()),
         (["07.25", *(f"{n}.5" for n in range(1, 30))], "number", NumberFormat()),

@@ -42,6 +42,9 @@ def test_a_plain_number_is_read(text: str, number: float | None) -> None:
         ("1.5,000", DOLLARS, None), ("€5", DOLLARS, None),
         ("12 %", NumberFormat(unit="%"), 12.0), ("12", NumberFormat(unit="%"), 12.0),
         ("1 234", NumberFormat(thousands=" "), 1234.0), ("1'234.5", NumberFormat(thousands="'"), 1234.5),
+        ("\u22121\u202f234,5\u00a0€", NumberFormat(decimal=",", thousands=" ", unit="€"), -1234.5),
+        ("1\u2019234.5", NumberFormat(thousands="'"), 1234.5),
+        ("1\u00a023", NumberFormat(thousands=" "), None),
         ("7,25", NumberFormat(decimal=","), 7.25), ("7.25", NumberFormat(decimal=","), None),
     ],
 )  # fmt: skip

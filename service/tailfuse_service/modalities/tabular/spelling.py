@@ -16,6 +16,8 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 LEADING_ZERO = re.compile(r"[+-]?0\d", re.ASCII)  # a code such as 007 rather than a number
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 UNITS = "%$€£¥₹"
+# Spaces that do not break, the typographic apostrophe and the minus sign mean what ASCII's do in a number.
+TYPOGRAPHIC = str.maketrans("\u00a0\u202f\u2009\u2019\u2212", "   '-")
 MAX_NUMBER_CHARS = 400  # the largest float has 309 digits
 EXACT = Context(prec=MAX_NUMBER_CHARS)
 
@@ -34,12 +36,14 @@ PLAIN = NumberFormat()
 def parse_number(text: str, style: NumberFormat = PLAIN) -> float | None:
     """Return the number that a text spells, None if it spells none. Infinity and NaN are no numbers.
 
+    A minus sign and the spaces and apostrophes between thousands may be typographic ones.
+
     >>> parse_number(" 1.5e3 ")
     1500.0
     >>> parse_number("1.234,50 €", NumberFormat(decimal=",", thousands=".", unit="€"))
     1234.5
     """
-    text = text.strip()
+    text = (text if text.isascii() else text.translate(TYPOGRAPHIC)).strip()
     if style.unit:
         text = text.removeprefix(style.unit).removesuffix(style.unit).strip()
         if text[:1] in ("+", "-"):  # -$5
