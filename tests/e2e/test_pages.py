@@ -29,7 +29,6 @@ BEGIN = {
 }
 NEEDS = {"docs/howto/tracking.md": ("mlflow", "tensorboard", "wandb")}
 TIMEOUT_S = 600
-MORE_S = {"docs/howto/tracking.md": 1800}  # it trains eight times, and starts other programs' servers
 # Names that stand for any run, by the one that is there; a page's second evaluation replaces its first; the
 # bench and a script of the checkout measure less.
 STANDS_FOR = {
@@ -71,8 +70,6 @@ def test_its_commands_run(page: str, quickstart: Path, picture: bytes, tmp_path:
     script = script.replace("tailfuse demo --no-serve", 'cp -r "$QUICKSTART" quickstart')
     for name, there in STANDS_FOR.items():
         script = script.replace(name, there)
-    done = run_script(
-        script, tmp_path, {"QUICKSTART": str(quickstart), "KEY": KEY}, TIMEOUT_S + MORE_S.get(page, 0)
-    )
+    done = run_script(script, tmp_path, {"QUICKSTART": str(quickstart), "KEY": KEY}, TIMEOUT_S)
     assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-1000:]
     assert "Traceback" not in done.stderr
