@@ -174,7 +174,7 @@ def test_the_pretrained_encoder_is_exported_beside_a_text(lesions: Any, tmp_path
     assert max(measure_parity(spec, dataset, tmp_path).values()) <= TOLERANCE
 
 
-def tamper(folder: Path, runtime: str) -> None:
+def tamper(folder: Path, runtime: RuntimeName) -> None:
     """Double the largest weights of a graph."""
     path = folder / GRAPHS[runtime]
     if runtime == "onnx":

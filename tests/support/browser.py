@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from tests.support.keys import KEY
 from tests.support.programs import locate
 
 if TYPE_CHECKING:
@@ -81,6 +82,12 @@ class Console:
         """Wait until Damage shows the answers to what its sliders say."""
         self.find("main svg.lines[aria-label*='over the strength']").wait_for()
         self.page.wait_for_function("() => !document.querySelector('main [aria-busy]')")
+
+    def use_admin_key(self) -> None:
+        """Ask for the admin calls of Watch, and give the key of the tests."""
+        self.page.get_by_role("button", name="Promote, load, unload").click()
+        self.page.get_by_label("Key of this service").fill(KEY)
+        self.page.get_by_role("button", name="Use this key").click()
 
     def show_report(self) -> "FrameLocator":
         """Open the report of the view About, and wait for it; return its frame."""

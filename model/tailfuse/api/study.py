@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -41,7 +42,7 @@ def hold_study(
         ) from None
 
 
-def describe_search(spec: Spec, space: SearchSpace, folds: int | None) -> dict[str, object]:
+def describe_search(spec: Spec, space: SearchSpace, folds: int | None) -> dict[str, Any]:
     """Return what the scores of a search follow from, as plain JSON."""
     written = {
         key: each.model_dump() if isinstance(each, Range) else dict(each.by_name)
@@ -50,7 +51,7 @@ def describe_search(spec: Spec, space: SearchSpace, folds: int | None) -> dict[s
     return {**describe_run(spec), "space": written, "folds": folds}
 
 
-def check_search(folder: Path, begun: dict[str, object], *, overwrite: bool) -> None:
+def check_search(folder: Path, begun: dict[str, Any], *, overwrite: bool) -> None:
     """Check that a folder is free or holds this search, and note what it is begun with. Raises RunError."""
     path = folder / BEGUN
     if overwrite and path.exists():
@@ -59,7 +60,7 @@ def check_search(folder: Path, begun: dict[str, object], *, overwrite: bool) -> 
     elif path.exists():
         try:
             before = json.loads(path.read_text())
-            changed = find_differences(before["spec"], begun["spec"])  # type: ignore[arg-type]
+            changed = find_differences(before["spec"], begun["spec"])
             changed += [key for key in begun if key != "spec" and before.get(key) != begun[key]]
         except (ValueError, KeyError, AttributeError, TypeError):
             raise RunError(f"{path} is damaged; --overwrite begins the search anew") from None

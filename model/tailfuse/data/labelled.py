@@ -20,6 +20,11 @@ from tailfuse.spec.schema import SplitSpec
 log = logging.getLogger("tailfuse")
 
 
+def is_training_table(manifest: Manifest, path: Path) -> bool:
+    """Whether a bundle was trained on this file."""
+    return sha256(path) == manifest.spec.get("table_sha256")
+
+
 def labelled_part(manifest: Manifest, path: Path, part: str | None = None) -> SplitArrays:
     """The rows of a table that have a label, or those of one part as the bundle's spec splits it.
 
@@ -32,7 +37,7 @@ def labelled_part(manifest: Manifest, path: Path, part: str | None = None) -> Sp
         rows = rows_of_part(manifest, path, table, merged, part)
     else:
         rows = np.arange(len(table))
-        if sha256(path) == manifest.spec.get("table_sha256"):
+        if is_training_table(manifest, path):
             log.warning(
                 "these rows include those that the model was trained on; --part test judges the others"
             )
@@ -61,7 +66,7 @@ def rows_of_part(manifest: Manifest, path: Path, table: pl.DataFrame, labels: pl
 
     Without val rows in the column of that table, these were drawn from its train rows.
     """
-    is_trained_table = sha256(path) == manifest.spec.get("table_sha256")
+    is_trained_table = is_training_table(manifest, path)
     given = manifest.spec.get("split")
     column = given.get("column") if isinstance(given, dict) else given
     if isinstance(column, str):

@@ -163,9 +163,12 @@ def write_adapted(folder: Path, manifest: Manifest, new: Path) -> None:
         shutil.copyfile(folder / name, new / name)
     shares = np.array(list(adaptation.prior.values()))
     log_prior = np.log(shares * len(shares)).astype(np.float32)  # zeros if all are alike
-    for runtime, set_log_prior in (("onnx", set_onnx_prior), ("torchscript", set_torchscript_prior)):
-        if GRAPHS[runtime] in manifest.files:
-            set_log_prior(new / GRAPHS[runtime], log_prior)
+    for name, set_log_prior in (
+        (GRAPHS["onnx"], set_onnx_prior),
+        (GRAPHS["torchscript"], set_torchscript_prior),
+    ):
+        if name in manifest.files:
+            set_log_prior(new / name, log_prior)
     notice = page("adapted.html.jinja", {"manifest": manifest, "adaptation": adaptation})
     for name, heading in HEADING.items():
         if name in manifest.files:
@@ -205,8 +208,7 @@ def check_answers(old: Path, new: Path, manifest: Manifest, shares: Floats, part
         if name not in manifest.files:
             continue
         before, after = (
-            open_graph(folder / name, manifest, runtime=runtime).run(batch)  # type: ignore[arg-type]
-            for folder in (old, new)
+            open_graph(folder / name, manifest, runtime=runtime).run(batch) for folder in (old, new)
         )
         expected = {
             "probabilities": reweighted(remove_prior(before.probabilities, manifest), shares),

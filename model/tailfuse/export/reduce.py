@@ -21,7 +21,7 @@ from tailfuse_service.bundle import (
 from tailfuse_service.bundle.files import read_manifest, unpacked
 from tailfuse_service.bundle.manifest import Reduction, SubsetMetrics
 
-from tailfuse.data.labelled import labelled_part
+from tailfuse.data.labelled import is_training_table, labelled_part
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import ExportError, UserError
 from tailfuse.evaluation.card import model_card
@@ -98,7 +98,7 @@ def check_reducible(source: Path, manifest: Manifest, table: Path) -> None:
         raise UserError(f"{source} is adapted; give the bundle it was made of, and adapt the new one")
     if not table.is_file():
         raise UserError(f"--table: {table}: no such file")
-    if sha256(table) != manifest.spec.get("table_sha256"):
+    if not is_training_table(manifest, table):
         raise UserError(f"--table: {table} is not the table that {source} was trained on")
 
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from tailfuse_service.bundle.atomic import atomic_file
 from tailfuse_service.bundle.manifest import FORMAT_VERSION, Manifest
+from tailfuse_service.bundle.runtime import RuntimeName
 from tailfuse_service.bundle.signature import SIGNATURE, check_signature, read_private_key, write_signature
 from tailfuse_service.errors import BundleError
 
@@ -21,7 +22,7 @@ CARD = "MODEL_CARD.md"
 MAX_CARD_BYTES = 1024 * 1024  # one of 1,000 classes has 60 KB
 REPORT = "report.html"
 MAX_REPORT_BYTES = 16 * 1024 * 1024  # one of 1,000 classes has less than 5 MB
-GRAPHS = {"onnx": "model.onnx", "torchscript": "model.ts"}
+GRAPHS: dict[RuntimeName, str] = {"onnx": "model.onnx", "torchscript": "model.ts"}
 MAX_UNPACKED = 4 * 1024**3  # bytes: an ONNX file has 2 GiB at most, and there are two graphs
 ENCRYPTED = 0x1  # the flag of a .zip's entry
 

@@ -88,7 +88,5 @@ def operated(
 ) -> Console:
     """Watch with an admin key, at a service of two versions."""
     page = console(start_console(folder, "--admin-keys", str(admin_keys)).url).show("watch")
-    page.page.get_by_role("button", name="Promote, load, unload").click()
-    page.page.get_by_label("Key of this service").fill(KEY)
-    page.page.get_by_role("button", name="Use this key").click()
+    page.use_admin_key()
     return page

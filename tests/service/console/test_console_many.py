@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 import struct
 import zipfile
 from base64 import b64decode
@@ -17,6 +16,7 @@ from tailfuse_service.bundle.manifest import ClassInfo
 from tests.support.browser import Console, find_violations
 from tests.support.bundles import CLASSES, write_tiny_bundle
 from tests.support.clients import encoded
+from tests.support.many import choose, classify, download, make_file, read_table
 from tests.support.process import Service, until
 
 pytest.importorskip("playwright")
@@ -24,40 +24,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium")]
 
 Open = Callable[..., Console]
 HOSTILE = "<img src=x onerror=alert(1)>"
-
-
-def choose(console: Console, *files: Path | dict[str, Any]) -> str:
-    """Choose files in the view; return what it says about them."""
-    chooser = console.page.get_by_label("Choose or drop a table")
-    chooser.set_input_files(list(files))  # type: ignore[arg-type]
-    console.page.locator(".plan button, .plan .problem").first.wait_for()
-    return console.find(".plan").inner_text()
-
-
-def classify(console: Console, *files: Path | dict[str, Any]) -> str:
-    """Choose files and send their rows; return how it ended."""
-    choose(console, *files)
-    console.page.get_by_role("button", name="Classify").click()
-    console.page.get_by_role("button", name="Download as CSV").wait_for()
-    return console.find(".progress p").inner_text()
-
-
-def read_table(console: Console) -> list[list[str]]:
-    """Return the cells of the visible rows."""
-    rows = console.find(".grid tbody tr:not(.spacer)").all()
-    return [[cell.strip() for cell in row.locator("td").all_inner_texts()] for row in rows]
-
-
-def download(console: Console) -> list[dict[str, str]]:
-    with console.page.expect_download() as saved:
-        console.page.get_by_role("button", name="Download as CSV").click()
-    assert saved.value.suggested_filename == "skin-lesions-3-answers.csv"
-    return list(csv.DictReader(io.StringIO(Path(saved.value.path()).read_text())))
-
-
-def make_file(name: str, content: str | bytes) -> dict[str, Any]:
-    data = content.encode() if isinstance(content, str) else content
-    return {"name": name, "mimeType": "", "buffer": data}
 
 
 def make_zip(path: Path, files: dict[str, bytes]) -> Path:
@@ -211,73 +177,6 @@ def test_rows_are_filtered_by_probability_and_conflict(console: Open) -> None:
     assert filter_by("Probability from", "") == ["1", "2", "3"]
     assert filter_by("to", "") == ["1", "2", "3"]  # the row without a conflict is none of them
     assert filter_by("Conflict from", "") == ["1", "2", "3", "4", "5"]
-
-
-def test_the_time_left_follows_from_the_time_taken(console: Open) -> None:
-    """By a clock that the test moves: 25 of 1,000 rows in 2 s are 78 s for the others."""
-    page = console().show("many")
-    code = """
-      let now = 5000;
-      performance.now = () => now;
-      const { element } = await import(a);
-      const bar = new m.ProgressBar({ element, announce() {} }, 1000, () => {});
-      now += 2000;
-      bar.update(25);
-      const text = bar.node.textContent;
-      now += 6000;
-      bar.update(50);
-      return [text, bar.node.textContent, m.formatTime(99.2), m.formatTime(180)];
-    """
-    at = (page.page.locator("script[type=module]").get_attribute("src") or "").replace("app.js", "element.js")
-    first, second, short, long = page.evaluate("many/progress.js", code, at)
-    assert "25 of 1,000, 78 s left" in first
-    assert "50 of 1,000, 3 min left" in second  # 152 s
-    assert (short, long) == ("100 s", "3 min")
-
-
-def test_the_time_left_is_shown_while_answers_arrive(console: Open) -> None:
-    page = console().show("many")
-    page.page.route(
-        "**/predict/batch",
-        lambda route: None if len(page.bodies("/predict/batch")) > 1 else route.continue_(),
-    )
-    choose(page, make_file("table.csv", "age\n" + "40\n" * 1000))
-    page.page.get_by_role("button", name="Classify").click()
-    shown = page.find(".progress span", "64 of 1,000")
-    shown.wait_for()
-    assert re.fullmatch(r"64 of 1,000, \d+ (s|min) left", shown.inner_text())
-    page.page.get_by_role("button", name="Cancel").click()
-
-
-def test_a_cancelled_run_keeps_what_is_answered_and_sends_no_more(console: Open) -> None:
-    page = console().show("many")
-    page.page.route(
-        "**/predict/batch",
-        lambda route: None if len(page.bodies("/predict/batch")) > 1 else route.continue_(),
-    )
-    choose(page, make_file("table.csv", "age\n" + "40\n" * 1000))
-    page.page.get_by_role("button", name="Classify").click()
-    page.find(".progress", "64 of 1,000").wait_for()
-    page.page.get_by_role("button", name="Cancel").click()
-    page.page.get_by_role("button", name="Download as CSV").wait_for()
-    assert page.find(".progress p").inner_text() == "Cancelled: 64 of 1,000 rows, 0 with a problem"
-    sent = len(page.bodies("/predict/batch"))
-    assert sent <= 3
-    assert len(download(page)) == 64
-    page.page.unroute_all(behavior="ignoreErrors")
-    page.page.get_by_role("button", name="Classify again").click()
-    page.find(".progress p", "Done: 1,000 of 1,000 rows").wait_for()
-    assert page.page.evaluate("document.querySelectorAll('.grid tbody tr').length") < 60
-
-
-def test_leaving_the_view_ends_its_requests(console: Open) -> None:
-    page = console().show("many")
-    page.page.route("**/predict/batch", lambda route: None)
-    choose(page, make_file("table.csv", "age\n" + "40\n" * 1000))
-    page.page.get_by_role("button", name="Classify").click()
-    page.find(".progress progress").wait_for()
-    with page.page.expect_event("requestfailed"):
-        page.follow("Watch")
 
 
 def test_a_hundred_thousand_rows_are_few_elements(console: Open) -> None:

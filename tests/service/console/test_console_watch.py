@@ -229,13 +229,25 @@ def test_a_shadow_s_disagreements_are_shown(
         assert not metric or helps[metric] in shown
 
 
+@pytest.fixture
+def start_with_canary(
+    start_console: Start, folder: Path, admin_keys: Path, tmp_path: Path
+) -> Callable[[str, float], Service]:
+    """`start_with_canary(version, share)` starts a service whose stable version is 1."""
+
+    def start(version: str, share: float) -> Service:
+        roles = tmp_path / "roles.json"
+        assigned = {"stable": "1", "canary": {"version": version, "share": share}}
+        roles.write_text(json.dumps({"skin-lesions": assigned}))
+        return start_console(folder, "--roles", str(roles), "--admin-keys", str(admin_keys))
+
+    return start
+
+
 def test_a_canary_s_share_and_figures_stand_beside_those_of_the_stable_version(
-    start_console: Start, console: Open, folder: Path, admin_keys: Path, tmp_path: Path
+    start_with_canary: Callable[[str, float], Service], console: Open
 ) -> None:
-    roles = tmp_path / "roles.json"
-    assigned = {"stable": "1", "canary": {"version": "2", "share": 0.25}}
-    roles.write_text(json.dumps({"skin-lesions": assigned}))
-    service = start_console(folder, "--roles", str(roles), "--admin-keys", str(admin_keys))
+    service = start_with_canary("2", 0.25)
     page = console(service.url).show("watch")
     page.find("td", "canary").wait_for()
     for version, n in (("1", 30), ("2", 10)):
@@ -254,23 +266,15 @@ def test_a_canary_s_share_and_figures_stand_beside_those_of_the_stable_version(
             for part in ("sum", "count")
         )  # fmt: skip
         assert shown == f"{100 * total / count:.1f} %"
-    page.page.get_by_role("button", name="Promote, load, unload").click()
-    page.page.get_by_label("Key of this service").fill(KEY)
-    page.page.get_by_role("button", name="Use this key").click()
+    page.use_admin_key()
     page.find("td", "canary, share 25.0 %").wait_for()
 
 
 def test_a_version_that_is_waited_for_is_named(
-    start_console: Start, console: Open, folder: Path, admin_keys: Path, tmp_path: Path
+    start_with_canary: Callable[[str, float], Service], console: Open
 ) -> None:
-    roles = tmp_path / "roles.json"
-    assigned = {"stable": "1", "canary": {"version": "5", "share": 0.1}}
-    roles.write_text(json.dumps({"skin-lesions": assigned}))
-    service = start_console(folder, "--roles", str(roles), "--admin-keys", str(admin_keys))
-    page = console(service.url).show("watch")
-    page.page.get_by_role("button", name="Promote, load, unload").click()
-    page.page.get_by_label("Key of this service").fill(KEY)
-    page.page.get_by_role("button", name="Use this key").click()
+    page = console(start_with_canary("5", 0.1).url).show("watch")
+    page.use_admin_key()
     page.find(
         "p", "waiting: version 5 of skin-lesions is the canary, share 10.0 %, and is not loaded"
     ).wait_for()

@@ -59,8 +59,11 @@ export function mount(root, app) {
 function trackBusy(box, task) {
   box.setAttribute("aria-busy", "true");
   return async (signal) => {
-    await task(signal);
-    if (!signal.aborted) box.removeAttribute("aria-busy");
+    try {
+      await task(signal);
+    } finally {
+      if (!signal.aborted) box.removeAttribute("aria-busy");
+    }
   };
 }
 
