@@ -13,7 +13,8 @@ from starlette.testclient import TestClient
 from tailfuse_service.bundle import Bundle
 
 from tests.support.generators import CALLS, GENERATOR, describe_unusual, install_generator
-from tests.support.pages import find_free_port, make_script, read_blocks, run_script
+from tests.support.pages import make_script, read_blocks, run_script
+from tests.support.ports import find_free_port
 from tests.support.process import environment, ran, start_service
 
 ROOT = Path(__file__).parents[2]

@@ -2,12 +2,11 @@
 
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import yaml
 
 from tests.support.bundles import write_tiny_bundle
 from tests.support.on_ray.start import make_command, make_variables
+from tests.support.ports import find_free_ports
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 400  # a cluster takes half a minute to start on idle cores
@@ -111,12 +111,6 @@ def run(module: str, *arguments: str, folder: Path) -> Iterator[tuple[Path, subp
     finally:
         process.terminate()
         process.wait(TIMEOUT_S)
-
-
-def find_free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in listeners]
 
 
 def wait_until(

@@ -13,20 +13,16 @@ from typing import Any
 
 import pytest
 
+from tests.support.ports import find_free_port
 from tests.support.process import TIMEOUT_S, environment, ran
 
 pytestmark = pytest.mark.e2e
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 @pytest.fixture
 def demo(run: Path, quickstart: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """The demo, in the folder above the quick-start's and a process group of its own, as in a terminal."""
-    command = [sys.executable, "-m", "tailfuse", "demo", "--port", str(free_port())]
+    command = [sys.executable, "-m", "tailfuse", "demo", "--port", str(find_free_port())]
     with (tmp_path / "demo.log").open("w") as log:
         process = subprocess.Popen(
             command, cwd=quickstart.parent, text=True, stdout=subprocess.PIPE, stderr=log,

@@ -8,7 +8,8 @@ import httpx2
 import pytest
 from tailfuse_service.settings import Settings
 
-from tests.support.pages import find_free_port, read_blocks
+from tests.support.pages import read_blocks
+from tests.support.ports import find_free_port
 from tests.support.process import start_service, until
 from tests.support.programs import locate
 

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from tests.support.bundles import write_tiny_bundle
-from tests.support.pages import PAGES, ROOT, find_free_port, make_script, read_blocks, run_script
+from tests.support.pages import PAGES, ROOT, make_script, read_blocks, run_script
+from tests.support.ports import find_free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.needs("curl")]
 

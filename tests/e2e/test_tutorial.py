@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pages import find_free_port, make_script, read_blocks, run_script
+from tests.support.pages import make_script, read_blocks, run_script
+from tests.support.ports import find_free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.needs("curl")]
 

@@ -82,12 +82,13 @@ def test_what_alerts_on_rare_events_count_is_there_from_the_start(
 ) -> None:
     prometheus = scrape(start().url)
     until(lambda: prometheus.query("tailfuse_ready == 1"), "the service is scraped")
+    at = prometheus.scraped_at()
     for counter in (
         "tailfuse_worker_restarts_total", 'tailfuse_reloads_total{outcome="failed"}',
         'tailfuse_modality_present_total{modality="image"}', 'tailfuse_predictions_total{label="0"}',
         'tailfuse_decode_failures_total{modality="image"}',
     ):  # fmt: skip
-        assert prometheus.query(f"{counter} == 0"), counter
+        assert prometheus.query(f"{counter} == 0", at), counter
 
 
 def test_a_camera_that_goes_bad_is_told_of_until_it_is_well(

@@ -52,11 +52,12 @@ class Scraped:
     prometheus: Prometheus
     values: Values
     since: float
+    at: float  # the instant that single values are of
 
     def answer(self, target: Panel) -> Answer:
         """Return the answer that Grafana would receive."""
         if target.get("instant"):
-            return self.prometheus.query(target["expr"])
+            return self.prometheus.query(target["expr"], self.at)
         return self.prometheus.query_range(target["expr"], self.since, time.time(), 1)
 
 
@@ -98,7 +99,7 @@ def scraped(
             first = 'sum(increase(tailfuse_predictions_total{version="1"}'
             before = f"{first}[1d] offset {WINDOW})) >= 100 and {first}[{WINDOW}])) >= 100"
             until(lambda: prometheus.query(before), "a window has passed since its answers")
-        yield Scraped(prometheus, values_for(service, since), since)
+        yield Scraped(prometheus, values_for(service, since), since, prometheus.scraped_at())
 
 
 def roll_out(versions: Versions, first: Path, second: Path) -> None:
@@ -160,8 +161,7 @@ def test_every_variable_has_values_to_choose_from(scraped: Scraped, dashboard: d
         found = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
         assert found, query
         chosen = replace_variables(found[1], scraped.values)
-        series = scraped.prometheus.query(f"count by ({found[2]}) ({chosen})")
-        values = {each["metric"][found[2]] for each in series}
+        values = scraped.prometheus.label_values(found[2], chosen, scraped.since)
         assert values >= set(scraped.values[name]), query
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pages import find_free_port, make_script, read_blocks, run_script
+from tests.support.pages import make_script, read_blocks, run_script
+from tests.support.ports import find_free_port
 from tests.support.stores import serve_s3
 
 PAGE = "docs/STORES.md"

@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.support.ports import find_free_port
 from tests.support.process import environment
 
 ROOT = Path(__file__).parents[2]
@@ -167,12 +167,6 @@ def start_server(command: str, address: str, told: str) -> str:
         f'setsid {command.rstrip().removesuffix("&")} & SERVERS="$SERVERS -$!"\n'
         f"until curl -s -w '%{{http_code}}' {address} | grep -q {told}; do kill -0 $!; sleep 0.1; done"
     )
-
-
-def find_free_port() -> int:
-    """Return a port of this machine that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def run_script(

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.support.ports import find_free_port
 from tests.support.process import until
 from tests.support.programs import locate
 
@@ -46,8 +47,7 @@ def serve_s3(*buckets: str) -> Iterator[dict[str, str]]:
 @contextmanager
 def serve_registry(folder: Path) -> Iterator[str]:
     """Serve Debian's registry of containers, whose host and port are the value."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = find_free_port()
     config = folder / "config.yml"
     config.write_text(
         f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import yaml
 
-from tests.support.process import TIMEOUT_S
+from tests.support.process import TIMEOUT_S, until
 from tests.support.programs import locate
 
 Answer = list[dict[str, Any]]  # series as Prometheus' API tells them: metric, and value or values
@@ -42,9 +42,29 @@ class Prometheus:
         result: Answer = answer["data"]["result"]
         return result
 
-    def get(self, route: str) -> Any:
+    def scraped_at(self) -> float:
+        """Return the instant of the last scrape, once it succeeded; with one target.
+
+        A scrape of a busy machine can time out, and for a second there are no series at all.
+        """
+        found: Answer = []
+
+        def ask() -> bool:
+            found[:] = self.query("timestamp(up == 1)")
+            return bool(found)
+
+        until(ask, "a scrape succeeds")
+        return float(found[0]["value"][1])
+
+    def label_values(self, label: str, selector: str, since: float) -> set[str]:
+        """Return the label's values since then (Unix seconds), as Grafana asks for those of a variable."""
+        found: list[str] = self.get(f"label/{label}/values", {"match[]": selector, "start": since})
+        return set(found)
+
+    def get(self, route: str, params: Mapping[str, Any] | None = None) -> Any:
         """The data of another route of the API: alerts, targets, rules."""
-        return httpx2.get(f"{self.url}/api/v1/{route}", timeout=60, trust_env=False).json()["data"]
+        asked = httpx2.get(f"{self.url}/api/v1/{route}", params=params, timeout=60, trust_env=False)
+        return asked.json()["data"]
 
     def stop(self) -> None:
         self.process.terminate()
