@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score
 from tailfuse.data.split_arrays import Dataset, SplitArrays
+from tailfuse.evaluation import logistic
 from tailfuse.evaluation.baselines import bootstrap_recall, compare_baselines
 from tailfuse.evaluation.evaluate import Evaluation, evaluate
 from tailfuse.evaluation.logistic import predict_logistic
@@ -137,6 +138,26 @@ def test_logistic_regression_finds_what_is_linear() -> None:
         part.take(np.arange(200)), part.take(np.arange(200, 250)), part.take(np.arange(250, 300)), position,
     )  # fmt: skip
     assert (predict_logistic(dataset) == dataset.test.labels).mean() > 0.95
+
+
+def test_many_rows_of_text_are_not_left_out_for_their_many_empty_columns(
+    lesions: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row has a few of the 8,192 columns of text: what counts are those that it has."""
+    dataset = lesions.load()
+    numbers = logistic.count_numbers(dataset)
+    assert 3 < numbers < 1000
+    monkeypatch.setattr(logistic, "MAX_NUMBERS", numbers * len(dataset.classes) * len(dataset.train))
+    fitted: list[int] = []
+    fit_paths = logistic.fit_paths
+
+    def count(columns: Any, labels: Any) -> Any:
+        fitted.append(len(labels))
+        return fit_paths(columns, labels)
+
+    monkeypatch.setattr(logistic, "fit_paths", count)
+    predict_logistic(dataset)
+    assert fitted == [len(dataset.train)]
 
 
 def test_images_shrink_to_means() -> None:

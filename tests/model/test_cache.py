@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tailfuse.files.cache import cache_folder, cached, make_key
+from tailfuse.files.cache import cache_folder, cached, cached_rows, make_key
 
 NUMBERS = np.arange(12, dtype=np.float32).reshape(4, 3)
 
@@ -138,3 +138,39 @@ def test_a_key_tells_its_parts_apart() -> None:
     keys = [make_key("a", "bc"), make_key("ab", "c"), make_key("a", b"bc"), make_key(1), make_key("1")]
     assert len(set(keys)) == len(keys)
     assert make_key("a", 1) == make_key("a", 1)
+
+
+def test_rows_of_different_lengths_are_made_once(folder: Any) -> None:
+    rows = [np.array([[1, 2], [3, 4]], np.int32), np.array([[5, 6]], np.int32)]
+    times = []
+
+    def make() -> Iterator[Any]:
+        times.append(1)
+        yield np.empty((0, 9)), np.array([-1, -1])  # none of these rows is there: their type is unknown
+        yield np.concatenate(rows), np.array([2, -1, 1])
+
+    for _ in range(2):
+        values, lengths = cached_rows("rows", 5, make)
+        np.testing.assert_array_equal(values, np.concatenate(rows))
+        assert values.dtype == np.int32
+        assert lengths.tolist() == [-1, -1, 2, -1, 1]
+    assert len(times) == 1
+
+
+@pytest.mark.parametrize("damaged", ["rows.npy", "rows-lengths.npy"])
+def test_if_one_of_the_two_files_is_damaged_both_are_made_anew(folder: Any, damaged: str) -> None:
+    def make() -> Iterator[Any]:
+        yield NUMBERS, np.ones(len(NUMBERS), np.int64)
+
+    cached_rows("rows", len(NUMBERS), make)
+    file = folder / damaged
+    file.write_bytes(file.read_bytes()[:-1])
+    values, lengths = cached_rows("rows", len(NUMBERS), make)
+    np.testing.assert_array_equal(values, NUMBERS)
+    assert lengths.tolist() == [1] * len(NUMBERS)
+
+
+def test_no_row_at_all_is_not_an_error(folder: Any) -> None:
+    for _ in range(2):
+        values, lengths = cached_rows("rows", 2, lambda: [(np.empty((0, 3)), np.array([-1, -1]))])
+        assert (len(values), lengths.tolist()) == (0, [-1, -1])

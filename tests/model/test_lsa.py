@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.ragged import keep_apart
-from tailfuse.modalities.text import TextSpec
+from tailfuse.modalities.text import TextSpec, lsa
 from tailfuse.modalities.text.lsa import LsaProjection, make_tfidf, sum_products
 from tailfuse_service.modalities import TextModality
 
@@ -54,6 +54,29 @@ def test_the_graph_makes_the_features_that_training_takes(texts: list[str]) -> N
     torch.testing.assert_close(PROJECTION(padded), torch.from_numpy(expected), atol=1e-5, rtol=1e-4)
     longer = torch.nn.functional.pad(padded, (0, 0, 0, 7))
     torch.testing.assert_close(PROJECTION(longer), PROJECTION(padded), atol=1e-6, rtol=1e-5)
+
+
+def test_the_features_of_many_texts_are_kept_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAILFUSE_CACHE", str(tmp_path))
+    _, rows = project(MODALITY, CORPUS * 4)
+    train = np.arange(0, len(rows), 2)
+    in_memory = PROJECTION.fit_features(keep_apart(rows), train, seed=0)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(lsa, "MIN_KEPT_NUMBERS", 1)
+    monkeypatch.setattr(lsa, "PROJECTED_ROWS", 3)
+    seen: list[tuple[int, int]] = []
+    for _ in range(2):
+        kept = PROJECTION.fit_features(
+            keep_apart(rows), train, seed=0, report=lambda *done: seen.append(done)
+        )
+        np.testing.assert_allclose(kept, in_memory, atol=1e-6)
+        assert not kept.flags.owndata
+    assert seen[0] == (0, len(rows))
+    assert seen[-2] == (len(rows), len(rows))  # the second time they were there
+    assert len(list(tmp_path.glob("texts-*.npy"))) == 1
+    other = PROJECTION.fit_features(keep_apart(rows), train[1:], seed=0)  # fitted to other rows
+    assert len(list(tmp_path.glob("texts-*.npy"))) == 2
+    assert np.abs(other - in_memory).max() > 1e-3
 
 
 @pytest.mark.parametrize("length", [1, 127, 128, 129, 500])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from tailfuse.calibration import fit_linear
 from tailfuse.calibration.calibration_set import CalibrationData
 from tailfuse.calibration.fit_confidence import fit_posterior
 from tailfuse.calibration.fit_linear import choose_inverse, make_ngram_trial, select_rows
@@ -14,6 +15,7 @@ from tailfuse.data.dataset import load_dataset
 from tailfuse.modalities.ragged import keep_apart, pad_rows
 from tailfuse.modalities.text.encoder import ProjectedTexts
 from tailfuse.modalities.text.lsa import Tfidf, make_tfidf
+from tailfuse.network import ngrams
 from tailfuse.network.network import Network, Scores
 from tailfuse.network.ngrams import NgramExperts
 from tailfuse.spec.schema import load_spec
@@ -64,6 +66,38 @@ def test_rows_of_one_class_teach_the_linear_expert_nothing() -> None:
     experts = NgramExperts(BUCKETS, 3)
     experts.fit_linear(make_rows(5), np.ones(5, np.int64), 3.0, make_weights())
     assert not experts.weights.any()
+
+
+def test_texts_are_scored_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once, padded to the longest, the rows of a large table took gigabytes."""
+    rows, tfidf, experts = make_rows(50), make_weights(), NgramExperts(BUCKETS, 3)
+    trial = make_ngram_trial(experts, tfidf)
+    trial.fit(rows, np.arange(50) % 3, 3.0)
+    whole = trial.score(rows)
+    monkeypatch.setattr(fit_linear, "PIECE", 7)
+    torch.testing.assert_close(trial.score(rows), whole)
+    assert whole.shape == (50, 3)
+
+
+def test_of_many_texts_the_classes_give_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, tfidf, labels = make_rows(50), make_weights(), np.repeat([0, 1, 2], [40, 7, 3])
+    kept = np.r_[0:4, 40:44, 47:50]
+    expected = NgramExperts(BUCKETS, 3)
+    expected.fit_linear(rows[kept], labels[kept], 3.0, tfidf)
+    monkeypatch.setattr(fit_linear, "MAX_TEXTS", len(kept))
+    experts = NgramExperts(BUCKETS, 3)
+    make_ngram_trial(experts, tfidf).fit(rows, labels, 3.0)
+    torch.testing.assert_close(experts.weights, expected.weights)
+    torch.testing.assert_close(experts.bias, expected.bias)
+
+
+def test_the_known_ngrams_of_many_texts_are_noted_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, experts, other = make_rows(50), NgramExperts(BUCKETS, 3), NgramExperts(BUCKETS, 3)
+    experts.fit_known(rows)
+    monkeypatch.setattr(ngrams, "PIECE", 7)
+    other.fit_known(rows)
+    assert torch.equal(experts.known, other.known)
+    assert experts.known.any()
 
 
 def test_shares_of_known_ngrams_are_counted_by_kind() -> None:

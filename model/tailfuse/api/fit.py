@@ -13,8 +13,8 @@ from tailfuse_service.bundle.bundle import choose_prior
 
 from tailfuse.api.model import Model
 from tailfuse.api.trackers import Trackers, check_trackers
-from tailfuse.data.arrays import TABLE_LIMITS
 from tailfuse.data.dataset import build_dataset
+from tailfuse.data.read_rows import TABLE_LIMITS
 from tailfuse.data.split_arrays import Dataset
 from tailfuse.export.bundle import make_manifest, write_bundle
 from tailfuse.network.build import AnyNetwork, build_network, check_encoders

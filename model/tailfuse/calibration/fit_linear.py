@@ -5,7 +5,6 @@ seen a row is certain of it, and the posterior would trust it far too much.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +29,12 @@ from tailfuse.network.ngrams import NgramExperts
 TEXT_INVERSES, DEFAULT_TEXT_INVERSE = (0.3, 1.0, 3.0, 10.0), 3.0
 # Columns are standardised. Hundreds of them on few rows want the strongest regularisation.
 COLUMN_INVERSES, DEFAULT_COLUMN_INVERSE = (0.001, 0.01, 0.1, 1.0), 0.1
-MAX_NUMBERS = 8_000_000  # columns times rows: a regression on more would take longer than the network
+# A regression on more would take longer than the network. Rows of frequent classes are left out first; the
+# prior that is taken off is that of the others.
+MAX_NUMBERS = 8_000_000  # columns times rows
+MAX_TEXTS = 32_000
+JUDGING_ROWS = 4000  # that choose the regularisation
+PIECE = 256  # rows that are scored at once
 
 
 class FoldNetwork(NamedTuple):
@@ -84,10 +88,17 @@ def make_trial(network: Network, name: str) -> Trial:
 def make_ngram_trial(experts: NgramExperts, tfidf: Tfidf) -> Trial:
     """Return the linear expert of a modality of texts."""
 
-    def score(rows: NDArray[Any]) -> Tensor:
-        return experts.classify(*tfidf(torch.from_numpy(pad_rows(rows, rows))))
+    def fit(rows: NDArray[Any], labels: NDArray[np.int64], inverse: float) -> None:
+        kept = choose_rows(labels, MAX_TEXTS)
+        experts.fit_linear(rows[kept], labels[kept], inverse, tfidf)
 
-    return Trial(partial(experts.fit_linear, tfidf=tfidf), score, TEXT_INVERSES, DEFAULT_TEXT_INVERSE)
+    def score(rows: NDArray[Any]) -> Tensor:
+        pieces = [rows[start : start + PIECE] for start in range(0, len(rows), PIECE)]
+        return torch.cat(
+            [experts.classify(*tfidf(torch.from_numpy(pad_rows(piece, piece)))) for piece in pieces]
+        )
+
+    return Trial(fit, score, TEXT_INVERSES, DEFAULT_TEXT_INVERSE)
 
 
 def make_column_trial(expert: LinearExpert, encoder: Mlp) -> Trial:
@@ -97,8 +108,7 @@ def make_column_trial(expert: LinearExpert, encoder: Mlp) -> Trial:
         return encoder.spread_columns(torch.from_numpy(rows).to(expert.bias.device))
 
     def fit(rows: NDArray[Any], labels: NDArray[np.int64], inverse: float) -> None:
-        # Rows of frequent classes are left out first; the prior that is taken off is that of the others.
-        kept = np.sort(order_by_class(labels)[: MAX_NUMBERS // encoder.n_columns])
+        kept = choose_rows(labels, MAX_NUMBERS // encoder.n_columns)
         expert.fit(spread(rows[kept]), labels[kept], inverse)
 
     def score(rows: NDArray[Any]) -> Tensor:
@@ -106,6 +116,11 @@ def make_column_trial(expert: LinearExpert, encoder: Mlp) -> Trial:
         return log_p.cpu()
 
     return Trial(fit, score, COLUMN_INVERSES, DEFAULT_COLUMN_INVERSE)
+
+
+def choose_rows(labels: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """Choose at most as many rows as the limit, evenly over the classes, in their order."""
+    return np.sort(order_by_class(labels)[:limit])
 
 
 def select_rows(part: SplitArrays, name: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -116,7 +131,7 @@ def select_rows(part: SplitArrays, name: str) -> tuple[NDArray[Any], NDArray[np.
 
 def choose_inverse(trial: Trial, train: SplitArrays, held: SplitArrays, name: str) -> float:
     """Choose the regularisation with the best class-balanced likelihood of rows that were left out."""
-    rows, labels = select_rows(held, name)
+    rows, labels = select_rows(held.take(choose_rows(held.labels, JUDGING_ROWS)), name)
     train_rows, train_labels = select_rows(train, name)
     if not len(rows) or not len(train_rows):
         return trial.default

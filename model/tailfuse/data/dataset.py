@@ -17,9 +17,12 @@ from tailfuse.data.labels import find_merged_labels, load_labels, warn_of_single
 from tailfuse.data.split import Split, read_groups, split_rows
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import TableError
+from tailfuse.files.cache import make_key
 from tailfuse.files.table import Rows, describe_wide_missing, normalise, read_table
 from tailfuse.modalities import KINDS
 from tailfuse.spec.schema import Spec, SplitSpec
+
+FITTED_ROWS = 50_000  # training rows that decide what depends on the labels; more tell no more
 
 log = logging.getLogger("tailfuse")
 
@@ -34,19 +37,26 @@ def load_dataset(spec: Spec, on_progress: OnProgress | None = None) -> Dataset:
         checksum = sha256(spec.table)
     except OSError as error:
         raise TableError(f"table: {spec.table}: {str(error.strerror).lower()}") from None
-    return replace(build_dataset(spec, table, on_progress), table_sha256=checksum)
+    table_key = make_key(checksum, spec.reading)
+    return replace(build_dataset(spec, table, on_progress, table_key), table_sha256=checksum)
 
 
-def build_dataset(spec: Spec, table: pl.DataFrame, on_progress: OnProgress | None = None) -> Dataset:
-    """Do what `load_dataset` does, with a table that has been read. Raises TableError."""
+def build_dataset(
+    spec: Spec, table: pl.DataFrame, on_progress: OnProgress | None = None, table_key: str | None = None
+) -> Dataset:
+    """Do what `load_dataset` does, with a table that has been read. Raises TableError.
+
+    With `table_key`, which identifies the table, the rows of a large one are kept on disk.
+    """
     labels = load_labels(table, spec)
     split = split_rows(table, labels, spec.split, spec.seed)
-    return make_dataset(spec, table, labels, split, on_progress)
+    return make_dataset(spec, table, labels, split, on_progress, table_key)
 
 
 def make_dataset(
-    spec: Spec, table: pl.DataFrame, labels: pl.Series, split: Split, on_progress: OnProgress | None = None
-) -> Dataset:
+    spec: Spec, table: pl.DataFrame, labels: pl.Series, split: Split, on_progress: OnProgress | None = None,
+    table_key: str | None = None,
+) -> Dataset:  # fmt: skip
     """The rows of a split as arrays; the modalities are fitted on its training rows. Raises TableError."""
     folder = spec.table.parent
     modalities = {
@@ -64,7 +74,7 @@ def make_dataset(
         )
     whole = make_split_arrays(
         table, modalities, folder, labels=encode_labels(labels, names, rows), rows=rows, use_cache=True,
-        on_progress=on_progress,
+        table_key=table_key, on_progress=on_progress,
     )  # fmt: skip
     present = whole.presence().any(axis=1)
     if not present.all():
@@ -94,11 +104,13 @@ def fit_to_labels(
     fitted = {}
     for name, each in modalities.items():
         at = train.position[name]
-        present = at >= 0
-        rows, labels = train.inputs[name][at[present]], train.labels[present]
+        chosen = np.flatnonzero(at >= 0)
+        if len(chosen) > FITTED_ROWS:
+            chosen = np.sort(np.random.default_rng(spec.seed).permutation(chosen)[:FITTED_ROWS])
         fitted[name] = KINDS[each.kind].fit_to_labels(
-            spec.modalities[name], each, rows, labels, groups[present], spec.seed
-        )
+            spec.modalities[name], each, train.inputs[name][at[chosen]], train.labels[chosen], groups[chosen],
+            spec.seed,
+        )  # fmt: skip
     return fitted
 
 

@@ -31,6 +31,7 @@ REGULARISATION = (0.001, 0.01, 0.1, 1.0)  # `C` of scikit-learn
 # Rows x columns x classes: a step on as many numbers takes a tenth of a second. Of more rows the classes give
 # evenly.
 MAX_NUMBERS = 50_000_000
+SAMPLE = 256  # rows that tell how many numbers a row has
 MAX_STEPS = 100
 MAX_VALUE = 1e9  # a larger one would make the spread of its column infinite
 
@@ -51,12 +52,12 @@ def predict_logistic(dataset: Dataset) -> Counts:
 
 def predict_probabilities(dataset: Dataset) -> NDArray[np.float64]:
     """Fit on the training rows and return the probabilities of each test row, (N, C)."""
-    columns = ColumnMaker(dataset.modalities, dataset.train)
     n_classes = len(dataset.classes)
-    limit = max(n_classes, MAX_NUMBERS // (columns.width * n_classes))
+    limit = max(n_classes, MAX_NUMBERS // (count_numbers(dataset) * n_classes))
     train, val = (
         part.take(np.sort(order_by_class(part.labels)[:limit])) for part in (dataset.train, dataset.val)
     )
+    columns = ColumnMaker(dataset.modalities, train)
     fitted = fit_paths(columns.make(train), train.labels)
     val_columns, weights = columns.make(val), compute_sample_weight("balanced", val.labels)
 
@@ -80,6 +81,14 @@ def fit_paths(columns: Columns, labels: Counts) -> Iterator[LogisticRegression]:
             yield classifier.fit(columns, labels)
 
 
+def count_numbers(dataset: Dataset) -> int:
+    """Count the numbers of a row: of all columns, or of those that are not 0 in sparse ones."""
+    sample = dataset.train.take(order_by_class(dataset.train.labels)[:SAMPLE])
+    columns = ColumnMaker(dataset.modalities, sample).make(sample)
+    numbers = columns.nnz // len(sample) if sparse.issparse(columns) else columns.shape[1]
+    return max(1, int(numbers))
+
+
 class ColumnMaker:
     """Makes the columns of a linear model, standardised on the training rows unless they are sparse."""
 
@@ -93,11 +102,6 @@ class ColumnMaker:
                 continue  # no training row has it
             self._widths[name] = values.shape[1]
             self._scales[name] = None if sparse.issparse(values) else measure_scale(values)
-
-    @property
-    def width(self) -> int:
-        """K"""
-        return sum(self._widths.values())
 
     def make(self, part: SplitArrays) -> Columns:
         """Return the columns of all modalities, (N, K); sparse if any of them is."""

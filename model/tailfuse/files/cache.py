@@ -5,9 +5,10 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ FOLDER = "TAILFUSE_CACHE"
 DIGEST = 32  # bytes of a sha256
 
 Shape = tuple[int, ...]
+Pieces = tuple[NDArray[Any], NDArray[np.int64]]  # the values of rows end to end, and the rows' lengths
 log = logging.getLogger("tailfuse")
 
 
@@ -43,15 +45,52 @@ def cached(
     if found is not None and found.shape == shape and found.dtype == dtype:
         return found
     try:
-        write(path, shape, dtype, make)
+        write(path, shape, dtype, make())
         found = opened(path)
     except OSError as error:
-        log.warning(
-            "%s: %s; %.1f GB are kept in memory instead (the variable %s names another folder)",
-            path.parent, (error.strerror or "cannot be written").lower(),
-            count_bytes(shape, dtype) / 1e9, FOLDER,
-        )  # fmt: skip
+        warn_of_memory(path, error, f"{count_bytes(shape, dtype) / 1e9:.1f} GB")
     return np.concatenate([np.empty((0, *shape[1:]), dtype), *make()]) if found is None else found
+
+
+def cached_rows(name: str, n_rows: int, make: Callable[[], Iterable[Pieces]]) -> Pieces:
+    """The rows called `name`, which may have different lengths: from two files, or else made, and written.
+
+    What comes back are the values of all rows end to end (N, ...), and the length of each row (n_rows,), -1
+    where it is absent; `make` yields the same of some rows after another. Else it is as `cached`.
+    """
+    path = cache_folder() / f"{name}.npy"
+    lengths_path = path.with_name(f"{name}-lengths.npy")
+    values, lengths = opened(path), opened(lengths_path)
+    if values is not None and lengths is not None and lengths.shape == (n_rows,):
+        return values, lengths
+    seen: list[NDArray[np.int64]] = []
+
+    def write_pieces() -> Iterator[NDArray[Any]]:
+        for values, lengths in make():
+            seen.append(lengths)
+            if len(values):
+                yield values
+
+    try:
+        write_growing(path, write_pieces())
+        write(lengths_path, (n_rows,), np.int64, seen)
+        values, lengths = opened(path), opened(lengths_path)
+    except OSError as error:
+        warn_of_memory(path, error, f"{n_rows:,} rows")
+    if values is None or lengths is None:
+        made = list(make())
+        filled = [values for values, _ in made if len(values)]
+        values = np.concatenate(filled) if filled else np.empty(0)
+        lengths = np.concatenate([lengths for _, lengths in made])
+    return values, lengths
+
+
+def warn_of_memory(path: Path, error: OSError, what: str) -> None:
+    """Warn that the cache cannot be written."""
+    log.warning(
+        "%s: %s; %s are kept in memory instead (the variable %s names another folder)",
+        path.parent, (error.strerror or "cannot be written").lower(), what, FOLDER,
+    )  # fmt: skip
 
 
 def opened(path: Path) -> NDArray[Any] | None:
@@ -65,22 +104,39 @@ def opened(path: Path) -> NDArray[Any] | None:
         return None
 
 
-def write(path: Path, shape: Shape, dtype: type[Any], make: Callable[[], Iterable[NDArray[Any]]]) -> None:
-    """Write a .npy with its sha256 behind it. Raises OSError."""
+def write(path: Path, shape: Shape, dtype: type[Any], pieces: Iterable[NDArray[Any]]) -> None:
+    """Write pieces along the first axis as a .npy with its sha256 behind it. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(path.parent)
     if shutil.disk_usage(path.parent).free < count_bytes(shape, dtype):
         raise OSError(errno.ENOSPC, "the disk is too full")
+    write_growing(path, chain([np.empty((0, *shape[1:]), dtype)], pieces))
+
+
+def write_growing(path: Path, pieces: Iterable[NDArray[Any]]) -> None:
+    """Write what `write` does, of a length that shows at the end; the first piece decides the type."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(path.parent)
     with atomic_file(path) as file:
-        header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
+        dtype: np.dtype[Any] = np.dtype(np.uint8)
+        shape: Shape = (0,)
+        for at, piece in enumerate(pieces):
+            if not at:
+                dtype, shape = piece.dtype, (0, *piece.shape[1:])
+                write_header(file, dtype, shape)
+            file.write(np.ascontiguousarray(piece, dtype).data)
+            shape = (shape[0] + len(piece), *shape[1:])
         file.seek(0)
-        digest = hashlib.sha256(file.read())
-        for piece in make():
-            content = np.ascontiguousarray(piece, dtype).data
-            digest.update(content)
-            file.write(content)
-        file.write(digest.digest())
+        write_header(file, dtype, shape)
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").digest()
+        file.seek(0, os.SEEK_END)
+        file.write(digest)
+
+
+def write_header(file: IO[bytes], dtype: np.dtype[Any], shape: Shape) -> None:
+    """Write the header of a .npy, whose size does not depend on the length of the first axis."""
+    header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
 def count_bytes(shape: Shape, dtype: type[Any]) -> int:

@@ -19,6 +19,7 @@ from tailfuse.modalities.text.lsa import Tfidf, concatenate_rows, make_tfidf, su
 from tailfuse.network.linear import fit_regression
 
 N_SHARES = 2
+PIECE = 4096  # texts that are read at once
 
 
 class NgramExperts(nn.Module):
@@ -66,8 +67,8 @@ class NgramExperts(nn.Module):
     def fit_known(self, rows: NDArray[Any]) -> None:
         """Note the n-grams of the training texts, an object array of (n-grams, 2)."""
         self.known.zero_()
-        if len(rows):
-            ids = concatenate_rows(rows)[0][:, 0].long()
+        for start in range(0, len(rows), PIECE):
+            ids = concatenate_rows(rows[start : start + PIECE])[0][:, 0].long()
             self.known[ids[ids < CHARACTERS_FROM]] = True
 
     def fit_linear(self, rows: NDArray[Any], labels: NDArray[np.int64], inverse: float, tfidf: Tfidf) -> None:

@@ -7,14 +7,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from io import BufferedRandom
 from pathlib import Path
-from typing import IO
 
 ABANDONED_S = 86_400  # a temporary file this old belongs to a process that was killed
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+def atomic_file(path: Path) -> Iterator[BufferedRandom]:
     """Open a new file that replaces `path` when the block ends, and vanishes if the block raises.
 
     A power cut leaves the old file or the new one. Raises OSError.

@@ -8,7 +8,9 @@ standardised: the last dimensions vary much less in new texts than in training t
 Letters: n texts, L n-grams of the longest, B buckets of each part, D dimensions.
 """
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,10 +22,14 @@ from sklearn.utils.extmath import randomized_svd
 from tailfuse_service.modalities.text.sparse_rows import CHARACTERS_FROM, WORD_NGRAMS_FROM
 from torch import Tensor, nn
 
+from tailfuse.files.cache import cached, make_key
+from tailfuse.modalities.pretrained import fingerprint
+
 MIN_SINGULAR = 1e-4  # relative to the largest: of texts that repeat each other the last ones are 0
 POWER_ITERATIONS = 2
 PROJECTED_ROWS = 4096  # at a time
 PIECE = 128  # n-grams of a row that are looked up at once
+MIN_KEPT_NUMBERS = 2**26  # features, 256 MiB: more are kept on disk and mapped
 
 
 class Tfidf(nn.Module):
@@ -85,10 +91,15 @@ class LsaProjection(nn.Module):
         if report:
             report(0, len(rows))
         self.fit(rows[train], seed)
-        features = self.compute_features(rows)
-        if report:
-            report(len(rows), len(rows))
-        return features
+        dimensions = self.vectors.shape[1]
+        if len(rows) * dimensions < MIN_KEPT_NUMBERS:
+            features = self.compute_features(rows)
+            if report:
+                report(len(rows), len(rows))
+            return features
+        name = f"texts-{make_key(digest_rows(rows), fingerprint(self), torch.__version__)}"
+        make = partial(self.make_features, rows, report)
+        return cached(name, (len(rows), dimensions), np.float32, make)
 
     def fit(self, rows: NDArray[Any], seed: int) -> None:
         """Fit to the rows of the training texts, an object array of (n-grams, 2)."""
@@ -115,12 +126,19 @@ class LsaProjection(nn.Module):
         self, rows: NDArray[Any], *, device: torch.device | str = "cpu"
     ) -> NDArray[np.float32]:
         """Compute the features of many rows: what `forward` returns, but for rounding."""
+        none = np.empty((0, self.vectors.shape[1]), np.float32)
+        return np.concatenate([none, *self.make_features(rows)])
+
+    def make_features(
+        self, rows: NDArray[Any], report: Callable[[int, int], None] | None = None
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield the features of rows, PROJECTED_ROWS at a time."""
         vectors = self.vectors.float().numpy()
-        pieces = [
-            make_tfidf(rows[start : start + PROJECTED_ROWS], self.tfidf) @ vectors
-            for start in range(0, len(rows), PROJECTED_ROWS)
-        ]
-        return np.concatenate([np.empty((0, vectors.shape[1])), *pieces]).astype(np.float32)
+        for start in range(0, len(rows), PROJECTED_ROWS):
+            piece = rows[start : start + PROJECTED_ROWS]
+            yield (make_tfidf(piece, self.tfidf) @ vectors).astype(np.float32)
+            if report:
+                report(start + len(piece), len(rows))
 
 
 def sum_products(buckets: Tensor, values: Tensor, table: Tensor) -> Tensor:
@@ -138,6 +156,14 @@ def sum_products(buckets: Tensor, values: Tensor, table: Tensor) -> Tensor:
     products = torch.matmul(weights[used][:, None, :], F.embedding(flat[used], table).float()).squeeze(1)
     rows = torch.arange(n, device=used.device)
     return (rows[:, None] == used // pieces).to(products.dtype) @ products
+
+
+def digest_rows(rows: NDArray[Any]) -> str:
+    """Return a digest of rows of different lengths."""
+    digest = hashlib.sha256(np.fromiter(map(len, rows), np.int64, len(rows)).data)
+    for start in range(0, len(rows), PROJECTED_ROWS):
+        digest.update(np.concatenate(rows[start : start + PROJECTED_ROWS].tolist()).data)
+    return digest.hexdigest()
 
 
 def concatenate_rows(rows: NDArray[Any]) -> tuple[Tensor, NDArray[np.int64]]:

@@ -1,0 +1,65 @@
+"""The rows of a large table are kept on disk and mapped: they need no memory of a process.
+
+Several processes that train on one table share them.
+"""
+
+from collections.abc import Iterator
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+import tailfuse_service.modalities
+
+from tailfuse.data.read_rows import Report, Source, read_rows
+from tailfuse.files.cache import Pieces, cached_rows, make_key
+from tailfuse.files.table import Rows
+from tailfuse.modalities import KINDS
+from tailfuse.modalities.kind import Arrays
+from tailfuse.modalities.ragged import keep_apart
+
+MIN_KEPT_ROWS = 50_000  # fewer need little memory, and are read in seconds
+PIECE = 2**14  # rows that are in memory at a time
+
+
+def load_kept_rows(source: Source, rows: Rows, table_key: str | None, report: Report | None) -> Arrays | None:
+    """Return the arrays of `rows`, mapped from files, which are written if they are not there.
+
+    None if the rows are few, and where nothing says what they are made of: `table_key` does not identify the
+    files that a table names. Raises TableError.
+    """
+    kind = KINDS[source.modality.kind]
+    if table_key is None or kind.reads_files or len(rows) < MIN_KEPT_ROWS:
+        return None
+    key = make_key(table_key, rows.tobytes(), source.modality.model_dump_json(), identify_code())
+    make = partial(read_pieces, source, rows, report)
+    values, lengths = cached_rows(f"rows-{key}", len(rows), make)
+    present = lengths >= 0
+    if not present.any():
+        return None
+    if kind.ragged:
+        values = keep_apart(np.split(values, np.cumsum(lengths[present])[:-1]))
+    return values, np.where(present, np.cumsum(present) - 1, -1)
+
+
+def read_pieces(source: Source, rows: Rows, report: Report | None) -> Iterator[Pieces]:
+    """Yield the rows in pieces: their values end to end, and the length of each, -1 where it is absent."""
+    ragged = KINDS[source.modality.kind].ragged
+    for start in range(0, len(rows), PIECE):
+        arrays, position = read_rows(source, rows[start : start + PIECE])
+        lengths = np.where(position >= 0, 1, -1)
+        if ragged and len(arrays):
+            lengths[position >= 0] = [len(array) for array in arrays]
+            arrays = np.concatenate(arrays.tolist())
+        yield arrays, lengths
+        if report:
+            report(min(start + PIECE, len(rows)), len(rows))
+
+
+@cache
+def identify_code() -> str:
+    """Return what identifies the code that reads a table and makes its arrays."""
+    ours = Path(__file__).parents[1]
+    folders = [
+        ours / "data", ours / "files", ours / "modalities", Path(tailfuse_service.modalities.__file__).parent,
+    ]  # fmt: skip
+    return make_key(*(file.read_text() for folder in folders for file in sorted(folder.rglob("*.py"))))
