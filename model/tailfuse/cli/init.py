@@ -25,7 +25,9 @@ def command(
     table: Path, out: Path, label: str | None, separator: str | None, decimal: Literal[".", ","] | None,
     encoding: str | None, overwrite: bool,
 ) -> None:  # fmt: skip
-    """Write a first spec by looking at TABLE: a .csv, .tsv, .xlsx, .parquet, .feather or .jsonl.
+    """Write a first spec by looking at TABLE: a .csv, .tsv, .xlsx, .parquet, .feather, .jsonl or .tar.
+
+    TABLE may also be a folder of such files, or a folder of images with a folder for each class.
 
     The spec says in comments what was guessed and why; read it before you train.
     """

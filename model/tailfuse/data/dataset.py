@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from tailfuse_service.bundle import sha256
 from tailfuse_service.modalities import Modality
 
 from tailfuse.data.arrays import OnProgress, make_split_arrays
@@ -18,6 +17,7 @@ from tailfuse.data.split import Split, read_groups, split_rows
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import TableError
 from tailfuse.files.cache import make_key
+from tailfuse.files.sources import digest_table
 from tailfuse.files.table import Rows, describe_wide_missing, normalise, read_table
 from tailfuse.modalities import KINDS
 from tailfuse.spec.schema import Spec, SplitSpec
@@ -34,7 +34,7 @@ def load_dataset(spec: Spec, on_progress: OnProgress | None = None) -> Dataset:
     """
     table = load_table(spec)
     try:
-        checksum = sha256(spec.table)
+        checksum = digest_table(spec.table)
     except OSError as error:
         raise TableError(f"table: {spec.table}: {str(error.strerror).lower()}") from None
     table_key = make_key(checksum, spec.reading)

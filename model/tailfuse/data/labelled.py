@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from tailfuse_service.bundle import Manifest, sha256
+from tailfuse_service.bundle import Manifest
 
 from tailfuse.data.arrays import make_split_arrays
 from tailfuse.data.classes import encode_labels, read_labels
@@ -14,6 +14,7 @@ from tailfuse.data.split import read_split_column, split_rows
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import TableError
 from tailfuse.files.reading import make_reading
+from tailfuse.files.sources import digest_table
 from tailfuse.files.table import Rows, read_table
 from tailfuse.spec.schema import SplitSpec
 
@@ -22,7 +23,7 @@ log = logging.getLogger("tailfuse")
 
 def is_training_table(manifest: Manifest, path: Path) -> bool:
     """Whether a bundle was trained on this file."""
-    return sha256(path) == manifest.spec.get("table_sha256")
+    return digest_table(path) == manifest.spec.get("table_sha256")
 
 
 def labelled_part(manifest: Manifest, path: Path, part: str | None = None) -> SplitArrays:

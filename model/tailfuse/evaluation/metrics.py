@@ -82,7 +82,8 @@ def recall_by_class(counts: Counts) -> NDArray[np.float64]:
 def nll(probabilities: FloatArray, labels: Counts, weights: FloatArray | None = None) -> float:
     """Mean negative natural logarithm of the true class's probability, clipped at 1e-12."""
     true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.average(np.log(np.maximum(true, 1e-12)), weights=weights))
+    mean = np.average(np.log(np.maximum(true, 1e-12)), weights=weights)
+    return float(0.0 - mean)  # of certain answers not -0.0
 
 
 def ece(

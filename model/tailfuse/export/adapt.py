@@ -32,6 +32,7 @@ from tailfuse.evaluation.predict_part import predict_part
 from tailfuse.evaluation.prior import Floats, estimate_prior, reweighted
 from tailfuse.export.graphs import LOG_PRIOR, TOLERANCE, save_torchscript
 from tailfuse.files.reading import make_reading
+from tailfuse.files.sources import digest_table
 from tailfuse.files.table import read_table
 
 ADAPTED = "+adapted"
@@ -55,7 +56,7 @@ def unlabelled_rows(
 ) -> Unlabelled:
     """The rows of a table, or the first of them, that have a modality. Raises TableError."""
     table = read_table(path, make_reading(manifest.spec))[:limit]
-    digest = sha256(path)
+    digest = digest_table(path)
     if digest == manifest.spec.get("table_sha256"):
         log.warning("these rows include those that the model was trained on: give rows from where it is used")
     codes = read_known_labels(table, manifest)

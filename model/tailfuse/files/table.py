@@ -7,7 +7,7 @@ for the column as a whole (`tailfuse.files.infer`), never by what else stands in
 import fnmatch
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tailfuse.errors import TableError
-from tailfuse.files.formats import TEXT_ENDINGS, TYPED_ENDINGS
+from tailfuse.files.formats import TEXT_ENDINGS
 from tailfuse.files.reading import DEFAULT_READING, Reading
+from tailfuse.files.sources import check_columns, find_parts, scan_images
 from tailfuse.files.text_table import (
     TextTable,
     describe_encoding,
@@ -24,6 +25,7 @@ from tailfuse.files.text_table import (
     iterate_pieces,
     open_text_table,
 )
+from tailfuse.files.webdataset import read_tar
 from tailfuse.spelling import did_you_mean
 
 INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")  # the index that pandas writes into a file
@@ -53,42 +55,49 @@ def read_batches(
 
     Of a table in text one piece is in memory at a time; polars would read ahead without a bound.
     """
-    check_ending(path)
-    try:
-        if not path.name.lower().endswith(TEXT_ENDINGS):
-            frame = normalise(scan_typed(path), reading.missing)
-            yield from frame.collect_batches(chunk_size=rows, maintain_order=True)
-            return
-        with open_text_table(path, reading) as text:
-            for piece, blank_rows in iterate_pieces(text):
-                frame = normalise(scan_text(text, piece, 0, blank_rows), reading.missing)
-                yield from frame.collect().iter_slices(rows)
-    except (OSError, EOFError, pl.exceptions.PolarsError) as error:
-        raise describe_failure(path, error) from None
+    for part in find_parts(path) or [path]:
+        try:
+            if not is_text(part):
+                frame = normalise(scan_typed(part), reading.missing)
+                yield from frame.collect_batches(chunk_size=rows, maintain_order=True)
+                continue
+            with open_text_table(part, reading) as text:
+                for piece, blank_rows in iterate_pieces(text):
+                    frame = normalise(scan_text(text, piece, 0, blank_rows), reading.missing)
+                    yield from frame.collect().iter_slices(rows)
+        except (OSError, EOFError, pl.exceptions.PolarsError) as error:
+            raise describe_failure(part, error) from None
 
 
 @contextmanager
 def open_table(path: Path, reading: Reading) -> Iterator[pl.LazyFrame]:
     """Yield a table that has not been read yet. Raises TableError."""
-    check_ending(path)
-    try:
-        if not path.name.lower().endswith(TEXT_ENDINGS):
-            yield normalise(scan_typed(path), reading.missing)
+    parts = find_parts(path) or [path]
+    with ExitStack() as opened:
+        frames = [open_part(part, reading, opened) for part in parts]
+        if len(frames) == 1:
+            yield frames[0]
             return
-        with open_text_table(path, reading) as text:
-            frame = scan_text(text, text.path, text.skip_lines, text.blank_rows)
-            yield normalise(frame, reading.missing)
+        columns = [frame.collect_schema().names() for frame in frames]
+        check_columns(list(zip(parts, columns, strict=True)))
+        yield pl.concat([frame.select(columns[0]) for frame in frames], how="vertical_relaxed")
+
+
+def open_part(path: Path, reading: Reading, opened: ExitStack) -> pl.LazyFrame:
+    """Return one file of a table, which `opened` closes. Raises TableError."""
+    try:
+        if not is_text(path):
+            return normalise(scan_typed(path), reading.missing)
+        text = opened.enter_context(open_text_table(path, reading))
+        frame = scan_text(text, text.path, text.skip_lines, text.blank_rows)
+        return normalise(frame, reading.missing)
     except (OSError, EOFError, pl.exceptions.PolarsError) as error:
         raise describe_failure(path, error) from None
 
 
-def check_ending(path: Path) -> None:
-    """Raises TableError if the file is not there, or if its ending is none of a table."""
-    if not path.name.lower().endswith((*TEXT_ENDINGS, *TYPED_ENDINGS)):
-        known = ", ".join((*TEXT_ENDINGS, *TYPED_ENDINGS))
-        raise TableError(f"{path}: the format of a table is told by its ending: {known}")
-    if not path.is_file():
-        raise TableError(f"{path}: no such file")
+def is_text(path: Path) -> bool:
+    """Return whether a table is text, whose columns are strings."""
+    return path.is_file() and path.name.lower().endswith(TEXT_ENDINGS)
 
 
 def scan_text(
@@ -104,7 +113,9 @@ def scan_text(
 
 
 def scan_typed(path: Path) -> pl.LazyFrame:
-    """Return a table whose file has types. Raises TableError."""
+    """Return a table whose file has types, or that of a folder of images. Raises TableError."""
+    if path.is_dir():
+        return scan_images(path).lazy()
     ending = path.suffix.lower()
     if ending == ".parquet":
         return pl.scan_parquet(path, glob=False)
@@ -112,6 +123,8 @@ def scan_typed(path: Path) -> pl.LazyFrame:
         return pl.scan_ipc(path)
     if ending in (".jsonl", ".ndjson"):
         return pl.scan_ndjson(path, infer_schema_length=None)
+    if ending == ".tar":
+        return read_tar(path).lazy()
     from fastexcel import FastExcelError  # which polars loads no sooner
 
     try:

@@ -8,12 +8,8 @@ from pathlib import Path
 
 from tailfuse.errors import TableError, UserError
 from tailfuse.files.formats import TEXT_ENDINGS, is_table
-from tailfuse.files.table import check_ending
+from tailfuse.files.sources import IGNORED, find_parts
 
-IGNORED = (
-    ".",
-    "_",
-)  # what the names of others' temporary files and manifests begin with: Spark, Arrow, editors
 ANSWERS_ENDING = ".parquet"
 
 log = logging.getLogger("tailfuse")
@@ -64,7 +60,7 @@ def list_tables(given: Path) -> Iterator[tuple[Path, Path]]:
     that are no tables.
     """
     if not given.is_dir():
-        check_ending(given)
+        find_parts(given)
         yield given, Path(given.name)
         return
     others: list[Path] = []

@@ -179,7 +179,7 @@ class Spec(Frozen):
     version: Name = "1"
     """Version of the model. Increase it when you retrain."""
     table: Path
-    """Path of the table, relative to the spec."""
+    """Path of the table, a file or a folder, relative to the spec."""
     separator: Annotated[str, AfterValidator(check_separator)] | None = None
     """Separator of a table in text. null: inferred from its lines."""
     decimal: Literal[".", ","] | None = None

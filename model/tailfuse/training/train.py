@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_fabric import Fabric
-from tailfuse_service.bundle import PriorError, check_loss, compute_shares, sha256, write_atomically
+from tailfuse_service.bundle import PriorError, check_loss, compute_shares, write_atomically
 
 from tailfuse.data.dataset import load_dataset
 from tailfuse.data.split_arrays import Dataset
@@ -22,6 +22,7 @@ from tailfuse.errors import RunError, SpecError, TableError
 from tailfuse.evaluation.out_of_fold import OUT_OF_FOLD, load_out_of_fold, save_out_of_fold
 from tailfuse.export.bundle import write_bundle
 from tailfuse.files.lock import LOCK, FolderInUse, lock_folder
+from tailfuse.files.sources import digest_table
 from tailfuse.modalities.spec import digest_weights
 from tailfuse.network.build import build_network, check_encoders
 from tailfuse.spec.schema import Spec
@@ -203,7 +204,7 @@ def read_spec(run: Path) -> Spec:
 def table_sha256(spec: Spec) -> str:
     """Raises TableError."""
     try:
-        return sha256(spec.table)
+        return digest_table(spec.table)
     except OSError as error:
         raise TableError(f"table: {spec.table}: {str(error.strerror).lower()}") from None
 
