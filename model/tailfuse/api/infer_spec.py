@@ -24,9 +24,10 @@ def infer_spec(
 
     `table` is the path of a .csv, .tsv, .xlsx, .parquet, .feather, .jsonl or .tar, of a folder of them, or of
     one of images with a folder for each class. `out` is a file for the spec, in which the table's path is
-    relative to it; without it nothing is written, and the path is relative to the working folder. `label` names the column to predict; without it one is inferred. `separator` and
-    `encoding` are for a text table that does not show them, `decimal` for numbers such as 1,500 and 1.500,
-    which may mean two. Raises TableError, UserError.
+    relative to it; without it nothing is written, and the path is relative to the working folder. `label`
+    names the column to predict; without it one is inferred. `separator` and `encoding` are for a text table
+    that does not show them, `decimal` for numbers such as 1,500 and 1.500, which may mean two. Raises
+    TableError, UserError.
 
     >>> text = tailfuse.infer_spec("table.csv", "first.yaml", label="weather")
     >>> tailfuse.load_spec("first.yaml").label
