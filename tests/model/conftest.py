@@ -15,7 +15,8 @@ from tailfuse.data.split_arrays import Dataset
 from tailfuse.network.build import AnyNetwork, build_network
 from tailfuse.spec.schema import Spec, load_spec
 from tailfuse.training import checkpoint
-from tailfuse.training.train import BUNDLE, TRAINED, Hardware, Listener, train
+from tailfuse.training.hardware import Hardware
+from tailfuse.training.train import BUNDLE, TRAINED, Listener, train
 
 SPEC = """\
 name: lesions

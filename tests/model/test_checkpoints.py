@@ -20,7 +20,8 @@ from tailfuse.modalities.image.pretrained import build_lite_encoder, build_local
 from tailfuse.modalities.pretrained import Pretrained
 from tailfuse.network.build import build_network
 from tailfuse.spec.schema import load_spec
-from tailfuse.training.train import Hardware, Listener, train
+from tailfuse.training.hardware import Hardware
+from tailfuse.training.train import Listener, train
 from tailfuse_service.bundle import MANIFEST, sha256
 from tailfuse_service.modalities import ImageModality
 from torch import Tensor, nn

@@ -1,15 +1,23 @@
 """Several devices: two processes of the command line train one network."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
+import torch
+from tailfuse import load
 from tailfuse.training.state import read_log
 from tailfuse_service.bundle import read_manifest, sha256
 
+from tests.support.exact_training import write_exact_spec
 from tests.support.known import known
+from tests.support.process import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -96,3 +104,73 @@ def test_a_mistake_is_told_once(ended: Any) -> None:
     assert again.returncode == 1
     assert again.stderr.count("holds a run already") == 1
     assert "Traceback" not in again.stderr
+
+
+def run_exact(spec: Path, out: Path, *options: str) -> None:
+    command = [
+        sys.executable, "-m", "tailfuse", "train", str(spec), "--out", str(out),
+        "--accelerator", "cpu", *options,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A spec without random choices, and its run by one process."""
+    folder = tmp_path_factory.mktemp("exact")
+    spec = write_exact_spec(folder, rows=400, epochs=100, batch_size=31)
+    run_exact(spec, folder / "one")
+    return spec, folder / "one"
+
+
+def measure_differences(one: Path, other: Path) -> dict[str, float]:
+    """Measure the largest difference of a weight, and that of an answer to the table's rows."""
+    first, second = (torch.load(run / "trained.pt") for run in (one, other))
+    table = pl.read_parquet(one.parent / "table.parquet")
+    answers = [load(run / "bundle").predict_proba(table) for run in (one, other)]
+    return {
+        "weights": max(float((first[name].float() - second[name].float()).abs().max()) for name in first),
+        "answers": float(np.abs(answers[0] - answers[1]).max()),
+    }
+
+
+def test_two_processes_train_what_one_does(exact: tuple[Path, Path]) -> None:
+    """Of the last batch one process has a row more than the other: each row counts alike."""
+    spec, one = exact
+    run_exact(spec, one.with_name("two"), "--devices", "2")
+    differences = measure_differences(one, one.with_name("two"))
+    assert differences["answers"] < 1e-4, differences
+
+
+def test_after_one_process_is_killed_torchrun_starts_both_again_and_the_run_goes_on(
+    exact: tuple[Path, Path], tmp_path: Path
+) -> None:
+    spec, one = exact
+    killed = one.with_name("killed")
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "--max-restarts", "1", "-m", "tailfuse", "train", str(spec), "--resume", "--out", str(killed),
+        "--accelerator", "cpu",
+    ]  # fmt: skip
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        until((killed / "final.csv").exists, "a checkpoint is written")
+        [second] = [each for each in list_children(process.pid) if read_variable(each, "RANK") == "1"]
+        os.kill(second, signal.SIGKILL)
+        assert process.wait(300) == 0, (tmp_path / "log").read_text()
+    assert "exitcode: -9" in (tmp_path / "log").read_text()
+    assert len(read_log(killed / "final.csv")) == len(read_log(one / "final.csv"))
+    differences = measure_differences(one, killed)
+    assert differences["answers"] < 1e-4, differences
+
+
+def list_children(process: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def read_variable(process: int, name: str) -> str | None:
+    """Read a variable that a process was started with."""
+    pairs = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+    values = dict(pair.decode().split("=", 1) for pair in pairs if b"=" in pair)
+    return values.get(name)

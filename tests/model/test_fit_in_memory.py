@@ -19,9 +19,10 @@ from tailfuse.spec.schema import Spec, load_spec
 from tailfuse.training import fit as module
 from tailfuse.training import train as training
 from tailfuse.training.fit import calibrate_network, fit, train_stages
+from tailfuse.training.hardware import Hardware
 from tailfuse.training.loop import fit_network
 from tailfuse.training.objective import Objective
-from tailfuse.training.train import TRAINED, Hardware, Listener, train
+from tailfuse.training.train import TRAINED, Listener, train
 
 QUICK = ("training.epochs=3", "network.width=8", "training.folds=2")
 SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)

@@ -14,7 +14,8 @@ from tailfuse.export.graphs import run_eagerly
 from tailfuse.network.build import build_network
 from tailfuse.spec.schema import load_spec
 from tailfuse.training import train as training
-from tailfuse.training.train import TRAINED, Hardware, Listener, train
+from tailfuse.training.hardware import Hardware
+from tailfuse.training.train import TRAINED, Listener, train
 
 SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)
 SPEC = """\

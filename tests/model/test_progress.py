@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 from tailfuse.spec.schema import load_spec
 from tailfuse.training import train as module
+from tailfuse.training.hardware import Hardware
 from tailfuse.training.progress import TrainingProgress, describe_stage
-from tailfuse.training.train import Hardware, train
+from tailfuse.training.train import train
 
 
 def test_a_fold_is_counted_from_one_and_has_figures_of_its_own(

@@ -11,7 +11,8 @@ from tailfuse.export import bundle as export
 from tailfuse.files.lock import lock_folder
 from tailfuse.spec.schema import load_spec
 from tailfuse.training import train as module
-from tailfuse.training.train import RUN, TRAINED, Hardware, Listener, train
+from tailfuse.training.hardware import Hardware
+from tailfuse.training.train import RUN, TRAINED, Listener, train
 
 QUICK = ("training.epochs=2", "network.width=8", "training.folds=2")
 SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)

@@ -89,7 +89,9 @@ def test_the_digest_of_a_folder_is_that_of_its_parts(tmp_path: Path) -> None:
 
 
 def test_folders_of_images_are_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    pets = write_images(tmp_path / "pets", "owl/b.png", "cat/1.PNG", "cat/kittens/2.jpg", ".hidden/3.png", "a/b.pdf")
+    pets = write_images(
+        tmp_path / "pets", "owl/b.png", "cat/1.PNG", "cat/kittens/2.jpg", ".hidden/3.png", "a/b.pdf"
+    )
     (pets / "cat/notes.txt").touch()
     write_images(pets, "top.png")
     with caplog.at_level(logging.WARNING, "tailfuse"):

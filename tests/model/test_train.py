@@ -13,9 +13,10 @@ from tailfuse.spec.schema import load_spec
 from tailfuse.training import families
 from tailfuse.training import fit as fitting
 from tailfuse.training import train as module
+from tailfuse.training.hardware import Hardware
 from tailfuse.training.loop import fit_network
 from tailfuse.training.state import read_log
-from tailfuse.training.train import RUN, TRAINED, Hardware, Listener, export_run, find_differences, train
+from tailfuse.training.train import RUN, TRAINED, Listener, export_run, find_differences, train
 
 QUICK = ("training.epochs=3", "network.width=8", "training.folds=2")
 SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)

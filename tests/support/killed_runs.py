@@ -19,6 +19,7 @@ from tailfuse.data.split_arrays import Dataset
 from tailfuse.export import bundle
 from tailfuse.spec.schema import Spec, load_spec
 from tailfuse.training import families, loop, train
+from tailfuse.training.hardware import Hardware
 from tailfuse_service.bundle import sha256
 
 SILENT = train.Listener(lambda *_: None, lambda *_: None, lambda _: None)
@@ -93,7 +94,7 @@ def skip_export(run: Path, spec: Spec, dataset: Dataset, target: Path, *, n_exam
 def main(folder: Path, spec: Spec) -> dict[str, dict[str, Any]]:
     """What became of each run: the statuses of its two processes, and the sums of the files it left."""
     loop.CHECKPOINT_EVERY_S = -1.0  # after every epoch
-    hardware = train.Hardware("cpu")
+    hardware = Hardware("cpu")
 
     def run(name: str, *, export: bool, resume: bool, moment: Callable[[], None] = lambda: None) -> int:
         def work() -> None:

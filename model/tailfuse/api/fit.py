@@ -22,9 +22,10 @@ from tailfuse.network.network import Network
 from tailfuse.network.tensors import make_output, make_tensors
 from tailfuse.spec.schema import Spec
 from tailfuse.training.fit import FINAL, fit
+from tailfuse.training.hardware import Hardware
 from tailfuse.training.loop import Stage
 from tailfuse.training.state import Epoch
-from tailfuse.training.train import Hardware, check_prior
+from tailfuse.training.train import check_prior
 
 
 @dataclass(slots=True)

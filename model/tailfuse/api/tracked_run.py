@@ -7,9 +7,10 @@ from tailfuse_service.bundle import read_manifest
 
 from tailfuse.api.trackers import Trackers, check_trackers
 from tailfuse.spec.schema import Spec
+from tailfuse.training.hardware import Hardware
 from tailfuse.training.loop import Stage
 from tailfuse.training.state import Epoch, read_log
-from tailfuse.training.train import TRAINED, Hardware, Listener, train
+from tailfuse.training.train import TRAINED, Listener, train
 
 SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)
 

@@ -28,7 +28,7 @@ from tailfuse.api.tuning_score import Scorer
 from tailfuse.errors import RunError
 from tailfuse.network.build import check_encoders
 from tailfuse.spec.schema import Spec
-from tailfuse.training.train import Hardware
+from tailfuse.training.hardware import Hardware
 
 SCORES = ("loss", "balanced_accuracy", "macro_f1")
 

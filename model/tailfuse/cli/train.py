@@ -106,8 +106,8 @@ def command(
 
 
 def is_first_process() -> bool:
-    """Return whether this process speaks: of those of several devices only the first does."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"
+    """Return whether this process speaks: of those of several devices and machines only the first does."""
+    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
 
 
 def train_spec(

@@ -16,6 +16,7 @@ from tailfuse.network.build import AnyNetwork
 from tailfuse.network.tensors import make_tensors
 from tailfuse.spec.schedule import Schedule, count_steps
 from tailfuse.spec.schema import TrainingSpec
+from tailfuse.training import checkpoint
 from tailfuse.training.average import Average
 from tailfuse.training.objective import Objective, draw
 from tailfuse.training.state import Epoch, State
@@ -70,7 +71,7 @@ def fit_network(
     average = Average(network, compute_average_decay(stage, training))
     state = State(network, average.network, optimizer, fabric.strategy.precision)
     if path:
-        state.load(path)
+        state.restore(fabric.broadcast(checkpoint.load(path) if fabric.is_global_zero else None), path)
     for line in state.log:
         on_epoch(stage, line)
 
@@ -146,6 +147,7 @@ def run_epoch(
         labels = torch.from_numpy(part.labels).to(fabric.device)
         optimizer.zero_grad()
         loss = wrapped(inputs, rows, presence, labels, draws.to(fabric.device), epoch / stage.schedule.epochs)
+        loss = loss * (len(part) * fabric.world_size / len(index))  # a row counts alike on every device
         fabric.backward(loss)
         optimizer.step()
         average.update()

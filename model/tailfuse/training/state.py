@@ -84,9 +84,8 @@ class State:
             },
         )
 
-    def load(self, path: Path) -> None:
-        """Continue from a checkpoint, if there is one. Raises RunError."""
-        saved: dict[str, Any] | None = checkpoint.load(path)
+    def restore(self, saved: dict[str, Any] | None, path: Path) -> None:
+        """Continue from what a checkpoint at `path` holds, if there is one. Raises RunError."""
         if saved is None:
             return
         if saved.keys() != KEYS:

@@ -9,7 +9,6 @@ import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,33 +35,10 @@ from tailfuse.training.fit import (
     predict_rows_out_of_fold,
     train_stages,
 )
+from tailfuse.training.hardware import Hardware, is_launched, launch
 from tailfuse.training.state import read_log
 
 TRAINED, RUN, BUNDLE = "trained.pt", "run.json", "bundle"
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-
-
-@dataclass(frozen=True, slots=True)
-class Hardware:
-    """The hardware to train on, by the names of Lightning Fabric."""
-
-    accelerator: str = "auto"
-    devices: int | str = 1
-    precision: Any = "32-true"
-
-    def fabric(self) -> Fabric:
-        """Raises RunError."""
-        if self.precision not in PRECISIONS:
-            raise RunError(f"--precision: '{self.precision}' is none of {', '.join(PRECISIONS)}")
-        try:
-            return Fabric(
-                accelerator=self.accelerator,
-                devices=self.devices,
-                precision=self.precision,
-                strategy="auto" if self.devices == 1 else "ddp",
-            )
-        except (ValueError, RuntimeError, ImportError) as error:
-            raise RunError(f"cannot train on this hardware: {str(error).splitlines()[0]}") from None
 
 
 class Listener(NamedTuple):
@@ -125,8 +101,11 @@ def train_locked(
             remove_run(run)
         write_atomically(run / RUN, json.dumps(begun, indent=1))
     listener.on_start()
-    if not (run / TRAINED).exists():
-        fabric.launch()  # from here on there may be several processes
+    trained = (run / TRAINED).exists()
+    if is_launched() or not trained:
+        launch(fabric)  # from here on there may be several processes
+        trained = fabric.broadcast(trained)  # those on other machines do not see the disk
+    if not trained:
         stages = train_stages(
             spec, dataset, fabric=fabric, folder=run, on_epoch=listener.on_epoch,
             on_features=lambda name, *done: listener.on_load(f"features of {name}", *done),
