@@ -19,7 +19,7 @@ DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help console-check console-models console-pictures console-recording console-report console-vendor demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check docs-report docs-version screenshots proto dashboards dashboard-pictures fuzz soak memory-check deploy-check bench-serve bench-rivals gpu-check gpu-packages clients bench-models images images-gpu images-check release-check test-lowest clean
+.PHONY: help console-check console-models console-pictures console-recording console-report console-vendor demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check docs-report docs-version screenshots proto dashboards dashboard-pictures fuzz soak memory-check machines-check deploy-check bench-serve bench-rivals gpu-check gpu-packages clients bench-models images images-gpu images-check release-check test-lowest clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -116,6 +116,9 @@ dashboards: .venv/dev  ## Write Grafana's dashboards anew: monitoring/grafana/da
 
 dashboard-pictures: .venv/dev  ## Draw charts of them from a live run of nine minutes: docs/monitoring/.
 	$(BIN)/python -m tests.support.monitoring.charts
+
+machines-check: .venv/dev  ## As root, with iproute2: train over two network namespaces by torchrun, and compare with one process.
+	@$(BIN)/python -m tests.support.two_machines
 
 deploy-check: .venv/dev .venv/helm  ## Render the Helm chart, and check it against the schemas of Kubernetes, KEDA and Prometheus' operator.
 	$(BIN)/python -m pytest -q tests/deploy tests/monitoring/test_metric_names.py $(ARGS)

@@ -24,7 +24,7 @@ def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "export_run", lambda run, spec, dataset, target: target)
 
 
-def begin(lesions: Any, *overrides: str, **options: bool) -> Path:
+def begin(lesions: Any, *overrides: str, **options: Any) -> Path:
     run: Path = lesions.folder / "run"
     train(load_spec(lesions.write(), [*QUICK, *overrides]), run, Hardware("cpu"), SILENT, **options)
     return run

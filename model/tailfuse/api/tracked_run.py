@@ -17,7 +17,7 @@ SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)
 
 def train_tracked(
     spec: Spec, run: Path, hardware: tuple[str, int | str, str], listener: Listener | None, *, resume: bool,
-    overwrite: bool,
+    overwrite: bool, checkpoints: str | None = None,
 ) -> Path | None:  # fmt: skip
     """Train as `tailfuse.training.train` does, and log to the spec's trackers.
 
@@ -32,7 +32,10 @@ def train_tracked(
             listener.on_epoch(stage, epoch, n_stages)
 
         tracked = listener._replace(on_epoch=on_epoch, on_start=partial(start, trackers, resume))
-        bundle = train(spec, run, Hardware(*hardware), tracked, resume=resume, overwrite=overwrite)
+        bundle = train(
+            spec, run, Hardware(*hardware), tracked, resume=resume, overwrite=overwrite,
+            checkpoints=checkpoints,
+        )  # fmt: skip
         if bundle is not None:
             manifest = read_manifest(bundle)
             trackers.log_result({"test": manifest.metrics, "validation": manifest.validation_metrics}, bundle)

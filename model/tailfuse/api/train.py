@@ -25,6 +25,7 @@ def train(
     overrides: Sequence[str] = (),
     resume: bool = False,
     overwrite: bool = False,
+    checkpoints: str | None = None,
     accelerator: str = "auto",
     devices: int | str = 1,
     precision: str = "32-true",
@@ -33,9 +34,10 @@ def train(
     """Train on what a spec describes: the path of a YAML file, or its keys; write a run with its bundle.
 
     The run's folder is `out`, or runs/<name of the spec>. `overrides` are like `--set` of the command. A run
-    that was stopped continues with `resume`. Training on several `devices` runs the script in as many
-    processes, of which all but the first end here. `listener` is called as the run goes on. Raises SpecError,
-    TableError, RunError, ExportError.
+    that was stopped continues with `resume`. `checkpoints` is an address such as s3://runs/skin that
+    checkpoints are copied to; a run continues from there if `out` holds none. Training on several `devices`
+    runs the script in as many processes, of which all but the first end here. `listener` is called as the run
+    goes on. Raises SpecError, TableError, RunError, ExportError.
 
     >>> model = tailfuse.train("spec.yaml", "run", overrides=["training.epochs=1"])
     >>> model.manifest.parity.keys()
@@ -46,7 +48,9 @@ def train(
 
     run = Path("runs") / loaded.name if out is None else Path(out)
     hardware = accelerator, devices, precision
-    bundle = train_tracked(loaded, run, hardware, listener, resume=resume, overwrite=overwrite)
+    bundle = train_tracked(
+        loaded, run, hardware, listener, resume=resume, overwrite=overwrite, checkpoints=checkpoints
+    )
     if bundle is None:  # another process than the first of several
         sys.exit()
     return load(bundle)

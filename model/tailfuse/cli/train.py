@@ -55,6 +55,10 @@ def check_overrides(ctx: click.Context, param: click.Parameter, texts: tuple[str
 @click.option("--resume", is_flag=True, help="Continue a run that was stopped.")
 @click.option("--overwrite", is_flag=True, help="Replace the run that the folder holds.")
 @click.option(
+    "--checkpoints", metavar="ADDRESS",
+    help="Copy checkpoints to s3://, gs://, az:// or file://; with --resume, continue from there.",
+)  # fmt: skip
+@click.option(
     "-s", "--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=check_overrides,
     help="Overrule a key of the spec, as in training.epochs=20. May be repeated.",
 )  # fmt: skip
@@ -77,7 +81,7 @@ def check_overrides(ctx: click.Context, param: click.Parameter, texts: tuple[str
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.pass_context
 def command(
-    ctx: click.Context, spec: Path, out: Path | None, resume: bool, overwrite: bool,
+    ctx: click.Context, spec: Path, out: Path | None, resume: bool, overwrite: bool, checkpoints: str | None,
     overrides: tuple[str, ...], version: str | None, prior: Any, report_rows: str | None,
     accelerator: str, devices: str, precision: str, as_json: bool,
 ) -> None:  # fmt: skip
@@ -97,7 +101,8 @@ def command(
     n_devices = devices if devices == "auto" else parse_int(devices)
     try:
         loaded = tailfuse.load_spec(spec, overrides)  # a mistake in it is not to wait for torch: seconds
-        model = train_spec(loaded, out, (accelerator, n_devices, precision), resume, overwrite)
+        hardware = accelerator, n_devices, precision
+        model = train_spec(loaded, out, hardware, resume=resume, overwrite=overwrite, checkpoints=checkpoints)
     except KeyboardInterrupt:
         if is_first_process():
             click.echo(f"\nStopped. Continue with: {format_resume(ctx.find_root().obj)}", err=True)
@@ -110,9 +115,7 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
 
 
-def train_spec(
-    spec: "Spec", out: Path | None, hardware: tuple[str, int | str, str], resume: bool, overwrite: bool
-) -> "Model":
+def train_spec(spec: "Spec", out: Path | None, hardware: tuple[str, int | str, str], **how: Any) -> "Model":
     """Train, and show how far it is."""
     from rich.console import Console
 
@@ -124,9 +127,8 @@ def train_spec(
     accelerator, devices, precision = hardware
     with TrainingProgress(console) as listener:
         return tailfuse.train(
-            spec, out, resume=resume, overwrite=overwrite, accelerator=accelerator, devices=devices,
-            precision=precision, listener=listener,
-        )  # fmt: skip
+            spec, out, accelerator=accelerator, devices=devices, precision=precision, listener=listener, **how
+        )
 
 
 def format_resume(typed: Sequence[str]) -> str:

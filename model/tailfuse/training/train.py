@@ -36,6 +36,7 @@ from tailfuse.training.fit import (
     train_stages,
 )
 from tailfuse.training.hardware import Hardware, is_launched, launch
+from tailfuse.training.run_copy import RunCopy, keep_copy
 from tailfuse.training.state import read_log
 
 TRAINED, RUN, BUNDLE = "trained.pt", "run.json", "bundle"
@@ -54,21 +55,25 @@ class Listener(NamedTuple):
 
 def train(
     spec: Spec, run: Path, hardware: Hardware, listener: Listener, *, resume: bool = False,
-    overwrite: bool = False,
+    overwrite: bool = False, checkpoints: str | None = None,
 ) -> Path | None:  # fmt: skip
     """Train, fit, export; the bundle's folder, or None in all but the first of several processes.
 
     A run that was killed goes on with `resume`. With `overwrite` a run that the folder holds is replaced,
-    once the spec and the table have been found to be right.
+    once the spec and the table have been found to be right. `checkpoints` is the address of a copy of the
+    run's checkpoints, from which a run goes on whose folder is empty.
 
     Raises SpecError, TableError, RunError, ExportError.
     """
     fabric = hardware.fabric()
     check_encoders(spec)
     if not fabric.is_global_zero:
-        return train_locked(spec, run, fabric, listener, resume=resume, overwrite=overwrite)
+        return train_locked(spec, run, fabric, listener, None, resume=resume, overwrite=overwrite)
+    copy = None if checkpoints is None else RunCopy(run, checkpoints)
     with lock_run(run):
-        return train_locked(spec, run, fabric, listener, resume=resume, overwrite=overwrite)
+        if copy:
+            copy.begin(resume=resume, overwrite=overwrite)
+        return train_locked(spec, run, fabric, listener, copy, resume=resume, overwrite=overwrite)
 
 
 @contextmanager
@@ -86,8 +91,9 @@ def lock_run(run: Path) -> Iterator[None]:
 
 
 def train_locked(
-    spec: Spec, run: Path, fabric: Fabric, listener: Listener, *, resume: bool, overwrite: bool
-) -> Path | None:
+    spec: Spec, run: Path, fabric: Fabric, listener: Listener, copy: RunCopy | None, *, resume: bool,
+    overwrite: bool,
+) -> Path | None:  # fmt: skip
     """What `train` does, in a folder that nobody else trains in."""
     begun = describe_run(spec)
     if fabric.is_global_zero:
@@ -99,8 +105,28 @@ def train_locked(
     if fabric.is_global_zero:
         if overwrite:
             remove_run(run)
+            if copy:
+                copy.clear()
         write_atomically(run / RUN, json.dumps(begun, indent=1))
+        if copy:
+            copy.copy_first()
     listener.on_start()
+    with keep_copy(copy):
+        if not train_network(spec, dataset, run, fabric, listener):
+            return None
+    listener.on_step("exporting and checking the graphs on every subset")
+    for left_over in run.glob(f".{BUNDLE}.*"):  # of an export that was killed
+        shutil.rmtree(left_over)
+    for left_over in run.glob(".*.part"):
+        left_over.unlink()
+    return export_run(run, spec, dataset, run / BUNDLE)
+
+
+def train_network(spec: Spec, dataset: Dataset, run: Path, fabric: Fabric, listener: Listener) -> bool:
+    """Train and calibrate the network, unless the run has one.
+
+    False in all but the first of several processes. Raises RunError.
+    """
     trained = (run / TRAINED).exists()
     if is_launched() or not trained:
         launch(fabric)  # from here on there may be several processes
@@ -110,19 +136,13 @@ def train_locked(
             spec, dataset, fabric=fabric, folder=run, on_epoch=listener.on_epoch,
             on_features=lambda name, *done: listener.on_load(f"features of {name}", *done),
         )  # fmt: skip
-        if not fabric.is_global_zero:
-            return None
-        listener.on_step("fitting on the calibration set")
-        network = calibrate_network(stages, spec)
-        if out_of_fold := predict_rows_out_of_fold(network, stages, spec):
-            save_out_of_fold(run / OUT_OF_FOLD, out_of_fold)
-        checkpoint.save(run / TRAINED, network.state_dict())
-    listener.on_step("exporting and checking the graphs on every subset")
-    for left_over in run.glob(f".{BUNDLE}.*"):  # of an export that was killed
-        shutil.rmtree(left_over)
-    for left_over in run.glob(".*.part"):
-        left_over.unlink()
-    return export_run(run, spec, dataset, run / BUNDLE)
+        if fabric.is_global_zero:
+            listener.on_step("fitting on the calibration set")
+            network = calibrate_network(stages, spec)
+            if out_of_fold := predict_rows_out_of_fold(network, stages, spec):
+                save_out_of_fold(run / OUT_OF_FOLD, out_of_fold)
+            checkpoint.save(run / TRAINED, network.state_dict())
+    return fabric.is_global_zero
 
 
 def check_prior(spec: Spec, dataset: Dataset) -> None:

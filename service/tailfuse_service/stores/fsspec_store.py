@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from tailfuse_service.bundle import MANIFEST
 from tailfuse_service.stores.address import Address
-from tailfuse_service.stores.store import CONNECT_S, PIECE_BYTES, READ_S, RemoteBundle, Report
+from tailfuse_service.stores.store import (
+    CONNECT_S,
+    PIECE_BYTES,
+    READ_S,
+    RemoteBundle,
+    Report,
+    report_nothing,
+)
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -70,6 +77,28 @@ class FsspecStore:
                 with contextlib.suppress(Exception):  # it may not have come to be
                     self._files.rm_file(target)
             raise
+
+    def list_files(self) -> list[str]:
+        """List the names of the files in the folder; none if it is not there. Raises what fsspec raises."""
+        self._files.invalidate_cache()
+        try:
+            entries = self._files.ls(self._root, detail=True)
+        except FileNotFoundError:
+            return []
+        return [entry["name"].rpartition("/")[2] for entry in entries if entry["type"] == "file"]
+
+    def replace(self, file: Path) -> None:
+        """Put a file into the folder, whole or not at all, in place of one of its name."""
+        with self._files.transaction:
+            self._write(file, f"{self._root}/{file.name}", report_nothing)
+
+    def remove(self, name: str) -> None:
+        """Remove a file of the folder."""
+        self._files.rm_file(f"{self._root}/{name}")
+
+    def stream(self, name: str) -> Iterator[bytes]:
+        """Yield a file of the folder in pieces. Raises what fsspec raises."""
+        return FsspecBundle(self._files, self._root).stream(name)
 
     def _write(self, file: Path, target: str, report: Report) -> None:
         with file.open("rb") as source, self._files.open(target, "wb", block_size=BLOCK_BYTES) as copy:
