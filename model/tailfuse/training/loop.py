@@ -8,16 +8,18 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import RunError
 from tailfuse.network.build import AnyNetwork
-from tailfuse.network.tensors import make_tensors
+from tailfuse.network.tensors import move_tensors
 from tailfuse.spec.schedule import Schedule, count_steps
 from tailfuse.spec.schema import TrainingSpec
 from tailfuse.training import checkpoint
 from tailfuse.training.average import Average
+from tailfuse.training.loader import load_batches
 from tailfuse.training.objective import Objective, draw
 from tailfuse.training.state import Epoch, State
 from tailfuse.training.validate import validate
@@ -133,21 +135,19 @@ def run_epoch(
     own = make_generator(stage.seed, epoch, 1 + fabric.global_rank)
     torch.manual_seed(own.initial_seed())  # dropout and augmentation
     losses: list[Tensor] = []
-    # Batches of nearly equal size: a last one of one row would upset batch norm.
-    for index in np.array_split(order, count_steps(len(order), training.batch_size)):
-        index = np.resize(index, max(len(index), fabric.world_size))  # every device has a row
-        part = stage.train.take(index[fabric.global_rank :: fabric.world_size])
+    batches = split_order(order, training.batch_size, fabric.world_size)
+    shares = [rows[fabric.global_rank :: fabric.world_size] for rows in batches]
+    for whole, batch in zip(batches, load_batches(stage.train, shares, fabric.device), strict=True):
         draws = draw(
-            torch.from_numpy(part.presence()), dropout=training.modality_dropout, mixup=training.mixup,
-            generator=own,
-        )  # fmt: skip
-        inputs, rows, presence = make_tensors(part.batch(), fabric.device)
+            batch.tensors.presence, dropout=training.modality_dropout, mixup=training.mixup, generator=own
+        )
+        inputs, rows, presence = move_tensors(batch.tensors, fabric.device)
         for name, augment in stage.augmentations.items():
             inputs[name] = augment(inputs[name])
-        labels = torch.from_numpy(part.labels).to(fabric.device)
+        labels = batch.labels.to(fabric.device, non_blocking=True)
         optimizer.zero_grad()
         loss = wrapped(inputs, rows, presence, labels, draws.to(fabric.device), epoch / stage.schedule.epochs)
-        loss = loss * (len(part) * fabric.world_size / len(index))  # a row counts alike on every device
+        loss = loss * (len(labels) * fabric.world_size / len(whole))  # a row counts alike on every device
         fabric.backward(loss)
         optimizer.step()
         average.update()
@@ -160,6 +160,15 @@ def run_epoch(
             f"the loss of {stage.name} is {loss} in epoch {epoch + 1}; try a smaller training.learning_rate"
         )
     return loss
+
+
+def split_order(order: NDArray[np.int64], batch_size: int, n_devices: int) -> list[NDArray[np.int64]]:
+    """Split the rows of an epoch into batches of nearly equal size: a last one of one row upsets batch norm.
+
+    Each has a row for every device, if need be one twice.
+    """
+    batches = np.array_split(order, count_steps(len(order), batch_size))
+    return [np.resize(rows, max(len(rows), n_devices)) for rows in batches]
 
 
 def compute_average_decay(stage: Stage, training: TrainingSpec) -> float:
