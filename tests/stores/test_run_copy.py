@@ -157,7 +157,9 @@ def test_another_machine_continues_a_training_that_was_stopped(server: None, tmp
 
     def train(out: Path, *options: str) -> subprocess.CompletedProcess[str]:
         given = ("--accelerator", "cpu", "--checkpoints", ADDRESS, *options)
-        return ran(sys.executable, "-m", "tailfuse", "train", str(spec), "--out", str(out), *given)
+        return ran(
+            sys.executable, "-m", "tailfuse", "train", str(spec), "--out", str(out), *given, timeout=600
+        )
 
     done = train(first)
     assert done.returncode == 0, done.stderr
