@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -98,9 +98,10 @@ def make_callers(pid: int, port: int) -> set[int]:
     """The other ends' ports of the connections that a process has at `port`."""
     sockets = set()
     for file in Path(f"/proc/{pid}/fd").iterdir():
-        target = os.readlink(file)
-        if target.startswith("socket:["):
-            sockets.add(target[len("socket:[") : -1])
+        with suppress(FileNotFoundError):  # it was closed meanwhile: a scrape ends
+            target = os.readlink(file)
+            if target.startswith("socket:["):
+                sockets.add(target[len("socket:[") : -1])
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return {
         int(row[2].partition(":")[2], 16)
