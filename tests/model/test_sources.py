@@ -1,8 +1,10 @@
 """Tables that are more than a file: folders of shards, folders of images by class, WebDataset's archives."""
 
+import errno
 import io
 import json
 import logging
+import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,7 @@ def write_images(folder: Path, *paths: str) -> Path:
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
-def test_a_folder_of_shards_is_the_table_they_are_parts_of(tmp_path: Path, ending: str) -> None:
+def test_a_folder_of_shards_is_read_as_one_table(tmp_path: Path, ending: str) -> None:
     shards = tmp_path / "shards"
     shards.mkdir()
     write = {"csv": "write_csv", "parquet": "write_parquet", "jsonl": "write_ndjson"}[ending]
@@ -53,15 +55,18 @@ def test_a_folder_of_shards_is_the_table_they_are_parts_of(tmp_path: Path, endin
     (shards / ".part-3.crc").touch()
     table = read_table(shards).select("size", "label").cast({"size": pl.Int64})
     assert table.equals(TABLE)
-    pieces = [piece.select("size", "label") for piece in read_batches(shards, rows=2)]
-    assert pl.concat(pieces).cast({"size": pl.Int64}).equals(TABLE)
+    pieces = list(read_batches(shards, rows=2))
+    assert pl.concat(pieces).select("size", "label").cast({"size": pl.Int64}).equals(TABLE)
 
 
 def test_parts_with_other_columns_are_told(tmp_path: Path) -> None:
     TABLE.write_parquet(tmp_path / "a.parquet")
     TABLE.rename({"size": "height"}).write_parquet(tmp_path / "b.parquet")
-    with pytest.raises(TableError, match=r"b\.parquet: has other columns than a\.parquet: 'size', 'height'"):
-        read_table(tmp_path)
+    for read in (read_table, lambda path: list(read_batches(path))):
+        with pytest.raises(
+            TableError, match=r"b\.parquet: has other columns than a\.parquet: 'size', 'height'"
+        ):
+            read(tmp_path)
 
 
 def test_parts_with_other_types_are_told(tmp_path: Path) -> None:
@@ -109,6 +114,29 @@ def test_folders_named_as_parts_are_the_split(tmp_path: Path) -> None:
         ("pets/test/owl/3.png", "owl", "test"), ("pets/train/cat/1.png", "cat", "train"),
         ("pets/valid/cat/2.png", "cat", "val"),
     ]  # fmt: skip
+
+
+def test_a_class_that_cannot_be_listed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it the class would be missing, and nobody would know."""
+    pets = write_images(tmp_path / "pets", "cat/1.png", "owl/2.png")
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if Path(path).name == "owl":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(TableError, match=r"pets/owl: cannot be read: Permission denied"):
+        read_table(pets)
+
+
+def test_a_link_to_a_folder_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pets = write_images(tmp_path / "pets", "cat/1.png", "owl/2.png")
+    (pets / "elk").symlink_to(write_images(tmp_path / "others", "1.png"))
+    with caplog.at_level(logging.WARNING, "tailfuse"):
+        assert set(read_table(pets)["label"]) == {"cat", "owl"}
+    assert "the first is elk" in caplog.text
 
 
 @pytest.mark.parametrize("path", ["train/1.png", "trains/cat/1.png"])

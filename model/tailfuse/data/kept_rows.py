@@ -3,6 +3,7 @@
 Several processes that train on one table share them.
 """
 
+import hashlib
 from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -30,7 +31,8 @@ def load_kept_rows(source: Source, rows: Rows, table_key: str | None, report: Re
     kind = KINDS[source.modality.kind]
     if table_key is None or kind.reads_files or len(rows) < MIN_KEPT_ROWS:
         return None
-    key = make_key(table_key, rows.tobytes(), source.modality.model_dump_json(), identify_code())
+    chosen = hashlib.sha256(rows.data).hexdigest()
+    key = make_key(table_key, chosen, source.modality.model_dump_json(), identify_code())
     make = partial(read_pieces, source, rows, report)
     values, lengths = cached_rows(f"rows-{key}", len(rows), make)
     present = lengths >= 0

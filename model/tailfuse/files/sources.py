@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NoReturn
 
 import polars as pl
 from tailfuse_service.bundle import sha256
@@ -40,8 +41,13 @@ def list_files(folder: Path) -> list[Path]:
     try:
         found = sorted(folder.iterdir())
     except OSError as error:
-        raise TableError(f"{folder}: cannot be read: {error.strerror}") from None
+        report_unreadable(error)
     return [file for file in found if file.is_file() and not file.name.startswith(IGNORED)]
+
+
+def report_unreadable(error: OSError) -> NoReturn:
+    """Raises TableError: a folder that cannot be listed may hold rows."""
+    raise TableError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
 
 def digest_table(path: Path) -> str:
@@ -74,9 +80,10 @@ def scan_images(folder: Path) -> pl.DataFrame:
     """
     found: list[tuple[str, ...]] = []
     others: list[Path] = []
-    for at, folders, files in os.walk(folder):
+    for at, folders, files in os.walk(folder, onerror=report_unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith(IGNORED))
         below = Path(at).relative_to(folder)
+        others += [below / name for name in folders if (Path(at) / name).is_symlink()]  # not followed
         for name in sorted(files):
             if name.lower().endswith(IMAGE_ENDINGS) and below.parts:
                 found.append(((folder.name / below / name).as_posix(), *below.parts))

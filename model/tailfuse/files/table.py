@@ -55,15 +55,20 @@ def read_batches(
 
     Of a table in text one piece is in memory at a time; polars would read ahead without a bound.
     """
-    for part in find_parts(path) or [path]:
+    parts = find_parts(path) or [path]
+    columns: pl.Expr | list[str] = pl.all()
+    if len(parts) > 1:
+        with open_table(path, reading) as whole:  # which checks that all have the same
+            columns = whole.collect_schema().names()
+    for part in parts:
         try:
             if not is_text(part):
-                frame = normalise(scan_typed(part), reading.missing)
+                frame = normalise(scan_typed(part), reading.missing).select(columns)
                 yield from frame.collect_batches(chunk_size=rows, maintain_order=True)
                 continue
             with open_text_table(part, reading) as text:
                 for piece, blank_rows in iterate_pieces(text):
-                    frame = normalise(scan_text(text, piece, 0, blank_rows), reading.missing)
+                    frame = normalise(scan_text(text, piece, 0, blank_rows), reading.missing).select(columns)
                     yield from frame.collect().iter_slices(rows)
         except (OSError, EOFError, pl.exceptions.PolarsError) as error:
             raise describe_failure(part, error) from None

@@ -59,7 +59,7 @@ def iterate_rows(path: Path) -> Iterator[Row]:
                     raise TableError(f"{path}: the files of '{key}' are not next to each other")
                 seen.add(key)
                 row = {KEY: key}
-            add_cell(row, ending, read_member(path, archive, member), is_image=ending.endswith(IMAGE_ENDINGS))
+            add_cell(row, ending, read_member(path, archive, member), f"{path}: {member.name}")
     if row:
         yield row
 
@@ -73,11 +73,10 @@ def read_member(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo) -
     return file.read()
 
 
-def add_cell(row: Row, ending: str, content: bytes, *, is_image: bool) -> None:
-    """Add what a file holds to its row. Raises TableError."""
-    where = f"{row[KEY]}{ending}"
+def add_cell(row: Row, ending: str, content: bytes, where: str) -> None:
+    """Add what a file holds to its row; `where` names it in messages. Raises TableError."""
     cells: Row
-    if is_image:
+    if ending.endswith(IMAGE_ENDINGS):
         cells = {IMAGE: content}
     elif ending.endswith(BYTES):
         cells = {ending[1:]: content}

@@ -1,10 +1,13 @@
 """Rows of different lengths: kept apart as an object array of one array each, padded in batches."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+DIGESTED_ROWS = 4096  # at a time
 
 
 def keep_apart(rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -13,6 +16,14 @@ def keep_apart(rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
     for at, row in enumerate(rows):
         apart[at] = row
     return apart
+
+
+def digest_rows(rows: NDArray[Any]) -> str:
+    """Return a digest of rows of different lengths."""
+    digest = hashlib.sha256(np.fromiter(map(len, rows), np.int64, len(rows)).data)
+    for start in range(0, len(rows), DIGESTED_ROWS):
+        digest.update(np.concatenate(rows[start : start + DIGESTED_ROWS].tolist()).data)
+    return digest.hexdigest()
 
 
 def pad_rows(rows: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:

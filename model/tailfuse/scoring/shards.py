@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tailfuse.errors import TableError, UserError
 from tailfuse.files.formats import TEXT_ENDINGS, is_table
-from tailfuse.files.sources import IGNORED, find_parts
+from tailfuse.files.sources import IGNORED, find_parts, report_unreadable
 
 ANSWERS_ENDING = ".parquet"
 
@@ -82,11 +82,6 @@ def list_tables(given: Path) -> Iterator[tuple[Path, Path]]:
             "%s: %s files or links are no tables and are not scored; the first is %s",
             given, f"{len(others):,}", others[0],
         )  # fmt: skip
-
-
-def report_unreadable(error: OSError) -> None:
-    """Raises UserError: a folder that cannot be listed may hold tables."""
-    raise UserError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
 
 def name_answers(path: Path) -> str:

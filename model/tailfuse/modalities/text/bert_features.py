@@ -1,6 +1,5 @@
 """A frozen BERT's embeddings of all texts, computed once and cached on disk, and brought to one scale."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from tailfuse.files.cache import cached, make_key
 from tailfuse.modalities.pretrained import Scale, fingerprint
-from tailfuse.modalities.ragged import pad_rows, split_by_size
+from tailfuse.modalities.ragged import digest_rows, pad_rows, split_by_size
 from tailfuse.modalities.text.bert import SentenceBert
 
 # In a batch. A token of all-MiniLM-L6-v2 takes 50 kB; larger batches are not faster.
@@ -91,8 +90,7 @@ def compute_bert_features(
                     report(done, len(texts))
         yield features
 
-    content = hashlib.sha256(np.concatenate(texts.tolist()).tobytes() + lengths.tobytes()).hexdigest()
-    key = make_key(content, fingerprint(bert), torch.__version__, device.type)
+    key = make_key(digest_rows(texts), fingerprint(bert), torch.__version__, device.type)
     return cached(f"texts-{key}", (len(texts), width), np.float32, make)
 
 

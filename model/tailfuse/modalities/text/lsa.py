@@ -8,7 +8,6 @@ standardised: the last dimensions vary much less in new texts than in training t
 Letters: n texts, L n-grams of the longest, B buckets of each part, D dimensions.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 
 from tailfuse.files.cache import cached, make_key
 from tailfuse.modalities.pretrained import fingerprint
+from tailfuse.modalities.ragged import digest_rows
 
 MIN_SINGULAR = 1e-4  # relative to the largest: of texts that repeat each other the last ones are 0
 POWER_ITERATIONS = 2
@@ -156,14 +156,6 @@ def sum_products(buckets: Tensor, values: Tensor, table: Tensor) -> Tensor:
     products = torch.matmul(weights[used][:, None, :], F.embedding(flat[used], table).float()).squeeze(1)
     rows = torch.arange(n, device=used.device)
     return (rows[:, None] == used // pieces).to(products.dtype) @ products
-
-
-def digest_rows(rows: NDArray[Any]) -> str:
-    """Return a digest of rows of different lengths."""
-    digest = hashlib.sha256(np.fromiter(map(len, rows), np.int64, len(rows)).data)
-    for start in range(0, len(rows), PROJECTED_ROWS):
-        digest.update(np.concatenate(rows[start : start + PROJECTED_ROWS].tolist()).data)
-    return digest.hexdigest()
 
 
 def concatenate_rows(rows: NDArray[Any]) -> tuple[Tensor, NDArray[np.int64]]:
