@@ -208,11 +208,39 @@ def test_what_is_no_archive_is_told(tmp_path: Path, content: bytes) -> None:
         read_table(tmp_path / "odd.tar")
 
 
-def test_a_truncated_archive_is_told(tmp_path: Path) -> None:
-    path = write_tar(tmp_path / "t.tar", {"1.txt": b"x" * 5000, "2.txt": b"y" * 5000})
-    path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(TableError, match=r"t\.tar: cannot be read"):
+WHOLE = {"1.txt": b"x" * 700, "2.txt": b"y" * 5, "3.txt": b"z" * 5}
+
+
+@pytest.mark.parametrize("size", [600, 1000, 1536, 1700, 2048, 2560, 3000, 3584])
+def test_an_archive_that_was_cut_off_is_told(tmp_path: Path, size: int) -> None:
+    """Within a name, within a file, and between two rows, where tarfile finds nothing wrong."""
+    path = write_tar(tmp_path / "t.tar", WHOLE)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(TableError, match=r"t\.tar: (cannot be read|is damaged or cut off)"):
         read_table(path)
+
+
+def test_a_damaged_name_in_an_archive_is_told(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "t.tar", WHOLE)
+    content = bytearray(path.read_bytes())
+    content[1536] ^= 1  # the first letter of the second name: its sum no longer fits
+    path.write_bytes(content)
+    with pytest.raises(TableError, match=r"t\.tar: is damaged or cut off after 1,536 bytes"):
+        read_table(path)
+
+
+def test_an_archive_behind_another_is_not_lost_unnoticed(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "t.tar", WHOLE)
+    path.write_bytes(2 * path.read_bytes())
+    with pytest.raises(TableError, match="is damaged or cut off"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("zeros", [512, 1024, 10_240])
+def test_an_archive_may_end_with_any_number_of_zeros(tmp_path: Path, zeros: int) -> None:
+    path = write_tar(tmp_path / "t.tar", WHOLE)
+    path.write_bytes(path.read_bytes().rstrip(b"\0")[: 1536 + 2 * 1024 - 507] + bytes(507 + zeros))
+    assert len(read_table(path)) == 3
 
 
 def test_a_first_spec_is_made_of_a_folder_of_images(tmp_path: Path) -> None:

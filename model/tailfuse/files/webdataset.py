@@ -7,6 +7,7 @@ The name up to the first point of the file's own name is the row's key, the rest
 import json
 import tarfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tailfuse.files.formats import IMAGE_ENDINGS
 KEY, IMAGE = "__key__", "image"
 BYTES = (".npy", ".wav")  # beside images
 JSON = ".json"
+PIECE = 2**20  # bytes that are read at once
 MAX_FILE = 2**28  # bytes; a larger one is no cell of a table
 
 Row = dict[str, Any]
@@ -60,8 +62,23 @@ def iterate_rows(path: Path) -> Iterator[Row]:
                 seen.add(key)
                 row = {KEY: key}
             add_cell(row, ending, read_member(path, archive, member), f"{path}: {member.name}")
+        check_end(path, archive.offset)
     if row:
         yield row
+
+
+def check_end(path: Path, offset: int) -> None:
+    """Raises TableError unless an archive ends at the offset, with a block of zeros at least, and no more.
+
+    tarfile takes an archive that was cut off, or a damaged name, for the end.
+    """
+    size = path.stat().st_size - offset
+    with path.open("rb") as file:
+        file.seek(offset)
+        is_zero = not any(piece.strip(b"\0") for piece in iter(partial(file.read, PIECE), b""))
+    if is_zero and size >= tarfile.BLOCKSIZE:
+        return
+    raise TableError(f"{path}: is damaged or cut off after {offset:,} bytes")
 
 
 def read_member(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
