@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 import tailfuse
 from tailfuse.errors import UserError
-from tailfuse.scoring import answers
+from tailfuse.evaluation import answer_part
 from tailfuse_service.bundle import BundleError, open_bundle
 
 ROWS = {"id": [1, 2, 3], "review": ["a dark spot", None, "itchy"], "age": [61, None, 20]}
@@ -38,7 +38,7 @@ def test_a_table_is_answered_into_a_file_as_the_model_answers(tiny_bundle: Path,
 
 
 def test_it_is_answered_in_pieces(tiny_bundle: Path, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "PIECE_ROWS", 2)
+    monkeypatch.setattr(answer_part, "MAX_PIECE_ROWS", 2)
     done: list[int] = []
     tailfuse.predict(tailfuse.load(tiny_bundle), table, table.with_name("out.csv"), on_rows=done.append)
     assert done == [2, 1]

@@ -13,6 +13,7 @@ from unittest import mock
 
 import tailfuse
 from tailfuse.api import score as api
+from tailfuse.evaluation import answer_part
 from tailfuse.scoring import answers, run_shards
 from tailfuse.scoring.journal import Journal, ShardRecord, make_line
 
@@ -78,7 +79,7 @@ MOMENTS: dict[str, Callable[[], None]] = {
 def main(bundle: Path, shards: Path, folder: Path) -> dict[str, Any]:
     """What became of each scoring: the statuses of its two processes, kept shards, and its files."""
     mock.patch.object(api, "run_in_processes", run_here).start()
-    answers.PIECE_ROWS = 100
+    answer_part.MAX_PIECE_ROWS = 100
 
     def run(name: str, moment: Callable[[], None] = lambda: None) -> int:
         def work() -> None:

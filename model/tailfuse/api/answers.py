@@ -5,41 +5,21 @@ Letters: N rows, M modalities, C classes, K pairs of orders.
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.bundle.shapley import MAX_EXACT, PAIRS, shapley_weights, walk_order
 
 from tailfuse.data.arrays import make_split_arrays
 from tailfuse.data.split_arrays import SplitArrays
-from tailfuse.evaluation.predict_part import predict_part
+from tailfuse.evaluation.answer_part import Answers, Floats, answer_part, count_piece_rows
 from tailfuse.scoring.missing_columns import find_missing_columns
 from tailfuse.spelling import did_you_mean
 
-PIECE_ROWS = 1024  # as many rows' decoded images are in memory: 150 MB of 224 × 224 pixels
-
-Floats = NDArray[np.float64]
-
 log = logging.getLogger("tailfuse")
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """NaN where there is no answer: in rows without a modality, and of absent modalities."""
-
-    probabilities: Floats  # (N, C)
-    weights: Floats  # (N, M)
-    confidences: Floats  # (N, M)
-    conflict: Floats  # (N,)
-
-    def find_unanswered(self) -> NDArray[np.int64]:
-        """Return the rows without a modality."""
-        rows: NDArray[np.int64] = np.flatnonzero(np.isnan(self.probabilities[:, 0]))
-        return rows
 
 
 def answer_rows(
@@ -47,7 +27,7 @@ def answer_rows(
 ) -> Answers:
     """Answer all rows with some of the modalities, with all of them if none is named. Raises TableError."""
     pieces = [
-        answer_piece(bundle, keep_modalities(piece, modalities))
+        answer_part(bundle, keep_modalities(piece, modalities))
         for piece in read_pieces(bundle, table, folder)
     ]
     answers = Answers(*(np.concatenate(each) for each in zip(*pieces, strict=True)))
@@ -69,8 +49,9 @@ def read_pieces(bundle: Bundle, table: pl.DataFrame, folder: Path) -> Iterator[S
     wanted = {name: each.column_names for name, each in modalities.items()}
     lacking = find_missing_columns(table.columns, wanted)
     table = table.with_columns(pl.lit(None).alias(column) for column in lacking)
-    for start in range(0, len(table), PIECE_ROWS):
-        rows = np.arange(start, min(start + PIECE_ROWS, len(table)))
+    n_rows = count_piece_rows(modalities)
+    for start in range(0, len(table), n_rows):
+        rows = np.arange(start, min(start + n_rows, len(table)))
         yield make_split_arrays(table, modalities, folder, rows=rows)
 
 
@@ -90,23 +71,6 @@ def keep_modalities(part: SplitArrays, modalities: Sequence[str] | None) -> Spli
     return replace(part, position=position)
 
 
-def answer_piece(bundle: Bundle, part: SplitArrays) -> tuple[Floats, Floats, Floats, Floats]:
-    """Answer rows; NaN where there is no answer: (N, C), (N, M), (N, M), (N,)"""
-    presence = part.presence()
-    n_rows, n_modalities = presence.shape
-    probabilities = np.full((n_rows, len(bundle.manifest.classes)), np.nan)
-    weights = np.full((n_rows, n_modalities), np.nan)
-    confidences, conflict = weights.copy(), np.full(n_rows, np.nan)
-    at = np.flatnonzero(presence.any(axis=1))
-    if len(at):
-        output = predict_part(bundle.answer, part.take(at))
-        probabilities[at], weights[at] = output.probabilities, output.weights
-        confidences[at] = np.where(presence[at], output.confidences, np.nan)
-        if output.conflict is not None:
-            conflict[at] = np.where(presence[at].sum(axis=1) > 1, output.conflict, np.nan)
-    return probabilities, weights, confidences, conflict
-
-
 def explain_rows(bundle: Bundle, table: pl.DataFrame, folder: Path, prior: Floats) -> tuple[Floats, Floats]:
     """Return the probabilities (N, C) and the Shapley value (N, M) of each modality for the winning class.
 
@@ -123,7 +87,7 @@ def explain_piece(bundle: Bundle, part: SplitArrays, prior: Floats) -> tuple[Flo
     names = part.modalities
     n_modalities = len(names)
     whole = 2**n_modalities - 1
-    probabilities = answer_piece(bundle, part)[0]
+    probabilities = answer_part(bundle, part).probabilities
     winner = np.nan_to_num(probabilities, nan=-1.0).argmax(axis=1)
 
     def value(subset: int) -> Floats:
@@ -131,7 +95,7 @@ def explain_piece(bundle: Bundle, part: SplitArrays, prior: Floats) -> tuple[Flo
         chosen = [name for m, name in enumerate(names) if subset >> m & 1]
         known = probabilities if subset == whole else prior + np.zeros_like(probabilities)
         if chosen and subset != whole:
-            answers = answer_piece(bundle, keep_modalities(part, chosen))[0]
+            answers = answer_part(bundle, keep_modalities(part, chosen)).probabilities
             known = np.where(np.isnan(answers), prior, answers)
         values: Floats = np.take_along_axis(known, winner[:, None], axis=1)[:, 0]
         return values

@@ -7,10 +7,11 @@ import polars as pl
 from numpy.typing import NDArray
 from tailfuse_service.bundle import Batch, Bundle
 
-from tailfuse.api.answers import Floats, read_pieces
+from tailfuse.api.answers import read_pieces
 from tailfuse.api.frames import Rows
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import UserError
+from tailfuse.evaluation.answer_part import Floats
 
 BATCH_ROWS = 256
 GUIDED = ("confidence", "uniform")  # values of network.fusion whose network has a joint branch

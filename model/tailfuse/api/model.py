@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from tailfuse_service.bundle import Bundle, Manifest, RuntimeName, open_bundle
 from tailfuse_service.bundle.prior import find_graph_shares
 
-from tailfuse.api.answers import Answers, answer_rows, explain_rows
+from tailfuse.api.answers import answer_rows, explain_rows
 from tailfuse.api.bundles import WriteBundle, copy_bundle, open_bytes, pack_bytes, save_bundle
 from tailfuse.api.embed import embed_rows
 from tailfuse.api.frames import Rows, read_rows
 from tailfuse.errors import TableError
+from tailfuse.evaluation.answer_part import Answers
 from tailfuse.files.reading import make_reading
 from tailfuse.scoring.missing_columns import shorten
 

@@ -94,13 +94,11 @@ def make_arrays(source: Source, rows: Rows, report: Report | None = None) -> Ite
     pairs = zip(rows.tolist(), values, strict=True)
     unreadable: list[tuple[str, UnreadableFile]] = []
     done = n_files = 0
-    with ThreadPoolExecutor(source.threads or os.cpu_count()) as pool:
+    n_threads = (source.threads or os.cpu_count() or 1) if kind.decodes_in_threads else 1
+    with ThreadPoolExecutor(n_threads) as pool:  # which starts a thread with the first value that it is given
+        decode = pool.map if n_threads > 1 else map
         while chunk := list(itertools.islice(pairs, CHUNK)):
-            arrays = (
-                pool.map(apply, *zip(*chunk, strict=True))
-                if kind.decodes_in_threads
-                else itertools.starmap(apply, chunk)
-            )
+            arrays = decode(apply, *zip(*chunk, strict=True))
             for (row, raw), array in zip(chunk, arrays, strict=True):
                 n_files += raw is not None
                 if isinstance(array, UnreadableFile):

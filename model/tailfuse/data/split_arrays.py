@@ -1,7 +1,7 @@
 """A part (train, val or test) of a table as arrays, and its ragged batches."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,11 @@ class SplitArrays:
     def first(self, n: int) -> "SplitArrays":
         """At most n rows from the front."""
         return self.take(np.arange(min(n, len(self))))
+
+    def keep(self, rows: NDArray[np.bool_]) -> "SplitArrays":
+        """All rows; those that are not to be kept (N,) have no modality."""
+        position = {name: np.where(rows, at, -1) for name, at in self.position.items()}
+        return replace(self, position=position)
 
     def only(self, subset: Sequence[str]) -> "SplitArrays":
         """The rows that have every modality of `subset`, with the other modalities taken away."""

@@ -114,6 +114,7 @@ def to_strings(values: pl.Series) -> pl.Series:
 
 def compose_accents(names: pl.Series) -> pl.Series:
     """Return names with composed accents (Unicode NFC), so that two spellings of café are one category."""
-    accented = names.filter(names.str.contains(r"[^\x00-\x7F]")).unique()
+    texts = names.unique()
+    accented = texts.filter(texts.str.contains(r"[^\x00-\x7F]"))
     composed = {name: other for name in accented if (other := normalise(name)) != name}
     return names.replace(composed) if composed else names

@@ -70,7 +70,7 @@ def write_parquet(file: IO[bytes], folder: Path) -> Iterator[WriteFrame]:
         parts.append(folder / f"{len(parts):08}.parquet")
         table = pl.concat(pending)
         with parts[-1].open("wb") as part, raise_os_errors(part):
-            table.write_parquet(part)
+            table.write_parquet(part, compression="uncompressed")  # it is read once, and removed
         pending.clear()
 
     def write(frame: pl.DataFrame) -> None:

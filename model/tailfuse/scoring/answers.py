@@ -7,17 +7,14 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from tailfuse_service.bundle import Bundle, Manifest
 from tailfuse_service.bundle.answer import DIGITS
 
 from tailfuse.data.arrays import make_split_arrays
-from tailfuse.evaluation.predict_part import predict_part
+from tailfuse.evaluation.answer_part import Answers, answer_part, count_piece_rows
 from tailfuse.files.table import normalise
 from tailfuse.scoring.kept_columns import check_storable, name_kept_columns
 from tailfuse.scoring.missing_columns import find_missing_columns
-
-PIECE_ROWS = 1024  # as many rows' decoded images are in memory: 150 MB of 224 × 224 pixels
 
 
 @dataclass(slots=True)
@@ -64,6 +61,7 @@ class TableScorer:
         """Yield the answers to each piece of a table, and count its rows in `counts`. Raises TableError."""
         manifest = self.bundle.manifest
         answers = list(answer_schema(manifest))
+        n_rows = count_piece_rows(manifest.modalities)
         counts.classes = dict.fromkeys(manifest.class_names, 0)
         lacking: list[str] | None = None
         names: dict[str, str] = {}
@@ -75,39 +73,30 @@ class TableScorer:
                 check_storable(batch, list(names), self.ending)
             read = normalise(batch.lazy(), self.missing).collect()
             read = read.with_columns(pl.lit(None).alias(column) for column in lacking)
-            for start in range(0, max(len(batch), 1), PIECE_ROWS):  # an empty table has empty answers
-                piece = self.score_piece(read[start : start + PIECE_ROWS], counts)
-                kept = batch[start : start + PIECE_ROWS].select(list(names)).rename(names)
+            for start in range(0, max(len(batch), 1), n_rows):  # an empty table has empty answers
+                piece = self.score_piece(read[start : start + n_rows], counts)
+                kept = batch[start : start + n_rows].select(list(names)).rename(names)
                 yield pl.concat([piece.select("row"), kept, piece.drop("row")], how="horizontal")
 
     def score_piece(self, table: pl.DataFrame, counts: Counts) -> pl.DataFrame:
         """Return the answers to consecutive rows, which are counted on from `counts`. Raises TableError."""
-        manifest = self.bundle.manifest
         first, n_rows = counts.rows, len(table)
-        probabilities = np.full((n_rows, len(manifest.classes)), np.nan)
-        weights = np.full((n_rows, len(manifest.modalities)), np.nan)
-        confidences, conflicts = weights.copy(), np.full(n_rows, np.nan)
         errors: dict[int, str] = {}
         arrays = make_split_arrays(
-            table, manifest.modalities, self.folder, errors=errors, threads=self.threads
+            table, self.bundle.manifest.modalities, self.folder, errors=errors, threads=self.threads
         )
         if errors:
             row = min(errors)
             counts.first_error = counts.first_error or f"row {first + row + 1}: {errors[row]}"
-        presence = arrays.presence()
-        is_readable = np.array([row not in errors for row in range(n_rows)], bool)
-        at = np.flatnonzero(is_readable & presence.any(axis=1))
-        if len(at):
-            output = predict_part(self.bundle.answer, arrays.take(at))
-            probabilities[at], weights[at] = output.probabilities, output.weights
-            confidences[at] = np.where(presence[at], output.confidences, np.nan)
-            if output.conflict is not None:
-                conflicts[at] = np.where(presence[at].sum(axis=1) > 1, output.conflict, np.nan)
+        readable = np.ones(n_rows, np.bool_)
+        readable[list(errors)] = False
+        answers = answer_part(self.bundle, arrays.keep(readable))
         counts.rows += n_rows
         counts.errors += len(errors)
-        counts.without_modality += n_rows - len(errors) - len(at)
-        told = [errors.get(row) for row in range(n_rows)]
-        return make_answers(manifest, first, probabilities, weights, confidences, conflicts, told, counts)
+        counts.without_modality += len(answers.find_unanswered()) - len(errors)
+        told = np.full(n_rows, None, object)
+        told[list(errors)] = list(errors.values())
+        return make_answers(self.bundle.manifest, first, answers, told.tolist(), counts)
 
 
 def answer_schema(manifest: Manifest) -> dict[str, type[pl.DataType]]:
@@ -120,12 +109,11 @@ def answer_schema(manifest: Manifest) -> dict[str, type[pl.DataType]]:
 
 
 def make_answers(
-    manifest: Manifest, first: int, probabilities: NDArray[np.float64], weights: NDArray[np.float64],
-    confidences: NDArray[np.float64], conflicts: NDArray[np.float64], errors: list[str | None],
-    counts: Counts,
-) -> pl.DataFrame:  # fmt: skip
+    manifest: Manifest, first: int, answers: Answers, errors: list[str | None], counts: Counts
+) -> pl.DataFrame:
     """Return a line for each row, NaN as null, rounded as POST /predict does; count its labels."""
-    answered = np.flatnonzero(~np.isnan(probabilities).all(axis=1))
+    probabilities, weights, confidences, conflict = answers
+    answered = np.flatnonzero(~np.isnan(probabilities[:, 0]))
     best = probabilities[answered].argmax(axis=1)
     label = np.full(len(errors), None, object)
     label[answered] = np.array(manifest.class_names, object)[best]
@@ -139,7 +127,7 @@ def make_answers(
     columns: list[Any] = [np.arange(len(errors)) + first + 1, label.tolist(), probability, *probabilities.T]
     for at in range(len(manifest.modalities)):
         columns += [weights[:, at], confidences[:, at]]
-    columns.append(conflicts)
+    columns.append(conflict)
     schema = answer_schema(manifest)
     table = pl.DataFrame(dict(zip(schema, [*columns, errors], strict=True)), schema=schema)
     return table.with_columns(pl.col(pl.Float64).round(DIGITS).fill_nan(None))

@@ -12,10 +12,11 @@ import polars as pl
 from tailfuse_service.bundle import BundleError, RuntimeName, hash_manifest, open_bundle, sha256
 
 from tailfuse.errors import TableError, UserError
+from tailfuse.evaluation.answer_part import count_piece_rows
 from tailfuse.files.reading import Reading, make_reading
 from tailfuse.files.table import open_table, read_batches
 from tailfuse.files.table_writer import open_table_writer
-from tailfuse.scoring.answers import PIECE_ROWS, Counts, TableScorer
+from tailfuse.scoring.answers import Counts, TableScorer
 from tailfuse.scoring.journal import ShardRecord
 from tailfuse.scoring.shards import ANSWERS_ENDING
 
@@ -107,7 +108,8 @@ class ShardScorer:
             self.bundle, task.source.parent, self.reading.missing, self.setup.keep, ANSWERS_ENDING, threads=1
         )
         counts = Counts()
-        batches = read_shard(task.source, replace(self.reading, missing=()))
+        n_rows = count_piece_rows(self.bundle.manifest.modalities)
+        batches = read_shard(task.source, replace(self.reading, missing=()), n_rows)
         with collect_warnings() as warnings, open_table_writer(task.answers) as write:
             for answers in scorer.score(batches, counts):
                 write(answers)
@@ -118,10 +120,13 @@ class ShardScorer:
         return counts, tuple(warnings)
 
 
-def read_shard(path: Path, reading: Reading) -> Iterator[pl.DataFrame]:
-    """Yield a table in pieces; one empty piece with its columns if it has no rows. Raises TableError."""
+def read_shard(path: Path, reading: Reading, n_rows: int) -> Iterator[pl.DataFrame]:
+    """Yield a table in pieces of at most so many rows; one empty piece with its columns if it has none.
+
+    Raises TableError.
+    """
     is_empty = True
-    for piece in read_batches(path, reading, PIECE_ROWS):
+    for piece in read_batches(path, reading, n_rows):
         is_empty = False
         yield piece
     if is_empty:

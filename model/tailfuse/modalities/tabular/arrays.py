@@ -77,7 +77,11 @@ def fill_categories(
     slots: NDArray[np.float32], features: TabularFeatures, column: CategoryColumn, values: pl.Series
 ) -> None:
     """Set each row's category to 1. An unseen one, without buckets, leaves the row's slots 0."""
-    found = {text: features.find_slot(column, text) for text in values.unique().drop_nulls()}
-    slot = values.replace_strict(found, default=UNSEEN, return_dtype=pl.Int64).fill_null(UNSEEN).to_numpy()
+    texts = values.unique().drop_nulls().to_list()
+    each = [features.find_slot(column, text) for text in texts]
+    found = np.array([UNSEEN if slot is None else slot for slot in (*each, None)], np.int64)
+    # An Enum's numbers are the positions of its texts; that of a missing one is the last, UNSEEN.
+    at = values.cast(pl.Enum(texts)).to_physical().cast(pl.Int64).fill_null(len(texts)).to_numpy()
+    slot = found[at]
     known = np.flatnonzero(slot != UNSEEN)
     slots[known, slot[known]] = 1.0

@@ -46,6 +46,10 @@ class TabularModality(Modality):
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
+    @property
+    def max_row_bytes(self) -> int:
+        return max(super().max_row_bytes, 4 * self.width)
+
     def features(self, name: str, limits: Limits = DEFAULT_LIMITS) -> TabularFeatures:
         return TabularFeatures(
             name, columns=self.columns, width=self.width, missing=self.missing or (),
