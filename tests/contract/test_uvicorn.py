@@ -19,6 +19,7 @@ import uvicorn
 from tailfuse_service.http.connection import Protocol
 from tailfuse_service.http.cycle import RequestCycle
 from tailfuse_service.http.flow import ReadControl
+from tailfuse_service.http.paths import PREDICT, match_path
 from tailfuse_service.process.server import Server
 from uvicorn.config import Config
 from uvicorn.lifespan.on import LifespanOn
@@ -123,7 +124,7 @@ def test_uvicorn_asks_of_a_request_what_an_exchange_has() -> None:
         for name in attribute_names(tree, holder)
     }
     assert asked == ASKED_OF_A_CYCLE
-    exchange = RequestCycle([], b"", None)
+    exchange = RequestCycle(PREDICT, match_path(PREDICT), [], b"", None)
     assert {name for name in asked if not hasattr(exchange, name)} == set()
 
 

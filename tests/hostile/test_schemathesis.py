@@ -15,10 +15,12 @@ from tests.support.process import Service
 pytestmark = pytest.mark.e2e
 
 OPERATIONS = [
-    ("post", "/predict"), ("post", "/predict/batch"),
+    ("post", "/predict"), ("post", "/predict/batch"), ("post", "/predict/{modality}"),
     ("post", "/models/{name}/predict"), ("post", "/models/{name}/predict/batch"),
+    ("post", "/models/{name}/predict/{modality}"),
     ("post", "/models/{name}/versions/{version}/predict"),
     ("post", "/models/{name}/versions/{version}/predict/batch"),
+    ("post", "/models/{name}/versions/{version}/predict/{modality}"),
     ("get", "/model"), ("get", "/models"), ("get", "/models/{name}"),
     ("get", "/models/{name}/versions/{version}"),
     # Without admins' keys all of these are refused.

@@ -62,8 +62,9 @@ def test_no_route_documents_another_shape_of_error(described: Any) -> None:
 
 def test_every_route_is_in_the_document(described: Any) -> None:
     assert set(described["paths"]) == {
-        "/predict", "/predict/batch", "/model", "/healthz", "/readyz", "/metrics",
+        "/predict", "/predict/batch", "/predict/{modality}", "/model", "/healthz", "/readyz", "/metrics",
         "/models", "/models/{name}", "/models/{name}/predict", "/models/{name}/predict/batch",
+        "/models/{name}/predict/{modality}", "/models/{name}/versions/{version}/predict/{modality}",
         "/models/{name}/versions/{version}", "/models/{name}/versions/{version}/predict",
         "/models/{name}/versions/{version}/predict/batch",
         "/admin/models", "/admin/models/{name}/roles", "/admin/models/{name}/promote", "/admin/load",

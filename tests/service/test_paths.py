@@ -35,9 +35,11 @@ BODY = {"inputs": {"notes": "spot"}}
 @pytest.mark.parametrize("template", ROUTES)
 @pytest.mark.parametrize("model", ["digits", "{name}", "versions", "a b:ü\n", "models"])
 def test_every_route_is_matched_with_the_names_that_its_path_has(template: str, model: str) -> None:
-    path = template.replace("{name}", model).replace("{version}", "2")
+    path = template.replace("{name}", model).replace("{version}", "2").replace("{modality}", model)
     route = match_path(path)
-    assert (route.label, route.endpoint) == (template, ENDPOINTS[template])
+    assert route.label == template.removesuffix("/{modality}")
+    assert route.endpoint == ENDPOINTS[template]
+    assert route.modality == (model if "{modality}" in template else None)
     assert route.model == (model if "{name}" in template else None)
     assert route.version == ("2" if "{version}" in template else None)
 
@@ -45,7 +47,8 @@ def test_every_route_is_matched_with_the_names_that_its_path_has(template: str, 
 @pytest.mark.parametrize(
     "path",
     [
-        "", "/predict/", "/predict//batch", "//predict", "/predictx", "/PREDICT", "/models/",
+        "", "/predict/", "/predict//batch", "/predict/image/", "/predict/a/b", "//predict",
+        "/predictx", "/PREDICT", "/models/",
         "/models//predict", "/models/a/versions", "/models/a/versions/", "/models/a/versions//predict",
         "/models/a/b/predict",
         "/models/a/predict/", "/models/a/predict/batch/", "/models/a/infer", "/v20", "/v20/models/a", "/v2x",

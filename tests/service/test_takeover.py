@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from tailfuse_service.app import create_app
 from tailfuse_service.bundle import Bundle, open_bundle
 from tailfuse_service.bundle.answer import Prediction
+from tailfuse_service.http.paths import PREDICT, match_path
 from tailfuse_service.inference.inline import INLINE_BYTES
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.models.registry import ModelRegistry
@@ -101,9 +102,9 @@ def test_a_caller_who_has_gone_leaves_the_old_bundles_queue(
     async def scenario() -> None:
         app = create_app(settings, old)
         runtime.hold()
-        app.predict.submit(app.registry.engine, None, b"", BODY)
+        app.predict.submit(app.registry.engine, match_path(PREDICT), None, b"", BODY)
         await asyncio.to_thread(runtime.begun.wait, 30)
-        gone = app.predict.submit(app.registry.engine, None, b"", BODY)
+        gone = app.predict.submit(app.registry.engine, match_path(PREDICT), None, b"", BODY)
         app.registry.replace([new])
         assert app.metrics.registry.get_sample_value("tailfuse_queue_depth") == 1
         gone.withdraw()

@@ -103,7 +103,7 @@ class Protocol(HttpToolsProtocol):
         head, _, body = data.partition(END_OF_HEAD)
         cached = self._router.cached_heads.find(head)
         if cached is not None and len(body) == cached.length <= self._longest:
-            cycle = RequestCycle(cached.headers, cached.query, cached.content_type)
+            cycle = RequestCycle(cached.path, cached.route, cached.headers, cached.query, cached.content_type)
             cycle.body.append(body)
             self.cycle = cycle  # type: ignore[assignment]
             self._fast.submit(cycle)
@@ -116,7 +116,11 @@ class Protocol(HttpToolsProtocol):
             self._feeder.feed()  # it offered an upgrade
         complete = self._complete
         if complete is not None and complete.keep_alive and complete.body == [body]:
-            parsed = CachedHead(complete.scope["headers"], complete.query, complete.content_type, len(body))
+            scope = complete.scope
+            parsed = CachedHead(
+                scope["path"], complete.route, scope["headers"], complete.query, complete.content_type,
+                len(body),
+            )  # fmt: skip
             self._router.cached_heads.add(head, parsed)
         return True
 

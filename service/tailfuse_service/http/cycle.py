@@ -1,15 +1,16 @@
 """One fast-path request and its answer, and which requests are on the fast path."""
 
+import re
+
 import httptools
 
 from tailfuse_service.errors import TooManyRequests
 from tailfuse_service.http.asgi import Headers
-from tailfuse_service.http.paths import PREDICT, match_path
+from tailfuse_service.http.paths import Endpoint, RouteMatch, match_path
 from tailfuse_service.http.router import RequestRecord, choose_request_id
 from tailfuse_service.http.routes.predict import PendingPrediction
 
-ROUTE = match_path(PREDICT)
-TARGET, TARGET_WITH_QUERY = PREDICT.encode(), f"{PREDICT}?".encode()
+SIMPLE_PATH = re.compile(rb"[\w./-]+", re.ASCII)  # nothing in it is to be decoded
 # A request with one of these headers goes through ASGI.
 ASGI_HEADERS = frozenset((b"transfer-encoding", b"content-encoding", b"expect", b"origin"))
 
@@ -36,12 +37,13 @@ class RequestCycle(RequestRecord):
     response_started = False  # an answer is written as a whole
 
     def __init__(
-        self, headers: Headers, query: bytes, content_type: str | None, request_id: str | None = None
-    ) -> None:
+        self, path: str, route: RouteMatch, headers: Headers, query: bytes, content_type: str | None,
+        request_id: str | None = None,
+    ) -> None:  # fmt: skip
         scope = {
-            "method": "POST", "path": PREDICT, "headers": headers, "request_id": choose_request_id(request_id)
+            "method": "POST", "path": path, "headers": headers, "request_id": choose_request_id(request_id)
         }  # fmt: skip
-        super().__init__(scope, ROUTE)
+        super().__init__(scope, route)
         self.query = query
         self.content_type = content_type
         self.body: list[bytes] = []
@@ -65,7 +67,12 @@ def match_fast_path(
     """Return the request if the fast path can answer it: one sample in at most `max_bytes`."""
     if parser.get_method() != b"POST" or parser.get_http_version() != "1.1":
         return None
-    if not (url == TARGET or url.startswith(TARGET_WITH_QUERY)):
+    target, _, query = url.partition(b"?")
+    if not SIMPLE_PATH.fullmatch(target):
+        return None
+    path = target.decode()
+    route = match_path(path)
+    if route.endpoint is not Endpoint.PREDICT:
         return None
     by_name = dict(headers)
     if len(by_name) != len(headers) or not ASGI_HEADERS.isdisjoint(by_name):
@@ -74,8 +81,10 @@ def match_fast_path(
     if not length.isdigit() or len(length) > 18 or int(length) > max_bytes:
         return None
     cycle = RequestCycle(
+        path,
+        route,
         headers,
-        url[len(TARGET_WITH_QUERY) :],
+        query,
         decode_header(by_name.get(b"content-type")),
         decode_header(by_name.get(b"x-request-id")),
     )

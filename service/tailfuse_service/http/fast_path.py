@@ -79,12 +79,13 @@ class FastPath:
         router = self._router
         try:
             router.begin_request(cycle, self.address)
-            engine = router.registry.find(headers=cycle.scope["headers"])
+            route = cycle.route
+            engine = router.registry.find(route.model, route.version, cycle.scope["headers"])
             body = cycle.body[0] if len(cycle.body) == 1 else b"".join(cycle.body)
             if len(body) > MIN_COUNTED:
                 cycle.hold = Hold(router.memory)
                 cycle.hold.take(FLAT_FACTOR * len(body))
-            cycle.pending = router.predict.submit(engine, cycle.content_type, cycle.query, body)
+            cycle.pending = router.predict.submit(engine, route, cycle.content_type, cycle.query, body)
         except Exception as error:
             # In the next turn of the loop, so that a long pipeline does not delay other connections.
             self._loop.call_soon(self._finish, cycle, error)

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from tailfuse_service.http.asgi import Headers
+from tailfuse_service.http.paths import RouteMatch
 
 MAX_HEADS = 512
 MAX_HEAD_BYTES = 4096  # longer heads come in slices, and are parsed
@@ -13,6 +14,8 @@ UNCACHED_HEADERS = frozenset((b"x-request-id", b"traceparent", b"tracestate"))
 class CachedHead(NamedTuple):
     """A parsed head."""
 
+    path: str
+    route: RouteMatch
     headers: Headers
     query: bytes
     content_type: str | None

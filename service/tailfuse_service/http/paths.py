@@ -43,10 +43,12 @@ class RouteMatch(NamedTuple):
     access: Access
     model: str | None = None
     version: str | None = None
+    modality: str | None = None  # the only one that the body holds
 
 
 PREDICT: Final = "/predict"
 PREDICT_BATCH: Final = "/predict/batch"
+PREDICT_MODALITY: Final = f"{PREDICT}/{{modality}}"
 MODEL: Final = "/models/{name}"
 MODEL_VERSION: Final = "/models/{name}/versions/{version}"
 HEALTHZ, READYZ, METRICS = "/healthz", "/readyz", "/metrics"
@@ -66,6 +68,7 @@ MODEL_PREFIXES = ("", MODEL, MODEL_VERSION)
 
 ENDPOINTS: dict[str, Endpoint] = {
     **{prefix + PREDICT: Endpoint.PREDICT for prefix in MODEL_PREFIXES},
+    **{prefix + PREDICT_MODALITY: Endpoint.PREDICT for prefix in MODEL_PREFIXES},
     **{prefix + PREDICT_BATCH: Endpoint.PREDICT_BATCH for prefix in MODEL_PREFIXES},
     **dict.fromkeys(("/model", "/models", MODEL, MODEL_VERSION), Endpoint.API),
     **dict.fromkeys((HEALTHZ, READYZ, METRICS, "/docs", "/openapi.json"), Endpoint.API),
@@ -94,7 +97,8 @@ PROTOCOL_METHODS = (
 PREDICTION_ENDPOINTS = frozenset((Endpoint.PREDICT, Endpoint.PREDICT_BATCH, Endpoint.MODEL_INFER))
 
 NAMES = re.compile(
-    r"(?P<root>/v2|/admin)?/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<rest>/.*)?"
+    r"(?P<root>/v2|/admin)?/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<rest>/.*)?",
+    re.DOTALL,  # a name may hold a line break
 )
 
 
@@ -114,7 +118,8 @@ def make_unknown(path: str) -> RouteMatch:
 
 
 ROUTES = {
-    template: RouteMatch(template, endpoint, find_access(template, endpoint))
+    # A sample is counted as one, however its body holds it: as JSON, as a form or as the value of a modality.
+    template: RouteMatch(template.removesuffix("/{modality}"), endpoint, find_access(template, endpoint))
     for template, endpoint in ENDPOINTS.items()
 }
 FIXED = {template: route for template, route in ROUTES.items() if "{" not in template}
@@ -140,13 +145,25 @@ def match_path(path: str) -> RouteMatch:
     if path.startswith(f"{CONSOLE}/"):
         return ROUTES[CONSOLE_FILES]
     found = NAMES.fullmatch(path)
-    if found is None:
-        return make_unknown(path)
-    root, model, version, rest = found.groups(default="")
-    route = ROUTES.get(f"{root}{MODEL_VERSION if version else MODEL}{rest}")
+    root, model, version, rest = ("", "", "", path) if found is None else found.groups(default="")
+    prefix = root + (MODEL_VERSION if version else MODEL if model else "")
+    rest, modality = split_modality(rest)
+    route = ROUTES.get(prefix + rest)
     if route is None:
         return make_unknown(path)
-    return route._replace(model=model, version=version or None)
+    return route._replace(model=model or None, version=version or None, modality=modality)
+
+
+def split_modality(rest: str) -> tuple[str, str | None]:
+    """Return the template of what follows the model in a path, and the modality that it names, if any.
+
+    >>> split_modality("/predict/image"), split_modality("/predict/batch")
+    (('/predict/{modality}', 'image'), ('/predict/batch', None))
+    """
+    root, _, modality = rest.rpartition("/")
+    if root != PREDICT or not modality or rest == PREDICT_BATCH:
+        return rest, None
+    return PREDICT_MODALITY, modality
 
 
 def find_route(scope: MutableMapping[str, Any]) -> RouteMatch:

@@ -11,7 +11,7 @@ from tailfuse_service.errors import (
     InvalidInput,
     UnsupportedMediaType,
 )
-from tailfuse_service.http.form import split_form
+from tailfuse_service.http.form import decode_part, split_form
 from tailfuse_service.modalities import Modality
 from tailfuse_service.modalities.json_text import json_type
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
@@ -83,6 +83,32 @@ def parse_boundary(content_type: str | None) -> bytes | None:
     if not 0 < len(options.get(b"boundary", b"")) <= MAX_BOUNDARY:
         raise BadRequest(f"multipart/form-data needs a boundary of 1 to {MAX_BOUNDARY} characters")
     return options[b"boundary"]
+
+
+def read_value(
+    name: str, body: bytes, content_type: str | None, modalities: Mapping[str, Modality],
+    limits: Limits = DEFAULT_LIMITS,
+) -> dict[str, Any]:  # fmt: skip
+    """Return the raw value of one modality, which is the whole body, parsed by the modality's kind.
+
+    A file's bytes may be of any media type: its own first bytes say what it is. Raises UnsupportedMediaType,
+    InvalidInput, TooDeep.
+    """
+    kind = parse_options_header(content_type)[0]
+    modality = modalities.get(name)
+    is_file = modality is not None and modality.part == "file"
+    if kind.startswith(b"multipart/") or (is_file and kind == b"application/json"):
+        what = "the file itself" if is_file else "the value itself"
+        raise UnsupportedMediaType(
+            f"the content type is '{content_type:.80}'; the body of this path is {what}, and POST /predict "
+            "takes JSON and forms",
+            expected=[modality.media_type] if modality else [], received=f"{content_type:.80}",
+        )  # fmt: skip
+    if modality is None:
+        return {name: body}  # the engine says that there is no such modality
+    if modality.part == "text" and content_type is not None:
+        body = decode_part(name, {b"content-type": content_type.encode("latin-1")}, body)
+    return {name: modality.read_part(name, body, limits)}
 
 
 def read_form(

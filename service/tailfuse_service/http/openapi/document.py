@@ -15,8 +15,8 @@ from tailfuse_service.http.openapi.example_errors import (
     UNKNOWN_MODEL,
 )
 from tailfuse_service.http.openapi.examples import REQUEST_ID, example_answer
-from tailfuse_service.http.openapi.requests import batch_body, make_request_schemas, predict_body
-from tailfuse_service.http.paths import MODEL_PREFIXES, PREDICT, PREDICT_BATCH
+from tailfuse_service.http.openapi.requests import VALUE_BODY, batch_body, make_request_schemas, predict_body
+from tailfuse_service.http.paths import MODEL_PREFIXES, PREDICT, PREDICT_BATCH, PREDICT_MODALITY
 from tailfuse_service.http.problems import MEDIA_TYPE, make_problem
 
 DESCRIPTION = """Multimodal classification for long-tailed data with missing modalities.
@@ -99,6 +99,7 @@ def show_bundle(described_paths: dict[str, Any], prefix: str, bundle: Bundle | N
     answer = example_answer(shown)
     for path, body, example in (
         (PREDICT, predict_body(shown, named=named), answer),
+        (PREDICT_MODALITY, VALUE_BODY, answer),
         (PREDICT_BATCH, batch_body(shown, named=named), {"results": [answer]}),
     ):
         operation = described_paths[prefix + path]["post"]

@@ -17,6 +17,13 @@ ANY_INPUTS = {
     "additionalProperties": True,
 }
 
+# The value of one modality as it is. Its kind says what the bytes are, not the media type.
+VALUE_BODY = {
+    "required": True,
+    "description": " ".join(f"{name}: {kind.part_description}" for name, kind in KINDS.items()),
+    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+}
+
 
 def make_request_schemas(bundle: Bundle | None) -> dict[str, Any]:
     """Return the schemas of requests to the model that is served, and of those that name another one."""

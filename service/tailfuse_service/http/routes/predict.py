@@ -14,9 +14,9 @@ from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, hea
 from tailfuse_service.http.compression import read_unpacked_body
 from tailfuse_service.http.memory import ANSWER_BYTES, Hold, estimate_read_bytes, get_hold
 from tailfuse_service.http.off_loop import read_off_loop
-from tailfuse_service.http.paths import find_route
+from tailfuse_service.http.paths import RouteMatch, find_route
 from tailfuse_service.http.problems import log_and_make_problem
-from tailfuse_service.http.request_body import parse_boundary, read_form, read_inputs, read_items
+from tailfuse_service.http.request_body import parse_boundary, read_form, read_inputs, read_items, read_value
 from tailfuse_service.inference.engine import Engine, Inputs
 from tailfuse_service.inference.explanations import Explained
 from tailfuse_service.metrics import Metrics
@@ -50,7 +50,7 @@ class PendingPrediction(NamedTuple):
 
 
 class Predict:
-    """Answers one sample, sent as JSON or as a form."""
+    """Answers one sample, sent as JSON, as a form, or as the value of the only modality."""
 
     def __init__(self, registry: ModelRegistry, settings: Settings) -> None:
         self._registry = registry
@@ -58,26 +58,30 @@ class Predict:
         self.max_body_bytes = settings.max_body_bytes
 
     def submit(
-        self, engine: Engine, content_type: str | None, query: bytes, body: bytes
+        self, engine: Engine, route: RouteMatch, content_type: str | None, query: bytes, body: bytes
     ) -> PendingPrediction:
         """Submit a complete request to an engine. The caller must withdraw it when no client waits for it.
 
         Raises BadRequest, UnsupportedMediaType, InvalidInput, and what Engine.submit raises.
         """
         options = parse_options(query) if query else DEFAULT
-        return submit_inputs(engine, self.read(engine, content_type, body), len(body), options)
+        return submit_inputs(engine, self.read(engine, route, content_type, body), len(body), options)
 
-    def read(self, engine: Engine, content_type: str | None, body: bytes) -> Inputs:
+    def read(self, engine: Engine, route: RouteMatch, content_type: str | None, body: bytes) -> Inputs:
         """Return the raw values in a body. Raises BadRequest, UnsupportedMediaType, InvalidInput."""
+        if route.modality is not None:
+            return read_value(route.modality, body, content_type, engine.manifest.modalities, self._limits)
         boundary = parse_boundary(content_type)
         if boundary is None:
             return read_inputs(parse_json(body, limits=self._limits))
         return read_form(body, boundary, engine.manifest.modalities, self._limits)
 
-    def _hold_and_read(self, hold: Hold, engine: Engine, content_type: str | None, body: bytes) -> Inputs:
+    def _hold_and_read(
+        self, hold: Hold, engine: Engine, route: RouteMatch, content_type: str | None, body: bytes
+    ) -> Inputs:
         """As `read`, once there is memory for it. Raises Overloaded, PayloadTooLarge."""
         hold.take(estimate_read_bytes(body))
-        return self.read(engine, content_type, body)
+        return self.read(engine, route, content_type, body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_unpacked_body(scope, receive, self.max_body_bytes)
@@ -85,8 +89,9 @@ class Predict:
         engine = self._registry.find(route.model, route.version, scope["headers"])
         options = parse_options(scope["query_string"])
         inputs = await read_off_loop(
-            len(body), self._hold_and_read, get_hold(scope), engine, header(scope, b"content-type"), body
-        )
+            len(body), self._hold_and_read, get_hold(scope), engine, route, header(scope, b"content-type"),
+            body,
+        )  # fmt: skip
         pending = submit_inputs(engine, inputs, len(body), options)
         try:
             async with WhileConnected(receive):

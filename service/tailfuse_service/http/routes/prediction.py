@@ -21,7 +21,7 @@ from tailfuse_service.http.openapi.document import (
 )
 from tailfuse_service.http.openapi.example_errors import BATCH_TOO_LARGE, PREDICT_ERRORS
 from tailfuse_service.http.openapi.schemas import Answer, BatchAnswer
-from tailfuse_service.http.paths import MODEL, MODEL_VERSION, PREDICT, PREDICT_BATCH
+from tailfuse_service.http.paths import MODEL, MODEL_VERSION, PREDICT, PREDICT_BATCH, PREDICT_MODALITY
 
 TopK = Annotated[
     Annotated[int, Field(ge=1)] | SkipJsonSchema[None],
@@ -57,6 +57,7 @@ RequestId = Annotated[
     ),
 ]
 Name = Annotated[str, Path(description="The model's name.")]
+ModalityName = Annotated[str, Path(description="The modality's name.")]
 Version = Annotated[
     str, Path(description="Its version; `latest` is the last that is neither canary nor shadow.")
 ]
@@ -92,6 +93,18 @@ def prediction_routes(predict: App, predict_batch: App) -> APIRouter:
         request_id: RequestId = None,
     ) -> App:
         """Send JSON, or a form with one part for each modality. Leave out missing modalities."""
+        return predict
+
+    async def predict_value(
+        modality: ModalityName,
+        top_k: TopK = None,
+        explain: Explain = False,
+        prior: Prior = None,
+        routing_key: RoutingKey = None,
+        request_id: RequestId = None,
+    ) -> App:
+        """Send the value of one modality as the whole body: the bytes of a file, a text, or JSON of numbers.
+        All other modalities are missing. A modality called `batch` cannot be sent so."""
         return predict
 
     async def predict_samples(
@@ -130,4 +143,14 @@ def prediction_routes(predict: App, predict_batch: App) -> APIRouter:
             response_description="The predictions",
             responses={200: answer, **(make_named_errors() if prefix else errors)},
         )(predict_samples)
+        errors = problem_responses(f"{PREDICT}/image", *PREDICT_ERRORS)
+        router.post(
+            prefix + PREDICT_MODALITY,
+            summary=f"Classify one value of one modality{named}",
+            operation_id=f"predictModality{suffix}",
+            dependencies=names,
+            response_model=Answer,
+            response_description="The prediction",
+            responses={200: answer, **(make_named_errors() if prefix else errors)},
+        )(predict_value)
     return router
