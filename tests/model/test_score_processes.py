@@ -50,7 +50,7 @@ def kill_workers(monkeypatch: pytest.MonkeyPatch, n_killed: int) -> list[Worker]
         worker = start(setup)
         started.append(worker)
         if len(started) <= n_killed:
-            os.kill(worker.process.pid, signal.SIGKILL)
+            os.kill(worker.child.process.pid, signal.SIGKILL)
         return worker
 
     monkeypatch.setattr(processes, "start_worker", start_and_kill)
@@ -67,7 +67,7 @@ def test_a_process_that_is_killed_costs_no_answers(
     assert len(scoring.records) == 4
     assert sum(event for event in events if isinstance(event, int)) == scoring.counts.rows == 6026
     assert sum(isinstance(event, Outcome) for event in events) == 4
-    assert all(worker.process.poll() is not None for worker in started)
+    assert all(worker.child.process.poll() is not None for worker in started)
     for at in range(4):
         rows = pl.read_parquet(tmp_path / f"out/{at}.parquet")["row"]
         assert rows.to_list() == list(range(1, 1506 + at))
@@ -124,7 +124,7 @@ def test_a_closed_iterator_leaves_no_process(
     events = processes.run_in_processes(setup, tasks, 2)
     assert next(events) == 1024
     events.close()  # type: ignore[attr-defined]
-    assert [worker.process.poll() for worker in started] == [-signal.SIGKILL] * 2
+    assert [worker.child.process.poll() for worker in started] == [-signal.SIGKILL] * 2
 
 
 SCRIPT = """

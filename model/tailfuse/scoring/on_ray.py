@@ -7,8 +7,8 @@ from typing import Any
 
 from tailfuse_service.bundle import ServiceError
 
+from tailfuse.child_process import ONE_THREAD
 from tailfuse.errors import RunError
-from tailfuse.scoring.processes import ONE_THREAD
 from tailfuse.scoring.score_shard import Outcome, Setup, ShardScorer, Task
 
 MAX_RETRIES = 1  # of a task whose actor died, as MAX_ATTEMPTS of processes

@@ -1,33 +1,25 @@
 """Score shards with processes of this machine. One that dies costs its shard a second attempt, no more."""
 
-import os
 import signal
-import socket
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 
 from joblib import cpu_count
 
+from tailfuse.child_process import ChildProcess, start_child
 from tailfuse.errors import RunError
 from tailfuse.scoring.score_shard import Outcome, Setup, Task
 
 MAX_ATTEMPTS = 2  # at a shard whose process dies: the kernel may have killed it for want of memory
-ONE_THREAD = dict.fromkeys(
-    ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
-)
 
 
 @dataclass(slots=True)
 class Worker:
-    """A process, its connection, the task that it has, and how many of the task's rows it has answered."""
+    """A process, the task that it has, and how many of the task's rows it has answered."""
 
-    process: subprocess.Popen[bytes]
-    connection: Connection
+    child: ChildProcess
     task: Task | None = None
     rows: int = 0
 
@@ -46,10 +38,10 @@ def run_in_processes(setup: Setup, tasks: Sequence[Task], processes: int | None)
         workers += [start_worker(setup) for _ in range(min(processes or cpu_count(), len(tasks)))]
         for worker in workers:
             assign_task(worker, waiting, attempts)
-        while busy := {worker.connection: worker for worker in workers if worker.task is not None}:
+        while busy := {each.child.connection: each for each in workers if each.task is not None}:
             for connection in wait(list(busy)):
                 worker = busy[connection]  # type: ignore[index]  # wait() knows no connections
-                message = receive_message(worker)
+                message = worker.child.receive()
                 if isinstance(message, Exception):
                     raise message
                 if message is None:
@@ -67,29 +59,14 @@ def run_in_processes(setup: Setup, tasks: Sequence[Task], processes: int | None)
                     assign_task(worker, waiting, attempts)
     finally:
         for worker in workers:
-            worker.process.kill()
-            worker.connection.close()
-        for worker in workers:
-            worker.process.wait()
+            worker.child.kill()
 
 
 def start_worker(setup: Setup) -> Worker:
-    """Start a process, which inherits one end of a socket and nothing else.
-
-    `python -m` rather than multiprocessing: the caller's main module, which may be a script without a guard
-    or a notebook, is not run again. -P: no file of the working directory takes the place of a module.
-    """
-    here, there = socket.socketpair()
-    with there:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tailfuse.scoring.worker", str(there.fileno())],
-            pass_fds=[there.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            env={**os.environ, **ONE_THREAD},
-        )  # fmt: skip
-    connection = Connection(here.detach())
-    with suppress(BrokenPipeError):  # it has died; receive_message finds out
-        connection.send(setup)
-    return Worker(process, connection)
+    """Start a process that opens the bundle."""
+    child = start_child("tailfuse.scoring.worker")
+    child.send(setup)
+    return Worker(child)
 
 
 def assign_task(worker: Worker, waiting: deque[Task], attempts: dict[str, int]) -> None:
@@ -97,17 +74,7 @@ def assign_task(worker: Worker, waiting: deque[Task], attempts: dict[str, int]) 
     worker.task, worker.rows = waiting.popleft() if waiting else None, 0
     if worker.task is not None:
         attempts[worker.task.name] += 1
-        with suppress(BrokenPipeError):  # it has died; receive_message finds out
-            worker.connection.send(worker.task)
-
-
-def receive_message(worker: Worker) -> int | Outcome | Exception | None:
-    """Return what a process sends; None if it has died."""
-    try:
-        message: int | Outcome | Exception = worker.connection.recv()
-    except (EOFError, OSError):  # OSError: it died while it sent
-        return None
-    return message
+        worker.child.send(worker.task)
 
 
 def replace_dead_worker(
@@ -119,13 +86,12 @@ def replace_dead_worker(
     """
     task = worker.task
     assert task is not None  # only workers with a task are waited for
-    worker.connection.close()
-    status = worker.process.wait()
+    worker.child.connection.close()
+    status = worker.child.process.wait()
     how = f"was killed ({signal.Signals(-status).name})" if status < 0 else f"ended with exit status {status}"
     if status > 0:  # it could not start, or it has a fault: another one would fare no better
         raise RunError(f"a process of the scoring {how}; the lines above say why")
-    fresh = start_worker(setup)
-    worker.process, worker.connection, worker.task = fresh.process, fresh.connection, None
+    worker.child, worker.task = start_worker(setup).child, None
     if attempts[task.name] < MAX_ATTEMPTS:
         waiting.appendleft(task)
         return None

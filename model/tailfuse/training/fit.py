@@ -4,15 +4,17 @@ Fold networks supply calibration rows that a network was not trained on; only th
 """
 
 import copy
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tailfuse.data.arrays import OnProgress
 from tailfuse.data.folds import make_folds
@@ -28,11 +30,23 @@ from tailfuse.spec.schedule import choose_schedule
 from tailfuse.spec.schema import Spec
 from tailfuse.training.families import Family, N, Stages, choose_family
 from tailfuse.training.loop import Stage, count_best_epochs, fit_network, make_generator
+from tailfuse.training.parallel_folds import Job, count_processes, train_in_processes
 from tailfuse.training.smote import oversample
 from tailfuse.training.state import Epoch
 
 FINAL, FOLD = "final", "fold-"  # names of stages; the number of the fold follows
 SMALL_BATCH = 2**20  # numbers; 128 grey images of 90 x 90, or texts of 64 words
+
+
+class Plan(NamedTuple):
+    """A network to train: its seed, its rows, and for how many epochs."""
+
+    name: str
+    seed: int
+    train: SplitArrays
+    val: SplitArrays | None
+    epochs: int
+
 
 OnEpoch = Callable[[Stage, Epoch, int], None]  # the last is the number of stages
 
@@ -69,7 +83,7 @@ def run_stages(
     family: Family[N], spec: Spec, dataset: Dataset, fabric: Fabric, folder: Path | None,
     on_epoch: OnEpoch | None, on_features: OnProgress | None,
 ) -> Stages[N]:  # fmt: skip
-    """Run the stages of `train_stages`, one after the other."""
+    """Run the stages of `train_stages`: the final network, then those of the folds."""
     first = family.build(spec, dataset)
     encoders = dict(zip(first.modalities, first.encoders, strict=True))
     decoded = dataset
@@ -79,49 +93,70 @@ def run_stages(
     texts = {name: decoded.train.inputs[name] for name, each in encoders.items() if find_ngram_buckets(each)}
     schedule = choose_schedule(spec.training, len(dataset.train))
     n_folds = schedule.folds if family.has_folds else 0
-    augmentations = {
-        name: augment
-        for name, each in spec.modalities.items()
-        if (augment := KINDS[each.kind].augmentation(each))
-        # The features of a frozen encoder are not augmented.
-        and dataset.train.inputs[name] is decoded.train.inputs[name]
-    }
+    # The features of a frozen encoder are not augmented.
+    as_decoded = [name for name in encoders if dataset.train.inputs[name] is decoded.train.inputs[name]]
+    augmentations = find_augmentations(spec, as_decoded)
 
-    def train_stage(
-        name: str, seed: int, train: SplitArrays, val: SplitArrays | None, epochs: int
-    ) -> tuple[N, list[Epoch]]:
-        rows = oversample(train, seed) if spec.training.smote else train
-        stage = Stage(name, seed, rows, val, epochs, schedule, augmentations)
-        torch.manual_seed(make_generator(seed).initial_seed())
+    def prepare(each: Plan) -> tuple[N, Stage]:
+        rows = oversample(each.train, each.seed) if spec.training.smote else each.train
+        stage = Stage(each.name, each.seed, rows, each.val, each.epochs, schedule, augmentations)
+        torch.manual_seed(make_generator(each.seed).initial_seed())
         network = family.build(spec, dataset)
         share_frozen(first, network, with_projections=False)
-        log = fit_network(
-            fabric, network, stage, spec.training, folder and folder / f"{name}.pt",
-            lambda stage, epoch: on_epoch(stage, epoch, 1 + n_folds) if on_epoch else None,
-        )  # fmt: skip
+        return network, stage
+
+    def find_checkpoint(name: str) -> Path | None:
+        return folder and folder / f"{name}.pt"
+
+    told = set[tuple[str, int]]()
+
+    def report(stage: Stage, epoch: Epoch) -> None:
+        key = stage.name, epoch.epoch
+        if on_epoch and key not in told:  # a process of the folds has told of it before
+            told.add(key)
+            on_epoch(stage, epoch, 1 + n_folds)
+
+    def train_stage(each: Plan) -> tuple[N, list[Epoch]]:
+        network, stage = prepare(each)
+        log = fit_network(fabric, network, stage, spec.training, find_checkpoint(each.name), report)
         share_frozen(first, network, with_projections=True)
-        family.fit_closed_form(network, replace_rows(train, texts), fabric.device)
+        family.fit_closed_form(network, replace_rows(each.train, texts), fabric.device)
         return network, log
 
-    network, log = train_stage(FINAL, spec.seed, dataset.train, dataset.val, schedule.epochs)
+    begun = time.monotonic()
+    network, log = train_stage(Plan(FINAL, spec.seed, dataset.train, dataset.val, schedule.epochs))
+    epochs = count_best_epochs(log)
+    fold_s = (time.monotonic() - begun) * epochs / len(log)
+    folds = make_folds(dataset.train.labels, dataset.groups, n_folds, spec.seed)
+    # No early stopping: it would look at the calibration rows. As many epochs as the final network took.
+    plans = [
+        Plan(f"{FOLD}{k}", spec.seed + 1 + k, dataset.train.take(others), None, epochs)
+        for k, (others, _) in enumerate(folds)
+    ]
+    if folder and (count := count_processes(fabric, dataset.train, len(plans), fold_s)):
+        jobs = (Job(*prepare(each), spec.training, folder / f"{each.name}.pt") for each in plans)
+        train_in_processes(jobs, count, report)
     fold_networks = []
     fitted: list[tuple[N, SplitArrays, SplitArrays | None]] = [
         (network, replace_rows(dataset.train, texts), None)
     ]
-    for k, (others, calibration_rows) in enumerate(
-        make_folds(dataset.train.labels, dataset.groups, n_folds, spec.seed)
-    ):
-        # No early stopping: it would look at the calibration rows. As many epochs as the final network took.
-        train, held = dataset.train.take(others), replace_rows(dataset.train.take(calibration_rows), texts)
-        fold, _ = train_stage(f"{FOLD}{k}", spec.seed + 1 + k, train, None, count_best_epochs(log))
+    for plan, (_, calibration_rows) in zip(plans, folds, strict=True):
+        fold, _ = train_stage(plan)
+        held = replace_rows(dataset.train.take(calibration_rows), texts)
         fold_networks.append((fold, held))
-        fitted.append((fold, replace_rows(train, texts), held))
+        fitted.append((fold, replace_rows(plan.train, texts), held))
     family.cross_fit(fitted)
     corrupted = family.corrupt_features(decoded, encoders, fabric.device)
     train, val, test = (replace_rows(part, texts) for part in (dataset.train, dataset.val, dataset.test))
     return Stages(
         family, network, fold_networks, replace(dataset, train=train, val=val, test=test), corrupted
     )
+
+
+def find_augmentations(spec: Spec, names: Sequence[str]) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Return the augmentations of these modalities, of those that have one."""
+    found = {name: KINDS[spec.modalities[name].kind].augmentation(spec.modalities[name]) for name in names}
+    return {name: augment for name, augment in found.items() if augment}
 
 
 def calibrate_network(stages: Stages[N], spec: Spec) -> N:
