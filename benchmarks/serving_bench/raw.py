@@ -19,6 +19,7 @@ from serving_bench.workloads import BATCH_SIZE, IMAGE, SMALL, Workload, encode_i
 T = TypeVar("T")
 
 MEASURE_S = 0.5
+JPEG = b"\xff\xd8"  # the first bytes of a file
 
 
 class Raw(NamedTuple):
@@ -34,7 +35,7 @@ def measure_raw(bundle: Bundle, workload: Workload) -> Raw:
     """Measure the cost of a workload without a server."""
     samples = islice(cycle(workload.samples), BATCH_SIZE)
     batch = bundle.collate([bundle.sample(encode_inputs(sample)) for sample in samples])
-    images = [sample[IMAGE] for sample in workload.samples if IMAGE in sample]
+    images = [sample[IMAGE] for sample in workload.samples if sample.get(IMAGE, b"").startswith(JPEG)]
     share = len(images) / len(workload.samples)
     return Raw(
         run_us=cpu_us(bundle.runtime.run, [batch]) / BATCH_SIZE,

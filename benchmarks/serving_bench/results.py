@@ -16,6 +16,9 @@ from tailfuse_service.bundle import write_atomically
 
 from serving_bench.load import Figures, describe_generator
 from serving_bench.raw import Raw
+from serving_bench.servers import AGAIN, OURS
+
+TYPICAL = 64  # connections of most comparisons
 
 
 class Load(NamedTuple):
@@ -61,6 +64,13 @@ class Results:
         found = Figures._make(map(statistics.median, zip(*rounds, strict=True)))
         return found._replace(errors=sum(each.errors for each in rounds))
 
+    def find_noise(self) -> float | None:
+        """Return by how much the CPU per request of the same server twice differs: the largest share."""
+        workloads = self.settings["workloads"]
+        pairs = [[self.median(each, TYPICAL, server) for server in (OURS, AGAIN)] for each in workloads]
+        shares = [abs(again.cpu_us / one.cpu_us - 1) for one, again in pairs if one and again]
+        return max(shares, default=None)
+
     def raw_median(self, workload: str) -> Raw | None:
         rounds = self.raw.get(workload)
         return Raw._make(map(statistics.median, zip(*rounds, strict=True))) if rounds else None
@@ -74,6 +84,7 @@ class Results:
     def document(self) -> dict[str, Any]:
         return {
             **self.settings,
+            "noise": self.find_noise(),
             "versions": self.versions,
             "left_out": self.left_out,
             "ready_s": self.ready_s,

@@ -14,11 +14,11 @@ from tailfuse_service.bundle import open_bundle
 
 from serving_bench.bundle import prepare_bundle
 from serving_bench.load import ServerFailed
-from serving_bench.results import Results, describe_environment
+from serving_bench.results import TYPICAL, Results, describe_environment
 from serving_bench.round_robin import Plan, compute_expected, run
 from serving_bench.servers import BEFORE, OPTIONS, OURS, PATHS, SERVERS, Server
 from serving_bench.table import format_results
-from serving_bench.targets import TYPICAL, evaluate_targets
+from serving_bench.targets import evaluate_targets
 from serving_bench.workloads import make_workloads
 
 GRID = (1, 16, 64, 256)  # connections
@@ -141,7 +141,7 @@ def find_interpreters(servers: Sequence[str], peers: Path, results: Results) -> 
     """Return the interpreter of each installed server; record the others as left out."""
     pythons = {}
     for name in servers:
-        python = Path(sys.executable) if name == OURS else peers
+        python = peers if SERVERS[name].peer else Path(sys.executable)
         version = find_version(SERVERS[name].distribution, python)
         if version is None:
             results.left_out[name] = f"not installed for {python}"

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from serving_bench.results import Results, Target
+from serving_bench.servers import FLOOR
 from serving_bench.workloads import Workload
 
 HEAD = (
@@ -13,6 +14,7 @@ HEAD = (
     "p50 ms",
     "p99 ms",
     "CPU us",
+    "above floor",
     "runtime",
     "memory MiB",
     "busy",
@@ -35,6 +37,8 @@ def format_results(results: Results, workloads: dict[str, Workload], targets: Se
         (name, results.versions[name], f"{statistics.median(times):.2f}")
         for name, times in results.ready_s.items()
     ]
+    if (noise := results.find_noise()) is not None:
+        parts += ["## Noise", f"CPU per request of the same server twice differs by up to {noise:.1%}."]
     parts += ["## Start", format_table(("server", "version", "first answer after s"), starts)]
     if results.left_out:
         parts += ["## Left out", "\n".join(f"- {what}: {why}" for what, why in results.left_out.items())]
@@ -51,6 +55,7 @@ def make_row(results: Results, name: str, workload: Workload, connections: int, 
     """Return the row of one server under one load."""
     found, raw = results.median(name, connections, server), results.raw_median(name)
     assert found is not None
+    floor = results.median(name, connections, FLOOR)
     samples = len(workload.requests[0])
     return [
         str(connections),
@@ -59,6 +64,7 @@ def make_row(results: Results, name: str, workload: Workload, connections: int, 
         f"{found.p50_ms:.2f}",
         f"{found.p99_ms:.2f}",
         f"{found.cpu_us:,.0f}",
+        f"{found.cpu_us - floor.cpu_us:,.0f}" if floor else "",
         f"{raw.run_us * samples / found.cpu_us:.0%}" if raw else "",
         f"{found.pss_mib:.0f}",
         f"{found.busy:.0%}",

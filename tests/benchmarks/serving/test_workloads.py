@@ -14,7 +14,10 @@ from tailfuse_service.app import create_app
 from tailfuse_service.bundle import Bundle
 from tailfuse_service.settings import Settings
 
-NAMES = ("tabular", "image", "image+tabular", "mix", "large", "multipart", "batch")
+NAMES = (
+    "tabular", "image", "image+tabular", "mix", "large", "png", "webp", "photo", "value",
+    "multipart", "batch",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,8 @@ def test_the_service_and_a_fastapi_app_answer_a_workload_alike(
     shape = workload.shape
     for at, samples in enumerate(workload.requests[:3]):
         answers = answered(ours, SERVERS[OURS].paths[shape], workload, at)
-        assert answers == answered(peer, SERVERS["fastapi"].paths[shape], workload, at)
+        if shape in SERVERS["fastapi"].paths:
+            assert answers == answered(peer, SERVERS["fastapi"].paths[shape], workload, at)
         expected = compute_expected(bundle, workload._replace(requests=[samples]))
         assert [answer["probabilities"] for answer in answers] == [
             pytest.approx(probabilities, abs=1e-5) for probabilities in expected
