@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -66,13 +67,13 @@ def test_beside_the_rows_of_an_explanation_samples_are_counted_as_they_are(bundl
     plan = make_plan(bundle.sample(INPUTS), bundle.features)
     beside = bundle.sample({"notes": "a spot"})
     series = metrics.serve(bundle)
-    predictions = run(bundle, series, [*plan.rows()[1:], beside, plan.sample])
+    predictions = run(bundle, series, Lock(), [*plan.rows()[1:], beside, plan.sample])
     weights = [
         metrics.registry.get_sample_value("tailfuse_fusion_weight_sum", {**LABELS, "modality": name})
         for name in bundle.features
     ]
     assert np.add(predictions[-2].weights, predictions[-1].weights) == pytest.approx(weights, abs=2e-6)
-    run(bundle, series, plan.rows()[1:])  # none of them is a caller's
+    run(bundle, series, Lock(), plan.rows()[1:])  # none of them is a caller's
     assert metrics.registry.get_sample_value("tailfuse_entropy_count", LABELS) == 2
     assert metrics.registry.get_sample_value("tailfuse_batch_size_sum") == 6
 

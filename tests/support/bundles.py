@@ -174,7 +174,7 @@ def add_file(folder: Path, name: str, content: bytes) -> Path:
 class FakeRuntime:
     """Answers `get_output(batch)`, or raises what that raises; `hold()` keeps it from answering."""
 
-    device = "fake"
+    device = "cpu"
 
     def __init__(self) -> None:
         self.get_output: Callable[[Batch], Output] = self.evenly

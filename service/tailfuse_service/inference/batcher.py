@@ -3,6 +3,10 @@
 Each caller has a queue of its own. If more items wait than a batch holds, each caller has the same share of
 it, so that the turn of a caller comes after at most as many batches as there are callers. If the queue is
 full, the newest items of the caller with the most waiting are refused.
+
+A device that computes while the processor copies can have two runs at once: one is copied to it while it
+computes the other, and it is never idle in between. The second begins as soon as it is as large as the first.
+So batches do not become smaller for it, and under load they grow until the device keeps up.
 """
 
 import asyncio
@@ -32,7 +36,7 @@ Waiting: TypeAlias = tuple[T, float]
 
 
 class Batcher(Generic[T, R]):
-    """Calls `run` on at most `max_batch_size` items at a time, never twice at once.
+    """Calls `run` on at most `max_batch_size` items at a time, and at most `max_runs` times at once.
 
     `run` answers a list as long as its own. When it raises, its items are run one by one, so that
     only the failing item gets the error. An item that waits longer than `timeout_s` gets DeadlineExceeded.
@@ -47,21 +51,24 @@ class Batcher(Generic[T, R]):
         max_queue: int,
         timeout_s: float,
         waited: Callable[[list[float]], None],
+        max_runs: int = 1,
     ) -> None:
         self._run = run
         self._max_batch_size = max_batch_size
         self._max_queue = max_queue
         self._timeout_s = timeout_s
         self._waited = waited
+        self._max_runs = max_runs
         # Of each caller in order of arrival; the callers in the order of their turns.
         self._queues: dict[Caller, dict[Future[R], Waiting[T]]] = {}
         self._n_waiting = 0
-        self._in_run: dict[Future[R], Waiting[T]] = {}
-        self._busy = False  # a batch runs or is scheduled
-        self._short_s = SHORT_ON_ONE_CORE_S if count_cores() == 1 else SHORT_S
+        self._runs: list[dict[Future[R], Waiting[T]]] = []
+        self._is_scheduled = False  # the next run, in the next turn of the loop
+        # Of several runs none is on the loop, which would keep it from the others.
+        self._short_s = 0.0 if max_runs > 1 else SHORT_ON_ONE_CORE_S if count_cores() == 1 else SHORT_S
         self._run_seconds = 1.0  # expected duration of a run; long until it is known
         self._timer: asyncio.TimerHandle | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batcher")
+        self._threads = ThreadPoolExecutor(max_runs, thread_name_prefix="batcher")
         self._drained: Future[None] | None = None  # set by close()
 
     def __len__(self) -> int:
@@ -71,7 +78,7 @@ class Batcher(Generic[T, R]):
     @property
     def in_flight(self) -> int:
         """Number of items that are waiting or running."""
-        return self._n_waiting + len(self._in_run)
+        return self._n_waiting + sum(map(len, self._runs))
 
     def submit(self, item: T, caller: Caller = "") -> Future[R]:
         """Return the future answer of one item. Raises Overloaded or NotReady."""
@@ -98,8 +105,8 @@ class Batcher(Generic[T, R]):
         if self._n_waiting + n_items > self._max_queue:
             self.make_room(n_items, caller)
         self._n_waiting += n_items
-        if not self._busy:
-            self._busy = True
+        if not self._is_scheduled and (not self._runs or self._may_overlap()):
+            self._is_scheduled = True
             asyncio.get_running_loop().call_soon(self._next)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._timeout_s, self._expire)
@@ -107,6 +114,10 @@ class Batcher(Generic[T, R]):
         if queue is None:
             queue = self._queues[caller] = {}
         return queue
+
+    def _may_overlap(self) -> bool:
+        """Return whether the next run may begin while others are under way."""
+        return len(self._runs) < self._max_runs and self._n_waiting >= len(self._runs[-1])
 
     def _check_open(self) -> None:
         """Raise NotReady if the batcher is closed."""
@@ -151,29 +162,32 @@ class Batcher(Generic[T, R]):
     async def close(self) -> None:
         """Answer the queued items, and reject new ones."""
         self._drained = asyncio.get_running_loop().create_future()
-        if self._busy:
+        if self._is_scheduled or self._runs:
             await self._drained
         if self._timer is not None:
             self._timer.cancel()
-        self._thread.shutdown()
+        self._threads.shutdown()
 
     def _next(self) -> None:
-        """Run the next batch, if there is one."""
+        """Run the next batch, if there is one and it may begin."""
+        self._is_scheduled = False
+        if self._runs and not self._may_overlap():
+            return
         batch = self._take()
         if not batch:
-            self._busy = False
-            if self._drained is not None:
+            if self._drained is not None and not self._runs:
                 self._drained.set_result(None)
             return
-        self._in_run = batch
+        self._runs.append(batch)
         items = [item for item, _ in batch.values()]
         start = time.perf_counter()
         self._waited([start - since for _, since in batch.values()])
         if self._run_seconds < self._short_s:
-            self._deliver(start, self._attempt(items, [*batch]))
+            self._deliver(batch, start, self._attempt(items, [*batch]))
         else:
-            running = asyncio.get_running_loop().run_in_executor(self._thread, self._attempt, items, [*batch])
-            running.add_done_callback(partial(self._run_done, start))
+            loop = asyncio.get_running_loop()
+            running = loop.run_in_executor(self._threads, self._attempt, items, [*batch])
+            running.add_done_callback(partial(self._run_done, batch, start))
 
     def _take(self) -> dict[Future[R], Waiting[T]]:
         """Take the next batch out of the queue."""
@@ -198,21 +212,27 @@ class Batcher(Generic[T, R]):
         self._n_waiting -= len(batch)
         return batch
 
-    def _run_done(self, start: float, running: Future[list[R | Exception]]) -> None:
-        self._deliver(start, running.result())
+    def _run_done(
+        self, batch: dict[Future[R], Waiting[T]], start: float, running: Future[list[R | Exception]]
+    ) -> None:
+        self._deliver(batch, start, running.result())
 
-    def _deliver(self, start: float, results: list[R | Exception]) -> None:
+    def _deliver(
+        self, batch: dict[Future[R], Waiting[T]], start: float, results: list[R | Exception]
+    ) -> None:
         """Deliver the results, then schedule the next batch after the sockets have been read."""
         self._run_seconds += SMOOTHING * (time.perf_counter() - start - self._run_seconds)
-        for future, result in zip(self._in_run, results, strict=True):
+        for future, result in zip(batch, results, strict=True):
             if future.done():
                 continue  # cancelled or timed out
             if isinstance(result, Exception):
                 future.set_exception(result)
             else:
                 future.set_result(result)
-        self._in_run = {}
-        asyncio.get_running_loop().call_soon(self._next)
+        self._runs = [each for each in self._runs if each is not batch]
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._next)
 
     def _attempt(self, items: Sequence[T], futures: Sequence[Future[R]]) -> list[R | Exception]:
         """Return an answer or an exception for each item. Never raises.
@@ -238,7 +258,7 @@ class Batcher(Generic[T, R]):
         self._timer = None
         now = time.perf_counter()
         next_s = None  # until the next item times out
-        for queue in (self._in_run, *self._queues.values()):
+        for queue in (*self._runs, *self._queues.values()):
             for future, (_, since) in list(queue.items()):
                 left = since + self._timeout_s - now
                 if left > 0:

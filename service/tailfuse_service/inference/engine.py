@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from threading import Lock
 from typing import Any, TypeVar
 
 from tailfuse_service.bundle import Bundle, ClassPrior, PriorError, Sample, make_prior
@@ -31,6 +32,7 @@ T = TypeVar("T")
 
 # Of a batch in a reader thread; then the other callers have their turns.
 MAX_TURN_S = 0.02
+RUNS_ON_A_DEVICE = 2  # at once: one is copied while the device computes the other
 
 Inputs = dict[str, Any]  # raw values by modality
 
@@ -51,11 +53,12 @@ class Engine:
         self._metrics = metrics
         self._decoded, self.encoded = metrics.decode.add, metrics.encode.add
         self._batcher: Batcher[Sample, Prediction] = Batcher(
-            partial(run, bundle, self.model_metrics),
+            partial(run, bundle, self.model_metrics, Lock()),
             max_batch_size=sizes.batch,
             max_queue=sizes.queue,
             timeout_s=settings.request_timeout_s,
             waited=metrics.observe_queue,
+            max_runs=1 if bundle.runtime.device == "cpu" else RUNS_ON_A_DEVICE,
         )
         self.shadow_runner: ShadowRunner | None = None  # sends the same samples to a shadow
         self._priors: dict[str, ClassPrior] = {}  # that requests have named

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from threading import Lock
 
 import numpy as np
 
@@ -12,8 +13,10 @@ from tailfuse_service.inference.requested import Subset, apply_priors
 from tailfuse_service.metrics import ModelMetrics
 
 
-def run(bundle: Bundle, model_metrics: ModelMetrics, samples: Sequence[Sample]) -> list[Prediction]:
-    """Run the model once. Raises InferenceFailed."""
+def run(
+    bundle: Bundle, model_metrics: ModelMetrics, counting: Lock, samples: Sequence[Sample]
+) -> list[Prediction]:
+    """Run the model once. `counting` is held while metrics are counted. Raises InferenceFailed."""
     batch = bundle.collate(samples)
     start = time.perf_counter()
     try:
@@ -26,11 +29,12 @@ def run(bundle: Bundle, model_metrics: ModelMetrics, samples: Sequence[Sample]) 
     kinds = set(map(type, samples))
     if bundle.prior is not None or kinds != {dict}:
         output = apply_priors(output, samples, bundle)
-    if Subset in kinds:
-        model_metrics.observe_run(len(samples), seconds)
-        observe_whole(bundle, model_metrics, samples, output)
-    else:
-        model_metrics.observe_batch(batch, output, seconds)
+    with counting:
+        if Subset in kinds:
+            model_metrics.observe_run(len(samples), seconds)
+            observe_whole(bundle, model_metrics, samples, output)
+        else:
+            model_metrics.observe_batch(batch, output, seconds)
     return make_predictions(output, batch.presence, bundle.manifest.class_names)
 
 
