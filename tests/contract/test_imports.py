@@ -56,6 +56,19 @@ def test_a_bundle_is_served_without_torch(tiny_bundle: object) -> None:
     assert result.stdout.strip() == "1", result.stderr
 
 
+@pytest.mark.parametrize(("module", "budget"), [("tailfuse_service.app", 900), ("tailfuse.cli", 520)])
+def test_a_start_imports_no_more_modules_than_its_budget(module: str, budget: int) -> None:
+    """What a start costs before it does anything, without a clock: FastAPI and NumPy are most of the service."""
+    script = (
+        f"import collections, sys, {module}\n"
+        "packages = collections.Counter(name.partition('.')[0] for name in sys.modules)\n"
+        "print(len(sys.modules), packages.most_common(8))"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    count, _, packages = result.stdout.partition(" ")
+    assert int(count) <= budget, packages
+
+
 def test_the_heavy_libraries_are_not_imported_with_the_service() -> None:
     script = "import sys, tailfuse_service.app; print({'torch', 'onnxruntime', 'yaml'} & sys.modules.keys())"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
