@@ -58,7 +58,7 @@ def test_a_bundle_is_served_without_torch(tiny_bundle: object) -> None:
 
 @pytest.mark.parametrize(("module", "budget"), [("tailfuse_service.app", 900), ("tailfuse.cli", 520)])
 def test_a_start_imports_no_more_modules_than_its_budget(module: str, budget: int) -> None:
-    """What a start costs before it does anything, without a clock: FastAPI and NumPy are most of the service."""
+    """What a start costs before it does anything, without a clock: FastAPI and NumPy are most of it."""
     script = (
         f"import collections, sys, {module}\n"
         "packages = collections.Counter(name.partition('.')[0] for name in sys.modules)\n"
