@@ -1,8 +1,9 @@
 """Rows per second of `tailfuse score` and of the runtime: python benchmarks/scoring.py BUNDLE TABLE [ROWS]
 
-The rows of TABLE, repeated to ROWS, are four shards. Beside `score` with one and two processes, which read,
-decode, answer and write, stands the runtime with one thread in a plain loop over batches that are decoded
-already: the limit of one core. Prints JSON.
+`--columns ROWS` trains on a generated table of 20 numbers and 4 categories, and measures with that. The rows
+of the table, repeated to ROWS, are four shards. Beside `score` with one and two processes, which read,
+decode, answer and write, stands the runtime with one thread in a plain loop over batches that are decoded already:
+the limit of one core. Prints JSON.
 """
 
 import json
@@ -25,6 +26,28 @@ from tailfuse_service.bundle import Batch, open_bundle
 
 N_SHARDS = 4
 BATCH_ROWS = 256  # as in `score`
+TRAINING_ROWS = 4_000
+
+
+def write_columns(folder: Path) -> tuple[Path, Path]:
+    """Write a table of columns, and train on it; return the bundle and the table."""
+    import polars as pl
+
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 6, TRAINING_ROWS)
+    numbers = random.normal(size=(TRAINING_ROWS, 20)) + labels[:, None] * random.normal(size=20) / 3
+    columns = {f"n{at}": numbers[:, at] for at in range(20)}
+    columns |= {f"c{at}": random.choice(["red", "green", "blue", "violet"], TRAINING_ROWS) for at in range(4)}
+    table = folder / "table.csv"
+    pl.DataFrame({**columns, "label": [f"class {label}" for label in labels]}).write_csv(table)
+    spec = {
+        "name": "columns", "table": str(table), "label": "label",
+        "modalities": {name: {"kind": "tabular", "columns": f"{name}*"} for name in ("n", "c")},
+        "training": {"epochs": 5, "folds": 0},
+    }  # fmt: skip
+    model = tailfuse.train(spec, folder / "run")
+    assert model.path is not None
+    return model.path, table
 
 
 def write_shards(table: Path, rows: int, folder: Path) -> list[Path]:
@@ -67,8 +90,17 @@ def read_cpu_s() -> float:
 
 def main() -> None:
     """Measure, and print the figures."""
-    path, table = Path(sys.argv[1]), Path(sys.argv[2])
-    rows = int(sys.argv[3]) if len(sys.argv) > 3 else 20_000
+    with tempfile.TemporaryDirectory() as folder:
+        if sys.argv[1] == "--columns":
+            path, table = write_columns(Path(folder))
+            rows = sys.argv[2:]
+        else:
+            path, table, *rows = sys.argv[1:]
+        print(json.dumps(measure_all(Path(path), Path(table), int(rows[0]) if rows else 20_000), indent=1))
+
+
+def measure_all(path: Path, table: Path, rows: int) -> dict[str, Any]:
+    """Measure the runtime alone, and `score` with one and two processes."""
     bundle = open_bundle(path, threads=1)
     batches = list(iterate_batches(table, bundle))
     in_batches = sum(len(batch.presence) for batch in batches)
@@ -100,7 +132,7 @@ def main() -> None:
         "shards": N_SHARDS,
     }
     told["load"] = round(os.getloadavg()[0], 1)
-    print(json.dumps({**told, "figures": figures}, indent=1))
+    return {**told, "figures": figures}
 
 
 if __name__ == "__main__":
