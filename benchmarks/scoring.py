@@ -2,8 +2,8 @@
 
 `--columns ROWS` trains on a generated table of 20 numbers and 4 categories, and measures with that. The rows
 of the table, repeated to ROWS, are four shards. Beside `score` with one and two processes, which read,
-decode, answer and write, stands the runtime with one thread in a plain loop over batches that are decoded already:
-the limit of one core. Prints JSON.
+decode, answer and write, stands the runtime with one thread in a plain loop over batches that are decoded
+already: the limit of one core. Prints JSON.
 """
 
 import json
