@@ -22,17 +22,25 @@ def constant(value: ir.Value | None) -> Any:
     return None if tensor is None else tensor.numpy().tolist()
 
 
-def make_graph(axes: list[int], keepdims: int, rank: int = 3) -> ir.Graph:
-    """x, reduced, negated."""
+def make_graph(axes: list[int], keepdims: int, rows: str = "n") -> ir.Graph:
+    """x, reduced, negated; beside it an input of other rows, as the presence of a real graph is."""
     sizes: list[str | int] = ["n", 2, 3]
-    x = ir.Value(name="x", shape=ir.Shape(sizes[:rank]), type=ir.TensorType(ir.DataType.FLOAT))
+    presence = ir.Value(name="presence", shape=ir.Shape(["b", 2]), type=ir.TensorType(ir.DataType.BOOL))
+    x = ir.Value(name="x", shape=ir.Shape(sizes), type=ir.TensorType(ir.DataType.FLOAT))
     told = ir.Value(name="axes", const_value=ir.tensor(np.array(axes, np.int64), name="axes"))
-    reduced = ir.node("ReduceSum", [x, told], attributes={"keepdims": keepdims})
+    identity = ir.node("Identity", [x])  # in place of the steps that make other rows of x
+    value = identity.outputs[0]
+    value.name, value.shape, value.type = "value", ir.Shape([rows, 2, 3]), x.type
+    reduced = ir.node("ReduceSum", [value, told], attributes={"keepdims": keepdims})
     reduced.outputs[0].name = "sum"
     negated = ir.node("Neg", reduced.outputs)
     negated.outputs[0].name = "y"
     return ir.Graph(
-        [x], negated.outputs, nodes=[reduced, negated], initializers=[told], opset_imports={"": 18}
+        [presence, x],
+        negated.outputs,
+        nodes=[identity, reduced, negated],
+        initializers=[told],
+        opset_imports={"": 18},
     )
 
 
@@ -43,7 +51,7 @@ def make_graph(axes: list[int], keepdims: int, rank: int = 3) -> ir.Graph:
 def test_what_is_left_of_a_reduction_is_said(axes: list[int], keepdims: int, sizes: list[int]) -> None:
     graph = make_graph(axes, keepdims)
     insert_reshapes(graph)
-    reduced, reshape, negated = graph
+    _, reduced, reshape, negated = graph
     assert reshape.op_type == "Reshape"
     assert reshape.inputs[0] is reduced.outputs[0]
     assert constant(reshape.inputs[1]) == sizes
@@ -54,13 +62,21 @@ def test_what_is_left_of_a_reduction_is_said(axes: list[int], keepdims: int, siz
 def test_other_reductions_stay_as_they_are(axes: list[int]) -> None:
     graph = make_graph(axes, 1)
     insert_reshapes(graph)
-    assert [node.op_type for node in graph] == ["ReduceSum", "Neg"]
+    assert [node.op_type for node in graph] == ["Identity", "ReduceSum", "Neg"]
 
 
-def test_in_an_exported_graph_every_reduction_over_the_last_axis_is_followed_by_its_shape(
+@pytest.mark.parametrize("rows", ["b", "n + m"])
+def test_rows_of_all_modalities_are_never_none(rows: str) -> None:
+    graph = make_graph([2], 1, rows)
+    insert_reshapes(graph)
+    assert [node.op_type for node in graph] == ["Identity", "ReduceSum", "Neg"]
+
+
+def test_in_an_exported_graph_reductions_of_a_modality_s_rows_are_followed_by_their_shape(
     trained: Any,
 ) -> None:
     graph = ir.serde.deserialize_model(onnx.load(trained.bundle / GRAPHS["onnx"])).graph
+    rows = {str(known(value.shape)[0]) for value in graph.inputs[1:]}
     over_the_last = [
         node
         for node in reductions(graph)
@@ -68,6 +84,7 @@ def test_in_an_exported_graph_every_reduction_over_the_last_axis_is_followed_by_
         and (shape := known(node.inputs[0]).shape) is not None
         and constant(node.inputs[1]) in ([-1], [len(shape) - 1])
         and len(shape) > 1
+        and str(shape[0]) in rows
     ]
     assert over_the_last
     for node in over_the_last:

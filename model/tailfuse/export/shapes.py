@@ -1,7 +1,8 @@
 """Make a graph run on modalities without rows, on every onnxruntime since 1.21.
 
 Before 1.32 a reduction of an array without rows keeps its shape, (0, 5) and not (0, 1), and the next node
-fails; the newest release for CUDA is 1.31.
+fails; the newest release for CUDA is 1.31. Only one modality may be without rows: a sample has at least one,
+so that all modalities together have some.
 """
 
 import numpy as np
@@ -9,12 +10,22 @@ import onnx_ir as ir
 
 
 def insert_reshapes(graph: ir.Graph) -> None:
-    """Insert a Reshape after each reduction over trailing axes, with the shape of its result."""
+    """Insert a Reshape after each reduction of a modality's rows over trailing axes, with its result's shape.
+
+    The first input is the presence of all samples; the others have the rows of a modality each.
+    """
+    counts = {str(value.shape[0]) for value in graph.inputs[1:] if value.shape}
     for node in list(graph):
-        if node.op_type.startswith("Reduce") and len(node.inputs) == 2:
+        if node.op_type.startswith("Reduce") and len(node.inputs) == 2 and count_rows(node) in counts:
             sizes = find_kept_sizes(node)
             if sizes is not None:
                 reshape_after(graph, node, sizes)
+
+
+def count_rows(node: ir.Node) -> str | None:
+    """Return the name of the first size of what a node reduces; None if it is not known."""
+    value = node.inputs[0]
+    return str(value.shape[0]) if value is not None and value.shape else None
 
 
 def find_kept_sizes(node: ir.Node) -> list[int] | None:

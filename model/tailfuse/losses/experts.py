@@ -20,4 +20,6 @@ def compute_adjustments(prior: Tensor, taus: Sequence[float]) -> Tensor:
 
 def aggregate(logits: Tensor) -> Tensor:
     """Return joint log-probabilities of the experts, the geometric mean: (..., E, C) -> (..., C)"""
-    return F.log_softmax(logits.mean(-2), dim=-1)
+    # One expert is its own mean: a graph of fewer steps.
+    mean = logits.squeeze(-2) if logits.shape[-2] == 1 else logits.mean(-2)
+    return F.log_softmax(mean, dim=-1)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tailfuse.losses.experts import aggregate
 from tailfuse.network.plda import N_DENSITIES
 
 N_STATISTICS = 6 + N_DENSITIES
@@ -33,8 +34,7 @@ def compute_statistics(
     The shares of known n-grams. The OOD scores come last.
     None changes when a constant is added to all logits.
     """
-    each = F.log_softmax(logits, dim=-1)  # (n, E, C)
-    joint = F.log_softmax(logits.mean(-2), dim=-1)  # (n, C)
+    joint = aggregate(logits)  # (n, C)
     p = joint.exp()
     two, at = joint.topk(2, dim=-1)
     top, second = two.split(1, dim=-1)
@@ -43,7 +43,7 @@ def compute_statistics(
     others = joint.masked_fill(is_top, -torch.inf).logsumexp(-1, keepdim=True)
     odds = top - others.clamp(min=MIN_LOG_OTHERS)
     entropy = -(p * joint).sum(-1, keepdim=True)
-    disagreement = (each.exp() * (each - joint[:, None])).sum(-1).mean(-1, keepdim=True)
+    disagreement = compute_disagreement(logits, joint)
     plda = F.log_softmax(densities, dim=-1)
     nearest, next_one = densities.topk(2, dim=-1).values.split(1, dim=-1)
     # Far from every class densities differ by hundreds; only their order of magnitude matters.
@@ -51,6 +51,14 @@ def compute_statistics(
     against = torch.asinh((p * (joint - plda)).sum(-1, keepdim=True))
     known = [] if shares is None else [shares]
     return torch.cat([odds, top - second, entropy, disagreement, ratio, against, *known, ood_scores], dim=-1)
+
+
+def compute_disagreement(logits: Tensor, joint: Tensor) -> Tensor:
+    """Compute how far the experts are from their mean: (n, E, C), log-probabilities (n, C) -> (n, 1)"""
+    if logits.shape[-2] == 1:  # one expert agrees with itself
+        return torch.zeros_like(joint[:, :1])
+    each = F.log_softmax(logits, dim=-1)
+    return (each.exp() * (each - joint[:, None])).sum(-1).mean(-1, keepdim=True)
 
 
 class Confidences(nn.Module):
