@@ -46,13 +46,17 @@ class ChildProcess:
         self.process.wait()
 
 
-def start_child(module: str) -> ChildProcess:
-    """Start a process, which inherits one end of a socket and nothing else. Its number is an argument."""
+def start_child(module: str, *, is_heard: bool = True) -> ChildProcess:
+    """Start a process, which inherits one end of a socket and nothing else. Its number is an argument.
+
+    What it writes to stderr is shown if it `is_heard`.
+    """
     here, there = socket.socketpair()
     with there:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", module, str(there.fileno())],
             pass_fds=[there.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=None if is_heard else subprocess.DEVNULL,
             env={**os.environ, **ONE_THREAD},
         )  # fmt: skip
     return ChildProcess(process, Connection(here.detach()))

@@ -67,8 +67,8 @@ def two_cores(monkeypatch: pytest.MonkeyPatch) -> list[ChildProcess]:
     """Start two processes, however short the training is; the list gets them."""
     started: list[ChildProcess] = []
 
-    def start(module: str) -> ChildProcess:
-        started.append(start_child(module))
+    def start(module: str, **how: Any) -> ChildProcess:
+        started.append(start_child(module, **how))
         return started[-1]
 
     monkeypatch.setattr(parallel_folds, "cpu_count", lambda: 2)
@@ -106,8 +106,8 @@ def test_a_process_that_dies_costs_time_only(
     spec: Spec, dataset: Dataset, one_by_one: Any, two_cores: list[ChildProcess], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, n_killed: int,
 ) -> None:  # fmt: skip
-    def start_and_kill(module: str) -> ChildProcess:
-        child = start_child(module)
+    def start_and_kill(module: str, **how: Any) -> ChildProcess:
+        child = start_child(module, **how)
         two_cores.append(child)
         if len(two_cores) <= n_killed:
             os.kill(child.process.pid, signal.SIGKILL)

@@ -5,13 +5,11 @@ It receives jobs, one after the other. Of each it sends the epochs, and FINISHED
 
 import signal
 import sys
-from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from lightning_fabric import Fabric
 
 from tailfuse.child_process import receive_tasks
-from tailfuse.errors import UserError
 from tailfuse.network.torch_state import torch_state
 from tailfuse.training.loop import fit_network
 from tailfuse.training.parallel_folds import FINISHED, Job
@@ -23,9 +21,7 @@ def main() -> None:
     connection = Connection(int(sys.argv[1]))
     jobs = receive_tasks(connection)
     fabric = Fabric(accelerator="cpu", devices=1)
-    # The parent has ended; or the fold cannot be trained, which the parent is told when it tries itself.
-    ends = suppress(BrokenPipeError, ConnectionResetError, UserError)
-    with ends, torch_state(deterministic=True, threads=1):
+    with torch_state(deterministic=True, threads=1):
         while True:
             job: Job = jobs.get()
             fit_network(

@@ -57,9 +57,13 @@ def count_bytes(part: SplitArrays) -> int:
 
 
 def train_in_processes(jobs: Iterable[Job], count: int, on_epoch: Progress) -> None:
-    """Train with so many processes at once, and leave the checkpoints."""
+    """Train with so many processes at once, and leave the checkpoints.
+
+    A process is not heard: what goes wrong in it goes wrong here too, where its fold is trained again.
+    """
     waiting = iter(jobs)
-    children = {each.connection: each for each in [start_child(WORKER) for _ in range(count)]}
+    started = [start_child(WORKER, is_heard=False) for _ in range(count)]
+    children = {each.connection: each for each in started}
     current: dict[ChildProcess, Job] = {}
 
     def assign(child: ChildProcess) -> None:
