@@ -46,10 +46,10 @@ def read_table(text: str, heading: str) -> dict[str, dict[str, str]]:
     return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
 
 
-def read_means() -> dict[str, dict[str, float]]:
+def read_means(name: str = "results.csv") -> dict[str, dict[str, float]]:
     """Return balanced accuracies of all modalities in per cent, means over seeds, by method and dataset."""
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    with (ROOT / "results" / "results.csv").open(newline="") as file:
+    with (ROOT / "results" / name).open(newline="") as file:
         rows = [
             row for row in csv.DictReader(file) if row["condition"] == "clean" and row["ir"] in ("0", "50")
         ]
@@ -70,6 +70,27 @@ def test_the_balanced_accuracies_are_those_of_the_csv_file() -> None:
         assert {name: float(cell) for name, cell in row.items()} == pytest.approx(
             known | {"mean": mean(known.values())}, abs=ROUNDING
         ), method
+
+
+def test_the_balanced_accuracies_of_twenty_seeds_are_those_of_their_csv_file() -> None:
+    means, shown = read_means("twenty-seeds.csv"), read_table(PAGE, "## Twenty seeds")
+    assert shown.keys() == means.keys()
+    for method, row in shown.items():
+        known = means[method]
+        assert {name: float(cell) for name, cell in row.items()} == pytest.approx(
+            known | {"mean": mean(known.values())}, abs=ROUNDING
+        ), method
+
+
+def test_the_counts_of_twenty_seeds_are_those_of_their_report() -> None:
+    report = (ROOT / "results" / "twenty-seeds.md").read_text()
+    counts = re.search(r"(\d+) won, (\d+) tied, (\d+) lost of (\d+) .* higher in (\d+)\.", report)
+    assert counts
+    won, tied, lost, all_of_them, higher = counts.groups()
+    assert lost == "1"
+    text = " ".join(PAGE.split())
+    assert f"{won} of {all_of_them} comparisons are significant wins" in text
+    assert f"{tied} are ties; the mean is higher in {higher}." in text
 
 
 def test_the_report_has_the_same_balanced_accuracies() -> None:
