@@ -87,7 +87,7 @@ class Pair:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A shadow that waits for nothing, and has its share of a busy machine: a test waits for what it counts."""
+    """A shadow that waits for nothing, and has its share of a busy machine: tests wait for its counts."""
     monkeypatch.setattr(shadow, "GATHER_S", 0.0)
     monkeypatch.setattr(shadow, "REST_FACTOR", 0.0)
     monkeypatch.setattr(shadow, "LOWEST_PRIORITY", 0)
