@@ -1,6 +1,7 @@
 """The floor answers every request, in one piece or in many, on any number of connections."""
 
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 
@@ -38,6 +39,15 @@ def test_each_request_has_one_answer(address: tuple[str, int]) -> None:
         with pytest.raises(BlockingIOError):
             connection.recv(1)
         connection.close()
+
+
+def test_a_client_that_resets_its_connection_stops_nobody(address: tuple[str, int]) -> None:
+    with socket.create_connection(address) as gone:
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        gone.sendall(request(10))
+    with socket.create_connection(address) as connection:
+        connection.sendall(request(10))
+        assert receive(connection) == floor.ANSWER
 
 
 def test_a_request_in_pieces_is_answered_when_it_is_whole(address: tuple[str, int]) -> None:
