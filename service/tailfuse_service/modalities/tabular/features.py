@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,19 @@ MAX_PLAIN, MIN_SCALE = 1e9, 1e-9  # numbers and scales for which nothing comes n
 T = TypeVar("T")
 
 
+class Number(NamedTuple):
+    """A number's column, and what turns it into the slot `at`, and the next one if it has an indicator."""
+
+    column: NumberColumn
+    name: str
+    at: int
+    mean: float
+    scale: float
+    unit: float | None
+    indicator: bool
+    ordinary: bool
+
+
 class TabularFeatures:
     """A row (an object by column, or an array in column order) as float32 of shape (width,).
 
@@ -65,16 +78,20 @@ class TabularFeatures:
         self._known = frozenset(self._names)
         self._missing = frozenset(("", *missing))
         self._refuses = unreadable == "stop"
-        self._slots: list[tuple[Column, int, dict[str, int], bool, float | None]] = []
+        self._numbers: list[Number] = []
+        self._others: list[tuple[BooleanColumn | CategoryColumn, str, int, dict[str, int] | None]] = []
         self._categories: dict[str, KnownNames] = {}
         at = 0
         for column in columns:
-            categories = column.categories if isinstance(column, CategoryColumn) else ()
-            slots = {category: at + i for i, category in enumerate(categories)}
-            unit = column.log_unit if isinstance(column, NumberColumn) else None
-            self._slots.append((column, at, slots, is_ordinary(column), unit))
-            if categories:
-                self._categories[column.name] = KnownNames(categories)
+            if isinstance(column, NumberColumn):
+                self._numbers.append(make_number(column, at))
+            elif isinstance(column, BooleanColumn):
+                self._others.append((column, column.name, at, None))
+            else:
+                slots = {category: at + i for i, category in enumerate(column.categories)}
+                self._others.append((column, column.name, at, slots))
+                if slots:
+                    self._categories[column.name] = KnownNames(column.categories)
             at += count_slots(column)
 
     def apply(self, raw: Any) -> NDArray[np.float32] | None:
@@ -82,35 +99,38 @@ class TabularFeatures:
         values = self._by_column(raw)
         vector = np.zeros(self.width, np.float32)
         present = False
-        for column, at, categories, ordinary, unit in self._slots:
-            value = values.get(column.name)
-            if isinstance(column, NumberColumn):
-                number: float | None = None
-                if value is not None:
-                    # By far the most cells are numbers that need no reading. NaN is not among them.
-                    if ordinary and type(value) in NUMERIC and -MAX_PLAIN < value < MAX_PLAIN:
-                        number = value
-                    else:
-                        number = self._read(self._number, column, value)
-                if number is not None:
-                    present = True
-                    # As standardise(), without a call for each number.
-                    if unit is not None:
-                        number = math.asinh(number / unit)
-                    vector[at] = (number - column.mean) / column.scale
-                elif column.indicator:
-                    vector[at + 1] = 1.0
-            elif value is None:
+        # Tuples, because a model's attributes and kinds take twice as long to look up.
+        for column, name, at, mean, scale, unit, indicator, ordinary in self._numbers:
+            value = values.get(name)
+            number: float | None
+            if value is None:
+                number = None
+            # By far the most cells are numbers that need no reading. NaN is not among them.
+            elif ordinary and type(value) in NUMERIC and -MAX_PLAIN < value < MAX_PLAIN:
+                number = value
+            else:
+                number = self._read(self._number, column, value)
+            if number is not None:
+                present = True
+                # As standardise(), without a call for each number.
+                if unit is not None:
+                    number = math.asinh(number / unit)
+                vector[at] = (number - mean) / scale
+            elif indicator:
+                vector[at + 1] = 1.0
+        for other, name, at, categories in self._others:
+            value = values.get(name)
+            if value is None:
                 continue
-            elif isinstance(column, BooleanColumn):
-                truth = value if type(value) is bool else self._read(self._boolean, column, value)
+            if categories is None:
+                truth = value if type(value) is bool else self._read(self._boolean, other, value)
                 if truth is not None:
                     present = True
                     vector[at] = 1.0 if truth else -1.0
             else:
                 slot = categories.get(value) if isinstance(value, str) else None
                 if slot is None:
-                    slot = self._read(self._category, column, value)
+                    slot = self._read(self._category, other, value)
                     if slot is None:
                         continue
                     slot += at
@@ -219,11 +239,17 @@ class TabularFeatures:
         )  # fmt: skip
 
 
-def is_ordinary(column: Column) -> bool:
+def make_number(column: NumberColumn, at: int) -> Number:
+    """Return what turns a column's number into its slots."""
+    return Number(
+        column, column.name, at, column.mean, column.scale, column.log_unit, column.indicator,
+        is_ordinary(column),
+    )  # fmt: skip
+
+
+def is_ordinary(column: NumberColumn) -> bool:
     """Return whether numbers below MAX_PLAIN, standardised, are far below MAX_SCALED.
 
     Logarithms are smaller than the numbers, whatever their unit.
     """
-    if not isinstance(column, NumberColumn):
-        return False
     return column.scale > MIN_SCALE and abs(column.mean) < MAX_PLAIN
