@@ -5,11 +5,11 @@ Fold networks supply calibration rows that a network was not trained on; only th
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
@@ -26,7 +26,7 @@ from tailfuse.modalities.text.encoder import find_ngram_buckets, share_projectio
 from tailfuse.network.build import AnyNetwork
 from tailfuse.network.frozen import add_frozen_features
 from tailfuse.network.torch_state import torch_state
-from tailfuse.spec.schedule import choose_schedule
+from tailfuse.spec.schedule import Schedule, choose_schedule
 from tailfuse.spec.schema import Spec
 from tailfuse.training.families import Family, N, Stages, choose_family
 from tailfuse.training.loop import Stage, count_best_epochs, fit_network, make_generator
@@ -79,6 +79,66 @@ def train_stages(
         return run_stages(choose_family(spec), spec, dataset, fabric, folder, on_epoch, on_features)
 
 
+@dataclass(frozen=True, slots=True)
+class Training(Generic[N]):
+    """What all stages of a training share. `first` holds the frozen parts that all networks have."""
+
+    family: Family[N]
+    spec: Spec
+    dataset: Dataset
+    fabric: Fabric
+    folder: Path | None
+    first: N
+    texts: Mapping[str, NDArray[Any]]  # n-grams, in place of the features that a network is trained on
+    schedule: Schedule
+    augmentations: Mapping[str, Callable[[Tensor], Tensor]]
+    on_epoch: OnEpoch | None
+    told: set[tuple[str, int]] = field(default_factory=set)  # the epochs that `on_epoch` knows
+
+    @property
+    def n_folds(self) -> int:
+        return self.schedule.folds if self.family.has_folds else 0
+
+    def prepare(self, plan: Plan) -> tuple[N, Stage]:
+        """Return an untrained network, and what to train it on."""
+        rows = oversample(plan.train, plan.seed) if self.spec.training.smote else plan.train
+        stage = Stage(plan.name, plan.seed, rows, plan.val, plan.epochs, self.schedule, self.augmentations)
+        torch.manual_seed(make_generator(plan.seed).initial_seed())
+        network = self.family.build(self.spec, self.dataset)
+        share_frozen(self.first, network, with_projections=False)
+        return network, stage
+
+    def train(self, plan: Plan) -> tuple[N, list[Epoch]]:
+        """Train a network, and fit what needs no gradient."""
+        network, stage = self.prepare(plan)
+        path = self.folder and self.folder / f"{plan.name}.pt"
+        log = fit_network(self.fabric, network, stage, self.spec.training, path, self.report)
+        share_frozen(self.first, network, with_projections=True)
+        self.family.fit_closed_form(network, self.restore_texts(plan.train), self.fabric.device)
+        return network, log
+
+    def train_ahead(self, plans: Sequence[Plan], seconds: float) -> None:
+        """Train folds in processes, if that is worth it; each takes about so many seconds."""
+        if self.folder is None:
+            return
+        count = count_processes(self.fabric, self.dataset.train, len(plans), seconds)
+        if count:
+            folder, training = self.folder, self.spec.training
+            jobs = (Job(*self.prepare(plan), training, folder / f"{plan.name}.pt") for plan in plans)
+            train_in_processes(jobs, count, self.report)
+
+    def report(self, stage: Stage, epoch: Epoch) -> None:
+        """Tell of an epoch, once: a process may have told of it before its checkpoint is read."""
+        key = stage.name, epoch.epoch
+        if self.on_epoch and key not in self.told:
+            self.told.add(key)
+            self.on_epoch(stage, epoch, 1 + self.n_folds)
+
+    def restore_texts(self, part: SplitArrays) -> SplitArrays:
+        """Return the part with n-grams in place of their features."""
+        return replace(part, inputs={**part.inputs, **self.texts})
+
+
 def run_stages(
     family: Family[N], spec: Spec, dataset: Dataset, fabric: Fabric, folder: Path | None,
     on_epoch: OnEpoch | None, on_features: OnProgress | None,
@@ -92,65 +152,50 @@ def run_stages(
     )
     texts = {name: decoded.train.inputs[name] for name, each in encoders.items() if find_ngram_buckets(each)}
     schedule = choose_schedule(spec.training, len(dataset.train))
-    n_folds = schedule.folds if family.has_folds else 0
     # The features of a frozen encoder are not augmented.
     as_decoded = [name for name in encoders if dataset.train.inputs[name] is decoded.train.inputs[name]]
-    augmentations = find_augmentations(spec, as_decoded)
-
-    def prepare(each: Plan) -> tuple[N, Stage]:
-        rows = oversample(each.train, each.seed) if spec.training.smote else each.train
-        stage = Stage(each.name, each.seed, rows, each.val, each.epochs, schedule, augmentations)
-        torch.manual_seed(make_generator(each.seed).initial_seed())
-        network = family.build(spec, dataset)
-        share_frozen(first, network, with_projections=False)
-        return network, stage
-
-    def find_checkpoint(name: str) -> Path | None:
-        return folder and folder / f"{name}.pt"
-
-    told = set[tuple[str, int]]()
-
-    def report(stage: Stage, epoch: Epoch) -> None:
-        key = stage.name, epoch.epoch
-        if on_epoch and key not in told:  # a process of the folds has told of it before
-            told.add(key)
-            on_epoch(stage, epoch, 1 + n_folds)
-
-    def train_stage(each: Plan) -> tuple[N, list[Epoch]]:
-        network, stage = prepare(each)
-        log = fit_network(fabric, network, stage, spec.training, find_checkpoint(each.name), report)
-        share_frozen(first, network, with_projections=True)
-        family.fit_closed_form(network, replace_rows(each.train, texts), fabric.device)
-        return network, log
-
+    training = Training(
+        family, spec, dataset, fabric, folder, first, texts, schedule, find_augmentations(spec, as_decoded),
+        on_epoch,
+    )  # fmt: skip
     begun = time.monotonic()
-    network, log = train_stage(Plan(FINAL, spec.seed, dataset.train, dataset.val, schedule.epochs))
+    network, log = training.train(Plan(FINAL, spec.seed, dataset.train, dataset.val, schedule.epochs))
     epochs = count_best_epochs(log)
-    fold_s = (time.monotonic() - begun) * epochs / len(log)
-    folds = make_folds(dataset.train.labels, dataset.groups, n_folds, spec.seed)
-    # No early stopping: it would look at the calibration rows. As many epochs as the final network took.
-    plans = [
-        Plan(f"{FOLD}{k}", spec.seed + 1 + k, dataset.train.take(others), None, epochs)
-        for k, (others, _) in enumerate(folds)
-    ]
-    if folder and (count := count_processes(fabric, dataset.train, len(plans), fold_s)):
-        jobs = (Job(*prepare(each), spec.training, folder / f"{each.name}.pt") for each in plans)
-        train_in_processes(jobs, count, report)
-    fold_networks = []
+    seconds = (time.monotonic() - begun) * epochs / len(log)
+    folds = train_folds(training, epochs, seconds)
     fitted: list[tuple[N, SplitArrays, SplitArrays | None]] = [
-        (network, replace_rows(dataset.train, texts), None)
+        (network, training.restore_texts(dataset.train), None)
     ]
-    for plan, (_, calibration_rows) in zip(plans, folds, strict=True):
-        fold, _ = train_stage(plan)
-        held = replace_rows(dataset.train.take(calibration_rows), texts)
-        fold_networks.append((fold, held))
-        fitted.append((fold, replace_rows(plan.train, texts), held))
+    fitted.extend(folds)
     family.cross_fit(fitted)
     corrupted = family.corrupt_features(decoded, encoders, fabric.device)
-    train, val, test = (replace_rows(part, texts) for part in (dataset.train, dataset.val, dataset.test))
+    train, val, test = map(training.restore_texts, (dataset.train, dataset.val, dataset.test))
     return Stages(
-        family, network, fold_networks, replace(dataset, train=train, val=val, test=test), corrupted
-    )
+        family, network, [(fold, held) for fold, _, held in folds],
+        replace(dataset, train=train, val=val, test=test), corrupted,
+    )  # fmt: skip
+
+
+def train_folds(
+    training: Training[N], epochs: int, seconds: float
+) -> list[tuple[N, SplitArrays, SplitArrays]]:
+    """Train the fold networks; return each with its rows and those of its fold. Each takes about `seconds`.
+
+    There is no early stopping: it would look at the calibration rows. They take as many epochs as the final
+    network took.
+    """
+    rows, seed = training.dataset.train, training.spec.seed
+    folds = make_folds(rows.labels, training.dataset.groups, training.n_folds, seed)
+    plans = [
+        Plan(f"{FOLD}{k}", seed + 1 + k, rows.take(others), None, epochs)
+        for k, (others, _) in enumerate(folds)
+    ]
+    training.train_ahead(plans, seconds)
+    restore = training.restore_texts
+    return [
+        (training.train(plan)[0], restore(plan.train), restore(rows.take(held)))
+        for plan, (_, held) in zip(plans, folds, strict=True)
+    ]
 
 
 def find_augmentations(spec: Spec, names: Sequence[str]) -> dict[str, Callable[[Tensor], Tensor]]:
@@ -183,11 +228,6 @@ def share_frozen(source: AnyNetwork, target: AnyNetwork, *, with_projections: bo
         if isinstance(one, Pretrained) and isinstance(other, Pretrained):
             other.scale.load_state_dict(one.scale.state_dict())
         share_projection(one, other, keep=with_projections)
-
-
-def replace_rows(part: SplitArrays, rows: dict[str, NDArray[Any]]) -> SplitArrays:
-    """Return a part with other arrays for some modalities, in the order of those that it has."""
-    return replace(part, inputs=part.inputs | rows)
 
 
 def make_reproducible(spec: Spec, dataset: Dataset) -> AbstractContextManager[None]:
