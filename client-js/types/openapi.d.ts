@@ -44,6 +44,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/predict/{modality}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Classify one value of one modality
+         * @description Send the value of one modality as the whole body: the bytes of a file, a text, or JSON of numbers.
+         *     All other modalities are missing. A modality called `batch` cannot be sent so.
+         */
+        post: operations["predictModality"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/models/{name}/predict": {
         parameters: {
             query?: never;
@@ -84,6 +105,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/models/{name}/predict/{modality}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Classify one value of one modality with a named model
+         * @description Send the value of one modality as the whole body: the bytes of a file, a text, or JSON of numbers.
+         *     All other modalities are missing. A modality called `batch` cannot be sent so.
+         */
+        post: operations["predictModalityWithModel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/models/{name}/versions/{version}/predict": {
         parameters: {
             query?: never;
@@ -118,6 +160,27 @@ export interface paths {
          * @description Answers are in the order of the items. An invalid item has a problem in its place.
          */
         post: operations["predictBatchWithVersion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/models/{name}/versions/{version}/predict/{modality}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Classify one value of one modality with a named version
+         * @description Send the value of one modality as the whole body: the bytes of a file, a text, or JSON of numbers.
+         *     All other modalities are missing. A modality called `batch` cannot be sent so.
+         */
+        post: operations["predictModalityWithVersion"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1577,6 +1640,182 @@ export interface operations {
             };
         };
     };
+    predictModality: {
+        parameters: {
+            query?: {
+                /** @description Answer only this many of the most probable classes. */
+                top_k?: number;
+                /** @description Add the contribution of each present modality, and the answer without it. For M present modalities the model runs 2^M - 1 rows. */
+                explain?: boolean;
+                /** @description Class shares that the answer holds for: equal ones, those of the training rows, or these to the power 0.25. Default: those of the service. */
+                prior?: "uniform" | "training" | "tempered";
+            };
+            header?: {
+                /** @description Requests with the same key get the same version: stable or canary. */
+                "X-Routing-Key"?: string;
+                /** @description Returned in the answer and logged. The service creates one if it is missing or is not 1 to 128 of the characters A-Za-z0-9._:/+=@- */
+                "X-Request-Id"?: string;
+            };
+            path: {
+                /** @description The modality's name. */
+                modality: string;
+            };
+            cookie?: never;
+        };
+        /** @description image: The image file (JPEG, PNG, …). tabular: JSON: an object by column, or an array in column order. text: Plain text, in UTF-8. series: A .npy, .wav, .csv or JSON file. */
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description The prediction */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "request_id": "5f1c1d7ce2a04f6b",
+                     *       "model": {
+                     *         "name": "digits",
+                     *         "version": "1"
+                     *       },
+                     *       "label": "7",
+                     *       "probability": 0.981204,
+                     *       "probabilities": {
+                     *         "1": 0.010377,
+                     *         "7": 0.981204,
+                     *         "9": 0.008419
+                     *       },
+                     *       "modalities": {
+                     *         "image": {
+                     *           "present": true,
+                     *           "weight": 0.741,
+                     *           "confidence": 0.98
+                     *         },
+                     *         "fourier": {
+                     *           "present": false,
+                     *           "weight": 0,
+                     *           "confidence": null
+                     *         },
+                     *         "shape": {
+                     *           "present": true,
+                     *           "weight": 0.259,
+                     *           "confidence": 0.87
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Answer"];
+                };
+            };
+            /** @description Bad request, or JSON nested too deeply, or Too many values, or Too many parts */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: "Bearer";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Receive timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Payload too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported media type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Invalid input, or Unknown column, or Number not finite, or Undecodable image, or Too many pixels, or Text too long, or Unknown modality, or No modality present */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Overloaded, or Too many requests */
+            429: {
+                headers: {
+                    /** @description Seconds. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Head too large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Inference failed, or Internal error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not ready */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Deadline exceeded */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     predictWithModel: {
         parameters: {
             query?: {
@@ -1821,6 +2060,109 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["BatchAnswer"];
+                };
+            };
+            /** @description Unknown model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description As of /predict */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description As of /predict */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    predictModalityWithModel: {
+        parameters: {
+            query?: {
+                /** @description Answer only this many of the most probable classes. */
+                top_k?: number;
+                /** @description Add the contribution of each present modality, and the answer without it. For M present modalities the model runs 2^M - 1 rows. */
+                explain?: boolean;
+                /** @description Class shares that the answer holds for: equal ones, those of the training rows, or these to the power 0.25. Default: those of the service. */
+                prior?: "uniform" | "training" | "tempered";
+            };
+            header?: {
+                /** @description Requests with the same key get the same version: stable or canary. */
+                "X-Routing-Key"?: string;
+                /** @description Returned in the answer and logged. The service creates one if it is missing or is not 1 to 128 of the characters A-Za-z0-9._:/+=@- */
+                "X-Request-Id"?: string;
+            };
+            path: {
+                /** @description The modality's name. */
+                modality: string;
+                /** @description The model's name. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** @description image: The image file (JPEG, PNG, …). tabular: JSON: an object by column, or an array in column order. text: Plain text, in UTF-8. series: A .npy, .wav, .csv or JSON file. */
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description The prediction */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "request_id": "5f1c1d7ce2a04f6b",
+                     *       "model": {
+                     *         "name": "digits",
+                     *         "version": "1"
+                     *       },
+                     *       "label": "7",
+                     *       "probability": 0.981204,
+                     *       "probabilities": {
+                     *         "1": 0.010377,
+                     *         "7": 0.981204,
+                     *         "9": 0.008419
+                     *       },
+                     *       "modalities": {
+                     *         "image": {
+                     *           "present": true,
+                     *           "weight": 0.741,
+                     *           "confidence": 0.98
+                     *         },
+                     *         "fourier": {
+                     *           "present": false,
+                     *           "weight": 0,
+                     *           "confidence": null
+                     *         },
+                     *         "shape": {
+                     *           "present": true,
+                     *           "weight": 0.259,
+                     *           "confidence": 0.87
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Answer"];
                 };
             };
             /** @description Unknown model */
@@ -2100,6 +2442,111 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["BatchAnswer"];
+                };
+            };
+            /** @description Unknown model */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description As of /predict */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description As of /predict */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    predictModalityWithVersion: {
+        parameters: {
+            query?: {
+                /** @description Answer only this many of the most probable classes. */
+                top_k?: number;
+                /** @description Add the contribution of each present modality, and the answer without it. For M present modalities the model runs 2^M - 1 rows. */
+                explain?: boolean;
+                /** @description Class shares that the answer holds for: equal ones, those of the training rows, or these to the power 0.25. Default: those of the service. */
+                prior?: "uniform" | "training" | "tempered";
+            };
+            header?: {
+                /** @description Requests with the same key get the same version: stable or canary. */
+                "X-Routing-Key"?: string;
+                /** @description Returned in the answer and logged. The service creates one if it is missing or is not 1 to 128 of the characters A-Za-z0-9._:/+=@- */
+                "X-Request-Id"?: string;
+            };
+            path: {
+                /** @description The modality's name. */
+                modality: string;
+                /** @description The model's name. */
+                name: string;
+                /** @description Its version; `latest` is the last that is neither canary nor shadow. */
+                version: string;
+            };
+            cookie?: never;
+        };
+        /** @description image: The image file (JPEG, PNG, …). tabular: JSON: an object by column, or an array in column order. text: Plain text, in UTF-8. series: A .npy, .wav, .csv or JSON file. */
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description The prediction */
+            200: {
+                headers: {
+                    "X-Request-Id"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "request_id": "5f1c1d7ce2a04f6b",
+                     *       "model": {
+                     *         "name": "digits",
+                     *         "version": "1"
+                     *       },
+                     *       "label": "7",
+                     *       "probability": 0.981204,
+                     *       "probabilities": {
+                     *         "1": 0.010377,
+                     *         "7": 0.981204,
+                     *         "9": 0.008419
+                     *       },
+                     *       "modalities": {
+                     *         "image": {
+                     *           "present": true,
+                     *           "weight": 0.741,
+                     *           "confidence": 0.98
+                     *         },
+                     *         "fourier": {
+                     *           "present": false,
+                     *           "weight": 0,
+                     *           "confidence": null
+                     *         },
+                     *         "shape": {
+                     *           "present": true,
+                     *           "weight": 0.259,
+                     *           "confidence": 0.87
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Answer"];
                 };
             };
             /** @description Unknown model */
