@@ -6,6 +6,7 @@ is trained as if there had been none.
 """
 
 import math
+import os
 from collections.abc import Iterable
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -43,6 +44,8 @@ def count_processes(fabric: Fabric, train: SplitArrays, n_folds: int, fold_s: fl
     Only of networks that train on one thread of the CPU: others use the cores already.
     """
     here = fabric.device.type == "cpu" and fabric.world_size == 1 and torch.get_num_threads() == 1
+    if os.name != "posix":
+        return 0  # a process could not inherit the socket over which it is spoken to
     if not here or fabric.strategy.precision.precision != "32-true" or count_bytes(train) > MAX_BYTES:
         return 0
     count = min(n_folds, cpu_count())  # which knows the quota of a container
