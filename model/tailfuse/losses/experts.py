@@ -21,5 +21,10 @@ def compute_adjustments(prior: Tensor, taus: Sequence[float]) -> Tensor:
 def aggregate(logits: Tensor) -> Tensor:
     """Return joint log-probabilities of the experts, the geometric mean: (..., E, C) -> (..., C)"""
     # One expert is its own mean: a graph of fewer steps.
-    mean = logits.squeeze(-2) if logits.shape[-2] == 1 else logits.mean(-2)
+    mean = logits.squeeze(-2) if count_experts(logits) == 1 else logits.mean(-2)
     return F.log_softmax(mean, dim=-1)
+
+
+def count_experts(logits: Tensor) -> int:
+    """Count the experts of logits (..., E, C). Not by the shape: while a graph is traced it is no number."""
+    return len(logits.unbind(-2))

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tailfuse.losses.experts import aggregate
+from tailfuse.losses.experts import aggregate, count_experts
 from tailfuse.network.plda import N_DENSITIES
 
 N_STATISTICS = 6 + N_DENSITIES
@@ -55,7 +55,7 @@ def compute_statistics(
 
 def compute_disagreement(logits: Tensor, joint: Tensor) -> Tensor:
     """Compute how far the experts are from their mean: (n, E, C), log-probabilities (n, C) -> (n, 1)"""
-    if logits.shape[-2] == 1:  # one expert agrees with itself
+    if count_experts(logits) == 1:  # one expert agrees with itself
         return torch.zeros_like(joint[:, :1])
     each = F.log_softmax(logits, dim=-1)
     return (each.exp() * (each - joint[:, None])).sum(-1).mean(-1, keepdim=True)
