@@ -29,7 +29,7 @@ class ChildProcess:
 
     def send(self, message: Any) -> None:
         """Send a message. That the process has died is found out by `receive`."""
-        with suppress(BrokenPipeError):
+        with suppress(ConnectionError):  # a reset, if it died before it had read all
             self.connection.send(message)
 
     def receive(self) -> Any:

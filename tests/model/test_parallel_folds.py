@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +170,13 @@ def test_processes_are_started_where_they_save_time(
     fabric = Fabric(accelerator="cpu", devices=1)
     with torch_state(deterministic=False, threads=threads):
         assert count_processes(fabric, make_rows(n_bytes), n_folds, fold_s) == expected
+
+
+def test_a_process_that_dies_before_it_has_read_its_job_is_found_out_by_receive() -> None:
+    child = start_child("tailfuse.training.fold_worker", is_heard=False)
+    os.kill(child.process.pid, signal.SIGSTOP)  # it reads nothing
+    threading.Timer(0.2, lambda: os.kill(child.process.pid, signal.SIGKILL)).start()
+    child.send(bytes(2**24))  # more than the socket holds: it waits for the process
+    child.send("another")
+    assert child.receive() is None
+    child.kill()

@@ -123,34 +123,26 @@ def prediction_routes(predict: App, predict_batch: App) -> APIRouter:
         (MODEL, [Depends(name_model)], " with a named model", "WithModel"),
         (MODEL_VERSION, [Depends(name_version)], " with a named version", "WithVersion"),
     ):
-        errors = problem_responses(PREDICT, *PREDICT_ERRORS)
-        router.post(
-            prefix + PREDICT,
-            summary=f"Classify one sample{named}",
-            operation_id=f"predict{suffix}",
-            dependencies=names,
-            response_model=Answer,
-            response_description="The prediction",
-            responses={200: answer, **(make_named_errors() if prefix else errors)},
-        )(predict_sample)
-        errors = problem_responses(PREDICT_BATCH, *PREDICT_ERRORS, BATCH_TOO_LARGE)
-        router.post(
-            prefix + PREDICT_BATCH,
-            summary=f"Classify many samples{named}",
-            operation_id=f"predictBatch{suffix}",
-            dependencies=names,
-            response_model=BatchAnswer,
-            response_description="The predictions",
-            responses={200: answer, **(make_named_errors() if prefix else errors)},
-        )(predict_samples)
-        errors = problem_responses(f"{PREDICT}/image", *PREDICT_ERRORS)
-        router.post(
-            prefix + PREDICT_MODALITY,
-            summary=f"Classify one value of one modality{named}",
-            operation_id=f"predictModality{suffix}",
-            dependencies=names,
-            response_model=Answer,
-            response_description="The prediction",
-            responses={200: answer, **(make_named_errors() if prefix else errors)},
-        )(predict_value)
+        # A fixed path before one with a name, which would match it too.
+        for path, what, operation, model, example, errors, endpoint in (
+            (PREDICT, "one sample", "predict", Answer, PREDICT, PREDICT_ERRORS, predict_sample),
+            (
+                PREDICT_BATCH, "many samples", "predictBatch", BatchAnswer, PREDICT_BATCH,
+                (*PREDICT_ERRORS, BATCH_TOO_LARGE), predict_samples,
+            ),
+            (
+                PREDICT_MODALITY, "one value of one modality", "predictModality", Answer,
+                f"{PREDICT}/image", PREDICT_ERRORS, predict_value,
+            ),
+        ):  # fmt: skip
+            responses = make_named_errors() if prefix else problem_responses(example, *errors)
+            router.post(
+                prefix + path,
+                summary=f"Classify {what}{named}",
+                operation_id=f"{operation}{suffix}",
+                dependencies=names,
+                response_model=model,
+                response_description="The predictions" if model is BatchAnswer else "The prediction",
+                responses={200: answer, **responses},
+            )(endpoint)
     return router
