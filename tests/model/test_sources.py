@@ -131,7 +131,7 @@ def test_a_class_that_cannot_be_listed_is_an_error(tmp_path: Path, monkeypatch: 
         read_table(pets)
 
 
-def test_a_link_to_a_folder_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_link_to_a_folder_gives_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pets = write_images(tmp_path / "pets", "cat/1.png", "owl/2.png")
     (pets / "elk").symlink_to(write_images(tmp_path / "others", "1.png"))
     with caplog.at_level(logging.WARNING, "tailfuse"):

@@ -105,7 +105,7 @@ def read_value(
             expected=[modality.media_type] if modality else [], received=f"{content_type:.80}",
         )  # fmt: skip
     if modality is None:
-        return {name: body}  # the engine says that there is no such modality
+        return {name: body}  # the engine refuses a modality that the model does not have
     if modality.part == "text" and content_type is not None:
         body = decode_part(name, {b"content-type": content_type.encode("latin-1")}, body)
     return {name: modality.read_part(name, body, limits)}
