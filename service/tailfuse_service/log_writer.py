@@ -5,6 +5,7 @@ level by itself, so that a flood of bad requests cannot hide a failure of the se
 """
 
 import logging
+import sys
 import threading
 import time
 from collections import deque
@@ -47,6 +48,13 @@ class LogWriter(logging.Handler):
         self._thread: threading.Thread | None = None
         self.dropped = 0
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write a record later. When Python ends it has stopped all threads: none can begin, or free a lock."""
+        if sys.is_finalizing():
+            self.dropped += 1
+            return False
+        return bool(super().handle(record))
+
     def emit(self, record: logging.LogRecord) -> None:
         if hasattr(record, "slug"):  # a problem in an answer
             allowance = self._allowances.setdefault(record.levelno, Allowance())
@@ -62,17 +70,27 @@ class LogWriter(logging.Handler):
             if self._queued_bytes + len(line) > MAX_QUEUED_BYTES:
                 self.dropped += 1
                 return
+            if self._thread is None and not self._start():
+                self.dropped += 1
+                return
             self._queued_bytes += len(line)
             self._lines.append(line)
             self._changed.notify_all()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._write, name="log-writer", daemon=True)
-                self._thread.start()
 
     def flush(self) -> None:
         """Wait until all lines are written, but not for a reader that does not read."""
         with self._changed:
             self._changed.wait_for(lambda: not self._queued_bytes, FLUSH_S)
+
+    def _start(self) -> bool:
+        """Start the thread; return False if Python is about to end, from 3.12 on."""
+        thread = threading.Thread(target=self._write, name="log-writer", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False
+        self._thread = thread
+        return True
 
     def _write(self) -> None:
         while True:

@@ -40,6 +40,9 @@ STANDS_FOR = {
     "python benchmarks/scoring.py quickstart/run/bundle quickstart/table.csv 24000 > results/": (
         f"python {ROOT}/benchmarks/scoring.py run/bundle table.csv 400 > "
     ),
+    "python benchmarks/scoring.py --columns 400000 > results/": (
+        f"python {ROOT}/benchmarks/scoring.py --columns 400 > "
+    ),
 }
 
 

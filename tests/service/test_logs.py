@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import sys
 import threading
 
 import pytest
@@ -11,6 +12,8 @@ from tailfuse_service import log_writer, logs
 from tailfuse_service.log_writer import MAX_BURST, LogWriter
 from tailfuse_service.logs import JsonFormatter
 from tailfuse_service.metrics import Metrics
+
+from tests.support.process import ran
 
 
 def test_a_line_has_what_came_with_it() -> None:
@@ -98,3 +101,60 @@ def test_dropped_lines_are_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
     writer.dropped = 3
     assert logs.count_dropped() == 3
     assert "tailfuse_log_lines_dropped_total 3.0" in metrics.text().decode()
+
+
+LATE = """
+import atexit
+atexit.register(lambda: at_the_end())  # after the end of logging, which is registered later
+
+import gc, logging, sys, threading
+from tailfuse_service import logs
+
+logs.configure("info")
+[handler] = logging.getLogger().handlers
+
+class Late:
+    def __del__(self):
+        print("finalizing", sys.is_finalizing(), flush=True)
+        logging.getLogger("asyncio").error("unclosed")
+
+def at_the_end():
+    pass
+
+gc.disable()
+late = Late()
+late.itself = late
+del late
+"""
+KEEP_THE_LOCK = """
+may_take, held = threading.Event(), threading.Event()
+
+def keep():
+    may_take.wait()
+    with handler._changed:
+        held.set()
+        threading.Event().wait()
+
+def at_the_end():
+    may_take.set()
+    held.wait()
+
+threading.Thread(target=keep, daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param("", id="no thread writes yet"),
+        pytest.param("logging.getLogger().warning('early')", id="a thread has written"),
+        pytest.param("at_the_end = lambda: logging.getLogger().warning('late')", id="no thread can begin"),
+        pytest.param(KEEP_THE_LOCK, id="a stopped thread keeps the lock"),
+    ],
+)
+def test_a_line_while_python_ends_does_not_keep_it_from_ending(before: str) -> None:
+    # As aiohttp does about a connection that is still open then.
+    done = ran(sys.executable, "-c", LATE + before)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "finalizing True\n"
+    assert "Traceback" not in done.stderr
