@@ -49,7 +49,7 @@ class LogWriter(logging.Handler):
         self.dropped = 0
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write a record later. When Python ends it has stopped all threads: none can begin, or free a lock."""
+        """Have a record written. When Python ends it has stopped its threads: none begins, or frees a lock."""
         if sys.is_finalizing():
             self.dropped += 1
             return False
