@@ -49,7 +49,7 @@ class LogWriter(logging.Handler):
         self.dropped = 0
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Have a record written. When Python ends it has stopped its threads: none begins, or frees a lock."""
+        """Have a record written, unless Python ends: its threads were stopped then, and keep their locks."""
         if sys.is_finalizing():
             self.dropped += 1
             return False
