@@ -19,7 +19,7 @@ DOCKER ?= docker
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
-.PHONY: help console-check console-models console-pictures console-recording console-report console-vendor demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check docs-report docs-version screenshots proto dashboards dashboard-pictures fuzz soak memory-check machines-check deploy-check bench-serve bench-rivals gpu-check gpu-packages clients bench-models images images-gpu images-check release-check test-lowest clean
+.PHONY: help console-check console-models console-pictures console-recording console-report console-vendor demo test test-all coverage test-system test-base check openapi types-js lock files docs docs-check docs-report docs-version screenshots proto dashboards dashboard-pictures fuzz soak memory-check machines-check deploy-check bench-serve bench-instructions bench-rivals gpu-check gpu-packages clients bench-models images images-gpu images-check release-check test-lowest clean
 
 help:  ## Show these targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -125,6 +125,9 @@ deploy-check: .venv/dev .venv/helm  ## Render the Helm chart, and check it again
 
 bench-serve: .venv/train .venv-bench/peers  ## Measure the service beside other servers; see benchmarks/serving_bench/README.md.
 	@PYTHONPATH=benchmarks $(BIN)/python -m serving_bench.serve $(ARGS)
+
+bench-instructions: .venv/train  ## Count the instructions of a request by stage; needs Valgrind.
+	@PYTHONPATH=benchmarks $(BIN)/python -m serving_bench.instructions $(ARGS)
 
 gpu-check:  ## On a machine with a GPU: measure tailfuse on it; see benchmarks/gpu_check/README.md.
 	@PYTHONPATH=benchmarks$${PYTHONPATH:+:$$PYTHONPATH} $(PYTHON) -m gpu_check.check $(ARGS)

@@ -3,7 +3,8 @@
 Makes tables of 29 numbers, 10 categories and a text, or with --images of images of 32 x 32 in a column, and
 trains on each with the spec's defaults. Of memory the peak is measured by sampling /proc: what is the
 processes' own, and what is resident, with the pages of mapped files, which the system takes back when it
-needs them. Prints a line of JSON for each table.
+needs them. With --cgroup FOLDER, a control group that you have made and given a limit of memory, trainings
+run under it: what takes more is killed. Prints a line of JSON for each table.
 """
 
 import argparse
@@ -107,10 +108,18 @@ def read_memory(process: int) -> dict[str, int]:
     return found
 
 
-def train(spec: Path) -> dict[str, float]:
+def read_limit(cgroup: Path) -> int:
+    """Read the limit of a control group, of version 2 or 1, in bytes. Raises OSError, ValueError."""
+    limit = cgroup / "memory.max"
+    return int((limit if limit.exists() else cgroup / "memory.limit_in_bytes").read_text())
+
+
+def train(spec: Path, cgroup: Path | None) -> dict[str, float]:
     """Train, and return seconds and the peaks of memory."""
     environment = os.environ | {"TAILFUSE_CACHE": str(spec.parent / "cache")}
     command = [sys.executable, "-m", "tailfuse", "train", str(spec), "--out", str(spec.parent / "run")]
+    if cgroup is not None:  # the shell joins it, and becomes the training
+        command = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(cgroup / "cgroup.procs"), *command]
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     peak = dict.fromkeys(STATUS.values(), 0)
@@ -139,13 +148,15 @@ def main() -> None:
         "--rows", default="10000,100000,1000000", help="numbers of rows, with commas between"
     )
     options.add_argument("--images", action="store_true", help="images in place of columns and a text")
-    options.add_argument("--folder", type=Path, help="keep tables and runs here")
+    options.add_argument("--folder", type=Path, help="write tables and runs here meanwhile")
+    options.add_argument("--cgroup", type=Path, help="the control group to train in")
     given = options.parse_args()
     make = make_images if given.images else make_columns
+    limit = {} if given.cgroup is None else {"limit_gib": read_limit(given.cgroup) / 2**30}
     for rows in map(int, given.rows.split(",")):
         with tempfile.TemporaryDirectory(dir=given.folder, prefix=f"{rows}-") as folder:
             spec = write_spec(Path(folder), make(rows, np.random.default_rng(rows)))
-            print(json.dumps({"rows": rows, **train(spec)}), flush=True)
+            print(json.dumps({"rows": rows, **limit, **train(spec, given.cgroup)}), flush=True)
 
 
 if __name__ == "__main__":
