@@ -11,6 +11,7 @@ from tailfuse_service.errors import Overloaded
 from tailfuse_service.inference import engine as engine_module
 from tailfuse_service.inference.caller import CALLER, Caller
 from tailfuse_service.inference.engine import Engine
+from tailfuse_service.inference.fair_threads import MAX_UNSEEN
 from tailfuse_service.inference.inline import INLINE_BYTES
 from tailfuse_service.metrics import Metrics
 from tailfuse_service.settings import Settings
@@ -81,6 +82,53 @@ def test_a_batch_whose_rows_make_room_for_another_caller_is_refused_as_a_whole(
             await flood
         runtime.release()
         await asyncio.gather(first, other)
+        await engine.close()
+        assert engine.in_flight == 0
+
+    asyncio.run(scenario())
+
+
+def count_decoded(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that gets the text of each sample as it is decoded."""
+    decoded: list[str] = []
+    decode = bundle.sample
+
+    def sample(_: Bundle, inputs: dict[str, str]) -> Any:
+        decoded.append(inputs["notes"])
+        return decode(inputs)
+
+    monkeypatch.setattr(type(bundle), "sample", sample)
+    return decoded
+
+
+@pytest.mark.parametrize("ends", ["answered", "given up"])
+def test_a_caller_s_batches_are_decoded_no_earlier_than_they_can_be_run(
+    fake_bundle: Bundle, runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    decoded = count_decoded(fake_bundle, monkeypatch)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+
+    async def scenario() -> None:
+        runtime.hold()
+        engine = make_engine(fake_bundle, max_batch_size=4, max_queue=1000)
+        first = asyncio.create_task(ask(engine, "other", 4))
+        await asyncio.to_thread(runtime.begun.wait, 30)
+        flood = [asyncio.create_task(ask(engine, "flood", 4)) for _ in range(60)]
+        enough = 4 * engine_module.BATCHES_DECODED
+        while len(engine) < enough:
+            await asyncio.sleep(0)
+        other = asyncio.create_task(ask(engine, "other", 4))
+        while decoded.count("other") < 8:
+            await asyncio.sleep(0)
+        # Beyond them only what the loop has not seen, and the batch that was begun meanwhile.
+        assert enough <= decoded.count("flood") <= enough + 4 * (MAX_UNSEEN + 1) < 4 * len(flood)
+        if ends == "given up":
+            for each in flood:
+                each.cancel()
+            await asyncio.wait(flood)
+            flood = [asyncio.create_task(ask(engine, "flood", 4)) for _ in range(5)]
+        runtime.release()
+        await asyncio.gather(first, *flood, other)
         await engine.close()
         assert engine.in_flight == 0
 

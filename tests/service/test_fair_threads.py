@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tailfuse_service.errors import Overloaded
+from tailfuse_service.inference.caller import Caller
 from tailfuse_service.inference.fair_threads import FairThreads
 
 
@@ -20,7 +21,8 @@ class Workshop:
         self.done: list[str] = []
         self.open = threading.Event()
         self.pool = ThreadPoolExecutor(n_threads)
-        self.threads = FairThreads(self.pool, clock=self.read_clock)
+        self.sated: set[Caller] = set()  # callers with enough results that wait for their use
+        self.threads = FairThreads(self.pool, clock=self.read_clock, has_enough=self.sated.__contains__)
 
     def read_clock(self) -> float:
         return getattr(self._own, "now", 0.0)
@@ -200,5 +202,60 @@ def test_whoever_gets_a_result_finds_the_thread_idle() -> None:
         for _ in range(200):
             await workshop.send("one", 1.0)
             assert not workshop.threads._accounts
+
+    drive(play)
+
+
+def test_a_caller_with_enough_results_waits_and_the_others_do_not() -> None:
+    async def play(workshop: Workshop) -> None:
+        workshop.open.set()
+        workshop.sated.add("sated")
+        waiting = [workshop.send("sated", 1.0) for _ in range(3)]
+        await asyncio.gather(*[workshop.send("other", 1.0) for _ in range(5)])
+        assert workshop.done == ["other"] * 5
+        workshop.threads.resume()  # somebody has used a result, but it still has enough
+        await workshop.send("other", 1.0)
+        assert not any(each.done() for each in waiting)
+        workshop.sated.clear()
+        workshop.threads.resume()
+        await asyncio.gather(*waiting)
+        assert workshop.done == ["other"] * 6 + ["sated"] * 3
+
+    drive(play)
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_as_many_threads_go_on_as_there_is_work_for(n_threads: int) -> None:
+    async def play(workshop: Workshop) -> None:
+        workshop.sated.add("sated")
+        jobs = [workshop.send("sated", 1.0) for _ in range(2)]
+        while workshop.threads._n_idle < n_threads:  # they have looked, and found nothing that may begin
+            await asyncio.sleep(0)
+        workshop.sated.clear()
+        workshop.threads.resume()
+        assert workshop.threads._n_idle == max(n_threads - 2, 0)
+        workshop.threads.resume()
+        workshop.open.set()
+        await asyncio.gather(*jobs)
+
+    drive(play, n_threads)
+
+
+def test_jobs_that_wait_for_their_caller_s_results_can_be_cancelled_and_shut_down() -> None:
+    async def play(workshop: Workshop) -> None:
+        workshop.sated.add("sated")
+        cancelled, waiting = workshop.send("sated", 1.0), workshop.send("sated", 1.0)
+        cancelled.cancel()
+        workshop.sated.clear()
+        workshop.threads.resume()
+        workshop.open.set()
+        assert await waiting == "sated"
+        workshop.sated.add("sated")
+        left_over = workshop.send("sated", 1.0)
+        workshop.threads.shutdown(wait=False, cancel_futures=True)
+        with pytest.raises(asyncio.CancelledError):
+            await left_over
+        assert workshop.done == ["sated"]
+        workshop.threads._accounts.clear()
 
     drive(play)

@@ -115,7 +115,8 @@ class Protocol(HttpToolsProtocol):
         if self._slices.data:
             self._feeder.feed()  # it offered an upgrade
         complete = self._complete
-        if complete is not None and complete.keep_alive and complete.body == [body]:
+        # A long body is not kept.
+        if complete is not None and complete.keep_alive and complete.body in ([], [body]):
             scope = complete.scope
             parsed = CachedHead(
                 scope["path"], complete.route, scope["headers"], complete.query, complete.content_type,

@@ -85,6 +85,7 @@ class FastPath:
             if len(body) > MIN_COUNTED:
                 cycle.hold = Hold(router.memory)
                 cycle.hold.take(FLAT_FACTOR * len(body))
+                cycle.body.clear()  # it need not be in memory until the answer
             cycle.pending = router.predict.submit(engine, route, cycle.content_type, cycle.query, body)
         except Exception as error:
             # In the next turn of the loop, so that a long pipeline does not delay other connections.

@@ -40,7 +40,7 @@ class Batcher(Generic[T, R]):
 
     `run` answers a list as long as its own. When it raises, its items are run one by one, so that
     only the failing item gets the error. An item that waits longer than `timeout_s` gets DeadlineExceeded.
-    `waited` is told of each batch how many seconds its items waited.
+    `waited` is told of each batch how many seconds its items waited; `taken` is called when fewer may wait.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Batcher(Generic[T, R]):
         self._max_queue = max_queue
         self._timeout_s = timeout_s
         self._waited = waited
+        self.taken: Callable[[], None] = do_nothing
         self._max_runs = max_runs
         # Of each caller in order of arrival; the callers in the order of their turns.
         self._queues: dict[Caller, dict[Future[R], Waiting[T]]] = {}
@@ -74,6 +75,10 @@ class Batcher(Generic[T, R]):
     def __len__(self) -> int:
         """Return the number of items that wait for a run."""
         return self._n_waiting
+
+    def count_waiting(self, caller: Caller) -> int:
+        """Return the number of items of a caller that wait for a run. Any thread may call this."""
+        return len(self._queues.get(caller, ()))
 
     @property
     def in_flight(self) -> int:
@@ -174,6 +179,7 @@ class Batcher(Generic[T, R]):
         if self._runs and not self._may_overlap():
             return
         batch = self._take()
+        self.taken()
         if not batch:
             if self._drained is not None and not self._runs:
                 self._drained.set_result(None)
@@ -269,6 +275,10 @@ class Batcher(Generic[T, R]):
                     future.set_exception(make_deadline_error(self._timeout_s))
         if next_s is not None:
             self._timer = loop.call_later(next_s, self._expire)
+
+
+def do_nothing() -> None:
+    """Until somebody wants to know that items were taken."""
 
 
 def count_cores() -> int:

@@ -11,13 +11,14 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
+from weakref import ref
 
 from tailfuse_service.bundle import Bundle, ClassPrior, PriorError, Sample, make_prior
 from tailfuse_service.bundle.answer import Prediction
 from tailfuse_service.bundle.prior import PRIORS, find_graph_shares
 from tailfuse_service.errors import BatchTooLarge, ClientError, InvalidInput, Overloaded, TooManyPixels
 from tailfuse_service.inference.batcher import Batcher, make_deadline_error
-from tailfuse_service.inference.caller import CALLER
+from tailfuse_service.inference.caller import CALLER, Caller
 from tailfuse_service.inference.explanations import Explained, Plan, make_explanations, make_plans
 from tailfuse_service.inference.fair_threads import FairThreads
 from tailfuse_service.inference.inline import INLINE_BYTES, limit_to_small
@@ -32,6 +33,7 @@ T = TypeVar("T")
 
 # Of a batch in a reader thread; then the other callers have their turns.
 MAX_TURN_S = 0.02
+BATCHES_DECODED = 4  # of each caller; more need not wait for a run, and take ten times what a file does
 RUNS_ON_A_DEVICE = 2  # at once: one is copied while the device computes the other
 
 Inputs = dict[str, Any]  # raw values by modality
@@ -63,7 +65,9 @@ class Engine:
         self.shadow_runner: ShadowRunner | None = None  # sends the same samples to a shadow
         self._priors: dict[str, ClassPrior] = {}  # that requests have named
         pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="reader")
-        self._readers = FairThreads(pool)
+        enough = BATCHES_DECODED * sizes.batch
+        self._readers = FairThreads(pool, has_enough=partial(has_waiting, ref(self._batcher), enough))
+        self._batcher.taken = self._readers.resume
         self._n_reading = 0  # requests in reader threads, or being explained
         self._all_read: Future[None] | None = None  # set by close()
 
@@ -282,6 +286,12 @@ class Engine:
             if self._all_read is not None and not self._n_reading:
                 self._all_read.set_result(None)
                 self._all_read = None
+
+
+def has_waiting(batcher: "ref[Batcher[Sample, Prediction]]", enough: int, caller: Caller) -> bool:
+    """Return whether enough samples of a caller wait for a run. Any thread may call this."""
+    found = batcher()
+    return found is not None and found.count_waiting(caller) >= enough
 
 
 @contextmanager

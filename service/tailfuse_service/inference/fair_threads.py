@@ -19,15 +19,18 @@ from tailfuse_service.inference.caller import Caller, find_heaviest, make_overlo
 
 T = TypeVar("T")
 
+MAX_UNSEEN = 32  # results of a caller that a busy loop has not given to whoever awaits them
+
 
 class Account:
     """The jobs of one caller. `used_s` is the time of the threads that it has had."""
 
-    __slots__ = ("jobs", "n_running", "used_s")
+    __slots__ = ("jobs", "n_running", "n_unseen", "used_s")
 
     def __init__(self, used_s: float) -> None:
         self.jobs: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self.n_running = 0
+        self.n_unseen = 0
         self.used_s = used_s
 
     def __len__(self) -> int:
@@ -40,11 +43,21 @@ class FairThreads:
 
     A thread that has ended a job takes the next one itself: if the loop gave it out, threads would be idle
     for as long as a turn of a busy loop takes.
+
+    No job of a caller is begun while `has_enough` says that enough of its results wait for their use, so that
+    they do not fill the memory. `resume` must be called once it no longer does.
     """
 
-    def __init__(self, pool: ThreadPoolExecutor, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        pool: ThreadPoolExecutor,
+        clock: Callable[[], float] = time.perf_counter,
+        *,
+        has_enough: Callable[[Caller], bool] = lambda _: False,
+    ) -> None:
         self._pool = pool
         self._clock = clock
+        self._has_enough = has_enough  # any thread asks
         self._lock = Lock()  # of all that follows
         self._n_idle = pool._max_workers
         self._accounts: dict[Caller, Account] = {}
@@ -65,6 +78,16 @@ class FairThreads:
         if is_thread_idle:
             self._pool.submit(self._work, loop)
         return future
+
+    def resume(self) -> None:
+        """Go on with jobs that wait because of `has_enough`."""
+        if not self._accounts:  # as a rule, and after every batch
+            return
+        with self._lock:
+            n_started = min(self._n_idle, sum(map(len, self._list_waiting())))
+            self._n_idle -= n_started
+        for _ in range(n_started):
+            self._pool.submit(self._work, asyncio.get_running_loop())
 
     def make_room(self, caller: Caller) -> bool:
         """Refuse the newest job of the caller with the most waiting. Return False if that is this caller."""
@@ -98,17 +121,18 @@ class FairThreads:
             # Before the result is delivered, so that whoever gets it finds the thread idle or at work.
             with self._lock:
                 account.n_running -= 1
+                account.n_unseen += 1
                 account.used_s += seconds
                 job = self._take_job()
             try:
-                loop.call_soon_threadsafe(deliver, future, *outcome)
+                loop.call_soon_threadsafe(self._deliver, account, future, *outcome)
             except RuntimeError:
                 return  # the loop is closed: the service has stopped
             del future, call, outcome  # nothing is kept while there is nothing to do
 
     def _take_job(self) -> tuple[Account, Future[Any], Callable[[], Any]] | None:
-        """Return the next job and its account; None, and count the thread as idle, if no job waits."""
-        while waiting := [account for account in self._accounts.values() if account.jobs]:
+        """Return the next job and its account; None, and count the thread as idle, if none may begin."""
+        while waiting := self._list_waiting():
             account = min(waiting, key=rank)
             future, call = account.jobs.popleft()
             if future.done():
@@ -119,6 +143,30 @@ class FairThreads:
         self._n_idle += 1
         self._forget_idle()
         return None
+
+    def _list_waiting(self) -> list[Account]:
+        """Return the accounts with jobs that may begin."""
+        return [
+            account
+            for caller, account in self._accounts.items()
+            if account.jobs and account.n_unseen < MAX_UNSEEN and not self._has_enough(caller)
+        ]
+
+    def _deliver(self, account: Account, future: Future[T], result: T, error: BaseException | None) -> None:
+        """Set the future's result or error, unless nobody waits for it any more."""
+        if not future.done():
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+        # After whoever awaits it has gone on.
+        future.get_loop().call_soon(self._saw, account)
+
+    def _saw(self, account: Account) -> None:
+        with self._lock:
+            account.n_unseen -= 1
+        if account.jobs:
+            self.resume()
 
     def _forget_idle(self) -> None:
         """Drop the accounts that have no jobs, and no time to make up for."""
@@ -136,16 +184,6 @@ def do_job(call: Callable[[], T]) -> tuple[T | None, BaseException | None]:
         return call(), None
     except BaseException as error:
         return None, error
-
-
-def deliver(future: Future[T], result: T, error: BaseException | None) -> None:
-    """Set the future's result or error, unless nobody waits for it any more."""
-    if future.done():
-        return
-    if error is None:
-        future.set_result(result)
-    else:
-        future.set_exception(error)
 
 
 def rank(account: Account) -> tuple[int, float]:

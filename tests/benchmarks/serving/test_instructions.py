@@ -3,7 +3,7 @@
 from serving_bench.instructions import REST, format_counts, read_counts
 from serving_bench.stages import STAGES, WHOLE
 
-# A call's line of costs is of the called function, which has its own lines; names stand where they come first.
+# The costs of a call are those of the called function's own lines. A name stands where it comes first.
 CALLGRIND = """\
 version: 1
 events: Ir

@@ -93,6 +93,7 @@ class Predict:
             body,
         )  # fmt: skip
         pending = submit_inputs(engine, inputs, len(body), options)
+        del body, inputs  # else they would take memory until the answer
         try:
             async with WhileConnected(receive):
                 await pending.prediction
@@ -157,6 +158,7 @@ class PredictBatch:
         prior = engine.find_prior(options.prior)
         hold = get_hold(scope)
         items = await read_off_loop(len(body), self._read, hold, body)
+        del body  # as for one sample
         hold.take(ANSWER_BYTES * len(items) * len(engine.manifest.classes))
         async with WhileConnected(receive):
             answer_all = engine.explain_all if options.explain else engine.predict_all
