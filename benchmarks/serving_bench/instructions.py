@@ -93,7 +93,7 @@ def format_counts(stages: Mapping[str, Counts]) -> str:
     """Return a Markdown table: a row for each stage, a column for each library, in thousands."""
     whole = stages[WHOLE]
     rest = {
-        library: count - sum(stages[name].get(library, 0) for name in STAGES)
+        library: max(count - sum(stages[name].get(library, 0) for name in STAGES), 0)
         for library, count in whole.items()
     }
     columns = sorted(whole, key=lambda library: -whole[library])

@@ -37,6 +37,11 @@ class Account:
         """Return the number of jobs that wait."""
         return len(self.jobs)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no job waits or runs, and all results have been seen."""
+        return not (self.jobs or self.n_running or self.n_unseen)
+
 
 class FairThreads:
     """Some threads, and a queue of jobs for each caller. To be used on one event loop.
@@ -105,8 +110,11 @@ class FairThreads:
         if cancel_futures:
             with self._lock:
                 waiting = [future for account in self._accounts.values() for future, _ in account.jobs]
+                for account in self._accounts.values():
+                    account.jobs.clear()
+                self._forget_idle()
             for future in waiting:
-                future.cancel()  # a thread does not start what nobody waits for
+                future.cancel()
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
 
     def _work(self, loop: AbstractEventLoop) -> None:
@@ -165,14 +173,16 @@ class FairThreads:
     def _saw(self, account: Account) -> None:
         with self._lock:
             account.n_unseen -= 1
+            if account.is_idle:
+                self._forget_idle()
         if account.jobs:
             self.resume()
 
     def _forget_idle(self) -> None:
         """Drop the accounts that have no jobs, and no time to make up for."""
-        is_busy = any(account.jobs or account.n_running for account in self._accounts.values())
+        is_busy = not all(account.is_idle for account in self._accounts.values())
         for caller, account in list(self._accounts.items()):
-            if account.jobs or account.n_running:
+            if not account.is_idle:
                 continue
             if not is_busy or account.used_s <= self._used_s:
                 del self._accounts[caller]
