@@ -7,8 +7,6 @@ if __name__ == "__main__" and hasattr(signal, "pthread_sigmask"):
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from typing import Literal, get_args, get_origin
 
 import click
@@ -37,22 +35,14 @@ def serve(settings: Settings) -> None:
         sys.exit(supervise(settings, hang_ups))
     from tailfuse_service.models.desired_state import DesiredStateStore
     from tailfuse_service.models.repository import Repository
-
-    # FastAPI is imported while bundles are tried in processes of their own. Each is a third of the start.
-    with ThreadPoolExecutor(1) as meanwhile:
-        importing = meanwhile.submit(import_module, "tailfuse_service.process.server")
-        try:
-            repository = Repository(settings)
-            desired_state = DesiredStateStore(settings.roles)
-            bundles = repository.open(desired_state.read().unloaded)
-        except (BundleError, OSError, ValueError) as error:
-            sys.exit(f"tailfuse: {error}")
-        importing.result()
     from tailfuse_service.process.server import end_process, listen, make_url, run
 
     try:
+        repository = Repository(settings)
+        desired_state = DesiredStateStore(settings.roles)
+        bundles = repository.open(desired_state.read().unloaded)
         listener = listen(settings.host, settings.port)
-    except (OSError, ValueError) as error:
+    except (BundleError, OSError, ValueError) as error:
         sys.exit(f"tailfuse: {error}")
     manifest, device = bundles[0].manifest, bundles[0].runtime.device
     model = {"model": manifest.name, "version": manifest.version} if len(bundles) == 1 else {}
