@@ -133,3 +133,26 @@ def test_a_caller_s_batches_are_decoded_no_earlier_than_they_can_be_run(
         assert engine.in_flight == 0
 
     asyncio.run(scenario())
+
+
+def test_small_samples_that_always_wait_do_not_keep_their_caller_s_large_ones_from_being_decoded(
+    fake_bundle: Bundle, runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = count_decoded(fake_bundle, monkeypatch)
+
+    async def scenario() -> None:
+        runtime.hold()
+        engine = make_engine(fake_bundle, max_batch_size=2, max_queue=1000)
+        CALLER.set("proxy")
+        small = [engine.submit({"notes": "small"}, 10) for _ in range(100)]
+        large = asyncio.create_task(ask(engine, "proxy", 1))
+        deadline = asyncio.get_running_loop().time() + 30
+        while "proxy" not in decoded and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0)
+        assert "proxy" in decoded
+        runtime.release()
+        await asyncio.gather(*small, large)
+        await engine.close()
+        assert not engine._backlog._last  # nothing is kept of callers that have gone
+
+    asyncio.run(scenario())

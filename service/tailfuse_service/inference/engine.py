@@ -11,14 +11,14 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
-from weakref import ref
 
 from tailfuse_service.bundle import Bundle, ClassPrior, PriorError, Sample, make_prior
 from tailfuse_service.bundle.answer import Prediction
 from tailfuse_service.bundle.prior import PRIORS, find_graph_shares
 from tailfuse_service.errors import BatchTooLarge, ClientError, InvalidInput, Overloaded, TooManyPixels
+from tailfuse_service.inference.backlog import Backlog
 from tailfuse_service.inference.batcher import Batcher, make_deadline_error
-from tailfuse_service.inference.caller import CALLER, Caller
+from tailfuse_service.inference.caller import CALLER
 from tailfuse_service.inference.explanations import Explained, Plan, make_explanations, make_plans
 from tailfuse_service.inference.fair_threads import FairThreads
 from tailfuse_service.inference.inline import INLINE_BYTES, limit_to_small
@@ -65,8 +65,8 @@ class Engine:
         self.shadow_runner: ShadowRunner | None = None  # sends the same samples to a shadow
         self._priors: dict[str, ClassPrior] = {}  # that requests have named
         pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="reader")
-        enough = BATCHES_DECODED * sizes.batch
-        self._readers = FairThreads(pool, has_enough=partial(has_waiting, ref(self._batcher), enough))
+        self._backlog = Backlog(self._batcher, BATCHES_DECODED * sizes.batch)
+        self._readers = FairThreads(pool, has_enough=self._backlog.is_full)
         self._batcher.taken = self._readers.resume
         self._n_reading = 0  # requests in reader threads, or being explained
         self._all_read: Future[None] | None = None  # set by close()
@@ -141,8 +141,7 @@ class Engine:
                 with self._keep_open():
                     samples = await self._decode(items, is_given_up)
             rows = [add_prior(each, prior) for each in samples if not isinstance(each, Exception)]
-            futures = self._batcher.submit_all(rows, CALLER.get())
-            answers = iter(await self._gather(futures))
+            answers = iter(await self._gather(self._submit_decoded(rows)))
         predictions = [sample if isinstance(sample, Exception) else next(answers) for sample in samples]
         if self.shadow_runner is not None and prior is None:
             self.shadow_runner.watch_all(items, predictions)
@@ -179,7 +178,7 @@ class Engine:
     async def _read_and_submit(self, inputs: Inputs, prior: ClassPrior | None) -> Prediction:
         async with self._limit_time():
             sample = await self._in_reader(self._sample, self.bundle, inputs)
-            future = self._batcher.submit(add_prior(sample, prior), CALLER.get())
+            [future] = self._submit_decoded([add_prior(sample, prior)])
             try:
                 return await future
             finally:
@@ -195,9 +194,15 @@ class Engine:
         """Return an answer for each row. At most one batch waits at once; others come in between."""
         answers: list[Prediction | BaseException] = []
         for start in range(0, len(rows), self._max_rows):
-            futures = self._batcher.submit_all(rows[start : start + self._max_rows], CALLER.get())
-            answers += await self._gather(futures)
+            answers += await self._gather(self._submit_decoded(rows[start : start + self._max_rows]))
         return answers
+
+    def _submit_decoded(self, rows: Sequence[Sample]) -> list[Future[Prediction]]:
+        """Return the future predictions of samples from reader threads. Raises Overloaded, NotReady."""
+        caller = CALLER.get()
+        futures = self._batcher.submit_all(rows, caller)
+        self._backlog.add(caller, futures)
+        return futures
 
     async def _gather(self, futures: Sequence[Future[Prediction]]) -> list[Prediction | BaseException]:
         """Return an answer for each row of a request. Raises Overloaded if some have been refused."""
@@ -286,12 +291,6 @@ class Engine:
             if self._all_read is not None and not self._n_reading:
                 self._all_read.set_result(None)
                 self._all_read = None
-
-
-def has_waiting(batcher: "ref[Batcher[Sample, Prediction]]", enough: int, caller: Caller) -> bool:
-    """Return whether enough samples of a caller wait for a run. Any thread may call this."""
-    found = batcher()
-    return found is not None and found.count_waiting(caller) >= enough
 
 
 @contextmanager
