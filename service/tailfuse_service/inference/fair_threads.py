@@ -168,9 +168,9 @@ class FairThreads:
             else:
                 future.set_exception(error)
         # After whoever awaits it has gone on.
-        future.get_loop().call_soon(self._saw, account)
+        future.get_loop().call_soon(self._count_seen, account)
 
-    def _saw(self, account: Account) -> None:
+    def _count_seen(self, account: Account) -> None:
         with self._lock:
             account.n_unseen -= 1
             if account.is_idle:
