@@ -66,3 +66,8 @@ def test_on_the_base_install_a_csv_is_read_alike(tmp_path: Path) -> None:
     path.write_text("id,note\n1,a,b\n")
     with pytest.raises(UserError, match=r"table\.csv: line 2: 3 values, 2 columns"):
         list(iterate_csv(path))
+    path.write_text('id,note\n1,a\n2,"b\n3,c\n')
+    with pytest.raises(
+        UserError, match=r"table\.csv: line 3: a quote opens in this row, and is never closed"
+    ):
+        list(iterate_csv(path))

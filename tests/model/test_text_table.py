@@ -14,6 +14,14 @@ from tailfuse.files.reading import Reading, make_reading
 from tailfuse.files.table import read_batches, read_table
 
 
+def read_all(path: Path) -> pl.DataFrame:
+    return read_table(path, Reading())
+
+
+def read_in_batches(path: Path) -> list[Any]:
+    return list(read_batches(path, Reading()))
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Any:
     def write(data: str | bytes, name: str = "table.csv") -> Path:
@@ -176,3 +184,34 @@ def test_a_long_table_is_checked_without_its_lines_going_through_python(
     numbers = np.arange(100_000)
     table = read_table(write("a,b\n" + "".join(f'{n},"x,{n}\n"\n' for n in numbers)))
     assert table["a"].cast(pl.Int64).to_numpy().tolist() == numbers.tolist()
+
+
+UNCLOSED = "a quote opens in this row, and is never closed"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        pytest.param('a,b\n1,x\n2,"y\n3,z\n4,w\n', 3, id="in the last column: one cell of all other rows"),
+        pytest.param('a,b\n1,x\n"2,y\n3,z\n', 3, id="in another column"),
+        pytest.param('a,b\n1,x\n2,"y', 3, id="in the last row"),
+        pytest.param('a,b\n1,x\n2,"', 3, id="as the last character"),
+        pytest.param('a,"b\n1,x\n2,y\n', 1, id="in the header"),
+        pytest.param('sep=;\na;b\n1;"x\n2;y\n', 3, id="below Excel's first line"),
+        pytest.param('a\tb\r\n1\tx\r\n2\t"y\r\n3\tz\r\n', 3, id="between tabs"),
+        pytest.param('a,b\n1,"two\nlines"\n2,"y\n3,z\n', 4, id="below a cell of two lines"),
+        pytest.param('a\n"x\ny\n', 2, id="of one column"),
+        pytest.param('a,b\n1,"x ""so"\n2,"""y\n3,z\n', 3, id="beside doubled quotes"),
+    ],
+)
+@pytest.mark.parametrize("read", [read_all, read_in_batches])
+def test_a_quote_that_is_never_closed_is_refused(write: Any, read: Any, text: str, line: int) -> None:
+    path = write(text)
+    with pytest.raises(TableError) as error:
+        read(path)
+    assert str(error.value) == f"{path}: line {line}: {UNCLOSED}"
+
+
+def test_quotes_within_a_cell_are_characters(write: Any) -> None:
+    table = read_all(write('a,b\n1,7" pipe\n2,"two\nlines"\n3,x"\n'))
+    assert table["b"].to_list() == ['7" pipe', "two\nlines", 'x"']

@@ -1,6 +1,5 @@
 """The rows of a table, one after the other: of a .csv with the base install alone."""
 
-import csv
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from tailfuse.errors import UserError
 from tailfuse.files.long_cells import long_cells
+from tailfuse.files.records import RecordError, iterate_records
 from tailfuse.files.text_table import find_bad_line
 
 
@@ -30,21 +30,19 @@ def iterate_csv(table: Path) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of a .csv in UTF-8 whose values are separated by commas. Raises UserError."""
     try:
         with long_cells(), table.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file)
-            header = [name.strip() for name in next((line for line in lines if line), [])]
-            for line in lines:
-                if len(line) == len(header):
-                    yield {name: cell.strip() for name, cell in zip(header, line, strict=True)}
-                elif line:
-                    raise UserError(
-                        f"{table}: line {lines.line_num}: {len(line)} values, {len(header)} columns"
-                    )
+            records = iterate_records(file)
+            header = [name.strip() for name in next((record for _, record in records if record), [])]
+            for line, record in records:
+                if len(record) == len(header):
+                    yield {name: cell.strip() for name, cell in zip(header, record, strict=True)}
+                elif record:
+                    raise UserError(f"{table}: line {line}: {len(record)} values, {len(header)} columns")
     except FileNotFoundError:
         raise UserError(f"{table}: no such file") from None
     except UnicodeDecodeError:
         raise UserError(f"{table}: line {find_bad_line(table)} is not UTF-8 text") from None
-    except csv.Error as error:
-        raise UserError(f"{table}: cannot be read: {error}") from None
+    except RecordError as error:
+        raise UserError(f"{table}: {error}") from None
 
 
 def read_row(table: Path, row: int) -> Mapping[str, Any]:

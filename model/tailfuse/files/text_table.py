@@ -22,6 +22,7 @@ import numpy as np
 from tailfuse.errors import TableError
 from tailfuse.files.long_cells import long_cells
 from tailfuse.files.reading import Reading
+from tailfuse.files.records import RecordError, iterate_records
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 BYTE_ORDER_MARKS = (
@@ -162,12 +163,13 @@ def read_header(path: Path, text: Path, separator: str) -> tuple[list[str], int]
         skipped = 1 if is_separator_line(file.readline().rstrip("\r\n")) else 0
         if not skipped:
             file.seek(0)
-        records = csv.reader(file, delimiter=separator)
         try:
-            header = [name.strip() for name in next((record for record in records if record), [])]
-        except csv.Error as error:
-            raise TableError(f"{path}: line {skipped + records.line_num}: {error}") from None
-    skip_lines = skipped + records.line_num
+            line, names = next(
+                (each for each in iterate_records(file, separator) if each[1]), (0, list[str]())
+            )
+        except RecordError as error:
+            raise TableError(f"{path}: line {skipped + error.line}: {error.reason}") from None
+    header, skip_lines = [name.strip() for name in names], skipped + line
     if not header:
         raise TableError(f"{path}: is empty")
     if any("\udc80" <= character <= "\udcff" for character in "".join(header)):
@@ -258,17 +260,17 @@ def rewrite_records(
     ):
         for _ in range(skip_lines):
             file.readline()
-        records = csv.reader(file, delimiter=separator)
         write = csv.writer(out, quoting=csv.QUOTE_ALL).writerow
         try:
-            for values in records:
+            for line, values in iterate_records(file, separator):
                 if len(values) == width:
                     write(values)
                 elif values or width == 1:
-                    line = skip_lines + records.line_num
-                    raise TableError(f"{path}: line {line}: {len(values)} values, {width} columns")
-        except csv.Error as error:
-            raise TableError(f"{path}: line {skip_lines + records.line_num}: {error}") from None
+                    raise TableError(
+                        f"{path}: line {skip_lines + line}: {len(values)} values, {width} columns"
+                    )
+        except RecordError as error:
+            raise TableError(f"{path}: line {skip_lines + error.line}: {error.reason}") from None
 
 
 def describe_encoding(path: Path, line: int | None) -> TableError:
