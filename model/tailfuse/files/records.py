@@ -1,4 +1,4 @@
-"""The records of a text table, as the standard library's csv reads them, but for a quote that is never closed.
+"""The records of a text table, as the csv module reads them, but for a quote that is never closed.
 
 csv accepts it: one quote too many makes one cell of all rows after it.
 """
