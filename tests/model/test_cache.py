@@ -1,16 +1,20 @@
 """Arrays kept on disk: made once, made anew when damaged, kept in memory where there is no disk."""
 
 import logging
+import multiprocessing
 import os
 import shutil
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tailfuse.files.cache import cache_folder, cached, cached_rows, make_key
+
+from tests.support.process import until
 
 NUMBERS = np.arange(12, dtype=np.float32).reshape(4, 3)
 
@@ -69,6 +73,14 @@ def test_a_damaged_file_is_made_anew(folder: Any, damage: Any) -> None:
     for _ in range(2):
         np.testing.assert_array_equal(numbers(make), NUMBERS)
     assert make.times == 2
+
+
+def test_the_system_reads_nothing_ahead_of_the_rows_that_are_taken(folder: Any) -> None:
+    array = numbers(Maker())
+    _, _, mapping = Path("/proc/self/smaps").read_text().partition(str(folder / "numbers.npy"))
+    flags = next(line for line in mapping.splitlines() if line.startswith("VmFlags:")).split()
+    assert array.shape == NUMBERS.shape
+    assert "rr" in flags  # MADV_RANDOM
 
 
 def test_an_array_of_another_shape_or_type_is_not_taken_for_it(folder: Any) -> None:
@@ -174,3 +186,65 @@ def test_no_row_at_all_is_not_an_error(folder: Any) -> None:
     for _ in range(2):
         values, lengths = cached_rows("rows", 2, lambda: [(np.empty((0, 3)), np.array([-1, -1]))])
         assert (len(values), lengths.tolist()) == (0, [-1, -1])
+
+
+def make_slowly(began: Path, goes_on: Path) -> Iterator[Any]:
+    """Make NUMBERS, but not before `goes_on` is there."""
+    add_line(began)
+    until(goes_on.exists, "the array may be made")
+    yield NUMBERS
+
+
+def add_line(file: Path) -> None:
+    with file.open("a") as out:
+        out.write("line\n")
+
+
+def count_lines(file: Path) -> int:
+    return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+def make_rows_slowly(began: Path, goes_on: Path) -> Iterator[Any]:
+    """Make NUMBERS as rows of one number each."""
+    for values in make_slowly(began, goes_on):
+        yield values, np.full(len(values), 1)
+
+
+def make_in_a_process(name: str, began: Path, goes_on: Path) -> None:
+    add_line(began.with_name("wanted"))
+    if name == "rows":
+        cached_rows("numbers", len(NUMBERS), partial(make_rows_slowly, began, goes_on))
+    else:
+        cached("numbers", NUMBERS.shape, np.float32, partial(make_slowly, began, goes_on))
+
+
+@pytest.mark.parametrize("name", ["array", "rows"])
+def test_of_several_processes_one_makes_it_and_the_others_find_it(folder: Any, name: str) -> None:
+    began, goes_on = folder.parent / "began", folder.parent / "goes on"
+    processes = [
+        multiprocessing.get_context("fork").Process(target=make_in_a_process, args=(name, began, goes_on))
+        for _ in range(3)
+    ]
+    for process in processes:
+        process.start()
+    until(lambda: count_lines(folder.parent / "wanted") == 3, "all processes want it")
+    goes_on.touch()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert count_lines(began) == 1
+    assert not list(folder.glob(".*"))
+
+
+def test_what_a_killed_process_held_is_made_by_the_next(folder: Any) -> None:
+    began, goes_on = folder.parent / "began", folder.parent / "goes on"
+    process = multiprocessing.get_context("fork").Process(
+        target=make_in_a_process, args=("array", began, goes_on)
+    )
+    process.start()
+    until(began.exists, "it is being made")
+    process.kill()
+    process.join()
+    make = Maker()
+    np.testing.assert_array_equal(numbers(make), NUMBERS)
+    assert make.times == 1

@@ -3,14 +3,17 @@
 import errno
 import hashlib
 import logging
+import mmap
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 from tailfuse_service.bundle.atomic import atomic_file, remove_abandoned
 
@@ -37,16 +40,25 @@ def cached(
 ) -> NDArray[Any]:
     """The array called `name`: from its file, or else made, in pieces along its first axis, and written.
 
-    A file that is damaged is made anew. Where none can be written the array is kept in memory, and a
-    warning says why. What comes back may be written to; its file does not change.
+    Of several processes that want it one makes it, and the others wait. A file that is damaged is made anew.
+    Where none can be written the array is kept in memory, and a warning says why. What comes back may be
+    written to; its file does not change.
     """
     path = cache_folder() / f"{name}.npy"
-    found = opened(path)
-    if found is not None and found.shape == shape and found.dtype == dtype:
+
+    def find() -> NDArray[Any] | None:
+        found = opened(path)
+        return found if found is not None and found.shape == shape and found.dtype == dtype else None
+
+    found = find()
+    if found is not None:
         return found
     try:
-        write(path, shape, dtype, make())
-        found = opened(path)
+        with hold(path):
+            found = find()
+            if found is None:
+                write(path, shape, dtype, make())
+                found = opened(path)
     except OSError as error:
         warn_of_memory(path, error, f"{count_bytes(shape, dtype) / 1e9:.1f} GB")
     return np.concatenate([np.empty((0, *shape[1:]), dtype), *make()]) if found is None else found
@@ -60,9 +72,16 @@ def cached_rows(name: str, n_rows: int, make: Callable[[], Iterable[Pieces]]) ->
     """
     path = cache_folder() / f"{name}.npy"
     lengths_path = path.with_name(f"{name}-lengths.npy")
-    values, lengths = opened(path), opened(lengths_path)
-    if values is not None and lengths is not None and lengths.shape == (n_rows,):
+
+    def find() -> Pieces | None:
+        values, lengths = opened(path), opened(lengths_path)
+        if values is None or lengths is None or lengths.shape != (n_rows,):
+            return None
         return values, lengths
+
+    found = find()
+    if found is not None:
+        return found
     seen: list[NDArray[np.int64]] = []
 
     def write_pieces() -> Iterator[NDArray[Any]]:
@@ -72,17 +91,31 @@ def cached_rows(name: str, n_rows: int, make: Callable[[], Iterable[Pieces]]) ->
                 yield values
 
     try:
-        write_growing(path, write_pieces())
-        write(lengths_path, (n_rows,), np.int64, seen)
-        values, lengths = opened(path), opened(lengths_path)
+        with hold(path):
+            found = find()
+            if found is None:
+                write_growing(path, write_pieces())
+                write(lengths_path, (n_rows,), np.int64, seen)
+                found = find()
     except OSError as error:
         warn_of_memory(path, error, f"{n_rows:,} rows")
-    if values is None or lengths is None:
-        made = list(make())
-        filled = [values for values, _ in made if len(values)]
-        values = np.concatenate(filled) if filled else np.empty(0)
-        lengths = np.concatenate([lengths for _, lengths in made])
-    return values, lengths
+    if found is not None:
+        return found
+    made = list(make())
+    filled = [values for values, _ in made if len(values)]
+    return np.concatenate(filled) if filled else np.empty(0), np.concatenate([lengths for _, lengths in made])
+
+
+@contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Hold a file's name while the file is made. Other processes wait: they will find it. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(f".{path.name}.lock")
+    with FileLock(lock):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def warn_of_memory(path: Path, error: OSError, what: str) -> None:
@@ -99,9 +132,13 @@ def opened(path: Path) -> NDArray[Any] | None:
         content = np.memmap(path, np.uint8, "r").data
         if hashlib.sha256(content[:-DIGEST]).digest() != content[-DIGEST:]:
             return None
-        return np.asarray(np.load(path, mmap_mode="c"))
+        array = np.load(path, mmap_mode="c")
     except (OSError, ValueError):
         return None
+    # Batches take rows at random. What the system would read ahead for each is megabytes, which it soon
+    # throws out again where memory is limited.
+    array.base.madvise(mmap.MADV_RANDOM)
+    return np.asarray(array)
 
 
 def write(path: Path, shape: Shape, dtype: type[Any], pieces: Iterable[NDArray[Any]]) -> None:
