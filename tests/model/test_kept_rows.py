@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from tailfuse.data import kept_rows, read_rows
+from tailfuse.data import kept_rows, pieces, read_rows
 from tailfuse.data.dataset import build_dataset, load_dataset, load_table
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.errors import TableError
@@ -30,7 +30,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setenv("TAILFUSE_CACHE", str(folder))
     monkeypatch.setattr(kept_rows, "MIN_KEPT_ROWS", 10)
-    monkeypatch.setattr(kept_rows, "PIECE", 16)
+    monkeypatch.setattr(pieces, "PIECE", 16)
     return folder
 
 
@@ -84,7 +84,7 @@ def test_they_are_mapped_not_read(spec: Spec, cache: Path) -> None:
 def test_they_are_made_once(spec: Spec, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = list_parts(load_dataset(spec))
     monkeypatch.setattr(read_rows, "make_arrays", None)  # whatever makes a row fails
-    monkeypatch.setattr(kept_rows, "read_rows", None)
+    monkeypatch.setattr(pieces, "read_rows", None)
     assert list_parts(load_dataset(spec)) == first
 
 

@@ -4,22 +4,21 @@ Several processes that train on one table share them.
 """
 
 import hashlib
-from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import tailfuse_service.modalities
 
-from tailfuse.data.read_rows import Report, Source, read_rows
-from tailfuse.files.cache import Pieces, cached_rows, make_key
+from tailfuse.data.pieces import read_pieces
+from tailfuse.data.read_rows import Report, Source
+from tailfuse.files.cache import cached_rows, make_key
 from tailfuse.files.table import Rows
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.kind import Arrays
 from tailfuse.modalities.ragged import keep_apart
 
 MIN_KEPT_ROWS = 50_000  # fewer need little memory, and are read in seconds
-PIECE = 2**14  # rows that are in memory at a time
 
 
 def load_kept_rows(source: Source, rows: Rows, table_key: str | None, report: Report | None) -> Arrays | None:
@@ -41,20 +40,6 @@ def load_kept_rows(source: Source, rows: Rows, table_key: str | None, report: Re
     if kind.ragged:
         values = keep_apart(np.split(values, np.cumsum(lengths[present])[:-1]))
     return values, np.where(present, np.cumsum(present) - 1, -1)
-
-
-def read_pieces(source: Source, rows: Rows, report: Report | None) -> Iterator[Pieces]:
-    """Yield the rows in pieces: their values end to end, and the length of each, -1 where it is absent."""
-    ragged = KINDS[source.modality.kind].ragged
-    for start in range(0, len(rows), PIECE):
-        arrays, position = read_rows(source, rows[start : start + PIECE])
-        lengths = np.where(position >= 0, 1, -1)
-        if ragged and len(arrays):
-            lengths[position >= 0] = [len(array) for array in arrays]
-            arrays = np.concatenate(arrays.tolist())
-        yield arrays, lengths
-        if report:
-            report(min(start + PIECE, len(rows)), len(rows))
 
 
 @cache
