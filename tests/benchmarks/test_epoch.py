@@ -1,0 +1,33 @@
+"""The bench of an epoch trains by both loops and says what each took."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SPEC = """\
+name: shapes
+table: table.csv
+label: label
+modalities:
+  columns: {kind: tabular, columns: [number]}
+  words: {kind: text, columns: words, buckets: 32}
+network: {width: 8}
+"""
+
+
+def test_both_loops_train_a_table_whose_rows_lack_texts(tmp_path: Path) -> None:
+    words = ["red oak", "", "green elm"]
+    rows = [f"{at % 3}.{at},{words[at % 3]},class {at % 3}\n" for at in range(60)]
+    (tmp_path / "table.csv").write_text("number,words,label\n" + "".join(rows))
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    command = [sys.executable, str(ROOT / "benchmarks/epoch.py"), str(tmp_path / "spec.yaml")]
+    done = subprocess.run(
+        [*command, "--epochs", "2", "--rounds", "1"], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    assert (measured["spec"], measured["rows"], measured["epochs"]) == ("shapes", 42, 2)
+    assert min(measured[f"{name}_ms"] for name in ("bare", "tailfuse", "with_validation")) > 0
+    assert measured["tailfuse_ratio"] > 0
