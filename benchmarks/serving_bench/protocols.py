@@ -1,11 +1,13 @@
-"""Measure the cost of an answer by protocol: `python -m serving_bench.protocols BUNDLE`.
+"""Measure the cost of an answer by protocol: `python -m serving_bench.protocols BUNDLE [--clients]`.
 
 The cost is CPU microseconds of the service's process per answer, with 64 concurrent requests. The protocols
 take turns, so that a busy machine affects all of them alike. The bundle is the one of serving_bench.serve.
 The service runs on the lowest core, the load generator on the highest: wrk for HTTP/1.1, h2load (Debian's
-nghttp2-client) for gRPC. The service counts the answers.
+nghttp2-client) for gRPC. The service counts the answers. With --clients NVIDIA's clients of Triton's protocol
+ask too.
 """
 
+import argparse
 import os
 import re
 import statistics
@@ -116,6 +118,11 @@ def measure_cost(service: subprocess.Popen[bytes], port: int, command: Sequence[
     generator = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, {core})
     )
+    before = predict_samples(port)
+    while predict_samples(port) == before:  # clients of Python take a moment to start
+        if generator.poll() is not None:
+            raise ServerFailed(f"no answer was asked for: {' '.join(map(str, command))}")
+        time.sleep(0.05)
     time.sleep(SECONDS / 5)
     answers, cpu = predict_samples(port), read_cpu_s(service.pid)
     time.sleep(SECONDS * 3 / 5)
@@ -135,7 +142,7 @@ def predict_samples(port: int) -> float:
 
 
 def make_commands(
-    folder: Path, bundle_path: Path, port: int, grpc_port: int
+    folder: Path, bundle_path: Path, port: int, grpc_port: int, *, by_clients: bool
 ) -> dict[tuple[str, str], list[str]]:
     """Return the load generator's command by workload and protocol."""
     bundle = open_bundle(bundle_path)
@@ -159,14 +166,26 @@ def make_commands(
             "-H", "content-type: application/grpc", "-H", "te: trailers",
             f"http://127.0.0.1:{grpc_port}/{SERVICE}/ModelInfer",
         ]  # fmt: skip
+        if by_clients:
+            for protocol, its_port in (("http", port), ("grpc", grpc_port)):
+                commands[workload, f"tritonclient.{protocol}"] = [
+                    sys.executable, "-m", "serving_bench.triton_clients", protocol, f"127.0.0.1:{its_port}",
+                    str(bundle_path), workload, str(CONCURRENCY), str(SECONDS),
+                ]  # fmt: skip
     return commands
 
 
 def main() -> None:
     """Measure every protocol, and print a table."""
-    bundle, port, grpc_port = Path(sys.argv[1]), 8741, 8742
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("bundle", type=Path)
+    options.add_argument("--clients", action="store_true", help="measure NVIDIA's clients too")
+    given = options.parse_args()
+    bundle, port, grpc_port = given.bundle, 8741, 8742
     with tempfile.TemporaryDirectory() as folder:
-        commands = make_commands(Path(folder), bundle, port, grpc_port)
+        commands = make_commands(Path(folder), bundle, port, grpc_port, by_clients=given.clients)
         service = subprocess.Popen(
             [
                 sys.executable, "-m", "tailfuse_service", bundle,
