@@ -10,6 +10,7 @@ from tailfuse_service.bundle import Batch
 from tailfuse_service.bundle.manifest import ClassInfo
 from tailfuse_service.modalities import Modality
 
+from tailfuse.files.mapped import read_ahead
 from tailfuse.modalities.ragged import pad_rows
 
 
@@ -63,7 +64,10 @@ class SplitArrays:
     def batch(self) -> Batch:
         """All rows as one ragged batch."""
         rows = {name: np.flatnonzero(at >= 0) for name, at in self.position.items()}
-        inputs = {name: self.inputs[name][self.position[name][at]] for name, at in rows.items()}
+        chosen = {name: self.position[name][at] for name, at in rows.items()}
+        for name, at in chosen.items():
+            read_ahead(self.inputs[name], at)
+        inputs = {name: self.inputs[name][at] for name, at in chosen.items()}
         padded = {name: pad_rows(each, self.inputs[name]) for name, each in inputs.items()}
         return Batch(padded, rows, self.presence())
 
