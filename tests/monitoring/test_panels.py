@@ -98,7 +98,11 @@ def scraped(
             # The panels of drift compare a window with what came before it, if either has a hundred answers.
             first = 'sum(increase(tailfuse_predictions_total{version="1"}'
             before = f"{first}[1d] offset {WINDOW})) >= 100 and {first}[{WINDOW}])) >= 100"
-            until(lambda: prometheus.query(before), "a window has passed since its answers")
+            # Asked as the panels are: the last step that they ask for may be a second ago.
+            until(
+                lambda: prometheus.query_range(before, since, time.time(), 1),
+                "a window has passed since its answers",
+            )
         yield Scraped(prometheus, values_for(service, since), since, prometheus.scraped_at())
 
 
