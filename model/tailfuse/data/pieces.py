@@ -31,8 +31,9 @@ def read_pieces(source: Source, rows: Rows, report: Report | None) -> Iterator[P
     """
     first, *others = (rows[start : start + PIECE] for start in range(0, len(rows), PIECE))
     start = time.perf_counter()
-    yield read_piece(source, first)
+    piece = read_piece(source, first)
     count = count_processes(time.perf_counter() - start, len(others))
+    yield piece
     read = (
         read_in_processes(source, others, count) if count else (read_piece(source, each) for each in others)
     )
