@@ -18,6 +18,7 @@ import torch
 from lightning_fabric import Fabric
 from tailfuse.data.dataset import load_dataset
 from tailfuse.data.split_arrays import Dataset
+from tailfuse.errors import UserError
 from tailfuse.network.build import AnyNetwork
 from tailfuse.network.frozen import add_frozen_features
 from tailfuse.network.tensors import move_tensors
@@ -126,8 +127,11 @@ def main() -> None:
     options.add_argument("--epochs", type=int, default=10, help="of each loop in a round")
     options.add_argument("--rounds", type=int, default=5, help="in which the loops take turns")
     given = options.parse_args()
-    for path in given.specs:
-        print(json.dumps(measure(load_spec(path), given.epochs, given.rounds)), flush=True)
+    try:
+        for path in given.specs:
+            print(json.dumps(measure(load_spec(path), given.epochs, given.rounds)), flush=True)
+    except UserError as error:
+        raise SystemExit(f"Error: {error}") from None
 
 
 if __name__ == "__main__":

@@ -31,3 +31,10 @@ def test_both_loops_train_a_table_whose_rows_lack_texts(tmp_path: Path) -> None:
     assert (measured["spec"], measured["rows"], measured["epochs"]) == ("shapes", 42, 2)
     assert min(measured[f"{name}_ms"] for name in ("bare", "tailfuse", "with_validation")) > 0
     assert measured["tailfuse_ratio"] > 0
+
+
+def test_a_spec_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks/epoch.py"), str(tmp_path / "none.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"Error: {tmp_path}/none.yaml: no such file or directory\n"
