@@ -33,8 +33,8 @@ test: .venv/dev  ## Install what tests need and run them; what needs other progr
 test-all: .venv/dev  ## Run all tests, also the slow ones.
 	$(PYTEST)
 
-coverage: .venv/dev  ## Measure which branches the tests of `make test` reach; below the floor of pyproject.toml it fails.
-	$(PYTEST) -m "not slow" --cov --cov-report=term
+coverage: .venv/dev  ## Measure which branches all tests reach; below the floor of pyproject.toml it fails.
+	$(PYTEST) --cov --cov-report=term
 
 test-system:  ## As root on Debian: install the programs that some tests run, then run all tests.
 	apt-get update -q

@@ -135,7 +135,7 @@ def run_service(source: Path, workload: Workload) -> Iterator[Service]:
         copy_bundle(source, folder, "1", "1")
         server = Server("tailfuse", (*SERVICE, str(keys)), {workload.shape: "/predict", "one": "/predict"})
         log = Path(temporary) / "log"
-        with run_server(server, Path(sys.executable), folder, workload, core=1, log=log) as started:
+        with run_server(server, Path(sys.executable), folder, workload, cores={1}, log=log) as started:
             all_of_them = [make_request(workload.shape, each) for each in workload.requests]
             write_requests(requests, all_of_them, port=started.port, target="/predict")
             yield Service(source, folder, started, requests)

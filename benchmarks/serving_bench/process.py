@@ -26,8 +26,13 @@ def list_process_tree(pid: int) -> set[int]:
 
 def read_cpu_s(pid: int) -> float:
     """Return the CPU seconds of the process and its descendants, including time in the kernel."""
-    stats = (read_stat(PROC / str(each)) for each in list_process_tree(pid))
-    return sum(fields[11] + fields[12] for fields in stats if fields) / TICKS_PER_S
+    return sum(map(read_own_cpu_s, list_process_tree(pid)))
+
+
+def read_own_cpu_s(pid: int) -> float:
+    """Return the CPU seconds of the process without its descendants; 0 if it has ended."""
+    fields = read_stat(PROC / str(pid))
+    return (fields[11] + fields[12]) / TICKS_PER_S if fields else 0.0
 
 
 def read_memory(pid: int) -> Memory:

@@ -85,7 +85,7 @@ def measure_server(plan: Plan, name: str, results: Results, report: Report) -> N
     """Measure one server; failed workloads are left out. Raises ServerFailed if it does not start."""
     log = plan.logs / f"{name}.log"
     arguments = (SERVERS[name], plan.pythons[name], plan.bundle, plan.first)
-    with run_server(*arguments, core=plan.cores[0], log=log) as started:
+    with run_server(*arguments, cores=plan.cores[:1], log=log) as started:
         results.ready_s[name].append(started.ready_s)
         for title in plan.workloads:
             if f"{name}, {title}" in results.left_out:

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,9 +87,9 @@ class Running:
 
 @contextmanager
 def run_server(
-    server: Server, python: Path, bundle: Path, first: Workload, *, core: int, log: Path
+    server: Server, python: Path, bundle: Path, first: Workload, *, cores: Collection[int], log: Path
 ) -> Iterator[Running]:
-    """Run the server on `core`; stop it at the end. Raises ServerFailed."""
+    """Run the server on `cores`; stop it at the end. Raises ServerFailed."""
     port = find_free_port()
     arguments = [part.format(bundle=bundle, port=port) for part in server.arguments]
     environment = {**os.environ, "BENCH_BUNDLE": str(bundle), "OMP_NUM_THREADS": "1"}
@@ -100,7 +100,7 @@ def run_server(
     with log.open("wb") as file:
         process = subprocess.Popen(
             [python, *arguments], stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment,
-            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )  # fmt: skip
     try:
         wait_for_answer(process, port, server.paths["one"], server.requests(first)[0], log)

@@ -98,6 +98,7 @@ def test_a_row_of_a_table_is_a_sample(service: Service, folder: Path) -> None:
     assert "old" in refused(service.url, folder / "table.csv", "--row", 3)
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_sentence(service: Service, folder: Path) -> None:
     url = service.url
     assert "has no column 'ages'" in refused(url, "-i", 'clinical={"ages": 1}')

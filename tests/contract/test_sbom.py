@@ -10,6 +10,8 @@ import pytest
 from release.lowest import normalise
 from release.sbom import complete_component, keep_packages, list_requirements, write_sbom
 
+pytestmark = pytest.mark.slow
+
 USES = {"serve": ["grpc", "sign"], "train": ["train", "pretrained", "formats", "sign"]}
 
 

@@ -29,7 +29,7 @@ from tests.support.chart import (
 from tests.support.process import ran
 from tests.support.programs import locate
 
-pytestmark = pytest.mark.needs("helm", "kubernetes-validate")
+pytestmark = [pytest.mark.slow, pytest.mark.needs("helm", "kubernetes-validate")]
 
 each_values = pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 CI = {path.stem: path for path in VALUES}

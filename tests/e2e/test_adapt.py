@@ -14,7 +14,7 @@ from tests.support.asking import as_json, assert_answers
 from tests.support.command import refused, tailfuse
 from tests.support.process import TIMEOUT_S, Service
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

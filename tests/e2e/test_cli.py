@@ -17,7 +17,7 @@ from tests.support.clients import http_client
 from tests.support.command import refused, tailfuse
 from tests.support.process import Service, environment
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 def test_help_lists_every_command() -> None:

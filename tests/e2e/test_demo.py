@@ -86,6 +86,7 @@ def test_a_port_in_use_is_named_before_anything_is_trained(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_it_warns_of_nothing_and_ctrl_c_says_how_to_continue(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tailfuse", "demo", "--no-serve", "--folder", "my digits"]
     with subprocess.Popen(

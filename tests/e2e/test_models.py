@@ -18,7 +18,7 @@ from serving_bench.process import read_memory
 from tests.support.bundles import tiny_graph, write_tiny_bundle
 from tests.support.process import TIMEOUT_S, Service, start_service, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 NAME = "skin-lesions"
 BODY = json.dumps({"inputs": {"notes": "a spot"}})

@@ -22,6 +22,7 @@ from tests.support.deployment import INPUTS, Deployment, predict, read_page
 from tests.support.process import TIMEOUT_S, start_service, until
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.e2e,
     pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP"),
 ]

@@ -15,7 +15,7 @@ from tests.support.bundles import write_tiny_bundle
 from tests.support.process import Service, ran, start_service, until
 from tests.support.stores import serve_folder, serve_s3
 
-pytestmark = [pytest.mark.e2e, pytest.mark.needs("moto_server")]
+pytestmark = [pytest.mark.e2e, pytest.mark.needs("moto_server"), pytest.mark.slow]
 
 QUICK = ("--store-poll-s", "0.2")
 

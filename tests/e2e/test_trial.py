@@ -15,6 +15,7 @@ from tests.support.hostile_bundles import endless_graph, greedy_graph
 from tests.support.process import TIMEOUT_S, until
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.e2e,
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are watched in /proc"),
 ]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.process import TIMEOUT_S, Service, environment, ran, until, whole_lines
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 TAILFUSE = str(Path(sys.executable).with_name("tailfuse"))
 # The last four would hide modules that tailfuse and its libraries import.
@@ -29,7 +29,6 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     assert list(tmp_path.glob("*-was-run")) == []
 
 
-@pytest.mark.slow
 def test_demo_trains_and_exports(folder: Path) -> None:
     done = ran(TAILFUSE, "demo", "--no-serve", cwd=folder, timeout=600)
     assert done.returncode == 0, done.stderr

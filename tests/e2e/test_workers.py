@@ -20,7 +20,7 @@ from tailfuse_service.bundle import Bundle
 from tests.support.asking import as_json, assert_answers
 from tests.support.process import TIMEOUT_S, Service, environment, ran, start_service, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 INPUTS: dict[str, Any] = {"clinical": {"age": 61, "pulse": 80, "smoker": False, "site": "face"}}
 BODY = json.dumps(as_json(INPUTS))

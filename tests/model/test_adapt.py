@@ -18,6 +18,8 @@ from tailfuse.export.graphs import LOG_PRIOR
 from tailfuse_service.bundle import MANIFEST, Manifest, open_bundle, read_manifest, sha256
 from tailfuse_service.bundle.runtime import RuntimeName
 
+pytestmark = pytest.mark.slow
+
 RUNTIMES: tuple[RuntimeName, ...] = ("onnx", "torchscript")
 SHARES = np.array([0.7, 0.2, 0.1])
 

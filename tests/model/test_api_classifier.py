@@ -75,6 +75,7 @@ def test_it_answers_and_evaluates(fitted: "tailfuse.Classifier") -> None:
     assert len(fitted.confidences(LEAVES)) == 60
 
 
+@pytest.mark.slow
 def test_its_bundle_answers_alike(fitted: "tailfuse.Classifier", tmp_path: Path) -> None:
     expected = fitted.predict_proba(LEAVES)
     model = tailfuse.load(fitted.export(tmp_path / "bundle"))
@@ -113,6 +114,7 @@ def test_numbers_and_truth_values_come_back_as_they_are() -> None:
         assert [names[at] for at in classifier._classes.order] == spelled
 
 
+@pytest.mark.slow
 def test_a_table_is_trained_with_its_split_and_paths(tmp_path: Path) -> None:
     frame = LEAVES.drop(columns="picture")
     frame["split"] = ["train", "train", "val", "train", "test"] * 12
@@ -130,6 +132,7 @@ def test_a_table_is_trained_with_its_split_and_paths(tmp_path: Path) -> None:
     assert report.overall == manifest.metrics["as given"]
 
 
+@pytest.mark.slow
 def test_rows_of_a_frame_are_tested_and_reported(tmp_path: Path) -> None:
     classifier = make_classifier(split={"val": 0.2, "test": 0.2}).fit(LEAVES, label="species")
     manifest = read_manifest(classifier.export(tmp_path / "bundle"))

@@ -13,6 +13,8 @@ from tailfuse.errors import TableError
 from tests.support.command import refused
 from tests.support.command import tailfuse as run_command
 
+pytestmark = pytest.mark.slow
+
 KEYS: dict[str, Any] = {
     "name": "leaves",
     "label": "species",

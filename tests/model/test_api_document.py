@@ -7,6 +7,8 @@ import pytest
 
 from tests.support.pages import read_blocks
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_blocks_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = [block for block in read_blocks("docs/PYTHON.md") if block.language == "python"]

@@ -18,6 +18,8 @@ from tailfuse.network.network import Network
 
 from tests.support.bundles import write_tiny_bundle
 
+pytestmark = pytest.mark.slow
+
 MODALITIES: dict[str, dict[str, Any]] = {
     "size": {"kind": "tabular", "columns": ["length"]},
     "note": {"kind": "text", "columns": "remark"},

@@ -33,6 +33,8 @@ RESULTS = (
 )  # what calls return
 TRAINED = ("tailfuse.api.classifier", "tailfuse.api.model")  # examples of these have a fitted `clf`
 NEEDS = {"tailfuse.api.mlflow_model": [pytest.mark.needs("mlflow")]}
+TRAINING = [f"tailfuse.api.{name}" for name in ("adapt", "classifier", "export", "train", "tune")]
+MARKS = {name: [pytest.mark.slow] for name in TRAINING} | NEEDS
 PARTS = [f"tailfuse.api.{module.name}" for module in pkgutil.iter_modules(tailfuse.api.__path__)]
 
 MODULES = ("tailfuse", "tailfuse.spec.schema", "tailfuse.quickstart.quickstart", *PARTS)
@@ -48,7 +50,7 @@ def write_example(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=NEEDS.get(name, ())) for name in MODULES],
+    [pytest.param(name, marks=MARKS.get(name, ())) for name in MODULES],
 )
 def test_examples_say_what_they_print(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -185,6 +185,7 @@ def test_rows_of_different_lengths_have_a_fixed_width() -> None:
     assert columns[0, :2].tolist() == [2, 3]
 
 
+@pytest.mark.slow
 def test_the_report_of_a_training_has_all_of_them(trained: Any) -> None:
     html = (trained.bundle / "report.html").read_text("utf-8")
     section = html[html.index("Beside simpler ways") : html.index("By subset of modalities")]

@@ -191,6 +191,7 @@ def bundle(spec_path: Path, trained_by: Callable[..., Any]) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_bundle_with_a_bert_answers_in_both_runtimes_without_its_folder(
     bundle: Path, spec_path: Path, tmp_path: Path
 ) -> None:
@@ -250,6 +251,7 @@ def test_a_bundle_with_a_bert_can_be_reduced(
     assert cache.take_counts() == (1, 1)
 
 
+@pytest.mark.slow
 def test_all_of_a_bert_is_int8_and_a_text_is_answered_the_same_beside_others(
     bundle: Path, spec_path: Path, tmp_path: Path
 ) -> None:

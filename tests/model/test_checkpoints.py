@@ -262,6 +262,7 @@ def test_a_file_of_weights_is_relative_to_the_spec_and_has_an_architecture(lesio
         assert str(raised.value).endswith(f"modalities.image{said}")
 
 
+@pytest.mark.slow
 def test_a_trained_bundle_says_which_weights_it_was_made_with(
     lesions: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,8 @@ from tailfuse_service.modalities import TextModality
 from tests.support.reviews import WORDS, write_reviews
 from tests.support.tiny_bert import write_bert
 
+pytestmark = pytest.mark.slow
+
 KIND = KINDS["text"]
 
 

@@ -100,6 +100,7 @@ def test_a_large_image_is_shown_smaller_and_upright() -> None:
     assert shrink_image(b"no image" * MAX_FILE_BYTES, modality) is None
 
 
+@pytest.mark.slow
 def test_an_exported_bundle_shows_them_and_answers_them(trained: Any, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     done = CliRunner().invoke(main, ["export", str(trained.run), "--out", str(out), "--examples", "3"])

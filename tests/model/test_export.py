@@ -145,6 +145,7 @@ def test_nothing_in_a_bundle_tells_where_it_was_made(trained: Any, name: str) ->
     assert not [path for path in here if path.encode() in content]
 
 
+@pytest.mark.slow
 def test_seven_modalities_may_be_called_as_things_in_the_graph_are(lesions: Any, tmp_path: Path) -> None:
     names = ("train", "linear", "type", "forward", "presence_x", "add", "val_1")
     lines = "".join(
@@ -163,6 +164,7 @@ def test_one_modality_is_enough(lesions: Any, tmp_path: Path) -> None:
     assert max(parity.values()) <= TOLERANCE
 
 
+@pytest.mark.slow
 def test_the_pretrained_encoder_is_exported_beside_a_text(lesions: Any, tmp_path: Path) -> None:
     lesions.spec = lesions.spec.replace(
         "  clinical:\n    kind: tabular\n    columns: [age, sex, smoker]\n", ""

@@ -9,6 +9,8 @@ from tailfuse.cli import main
 from tailfuse.evaluation.report import Findings
 from tailfuse_service.bundle import read_manifest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("options", "version"),

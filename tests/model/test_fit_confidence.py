@@ -38,6 +38,8 @@ from tailfuse.training.fit import calibrate_network, train_stages
 from tailfuse_service.bundle import Output
 from torch import Tensor
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

@@ -24,6 +24,8 @@ from tailfuse.training.loop import fit_network
 from tailfuse.training.objective import Objective
 from tailfuse.training.train import TRAINED, Listener, train
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("training.epochs=3", "network.width=8", "training.folds=2")
 SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)
 

@@ -15,6 +15,8 @@ from tailfuse.spec.schema import load_spec
 from tailfuse_service.bundle import read_manifest, sha256
 from tailfuse_service.bundle.manifest import Manifest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def manifest(trained: Any) -> Manifest:

@@ -178,6 +178,7 @@ def write_long_tail(path: Path) -> pl.DataFrame:
     return table
 
 
+@pytest.mark.slow
 def test_classes_with_one_row_train_and_are_named(
     tmp_path: Path, leaves_in: Callable[..., Path], trained_by: Callable[..., Any],
     caplog: pytest.LogCaptureFixture,
@@ -200,6 +201,7 @@ def test_classes_with_one_row_train_and_are_named(
     assert not re.search(r">\s*nan\b", report)  # the spec's own words for missing values have it
 
 
+@pytest.mark.slow
 def test_a_bundle_knows_which_labels_were_merged(
     tmp_path: Path, leaves_in: Callable[..., Path], trained_by: Callable[..., Any],
     caplog: pytest.LogCaptureFixture,

@@ -212,6 +212,7 @@ def test_damaged_texts_lose_their_weight(stages: Stages[Network], spec: Any) -> 
     assert max(in_dist["gibberish"].max(), in_dist["foreign"].max()) < 0.2
 
 
+@pytest.mark.slow
 def test_the_exported_graphs_hold_the_experts(tmp_path: Path, trained_by: Any) -> None:
     """Writing a bundle checks both graphs against the network on every subset."""
     bundle = trained_by(write_reviews(tmp_path, 120), tmp_path / "run", "training.epochs=3").bundle

@@ -223,6 +223,7 @@ def test_a_training_answers_every_row_out_of_fold(trained: Any) -> None:
     assert right.mean() > 0.5
 
 
+@pytest.mark.slow
 def test_a_training_checks_labels_by_the_answers_out_of_fold(trained: Any, tmp_path: Path) -> None:
     answers = load_out_of_fold(trained.run / OUT_OF_FOLD)
     assert answers is not None
@@ -245,6 +246,7 @@ def test_a_training_checks_labels_by_the_answers_out_of_fold(trained: Any, tmp_p
     assert f"on {len(answers.rows) + len(trained.dataset.test)} rows, each answered by a network" in section
 
 
+@pytest.mark.slow
 def test_an_older_run_is_exported_without_them(trained: Any, tmp_path: Path) -> None:
     older = tmp_path / "run"
     older.mkdir()

@@ -92,6 +92,7 @@ def assert_equal(one: Stages[Any], other: Stages[Any]) -> None:
         assert held.rows.tolist() == expected.rows.tolist()
 
 
+@pytest.mark.slow
 def test_the_networks_are_those_of_one_process(
     spec: Spec, dataset: Dataset, one_by_one: Any, two_cores: list[ChildProcess], tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_the_networks_are_those_of_one_process(
     assert all(child.process.poll() is not None for child in two_cores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_killed", [1, 2])
 def test_a_process_that_dies_costs_time_only(
     spec: Spec, dataset: Dataset, one_by_one: Any, two_cores: list[ChildProcess], tmp_path: Path,
@@ -127,6 +129,7 @@ def make_job(spec: Spec, dataset: Dataset, path: Path, learning_rate: float) -> 
     return Job(build_network(spec, dataset), stage, training, path)
 
 
+@pytest.mark.slow
 def test_a_fold_that_cannot_be_trained_is_left_to_the_caller_without_a_word(
     spec: Spec, dataset: Dataset, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

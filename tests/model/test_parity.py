@@ -135,7 +135,14 @@ class Exported(NamedTuple):
         return {"eager": partial(run_eagerly, self.network), **opened}
 
 
-@pytest.fixture(scope="module", params=CASES)
+# One for each kind of modality; all of them take minutes.
+QUICK = ("a picture and a text", "a text by its singular vectors", "a series and numbers", "numbers in bins")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in CASES],
+)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """A network whose encoders are not trained, with all else fitted, and its graphs."""
     modalities, n_classes = CASES[request.param]

@@ -115,6 +115,7 @@ def test_evaluate_and_predict_answer_for_a_prior(trained: Any, tmp_path: Path) -
     assert "no share is given for" in lacking.stderr
 
 
+@pytest.mark.slow
 def test_a_bundle_is_trained_with_a_prior(trained: Any, tmp_path: Path) -> None:
     spec = trained.spec.model_copy(update={"prior": "training"})
     manifest = write_bundle(trained.network, spec, trained.dataset, [], tmp_path / "bundle")

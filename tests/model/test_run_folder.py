@@ -88,6 +88,7 @@ def test_a_second_training_of_one_folder_stops(lesions: Any, options: dict[str, 
     assert not (lesions.folder / "run").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_during_the_export_leaves_nothing_half_written(
     lesions: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,7 @@ def told(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", KEPT)
 def test_a_scoring_that_is_killed_ends_with_the_same_files(told: Any, moment: str) -> None:
     never, killed = told["never"], told[moment]

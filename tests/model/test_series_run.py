@@ -20,6 +20,8 @@ from tailfuse_service.bundle import GRAPHS, OUTPUT_NAMES, open_bundle, open_grap
 from tailfuse_service.bundle.runtime import RuntimeName
 from tailfuse_service.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 SPEC = """\
 name: waves
 table: table.parquet

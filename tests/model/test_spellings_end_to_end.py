@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from tailfuse.cli import main
 from tailfuse_service.bundle import read_manifest
 
+pytestmark = pytest.mark.slow
+
 SPEC = """name: case
 table: {table}
 label: label

@@ -22,6 +22,7 @@ from tests.support.programs import find
 TRACKERS = ("tensorboard", "mlflow", "wandb")
 # Of these packages, and of those that they import.
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -202,7 +203,6 @@ def test_a_signature_lets_every_value_be_missing(tiny_bundle: Path, tmp_path: Pa
         assert labels[1] is None
 
 
-@pytest.mark.slow
 @pytest.mark.needs("mlflow")
 def test_mlflow_serves_the_bundle_without_torch(tracked: Tracked, model_uri: str) -> None:
     with socket.socket() as free:

@@ -150,6 +150,7 @@ def test_a_missing_package_is_named_before_the_training(
         tailfuse.compare(spec)
 
 
+@pytest.mark.slow
 def test_a_tracker_gets_parameters_epochs_and_the_result(
     leaves_in: Callable[..., Path], tmp_path: Path, fake: Callable[..., tuple[FakeLogger, list[Any]]]
 ) -> None:

@@ -12,6 +12,8 @@ from tailfuse.evaluation.evaluate import evaluate
 from tailfuse.training import train as module
 from tailfuse_service.bundle import open_bundle, read_manifest
 
+pytestmark = pytest.mark.slow
+
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(each) for each in arguments], prog_name="tailfuse")

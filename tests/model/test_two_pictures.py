@@ -14,6 +14,8 @@ from tailfuse_service.bundle import Bundle, open_bundle
 from tailfuse_service.modalities import ImageModality
 from tailfuse_service.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 SPEC = """\
 name: coins
 table: table.parquet

@@ -8,7 +8,7 @@ from tests.support.monitoring.prometheus import InvalidQuery, Prometheus
 from tests.support.monitoring.traffic import Traffic, truncate_images
 from tests.support.process import Service, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.needs("prometheus")]
+pytestmark = [pytest.mark.e2e, pytest.mark.needs("prometheus"), pytest.mark.slow]
 
 
 def test_prometheus_scrapes_what_callers_cause(

@@ -11,6 +11,7 @@ from tailfuse_service.http.cycle import RequestCycle
 from tests.support.connection import BODY, CHUNKED, GOOD, KEY, Connection, request, statuses
 
 
+@pytest.mark.slow
 def test_without_a_key_a_body_is_neither_waited_for_nor_kept(drive: Any, keys: Path) -> None:
     """The connection stays good: what is left of the body is dropped as it comes."""
 

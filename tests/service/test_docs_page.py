@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 pytest.importorskip("playwright")
-pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium")]
+pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium"), pytest.mark.slow]
 
 # Playwright does not show bodies with files: keep the parts of each form that the page sends.
 KEEP_FORMS = """

@@ -234,6 +234,7 @@ PIECES = [
 READ = st.lists(st.sampled_from(PIECES) | st.binary(max_size=20), max_size=8).map(b"".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(reads=st.lists(READ, max_size=5), gone=st.booleans())
 def test_whatever_is_sent_nothing_stays_in_flight(drive: Any, reads: list[bytes], gone: bool) -> None:

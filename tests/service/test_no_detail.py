@@ -128,6 +128,7 @@ async def of_load(tiny_bundle: Path, fake_bundle: Any, runtime: Any) -> list[str
     return answers
 
 
+@pytest.mark.slow
 def test_no_error_tells_of_the_machine(
     client: Any, make_client: Any, bundle: Any, fake_bundle: Any, runtime: Any, tiny_bundle: Path,
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

@@ -12,6 +12,7 @@ from tailfuse_service.settings import Settings
 from tests.support.calls import BODY, Call
 
 
+@pytest.mark.slow
 def test_a_streamed_body_is_cut_off_at_the_limit(tiny_bundle: Path, bundle: Any) -> None:
     async def scenario() -> None:
         app = create_app(Settings(bundle=tiny_bundle, max_body_bytes=1000), bundle)

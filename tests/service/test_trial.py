@@ -94,6 +94,7 @@ def test_the_wait_for_a_processor_is_known() -> None:
     assert module.read_waited_s(loops[0].pid) == 0  # it is gone
 
 
+@pytest.mark.slow
 def test_a_graph_that_allocates_without_end_is_refused_by_the_limit_of_memory(tmp_path: Path) -> None:
     said = find_problem(write_tiny_bundle(tmp_path / "greedy", greedy_graph()))
     assert said.startswith("its trial may take ")
@@ -247,6 +248,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
     return write_graph
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("graph", ["Writer", "EarlyWriter"])
 def test_a_torchscript_graph_that_writes_a_file_leaves_none(
     write: Callable[..., Path], tmp_path: Path, graph: str
@@ -257,9 +259,11 @@ def test_a_torchscript_graph_that_writes_a_file_leaves_none(
     assert [file.name for file in tmp_path.iterdir()] == ["bundle"]
 
 
+@pytest.mark.slow
 def test_a_graph_cannot_write_its_own_report_nor_stop_at_a_full_pipe(write: Callable[..., Path]) -> None:
     assert find_problem(write("Printer"), torchscript=True) == "the graph's classes are not the manifest's"
 
 
+@pytest.mark.slow
 def test_a_torchscript_graph_that_allocates_bit_by_bit_is_refused(write: Callable[..., Path]) -> None:
     assert "its trial may take" in find_problem(write("Greedy"), torchscript=True)

@@ -8,6 +8,7 @@ from tests.support.attacks.registry import ATTACKS
 from tests.support.soak import soak
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.e2e,
     pytest.mark.skipif(sys.platform != "linux", reason="processes are watched in /proc, and pinned"),
 ]

@@ -18,7 +18,7 @@ from tests.support.bundles import MODALITIES, tiny_graph, write_tiny_bundle
 from tests.support.process import Service
 
 pytest.importorskip("playwright")
-pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium")]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.needs("chromium")]
 
 Open = Callable[..., Console]
 Start = Callable[..., Service]

@@ -8,7 +8,7 @@ import pytest
 from tests.support.browser import Console
 
 pytest.importorskip("playwright")
-pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium")]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.needs("chromium")]
 
 Open = Callable[..., Console]
 NAMES = [f"m{at}" for at in range(40)]

@@ -20,7 +20,7 @@ from tests.support.many import choose, classify, download, make_file, read_table
 from tests.support.process import Service, until
 
 pytest.importorskip("playwright")
-pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium")]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.needs("chromium")]
 
 Open = Callable[..., Console]
 HOSTILE = "<img src=x onerror=alert(1)>"

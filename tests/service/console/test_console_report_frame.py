@@ -12,7 +12,7 @@ from tests.support.keys import KEY
 from tests.support.process import Service
 
 pytest.importorskip("playwright")
-pytestmark = [pytest.mark.e2e, pytest.mark.needs("chromium")]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.needs("chromium")]
 
 Open = Callable[..., Console]
 Start = Callable[..., Service]
