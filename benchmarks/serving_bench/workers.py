@@ -12,16 +12,19 @@ import json
 import os
 import sys
 import tempfile
+import time
+import urllib.request
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
 from tailfuse_service.bundle import open_bundle
 
-from serving_bench.load import Figures, apply_load, write_requests
+from serving_bench.load import Figures, ServerFailed, apply_load, write_requests
 from serving_bench.process import list_process_tree, read_own_cpu_s
-from serving_bench.servers import OURS, SERVERS, Server, run_server
+from serving_bench.servers import OURS, SERVERS, START_S, Server, run_server
 from serving_bench.workloads import Workload, make_workloads
 
 CONNECTIONS, SECONDS, ROUNDS = 64, 4, 3
@@ -48,6 +51,17 @@ CASES = {
 }
 
 
+def wait_for_workers(port: int, count: int) -> None:
+    """Wait until so many workers are ready. Raises ServerFailed."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            if f"tailfuse_workers {count:.1f}" in answer.read().decode():
+                return
+        time.sleep(0.1)
+    raise ServerFailed(f"{count} workers were not ready in {START_S} s")
+
+
 def measure_case(case: Case, bundle: Path, workload: Workload, folder: Path) -> tuple[Figures, float]:
     """Start the service and apply load; return its figures and the busier worker's share of CPU time."""
     cores = sorted(os.sched_getaffinity(0))
@@ -59,8 +73,10 @@ def measure_case(case: Case, bundle: Path, workload: Workload, folder: Path) -> 
             requests, case.server.requests(workload), port=started.port,
             target=case.server.paths[workload.shape],
         )  # fmt: skip
+        wait_for_workers(started.port, case.workers)
         load = {"connections": CONNECTIONS, "core": cores[-1]}
-        apply_load(started.pid, started.port, requests, seconds=1, **load)  # a warm-up
+        with suppress(ServerFailed):  # a warm-up may be too short for an answer
+            apply_load(started.pid, started.port, requests, seconds=1, **load)
         before = {pid: read_own_cpu_s(pid) for pid in list_process_tree(started.pid)}
         figures = apply_load(started.pid, started.port, requests, seconds=SECONDS, **load)
         taken = [read_own_cpu_s(pid) - cpu for pid, cpu in before.items()]

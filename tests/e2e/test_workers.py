@@ -138,6 +138,8 @@ def test_a_killed_worker_breaks_its_own_connections_only_and_comes_back(
     def load(connection: HTTPConnection) -> None:
         try:
             while not enough.is_set():
+                if connection.sock is None:  # the answer was the last of its connection
+                    connection.connect()
                 port = connection.sock.getsockname()[1]
                 try:
                     answers.append(ask(connection))
@@ -159,6 +161,7 @@ def test_a_killed_worker_breaks_its_own_connections_only_and_comes_back(
     until(lambda: len(answers) > 10 * CONNECTIONS, "the load is on")
     before = answered(service)
     victim = pids(service)[1]
+    os.kill(victim, signal.SIGSTOP)  # it accepts nobody any more
     its_own = make_callers(victim, service.address[1])
     os.kill(victim, signal.SIGKILL)
     until(lambda: deaths(service), "the death is noticed")
@@ -177,6 +180,50 @@ def test_a_killed_worker_breaks_its_own_connections_only_and_comes_back(
     assert metric(service, "tailfuse_worker_restarts_total") == 1
     assert [line["exit_code"] for line in deaths(service)] == [-signal.SIGKILL]
     until(lambda: metric(service, "tailfuse_requests_in_flight") == 1, "nothing is in flight but this")
+    assert service.stop() == 0
+
+
+def test_callers_that_keep_their_connections_come_to_a_worker_that_has_none(
+    start: Callable[..., Service], bundle: Bundle
+) -> None:
+    service = start()
+    busy, idle = pids(service).values()
+    connections: list[HTTPConnection] = []
+    while len(connections) < CONNECTIONS:
+        connection = connected(service)
+        ask(connection)
+        if connection.sock.getsockname()[1] in make_callers(busy, service.address[1]):
+            connections.append(connection)
+        else:
+            connection.close()
+    until(lambda: not make_callers(idle, service.address[1]), "the other worker has no connection")
+    batch = json.dumps({"items": [as_json(INPUTS)] * 32})  # long enough that requests wait for each other
+    moved = threading.Event()
+    failures: list[BaseException] = []
+
+    def load(connection: HTTPConnection) -> None:
+        try:
+            while not moved.is_set():
+                connection.request("POST", "/predict/batch", batch, {"content-type": "application/json"})
+                response = connection.getresponse()
+                answers = json.loads(response.read())
+                assert response.status == 200, answers
+            assert_answers(answers["results"][-1], bundle, INPUTS)
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=load, args=[connection]) for connection in connections]
+    for thread in threads:
+        thread.start()
+    try:
+        until(lambda: make_callers(idle, service.address[1]), "some have come to the other worker")
+    finally:
+        moved.set()
+        for thread in threads:
+            thread.join(TIMEOUT_S)
+    assert not failures
     assert service.stop() == 0
 
 

@@ -218,6 +218,8 @@ class Protocol(HttpToolsProtocol):
 
     def _send(self, cycle: RequestCycle, status: int, lines: bytes, body: bytes) -> None:
         """Write an answer of the fast path; close the connection if it is the last."""
+        if self._router.balance.is_last():
+            cycle.keep_alive = False
         self._write(status, lines, cycle.scope["request_id"], body, keep_alive=cycle.keep_alive)
         cycle.response_complete = True
         if not cycle.keep_alive:

@@ -18,6 +18,7 @@ from tailfuse_service.http.admission import Admission
 from tailfuse_service.http.answers import DefaultLines
 from tailfuse_service.http.asgi import App, ClientDisconnected, Message, Receive, Scope, Send, header
 from tailfuse_service.http.auth import KeyCheck
+from tailfuse_service.http.balance import Balance
 from tailfuse_service.http.connections import Connections
 from tailfuse_service.http.cors import add_cors
 from tailfuse_service.http.head_cache import HeadCache
@@ -135,6 +136,7 @@ class Router:
         self.cached_heads, self.default_lines = HeadCache(), DefaultLines()  # of the fast path
         self.in_flight = 0
         self.connections, self.turns = connections, Turns()
+        self.balance = Balance(metrics.read_in_flight)
         self.memory = memory
         self._admission = Admission(max_concurrency, max_per_client)
         metrics.in_flight.set_function(lambda: self.in_flight)
@@ -158,7 +160,10 @@ class Router:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 request.is_answering = True
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                own = [(b"x-request-id", request_id.encode())]
+                if self.balance.is_last():
+                    own.append((b"connection", b"close"))
+                message["headers"] = [*message["headers"], *own]
             await send(message)
 
         route = find_route(scope)

@@ -62,6 +62,12 @@ class SharedCounters:
             if found is not None:
                 self._change(found[0], 0, key)
 
+    def find(self, key: Key) -> "Block | None":
+        """Return the numbers of a key as they are now; None if the writer has no such key."""
+        self._read_lines()
+        found = self._blocks.get(key)
+        return None if found is None else self._values[found[0] : found[0] + found[1]]
+
     def known(self) -> list[Key]:
         """Return the known keys; for another process's file, those of the last `items`."""
         return list(self._blocks)
@@ -94,12 +100,13 @@ class SharedCounters:
     def _read_lines(self) -> None:
         if self._file is None:
             return
-        written = os.pread(self._file, os.fstat(self._file).st_size - self._read_to, self._read_to)
-        whole = written[: written.rfind(b"\n") + 1]  # a writer may be killed within a line
-        for line in whole.splitlines():
-            start, size, *key = orjson.loads(line)
-            self._apply(start, size, tuple(key))
-        self._read_to += len(whole)
+        with self.lock:  # or a line that another thread writes just now would count twice
+            written = os.pread(self._file, os.fstat(self._file).st_size - self._read_to, self._read_to)
+            whole = written[: written.rfind(b"\n") + 1]  # a writer may be killed within a line
+            for line in whole.splitlines():
+                start, size, *key = orjson.loads(line)
+                self._apply(start, size, tuple(key))
+            self._read_to += len(whole)
 
     def _lost(self, size: int) -> Block:
         if not self._full:

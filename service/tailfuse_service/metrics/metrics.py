@@ -165,6 +165,12 @@ class Metrics:
 
     # --- exposition ---
 
+    def read_in_flight(self) -> list[float]:
+        """Return the requests in flight as each worker has published them, this one's first."""
+        key = ("requests_in_flight",)
+        found = (each.find(key) for each in (self._counters, *self._others))
+        return [numbers[0] for numbers in found if numbers] or [0.0]
+
     def publish(self) -> None:
         """Write buffered values and gauges to the counters, for the other workers."""
         self._flush()

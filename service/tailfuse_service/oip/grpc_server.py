@@ -52,6 +52,9 @@ CODES = {
 MESSAGE_FACTOR = 10  # bytes of memory for each of a message's: itself, its values as objects, and as an array
 PROBLEM = "problem-bin"  # trailing metadata: the problem details, as JSON
 
+# The kernel deals a connection to a worker once, and a channel has one for all of its calls. A channel that
+# is told that its connection is old makes a new one; the calls that have begun are answered.
+CONNECTION_AGE_MS, UNLIMITED = 60_000, 2**31 - 1
 Context = Any  # grpc.aio.ServicerContext, which has no types
 requests: dict[str, Any] = {method: message(f"{method}Request") for method in PROTOCOL_METHODS}
 responses: dict[str, Any] = {method: message(f"{method}Response") for method in PROTOCOL_METHODS}
@@ -70,6 +73,7 @@ class GrpcServer:
         self._limits = settings.limits
         self._server = grpc.aio.server(options=[
             ("grpc.so_reuseport", int(settings.workers > 1)),
+            ("grpc.max_connection_age_ms", CONNECTION_AGE_MS if settings.workers > 1 else UNLIMITED),
             ("grpc.max_receive_message_length", settings.max_body_bytes),  # compressed and uncompressed
             ("grpc.http2.bdp_probe", 0),  # it widens the windows, and with them what waits in memory
         ])  # fmt: skip

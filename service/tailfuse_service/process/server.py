@@ -82,9 +82,15 @@ def run(
     # At its end uvicorn raises the signal again that stopped it; everything is answered by then.
     signal.signal(signal.SIGTERM, exit_cleanly)
     signal.signal(signal.SIGINT, exit_cleanly)
+
+    def begin() -> None:
+        if settings.workers > 1:
+            app.balance.watch(asyncio.get_running_loop())
+        started()
+
     Server(
         make_uvicorn_config(app, settings),
-        started=started,
+        started=begin,
         stopping=stopping,
         hang_ups=hang_ups,
         reload=app.reconciler,
