@@ -218,7 +218,7 @@ class Protocol(HttpToolsProtocol):
 
     def _send(self, cycle: RequestCycle, status: int, lines: bytes, body: bytes) -> None:
         """Write an answer of the fast path; close the connection if it is the last."""
-        if self._router.balance.is_last():
+        if not self._slices.data and self._router.balance.is_last():  # else a pipeline would be cut
             cycle.keep_alive = False
         self._write(status, lines, cycle.scope["request_id"], body, keep_alive=cycle.keep_alive)
         cycle.response_complete = True
