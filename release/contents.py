@@ -10,8 +10,13 @@ from typing import Any
 
 # Files that a package may hold beside its modules: report templates and the gRPC protocol.
 SUFFIXES = {".py", ".jinja", ".css", ".proto", ".binpb"}
-# The only data: 2,000 digits, and where they come from.
-QUICKSTART = {"tailfuse/quickstart/mfeat.npz", "tailfuse/quickstart/README.md"}
+CONSOLE = "tailfuse_service/console/"  # a page: scripts and their types, an icon, their licences
+# The only data: 2,000 digits, and where they come from; and what the bench installs for its rivals.
+DATA = {
+    "tailfuse/quickstart/mfeat.npz",
+    "tailfuse/quickstart/README.md",
+    "tailfuse_bench/rivals/requirements.txt",
+}
 # Folders of the checkout that have no place inside a package.
 FOREIGN = {"tests", "test", "benchmarks", "bench", "results", "docs", "monitoring"}
 
@@ -65,19 +70,13 @@ def check_wheel(path: Path, distribution: Distribution, tracked: set[str]) -> li
         info = f"{distribution.file_name}.dist-info"
         metadata = BytesParser().parsebytes(wheel.read(f"{info}/METADATA"))
     inside = {name for name in names if not name.startswith(f"{info}/")}
-    wanted = {
-        str(Path(name).relative_to(Path(package).parent))
-        for package in distribution.packages
-        for name in tracked
-        if Path(name).is_relative_to(package)
-    }
+    wanted = list_contents(distribution, tracked)
     licences = {f"{info}/licenses/{name}" for name in distribution.licence_files}
-    data = {name for name in inside if Path(name).suffix not in SUFFIXES and Path(name).name != "py.typed"}
     checks = {
         "files that git does not know": inside - wanted,
         "missing files": wanted - inside,
         "foreign files": {name for name in inside if FOREIGN & set(Path(name).parts[1:-1])},
-        "data": data - QUICKSTART,
+        "data": find_data(inside),
         "missing py.typed": {f"{name}/py.typed" for name in distribution.package_names()} - inside,
         "missing licence files": licences - names,
     }
@@ -85,6 +84,27 @@ def check_wheel(path: Path, distribution: Distribution, tracked: set[str]) -> li
     if metadata["License-Expression"] != "Apache-2.0":
         problems.append(f"licence {metadata['License-Expression']}, not Apache-2.0")
     return [f"{path.name}: {problem}" for problem in problems]
+
+
+def list_contents(distribution: Distribution, tracked: set[str]) -> set[str]:
+    """Return the files of the packages by their names inside the wheel."""
+    return {
+        str(Path(name).relative_to(Path(package).parent))
+        for package in distribution.packages
+        for name in tracked
+        if Path(name).is_relative_to(package)
+    }
+
+
+def find_data(names: set[str]) -> set[str]:
+    """Return the files of a wheel that are neither modules, nor what belongs to these, nor known data."""
+    return {
+        name
+        for name in names - DATA
+        if Path(name).suffix not in SUFFIXES
+        and Path(name).name != "py.typed"
+        and not name.startswith(CONSOLE)
+    }
 
 
 def check_sdist(path: Path, distribution: Distribution, tracked: set[str]) -> list[str]:

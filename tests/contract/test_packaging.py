@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from release.contents import check_wheel, find_distributions, read_distribution
+from release.contents import check_wheel, find_data, find_distributions, list_contents, read_distribution
 from release.lowest import SERVICE_EXTRAS, list_constraints, normalise, parse_requirement
 
 ROOT = Path(__file__).parents[2]
@@ -159,6 +159,16 @@ def test_a_wheel_with_too_much_or_too_little_is_found_out(
     tracked = {name for name in files if "dist-info" not in name}
     found = check_wheel(path, read_distribution(tmp_path), tracked)
     assert [problem is not None and problem in each for each in found] == ([True] if problem else [])
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS, ids=lambda each: each.project["name"])
+def test_no_package_has_a_file_that_its_wheel_must_not_hold(distribution: Any) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=distribution.folder, capture_output=True, text=True, check=True
+    )
+    contents = list_contents(distribution, set(listed.stdout.splitlines()))
+    assert contents
+    assert find_data(contents) == set()
 
 
 def test_a_wheel_holds_the_files_that_git_knows_and_no_others(tmp_path: Path) -> None:
