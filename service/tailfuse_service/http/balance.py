@@ -1,9 +1,9 @@
 """Balance: the connections that clients keep are spread over the workers.
 
-The kernel deals a connection to a worker when it is opened, and never again. A worker that is ready later than
-the others, such as the successor of one that died, would get none from clients who keep theirs. So a worker
-with more requests in flight than the others ends some connections with their next answer (`Connection: close`,
-after which HTTP's clients connect anew), and the kernel deals these again.
+The kernel deals a connection to a worker when it is opened, and never again. A worker that is ready later
+than the others, such as the successor of one that died, would get none from clients who keep theirs. So a
+worker with more requests in flight than the others ends some connections with their next answer (`Connection:
+close`, after which HTTP's clients connect anew), and the kernel deals these again.
 """
 
 import asyncio
