@@ -42,8 +42,8 @@ test-system:  ## As root on Debian: install the programs that some tests run, th
 	    prometheus-alertmanager systemd
 	$(MAKE) .venv/node .venv/wandb .venv/helm .venv/stores .venv/ray test-all
 
-test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch; no slow ones.
-	.venv-base/bin/python $(IN_TWO) -m "not slow" tests/service tests/client tests/contract/test_imports.py $(BASE_LEAVES_OUT)
+test-base: .venv-base/test  ## The service's tests on the base install, where there is no torch.
+	.venv-base/bin/python $(IN_TWO) tests/service tests/client tests/contract/test_imports.py $(BASE_LEAVES_OUT)
 
 test-lowest: .venv-lowest/test  ## The service's tests on the lowest versions that pyproject.toml allows.
 	.venv-lowest/bin/python $(IN_TWO) tests/service tests/client tests/contract/test_imports.py \

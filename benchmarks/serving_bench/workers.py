@@ -2,9 +2,9 @@
 
 A service of one worker on one core, of one worker on two (its threads decode), and of two workers on two take
 turns; 64 connections ask without pause. The load generator needs a core too: on a machine of two it takes
-from the second worker. So two figures are shown: the answers per second, and what two whole cores would
-answer for each answer of one core, which is twice the ratio of the costs of an answer. The last column is the
-share of CPU time of the busier worker: 50 % is an even balance of the connections.
+from the second worker. So two figures are printed: the answers per second (`per_s`), and how many times as
+much two whole cores would answer as one, twice the ratio of the costs of an answer (`two_cores`).
+`busier_worker` is the busier worker's share of the CPU time: 0.5 is an even balance of the connections.
 """
 
 import argparse

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 from tailfuse_service.http.balance import WINDOW, Balance
-from tailfuse_service.metrics import Metrics, SharedCounters
+from tailfuse_service.metrics import Metrics, SharedCounters, reset_gauges
 from tailfuse_service.metrics.counters import make_file
 
 
@@ -60,7 +60,7 @@ def test_the_window_after_does_not_count_and_what_was_not_ended_in_time_stays() 
     assert count_ended(balance) == 0
 
 
-def test_workers_read_what_the_others_have_published_and_no_supervisor() -> None:
+def test_workers_read_what_the_others_that_are_ready_have_published() -> None:
     files = [make_file() for _ in range(3)]  # the first is the supervisor's
     first, second = (
         Metrics(
@@ -70,12 +70,19 @@ def test_workers_read_what_the_others_have_published_and_no_supervisor() -> None
         for own, other in ((1, 2), (2, 1))
     )
     assert first.read_in_flight() == [0.0]
+    for metrics in (first, second):
+        metrics.ready.set_function(lambda: 1.0)
     first.in_flight.set_function(lambda: 3.0)
     second.in_flight.set_function(lambda: 5.0)
     first.publish()
     second.publish()
     assert first.read_in_flight() == [3.0, 5.0]
     assert second.read_in_flight() == [5.0, 3.0]
+    reset_gauges(SharedCounters(files[2]))  # as when the second worker has died: it takes no connections
+    assert first.read_in_flight() == [3.0]
+    second.ready.set_function(lambda: 0.0)
+    second.publish()
+    assert first.read_in_flight() == [3.0]
 
 
 def test_it_goes_on_taking_samples(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ SPARE = 1.0  # more; the kernel deals by chance, 64 connections for instance as 
 class Balance:
     """Says which answers are the last of their connection. Only on the event loop.
 
-    `read` returns the requests in flight of all workers, its own first.
+    `read` returns the requests in flight of the workers that are ready, its own first.
     """
 
     def __init__(self, read: Callable[[], Sequence[float]]) -> None:

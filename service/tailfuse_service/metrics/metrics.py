@@ -166,10 +166,10 @@ class Metrics:
     # --- exposition ---
 
     def read_in_flight(self) -> list[float]:
-        """Return the requests in flight as each worker has published them, this one's first."""
-        key = ("requests_in_flight",)
-        found = (each.find(key) for each in (self._counters, *self._others))
-        return [numbers[0] for numbers in found if numbers] or [0.0]
+        """Return the published requests in flight of this worker, and of each other one that is ready."""
+        ready = (each for each in self._others if (found := each.find(("ready",))) and found[0])
+        found = (each.find(("requests_in_flight",)) for each in (self._counters, *ready))
+        return [0.0 if numbers is None else numbers[0] for numbers in found]
 
     def publish(self) -> None:
         """Write buffered values and gauges to the counters, for the other workers."""
