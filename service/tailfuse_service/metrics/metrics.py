@@ -167,9 +167,8 @@ class Metrics:
 
     def read_in_flight(self) -> list[float]:
         """Return the published requests in flight of this worker, and of each other one that is ready."""
-        ready = (each for each in self._others if (found := each.find(("ready",))) and found[0])
-        found = (each.find(("requests_in_flight",)) for each in (self._counters, *ready))
-        return [0.0 if numbers is None else numbers[0] for numbers in found]
+        ready = [each for each in self._others if read_gauge(each, "ready")]
+        return [read_gauge(each, "requests_in_flight") for each in (self._counters, *ready)]
 
     def publish(self) -> None:
         """Write buffered values and gauges to the counters, for the other workers."""
@@ -217,6 +216,12 @@ class Metrics:
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+def read_gauge(counters: SharedCounters, name: str) -> float:
+    """Return a gauge as it was published; 0 if it was not."""
+    numbers = counters.find((name,))
+    return 0.0 if numbers is None else numbers[0]
 
 
 class CallbackGauge:
