@@ -172,7 +172,7 @@ release-check: .venv/dev  ## Build the distributions into dist/, and try them in
 	@$(BIN)/python -m release.check
 
 clean:  ## Remove the environments, the distributions and the quick-start.
-	rm -rf .venv .venv-base .venv-bench .venv-docs .venv-kserve .venv-lowest .venv-rivals build dist quickstart bench-serve deploy/tools/node_modules
+	rm -rf .venv .venv-base .venv-bench .venv-docs .venv-kserve .venv-lowest .venv-rivals build dist quickstart bench-serve deploy/tools/node_modules tests/tools/node_modules
 
 # One stamp per environment, which is named as its extra and its file of requirements/: it is made once, and again when
 # what it holds has changed. Every package must have the sum that is listed. Only torch is installed by its version
@@ -196,9 +196,12 @@ $(ENVIRONMENTS): pyproject.toml client/pyproject.toml benchmarks/pyproject.toml 
 	@$(BIN)/$(PIP) -c constraints.txt wandb==0.31.0
 	@touch $@
 
-# S3 as a client and, by moto, as a server, for the tests of stores.
-.venv/stores: .venv/dev
-	@$(BIN)/$(PIP) -c constraints.txt s3fs==2026.9.0 moto==5.2.5 flask==3.1.3 flask-cors==6.0.5
+# Clients and servers of S3, Google Cloud Storage and Azure, for the tests of stores; MLflow's server wants flask.
+.venv/stores: .venv/dev .venv/node tests/tools/package-lock.json
+	@$(BIN)/$(PIP) -c constraints.txt s3fs==2026.9.0 moto==5.2.5 flask==3.1.3 flask-cors==6.0.5 \
+	    gcsfs==2026.8.2 gcp-storage-emulator==2026.7.19 adlfs==2026.8.0
+	@cd tests/tools && PATH="$(abspath $(BIN)):$$PATH" npm ci --no-audit --no-fund --silent
+	@ln -sf ../../tests/tools/node_modules/.bin/azurite-blob $(BIN)/azurite-blob
 	@touch $@
 
 # Ray, 200 MB with what it needs, for the tests of `tailfuse score --on ray` and of Ray Serve.

@@ -4,7 +4,7 @@ import json
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ import pytest
 import tailfuse
 
 from tests.support.bundles import write_tiny_bundle
+from tests.support.clouds import FOLDERS, serve_mlflow
 from tests.support.process import Service, ran, start_service, until
-from tests.support.stores import serve_folder, serve_s3
+from tests.support.stores import serve_folder, serve_registry, serve_s3
 
-pytestmark = [pytest.mark.e2e, pytest.mark.needs("moto_server"), pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 QUICK = ("--store-poll-s", "0.2")
 
@@ -58,6 +59,7 @@ def ask(service: Service) -> str:
     return version
 
 
+@pytest.mark.needs("moto_server")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_service_follows_s3_and_goes_on_without_it(
     variables: ExitStack, serve: Callable[..., Service], tmp_path: Path, workers: int
@@ -107,3 +109,50 @@ def test_a_start_from_nothing_is_one_sentence(tmp_path: Path) -> None:
         assert start(f"{url}/skin", "--workers", "2") == f"tailfuse: {url}/skin: nothing is there"
     assert "must not hold a user or a password" in start("https://me:hunter2@host/skin")
     assert "hunter2" not in start("https://me:hunter2@host/skin?token=hunter2")
+
+
+@contextmanager
+def serve_store(kind: str, folder: Path) -> Iterator[tuple[dict[str, str], str, list[str]]]:
+    """Serve a store. The values are its variables, what is served, and where two versions are pushed to."""
+    if kind == "oci":
+        with serve_registry(folder) as host:
+            yield {}, f"oci://{host}/skin", [f"oci://{host}/skin:1", f"oci://{host}/skin:2"]
+    elif kind == "mlflow":
+        with serve_mlflow(folder) as url:
+            yield {"MLFLOW_TRACKING_URI": url}, "mlflow:models:/skin", ["mlflow:models:/skin"] * 2
+    else:
+        _, address, serve = FOLDERS[kind]
+        with serve() as variables:
+            yield variables, address, [f"{address}/1", f"{address}/2"]
+
+
+def push(bundle: Path, address: str) -> None:
+    done = ran(sys.executable, "-m", "tailfuse", "push", str(bundle), address, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["address"] == address
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.needs(program))
+        for kind, program in {
+            **{kind: program for kind, (program, *_) in FOLDERS.items()},
+            "oci": "docker-registry",
+            "mlflow": "flask",
+        }.items()
+    ],
+)
+def test_a_service_serves_and_follows_each_kind_of_store(
+    kind: str, serve: Callable[..., Service], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "server").mkdir()
+    with serve_store(kind, tmp_path / "server") as (variables, address, versions):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        push(write_tiny_bundle(tmp_path / "b1", version="1"), versions[0])
+        service = serve(address, *QUICK)
+        assert ask(service) == "1"
+        push(write_tiny_bundle(tmp_path / "b2", version="2"), versions[1])
+        until(lambda: ask(service) == "2", "the new version answers")
+    assert service.stop() == 0

@@ -1,6 +1,7 @@
 """The follower of a store: it asks again and again, and at once when it is woken. No time passes here."""
 
 import asyncio
+import threading
 from typing import Any
 
 from tailfuse_service.models.follower import StoreFollower
@@ -45,3 +46,25 @@ def test_a_follower_asks_by_itself_when_its_time_has_come() -> None:
         return again
 
     assert asyncio.run(play()) is False
+
+
+def test_a_store_that_hangs_does_not_keep_the_service_from_ending() -> None:
+    called, released = threading.Event(), threading.Event()
+
+    class HangingMirror:
+        def follow(self, *, again: bool) -> None:
+            called.set()
+            released.wait(60)
+
+    async def play() -> None:
+        mirror: Any = HangingMirror()
+        task = asyncio.create_task(StoreFollower(mirror, 0.001).watch())
+        await asyncio.to_thread(called.wait, 60)
+        task.cancel()
+
+    guard = threading.Timer(30, released.set)
+    guard.start()
+    asyncio.run(play())
+    assert not released.is_set(), "the end has waited for the store"
+    released.set()
+    guard.cancel()

@@ -1,6 +1,7 @@
-"""MLflow, with its database and files on this machine: its server needs more than mlflow-skinny."""
+"""MLflow, with a database and files on this machine, and with its server."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tailfuse_service.stores.fetch import Limits
 from tailfuse_service.stores.mirror import Mirror
 
 from tests.support.bundles import write_tiny_bundle
+from tests.support.clouds import serve_mlflow
 
 pytestmark = [
     pytest.mark.needs("mlflow"),
@@ -20,21 +22,26 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+@pytest.fixture(scope="module", params=["files", pytest.param("server", marks=pytest.mark.needs("flask"))])
+def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from mlflow import MlflowClient, set_tracking_uri
 
     folder = tmp_path_factory.mktemp("mlflow")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
         patch.setenv("MLFLOW_EXPERIMENT_NAME", "skin")
-        set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
-        client = MlflowClient()
-        client.create_experiment("skin", artifact_location=f"file://{folder}/artifacts")
-        yield client
+        if request.param == "server":
+            set_tracking_uri(stack.enter_context(serve_mlflow(folder)))
+            MlflowClient().create_experiment("skin")
+        else:
+            set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+            MlflowClient().create_experiment("skin", artifact_location=f"file://{folder}/artifacts")
+        yield MlflowClient()
         set_tracking_uri("")
 
 
-def test_versions_of_a_model_are_pushed_followed_and_pulled(client: Any, tmp_path: Path) -> None:
+def test_versions_of_a_model_are_pushed_followed_and_pulled(
+    client: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     tailfuse.push(write_tiny_bundle(tmp_path / "b1", version="1"), "mlflow:models:/skin")
     address = Address("mlflow", "models:/skin")
     mirror = Mirror(address, BundleCache(tmp_path / "cache"), Limits(), poll_s=0, timeout_s=120)
@@ -48,6 +55,9 @@ def test_versions_of_a_model_are_pushed_followed_and_pulled(client: Any, tmp_pat
     assert tailfuse.pull("mlflow:models:/skin/1", tmp_path / "c1").version == "1"
     for file in (tmp_path / "b1").iterdir():
         assert (tmp_path / "c1" / file.name).read_bytes() == file.read_bytes()
+    printed = capfd.readouterr()
+    assert printed.out == "", "what `push --json` prints is JSON"
+    assert "Downloading" not in printed.err
     with pytest.raises(BundleError, match="MLflow numbers its versions itself"):
         tailfuse.push(tmp_path / "b1", "mlflow:models:/skin/3")
 

@@ -13,12 +13,16 @@ import pytest
 
 PACKAGES = {  # the Debian package of each program, or the extra of pyproject.toml that brings it
     "amtool": "prometheus-alertmanager",
+    "azurite-blob": "azurite",
     "caddy": "caddy",
     "chromium": "chromium",
     "curl": "curl",
     "docker-registry": "docker-registry",
+    "flask": "flask",
+    "gcp-storage-emulator": "gcp-storage-emulator",
     "git": "git",
     "helm": "helm",
+    "hf": "huggingface_hub",
     "kubernetes-validate": "kubernetes-validate",
     "mlflow": "mlflow",
     "moto_server": "moto",

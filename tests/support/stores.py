@@ -2,6 +2,7 @@
 
 import http.server
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -53,21 +54,32 @@ def serve_registry(folder: Path) -> Iterator[str]:
         f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
         f"http: {{addr: '127.0.0.1:{port}', secret: tests}}\n"
     )
+    with run_server([locate("docker-registry"), "serve", str(config)], port):
+        yield f"127.0.0.1:{port}"
+
+
+@contextmanager
+def run_server(command: list[str], port: int, variables: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Run a server from when its port answers."""
     process = subprocess.Popen(
-        [locate("docker-registry"), "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        env={**os.environ, **(variables or {})},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # a command may be a script that starts the server
     )
 
     def answers() -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return True
-        assert process.poll() is None, "the registry has ended"
+        assert process.poll() is None, f"{command[0]} has ended"
         return False
 
     try:
-        until(answers, "the registry answers")
-        yield f"127.0.0.1:{port}"
+        until(answers, "the server answers")
+        yield
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait()
 
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+from functools import partial
 
 from tailfuse_service.logs import LOG
 from tailfuse_service.stores.mirror import Mirror
+from tailfuse_service.stores.time_limit import start_call
 
 
 class StoreFollower:
@@ -27,6 +29,7 @@ class StoreFollower:
             again = self._wake.is_set()
             self._wake.clear()
             try:
-                await asyncio.to_thread(self._mirror.follow, again=again)
+                # Not asyncio.to_thread, whose threads the end of a process waits for.
+                await asyncio.wrap_future(start_call(partial(self._mirror.follow, again=again)))
             except Exception as error:
                 LOG.error("store not followed", exc_info=error)

@@ -31,12 +31,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def open_fsspec_store(address: Address) -> "FsspecStore":
     """Return the store of an address. Credentials come from the variables of each library.
 
-    Raises ImportError if the package of the scheme is not installed.
+    Raises ImportError if the package of the scheme is not installed, PermissionError if it wants credentials.
     """
     import fsspec
 
     options = OPTIONS.get(address.scheme, {})
-    return FsspecStore(fsspec.filesystem(address.scheme, skip_instance_cache=True, **options), address.path)
+    try:
+        files = fsspec.filesystem(address.scheme, skip_instance_cache=True, **options)
+    except ValueError as error:  # of Azure, where it has no credentials
+        raise PermissionError(str(error)) from error
+    return FsspecStore(files, address.path)
 
 
 class FsspecStore:
@@ -48,10 +52,10 @@ class FsspecStore:
 
     def find(self) -> Mapping[str, RemoteBundle]:
         """Return the bundle at the root, or the folders below it. Raises what fsspec raises."""
+        self._files.invalidate_cache()  # Hugging Face's remembers the size of a manifest that has changed
         at_root = FsspecBundle(self._files, self._root)
         if has_manifest(at_root):
             return {"": at_root}
-        self._files.invalidate_cache()
         names = [
             entry["name"].rstrip("/").rpartition("/")[2]
             for entry in self._files.ls(self._root, detail=True)

@@ -6,18 +6,17 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tailfuse_service.bundle import MANIFEST, BundleError
 from tailfuse_service.stores.address import Address
 from tailfuse_service.stores.store import PIECE_BYTES, RemoteBundle, Report
 
-if TYPE_CHECKING:
-    pass
-
 MODEL = re.compile(r"models:/([^/@]+)(?:/(\d+)|@([^/]+))?")
 RUN = re.compile(r"runs:/([^/]+)/(.+)")
 DATA = "data"  # where a model that `mlflow models serve` runs has its bundle
+# Else MLflow prints between the answers of `push --json`, and into the log of a service at each look.
+QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 MISSING, DENIED = "RESOURCE_DOES_NOT_EXIST", ("PERMISSION_DENIED", "UNAUTHENTICATED")
 
 
@@ -36,6 +35,8 @@ class MlflowStore:
                 f"{address} is none of mlflow:models:/NAME, mlflow:models:/NAME/VERSION, "
                 "mlflow:models:/NAME@ALIAS and mlflow:runs:/RUN/FOLDER"
             )
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
         self._client: MlflowClient = MlflowClient()
         self._uri = address.path
         named: tuple[str | None, ...] = model.groups() if model else (None, None, None)

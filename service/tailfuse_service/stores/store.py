@@ -57,13 +57,13 @@ def explain_failures(address: Address) -> Iterator[None]:
 def describe_failure(error: Exception) -> str:
     """Return why a store failed, in one line without secrets."""
     cause = mask_secrets(" ".join(str(error).split()))[:MAX_CAUSE_CHARS]
-    status = getattr(error, "status", None)
     if isinstance(error, FileNotFoundError):
         return "nothing is there"
     if isinstance(error, FileExistsError):
         return cause or "something is there already"
     if is_denied(error) or type(error).__name__ in ("NoCredentialsError", "NoCredentials"):
-        return f"access denied ({cause or status}); docs/STORES.md lists the variables of credentials"
+        cause = cause or str(read_status(error))
+        return f"access denied ({cause}); docs/STORES.md lists the variables of credentials"
     if isinstance(error, TimeoutError):
         return cause or "no answer in time"
     return f"{type(error).__name__}: {cause}" if cause else type(error).__name__
@@ -71,4 +71,11 @@ def describe_failure(error: Exception) -> str:
 
 def is_denied(error: Exception) -> bool:
     """Return whether a store has refused access."""
-    return isinstance(error, PermissionError) or getattr(error, "status", None) in (401, 403)
+    return isinstance(error, PermissionError) or read_status(error) in (401, 403)
+
+
+def read_status(error: Exception) -> int | None:
+    """Return the HTTP status that an error tells of: each library has another place for it."""
+    places = (error, "status"), (error, "status_code"), (getattr(error, "response", None), "status_code")
+    found = (getattr(holder, name, None) for holder, name in places)
+    return next((status for status in found if isinstance(status, int)), None)

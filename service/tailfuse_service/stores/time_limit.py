@@ -8,22 +8,28 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def call_within(seconds: float, call: Callable[[threading.Event], T]) -> T:
-    """Call in a thread of its own, and return its result. Raises TimeoutError, and what the call raises.
-
-    After a timeout the event that the call got is set, and the thread is left to end by itself. It does not
-    keep the process from ending.
-    """
-    cancelled = threading.Event()
+def start_call(call: Callable[[], T]) -> Future[T]:
+    """Call in a thread of its own, which does not keep the process from ending: a library may hang."""
     result: Future[T] = Future()
+    result.set_running_or_notify_cancel()  # whoever stops waiting for the result leaves the call alone
 
     def run() -> None:
         try:
-            result.set_result(call(cancelled))
+            result.set_result(call())
         except BaseException as error:
             result.set_exception(error)
 
     threading.Thread(target=run, name="store", daemon=True).start()
+    return result
+
+
+def call_within(seconds: float, call: Callable[[threading.Event], T]) -> T:
+    """Start a call, and return its result. Raises TimeoutError, and what the call raises.
+
+    After a timeout the event that the call got is set, and its thread is left to end by itself.
+    """
+    cancelled = threading.Event()
+    result = start_call(lambda: call(cancelled))
     try:
         return result.result(seconds)
     except TimeoutError:
