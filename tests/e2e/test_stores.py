@@ -1,6 +1,8 @@
 """A real service whose bundles lie in a store: it starts from it, follows it, and outlives it."""
 
 import json
+import socket
+import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -13,7 +15,7 @@ import tailfuse
 
 from tests.support.bundles import write_tiny_bundle
 from tests.support.clouds import FOLDERS, serve_mlflow
-from tests.support.process import Service, ran, start_service, until
+from tests.support.process import TIMEOUT_S, Service, ran, start_service, until
 from tests.support.stores import serve_folder, serve_registry, serve_s3
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -109,6 +111,21 @@ def test_a_start_from_nothing_is_one_sentence(tmp_path: Path) -> None:
         assert start(f"{url}/skin", "--workers", "2") == f"tailfuse: {url}/skin: nothing is there"
     assert "must not hold a user or a password" in start("https://me:hunter2@host/skin")
     assert "hunter2" not in start("https://me:hunter2@host/skin?token=hunter2")
+
+
+def test_workers_stop_while_their_store_does_not_answer(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/skin"
+        command = [sys.executable, "-m", "tailfuse_service", address, "--port", "0", "--workers", "2"]
+        command += ["--store-cache", str(tmp_path / "cache")]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        silent.settimeout(TIMEOUT_S)
+        connection, _ = silent.accept()
+        process.terminate()
+        _, printed = process.communicate(timeout=TIMEOUT_S)
+        connection.close()
+    assert process.returncode == 0
+    assert [json.loads(line)["message"] for line in printed.splitlines()] == ["stopping", "stopped"]
 
 
 @contextmanager

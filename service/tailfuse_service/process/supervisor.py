@@ -85,10 +85,11 @@ class Supervisor:
             loop.add_signal_handler(each, self._stop)
         self._hang_ups.handle(self._reload, self._stop)
         first, problem = await self._start(1)  # one first, to report a problem with the bundle only once
-        if problem and not self._stopping.is_set():
-            raise BundleError(problem)
-        url = make_url(self._listeners[1])
-        LOG.info("started", extra={"url": url, "workers": self._settings.workers})
+        if not self._stopping.is_set():
+            if problem:
+                raise BundleError(problem)
+            url = make_url(self._listeners[1])
+            LOG.info("started", extra={"url": url, "workers": self._settings.workers})
         async with asyncio.TaskGroup() as group:
             for number in self._numbers:
                 group.create_task(self._keep(number, first if number == 1 else None))
