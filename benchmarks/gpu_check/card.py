@@ -4,6 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import torch
@@ -43,6 +44,20 @@ def time_calls(call: Callable[[], object], device: str, repeats: int = REPEATS) 
         call()
     synchronize(device)
     return (time.perf_counter() - start) / repeats
+
+
+def time_in_threads(call: Callable[[], object], n_threads: int, repeats: int = REPEATS) -> float:
+    """Return the seconds of one call, where several threads make calls that end with their results."""
+
+    def repeat(n: int) -> None:
+        for _ in range(n):
+            call()
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        list(pool.map(repeat, [3] * n_threads))
+        start = time.perf_counter()
+        list(pool.map(repeat, [repeats] * n_threads))
+        return (time.perf_counter() - start) / (repeats * n_threads)
 
 
 def synchronize(device: str) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from serving_bench.workloads import IMAGE, TABULAR, encode_inputs, make_workloads
 from tailfuse_service.bundle import Bundle, Sample, open_bundle
+from tailfuse_service.inference.engine import RUNS_ON_A_DEVICE
 
-from gpu_check.card import time_calls
+from gpu_check.card import time_calls, time_in_threads
 from gpu_check.parts import Record, Setting
 
 SIZES = (1, 8, 32, 128, 512)
@@ -37,7 +38,7 @@ def measure_parity(setting: Setting) -> Iterator[Record]:
 
 
 def measure_graph(setting: Setting) -> Iterator[Record]:
-    """Yield items per second by batch: as the service runs it, and with inputs that lie on the device."""
+    """Yield items per second by batch: one run at a time, as many as the service has, and without copies."""
     for device in dict.fromkeys((setting.device, "cpu")):
         bundle = open_bundle(setting.bundle, runtime="torchscript", device=device, threads=0)
         samples = make_samples(bundle, max(SIZES))
@@ -47,11 +48,13 @@ def measure_graph(setting: Setting) -> Iterator[Record]:
             tensors = resident(bundle, samples[:size], device)
             with torch.inference_mode():
                 limit_s = time_calls(partial(module, *tensors), device)
-            seconds = time_calls(partial(bundle.runtime.run, batch), device)
-            yield {
-                "runtime": "torchscript", "device": device, "batch": size,
-                "items_per_s": round(size / seconds), "without_copies_per_s": round(size / limit_s),
-            }  # fmt: skip
+            run = partial(bundle.runtime.run, batch)
+            figures = {"items_per_s": time_calls(run, device), "without_copies_per_s": limit_s}
+            if device == setting.device:
+                figures["in_two_threads_per_s"] = time_in_threads(run, RUNS_ON_A_DEVICE)
+            yield {"runtime": "torchscript", "device": device, "batch": size} | {
+                name: round(size / seconds) for name, seconds in figures.items()
+            }
 
 
 def measure_onnx(setting: Setting) -> Iterator[Record]:

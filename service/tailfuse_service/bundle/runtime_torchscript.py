@@ -1,9 +1,18 @@
-"""The torchscript runtime; torch is imported only when it is chosen."""
+"""The torchscript runtime; torch is imported only when it is chosen.
+
+On a GPU each thread has a stream of its own, and copies from pinned memory: while one thread's batch is
+computed, another's is copied. CUDA graphs are not used, because they want the same shapes in each run, and
+here the numbers of present rows differ from batch to batch.
+"""
 
 import re
+import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from tailfuse_service.bundle.batch import Batch, Output, input_names
 from tailfuse_service.bundle.runtime import find_cause
@@ -30,13 +39,30 @@ class TorchScriptRuntime:
         self._torch = torch
         self._names = input_names(modalities)
         self.device = device
+        self._of_thread = threading.local()
+        if device != "cpu":
+            torch.cuda.synchronize(device)  # other streams do not wait for the copies of the parameters
 
     def run(self, batch: Batch) -> Output:
-        torch = self._torch
         feed = batch.feed()
-        with torch.inference_mode():
-            tensors = [torch.from_numpy(feed[name]).to(self.device) for name in self._names]
+        with self._torch.inference_mode(), self._use_stream():
+            tensors = [self._copy(feed[name]) for name in self._names]
             return Output(*(tensor.cpu().numpy() for tensor in self._module(*tensors)))
+
+    def _use_stream(self) -> AbstractContextManager[Any]:
+        """On a GPU, the stream of this thread."""
+        if self.device == "cpu":
+            return nullcontext()
+        cuda = self._torch.cuda
+        if not hasattr(self._of_thread, "stream"):
+            self._of_thread.stream = cuda.Stream(self.device)
+        stream: AbstractContextManager[Any] = cuda.stream(self._of_thread.stream)
+        return stream
+
+    def _copy(self, values: NDArray[Any]) -> Any:
+        """Return a tensor of the device, whose copy may still be under way on the thread's stream."""
+        tensor = self._torch.from_numpy(values)
+        return tensor if self.device == "cpu" else tensor.pin_memory().to(self.device, non_blocking=True)
 
 
 def import_torch() -> Any:
