@@ -6,8 +6,11 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tailfuse_service.modalities import json_structure
+from tailfuse_service.errors import TooDeep, TooManyValues
+from tailfuse_service.modalities import json_structure, json_text
 from tailfuse_service.modalities.json_structure import MEMBER_COST, measure_structure
+from tailfuse_service.modalities.json_text import check_structure
+from tailfuse_service.modalities.limits import Limits
 
 nested = st.recursive(
     st.none() | st.integers(-9, 9) | st.text('[]{}"\\a', max_size=6),
@@ -43,6 +46,32 @@ def test_depth_and_number_are_those_of_the_value(value: Any, piece_bytes: int) -
         patched.setattr(json_structure, "PIECE_BYTES", piece_bytes)
         for text in (orjson.dumps(value), orjson.dumps(value, option=orjson.OPT_INDENT_2)):
             assert measure_structure(text) == (depth(value), count_values(value))
+
+
+@given(value=nested, max_depth=st.integers(0, 4), more=st.integers(0, 60))
+def test_a_text_is_refused_if_it_is_too_deep_or_has_too_many_values(
+    value: Any, max_depth: int, more: int
+) -> None:
+    """Also where it need not be measured to be let through."""
+    text, limits = orjson.dumps(value), Limits(max_json_depth=max_depth, max_json_values=max_depth + more)
+    depth, n_values = measure_structure(text)
+    if depth > limits.max_json_depth:
+        with pytest.raises(TooDeep):
+            check_structure(text, "it", limits)
+    elif n_values > limits.max_json_values:
+        with pytest.raises(TooManyValues):
+            check_structure(text, "it", limits)
+    else:
+        check_structure(text, "it", limits)
+
+
+def test_a_photo_s_text_is_let_through_unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: bytes) -> None:
+        raise AssertionError("it was measured")
+
+    monkeypatch.setattr(json_text, "measure_structure", fail)
+    photo = b'{"inputs": {"photo": "' + b"/9j/" * 1_000_000 + b'", "columns": {"age": 61, "sex": "f"}}}'
+    check_structure(photo, "the body", Limits())
 
 
 @given(st.binary(max_size=200) | st.text('[]{}"\\,', max_size=50).map(str.encode))

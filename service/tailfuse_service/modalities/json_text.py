@@ -14,6 +14,7 @@ from tailfuse_service.errors import BadRequest, TooDeep, TooManyValues
 from tailfuse_service.modalities.json_structure import MEMBER_COST, measure_structure
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
 
+FEW_MARKS = 1000  # to find them one by one takes 0.1 ms; to measure a text takes 4 ms for each MB
 SHORT_BYTES = 64 * 1024  # of a text whose parsing creates too few objects to matter
 BOM = "\ufeff"  # Windows' programs begin a text with it
 ENCODED_BOM = BOM.encode()
@@ -76,8 +77,14 @@ def json_type(value: Any) -> str:
 
 def check_structure(data: bytes, what: str, limits: Limits) -> None:
     """Raise TooDeep or TooManyValues before anything is parsed. 0.4 us for a request of 300 bytes."""
-    # A value has at least one byte, and so has its comma; a member of an object has five.
-    if len(data) <= limits.max_json_values and not has_more_brackets(data, limits.max_json_depth):
+    if not has_more(data, b"[{", limits.max_json_depth) and (
+        # A value has at least one byte, and so has its comma; a member of an object has five.
+        len(data) <= limits.max_json_values
+        # Images: too few commas and colons for the limit, even if none of them is part of a string.
+        or not has_more(
+            data, b",:", min(FEW_MARKS, (limits.max_json_values - limits.max_json_depth) // MEMBER_COST)
+        )
+    ):
         return
     depth, n_values = measure_structure(data)
     if depth > limits.max_json_depth:
@@ -111,17 +118,17 @@ def paused_collection() -> Iterator[None]:
         gc.enable()
 
 
-def has_more_brackets(data: bytes, limit: int) -> bool:
-    """Whether there are more than `limit` opening brackets.
+def has_more(data: bytes, marks: bytes, limit: int) -> bool:
+    """Return whether more than `limit` bytes are one of the marks.
 
     `find` skips an image's base64 40 times faster than `count` does.
     """
-    opened = 0
-    for bracket in (b"[", b"{"):
-        at = data.find(bracket)
+    found = 0
+    for mark in marks:
+        at = data.find(mark)
         while at >= 0:
-            opened += 1
-            if opened > limit:
+            found += 1
+            if found > limit:
                 return True
-            at = data.find(bracket, at + 1)
+            at = data.find(mark, at + 1)
     return False
