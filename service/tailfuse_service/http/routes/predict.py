@@ -12,6 +12,7 @@ from tailfuse_service.bundle.answer import Prediction, format_answer
 from tailfuse_service.errors import ClientError, InvalidInput, UnsupportedMediaType
 from tailfuse_service.http.asgi import Receive, Scope, Send, WhileConnected, header, send_json
 from tailfuse_service.http.compression import read_unpacked_body
+from tailfuse_service.http.json_files import parse_sample
 from tailfuse_service.http.memory import ANSWER_BYTES, Hold, estimate_read_bytes, get_hold
 from tailfuse_service.http.off_loop import read_off_loop
 from tailfuse_service.http.paths import RouteMatch, find_route
@@ -73,7 +74,7 @@ class Predict:
             return read_value(route.modality, body, content_type, engine.manifest.modalities, self._limits)
         boundary = parse_boundary(content_type)
         if boundary is None:
-            return read_inputs(parse_json(body, limits=self._limits))
+            return read_inputs(parse_sample(body, engine.manifest.modalities, self._limits))
         return read_form(body, boundary, engine.manifest.modalities, self._limits)
 
     def _hold_and_read(
