@@ -1,6 +1,6 @@
 // The console: asks for the model, and shows the view that the address names after the "#".
 
-import { element, replaceContent } from "./element.js";
+import { element } from "./element.js";
 import { Problem, Requests } from "./requests.js";
 import { Sample } from "./sample.js";
 import { VIEWS } from "./views.js";
@@ -116,25 +116,34 @@ function focusView() {
 }
 
 let stop = () => {};
+let started = 0; // counts the models asked for: one that answers late must not replace a newer one
 
 /** Ask for the model that is chosen, and show it. */
 async function start() {
   const chosen = picker.value ? JSON.parse(picker.value) : null;
+  const turn = ++started;
+  const hadFocus = view.contains(document.activeElement);
+  let focus = focusView;
   stop();
+  view.inert = true; // what is entered now would be lost with the model that is left
   try {
     const app = await makeApp(chosen);
     if (!picker.options.length) await listModels();
+    if (turn !== started) return;
     const onHash = () => void show(app).then(focusView);
     window.addEventListener("hashchange", onHash);
     stop = () => window.removeEventListener("hashchange", onHash);
-    const hadFocus = view.contains(document.activeElement);
     await show(app);
-    if (hadFocus) focusView();
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
+    if (turn !== started) return;
     const again = element("button", { type: "button", onclick: () => void start() }, "Try again");
-    replaceContent(view, element("p", { class: "problem", role: "alert" }, error.message), again);
+    view.replaceChildren(element("p", { class: "problem", role: "alert" }, error.message), again);
+    focus = () => again.focus();
+  } finally {
+    if (turn === started) view.inert = false;
   }
+  if (turn === started && hadFocus) focus();
 }
 
 tabs.append(...VIEWS.map(({ name, title }) => element("a", { href: `#${name}` }, title)));

@@ -12,7 +12,7 @@ import pytest
 from tailfuse_service.modalities.series.files import read_file
 
 from tests.support.browser import Console
-from tests.support.process import Service, environment, ran
+from tests.support.process import Service, environment, ran, until
 from tests.support.programs import locate
 from tests.support.wav import write_wav
 
@@ -225,3 +225,41 @@ def test_the_service_is_asked_by_the_model_s_version(console: Open, tiny_service
     page.page.get_by_role("button", name="Plausible values").click()
     page.find(".headline").wait_for()
     assert page.bodies("/models/skin-lesions/versions/3/predict")
+
+
+@pytest.fixture
+def versions(console: Open, start_console: Callable[..., Service], folder: Path) -> Console:
+    return console(start_console(folder).url).show()
+
+
+def hold(page: Console, version: str) -> list[Any]:
+    """Hold back what the console asks about a version of the model, until `continue_` of the only element."""
+    held: list[Any] = []
+    page.page.route(f"**/console/model.json?*version={version}", lambda route: held.append(route))
+    page.page.get_by_label("Model").select_option(
+        json.dumps({"name": "skin-lesions", "version": version}, separators=(",", ":"))
+    )
+    until(lambda: page.page.evaluate("true") and held, f"version {version} is asked for")
+    return held
+
+
+def test_nothing_can_be_entered_while_another_model_is_asked_for(versions: Console) -> None:
+    page = versions
+    [asked] = hold(page, "1")
+    assert page.page.evaluate("document.getElementById('view').inert")
+    asked.continue_()
+    page.page.get_by_role("button", name="Plausible values").click()
+    page.find(".headline").wait_for()
+    assert page.bodies("/models/skin-lesions/versions/1/predict")
+
+
+def test_a_model_that_answers_late_does_not_replace_the_one_chosen_last(versions: Console) -> None:
+    page = versions
+    [first], [last] = hold(page, "1"), hold(page, "2")
+    for asked in (last, first):
+        with page.page.expect_response("**/console/model.json?*"):
+            asked.continue_()
+    page.page.get_by_role("button", name="Plausible values").click()
+    page.find(".headline").wait_for()
+    assert page.bodies("/models/skin-lesions/versions/2/predict")
+    assert not page.bodies("/models/skin-lesions/versions/1/predict")
