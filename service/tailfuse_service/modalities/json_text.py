@@ -77,15 +77,14 @@ def json_type(value: Any) -> str:
 
 def check_structure(data: bytes, what: str, limits: Limits) -> None:
     """Raise TooDeep or TooManyValues before anything is parsed. 0.4 us for a request of 300 bytes."""
-    if not has_more(data, b"[{", limits.max_json_depth) and (
+    if count_marks(data, b"[{", limits.max_json_depth) <= limits.max_json_depth:
         # A value has at least one byte, and so has its comma; a member of an object has five.
-        len(data) <= limits.max_json_values
+        if len(data) <= limits.max_json_values:
+            return
         # Images: too few commas and colons for the limit, even if none of them is part of a string.
-        or not has_more(
-            data, b",:", min(FEW_MARKS, (limits.max_json_values - limits.max_json_depth) // MEMBER_COST)
-        )
-    ):
-        return
+        few = min(FEW_MARKS, (limits.max_json_values - limits.max_json_depth) // MEMBER_COST)
+        if count_marks(data, b",:", few) <= few:
+            return
     depth, n_values = measure_structure(data)
     if depth > limits.max_json_depth:
         raise TooDeep(
@@ -118,8 +117,8 @@ def paused_collection() -> Iterator[None]:
         gc.enable()
 
 
-def has_more(data: bytes, marks: bytes, limit: int) -> bool:
-    """Return whether more than `limit` bytes are one of the marks.
+def count_marks(data: bytes, marks: bytes, limit: int) -> int:
+    """Return how many bytes are one of the marks, or a number above `limit` if there are more.
 
     `find` skips an image's base64 40 times faster than `count` does.
     """
@@ -129,6 +128,6 @@ def has_more(data: bytes, marks: bytes, limit: int) -> bool:
         while at >= 0:
             found += 1
             if found > limit:
-                return True
+                return found
             at = data.find(mark, at + 1)
-    return False
+    return found
