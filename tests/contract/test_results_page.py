@@ -174,11 +174,15 @@ def test_the_losing_cases_are_those_of_the_csv_file() -> None:
         assert float(interval) == pytest.approx(t_quantile * stdev(found) / 5**0.5, abs=ROUNDING)
 
 
-def test_the_rivals_are_those_of_the_csv_file() -> None:
-    shown = read_table(PAGE, "## Rivals on the shared sets")
-    rows = {(row["method"], row["set"], row["condition"]): row for row in read_rows("rivals.csv")}
+@pytest.mark.parametrize(
+    ("heading", "file", "n_cells"),
+    [("## Rivals on the shared sets", "rivals.csv", 21), ("### With two minutes each", "rivals-120.csv", 28)],
+)
+def test_the_rivals_are_those_of_the_csv_file(heading: str, file: str, n_cells: int) -> None:
+    shown = read_table(PAGE, heading)
+    rows = {(row["method"], row["set"], row["condition"]): row for row in read_rows(file)}
     told = {(method, name): cell for method, row in shown.items() for name, cell in row.items()}
-    assert len(told) == 21
+    assert len(told) == n_cells
     for key, cell in told.items():
         clean, cost = rows.get((*key, "clean")), rows.get((*key, "cost"))
         if clean is None or cost is None:

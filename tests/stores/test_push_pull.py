@@ -118,12 +118,11 @@ def test_a_path_is_no_address(tiny_bundle: Path) -> None:
 
 
 def test_a_missing_package_names_its_extra(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # fsspec keeps a package that it has imported once; no test imports that of Google's storage.
-    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(
-        BundleError, match=r"gs://models/skin needs the extra 'gcs', which is not installed: pip"
+        BundleError, match=r"mlflow:models:/skin needs the extra 'mlflow', which is not installed: pip"
     ):
-        tailfuse.push(tiny_bundle, "gs://models/skin")
+        tailfuse.push(tiny_bundle, "mlflow:models:/skin")
 
 
 def test_the_commands_print_a_line_or_json(tiny_bundle: Path, store: str, tmp_path: Path) -> None:

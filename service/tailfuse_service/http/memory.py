@@ -9,7 +9,7 @@ from typing import Protocol
 
 from tailfuse_service.errors import Overloaded, PayloadTooLarge
 from tailfuse_service.http.asgi import Scope
-from tailfuse_service.modalities.json_text import FEW_MARKS, count_marks
+from tailfuse_service.modalities.json_text import MAX_MARKS, count_marks
 
 MIN_COUNTED = 16 * 1024  # bytes; a shorter body is not counted: as many as may be in flight take little
 MAX_CANDIDATES = 32  # connections that are asked to give way; more would be work that an attacker chooses
@@ -128,7 +128,7 @@ def estimate_read_bytes(body: bytes) -> int:
     if len(body) <= FLAT_BYTES:
         return FLAT_FACTOR * len(body)
     is_wide = not body.isascii() or (b"\\" in body and b"\\u" in body)
-    n_values = count_marks(body, b",[{", FEW_MARKS)
-    if n_values > FEW_MARKS:
+    n_values = count_marks(body, b",[{", MAX_MARKS)
+    if n_values > MAX_MARKS:
         n_values = sum(map(body.count, (b",", b"[", b"{")))
     return (WIDE_FACTOR if is_wide else READ_FACTOR) * len(body) + VALUE_BYTES * n_values

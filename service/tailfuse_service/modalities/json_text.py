@@ -14,7 +14,7 @@ from tailfuse_service.errors import BadRequest, TooDeep, TooManyValues
 from tailfuse_service.modalities.json_structure import MEMBER_COST, measure_structure
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits
 
-FEW_MARKS = 1000  # to find them one by one takes 0.1 ms; to measure a text takes 0.7 ms for each MB
+MAX_MARKS = 1000  # to find them one by one takes 0.1 ms; to measure a text takes 0.7 ms for each MB
 SHORT_BYTES = 64 * 1024  # of a text whose parsing creates too few objects to matter
 BOM = "\ufeff"  # Windows' programs begin a text with it
 ENCODED_BOM = BOM.encode()
@@ -82,7 +82,7 @@ def check_structure(data: bytes, what: str, limits: Limits) -> None:
         if len(data) <= limits.max_json_values:
             return
         # Images: too few commas and colons for the limit, even if none of them is part of a string.
-        few = min(FEW_MARKS, (limits.max_json_values - limits.max_json_depth) // MEMBER_COST)
+        few = min(MAX_MARKS, (limits.max_json_values - limits.max_json_depth) // MEMBER_COST)
         if count_marks(data, b",:", few) <= few:
             return
     depth, n_values = measure_structure(data)
