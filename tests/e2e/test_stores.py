@@ -14,7 +14,7 @@ import pytest
 import tailfuse
 
 from tests.support.bundles import write_tiny_bundle
-from tests.support.clouds import FOLDERS, serve_mlflow
+from tests.support.clouds import FOLDER_STORES, serve_mlflow
 from tests.support.process import TIMEOUT_S, Service, ran, start_service, until
 from tests.support.stores import serve_folder, serve_registry, serve_s3
 
@@ -138,9 +138,9 @@ def serve_store(kind: str, folder: Path) -> Iterator[tuple[dict[str, str], str, 
         with serve_mlflow(folder) as url:
             yield {"MLFLOW_TRACKING_URI": url}, "mlflow:models:/skin", ["mlflow:models:/skin"] * 2
     else:
-        _, address, serve = FOLDERS[kind]
-        with serve() as variables:
-            yield variables, address, [f"{address}/1", f"{address}/2"]
+        store = FOLDER_STORES[kind]
+        with store.serve() as variables:
+            yield variables, store.address, [f"{store.address}/1", f"{store.address}/2"]
 
 
 def push(bundle: Path, address: str) -> None:
@@ -154,7 +154,7 @@ def push(bundle: Path, address: str) -> None:
     [
         pytest.param(kind, marks=pytest.mark.needs(program))
         for kind, program in {
-            **{kind: program for kind, (program, *_) in FOLDERS.items()},
+            **{kind: store.program for kind, store in FOLDER_STORES.items()},
             "oci": "docker-registry",
             "mlflow": "flask",
         }.items()

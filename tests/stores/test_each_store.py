@@ -9,11 +9,13 @@ from tailfuse_service.bundle import MANIFEST, BundleError, read_manifest
 from tailfuse_service.stores.address import parse_address
 from tailfuse_service.stores.cache import BundleCache
 from tailfuse_service.stores.fetch import Limits
+from tailfuse_service.stores.fsspec_store import FsspecStore
 from tailfuse_service.stores.mirror import Mirror
 
 from tests.support.bundles import write_tiny_bundle
-from tests.support.clouds import FOLDERS, KEY, serve_azure
+from tests.support.clouds import FOLDER_STORES, KEY, serve_azure
 from tests.support.hub import serve_hub
+from tests.support.stores import serve_s3
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the hub's own client
 fsspec = pytest.importorskip("fsspec", reason="the base install has no stores")
@@ -21,17 +23,17 @@ fsspec = pytest.importorskip("fsspec", reason="the base install has no stores")
 DENIED = r"^{}: access denied \(.*\); docs/STORES\.md lists the variables"
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(scheme, marks=pytest.mark.needs(program)) for scheme, (program, *_) in FOLDERS.items()
-    ],
-)
+STORES = {
+    scheme: pytest.param(store, id=scheme, marks=pytest.mark.needs(store.program))
+    for scheme, store in FOLDER_STORES.items()
+}
+
+
+@pytest.fixture(scope="module", params=STORES.values())
 def server(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, str]]]:
     """An address, and the variables with which its library finds the server."""
-    _, address, serve = FOLDERS[request.param]
-    with serve() as variables:
-        yield address, variables
+    with request.param.serve() as variables:
+        yield request.param.address, variables
 
 
 @pytest.fixture
@@ -108,6 +110,26 @@ def test_what_is_not_there_is_one_sentence(store: str, tmp_path: Path) -> None:
     for address in (f"{store}/nothing", store.replace("models", "nobody")):
         with pytest.raises(BundleError, match=f"^{address}: nothing is there$"):
             tailfuse.pull(address, tmp_path / "copy")
+
+
+@pytest.mark.parametrize("server", [STORES["s3"], STORES["az"]], indirect=True)
+def test_of_two_pushes_at_the_same_time_the_second_fails(
+    store: str, tiny_bundle: Path, next_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tailfuse.push(tiny_bundle, store)
+    monkeypatch.setattr(FsspecStore, "_check_empty", lambda _: None)  # both have seen an empty folder
+    with pytest.raises(BundleError, match=f"^{store}: "):
+        tailfuse.push(next_bundle, store)
+
+
+@pytest.mark.needs("moto_server")
+def test_s3_without_credentials_is_access_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve_s3("models") as variables:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", variables["AWS_ENDPOINT_URL"])
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+        with pytest.raises(BundleError, match=DENIED.format("s3://models/skin")):
+            tailfuse.pull("s3://models/skin", tmp_path / "copy")
 
 
 @pytest.mark.needs("azurite-blob")

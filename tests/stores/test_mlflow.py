@@ -1,5 +1,6 @@
 """MLflow, with a database and files on this machine, and with its server."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ from tailfuse_service.stores.address import Address
 from tailfuse_service.stores.cache import BundleCache
 from tailfuse_service.stores.fetch import Limits
 from tailfuse_service.stores.mirror import Mirror
+from tailfuse_service.stores.mlflow_store import QUIET
 
 from tests.support.bundles import write_tiny_bundle
 from tests.support.clouds import serve_mlflow
@@ -22,7 +24,10 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module", params=["files", pytest.param("server", marks=pytest.mark.needs("flask"))])
+@pytest.fixture(
+    scope="module",
+    params=["files", pytest.param("server", marks=[pytest.mark.needs("flask"), pytest.mark.slow])],
+)
 def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from mlflow import MlflowClient, set_tracking_uri
 
@@ -55,6 +60,7 @@ def test_versions_of_a_model_are_pushed_followed_and_pulled(
     assert tailfuse.pull("mlflow:models:/skin/1", tmp_path / "c1").version == "1"
     for file in (tmp_path / "b1").iterdir():
         assert (tmp_path / "c1" / file.name).read_bytes() == file.read_bytes()
+    assert not any(name in os.environ for name in QUIET)
     printed = capfd.readouterr()
     assert printed.out == "", "what `push --json` prints is JSON"
     assert "Downloading" not in printed.err

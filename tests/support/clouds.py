@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.support.hub import serve_hub
 from tests.support.ports import find_free_port
@@ -20,12 +21,11 @@ def serve_gcs(bucket: str) -> Iterator[dict[str, str]]:
     """Serve a bucket over the protocol of Google Cloud Storage. The value are a client's variables."""
     from gcp_storage_emulator.server import create_server
 
-    port = find_free_port()
-    server = create_server("127.0.0.1", port, in_memory=True, default_bucket=bucket)
+    server = create_server("127.0.0.1", 0, in_memory=True, default_bucket=bucket)
     server.start()
     try:
         yield {
-            "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}",
+            "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{server._api._httpd.server_port}",
             "FSSPEC_GS_TOKEN": "anon",  # else it looks for the credentials of a machine at Google
             "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # its requests go to the real service
         }
@@ -64,10 +64,20 @@ def serve_mlflow(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-# By scheme: the program that a test needs, the address of a folder, and its server, which yields variables.
-FOLDERS: dict[str, tuple[str, str, Callable[[], AbstractContextManager[dict[str, str]]]]] = {
-    "s3": ("moto_server", "s3://models", lambda: serve_s3("models")),
-    "gs": ("gcp-storage-emulator", "gs://models", lambda: serve_gcs("models")),
-    "az": ("azurite-blob", "az://models", lambda: serve_azure("models")),
-    "hf": ("hf", "hf://acme/models", lambda: serve_hub("acme/models")),
+class FolderStore(NamedTuple):
+    """A store of folders: the program that a test needs, the address of a folder, and a server of it.
+
+    What the server yields are the variables with which a client finds it.
+    """
+
+    program: str
+    address: str
+    serve: Callable[[], AbstractContextManager[dict[str, str]]]
+
+
+FOLDER_STORES = {  # by scheme
+    "s3": FolderStore("moto_server", "s3://models", lambda: serve_s3("models")),
+    "gs": FolderStore("gcp-storage-emulator", "gs://models", lambda: serve_gcs("models")),
+    "az": FolderStore("azurite-blob", "az://models", lambda: serve_azure("models")),
+    "hf": FolderStore("hf", "hf://acme/models", lambda: serve_hub("acme/models")),
 }

@@ -37,13 +37,10 @@ class HubHandler(http.server.BaseHTTPRequestHandler):
         else:
             self.refuse(404, "RepoNotFound")
 
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         path = self.read_path()
-        if self.headers["Authorization"] not in (f"Bearer {TOKEN}", f"Basic {TOKEN}"):
+        if self.headers["Authorization"] != f"Bearer {TOKEN}":
             self.refuse(401, "RepoNotFound")
         elif path == f"/api/models/{self.repository}/preupload/main":
             files = [each["path"] for each in json.loads(body)["files"]]
@@ -139,8 +136,7 @@ class HubHandler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
+        self.wfile.write(content)
 
     def log_message(self, *_: Any) -> None:
         """Print nothing."""

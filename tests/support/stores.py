@@ -1,4 +1,4 @@
-"""Servers of stores on this machine: S3 by moto, and a web server that lists folders."""
+"""Servers of stores on this machine: S3 by moto, a registry of containers, and a web server."""
 
 import http.server
 import os
@@ -79,7 +79,8 @@ def run_server(command: list[str], port: int, variables: Mapping[str, str] | Non
         until(answers, "the server answers")
         yield
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait()
 
 

@@ -15,7 +15,7 @@ from tailfuse_service.stores.store import PIECE_BYTES, RemoteBundle, Report
 MODEL = re.compile(r"models:/([^/@]+)(?:/(\d+)|@([^/]+))?")
 RUN = re.compile(r"runs:/([^/]+)/(.+)")
 DATA = "data"  # where a model that `mlflow models serve` runs has its bundle
-# Else MLflow prints between the answers of `push --json`, and into the log of a service at each look.
+# Else MLflow prints before the answer of `push --json`, and into the log of a service at each look.
 QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 MISSING, DENIED = "RESOURCE_DOES_NOT_EXIST", ("PERMISSION_DENIED", "UNAUTHENTICATED")
 
@@ -35,8 +35,6 @@ class MlflowStore:
                 f"{address} is none of mlflow:models:/NAME, mlflow:models:/NAME/VERSION, "
                 "mlflow:models:/NAME@ALIAS and mlflow:runs:/RUN/FOLDER"
             )
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
         self._client: MlflowClient = MlflowClient()
         self._uri = address.path
         named: tuple[str | None, ...] = model.groups() if model else (None, None, None)
@@ -62,7 +60,7 @@ class MlflowStore:
         """Log the files in the run, or in a new run as a new version of the model."""
         if self._version is not None or self._alias is not None:
             raise BundleError(f"push to mlflow:models:/{self._model}: MLflow numbers its versions itself")
-        with translate_errors():
+        with translate_errors(), quiet():
             if self._run is not None:
                 if self._client.list_artifacts(self._run, self._folder):
                     raise FileExistsError("files are there already; push to a new folder")
@@ -106,9 +104,10 @@ class MlflowBundle:
         """Yield a file in pieces; MLflow fetches it whole. Raises FileNotFoundError, MLflow's errors."""
         from mlflow.artifacts import download_artifacts
 
-        with translate_errors(), tempfile.TemporaryDirectory(prefix="tailfuse-") as folder:
-            path = self._find(file)
-            fetched = Path(download_artifacts(artifact_uri=f"{self._uri}/{path}", dst_path=folder))
+        with tempfile.TemporaryDirectory(prefix="tailfuse-") as folder:
+            with translate_errors(), quiet():
+                path = self._find(file)
+                fetched = Path(download_artifacts(artifact_uri=f"{self._uri}/{path}", dst_path=folder))
             with fetched.open("rb") as content:
                 while piece := content.read(PIECE_BYTES):
                     yield piece
@@ -166,3 +165,15 @@ def translate_errors() -> Iterator[None]:
         if error.error_code in DENIED or error.get_http_status_code() in (401, 403):
             raise PermissionError(str(error)) from error
         raise
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep MLflow from printing, by its own variables, unless they are set; then put these back."""
+    added = {name: value for name, value in QUIET.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
