@@ -1,4 +1,4 @@
-"""What reading JSON bodies costs, as `python benchmarks/json_bodies.py` prints it: its shape, not its figures."""
+"""What python benchmarks/json_bodies.py prints: a line for each body, with each step."""
 
 import json
 import sys
