@@ -161,7 +161,10 @@ def check_answers(
         return
     wanted = iter(expected)
     for request in server.requests(workload):
-        status, body = post(port, server.paths[workload.shape], request)
+        try:
+            status, body = post(port, server.paths[workload.shape], request)
+        except (OSError, http.client.HTTPException) as error:
+            raise ServerFailed(f"{workload.title}: no answer ({error})") from None
         if status // 100 != 2:
             raise ServerFailed(f"{workload.title}: {status} {body[:SHOWN]!r}")
         for answer in list_answers(json.loads(body)):
