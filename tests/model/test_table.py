@@ -57,6 +57,16 @@ def test_what_is_missing_can_be_said(csv: Any, tmp_path: Path) -> None:
     assert read_table(tmp_path / "a.parquet", reading)["a"].to_list() == ["NA", None, None]
 
 
+def test_a_number_that_is_missing_is_so_in_every_format_and_spelling(csv: Any, tmp_path: Path) -> None:
+    reading = Reading(missing=("-999",))
+    csv("n,c\n-999,a\n-999.0,-999\n7,b\n")
+    expected = [None, None, 7]
+    assert read_table(tmp_path / "table.csv", reading)["n"].cast(pl.Int64).to_list() == expected
+    for numbers in ([-999, -999, 7], [-999.0, -999.0, 7.0]):
+        pl.DataFrame({"n": numbers}).write_parquet(tmp_path / "table.parquet")
+        assert read_table(tmp_path / "table.parquet", reading)["n"].to_list() == expected
+
+
 def test_a_text_that_is_missing_in_a_tenth_of_the_rows_is_described() -> None:
     table = pl.DataFrame(
         {"a": ["NA"] * 2 + ["EU"] * 8, "b": ["NA"] + ["EU"] * 9, "c": ["x"] * 10, "d": [1] * 10}

@@ -69,6 +69,11 @@ def test_one_channel_needs_no_inner_lists(raw: Any) -> None:
     assert applied(ONE, raw).tolist() == [[1, 1], [2, 1], [3, 1]]
 
 
+@pytest.mark.parametrize("text", ["<NA>", "#N/A", "None", "NaN", "NULL"])
+def test_a_first_value_that_is_missing_is_no_header(text: str) -> None:
+    assert applied(ONE, f"{text}\n1\n2\n".encode()).tolist() == [[0, 1], [1, 1], [2, 1]]
+
+
 def test_channels_may_come_by_their_columns() -> None:
     by_column = {"y": [4, 5, 6], "x": [1, 2, 3]}
     assert applied(AXES, by_column).tolist() == [[1, 4, 1], [2, 5, 1], [3, 6, 1]]
@@ -84,6 +89,7 @@ def test_channels_may_come_by_their_columns() -> None:
         npy([[1, np.nan], [np.nan, 12], [-3, 6]]),
         b"1,\n,12\n-3,6",
         b"1,NaN\nNA,12\n-3,6",
+        b"1,<NA>\n#N/A,12\n-3,6",
         b"[[1, null], [NaN, 12], [-3, 6]]",
     ],
     ids=str,

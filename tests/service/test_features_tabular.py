@@ -132,6 +132,21 @@ def test_a_cell_that_its_column_cannot_take_is_missing_if_the_bundle_says_so() -
     assert modality.features("m").apply({"age": "sixty"}) is None
 
 
+@pytest.mark.parametrize("cell", [-999, -999.0, "-999", "-999.00", "\u2212999", "NA", None])
+def test_a_number_that_is_missing_is_so_in_every_spelling(cell: Any) -> None:
+    modality = TabularModality(columns=COLUMNS, width=6, missing=("NA", "-999"))
+    array = modality.features("clinical").apply({"age": cell, "smoker": True, "site": cell})
+    assert array is not None
+    assert array.tolist() == [0, 1, 0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("spelled", ["5", "5.00", " 5 ", 5, 5.0])
+def test_a_category_without_a_slot_of_its_own_has_one_bucket(spelled: Any) -> None:
+    column = CategoryColumn(name="code", categories=("a",), buckets=1000)
+    features = TabularModality(columns=(column,), width=1001).features("m")
+    assert features.find_slot(column, spelled) == features.find_slot(column, "5.0")
+
+
 def test_an_unknown_column_is_an_error_of_its_own() -> None:
     with pytest.raises(UnknownColumn) as error:
         FEATURES.apply({"sight": "back"})

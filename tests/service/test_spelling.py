@@ -5,10 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tailfuse_service.modalities.tabular.spelling import (
     KnownNames,
+    MissingTexts,
     NumberFormat,
     parse_boolean,
     parse_number,
     spell,
+    unify,
 )
 
 GERMAN = NumberFormat(decimal=",", thousands=".", unit="€")
@@ -93,3 +95,34 @@ def test_a_name_is_found_by_its_spelling_or_else_by_its_value(
 ) -> None:
     at = KnownNames(names).find(cell)  # type: ignore[arg-type]
     assert (None if at is None else names[at]) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("\u22125", "-5"), ("-5", "\u22125"), ("\xa07.0", "7"), ("1e-99999999999999999999", "0"),
+        ("-0.0", "0"), ("1e5", "100000"), ("0.50", ".5"),
+    ],
+)  # fmt: skip
+def test_a_typographic_or_tiny_number_is_the_name_of_its_value(text: str, known: str) -> None:
+    assert KnownNames(["a", known]).find(text) == 1
+    assert KnownNames(["a", "b"]).find(text) is None
+
+
+@given(st.text("0123456789eE+-.\u2212\xa0 ", max_size=30))
+def test_any_text_is_a_name_and_stays_the_same_one(text: str) -> None:
+    assert unify(unify(text)) == unify(text)
+    assert KnownNames([unify(text)]).find(text) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "is_missing"),
+    [
+        ("NA", True), (" NA ", True), ("", True), ("-999", True), ("-999.0", True), ("\u2212999", True),
+        (-999, True), (-999.0, True), ("no value", True), ("no value ", True),
+        ("na", False), (-99, False), ("999", False), (True, False), (1, True), (float("nan"), False),
+        (None, False), ([-999], False),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_so_however_it_is_spelled(value: object, is_missing: bool) -> None:
+    assert MissingTexts(["NA", "-999", "no value ", "1"]).has(value) == is_missing

@@ -19,7 +19,7 @@ PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 BOM = b"\xef\xbb\xbf"
 # Peak bytes of memory for each byte of a file, as measured: tests/service/test_decode_cost_series.py
 NPY_FACTOR, WAV_FACTOR, CSV_FACTOR, JSON_FACTOR = 20, 20, 30, 34
-MISSING = frozenset({"", "na", "n/a", "nan", "null"})
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "<na>", "#n/a"})  # in small letters
 
 
 def read_file(data: bytes) -> Any:

@@ -22,10 +22,11 @@ from tailfuse_service.modalities.tabular.columns import (
 )
 from tailfuse_service.modalities.tabular.spelling import (
     KnownNames,
-    normalise,
+    MissingTexts,
     parse_boolean,
     parse_number,
     spell,
+    unify,
 )
 
 EXPECTED = {
@@ -58,7 +59,8 @@ class TabularFeatures:
     """A row (an object by column, or an array in column order) as float32 of shape (width,).
 
     A cell may be a string wherever it comes from: it is read as the text of a table's cell would be. The
-    texts in `missing` are missing. With `unreadable="missing"` so is a cell that its column cannot take.
+    texts in `missing` are missing, and so are the numbers that they spell. With `unreadable="missing"` so is
+    a cell that its column cannot take.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class TabularFeatures:
         self._max_chars = limits.max_text_chars
         self._names = tuple(column.name for column in columns)
         self._known = frozenset(self._names)
-        self._missing = frozenset(("", *missing))
+        self._missing = MissingTexts(missing)
         self._refuses = unreadable == "stop"
         self._numbers: list[Number] = []
         self._others: list[tuple[BooleanColumn | CategoryColumn, str, int, dict[str, int] | None]] = []
@@ -84,7 +86,7 @@ class TabularFeatures:
         at = 0
         for column in columns:
             if isinstance(column, NumberColumn):
-                self._numbers.append(make_number(column, at))
+                self._numbers.append(make_number(column, at, is_any_missing=bool(self._missing.numbers)))
             elif isinstance(column, BooleanColumn):
                 self._others.append((column, column.name, at, None))
             else:
@@ -174,11 +176,10 @@ class TabularFeatures:
 
         Raises InvalidInput, NotFinite, TextTooLong.
         """
-        if isinstance(value, str):
-            if len(value) > self._max_chars:
-                raise self._too_long(column, value)
-            if value in self._missing or value.strip() in self._missing:
-                return None
+        if isinstance(value, str) and len(value) > self._max_chars:
+            raise self._too_long(column, value)
+        if self._missing.has(value):
+            return None
         try:
             return read(column, value)
         except InvalidInput:
@@ -223,7 +224,7 @@ class TabularFeatures:
             return slot
         if not column.buckets:
             return UNSEEN
-        return len(column.categories) + hash_bucket(normalise(spell(value)), column.buckets)
+        return len(column.categories) + hash_bucket(unify(spell(value)), column.buckets)
 
     def _too_long(self, column: Column, value: str) -> TextTooLong:
         where = f"modality '{self.name}', column '{column.name}'"
@@ -239,11 +240,11 @@ class TabularFeatures:
         )  # fmt: skip
 
 
-def make_number(column: NumberColumn, at: int) -> Number:
-    """Return what turns a column's number into its slots."""
+def make_number(column: NumberColumn, at: int, *, is_any_missing: bool) -> Number:
+    """Return what turns a column's number into its slots. `is_any_missing`: some numbers are no value."""
     return Number(
         column, column.name, at, column.mean, column.scale, column.log_unit, column.indicator,
-        is_ordinary(column),
+        is_ordinary(column) and not is_any_missing,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from decimal import Context, Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from tailfuse_service.modalities.modality import Frozen
 
@@ -43,7 +43,7 @@ def parse_number(text: str, style: NumberFormat = PLAIN) -> float | None:
     >>> parse_number("1.234,50 €", NumberFormat(decimal=",", thousands=".", unit="€"))
     1234.5
     """
-    text = (text if text.isascii() else text.translate(TYPOGRAPHIC)).strip()
+    text = use_ascii(text)
     if style.unit:
         text = text.removeprefix(style.unit).removesuffix(style.unit).strip()
         if text[:1] in ("+", "-"):  # -$5
@@ -64,6 +64,11 @@ def parse_number(text: str, style: NumberFormat = PLAIN) -> float | None:
         return None
     number = float(text)
     return number if math.isfinite(number) else None
+
+
+def use_ascii(text: str) -> str:
+    """Return the text of a number without typographic characters, and without the spaces around it."""
+    return (text if text.isascii() else text.translate(TYPOGRAPHIC)).strip()
 
 
 def parse_boolean(text: str) -> bool | None:
@@ -112,6 +117,20 @@ class KnownNames:
         return None if value_key is None else self._by_key.get(value_key)
 
 
+class MissingTexts:
+    """The texts that are no value. A number among them is none however it is spelled: -999 is -999.0, too."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = frozenset(text.strip() for text in ("", *texts))
+        self.numbers = frozenset(number for text in self.texts if (number := parse_number(text)) is not None)
+
+    def has(self, value: Any) -> bool:
+        """Return whether a cell is missing. A truth value is none of the numbers 1 and 0."""
+        if isinstance(value, str):
+            return value.strip() in self.texts or (bool(self.numbers) and parse_number(value) in self.numbers)
+        return isinstance(value, int | float) and not isinstance(value, bool) and value in self.numbers
+
+
 def normalise(text: str) -> str:
     """Return a name without the spaces around it, its accents composed (Unicode NFC)."""
     return unicodedata.normalize("NFC", text.strip())
@@ -119,11 +138,24 @@ def normalise(text: str) -> str:
 
 def make_value_key(text: str) -> str | None:
     """Return one key for all spellings of a number or a truth value; None for other texts, and for codes."""
-    text = text.strip()
+    text = use_ascii(text)
     if text.lower() in ("true", "false"):
         return f"truth {text.lower()}"
-    if len(text) > MAX_NUMBER_CHARS or LEADING_ZERO.match(text) or parse_number(text) is None:
+    if len(text) > MAX_NUMBER_CHARS or LEADING_ZERO.match(text):
         return None
-    # Not as a float: ids of 20 digits that differ in the last one are two names.
-    number = Decimal(text).normalize(EXACT)
-    return f"number {number if number else 0}"  # -0 is 0
+    number = parse_number(text)
+    if number is None:
+        return None
+    # Not as a float: ids of 20 digits that differ in the last one are two names. What is nearer to 0 than
+    # any float is 0, as in a column of numbers, and so is -0.
+    return f"number {Decimal(text).normalize(EXACT):f}" if number else "number 0"
+
+
+def unify(text: str) -> str:
+    """Return the one spelling of a name that stands for all spellings of its number or truth value.
+
+    >>> unify("5.00"), unify("TRUE"), unify(" 007 ")
+    ('5', 'true', '007')
+    """
+    key = make_value_key(text)
+    return normalise(text) if key is None else key.partition(" ")[2]

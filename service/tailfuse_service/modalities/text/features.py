@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from tailfuse_service.errors import InvalidInput, UnknownColumn
 from tailfuse_service.modalities.json_text import json_type
 from tailfuse_service.modalities.limits import DEFAULT_LIMITS, Limits, make_text_too_long
+from tailfuse_service.modalities.tabular.spelling import MissingTexts
 from tailfuse_service.modalities.text.bag_rows import BagRows
 from tailfuse_service.modalities.text.bert_rows import BertRows
 from tailfuse_service.modalities.text.sparse_rows import SparseRows
@@ -27,7 +28,7 @@ class TextFeatures:
         self.rows = rows
         self.stack = rows.stack
         self._max_chars = limits.max_text_chars
-        self._missing = frozenset(missing)
+        self._missing = MissingTexts(missing)
         self._longest_missing = max(map(len, missing), default=0)
 
     def apply(self, raw: Any) -> NDArray[Any] | None:
@@ -67,4 +68,4 @@ class TextFeatures:
         """Return whether a text is one of those that are no value, such as NA."""
         if len(text) > self._longest_missing + MAX_SPACES:
             return False
-        return text.strip() in self._missing
+        return self._missing.has(text)
