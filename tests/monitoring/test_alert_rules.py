@@ -85,6 +85,8 @@ def test_the_runbooks_table_is_the_rules() -> None:
     ]
 
 
+# Predictions over HTTP or gRPC: the requests that alerts and dashboards count.
+PREDICTION_ENDPOINTS = {paths.Endpoint.PREDICT, paths.Endpoint.PREDICT_BATCH, paths.Endpoint.MODEL_INFER}
 ROUTE_MATCHERS = {
     "recording rules": (PROMETHEUS / "recording.yml").read_text(),
     "alerts": (PROMETHEUS / "alerts.yml").read_text(),
@@ -95,7 +97,7 @@ ROUTE_MATCHERS = {
 @pytest.mark.parametrize("where", ROUTE_MATCHERS)
 def test_queries_that_name_routes_match_those_of_predictions(where: str) -> None:
     routes = [*paths.ROUTES.values(), *paths.GRPC_ROUTES.values()]
-    predictions = {route.label for route in routes if route.endpoint in paths.PREDICTION_ENDPOINTS}
+    predictions = {route.label for route in routes if route.endpoint in PREDICTION_ENDPOINTS}
     single = {route.label for route in routes if route.endpoint is paths.Endpoint.PREDICT}
     matchers = re.findall(r"""route=~["'](.+?)["']""", ROUTE_MATCHERS[where])
     assert matchers

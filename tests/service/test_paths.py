@@ -16,6 +16,7 @@ from tailfuse_service.http.paths import (
     CONSOLE_MODEL,
     CONSOLE_REPORT,
     ENDPOINTS,
+    FIXED,
     GRPC_ROUTES,
     OTHER,
     ROUTES,
@@ -89,7 +90,8 @@ def test_the_console_s_files_need_no_key_but_its_model_does() -> None:
     assert match_path("/console/0123/views/try.js") == ROUTES[CONSOLE_FILES]
     for path in (CONSOLE_MODEL, CONSOLE_CARD, CONSOLE_REPORT):
         assert match_path(path).access is Access.CLIENT
-    assert match_path("/consoles/0123/views/try.js").access is Access.CLIENT
+    for path in ("/consoles/0123/views/try.js", "/console/try.js", f"{CONSOLE_MODEL}\n"):
+        assert match_path(path).access is Access.CLIENT
 
 
 def test_the_document_has_the_routes_of_the_grammar(tiny_bundle: Path) -> None:
@@ -156,6 +158,20 @@ def test_unknown_paths_are_404_by_any_method_and_counted_as_other(
     protocol = path.startswith("/v2/")
     assert response.headers["content-type"] == f"application/{'json' if protocol else 'problem+json'}"
     assert count_requests(client, OTHER, 404) == 1
+
+
+@pytest.mark.parametrize("end", ["%0A", "%0D", "%0A%0A", "%00", "%20", "%85", "/", "%2F", ";a"])
+@pytest.mark.parametrize("path", [each for each in FIXED if each not in ("/", "/v2", "/v2/")])
+def test_a_path_is_no_other_one_and_a_little_more(
+    make_client: ClientOf, bundle: Bundle, tmp_path: Path, path: str, end: str
+) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("0123456789abcdef\n")
+    client = make_client(bundle, api_keys=keys, admin_keys=keys)
+    assert client.get(path + end).status_code in (401, 404)
+    key = {"X-API-Key": "0123456789abcdef"}
+    assert client.get(path + end, headers=key).status_code in (404, 405)
+    assert client.post(path + end, headers=key, json=BODY).status_code in (404, 405, 422)
 
 
 @pytest.mark.parametrize("path", ["/predict", f"/models/{MODEL}/predict/batch", f"/v2/models/{MODEL}/infer"])

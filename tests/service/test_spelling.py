@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tailfuse_service.modalities.tabular.spelling import (
+    NUMBER,
     KnownNames,
     MissingTexts,
     NumberFormat,
@@ -126,3 +127,20 @@ def test_any_text_is_a_name_and_stays_the_same_one(text: str) -> None:
 )  # fmt: skip
 def test_what_is_missing_is_so_however_it_is_spelled(value: object, is_missing: bool) -> None:
     assert MissingTexts(["NA", "-999", "no value ", "1"]).has(value) == is_missing
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1" * 10**6 + "x", "1." + "1" * 10**6 + "x", "1e" + "1" * 10**6 + "x", "." + "1" * 10**6,
+        "1'" * 10**6, "\u2212" * 10**6, "a" + "\u0315\u0300" * 500_000, " " * 10**6 + "1",
+    ],
+    ids=["digits", "decimals", "exponent", "point", "groups", "signs", "marks", "spaces"],
+)  # fmt: skip
+def test_a_long_cell_is_no_more_work_than_its_length(text: str) -> None:
+    # With work that grows quadratically each of these would take minutes.
+    NUMBER.fullmatch(text)
+    parse_number(text, NumberFormat(thousands="'", unit="%"))
+    assert KnownNames(["a", "b"]).find(text) is None
+    assert MissingTexts(["-999"]).has(text) is False
+    assert len(unify(text)) <= len(text)

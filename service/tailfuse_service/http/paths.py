@@ -61,6 +61,7 @@ CONSOLE_MODEL: Final = f"{CONSOLE}/model.json"
 CONSOLE_CARD: Final = f"{CONSOLE}/card.md"
 CONSOLE_REPORT: Final = f"{CONSOLE}/report.html"
 CONSOLE_FILES: Final = f"{CONSOLE}/{{build}}/{{name:path}}"
+DOCS_FILES: Final = "/swagger"  # Swagger UI's files lie below; they are no routes of their own
 OTHER: Final = "other"  # one label for all unknown paths: a scanner must not create a series for each
 
 # Every route below one of these is of one model: the default one, or the one that the path names.
@@ -93,13 +94,12 @@ PROTOCOL_METHODS = (
     Endpoint.MODEL_METADATA,
     Endpoint.MODEL_INFER,
 )
-# Predictions over HTTP or gRPC: the requests that alerts and dashboards count.
-PREDICTION_ENDPOINTS = frozenset((Endpoint.PREDICT, Endpoint.PREDICT_BATCH, Endpoint.MODEL_INFER))
 
 NAMES = re.compile(
     r"(?P<root>/v2|/admin)?/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<rest>/.*)?",
     re.DOTALL,  # a name may hold a line break
 )
+FILE = re.compile(rf"{CONSOLE}/[^/]+/.*", re.DOTALL)
 
 
 def find_access(path: str, endpoint: Endpoint) -> Access:
@@ -142,7 +142,7 @@ def match_path(path: str) -> RouteMatch:
     route = FIXED.get(path)
     if route is not None:
         return route
-    if path.startswith(f"{CONSOLE}/"):
+    if FILE.fullmatch(path):
         return ROUTES[CONSOLE_FILES]
     found = NAMES.fullmatch(path)
     root, model, version, rest = ("", "", "", path) if found is None else found.groups(default="")

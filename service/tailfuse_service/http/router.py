@@ -23,7 +23,16 @@ from tailfuse_service.http.connections import Connections
 from tailfuse_service.http.cors import add_cors
 from tailfuse_service.http.head_cache import HeadCache
 from tailfuse_service.http.memory import Hold, RequestMemory
-from tailfuse_service.http.paths import METRICS, PROTOCOL_METHODS, Access, Endpoint, RouteMatch, find_route
+from tailfuse_service.http.paths import (
+    DOCS_FILES,
+    METRICS,
+    OTHER,
+    PROTOCOL_METHODS,
+    Access,
+    Endpoint,
+    RouteMatch,
+    find_route,
+)
 from tailfuse_service.http.problems import MEDIA_TYPE, log_and_make_problem, log_request, make_response
 from tailfuse_service.http.routes.predict import Predict
 from tailfuse_service.http.tracing import Tracing
@@ -173,6 +182,7 @@ class Router:
         scope["hold"] = request.hold = Hold(self.memory)
         try:
             self.begin_request(request, get_address(scope))
+            self._check_route(scope, route)
             self._check_port(scope, route)
             await (v2 or posted or self.api)(scope, receive, send_with_id)
         except ClientDisconnected:
@@ -188,6 +198,15 @@ class Router:
             )
         finally:
             self.end_request(request, status)
+
+    def _check_route(self, scope: Scope, route: RouteMatch) -> None:
+        """Raise NotFound for a path that is no route, also where FastAPI would find one.
+
+        FastAPI takes a path with a line break at its end for the one without, which may need another key.
+        """
+        is_known = route.label != OTHER or route.endpoint is not Endpoint.API
+        if not is_known and not scope["path"].startswith(f"{DOCS_FILES}/"):
+            raise NotFound(f"no route {clipped(scope['path'])}")
 
     def _check_port(self, scope: Scope, route: RouteMatch) -> None:
         """Raise NotFound for /metrics on another port than its own, and for closed routes there."""

@@ -7,7 +7,9 @@ from fastapi import APIRouter, FastAPI
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
-DOCS, DOCUMENT, FILES = "/docs", "/openapi.json", "/swagger"
+from tailfuse_service.http.paths import DOCS_FILES
+
+DOCS, DOCUMENT = "/docs", "/openapi.json"
 OPTIONS = {
     "dom_id": "#swagger-ui", "deepLinking": True, "tryItOutEnabled": True, "persistAuthorization": True,
     "filter": True, "displayRequestDuration": True,
@@ -50,7 +52,7 @@ def docs_routes(root_path: str, *, at_root: bool) -> APIRouter:
     Links have no host: behind a proxy only the client knows which one it has called, and by which scheme.
     """
     router = APIRouter(include_in_schema=False)
-    addresses = {"document": root_path + DOCUMENT, "files": root_path + FILES}
+    addresses = {"document": root_path + DOCUMENT, "files": root_path + DOCS_FILES}
     page = HTMLResponse(PAGE.substitute(addresses, options=json.dumps(OPTIONS)))
 
     if at_root:
@@ -68,4 +70,4 @@ def docs_routes(root_path: str, *, at_root: bool) -> APIRouter:
 
 def mount_docs_files(api: FastAPI) -> None:
     """Serve Swagger UI's script, style and icon."""
-    api.mount(FILES, StaticFiles(packages=[("fastapi_swagger", "resources")]))
+    api.mount(DOCS_FILES, StaticFiles(packages=[("fastapi_swagger", "resources")]))

@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 from tailfuse_service.modalities.modality import Frozen
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 LEADING_ZERO = re.compile(r"[+-]?0\d", re.ASCII)  # a code such as 007 rather than a number
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 UNITS = "%$€£¥₹"
 # Spaces that do not break, the typographic apostrophe and the minus sign mean what ASCII's do in a number.
 TYPOGRAPHIC = str.maketrans("\u00a0\u202f\u2009\u2019\u2212", "   '-")
-MAX_NUMBER_CHARS = 400  # the largest float has 309 digits
+MAX_NUMBER_CHARS = 400  # the largest float has 309 digits; a longer text is no number
+MAX_NAME_CHARS = 1000  # of a name whose accents are composed: the time for it grows quadratically
 EXACT = Context(prec=MAX_NUMBER_CHARS)
 
 
@@ -44,6 +45,8 @@ def parse_number(text: str, style: NumberFormat = PLAIN) -> float | None:
     1234.5
     """
     text = use_ascii(text)
+    if len(text) > MAX_NUMBER_CHARS:
+        return None
     if style.unit:
         text = text.removeprefix(style.unit).removesuffix(style.unit).strip()
         if text[:1] in ("+", "-"):  # -$5
@@ -132,8 +135,9 @@ class MissingTexts:
 
 
 def normalise(text: str) -> str:
-    """Return a name without the spaces around it, its accents composed (Unicode NFC)."""
-    return unicodedata.normalize("NFC", text.strip())
+    """Return a name without the spaces around it; its accents are composed (NFC) unless it is very long."""
+    text = text.strip()
+    return unicodedata.normalize("NFC", text) if len(text) <= MAX_NAME_CHARS else text
 
 
 def make_value_key(text: str) -> str | None:
@@ -141,9 +145,7 @@ def make_value_key(text: str) -> str | None:
     text = use_ascii(text)
     if text.lower() in ("true", "false"):
         return f"truth {text.lower()}"
-    if len(text) > MAX_NUMBER_CHARS or LEADING_ZERO.match(text):
-        return None
-    number = parse_number(text)
+    number = None if LEADING_ZERO.match(text) else parse_number(text)
     if number is None:
         return None
     # Not as a float: ids of 20 digits that differ in the last one are two names. What is nearer to 0 than
