@@ -2,7 +2,7 @@
 
 ServiceError                     status  slug
 ├─ ClientError                           the client can correct it
-│  ├─ BadRequest                 400     bad-request             the body is neither JSON nor multipart
+│  ├─ BadRequest                 400     bad-request             the request or its body is malformed
 │  ├─ TooDeep                    400     too-deep                JSON nested too deeply
 │  ├─ TooManyValues              400     too-many-values         the JSON has too many values
 │  ├─ TooManyParts               400     too-many-parts          the form has too many parts
@@ -26,7 +26,7 @@ ServiceError                     status  slug
 │  ├─ PayloadTooLarge            413     payload-too-large       the body is longer than the limit
 │  ├─ HeadTooLarge               431     head-too-large          the request line and headers are too long
 │  ├─ ReceiveTimeout             408     receive-timeout         the request was not received in time
-│  └─ UnsupportedMediaType       415     unsupported-media-type  neither JSON nor multipart
+│  └─ UnsupportedMediaType       415     unsupported-media-type  the content type or encoding is not accepted
 └─ ServerError                           the client cannot
    ├─ Overloaded                 429     overloaded              the queue is full; try again soon
    ├─ TooManyRequests            429     too-many-requests       too many in flight; try again soon
@@ -44,8 +44,9 @@ MAX_DETAIL_CHARS = 500  # an error shows the start of a wrong value, never all o
 
 
 def clipped(text: str) -> str:
-    """Return the text, shortened to MAX_DETAIL_CHARS."""
-    return text if len(text) <= MAX_DETAIL_CHARS else f"{text[:MAX_DETAIL_CHARS]}…"
+    """Return the text, shortened to MAX_DETAIL_CHARS; half a surrogate pair, which no answer can hold, is ?."""
+    text = text if len(text) <= MAX_DETAIL_CHARS else f"{text[:MAX_DETAIL_CHARS]}…"
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def install_hint(extra: str) -> str:
@@ -76,7 +77,7 @@ class ClientError(ServiceError):
 
 
 class BadRequest(ClientError):
-    """The body is neither JSON nor multipart."""
+    """The request or its body is malformed."""
 
     status, slug, title = 400, "bad-request", "Bad request"
 
@@ -220,7 +221,7 @@ class ReceiveTimeout(ClientError):
 
 
 class UnsupportedMediaType(ClientError):
-    """The content type is neither JSON nor multipart."""
+    """The content type or encoding is not accepted here."""
 
     status, slug, title = 415, "unsupported-media-type", "Unsupported media type"
 

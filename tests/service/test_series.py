@@ -159,6 +159,25 @@ def test_a_series_that_is_wrong_is_a_problem_and_its_neighbour_is_answered(clien
     assert (results[0]["expected"], results[0]["received"]) == (2, 3)
 
 
+@pytest.mark.parametrize("name", ["\\ud800", "\\udfff" * 400, "x\\ud83d", "\\u0000"])
+def test_a_file_with_half_a_character_is_a_problem_and_its_neighbour_is_answered(
+    client: TestClient, name: str
+) -> None:
+    file = f'{{"{name}": [1, 2], "y": ["{name}"]}}'.encode()
+    alone = client.post("/predict/motion", content=file)
+    assert (alone.status_code, alone.json()["type"]) == (422, "urn:tailfuse:problem:unknown-column")
+    wrong, right = base64.b64encode(file).decode(), BY_COLUMN
+    items = [{"inputs": {"motion": raw}} for raw in (right, wrong, right)]
+    results = client.post("/predict/batch", json={"items": items}).json()["results"]
+    assert ["label" in result for result in results] == [True, False, True]
+    document = {
+        "inputs": [{"name": "motion", "datatype": "BYTES", "shape": [1], "data": [wrong]}]
+    }  # of the Open Inference Protocol
+    answer = client.post("/v2/models/moving/infer", json=document)
+    assert answer.status_code == 422
+    assert "has no column" in answer.json()["error"]
+
+
 def test_a_null_in_json_is_missing_and_so_is_nan(client: TestClient) -> None:
     headers = {"content-type": "application/json"}
     answers = [

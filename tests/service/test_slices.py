@@ -5,7 +5,8 @@ from itertools import pairwise
 import httptools
 from hypothesis import given
 from hypothesis import strategies as st
-from tailfuse_service.http.slices import MAX_SLICE_BYTES, Slices, find_length, get_length
+from tailfuse_service.http.head import find_length, get_length
+from tailfuse_service.http.slices import MAX_SLICE_BYTES, Slices
 
 BODIES = st.sampled_from([b"", b"x", b"\r\n", b"\r\n\r\n", b"a\r\n\r\nGET / HTTP/1.1\r\n\r\n", b"\n\r\n\r"])
 HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\n"

@@ -19,11 +19,12 @@ from tailfuse_service.http.fast_path import FastPath
 from tailfuse_service.http.feeder import Feeder
 from tailfuse_service.http.flow import ReadControl
 from tailfuse_service.http.guard import breaks_connection
+from tailfuse_service.http.head import complete_target, find_fault, find_length, get_length, remove_upgrade
 from tailfuse_service.http.head_cache import MAX_HEAD_BYTES, CachedHead
 from tailfuse_service.http.lingering import linger
 from tailfuse_service.http.memory import Hold
 from tailfuse_service.http.router import Router, choose_request_id
-from tailfuse_service.http.slices import END_OF_HEAD, count_hosts, find_length, get_length, remove_upgrade
+from tailfuse_service.http.slices import END_OF_HEAD
 from tailfuse_service.http.timeouts import Deadline, Timeouts, make_receive_timeout
 from tailfuse_service.logs import LOG
 
@@ -177,13 +178,19 @@ class Protocol(HttpToolsProtocol):
         self._times.receiving_since = None
         self._slices.put_back(remove_upgrade(method, self.url, self.headers) + rest)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_body:  # else it is a trailer, which has no meaning here
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             return  # see _drop_upgrade
         assert self._is_idle(), "a slice holds two requests"
-        if self.parser.get_http_version() == "1.1" and count_hosts(self.headers) != 1:
-            self._refuse(BadRequest("an HTTP/1.1 request has one Host header"))
+        fault = find_fault(self.headers, self.parser.get_http_version())
+        if fault is not None:
+            self._refuse(BadRequest(fault))
             return
+        self.url = complete_target(self.url)
         self._slices.body_left = get_length(self.headers)
         self._in_body = True
         cycle = match_fast_path(self.parser, self.url, self.headers, self._longest)
@@ -203,6 +210,8 @@ class Protocol(HttpToolsProtocol):
             self._fast.add(body)
         elif not self.transport.is_closing():
             super().on_body(body)
+        if self._is_idle():  # the request has been answered, and its body is dropped
+            self._hold.keep(len(self._slices.data))
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():

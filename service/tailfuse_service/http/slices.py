@@ -1,14 +1,9 @@
 """Slices: cut received bytes for the parser, so that at most one request ends in a slice."""
 
-import re
-from collections.abc import Iterable
-
-UPGRADE_HEADERS = frozenset((b"upgrade", b"connection", b"http2-settings"))
 END_OF_HEAD = b"\r\n\r\n"
 # Where no end is in sight, this many bytes are one slice. The shortest header or chunk has 6 bytes and costs
 # a callback of 0.5 us, so that the worst slice holds the loop for 0.35 ms.
 MAX_SLICE_BYTES = 4 * 1024
-LENGTH = re.compile(rb"(?i:\r\ncontent-length:)[ \t]*([0-9]{1,18})[ \t]*(?=\r|\Z)")
 
 
 class Slices:
@@ -67,32 +62,3 @@ class Slices:
         limit = min(start + MAX_SLICE_BYTES, len(data))
         found = data.find(END_OF_HEAD, start, limit)
         return limit if found < 0 else found + len(END_OF_HEAD)
-
-
-def get_length(headers: Iterable[tuple[bytes, bytes]]) -> int:
-    """Return a body's Content-Length; 0 without one. The parser refuses two, and one beside chunks."""
-    for name, value in headers:
-        if name == b"content-length":
-            return int(value)
-    return 0
-
-
-def count_hosts(headers: Iterable[tuple[bytes, bytes]]) -> int:
-    """Return how many Host headers there are."""
-    return [name for name, _ in headers].count(b"host")
-
-
-def find_length(head: bytes) -> int | None:
-    """Return the Content-Length in a head that is not parsed. The parser takes the same one, or refuses."""
-    found = LENGTH.search(head)
-    return None if found is None else int(found[1])
-
-
-def remove_upgrade(method: bytes, url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return the head of the same request without its offer of an upgrade."""
-    kept = [(name, value) for name, value in headers if name not in UPGRADE_HEADERS]
-    tokens = b",".join(value for name, value in headers if name == b"connection").lower()
-    if b"close" in (token.strip() for token in tokens.split(b",")):
-        kept.append((b"connection", b"close"))
-    lines = b"".join(b"%s: %s\r\n" % each for each in kept)
-    return b"%s %s HTTP/1.1\r\n%s\r\n" % (method, url, lines)
