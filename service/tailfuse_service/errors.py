@@ -44,7 +44,7 @@ MAX_DETAIL_CHARS = 500  # an error shows the start of a wrong value, never all o
 
 
 def clipped(text: str) -> str:
-    """Return the text, shortened to MAX_DETAIL_CHARS; half a surrogate pair, which no answer can hold, is ?."""
+    """Return the text, shortened to MAX_DETAIL_CHARS. Half a surrogate pair, which JSON cannot hold, is ?."""
     text = text if len(text) <= MAX_DETAIL_CHARS else f"{text[:MAX_DETAIL_CHARS]}…"
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 

@@ -1,4 +1,4 @@
-"""Heads that the parser takes, and what they must not do: break a connection, or reach further than they may."""
+"""Heads that the parser takes, and what they must not do: break a connection, or open what needs a key."""
 
 import asyncio
 from pathlib import Path
