@@ -87,6 +87,14 @@ ADMIN_ERRORS: list[ServiceError] = [
 BATCH_TOO_LARGE = errors.BatchTooLarge(
     "300 items, at most 256 are accepted in one request", expected=256, received=300
 )
+# Of a batch these are in the place of their item, in an answer with status 200.
+OF_ONE_ITEM = (
+    errors.UnknownColumn, errors.NotFinite, errors.UndecodableImage, errors.TooManyPixels, errors.TextTooLong,
+    errors.UnknownModality, errors.MissingModality, errors.InferenceFailed,
+)  # fmt: skip
+# Neither a batch nor the value of one modality is a form.
+VALUE_ERRORS = [each for each in PREDICT_ERRORS if not isinstance(each, errors.TooManyParts)]
+BATCH_ERRORS = [*(each for each in VALUE_ERRORS if not isinstance(each, OF_ONE_ITEM)), BATCH_TOO_LARGE]
 # These are of no route in the document.
 ELSEWHERE: list[ServiceError] = [
     UNKNOWN_MODEL,

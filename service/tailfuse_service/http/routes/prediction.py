@@ -19,7 +19,7 @@ from tailfuse_service.http.openapi.document import (
     make_named_errors,
     problem_responses,
 )
-from tailfuse_service.http.openapi.example_errors import BATCH_TOO_LARGE, PREDICT_ERRORS
+from tailfuse_service.http.openapi.example_errors import BATCH_ERRORS, PREDICT_ERRORS, VALUE_ERRORS
 from tailfuse_service.http.openapi.schemas import Answer, BatchAnswer
 from tailfuse_service.http.paths import MODEL, MODEL_VERSION, PREDICT, PREDICT_BATCH, PREDICT_MODALITY
 
@@ -127,12 +127,12 @@ def prediction_routes(predict: App, predict_batch: App) -> APIRouter:
         for path, what, operation, model, example, errors, endpoint in (
             (PREDICT, "one sample", "predict", Answer, PREDICT, PREDICT_ERRORS, predict_sample),
             (
-                PREDICT_BATCH, "many samples", "predictBatch", BatchAnswer, PREDICT_BATCH,
-                (*PREDICT_ERRORS, BATCH_TOO_LARGE), predict_samples,
+                PREDICT_BATCH, "many samples", "predictBatch", BatchAnswer, PREDICT_BATCH, BATCH_ERRORS,
+                predict_samples,
             ),
             (
                 PREDICT_MODALITY, "one value of one modality", "predictModality", Answer,
-                f"{PREDICT}/image", PREDICT_ERRORS, predict_value,
+                f"{PREDICT}/image", VALUE_ERRORS, predict_value,
             ),
         ):  # fmt: skip
             responses = make_named_errors() if prefix else problem_responses(example, *errors)
