@@ -1,5 +1,6 @@
 """`tailfuse.compare`: methods on the same rows, with paired differences."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +81,16 @@ def test_a_difference_is_paired_and_counts_classes_alike() -> None:
     difference, low, high = compare_rows(sure, half, labels)
     assert difference == -0.25
     assert low < -0.25 < high <= 0
+
+
+def test_a_million_rows_are_compared_without_a_million_draws() -> None:
+    labels = np.arange(10**6) % 2
+    first, other = np.eye(2)[labels], np.eye(2)[labels]
+    other[:1000] = other[:1000, ::-1]
+    tracemalloc.start()  # two thousand draws of each row would take 16 GB
+    difference, low, high = compare_rows(first, other, labels)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert difference == pytest.approx(-0.001)
+    assert low < difference < high < 0
+    assert most < 200e6

@@ -16,6 +16,7 @@ from tailfuse.api.train import AnySpec, read_any_spec
 from tailfuse.data.dataset import load_dataset
 from tailfuse.data.split_arrays import Dataset
 from tailfuse.errors import SpecError
+from tailfuse.evaluation.baselines import bootstrap_recall
 from tailfuse.evaluation.evaluate import decimal
 from tailfuse.evaluation.logistic import predict_probabilities
 from tailfuse.evaluation.metrics import subset_metrics
@@ -26,7 +27,6 @@ from tailfuse.spelling import did_you_mean
 LOGISTIC, MAJORITY = "logistic regression", "majority"
 FUSIONS, LOSSES = get_args(Fusion), get_args(Loss)
 METHODS = (*FUSIONS, *LOSSES, LOGISTIC, MAJORITY)
-RESAMPLES = 2000  # of the bootstrap; the ends of the interval are then steady
 DIFFERENCE = ("difference", "low", "high")  # of the balanced accuracy, to the first method
 SHOWN = ("balanced_accuracy", "few", "nll")  # of the metrics, as text
 
@@ -125,9 +125,6 @@ def compare_rows(
 
     The bootstrap draws rows of each class anew, the same rows for both.
     """
-    gains = (other.argmax(axis=1) == labels).astype(float) - (first.argmax(axis=1) == labels)
-    random = np.random.default_rng(0)
-    by_class = [gains[labels == code] for code in np.unique(labels)]
-    drawn = [each[random.integers(len(each), size=(RESAMPLES, len(each)))].mean(axis=1) for each in by_class]
-    low, high = np.quantile(np.mean(drawn, axis=0), (0.025, 0.975)).tolist()
-    return float(np.mean([each.mean() for each in by_class])), low, high
+    right, other_right = (each.argmax(axis=1) == labels for each in (first, other))
+    _, gain = bootstrap_recall(right, other_right, labels)
+    return gain.value, gain.low, gain.high

@@ -18,7 +18,6 @@ from tailfuse.api.report import METRICS, label_part, make_html_table
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import TableError, UserError
 from tailfuse.evaluation.evaluate import Evaluation, decimal, evaluate
-from tailfuse.evaluation.predict_part import predict_part
 
 log = logging.getLogger("tailfuse")
 
@@ -90,9 +89,7 @@ def compare_bundles(
         name: evaluate(model.bundle.answer, rows[name], model.manifest.classes)
         for name, model in models.items()
     }
-    probabilities = {
-        name: predict_part(model.bundle.answer, rows[name]).probabilities for name, model in models.items()
-    }
+    probabilities = {name: each.given.probabilities for name, each in results.items()}
     labels = rows[first].labels
     return BundleComparison(
         make_summary(results, probabilities, labels),

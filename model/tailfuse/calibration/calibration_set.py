@@ -14,6 +14,7 @@ import torch
 from tailfuse_service.modalities import Modality
 from torch import Tensor, nn
 
+from tailfuse.data.classes import order_by_class
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse.modalities import KINDS
 from tailfuse.modalities.pretrained import Pretrained
@@ -48,7 +49,7 @@ def fit_plda_heads(network: Network, train: SplitArrays, device: torch.device) -
     """Fit every modality's PLDA head to training rows of `network`."""
     network.eval()
     for name in network.modalities:
-        part = order_by_class(train.only([name])).first(PLDA_ROWS)
+        part = take_evenly(train.only([name]), PLDA_ROWS)
         if not len(part):
             continue  # a fold may leave none of a modality that few rows have
         with torch.no_grad():
@@ -61,20 +62,15 @@ def fit_plda_heads(network: Network, train: SplitArrays, device: torch.device) -
         network.plda_head(name).fit(torch.cat(features), labels, of_cells=of_cells)
 
 
-def order_by_class(part: SplitArrays) -> SplitArrays:
-    """Order the rows so that every prefix holds the classes as evenly as possible."""
-    labels = torch.from_numpy(part.labels)
-    rank = torch.zeros(len(labels))
-    for each in labels.unique():
-        rows = labels == each
-        rank[rows] = torch.arange(int(rows.sum())).float()
-    return part.take(rank.argsort(stable=True).numpy())
+def take_evenly(part: SplitArrays, n: int) -> SplitArrays:
+    """Take at most n rows, as evenly from all classes as there are."""
+    return part.take(order_by_class(part.labels)[:n])
 
 
 def limit_rows(calibration_set: Sequence[CalibrationRows]) -> list[CalibrationRows]:
     """Limit the rows to as many as are needed, evenly over the classes."""
     limit = CALIBRATION_ROWS // len(calibration_set)
-    return [CalibrationRows(network, order_by_class(part).first(limit)) for network, part in calibration_set]
+    return [CalibrationRows(network, take_evenly(part, limit)) for network, part in calibration_set]
 
 
 def make_corrupted_features(
@@ -93,7 +89,7 @@ def make_corrupted_features(
             features[name] = torch.from_numpy(made)
         if not isinstance(encoder, Pretrained) or encoder.trained != "none":
             continue
-        part = order_by_class(dataset.train.only([name])).first(CORRUPTED_IMAGES)
+        part = take_evenly(dataset.train.only([name]), CORRUPTED_IMAGES)
         images = torch.from_numpy(part.inputs[name][part.position[name]])
         generator = torch.Generator().manual_seed(0)
         modality = dataset.modalities[name]
