@@ -16,6 +16,8 @@ SECONDS ?= 180
 GPU_PYTHON ?= 3.12
 GPU_PLATFORMS = manylinux_2_28_x86_64 manylinux_2_27_x86_64 manylinux_2_17_x86_64 manylinux2014_x86_64 any
 DOCKER ?= docker
+# Images are tagged with it as well, because the Helm chart and the runtime of KServe name it.
+RELEASE = $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build $(if $(NETWORK),--network $(NETWORK)) \
     $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(ARGS)
 
@@ -27,7 +29,7 @@ help:  ## Show these targets.
 demo: .venv/train  ## Train the quick-start model, serve it on PORT (8000), and show what to try.
 	@$(BIN)/tailfuse demo --port $(PORT)
 
-test: .venv/dev  ## Install what tests need and run them; what needs other programs or long is left out.
+test: .venv/dev  ## Install what tests need; run all tests but those that are slow or need other programs.
 	$(PYTEST) -m "not slow"
 
 test-all: .venv/dev  ## Run all tests, also the slow ones.
@@ -158,11 +160,12 @@ clients: console-check .venv/dev .venv-kserve/kserve  ## Check the console; real
 	@$(BIN)/python -m tests.support.oip.transcript .venv-kserve/bin/python
 
 images:  ## Build the images tailfuse and tailfuse-train; BASE_IMAGE, NETWORK and TORCH_INDEX as in docs/DEPLOY.md.
-	$(BUILD) -f docker/Dockerfile -t tailfuse .
-	$(BUILD) $(if $(TORCH_INDEX),--build-arg TORCH_INDEX=$(TORCH_INDEX)) -f docker/Dockerfile.train -t tailfuse-train .
+	$(BUILD) -f docker/Dockerfile -t tailfuse -t tailfuse:$(RELEASE) .
+	$(BUILD) $(if $(TORCH_INDEX),--build-arg TORCH_INDEX=$(TORCH_INDEX)) -f docker/Dockerfile.train \
+	    -t tailfuse-train -t tailfuse-train:$(RELEASE) .
 
-images-gpu:  ## Build the image tailfuse-gpu, 2.8 GB.
-	$(BUILD) -f docker/Dockerfile.gpu -t tailfuse-gpu .
+images-gpu:  ## Build the image tailfuse-gpu, 2.9 GB.
+	$(BUILD) -f docker/Dockerfile.gpu -t tailfuse-gpu -t tailfuse-gpu:$(RELEASE) .
 
 images-check: .venv/dev  ## Build the service's image, run it confined, ask it, stop it under load.
 	@$(BIN)/tailfuse demo --no-serve

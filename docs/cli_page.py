@@ -38,9 +38,12 @@ def make_section(name: str, command: click.Command, above: click.Context) -> str
     usage = " ".join(["tailfuse", name, *command.collect_usage_pieces(context)])
     rows = [
         (f"`{record[0]}`", record[1])
-        for param in command.get_params(context)
-        if "--help" not in param.opts and (record := param.get_help_record(context))
+        for param in command.get_params(context)  # arguments are explained by the text
+        if isinstance(param, click.Option)
+        and "--help" not in param.opts
+        and (record := param.get_help_record(context))
     ]
+    options = f"\n\n{make_table(['option', 'meaning'], rows)}" if rows else ""
     described = format_help(command.help or "")
     return f"""## tailfuse {name}
 
@@ -48,9 +51,7 @@ def make_section(name: str, command: click.Command, above: click.Context) -> str
 {usage}
 ```
 
-{described}
-
-{make_table(["option", "meaning"], rows)}
+{described}{options}
 """
 
 

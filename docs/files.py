@@ -1,6 +1,7 @@
 """Write docs/FILES.md: every module and the first sentence of its docstring, by folder."""
 
 import ast
+import re
 import subprocess
 import sys
 from itertools import groupby
@@ -19,6 +20,7 @@ FOLDERS = (
     "openapi",
     "release",
 )
+END_OF_SENTENCE = re.compile(r"(?<!\bet al)\. ")
 HEADER = "# Every file in a line\n\nWritten by `make files` from the modules' docstrings; do not edit.\n"
 
 
@@ -28,8 +30,7 @@ def first_sentence(path: Path) -> str:
     if not docstring:
         raise ValueError(f"{path} has no docstring")
     paragraph = " ".join(docstring.split("\n\n")[0].split())
-    sentence, _, _ = paragraph.partition(". ")
-    return sentence.rstrip(".:")
+    return END_OF_SENTENCE.split(paragraph, maxsplit=1)[0].rstrip(".:")
 
 
 def tracked_modules() -> list[Path]:

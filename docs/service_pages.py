@@ -40,7 +40,8 @@ def make_settings_page() -> str:
     return f"""{HEADER}
 # Settings of the service
 
-Each setting is a flag of `tailfuse serve` and an environment variable. A flag goes before the variable.
+Each setting is a flag of `tailfuse serve` and an environment variable. A flag overrides the environment
+variable.
 
 {make_table(["variable, flag", "default", "meaning"], rows)}
 """

@@ -1,5 +1,6 @@
 """The reference of the spec's keys, from the models that check a spec."""
 
+import inspect
 from typing import Any
 
 import yaml
@@ -26,12 +27,12 @@ def make_spec_page() -> str:
 """
     ]
     for name, model in SECTIONS.items():
-        parts.append(f"## {name}\n\n{model.__doc__}\n\n{make_keys_table(model)}\n")
+        parts.append(f"## {name}\n\n{inspect.getdoc(model)}\n\n{make_keys_table(model)}\n")
     parts.append(
         "## modalities\n\nEach modality has a name of its own, a `kind`, and the keys of that kind.\n"
     )
     for name, kind in KINDS.items():
-        parts.append(f"### kind: {name}\n\n{kind.spec.__doc__}\n\n{make_keys_table(kind.spec)}\n")
+        parts.append(f"### kind: {name}\n\n{inspect.getdoc(kind.spec)}\n\n{make_keys_table(kind.spec)}\n")
     return "\n".join(parts)
 
 

@@ -1,1 +1,1 @@
-"""Benchmark of tailfuse and its baselines on many data sets: the command `tailfuse bench`."""
+"""Benchmark of tailfuse and its baselines on many datasets: the command `tailfuse bench`."""

@@ -106,7 +106,7 @@ def fit_trees(train: LabelledRows) -> Classifier:
     """Fit class-weighted gradient boosting.
 
     A tenth of the columns for each split and 32 bins are five times faster on a thousand columns. Both were
-    chosen for speed out of five settings, with test rows of three data sets in view.
+    chosen for speed out of five settings, with test rows of three datasets in view.
     """
     trees = HistGradientBoostingClassifier(
         class_weight="balanced", max_features=0.1, max_bins=32, random_state=0

@@ -38,16 +38,16 @@ def numbers(ctx: click.Context, param: click.Parameter, text: str) -> list[int]:
     return list(dict.fromkeys(found))
 
 
-@click.command("bench", short_help="Compare the method with others on many data sets.")
+@click.command("bench", short_help="Compare the method with others on many datasets.")
 @click.option(
     "--data", type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder that contains one folder per data set.",
+    help="Folder that contains one folder per dataset.",
 )  # fmt: skip
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path, file_okay=False), default="bench-results",
     show_default=True, help="Output folder for results and report.",
 )  # fmt: skip
-@click.option("--sets", metavar="NAMES", callback=names, help="Data sets to use.  [all that --data contains]")
+@click.option("--sets", metavar="NAMES", callback=names, help="Datasets to use.  [all that --data contains]")
 @click.option(
     "--ir", "ratios", metavar="NUMBERS", default="1,10,50,100", show_default=True, callback=numbers,
     help="Imbalance ratios of the training rows; 0 leaves them unchanged.",
@@ -89,10 +89,10 @@ def command(
     methods: list[str], missing: list[int], rivals: Path | None, rival_seconds: int, jobs: int, quick: bool,
     report: bool,
 ) -> None:  # fmt: skip
-    """Train and evaluate methods on the same rows of many data sets, at several imbalance ratios and with
+    """Train and evaluate methods on the same rows of many datasets, at several imbalance ratios and with
     several seeds. Write results.csv, reliability.csv and a report.
 
-    The same command continues a run that was stopped. Data sets, seeds and methods may be added later:
+    The same command continues a run that was stopped. Datasets, seeds and methods may be added later:
     finished results are kept unless their spec or table has changed.
 
     \b
@@ -122,7 +122,7 @@ def command(
 
     tasks = plan_tasks(folders, ratios, seeds, chosen, out, missing, environment)
     if not tasks:
-        raise UserError("nothing to do: no experiment has these data sets, ratios and methods")
+        raise UserError("nothing to do: no experiment has these datasets, ratios and methods")
     described = {"versions": versions, "seconds": rival_seconds} if environment else {}
     failures = run(tasks, out, jobs, described)
     click.echo(f"Results: {out / 'results.csv'}")

@@ -29,7 +29,7 @@ class CorruptedRows(NamedTuple):
 def corrupt_modalities(part: SplitArrays, name: str, seed: int) -> Iterator[CorruptedRows]:
     """Yield the rows with each modality corrupted in every way that its kind allows.
 
-    The name of the data set and the seed determine the random numbers.
+    The name of the dataset and the seed determine the random numbers.
     """
     for index, modality in enumerate(part.modalities):
         rows = part.inputs[modality][part.position[modality][part.position[modality] >= 0]]

@@ -1,4 +1,4 @@
-"""The data sets of the benchmark as documents of a spec; each table is in a folder of its name."""
+"""The datasets of the benchmark as documents of a spec; each table is in a folder of its name."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Any
 
 Document = dict[str, Any]
 
-# The data sets that are written from what their sources distribute.
+# The datasets that are written from what their sources distribute.
 STAMPS, SPOKEN_DIGITS, WATCH = "stamps", "spoken_digits", "watch"
 
-HEADLINE_IR = 50  # a data set that cannot be thinned this far keeps its class frequencies
-ORIGINAL_IR = 0  # stands for the imbalance ratio of a data set that is not thinned
+HEADLINE_IR = 50  # a dataset that cannot be thinned this far keeps its class frequencies
+ORIGINAL_IR = 0  # stands for the imbalance ratio of a dataset that is not thinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class BenchDataset:
         }
 
     def select_ratios(self, ratios: list[int]) -> list[int]:
-        """Return the ratios that the data set supports; ORIGINAL_IR replaces a headline ratio too large."""
+        """Return the ratios that the dataset supports; ORIGINAL_IR replaces a headline ratio too large."""
         supported = (ir if ir <= self.max_ir else ORIGINAL_IR for ir in ratios if self.supports(ir))
         return sorted(set(supported))
 
@@ -48,12 +48,12 @@ class BenchDataset:
         return any(each["kind"] == "text" for each in self.modalities.values())
 
     def supports(self, ir: int) -> bool:
-        """Return whether the data set can have this imbalance ratio."""
+        """Return whether the dataset can have this imbalance ratio."""
         return ir <= self.max_ir or ir == HEADLINE_IR
 
 
 def table_path(folder: Path) -> Path:
-    """Return the path of a data set's table in its folder."""
+    """Return the path of a dataset's table in its folder."""
     return folder / "table.parquet"
 
 

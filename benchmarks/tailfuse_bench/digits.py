@@ -1,4 +1,4 @@
-"""The quick-start's digits as a data set of the benchmark: balanced, with a split, and small."""
+"""The quick-start's digits as a dataset of the benchmark: balanced, with a split, and small."""
 
 import io
 from importlib.resources import files

@@ -34,7 +34,7 @@ Subset = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
-    """Evaluate the predictions of one method; `template` holds its data set, ratio, seed and name.
+    """Evaluate the predictions of one method; `template` holds its dataset, ratio, seed and name.
 
     `prepare` turns rows into the input of `run` (images become features of a frozen encoder). `test` and
     `corrupted` are prepared already.

@@ -15,7 +15,7 @@ Group = Literal["ours", "fusion", "long tail", "not neural", "rivals", "ablation
 class Method:
     """`overrides` are dotted keys of the spec with their values.
 
-    A method that `needs_text` is run on data sets of raw text only, one with a `dataset` on that one only.
+    A method that `needs_text` is run on datasets of raw text only, one with a `dataset` on that one only.
     """
 
     name: str

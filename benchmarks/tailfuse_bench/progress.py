@@ -91,7 +91,7 @@ class BenchProgress:
         )
 
     def expected_seconds(self, name: str, method: str) -> list[float]:
-        """Return the method's times on this data set, else on any, else of any method."""
+        """Return the method's times on this dataset, else on any, else of any method."""
         return self.seconds.get((name, method)) or self.seconds.get((method,)) or self.seconds[()]
 
     def update_bar(self, experiment: Experiment) -> None:

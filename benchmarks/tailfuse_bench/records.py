@@ -14,7 +14,7 @@ RESULTS, RELIABILITY = "results.csv", "reliability.csv"
 class Result(NamedTuple):
     """One measurement; fields that do not apply are None. The names are the columns of results.csv.
 
-    `ir` is 0 if the data set keeps its class frequencies. `condition` is clean, cost, a corruption of
+    `ir` is 0 if the dataset keeps its class frequencies. `condition` is clean, cost, a corruption of
     `modality`, a shift of the class frequencies, or `missing_30`: 30 % of the modalities removed from
     training and test rows.
     """

@@ -72,24 +72,24 @@ def render_page(template: str, context: Mapping[str, Any]) -> str:
 
 
 def make_sections(scores: Scores) -> list[Section]:
-    """Return all sections in the order of the protocol.
+    """Return all sections in the order of their numbers.
 
-    With fewer datasets than the protocol has, the targets are texts without a verdict: most of them cannot be
-    reached, and those that can be missed would only look bad.
+    With fewer datasets than the full benchmark has, the targets are texts without a verdict: most of them
+    cannot be reached, and those that can be missed would only look bad.
     """
     sections = [part.make_section(scores) for part in SECTIONS]
     return sections if has_all_datasets(scores) else [remove_statuses(section) for section in sections]
 
 
 def has_all_datasets(scores: Scores) -> bool:
-    """Return whether the table has as many datasets as the protocol."""
+    """Return whether the table has as many datasets as the full benchmark."""
     return len(scores.full) >= headline.N_DATASETS
 
 
 def describe_size(scores: Scores) -> str:
     """Return the size of the benchmark in words."""
     counts = {
-        "data set": len(scores.full),
+        "dataset": len(scores.full),
         "imbalance ratio": len(set(scores.ratios) - {ORIGINAL_IR}),
         "seed": len(scores.seeds),
         "baseline": len(scores.baselines),
@@ -99,7 +99,5 @@ def describe_size(scores: Scores) -> str:
     size = join_names(words)
     if has_all_datasets(scores):
         return size
-    note = (
-        f"The protocol has {headline.N_DATASETS} data sets: with fewer no target counts as reached or missed"
-    )
-    return f"{size}. {note}"
+    full = f"The full benchmark has {headline.N_DATASETS} datasets"
+    return f"{size}. {full}: with fewer no target counts as reached or missed"

@@ -40,7 +40,7 @@ def plan_tasks(
 ) -> list[Task]:  # fmt: skip
     """Return all tasks, longest first. Raises SpecError if a method's spec is invalid.
 
-    `folders` maps data sets to their folders, `missing` are per cent of the modalities, and rivals run in
+    `folders` maps datasets to their folders, `missing` are per cent of the modalities, and rivals run in
     `environment`. Methods that explain the headline run at its ratio only, with all modalities.
     """
     experiments = [
@@ -76,7 +76,7 @@ def select_applicable(methods: Sequence[str], experiment: Experiment) -> list[st
 
 
 def count_rows(folder: Path) -> int:
-    """Count the rows of a data set's table."""
+    """Count the rows of a dataset's table."""
     return int(pl.scan_parquet(table_path(folder)).select(pl.len()).collect().item())
 
 

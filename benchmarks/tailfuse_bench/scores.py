@@ -1,4 +1,4 @@
-"""Queries on results.csv and reliability.csv: the values of a method on a data set, by seed."""
+"""Queries on results.csv and reliability.csv: the values of a method on a dataset, by seed."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ ScoreKey = tuple[str, int, str, str, str, str, float]  # set, ir, method, condit
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """All results. `full` names all modalities of a data set, `headline` is its ratio in the headline."""
+    """All results. `full` names all modalities of a dataset, `headline` is its ratio in the headline."""
 
     measurements: Mapping[ScoreKey, Mapping[int, Mapping[str, float | None]]]
     bins: pl.DataFrame | None
@@ -59,7 +59,7 @@ class Scores:
 
     @property
     def sets(self) -> list[str]:
-        """The data sets of the headline."""
+        """The datasets of the headline."""
         return sorted(self.headline)
 
     @property
@@ -91,11 +91,11 @@ class Scores:
         return [method for method in known if method in self.methods and method not in NOT_BASELINES]
 
     def modalities(self, data_set: str) -> list[str]:
-        """The modalities of a data set."""
+        """The modalities of a dataset."""
         return self.full[data_set].split("+")
 
     def levels(self, data_set: str, condition: str) -> list[float]:
-        """The levels of a condition, such as noise, that a data set has."""
+        """The levels of a condition, such as noise, that a dataset has."""
         return sorted({key[6] for key in self.measurements if key[0] == data_set and key[3] == condition})
 
 
@@ -133,7 +133,7 @@ def make_scores(results: pl.DataFrame, bins: pl.DataFrame | None) -> Scores:
     has = set(clean.select("set", "ir").iter_rows())
     headline = {
         name: ir for ir in (ORIGINAL_IR, headline_ir) for name in subsets if (name, ir) in has
-    }  # a thinned data set takes precedence over its original frequencies
+    }  # a thinned dataset takes precedence over its original frequencies
     measurements: dict[ScoreKey, dict[int, dict[str, float | None]]] = {}
     for row in results.iter_rows(named=True):
         whole = row["condition"] == "clean" and not row["modality"]

@@ -1,4 +1,4 @@
-"""Selection of data sets and methods by name. It imports nothing slow: typing errors are reported at once."""
+"""Selection of datasets and methods by name. It imports nothing slow: typing errors are reported at once."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ QUICK_METHODS = ("tailfuse", "uniform", "single", "concat", "late", "logistic re
 
 Find = Callable[[Path], Path | None]
 Write = Callable[[Path, Path], None]
-# For data sets that are distributed as something else than our table: find it, and write the table of it.
+# For datasets that are distributed as something else than our table: find it, and write the table of it.
 SOURCES: dict[str, tuple[Find, Write]] = {
     STAMPS: (find_stamps, write_stamps),
     SPOKEN_DIGITS: (find_recordings, write_spoken_digits),
@@ -26,16 +26,16 @@ SOURCES: dict[str, tuple[Find, Write]] = {
 
 
 def select_datasets(names: Sequence[str], data: Path | None, out: Path) -> dict[str, Path]:
-    """Return the folder of each data set; without names, of all that `data` contains.
+    """Return the folder of each dataset; without names, of all that `data` contains.
 
     The digits are written to `out` first. Raises UserError.
     """
     for name in names:
-        check(name, DATASETS, "--sets", "data set")
+        check(name, DATASETS, "--sets", "dataset")
     if data is None and set(names) - {DIGITS.name}:
         raise UserError(f"--data: needed; it is the folder that contains '{names[0]}'")
     if data is None and not names:
-        raise UserError("--data: needed; it is the folder of the data sets (--quick runs on shipped data)")
+        raise UserError("--data: needed; it is the folder of the datasets (--quick runs on shipped data)")
     folders: dict[str, Path] = {}
     for name in names or DATASETS:
         if name == DIGITS.name:
@@ -50,7 +50,7 @@ def select_datasets(names: Sequence[str], data: Path | None, out: Path) -> dict[
             raise UserError(f"--sets: {table_path(folder)}: no such file")
     if not folders:
         known = ", ".join(name for name in DATASETS if name != DIGITS.name)
-        raise UserError(f"--data: {data} contains no data set; expected a folder named {known}")
+        raise UserError(f"--data: {data} contains no dataset; expected a folder named {known}")
     return folders
 
 
@@ -63,7 +63,7 @@ def digits_in(out: Path) -> Path:
 
 
 def find_folder(name: str, data: Path, out: Path) -> Path:
-    """Return the folder of a data set's table; write it first if `data` has its source. Raises RunError."""
+    """Return the folder of a dataset's table; write it first if `data` has its source. Raises RunError."""
     if name not in SOURCES:
         return data / name
     find, write = SOURCES[name]

@@ -1,4 +1,4 @@
-"""Spoken digits as a data set of the benchmark: 3,000 recordings, the digits are the classes.
+"""Spoken digits as a dataset of the benchmark: 3,000 recordings, the digits are the classes.
 
 They are the Free Spoken Digit Dataset (CC BY-SA 4.0), for evaluation; tailfuse does not ship them:
 
@@ -16,7 +16,7 @@ from tailfuse_bench.datasets import table_path
 
 RECORDINGS = "recordings"  # the folder in the repository
 NAME = re.compile(r"(?P<digit>[0-9])_[a-z]+_(?P<number>[0-9]+)")  # 7_jackson_32
-MAX_TEST, MAX_VAL = 4, 9  # numbers of a speaker's recordings of a digit: the test rows are the data set's own
+MAX_TEST, MAX_VAL = 4, 9  # numbers of a speaker's recordings of a digit: the test rows are the dataset's own
 
 
 def find_recordings(folder: Path) -> Path | None:

@@ -1,4 +1,4 @@
-"""Tux Paint's stamps as a data set of the benchmark: images with English descriptions, folders as classes.
+"""Tux Paint's stamps as a dataset of the benchmark: images with English descriptions, folders as classes.
 
 They come from Debian's package tuxpaint-stamps-default (GPL-2), for evaluation; tailfuse does not ship them:
 

@@ -1,4 +1,4 @@
-"""Paired tests over seeds and over data sets. A p of None means that no test is possible."""
+"""Paired tests over seeds and over datasets. A p of None means that no test is possible."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +25,9 @@ class Spread:
 class Comparison:
     """Mean of `n` paired differences, ours minus theirs.
 
-    `reach` is half of its 95 % t-interval, `p` of the paired t-test, two-sided, `holm` the p corrected over
-    the family it was compared in. All three are None where there is no test: one pair, or equal differences.
+    `half_interval` is half of its 95 % t-interval, `p` of the paired t-test, two-sided, `holm` the p
+    corrected over the family it was compared in. All three are None where there is no test: one pair, or
+    equal differences.
     """
 
     n: int

@@ -1,4 +1,4 @@
-"""Experiments (a data set, a ratio, a seed), their tasks and specs, and the file of each result."""
+"""Experiments (a dataset, a ratio, a seed), their tasks and specs, and the file of each result."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ UNRELATED = ("cli", "export", "quickstart")
 
 
 class Experiment(NamedTuple):
-    """A data set, an imbalance ratio, a seed, and the per cent of the modalities removed.
+    """A dataset, an imbalance ratio, a seed, and the per cent of the modalities removed.
 
     They determine the rows that all methods share.
     """
@@ -76,7 +76,7 @@ class Task:
         return self.out / EXPERIMENTS / name / f"{method.replace(' ', '-')}.json"
 
     def spec(self, method: str, subset: Iterable[str] = ()) -> Spec:
-        """Return the spec of a method on the data set, for some or all modalities. Raises SpecError."""
+        """Return the spec of a method on the dataset, for some or all modalities. Raises SpecError."""
         document = DATASETS[self.experiment.dataset].document(self.folder) | {"seed": self.experiment.seed}
         wanted = set(subset) or set(document["modalities"])
         document["modalities"] = {key: each for key, each in document["modalities"].items() if key in wanted}
@@ -138,7 +138,7 @@ def format_ratio(ir: int) -> str:
 
 @cache
 def table_sha256(folder: Path) -> str:
-    """Return the checksum of a data set's table."""
+    """Return the checksum of a dataset's table."""
     return sha256(table_path(folder))
 
 

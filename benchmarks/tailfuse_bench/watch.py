@@ -1,4 +1,4 @@
-"""Shoulder exercises by a smart watch as a data set of the benchmark: its two sensors are the modalities.
+"""Shoulder exercises by a smart watch as a dataset of the benchmark: its two sensors are the modalities.
 
 They are those of the Python package seglearn (BSD; Burns et al. 2018, arXiv 1802.01489), for evaluation;
 tailfuse does not ship them. The package is unpacked, and need not be installed:

@@ -18,7 +18,7 @@ export class Problem extends Error {
     this.name = "Problem";
     this.document = document;
     this.type = type;
-    /** The name of the type, as in docs/SERVICE.md: `unknown-column`, `overloaded`, … */
+    /** The name of the type, as in docs/reference/errors.md: `unknown-column`, `overloaded`, … */
     this.slug = slug;
     this.title = document.title ?? "";
     this.status = document.status;

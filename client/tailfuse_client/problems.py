@@ -29,7 +29,7 @@ class Problem(Exception):
 
     @property
     def slug(self) -> str:
-        """The name of the type, as in docs/SERVICE.md: `unknown-column`, `overloaded`, …"""
+        """The name of the type, as in docs/reference/errors.md: `unknown-column`, `overloaded`, …"""
         return self.type.removeprefix(URN)
 
     def __str__(self) -> str:

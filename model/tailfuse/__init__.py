@@ -10,6 +10,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tailfuse_service.bundle import BundleError, InvalidInput, ServiceError
+
     from tailfuse.api.adapt import adapt_bundle
     from tailfuse.api.classifier import Classifier
     from tailfuse.api.compare import Comparison, compare
@@ -26,20 +28,29 @@ if TYPE_CHECKING:
     from tailfuse.api.stores import pull, push
     from tailfuse.api.train import evaluate, train
     from tailfuse.api.tune import Tuning, tune
+    from tailfuse.errors import ExportError, RunError, SpecError, TableError, UserError
     from tailfuse.quickstart.quickstart import write_quickstart
     from tailfuse.spec.schema import load_spec
 
 __version__ = version("tailfuse")
 __all__ = [
     "BundleComparison",
+    "BundleError",
     "Classifier",
     "Comparison",
     "CrossValidation",
+    "ExportError",
+    "InvalidInput",
     "Model",
     "Report",
+    "RunError",
     "Scoring",
     "ScoringError",
+    "ServiceError",
+    "SpecError",
+    "TableError",
     "Tuning",
+    "UserError",
     "__version__",
     "adapt_bundle",
     "compare",
@@ -65,15 +76,23 @@ __all__ = [
 # By name, the module that is imported when the name is used: the import of tailfuse itself is light.
 PUBLIC = {
     "BundleComparison": "tailfuse.api.compare_bundles",
+    "BundleError": "tailfuse_service.errors",
     "Classifier": "tailfuse.api.classifier",
     "Comparison": "tailfuse.api.compare",
     "CrossValidation": "tailfuse.api.cross_validate",
+    "ExportError": "tailfuse.errors",
+    "InvalidInput": "tailfuse_service.errors",
     "Model": "tailfuse.api.model",
     "Report": "tailfuse.api.report",
+    "RunError": "tailfuse.errors",
     "Scoring": "tailfuse.api.score",
     "ScoringError": "tailfuse.api.score",
-    "adapt_bundle": "tailfuse.api.adapt",
+    "ServiceError": "tailfuse_service.errors",
+    "SpecError": "tailfuse.errors",
+    "TableError": "tailfuse.errors",
     "Tuning": "tailfuse.api.tune",
+    "UserError": "tailfuse.errors",
+    "adapt_bundle": "tailfuse.api.adapt",
     "compare": "tailfuse.api.compare",
     "compare_bundles": "tailfuse.api.compare_bundles",
     "cross_validate": "tailfuse.api.cross_validate",

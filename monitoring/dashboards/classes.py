@@ -105,7 +105,7 @@ def groups() -> Row:
     training = f"sum by ({BUNDLE},shot) ({training_shares(f'{BUNDLE},label,shot')})"
     shares = shot_shares(WINDOW)
     groups = lines(
-        "Head, medium and tail",
+        "Many, medium and few",
         "Share of predictions by number of training rows of their class. A sudden change means other "
         "class frequencies or a corrupted modality; see the Fusion dashboard.",
         range_query(f"max by (shot) ({shares})", "{{shot}}"),
@@ -123,7 +123,7 @@ def groups() -> Row:
         groups = groups.override_by_name(shot, [colour(name)])
         against = against.override_by_name(shot, [colour(name)])
     return row(
-        "Head, medium and tail",
+        "Many, medium and few",
         groups,
         against,
         lines(

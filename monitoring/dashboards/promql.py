@@ -1,4 +1,4 @@
-"""PromQL expressions of the dashboards. Metric names are those of docs/SERVICE.md."""
+"""PromQL expressions of the dashboards. Metric names are those of docs/reference/metrics.md."""
 
 WINDOW = "$__rate_interval"
 BUNDLE = "model,version"

@@ -86,8 +86,9 @@ def make_option(name: str, field: FieldInfo) -> click.Parameter:
 
 
 def main(**flags: str | bool | None) -> None:
-    """Serve a BUNDLE, a folder or a .zip, over HTTP.
+    """Serve a BUNDLE over HTTP.
 
+    BUNDLE is a folder or a .zip, a folder of bundles, or an address of a store like s3://models/skin.
     Every setting can also be an environment variable: TAILFUSE_BUNDLE, TAILFUSE_PORT, …
     """
     given = {name: value for name, value in flags.items() if value is not None}

@@ -1,4 +1,4 @@
-"""docs/ARCHITECTURE.md shows the rooms that import-linter checks, and names files that exist."""
+"""docs/ARCHITECTURE.md shows the layers that import-linter checks, and names files that exist."""
 
 import re
 import tomllib
@@ -14,7 +14,7 @@ CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["import
 
 
 def read_layers(contract: str) -> list[set[str]]:
-    """Return the layers of a contract, each as the set of its rooms."""
+    """Return the layers of a contract, each as the set of its parts."""
     [layers] = [each["layers"] for each in CONTRACTS if each["name"].startswith(contract)]
     return [set(re.findall(r"\w+", layer.replace("tailfuse.", ""))) for layer in layers]
 
@@ -22,17 +22,17 @@ def read_layers(contract: str) -> list[set[str]]:
 def drawn_layers(heading: str) -> list[set[str]]:
     """Return the layers that the page draws under a heading: the first word of each line, or words with │."""
     [drawing] = re.findall(rf"## {heading}\n.*?```\n(.*?)```", PAGE, re.DOTALL)
-    rooms = [re.split(r"\s{2,}", line.strip())[0] for line in drawing.splitlines()]
-    return [{room.strip() for room in line.split("│")} for line in rooms]
+    layers = [re.split(r"\s{2,}", line.strip())[0] for line in drawing.splitlines()]
+    return [{part.strip() for part in layer.split("│")} for layer in layers]
 
 
-def test_the_rooms_of_the_service_are_those_that_are_checked() -> None:
-    assert drawn_layers("Rooms of the service") == read_layers("the rooms of service")
+def test_the_layers_of_the_service_are_those_that_are_checked() -> None:
+    assert drawn_layers("Layers of the service") == read_layers("the rooms of service")
 
 
-def test_the_rooms_of_the_model_are_those_that_are_checked() -> None:
+def test_the_layers_of_the_model_are_those_that_are_checked() -> None:
     checked = [layer for layer in read_layers("the rooms of model") if layer != {"tailfuse_bench"}]
-    assert drawn_layers("Rooms of the model") == checked
+    assert drawn_layers("Layers of the model") == checked
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`([\w/]+(?:/|\.py))`", PAGE))))

@@ -64,12 +64,12 @@ def make_measure_table(scores: Scores, tests: Tests) -> Table:
     """Compare each ablation by the measures that its part affects."""
 
     def average_gain(method: str, values: Callable[[str, str], Values]) -> float | None:
-        """Average over data sets the gain of a method over ours."""
+        """Average over datasets the gain of a method over ours."""
         gaps = (mean(pair_differences(values(name, method), values(name, OURS))) for name in scores.sets)
         return mean(gap for gap in gaps if gap is not None)
 
     def subsets(name: str, method: str) -> Values:
-        """Average balanced accuracy over the subsets of a data set, by seed."""
+        """Average balanced accuracy over the subsets of a dataset, by seed."""
         return average_by_seed(
             [scores.values(name, method, subset=subset) for subset in scores.subsets[name]]
         )
@@ -134,7 +134,7 @@ def decimal_difference_cell(value: float | None) -> Cell:
 
 
 def make_dataset_table(scores: Scores, tests: Tests) -> Table:
-    """Return the balanced accuracy of every ablation by data set."""
+    """Return the balanced accuracy of every ablation by dataset."""
     rows = [
         Row(method, [difference_cell(tests.get((name, method))) for name in scores.sets])
         for method in scores.ablations

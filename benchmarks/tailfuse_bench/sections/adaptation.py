@@ -49,7 +49,7 @@ def make_section(scores: Scores) -> Section:
 
 
 def compute_gains(scores: Scores, metric: str) -> Tests:
-    """Subtract the accuracy before adapting from that after, by data set and shift."""
+    """Subtract the accuracy before adapting from that after, by dataset and shift."""
     return compare_families(
         {
             (name, shift): pair_differences(
@@ -93,7 +93,7 @@ def make_harm_target(tests: Tests) -> Target:
 
 
 def make_table(scores: Scores, metric: str, caption: str, folded: bool = False) -> Table:
-    """Return one row per data set, with a metric before and after adapting to each shift."""
+    """Return one row per dataset, with a metric before and after adapting to each shift."""
     tests = compute_gains(scores, metric)
     rows = []
     for name in scores.sets:

@@ -1,4 +1,4 @@
-"""Section 1: wins, ties and losses against each baseline, by data set, ratio, shots and subset."""
+"""Section 1: wins, ties and losses against each baseline, by dataset, ratio, shots and subset."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -101,7 +101,7 @@ def explain_power(scores: Scores, tests: dict[tuple[str, str], Comparison]) -> s
 
 
 def make_dataset_table(scores: Scores, tests: dict[tuple[str, str], Comparison]) -> Table:
-    """Return the differences from each baseline on each data set, with tests over data sets."""
+    """Return the differences from each baseline on each dataset, with tests over datasets."""
     over_sets = {
         method: [tests[name, method].mean for name in scores.sets if (name, method) in tests]
         for method in scores.baselines

@@ -56,11 +56,11 @@ def make_ratio_table(scores: Scores) -> Table:
 
 
 def make_metric_table(scores: Scores) -> Table:
-    """Return all metrics of all methods, averaged over data sets."""
+    """Return all metrics of all methods, averaged over datasets."""
     shares = ("balanced_accuracy", "many", "medium", "few", "macro_f1", "accuracy")
 
     def average_over_datasets(method: str, metric: str) -> float | None:
-        """Average a metric over data sets."""
+        """Average a metric over datasets."""
         by_seed = (mean(scores.values(name, method, metric).values()) for name in scores.sets)
         return mean(value for value in by_seed if value is not None)
 
@@ -103,7 +103,7 @@ def make_subset_table(scores: Scores) -> Table:
 
 
 def make_ratio_figures(scores: Scores) -> list[Figure]:
-    """Draw balanced accuracy against the ratio, one chart per data set."""
+    """Draw balanced accuracy against the ratio, one chart per dataset."""
     ratios = [ir for ir in scores.ratios if ir != ORIGINAL_IR]
     if len(ratios) < 2:
         return []

@@ -40,7 +40,7 @@ def make_section(scores: Scores) -> Section:
 
 
 def collect_errors(scores: Scores) -> dict[tuple[str, str], float]:
-    """Collect our mean ECE over seeds, by data set and subset."""
+    """Collect our mean ECE over seeds, by dataset and subset."""
     found = {
         (name, subset): mean(scores.values(name, OURS, "ece", subset=subset).values())
         for name in scores.sets
@@ -50,7 +50,7 @@ def collect_errors(scores: Scores) -> dict[tuple[str, str], float]:
 
 
 def collect_aurocs(scores: Scores) -> dict[tuple[str, str], float]:
-    """Collect our mean AUROC over seeds, by data set and modality."""
+    """Collect our mean AUROC over seeds, by dataset and modality."""
     found = {
         (name, modality): mean(scores.values(name, OURS, "auroc", modality=modality).values())
         for name in scores.sets
@@ -82,7 +82,7 @@ def make_auroc_target(rocs: dict[tuple[str, str], float]) -> Target:
 
 
 def make_dataset_table(scores: Scores, errors: dict[tuple[str, str], float]) -> Table:
-    """Return one row per data set, with the ECE of all modalities and of its subsets."""
+    """Return one row per dataset, with the ECE of all modalities and of its subsets."""
     rows = []
     for name in scores.sets:
         subset_errors = {subset: error for (at, subset), error in errors.items() if at == name}
@@ -145,7 +145,7 @@ def make_auroc_table(scores: Scores) -> Table:
 
 
 def make_subset_table(scores: Scores, errors: dict[tuple[str, str], float]) -> Table:
-    """Return the ECE of every subset of every data set."""
+    """Return the ECE of every subset of every dataset."""
     rows = []
     for name in scores.sets:
         rows.append(Row(name))
@@ -166,7 +166,7 @@ def make_subset_table(scores: Scores, errors: dict[tuple[str, str], float]) -> T
 
 
 def make_reliability_figures(scores: Scores) -> list[Figure]:
-    """Draw one diagram per data set: all modalities, headline ratio, seeds pooled bin by bin."""
+    """Draw one diagram per dataset: all modalities, headline ratio, seeds pooled bin by bin."""
     charts: list[Chart] = []
     for name in scores.sets:
         points = pool_bins(scores, name)
@@ -184,7 +184,7 @@ def make_reliability_figures(scores: Scores) -> list[Figure]:
 
 
 def select_bins(scores: Scores, name: str) -> pl.DataFrame | None:
-    """Return our reliability bins of a data set: headline ratio, all modalities."""
+    """Return our reliability bins of a dataset: headline ratio, all modalities."""
     if scores.bins is None:
         return None
     return scores.bins.filter(

@@ -189,7 +189,7 @@ def make_case_table(scores: Scores, weights: dict[Case, float], changes: dict[Ca
 
 
 def make_curves(scores: Scores) -> list[Figure]:
-    """Draw mean weight against the scale of added noise, one chart per data set, one line per modality."""
+    """Draw mean weight against the scale of added noise, one chart per dataset, one line per modality."""
     charts = []
     for name in scores.sets:
         levels, modalities = scores.levels(name, CURVE), scores.modalities(name)

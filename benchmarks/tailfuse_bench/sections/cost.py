@@ -39,7 +39,7 @@ def get_ratio(scores: Scores, name: str, column: str) -> float | None:
 
 
 def make_target(scores: Scores) -> Target:
-    """Return the range of each ratio over data sets."""
+    """Return the range of each ratio over datasets."""
     parts = []
     for column, spelling in COLUMNS.items():
         found = [value for name in scores.sets if (value := get_ratio(scores, name, column)) is not None]
@@ -50,7 +50,7 @@ def make_target(scores: Scores) -> Target:
 
 
 def make_table(scores: Scores) -> Table:
-    """Return one row per data set, with both costs and their ratio."""
+    """Return one row per dataset, with both costs and their ratio."""
     rows = []
     for name in scores.sets:
         cells = []

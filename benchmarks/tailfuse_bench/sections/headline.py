@@ -12,7 +12,7 @@ from tailfuse_bench.sections.section import Section, Target, make_absent_section
 from tailfuse_bench.statistics import Comparison, compare_families, paired_t_test, summarise
 from tailfuse_bench.tables import Cell, Row, Table, format_points, join_names, spread_cell
 
-N_DATASETS = 8  # in the protocol
+N_DATASETS = 8  # of the full benchmark
 MIN_SIGNIFICANT_DATASETS = 5  # the target
 SINGLE = "single"  # method: the best modality alone
 Pair = tuple[str, str]  # set, baseline
@@ -39,7 +39,7 @@ def make_section(scores: Scores) -> Section:
 def compare_methods(
     scores: Scores, methods: Sequence[str], metric: str = "balanced_accuracy"
 ) -> dict[Pair, Comparison]:
-    """Compare ours with each method on each data set of the headline: one family of tests."""
+    """Compare ours with each method on each dataset of the headline: one family of tests."""
     return compare_families(
         {
             (name, method): pair_differences(
@@ -52,7 +52,7 @@ def compare_methods(
 
 
 def make_best_target(scores: Scores) -> Target:
-    """Count the data sets on which ours is first, and name the others."""
+    """Count the datasets on which ours is first, and name the others."""
     tests = compare_methods(scores, scores.baselines)
     sets = sorted({name for name, _ in tests})
     beaten = {
@@ -68,7 +68,7 @@ def make_best_target(scores: Scores) -> Target:
 
 
 def make_significance_target(scores: Scores) -> Target:
-    """Count the data sets on which every baseline is significantly worse."""
+    """Count the datasets on which every baseline is significantly worse."""
     tests = compare_methods(scores, scores.baselines)
     sets = sorted({name for name, _ in tests})
     overall = [name for name in sets if all(test.verdict == "win" for test in select_dataset(tests, name))]
@@ -111,7 +111,7 @@ def name_in_brackets(names: Sequence[str]) -> str:
 
 
 def make_single_target(scores: Scores) -> Target:
-    """Name the data sets on which ours is below the best single modality."""
+    """Name the datasets on which ours is below the best single modality."""
     target = "Never below the best single modality (chosen on validation rows)."
     gaps = {
         name: paired_t_test(found).mean
@@ -138,7 +138,7 @@ def make_matrix(
     brief: bool = False,
     folded: bool = False,
 ) -> Table:
-    """Return a table of methods by data sets, with mean and mean rank; ours is the top row."""
+    """Return a table of methods by datasets, with mean and mean rank; ours is the top row."""
     cells = {
         (name, method): summarise(list(scores.values(name, method, metric).values()))
         for name in scores.sets
@@ -189,7 +189,7 @@ def add_citation(make_row: Row) -> Row:
 
 
 def compute_mean_ranks(means: dict[Pair, float], sets: Sequence[str]) -> dict[str, float]:
-    """Compute the mean rank of each method over its data sets."""
+    """Compute the mean rank of each method over its datasets."""
     ranks: dict[str, list[float]] = {}
     for name in sets:
         of_this = {method: value for (at, method), value in means.items() if at == name}
@@ -199,23 +199,23 @@ def compute_mean_ranks(means: dict[Pair, float], sets: Sequence[str]) -> dict[st
 
 
 def select_dataset(tests: dict[Pair, Comparison], name: str) -> list[Comparison]:
-    """Select the comparisons of one data set."""
+    """Select the comparisons of one dataset."""
     return [test for (at, _), test in tests.items() if at == name]
 
 
 def label_dataset(scores: Scores, name: str) -> str:
-    """Name a data set, with a note if it keeps its original ratio."""
+    """Name a dataset, with a note if it keeps its original ratio."""
     return f"{name} (original ratio)" if scores.headline[name] == ORIGINAL_IR else name
 
 
 def count_datasets(sets: Sequence[str] | dict[str, float]) -> str:
-    """Count data sets: `3 sets (the protocol has 8)`."""
-    note = "" if len(sets) >= N_DATASETS else f" (the protocol has {N_DATASETS})"
+    """Count datasets: `3 sets (the full benchmark has 8)`."""
+    note = "" if len(sets) >= N_DATASETS else f" (the full benchmark has {N_DATASETS})"
     return f"{len(sets)} {'set' if len(sets) == 1 else 'sets'}{note}"
 
 
 def explain_ratio(scores: Scores) -> str:
-    """Say which ratio replaces the protocol's, if its own has no results."""
+    """Say which ratio replaces the full benchmark's 50, if that has no results."""
     if scores.headline_ir == 50:
         return ""
     return f"Ratio 50 is not in this table: {scores.headline_ir} replaces it everywhere below. "

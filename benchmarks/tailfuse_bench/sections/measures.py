@@ -63,7 +63,7 @@ def describe_rivals(scores: Scores) -> str:
 
 
 def make_table(scores: Scores, name: str, condition: str) -> Table | None:
-    """Return the measures of all methods on one data set; None if there are none.
+    """Return the measures of all methods on one dataset; None if there are none.
 
     report.md has the tables with rivals and those with missing modalities.
     """

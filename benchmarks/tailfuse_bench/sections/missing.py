@@ -1,4 +1,4 @@
-"""Section 9: results that the protocol requires and this table lacks."""
+"""Section 9: results that the full benchmark has and this table lacks."""
 
 from tailfuse_bench.datasets import DATASETS
 from tailfuse_bench.methods import METHODS, OURS
@@ -30,7 +30,7 @@ def make_section(scores: Scores) -> Section:
 
 
 def find_gaps(scores: Scores) -> list[str]:
-    """Describe the data sets, ratios, seeds and baselines without results."""
+    """Describe the datasets, ratios, seeds and baselines without results."""
     found = []
     if len(scores.full) < N_DATASETS:
         found.append(
@@ -67,12 +67,12 @@ def find_gaps_at(scores: Scores, ir: int) -> list[str]:
 
 
 def is_run_on(method: str, dataset: str) -> bool:
-    """Return whether a method may run on a data set; one that the bench does not know may run on any."""
+    """Return whether a method may run on a dataset; one that the bench does not know may run on any."""
     return method not in METHODS or METHODS[method].dataset in (None, dataset)
 
 
 def find_holes(scores: Scores) -> list[Row]:
-    """Return a row for each method and data set with fewer seeds than the table has."""
+    """Return a row for each method and dataset with fewer seeds than the table has."""
     rows = []
     for method in [OURS, *scores.baselines, *scores.ablations]:
         for name in scores.sets:

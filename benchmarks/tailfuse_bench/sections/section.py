@@ -11,10 +11,10 @@ Status = Literal["reached", "not reached", "open", "shown"]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A target of the protocol and its outcome.
+    """A target of the full benchmark and its outcome.
 
     `open`: the table is not sufficient to decide. `shown`: the target has no threshold. None: the table is
-    too small to reach the targets of the protocol, so it is measured by none.
+    too small to reach the targets of the full benchmark, so it is measured by none.
     """
 
     text: str

@@ -46,7 +46,7 @@ def make_section(scores: Scores) -> Section:
 
 
 def make_target(tests: Tests) -> Target:
-    """Check the mean difference over the subsets of each data set."""
+    """Check the mean difference over the subsets of each dataset."""
     means = {
         name: mean(collect_means(tests, name)) or 0.0 for name in dict.fromkeys(name for name, _ in tests)
     }
@@ -57,12 +57,12 @@ def make_target(tests: Tests) -> Target:
 
 
 def collect_means(tests: Tests, name: str) -> list[float]:
-    """Collect the mean differences of one data set."""
+    """Collect the mean differences of one dataset."""
     return [test.mean for (at, _), test in tests.items() if at == name]
 
 
 def make_dataset_table(scores: Scores, tests: Tests) -> Table:
-    """Return one row per data set, with its mean and its worst subset."""
+    """Return one row per dataset, with its mean and its worst subset."""
     rows = []
     for name in scores.sets:
         gaps = {subset: test.mean for (at, subset), test in tests.items() if at == name}
@@ -75,7 +75,7 @@ def make_dataset_table(scores: Scores, tests: Tests) -> Table:
 
 
 def make_subset_table(scores: Scores, tests: Tests) -> Table:
-    """Return every subset of every data set, with the best baseline."""
+    """Return every subset of every dataset, with the best baseline."""
     rows = []
     for name in scores.sets:
         rows.append(Row(name))

@@ -60,7 +60,7 @@ def compute_gains(scores: Scores) -> Tests:
 
 
 def make_uniform_target(tests: Tests) -> Target:
-    """Test over data sets with the signed-rank test, corrected for the two metrics."""
+    """Test over datasets with the signed-rank test, corrected for the two metrics."""
     means = {metric: collect_means(tests, metric) for metric in TESTED}
     ps = holm([signed_rank(found) for found in means.values()])
     parts = []
@@ -98,7 +98,7 @@ def collect_means(tests: Tests, metric: str) -> list[float]:
 
 
 def make_table(scores: Scores, tests: Tests) -> Table:
-    """Return the gains of each data set, by class group."""
+    """Return the gains of each dataset, by class group."""
     rows = [
         Row(label_dataset(scores, name), [difference_cell(tests.get((name, metric))) for metric in METRICS])
         for name in scores.sets

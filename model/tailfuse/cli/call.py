@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     help="Class shares that the answers hold for.  [those of the service]",
 )
 @click.option("--model", "name", help="Not the default model, but this one.")
-@click.option("--version", help="This version of --model; latest is the newest.")
+@click.option(
+    "--version", help="This version of --model; latest is the last that is neither canary nor shadow."
+)
 @click.option("--key", envvar="TAILFUSE_KEY", show_envvar=True, help="Your key, if the service wants one.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON; for a table, a line of it each row.")
 @click.option(

@@ -27,12 +27,13 @@ IN_DISTRIBUTION_POWER = 2.0
 
 
 class ModalityPosteriors(nn.Module):
-    """Class probabilities of each modality: a log-linear pool of its softmax experts and its PLDA head.
+    """Class probabilities of each modality: a log-linear pool of its experts.
 
-    log p = alpha log p_softmax + delta log density - constant; if any modality has a linear expert, it is the
-    third of the pool. The fusion takes log p divided by a temperature t, such that the top two differ by 1 on
-    average over the calibration set: how much a modality counts is left to the fusion logits. The parameters
-    of all modalities are stacked, (M, ...) each.
+    These are the softmax experts, the PLDA head and, if any modality has one, the linear expert:
+    log p = alpha log p_softmax + delta log density + mu log p_linear - constant. The fusion takes log p
+    divided by a temperature t, such that the top two differ by 1 on average over the calibration set: how
+    much a modality counts is left to the fusion logits. The parameters of all modalities are stacked,
+    (M, ...) each.
     """
 
     pool_weights: Tensor
@@ -40,7 +41,7 @@ class ModalityPosteriors(nn.Module):
 
     def __init__(self, n_modalities: int, n_experts: int = 2) -> None:
         super().__init__()
-        weights = torch.tensor([1.0, 0.0, 0.0][:n_experts])  # alpha, delta, and that of the linear expert
+        weights = torch.tensor([1.0, 0.0, 0.0][:n_experts])  # alpha, delta, mu
         self.register_buffer("pool_weights", weights.repeat(n_modalities, 1))
         self.register_buffer("temperature", torch.ones(n_modalities))  # t
 

@@ -40,9 +40,9 @@ class Settings(BaseSettings):
     """Bundle to serve: a folder or a .zip file, a folder of bundles, or an address of a store like
     s3://models/skin."""
     store_poll_s: float = Field(default=60.0, ge=0)
-    """Time between two looks for new versions at an address; 0 looks at a start and a reload only."""
+    """Seconds between polls of an address for new versions; 0 polls only at the start and on reload."""
     store_timeout_s: float = Field(default=300.0, gt=0)
-    """Timeout of one look at an address, with the fetches of new bundles."""
+    """Timeout of one poll of an address, with the fetches of new bundles."""
     store_max_mb: int = Field(default=4096, ge=1)
     """Maximum size of a bundle that is fetched, in MiB."""
     store_cache: Path | None = None
@@ -79,17 +79,20 @@ class Settings(BaseSettings):
     worker_timeout_s: float = Field(default=15.0, gt=1)
     """Time after which a worker that does not respond to its supervisor is replaced."""
     threads: int = Field(default=1, ge=0)
-    """Threads of one run of the model; 0 uses one per core."""
+    """Threads of one run of the model, in each worker; 0 uses one per core."""
     max_batch_size: int = Field(default=64, ge=1)
     """Maximum number of samples in one run of the model."""
     max_queue: int = Field(default=1024, ge=1)
-    """Maximum number of waiting samples; above it, requests get 429."""
+    """Maximum number of waiting samples of each worker and bundle; above it, requests get 429."""
     max_concurrency: int = Field(default=1024, ge=1)
-    """Maximum number of requests in flight; above it, requests get 429. It leaves out checks and /admin."""
+    """Maximum number of requests in flight in each worker; above it, requests get 429. Health checks and
+    /admin do not count."""
     max_connections: int = Field(default=8192, ge=1)
-    """Maximum number of open HTTP connections; above it, idle ones are closed, then new ones get 429."""
+    """Maximum number of open HTTP connections of each worker; above it, idle ones are closed, then new ones
+    get 429."""
     max_per_client: int | None = Field(default=None, ge=1)
-    """Maximum number of HTTP connections of an address, and of requests in flight of a key."""
+    """Maximum number of HTTP connections of an address, and of requests in flight of a key, in each
+    worker."""
     max_items: int = Field(default=256, ge=1)
     """Maximum number of items in one POST /predict/batch."""
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1)
