@@ -92,12 +92,14 @@ def fit_linear(train: LabelledRows, val: LabelledRows) -> Classifier:
     ]
 
     def loss(classifier: Classifier) -> float:
-        """Compute the class-balanced loss on validation rows."""
-        if not len(val.labels):
+        """Compute the class-balanced loss on validation rows of the classes that training rows have."""
+        known = np.isin(val.labels, classifier.classes_)
+        if not known.any():
             return 0.0
-        weights = compute_sample_weight("balanced", val.labels)
-        answers = classifier.predict_proba(val.columns)
-        return float(log_loss(val.labels, answers, sample_weight=weights, labels=classifier.classes_))
+        labels = val.labels[known]
+        weights = compute_sample_weight("balanced", labels)
+        answers = classifier.predict_proba(val.columns[known])
+        return float(log_loss(labels, answers, sample_weight=weights, labels=classifier.classes_))
 
     return min(fitted, key=loss)
 

@@ -1,5 +1,6 @@
 """Classifiers that are no networks."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,16 @@ def test_all_modalities_and_each_alone_are_answered(dataset: Any, method: str) -
         right[subset] = (output.probabilities.argmax(axis=1) == rows.labels).mean()
     assert right["far", "near"] > 0.9
     assert right["far",] > 0.9 > right["near",] > 0.4
+
+
+@pytest.mark.parametrize("method", [LOGISTIC, TREES])
+def test_a_class_whose_training_rows_have_no_modality_is_never_answered(dataset: Any, method: str) -> None:
+    train = dataset.train.keep(dataset.train.labels != 2)
+    run = fit_classifiers(method, replace(dataset, train=train))
+    probabilities = run(dataset.test.batch()).probabilities
+    assert probabilities.shape == (90, 3)
+    assert not probabilities[:, 2].any()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
 def test_rows_with_some_modalities_are_answered_as_when_asked_alone(dataset: Any) -> None:
