@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tailfuse_service.errors import TooManyRequests
+from tailfuse_service.http.connections import MAX_CANDIDATES, MAX_CHECKED, Connections
 from tailfuse_service.http.paths import match_path
 from tailfuse_service.http.router import RequestRecord
 
@@ -28,6 +29,47 @@ def test_for_a_new_connection_the_one_that_is_idle_for_longest_is_closed(drive: 
         assert len(connection.app.connections) == 3
 
     drive(play, max_connections=3)
+
+
+def test_an_idle_connection_is_found_behind_busy_ones(drive: Any) -> None:
+    async def play(connection: Connection) -> None:
+        busy = [connection, *(Connection(connection.app) for _ in range(MAX_CANDIDATES))]
+        for each in busy:
+            each.send(GOOD[:-1])
+        idle = [Connection(connection.app) for _ in range(2)]
+        late = Connection(connection.app)
+        assert statuses(late) == []
+        assert [each.wire.closed for each in (*busy, *idle)] == [False] * len(busy) + [True, False]
+
+    drive(play, max_connections=MAX_CANDIDATES + 3)
+
+
+class FakeConnection:
+    """A connection that is busy, or idle since its beginning, and counts how often it is checked."""
+
+    def __init__(self, is_busy: bool) -> None:
+        self.is_busy = is_busy
+        self.n_checked = 0
+
+    def get_idle_since(self) -> float | None:
+        self.n_checked += 1
+        return None if self.is_busy else 0.0
+
+    def close_idle(self) -> None:
+        assert not self.is_busy
+
+
+def test_the_search_for_an_idle_connection_is_limited_and_goes_on_with_others() -> None:
+    busy = [FakeConnection(is_busy=True) for _ in range(MAX_CHECKED + 10)]
+    idle = FakeConnection(is_busy=False)
+    connections = Connections(len(busy) + 1, None)
+    for each in (*busy, idle):
+        assert connections.add(each, "") is None
+    assert connections.add(FakeConnection(is_busy=False), "") == f"{len(busy) + 1} connections are open"
+    assert [each.n_checked for each in (*busy, idle)] == [1] * MAX_CHECKED + [0] * 11
+    assert connections.add(FakeConnection(is_busy=False), "") is None
+    assert sum(each.n_checked for each in (*busy, idle)) == MAX_CHECKED + MAX_CANDIDATES
+    assert len(connections) == len(busy) + 1
 
 
 def test_one_address_has_no_more_connections_than_its_limit(drive: Any) -> None:

@@ -162,16 +162,19 @@ def test_what_there_is_no_time_for_is_dropped_and_counted(pair: Pair) -> None:
     asyncio.run(scenario())
 
 
-def test_a_few_large_samples_fill_its_memory(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shadow, "MAX_WAITING_BYTES", 1000)
+@pytest.mark.parametrize("inputs", [{"notes": "x" * 4000}, {"clinical": [50, 70, True, "x" * 4000]}])
+def test_a_few_large_samples_fill_its_memory(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, inputs: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(shadow, "MAX_WAITING_BYTES", 10_000)
 
     async def scenario() -> None:
         pair.asked.hold()
         await pair.predict(NOTES)
         await asyncio.to_thread(pair.asked.begun.wait, 30)
         for _ in range(3):
-            await pair.predict({"notes": "x" * 400})
-        assert pair.outcomes("dropped") == {"notes": 1}
+            await pair.predict(inputs)
+        assert list(pair.outcomes("dropped").values()) == [1]
         pair.asked.release()
         await pair.compared(4)
         await pair.registry.close()
@@ -292,7 +295,19 @@ def test_its_thread_gives_way_to_all_others(pair: Pair, monkeypatch: pytest.Monk
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < 19
 
 
-def test_sizes_are_about_those_of_what_is_kept() -> None:
-    assert estimate_size("x" * 100) == estimate_size(b"x" * 100) == 100
-    assert estimate_size({"a": "xx", "b": [1.0, 2.0]}) == 2 + 64
-    assert estimate_size([]) == 0
+def test_a_row_of_a_tensor_is_kept_without_the_others(pair: Pair) -> None:
+    rows = np.frombuffer(bytes(8 * 1000), np.float64).reshape(100, 10)
+    assert estimate_size(rows[0]) == estimate_size(memoryview(rows[0])) == 80
+
+    async def scenario() -> None:
+        runner = pair.registry.engine.shadow_runner
+        assert runner is not None
+        runner._enqueue({"ecg": rows[1], **NOTES}, await pair.registry.engine.submit(NOTES, 0))
+        [kept] = runner._waiting
+        assert kept.inputs["ecg"].base is None
+        assert kept.inputs["ecg"].tolist() == rows[1].tolist()
+        assert kept.inputs["notes"] == NOTES["notes"]
+        assert kept.n_bytes == estimate_size(NOTES) + 80
+        await pair.registry.close()
+
+    asyncio.run(scenario())

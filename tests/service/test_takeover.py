@@ -5,6 +5,7 @@ import json
 import weakref
 from asyncio import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tailfuse_service.models.registry import ModelRegistry
 from tailfuse_service.settings import Settings
 
 from tests.support.bundles import FakeRuntime
-from tests.support.takeover import BODY, INPUTS, own_answer
+from tests.support.takeover import BODY, INPUTS, LONG_TEXT, answer_across, own_answer, post
 
 LONG = INLINE_BYTES + 1  # a request of so many bytes is read by a thread
 
@@ -160,6 +161,64 @@ def test_a_request_that_arrives_across_the_change_is_the_new_bundles(
             assert list(each["probabilities"]) == own_answer(new).labels
             assert list(each["probabilities"].values()) == own_answer(new).probabilities
         await app.registry.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("query", [b"", b"explain=true"])
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
+def test_a_request_whose_body_is_being_read_is_the_old_bundles(
+    bundle: Bundle, new: Bundle, settings: Settings, path: str, query: bytes
+) -> None:
+    sample = {"inputs": {"notes": LONG_TEXT}}
+    body = json.dumps(sample if path == "/predict" else {"items": [sample, sample]}).encode()
+
+    async def scenario() -> None:
+        app = create_app(settings, bundle)
+        replace_bundle = partial(app.registry.replace, [new])
+        status, answer = await answer_across(replace_bundle, post(app, path, body, query))
+        assert status == 200, answer
+        assert {each["model"]["version"] for each in answer.get("results", [answer])} == {"3"}
+        assert app.registry.find().manifest.version == "4"
+        async with asyncio.timeout(30):
+            while app.registry.n_draining:
+                await asyncio.sleep(0)
+        await app.registry.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_stop_waits_for_a_request_whose_body_is_being_read(bundle: Bundle, settings: Settings) -> None:
+    body = json.dumps({"inputs": {"notes": LONG_TEXT}}).encode()
+
+    async def scenario() -> None:
+        app = create_app(settings, bundle)
+        stops: list[asyncio.Task[None]] = []
+
+        def stop() -> None:
+            stops.append(asyncio.create_task(app.registry.close()))
+
+        status, answer = await answer_across(stop, post(app, "/predict", body))
+        assert status == 200, answer
+        async with asyncio.timeout(30):
+            await asyncio.gather(*stops)
+
+    asyncio.run(scenario())
+
+
+def test_a_stop_does_not_wait_for_a_request_that_is_cancelled(bundle: Bundle, settings: Settings) -> None:
+    async def scenario() -> None:
+        registry = make_registry(bundle, settings)
+
+        async def hang() -> None:
+            with registry.find().keep_open():
+                await asyncio.Event().wait()
+
+        request = asyncio.create_task(hang())
+        await asyncio.sleep(0)
+        request.cancel()
+        async with asyncio.timeout(30):
+            await registry.close()
 
     asyncio.run(scenario())
 

@@ -1,11 +1,14 @@
 """Limits on open connections: of this process, and of one client by its address."""
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from itertools import islice
 from typing import Protocol
 
-# Of the connections that were opened first; looking at all of them would be work that an attacker chooses.
+# Of so many connections, the one that has been idle for longest is closed.
 MAX_CANDIDATES = 32
+# If all of those are busy, the search goes on. To check so many takes about as long as to refuse the new
+# connection; to check all would be work that an attacker chooses.
+MAX_CHECKED = 512
 
 
 class Connection(Protocol):
@@ -22,7 +25,8 @@ class Connections:
     def __init__(self, max_connections: int, max_per_client: int | None) -> None:
         self._max_connections = max_connections
         self._max_per_client = max_per_client
-        self._open: dict[Connection, str] = {}  # the address of each, in the order of their opening
+        # The address of each. Those that were opened or found busy last are at the end.
+        self._open: OrderedDict[Connection, str] = OrderedDict()
         self._by_address: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -49,12 +53,20 @@ class Connections:
             del self._by_address[address]
 
     def _close_idle(self) -> bool:
-        """Close the connection that has been idle for longest, of those opened first. False if none is."""
-        idle = [
-            (since, each)
-            for each in islice(self._open, MAX_CANDIDATES)
-            if (since := each.get_idle_since()) is not None
-        ]
+        """Close the connection that has been idle for longest, of those checked. False if none is idle."""
+        idle: list[tuple[float, Connection]] = []
+        busy: list[Connection] = []
+        for each in islice(self._open, MAX_CHECKED):
+            if idle and len(idle) + len(busy) >= MAX_CANDIDATES:
+                break
+            since = each.get_idle_since()
+            if since is None:
+                busy.append(each)
+            else:
+                idle.append((since, each))
+        # The next search then begins with others, among which there may be an idle one.
+        for each in busy:
+            self._open.move_to_end(each)
         if not idle:
             return False
         _, longest = min(idle, key=get_since)

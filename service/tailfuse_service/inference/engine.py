@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from tailfuse_service.bundle import Bundle, ClassPrior, PriorError, Sample, make_prior
 from tailfuse_service.bundle.answer import Prediction
@@ -69,7 +69,8 @@ class Engine:
         self._readers = FairThreads(pool, has_enough=self._backlog.is_full)
         self._batcher.taken = self._readers.resume
         self._n_reading = 0  # requests in reader threads, or being explained
-        self._all_read: Future[None] | None = None  # set by close()
+        self._n_uses = 0  # blocks that keep the engine open
+        self._all_ended: Future[None] | None = None  # set by close()
 
     def __len__(self) -> int:
         """Return the number of samples that wait for a run."""
@@ -138,7 +139,7 @@ class Engine:
         async with self._limit_time():
             with given_up() as is_given_up:
                 self._check_room()
-                with self._keep_open():
+                with self._count_reading():
                     samples = await self._decode(items, is_given_up)
             rows = [add_prior(each, prior) for each in samples if not isinstance(each, Exception)]
             answers = iter(await self._gather(self._submit_decoded(rows)))
@@ -153,7 +154,7 @@ class Engine:
         """As `predict_all`, with explanations. Each sample is decoded only once."""
         self._check_room()
         async with self._limit_time():
-            with self._keep_open(), given_up() as is_given_up:
+            with self._count_reading(), given_up() as is_given_up:
                 samples = await self._decode(items, is_given_up)
                 plans = await self._in_thread(make_plans, samples, self.manifest.modalities, prior)
                 rows = [row for plan in plans if isinstance(plan, Plan) for row in plan.rows()]
@@ -166,18 +167,36 @@ class Engine:
             self.shadow_runner.watch_all(items, predictions)
         return results
 
+    @contextmanager
+    def keep_open(self) -> Iterator[Self]:
+        """Keep the engine from closing until the block ends.
+
+        The registry may replace the engine while a request awaits something. So a request enters the block
+        as soon as it has found its engine, and leaves it with its prediction.
+        """
+        self._n_uses += 1
+        try:
+            yield self
+        finally:
+            self._n_uses -= 1
+            if self._all_ended is not None and not self._n_uses:
+                self._all_ended.set_result(None)
+                self._all_ended = None
+
     async def close(self) -> None:
-        """Answer the accepted samples, and reject new ones."""
-        if self._n_reading:
-            self._all_read = asyncio.get_running_loop().create_future()
-            await self._all_read
+        """Answer the accepted requests and samples, and reject new samples."""
+        if self._n_uses:
+            self._all_ended = asyncio.get_running_loop().create_future()
+            await self._all_ended
         await self._batcher.close()
         self._metrics.close(self.model_metrics)
         self._readers.shutdown(wait=False, cancel_futures=True)  # they only read for clients that are gone
 
     async def _read_and_submit(self, inputs: Inputs, prior: ClassPrior | None) -> Prediction:
         async with self._limit_time():
-            sample = await self._in_reader(self._sample, self.bundle, inputs)
+            self._check_room()
+            with self._count_reading():
+                sample = await self._in_thread(self._sample, self.bundle, inputs)
             [future] = self._submit_decoded([add_prior(sample, prior)])
             try:
                 return await future
@@ -263,12 +282,6 @@ class Engine:
         except TimeoutError:
             raise make_deadline_error(self._timeout_s) from None
 
-    async def _in_reader(self, read: Callable[..., T], *arguments: Any) -> T:
-        """Call `read` in a reader thread. Raises Overloaded if too many requests wait."""
-        self._check_room()
-        with self._keep_open():
-            return await self._in_thread(read, *arguments)
-
     def _in_thread(self, call: Callable[..., T], *arguments: Any) -> Future[T]:
         return self._readers.run(CALLER.get(), call, *arguments)
 
@@ -281,16 +294,14 @@ class Engine:
             self._batcher.make_room(self._n_reading + 1, caller)
 
     @contextmanager
-    def _keep_open(self) -> Iterator[None]:
-        """Keep the engine from closing until the block ends."""
+    def _count_reading(self) -> Iterator[None]:
+        """Count a request as being read, and keep the engine open, until the block ends."""
         self._n_reading += 1
         try:
-            yield
+            with self.keep_open():
+                yield
         finally:
             self._n_reading -= 1
-            if self._all_read is not None and not self._n_reading:
-                self._all_read.set_result(None)
-                self._all_read = None
 
 
 @contextmanager

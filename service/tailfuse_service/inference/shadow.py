@@ -15,8 +15,11 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from math import isfinite
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from tailfuse_service.bundle import Bundle, Prediction, Sample
 from tailfuse_service.errors import ClientError
@@ -28,6 +31,8 @@ GATHER_S = 0.05  # samples that arrive within this time share a run
 REST_FACTOR = 9  # pause after a run, in run durations: a run holds the interpreter lock
 MAX_WAITING_SAMPLES, MAX_WAITING_BYTES, MAX_RUN_SAMPLES = 512, 64 * 1024 * 1024, 16
 LOWEST_PRIORITY = 19
+NUMBERS = frozenset((int, float, bool, type(None)))
+NUMBER_BYTES = 32  # of an integer of 64 bits; other numbers take less
 
 
 class WaitingSample(NamedTuple):
@@ -93,12 +98,12 @@ class ShadowRunner:
         if len(self._waiting) >= MAX_WAITING_SAMPLES:
             self._comparison.count_outcome(subset, "dropped")
             return
-        sample = WaitingSample(inputs, subset, answer.labels[0], estimate_size(inputs))
-        if self._n_bytes + sample.n_bytes > MAX_WAITING_BYTES:
+        n_bytes = estimate_size(inputs)
+        if self._n_bytes + n_bytes > MAX_WAITING_BYTES:
             self._comparison.count_outcome(subset, "dropped")
             return
-        self._waiting.append(sample)
-        self._n_bytes += sample.n_bytes
+        self._waiting.append(WaitingSample(copy_arrays(inputs), subset, answer.labels[0], n_bytes))
+        self._n_bytes += n_bytes
         if not self._busy:
             self._busy = True
             asyncio.get_running_loop().call_later(GATHER_S, self._next)
@@ -178,12 +183,32 @@ def lower_priority() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
 
 
+def copy_arrays(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Copy the arrays: each is a row of a request's tensor, and would keep all rows in memory."""
+    return {name: each.copy() if isinstance(each, np.ndarray) else each for name, each in inputs.items()}
+
+
 def estimate_size(value: Any) -> int:
-    """Estimate the memory of a raw value in bytes."""
-    if isinstance(value, str | bytes | bytearray | memoryview):
-        return len(value)
+    """Estimate the memory of a raw value in bytes, with all values in it."""
+    if isinstance(value, np.ndarray | memoryview):
+        return value.nbytes
+    n_bytes = sys.getsizeof(value)  # of a string it depends on its widest character
     if isinstance(value, dict):
-        return sum(map(estimate_size, value.values()))
-    if isinstance(value, list):
-        return len(value) * (estimate_size(value[0]) if value else 0)
-    return 32
+        return n_bytes + sum(map(estimate_size, value.values()))
+    if isinstance(value, list | tuple):
+        return n_bytes + estimate_items(value)
+    return n_bytes
+
+
+def estimate_items(items: Sequence[Any]) -> int:
+    """Estimate the memory of a list's items in bytes.
+
+    A series is a list of numbers, or of lists of numbers. A call for each of them would hold up the event
+    loop.
+    """
+    kinds = set(map(type, items))
+    if kinds <= NUMBERS:
+        return NUMBER_BYTES * len(items)
+    if kinds == {list}:
+        return sum(map(sys.getsizeof, items)) + estimate_items(list(chain.from_iterable(items)))
+    return sum(map(estimate_size, items))

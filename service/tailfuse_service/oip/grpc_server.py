@@ -181,13 +181,13 @@ class GrpcServer:
         )  # fmt: skip
 
     async def _model_infer(self, request: Any, scope: Scope) -> Any:
-        engine = self._find(request.model_name, request.model_version, scope["headers"])
-        wanted = read_outputs(request)
-        n_bytes = request.ByteSize()
-        rows = await read_off_loop(n_bytes, self._read_rows, request, engine.manifest)
-        prior = find_prior(engine, read_parameter(request, PRIOR))
-        await self._coalescer.wait()
-        predictions = await predict_rows(engine, rows, n_bytes, prior)
+        with self._find(request.model_name, request.model_version, scope["headers"]).keep_open() as engine:
+            wanted = read_outputs(request)
+            n_bytes = request.ByteSize()
+            rows = await read_off_loop(n_bytes, self._read_rows, request, engine.manifest)
+            prior = find_prior(engine, read_parameter(request, PRIOR))
+            await self._coalescer.wait()
+            predictions = await predict_rows(engine, rows, n_bytes, prior)
         return make_response(
             predictions, engine.manifest, wanted,
             id_=request.id or scope["request_id"], raw=bool(request.raw_input_contents),

@@ -74,13 +74,13 @@ class Rest:
 
     async def _infer(self, route: RouteMatch, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_unpacked_body(scope, receive, self._settings.max_body_bytes)
-        engine = self._registry.find(route.model, route.version, scope["headers"])
-        request, rows = await read_off_loop(
-            len(body), self._read, get_hold(scope), body, header(scope, HEAD_LENGTH), engine.manifest
-        )
-        prior = find_prior(engine, request.prior)
-        async with WhileConnected(receive):
-            predictions = await predict_rows(engine, rows, len(body), prior)
+        with self._registry.find(route.model, route.version, scope["headers"]).keep_open() as engine:
+            request, rows = await read_off_loop(
+                len(body), self._read, get_hold(scope), body, header(scope, HEAD_LENGTH), engine.manifest
+            )
+            prior = find_prior(engine, request.prior)
+            async with WhileConnected(receive):
+                predictions = await predict_rows(engine, rows, len(body), prior)
         outputs, binary = [], []
         for output in make_outputs(predictions, engine.manifest, list(request.wanted)):
             entry: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": output.shape}

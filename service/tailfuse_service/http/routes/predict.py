@@ -87,19 +87,19 @@ class Predict:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_unpacked_body(scope, receive, self.max_body_bytes)
         route = find_route(scope)
-        engine = self._registry.find(route.model, route.version, scope["headers"])
-        options = parse_options(scope["query_string"])
-        inputs = await read_off_loop(
-            len(body), self._hold_and_read, get_hold(scope), engine, route, header(scope, b"content-type"),
-            body,
-        )  # fmt: skip
-        pending = submit_inputs(engine, inputs, len(body), options)
-        del body, inputs  # else they would take memory until the answer
-        try:
-            async with WhileConnected(receive):
-                await pending.prediction
-        finally:
-            pending.withdraw()
+        with self._registry.find(route.model, route.version, scope["headers"]).keep_open() as engine:
+            options = parse_options(scope["query_string"])
+            inputs = await read_off_loop(
+                len(body), self._hold_and_read, get_hold(scope), engine, route,
+                header(scope, b"content-type"), body,
+            )  # fmt: skip
+            pending = submit_inputs(engine, inputs, len(body), options)
+            del body, inputs  # else they would take memory until the answer
+            try:
+                async with WhileConnected(receive):
+                    await pending.prediction
+            finally:
+                pending.withdraw()
         await send_json(send, encode_answer(pending, scope["request_id"]))
 
 
@@ -155,15 +155,15 @@ class PredictBatch:
         body = await read_unpacked_body(scope, receive, self._max_body_bytes)
         # After the body: another version may be stable by then.
         route = find_route(scope)
-        engine = self._registry.find(route.model, route.version, scope["headers"])
-        prior = engine.find_prior(options.prior)
-        hold = get_hold(scope)
-        items = await read_off_loop(len(body), self._read, hold, body)
-        del body  # as for one sample
-        hold.take(ANSWER_BYTES * len(items) * len(engine.manifest.classes))
-        async with WhileConnected(receive):
-            answer_all = engine.explain_all if options.explain else engine.predict_all
-            predictions = await answer_all(items, prior)
+        with self._registry.find(route.model, route.version, scope["headers"]).keep_open() as engine:
+            prior = engine.find_prior(options.prior)
+            hold = get_hold(scope)
+            items = await read_off_loop(len(body), self._read, hold, body)
+            del body  # as for one sample
+            hold.take(ANSWER_BYTES * len(items) * len(engine.manifest.classes))
+            async with WhileConnected(receive):
+                answer_all = engine.explain_all if options.explain else engine.predict_all
+                predictions = await answer_all(items, prior)
         used = prior or engine.bundle.prior
         start = time.perf_counter()
         results = [
