@@ -12,26 +12,32 @@ import { DEADLINE_MS, RETRIES, TIMEOUT_MS, findPause, pauseFor } from "./retries
 /** @typedef {import("./values.js").Inputs} Inputs */
 
 /**
+ * Options of a client; null counts as not given, and Infinity is no limit of time.
+ *
  * @typedef {object} ClientOptions
- * @property {string} [model] the model that is asked; default: the service's
- * @property {string} [version] its version, or "latest"
- * @property {string} [key] a client key, sent as `Authorization: Bearer`
- * @property {HeadersInit} [headers] of every request
- * @property {number} [timeoutMs] of an attempt: 40,000
- * @property {number} [deadlineMs] of a call with all its attempts and pauses: 120,000
- * @property {number} [retries] attempts after the first: 4
- * @property {typeof globalThis.fetch} [fetch] instead of the global one
+ * @property {string | null} [model] the model that is asked; default: the service's
+ * @property {string | null} [version] its version, or "latest"
+ * @property {string | null} [key] a client key, sent as `Authorization: Bearer`
+ * @property {HeadersInit | null} [headers] of every request
+ * @property {number | null} [timeoutMs] of an attempt: 40,000
+ * @property {number | null} [deadlineMs] of a call with all its attempts and pauses: 120,000
+ * @property {number | null} [retries] attempts after the first: 4
+ * @property {typeof globalThis.fetch | null} [fetch] instead of the global one
  */
 
 /**
+ * Options of a prediction; null counts as not given.
+ *
  * @typedef {object} PredictOptions
- * @property {number} [topK] keep only the most probable classes
- * @property {boolean} [explain] add the contribution of each modality
- * @property {"uniform" | "training" | "tempered"} [prior] the class shares that the answer holds for
- * @property {AbortSignal} [signal] aborts the call
+ * @property {number | null} [topK] keep only the most probable classes
+ * @property {boolean | null} [explain] add the contribution of each modality
+ * @property {"uniform" | "training" | "tempered" | null} [prior] the class shares that the answer holds for
+ * @property {AbortSignal | null} [signal] aborts the call
  */
 
-/** @typedef {PredictOptions & { maxItems?: number, concurrency?: number }} BatchOptions */
+/** @typedef {PredictOptions & { maxItems?: number | null, concurrency?: number | null }} BatchOptions */
+
+const MAX_TIMER_MS = 2 ** 31 - 1; // Node fires a timer of more at once
 
 /**
  * Client of the service at `url`.
@@ -53,10 +59,13 @@ export class Client {
   constructor(url, options = {}) {
     this.#url = checkUrl(url);
     this.#path = makePath(options.model, options.version);
-    this.#headers = new Headers(options.headers);
-    if (options.key !== undefined) this.#headers.set("Authorization", `Bearer ${options.key}`);
-    const { timeoutMs = TIMEOUT_MS, deadlineMs = DEADLINE_MS, retries = RETRIES } = options;
-    this.#policy = { timeoutMs, deadlineMs, retries };
+    this.#headers = new Headers(options.headers ?? undefined);
+    if (options.key != null) this.#headers.set("Authorization", `Bearer ${options.key}`);
+    this.#policy = {
+      timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
+      deadlineMs: options.deadlineMs ?? DEADLINE_MS,
+      retries: options.retries ?? RETRIES,
+    };
     // A browser's fetch is called on its window only.
     this.#fetch = options.fetch ?? ((...request) => globalThis.fetch(...request));
   }
@@ -83,7 +92,8 @@ export class Client {
    * @returns {AsyncGenerator<Answer | Problem, void>}
    */
   async *predictBatch(items, options = {}) {
-    const { maxItems = MAX_ITEMS, concurrency = 4 } = options;
+    const maxItems = options.maxItems ?? MAX_ITEMS;
+    const concurrency = options.concurrency ?? 4;
     if (!(concurrency >= 1)) throw new RangeError(`concurrency must be at least 1, got ${concurrency}`);
     const requests = makeBatchRequests(items, `${this.#path}/predict/batch${makeQuery(options)}`, maxItems);
     const stop = new AbortController(); // of a caller that takes no more results
@@ -112,7 +122,7 @@ export class Client {
   /**
    * Return classes, modalities, input schema and metrics of the model. Throws Problem or NoAnswer.
    *
-   * @param {{ signal?: AbortSignal }} [options]
+   * @param {{ signal?: AbortSignal | null }} [options]
    * @returns {Promise<ModelInfo>}
    */
   async model({ signal } = {}) {
@@ -123,7 +133,7 @@ export class Client {
   /**
    * Return the loaded models and their versions. Throws Problem or NoAnswer.
    *
-   * @param {{ signal?: AbortSignal }} [options]
+   * @param {{ signal?: AbortSignal | null }} [options]
    * @returns {Promise<Models>}
    */
   async models({ signal } = {}) {
@@ -133,7 +143,7 @@ export class Client {
   /**
    * Return whether the service is reachable and ready. The request is not sent again.
    *
-   * @param {{ signal?: AbortSignal }} [options]
+   * @param {{ signal?: AbortSignal | null }} [options]
    * @returns {Promise<boolean>}
    */
   async ready({ signal } = {}) {
@@ -151,7 +161,7 @@ export class Client {
 
   /**
    * @param {ApiRequest} request
-   * @param {AbortSignal} [signal]
+   * @param {AbortSignal | null} [signal]
    */
   async #exchange(request, signal) {
     const start = performance.now();
@@ -169,14 +179,14 @@ export class Client {
    *
    * @param {ApiRequest} request
    * @param {number} timeoutMs
-   * @param {AbortSignal} [signal]
+   * @param {AbortSignal | null} [signal]
    * @returns {Promise<import("./retries.js").Reply | import("./retries.js").Failure>}
    */
   async #attempt({ method, path, body }, timeoutMs, signal) {
     const headers = new Headers(this.#headers);
     headers.delete("Content-Type"); // that of a form has its boundary
     if (typeof body === "string") headers.set("Content-Type", "application/json");
-    const timeout = AbortSignal.timeout(Math.ceil(timeoutMs)); // Node takes whole numbers only
+    const timeout = makeTimeout(timeoutMs);
     const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
     let begun = false;
     try {
@@ -188,6 +198,16 @@ export class Client {
       return { error: timeout.aborted ? timeout.reason : error, isTemporary: !begun && !timeout.aborted };
     }
   }
+}
+
+/**
+ * Make a signal that is aborted after a time; one of Infinity, or of more than 24 days, never is.
+ *
+ * @param {number} timeoutMs
+ */
+function makeTimeout(timeoutMs) {
+  if (timeoutMs > MAX_TIMER_MS) return new AbortController().signal;
+  return AbortSignal.timeout(Math.ceil(timeoutMs)); // Node takes whole numbers only
 }
 
 /**

@@ -19,30 +19,30 @@ export const MAX_BYTES = 8 << 20; // of a batch's items: half of the service's d
 const ENCODER = new TextEncoder();
 
 /**
- * Make the path of a model or of one version; "" is the default model.
+ * Make the path of a model or of one version; "" is the default model. Null is not given.
  *
- * @param {string | undefined} model
- * @param {string | undefined} version
+ * @param {string | null | undefined} model
+ * @param {string | null | undefined} version
  */
 export function makePath(model, version) {
-  if (model === undefined) {
-    if (version !== undefined) throw new TypeError("version requires model; got a version without a model");
+  if (model == null) {
+    if (version != null) throw new TypeError("version requires model; got a version without a model");
     return "";
   }
   const path = `/models/${encodeURIComponent(model)}`;
-  return version === undefined ? path : `${path}/versions/${encodeURIComponent(version)}`;
+  return version == null ? path : `${path}/versions/${encodeURIComponent(version)}`;
 }
 
 /**
- * Make the query of parameters that differ from the defaults.
+ * Make the query of parameters that differ from the defaults; null is not given.
  *
- * @param {{ topK?: number, explain?: boolean, prior?: string }} options
+ * @param {{ topK?: number | null, explain?: boolean | null, prior?: string | null }} options
  */
 export function makeQuery({ topK, explain, prior }) {
   const query = new URLSearchParams();
-  if (topK !== undefined) query.set("top_k", String(topK));
+  if (topK != null) query.set("top_k", String(topK));
   if (explain) query.set("explain", "true");
-  if (prior !== undefined) query.set("prior", prior);
+  if (prior != null) query.set("prior", prior);
   const text = query.toString();
   return text && `?${text}`;
 }

@@ -64,7 +64,7 @@ export function parseRetryAfter(headers) {
  * Wait; rejects with the signal's reason once it is aborted.
  *
  * @param {number} milliseconds
- * @param {AbortSignal | undefined} signal
+ * @param {AbortSignal | null | undefined} signal
  * @returns {Promise<void>}
  */
 export function pauseFor(milliseconds, signal) {

@@ -17,12 +17,16 @@ const PATH =
 const BASE64_BYTES = 0x8000; // arguments of one call
 
 /**
- * Encode the values without absent modalities. Messages of errors name the modality.
+ * Encode the values without absent modalities. Messages of errors name the modality. Throws TypeError also for
+ * what has no modalities by name: a Map would be an empty sample, and an array one with the modality '0'.
  *
  * @param {Inputs} inputs
  * @returns {Map<string, JsonValue | Blob>}
  */
 export function encodeValues(inputs) {
+  if (!isPlainObject(inputs)) {
+    throw new TypeError(`expected an object of values by modality, got ${describeType(inputs)}`);
+  }
   /** @type {Map<string, JsonValue | Blob>} */
   const values = new Map();
   for (const [name, value] of Object.entries(inputs)) {
@@ -76,8 +80,18 @@ function toJson(value) {
   if (isPlainObject(value)) {
     return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, toJson(each)]));
   }
-  const kind = typeof value === "object" ? (value.constructor?.name ?? "object") : typeof value;
-  throw new TypeError(`a value of type ${kind} cannot be sent`);
+  throw new TypeError(`a value of type ${describeType(value)} cannot be sent`);
+}
+
+/**
+ * Return the type of a value in one word, for a message.
+ *
+ * @param {unknown} value
+ * @returns {string}
+ */
+function describeType(value) {
+  if (value === null) return "null";
+  return typeof value === "object" ? (value.constructor?.name ?? "object") : typeof value;
 }
 
 /**

@@ -58,6 +58,21 @@ for (const [name, value] of [
   });
 }
 
+for (const [name, inputs] of [
+  ["Map", new Map([["notes", "x"]])],
+  ["Array", [{ notes: "x" }]],
+  ["string", "x"],
+  ["null", null],
+]) {
+  test(`a sample that is no object by modality is refused: ${name}`, async (t) => {
+    const { url, requests } = await startServer(t);
+    const expected = { name: "TypeError", message: `expected an object of values by modality, got ${name}` };
+    await assert.rejects(new Client(url).predict(inputs), expected);
+    await assert.rejects(collect(new Client(url).predictBatch([inputs])), expected);
+    assert.equal(requests.length, 0);
+  });
+}
+
 for (const path of ["lesion.jpg", "./a/lesion.PNG", "C:\\scans\\1 2.npy", "./my scans/1.tif", "/data/notes.txt"]) {
   test(`a path that is sent as a text is refused: ${path}`, async (t) => {
     const { url } = await startServer(t);
@@ -103,6 +118,16 @@ test("options are the query, and the model is in the path", async (t) => {
   );
   assert.equal(request.headers.authorization, "Bearer secret");
   assert.equal(request.headers["x-routing-key"], "7");
+});
+
+test("an option that is null is not given", async (t) => {
+  const { url, requests } = await startServer(t, [BUSY]);
+  const options = {
+    model: null, version: null, key: null, headers: null, timeoutMs: null, deadlineMs: null, retries: null, fetch: null,
+  };
+  await new Client(url, options).predict({ notes: "x" }, { topK: null, explain: null, prior: null, signal: null });
+  assert.deepEqual(requests.map((request) => request.url), ["/predict", "/predict"]);
+  assert.equal(requests[0].headers.authorization, undefined);
 });
 
 test("a prefix of the address is kept", async (t) => {
@@ -180,6 +205,16 @@ test("no answer in time", async (t) => {
   });
 });
 
+for (const limit of [Infinity, 2 ** 31]) {
+  test(`a time-out may be as long as one likes: ${limit}`, async (t) => {
+    const { url, requests } = await startServer(t);
+    const client = new Client(url, { timeoutMs: limit, deadlineMs: limit, retries: 0 });
+    assert.equal(await client.ready(), true);
+    assert.equal((await client.predict({ notes: "x" })).label, "a");
+    assert.equal(requests.length, 2);
+  });
+}
+
 test("a signal aborts a request and a pause with its own reason", async (t) => {
   for (const reply of [SILENT, makeProblem(429, "overloaded", { "retry-after": "60" })]) {
     const { url } = await startServer(t, [reply]);
@@ -231,6 +266,12 @@ test("a batch is packed into requests, of any iterable", async (t) => {
     [["0", "1"], ["2", "3"], ["4"]],
   );
   assert.ok(requests.every((request) => request.url === "/predict/batch?top_k=1"));
+});
+
+test("a batch's limits that are null are the defaults", async (t) => {
+  const { url, requests } = await startServer(t, [reply(2)]);
+  await collect(new Client(url).predictBatch([{ notes: "a" }, { notes: "b" }], { maxItems: null, concurrency: null }));
+  assert.equal(requests.length, 1);
 });
 
 test("a batch's request is at most 8 MiB", async (t) => {

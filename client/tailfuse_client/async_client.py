@@ -52,6 +52,8 @@ class AsyncClient:
         prior: str | None = None, max_items: int = MAX_ITEMS, concurrency: int = 4,
     ) -> AsyncIterator[Result]:  # fmt: skip
         """As Client.predict_batch, with up to `concurrency` requests at once. A thread iterates `items`."""
+        if concurrency < 1:
+            raise ValueError(f"concurrency must be at least 1, got {concurrency}")
         requests = make_batch_requests(items, make_params(top_k, explain, prior), max_items)
         pending: deque[Task[list[Result]]] = deque()
         try:

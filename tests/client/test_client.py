@@ -191,6 +191,16 @@ def test_no_more_requests_are_under_way_than_may_be(service: Service) -> None:
     asyncio.run(ask())
 
 
+@pytest.mark.parametrize("concurrency", [0, -1])
+def test_a_concurrency_that_allows_no_request_is_refused(concurrency: int) -> None:
+    async def ask() -> None:
+        async with AsyncClient("http://127.0.0.1:1") as client:
+            await anext(client.predict_batch([{"notes": "spot"}], concurrency=concurrency))
+
+    with pytest.raises(ValueError, match=f"concurrency must be at least 1, got {concurrency}"):
+        asyncio.run(ask())
+
+
 def test_a_batch_that_nobody_reads_on_leaves_nothing_behind(service: Service) -> None:
     async def ask() -> None:
         async with AsyncClient(service.url, key=KEY) as client:

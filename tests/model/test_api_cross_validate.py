@@ -89,6 +89,11 @@ def test_the_command_prints_the_figures_and_writes_the_predictions(tmp_path: Pat
     assert [each["fold"] for each in printed["folds"]] == [0, 1]
     assert len(pl.read_csv(out)) == 39
     assert "exists already; --overwrite" in refused("cross-validate", tmp_path / "spec.yaml", "-o", out)
+    table, before = tmp_path / "leaves.csv", (tmp_path / "leaves.csv").read_bytes()
+    assert "is the table that is read" in refused(
+        "cross-validate", tmp_path / "spec.yaml", "-o", table, "--overwrite"
+    )
+    assert table.read_bytes() == before
     assert "training.epoch: unknown key" in refused(
         "cross-validate", tmp_path / "spec.yaml", "--set", "training.epoch=3"
     )

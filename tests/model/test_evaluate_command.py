@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tailfuse.cli import main
 from tailfuse.evaluation.report import LOGISTIC
+from tailfuse_service.bundle import read_manifest
 
 
 @pytest.fixture
@@ -117,3 +118,21 @@ def test_the_table_and_its_own_figures_are_safe(
     assert "is the table that is read" in evaluate("--report", str(table), "--overwrite").output
     assert table.read_bytes() == before
     assert "--report names another file" in evaluate("--out", "x.html").output
+    assert (
+        "--report names another file"
+        in evaluate("--out", "x.json", "--report", f"../{tmp_path.name}/x.json").output
+    )
+
+
+def test_neither_the_bundle_nor_the_table_of_the_training_is_replaced(
+    evaluate: Callable[..., Result], trained: Any, tmp_path: Path
+) -> None:
+    before = read_manifest(trained.bundle)
+    for name in ("report.html", "new.html"):
+        done = evaluate("--report", str(trained.bundle / name), "--overwrite")
+        assert f"{name}: is inside the bundle that is read" in done.output
+    assert read_manifest(trained.bundle) == before
+    (tmp_path / "training.csv").write_text("label\noak\n")
+    done = evaluate("--trained-on", "training.csv", "--out", "training.csv", "--overwrite")
+    assert "training.csv: is the table that is read" in done.output
+    assert (tmp_path / "training.csv").read_text() == "label\noak\n"

@@ -1,5 +1,6 @@
 """`tailfuse export`: the bundle's version, and what its report shows."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from tailfuse.cli import main
 from tailfuse.evaluation.report import Findings
-from tailfuse_service.bundle import read_manifest
+from tailfuse_service.bundle import pack, read_manifest
 
 pytestmark = pytest.mark.slow
 
@@ -58,3 +59,28 @@ def test_a_smaller_bundle_keeps_its_report(trained: Any, tmp_path: Path) -> None
     assert done.exit_code == 1
     assert "--report-rows goes with --precision float32" in done.output
     assert not (tmp_path / "small").exists()
+
+
+def test_the_result_is_json_on_stdout(trained: Any, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    done = CliRunner().invoke(main, ["export", str(trained.run), "--out", str(out), "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == {"precision": "float32", "bundle": str(out)}
+    assert done.stderr.splitlines()[-1] == f"Written: {out}"
+
+
+def test_the_bundle_that_is_read_is_not_replaced(trained: Any, tmp_path: Path) -> None:
+    archive = tmp_path / "bundle.zip"
+    pack(trained.bundle, archive)
+    before = archive.read_bytes()
+    options = ["--precision", "int8", "--table", str(trained.spec.table)]
+    for source, out, said in (
+        (archive, archive, "is the bundle that is read"),
+        (trained.bundle, trained.bundle / "int8", "is inside the bundle that is read"),
+        (trained.run, trained.bundle / "int8.zip", "is inside the bundle that is read"),
+    ):
+        done = CliRunner().invoke(main, ["export", str(source), "--out", str(out), *options])
+        assert done.exit_code == 1
+        assert said in done.output
+    assert archive.read_bytes() == before
+    assert read_manifest(trained.bundle)

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 from tailfuse.cli import main
+from tailfuse_service.bundle import pack, read_manifest
+
+from tests.support.command import TAILFUSE
+from tests.support.process import ran
 
 HEADER = "id,image,age,pulse,smoker,site,title,review\n"
 ROWS = HEADER + "a7,,61,70,true,back,dark,\n007,,,,,,,\nNA,,40,71,0,face,,round\n"
@@ -233,6 +239,73 @@ def test_no_file_is_lost(predict: Callable[..., Result], tmp_path: Path) -> None
     assert out.read_text() == "precious"
     assert predict(ROWS, "--out", out, "--overwrite").exit_code == 0
     assert out.read_text().startswith("row,label,")
+
+
+@pytest.mark.parametrize(("of", "kept"), [("part.csv", 1), ("other.csv", 0), ("folder/answers.csv", 0)])
+def test_a_part_of_the_table_is_never_replaced(
+    predict: Callable[..., Result], tmp_path: Path, of: str, kept: int
+) -> None:
+    """A file that is beside the parts, or below them, is none."""
+    table = tmp_path / "table"
+    (table / "folder").mkdir(parents=True)
+    (table / "part.csv").write_text(ROWS)
+    (tmp_path / "other.csv").write_text(ROWS)
+    out = tmp_path / of if of == "other.csv" else table / of
+    out.write_text(ROWS)
+    done = predict(table, "--out", out, "--overwrite")
+    assert done.exit_code == kept, done.output
+    assert ("part.csv: is a part of the table that is read" in done.output) == bool(kept)
+    assert (out.read_text() == ROWS) == bool(kept)
+
+
+def test_an_image_of_the_table_is_never_replaced(
+    tiny_bundle: Path, predict: Callable[..., Result], tmp_path: Path
+) -> None:
+    image = tmp_path / "classes" / "nv" / "1.png"
+    image.parent.mkdir(parents=True)
+    Image.new("RGB", (9, 9)).save(image)
+    before = image.read_bytes()
+    done = predict(tmp_path / "classes", "--out", image, "--overwrite")
+    assert done.exit_code == 1
+    assert "1.png: is a part of the table that is read" in done.output
+    assert image.read_bytes() == before
+
+
+def test_the_bundle_is_never_changed(tiny_bundle: Path, tmp_path: Path) -> None:
+    """A file that is new in its folder would make it invalid."""
+    bundle, archive = tmp_path / "bundle", tmp_path / "bundle.zip"
+    shutil.copytree(tiny_bundle, bundle)
+    pack(bundle, archive)
+    before = archive.read_bytes()
+    (tmp_path / "table.csv").write_text(ROWS)
+    sample, table = ("--input", "clinical={}"), (str(tmp_path / "table.csv"),)
+    for source, name, rows, said in (
+        (bundle, "bundle/manifest.json", sample, "is inside the bundle that is read"),
+        (bundle, "bundle/new.json", sample, "is inside the bundle that is read"),
+        (bundle, "bundle/new.csv", table, "is inside the bundle that is read"),
+        (archive, "bundle.zip", sample, "is the bundle that is read"),
+    ):
+        command = ["predict", str(source), *rows, "--out", str(tmp_path / name), "--overwrite"]
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code == 1
+        assert said in done.output
+    assert read_manifest(bundle) == read_manifest(tiny_bundle)
+    assert archive.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("what", "out"), [(["table.csv"], "answers.csv"), (["--input", 'clinical={"age": 61}'], "answer.json")]
+)
+def test_a_closed_stdout_is_one_clear_error(
+    tiny_bundle: Path, tmp_path: Path, what: list[str], out: str
+) -> None:
+    (tmp_path / "table.csv").write_text(ROWS)
+    command = shlex.join([TAILFUSE, "predict", str(tiny_bundle), *what])
+    done = ran("sh", "-c", f"{command} >&-", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "Error: standard output is closed; write to a file with --out\n"
+    assert ran("sh", "-c", f"{command} --out {out} >&-", cwd=tmp_path).returncode == 0  # nothing to print
+    assert (tmp_path / out).exists()
 
 
 def test_without_out_the_answers_are_printed_as_csv(predict: Callable[..., Result], tmp_path: Path) -> None:

@@ -48,6 +48,12 @@ def test_every_class_gets_as_many_rows_as_the_largest_and_the_given_rows_stay() 
         assert more.inputs[name].dtype == np.float32
 
 
+def test_a_seed_may_be_larger_than_the_library_takes() -> None:
+    part = make_part(LABELS, a=numbers(3), b=numbers(2))
+    large, small = oversample(part, seed=2**32 + 5), oversample(part, seed=5)
+    np.testing.assert_array_equal(large.inputs["a"], small.inputs["a"])
+
+
 def test_a_class_of_two_rows_gets_rows_on_the_line_between_them_in_all_modalities_at_once() -> None:
     part = make_part(LABELS, a=numbers(3), b=numbers(2))
     more = oversample(part, seed=0)

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tailfuse.errors import SpecError
 from tailfuse.modalities import ImageSpec, SeriesSpec, TabularSpec, TextSpec
-from tailfuse.spec.schema import Spec, SplitSpec, load_spec
+from tailfuse.spec.schema import Spec, SplitSpec, load_spec, make_spec
 
 SPEC = """\
 name: skin-lesions
@@ -123,6 +124,19 @@ def test_scalars_mean_what_the_spec_says_and_not_what_yaml_guesses(load: Any) ->
         ("columns: rna_*", "columns: rna_*\n    columns: rna_1",
          "10: not valid YAML: the key 'columns' is given twice"),
         ("label: label", "label: a: b", "3: not valid YAML: mapping values are not allowed here"),
+        ("epochs: 7", "epochs: !!int abc", "12: not valid YAML: 'abc' is no !!int"),
+        ("epochs: 7", "epochs: !!int", "12: not valid YAML: '' is no !!int"),
+        ("epochs: 7", "learning_rate: !!float abc", "12: not valid YAML: 'abc' is no !!float"),
+        ("epochs: 7", "damage: !!bool foo", "12: not valid YAML: 'foo' is no !!bool"),
+        ("label: label", "label: !!timestamp foo", "3: not valid YAML: 'foo' is no !!timestamp"),
+        ("label: label", "label: !!timestamp 2001-99-99",
+         "3: not valid YAML: '2001-99-99' is no !!timestamp"),
+        ("training:\n  epochs: 7", "training: !!map text",
+         "11: not valid YAML: expected a mapping node, but found scalar"),
+        ("label: label", "label: label\nseed: -1",
+         "4: seed: Input should be greater than or equal to 0, not '-1'"),
+        ("label: label", f"label: label\nseed: {2**32}",
+         "4: seed: Input should be less than or equal to 4294967295, not '4294967296'"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_line_and_key(load: Any, old: str, new: str, said: str) -> None:
@@ -144,6 +158,7 @@ def test_every_mistake_is_named(load: Any) -> None:
         ("", "spec.yaml: the file is empty"),
         ("# nothing\n", "spec.yaml: the file is empty"),
         ("- name\n", "spec.yaml:1: expected keys such as name, table, label and modalities"),
+        ("!!set {name, table}\n", "spec.yaml:1: expected keys such as name, table, label and modalities"),
         ("just words\n", "spec.yaml:1: expected keys such as name, table, label and modalities"),
         ("? [a]\n: b\n", "spec.yaml:1: not valid YAML: found unhashable key"),
         ("a: " + "[" * 5000, "spec.yaml: not valid YAML"),
@@ -211,7 +226,35 @@ def test_a_mistake_in_a_series_is_named(load: Any, line: str, said: str) -> None
         ("training.epochs", "--set training.epochs: write key=value, for example training.epochs=5"),
         ("label.x=1", "--set label.x=1: 'label' is not a mapping"),
         ("seed=[", "--set seed=[: the value is not valid YAML"),
+        ("seed=!!int abc", "--set seed=!!int abc: the value is not valid YAML"),
+        ("seed=!!bool foo", "--set seed=!!bool foo: the value is not valid YAML"),
+        ("seed=!!timestamp foo", "--set seed=!!timestamp foo: the value is not valid YAML"),
+        (f"a={'[' * 3000}", f"--set a={'[' * 3000}: the value is not valid YAML"),
+        (f"seed={2**64}",
+         f"--set: seed: Input should be less than or equal to 4294967295, not '{2**64}'"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_override_is_named_as_one(load: Any, override: str, said: str) -> None:
     assert mistakes(load, SPEC, override) == [said]
+
+
+@pytest.mark.parametrize(
+    ("given", "spelled"),
+    [
+        ({True: 0.9, False: 0.1}, {"true": 0.9, "false": 0.1}),
+        ({np.True_: 0.9, np.False_: 0.1}, {"true": 0.9, "false": 0.1}),
+        ({1: 0.9, 2.0: 0.1}, {"1": 0.9, "2": 0.1}),
+        ({np.int64(1): 0.9, np.float32(2): 0.1}, {"1": 0.9, "2": 0.1}),
+        ({"True": 0.9, "2.0": 0.1}, {"True": 0.9, "2.0": 0.1}),
+    ],
+)
+def test_the_classes_of_a_prior_are_spelled_as_labels_are(
+    given: dict[Any, float], spelled: dict[str, float]
+) -> None:
+    keys = {
+        "name": "a",
+        "table": "a.csv",
+        "label": "y",
+        "modalities": {"x": {"kind": "text", "columns": "x"}},
+    }
+    assert make_spec({**keys, "prior": given}).prior == spelled

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from tailfuse.api.bundles import check_new, write_packed
 from tailfuse.errors import RunError, UserError
+from tailfuse.files.output import check_outside_bundle
 
 if TYPE_CHECKING:
     from tailfuse.export.precision import Reduced
@@ -63,6 +64,7 @@ def reduce_bundle(
     """
     path, target, trained_on = Path(source), Path(out), None if table is None else Path(table)
     check_new(target)
+    check_outside_bundle(target, path)
     if trained_on is None and not is_run(path):
         raise UserError(f"--precision {precision} needs --table, the one that {path} was trained on")
 

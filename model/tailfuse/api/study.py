@@ -88,7 +88,7 @@ def make_study(folder: Path, seed: int, folds: int | None) -> optuna.Study:
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
     # Another seed after each start: with the first one, the first values would be drawn again.
-    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
+    study.sampler = optuna.samplers.TPESampler(seed=(seed + len(study.trials)) % 2**32)
     return study
 
 

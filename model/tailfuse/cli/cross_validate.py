@@ -21,7 +21,7 @@ is wrong."""
 @click.option("--folds", type=click.IntRange(2), default=5, show_default=True, help="Number of folds.")
 @click.option(
     "-s", "--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=check_overrides,
-    help="Overrule a key of the spec, as in training.epochs=20. May be repeated.",
+    help="Override a key of the spec, as in training.epochs=20. May be repeated.",
 )  # fmt: skip
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path),
@@ -36,8 +36,9 @@ def command(
 
     Groups of the spec stay together. The test rows of its split are in no fold. No bundle is written.
     """
-    check_output(out, overwrite)
     check_ending(out)
+    loaded = tailfuse.load_spec(spec, overrides)
+    check_output(out, overwrite, source=loaded.table)
 
     from rich.console import Console
 
@@ -46,7 +47,6 @@ def command(
 
     console = Console(stderr=True)
     show_warnings(console)
-    loaded = tailfuse.load_spec(spec, overrides)
     with console.status(f"training {folds} folds …"):
         result = tailfuse.cross_validate(loaded, folds)
     if out is not None:

@@ -8,7 +8,7 @@ import click
 from tailfuse_service.bundle import RuntimeName
 
 import tailfuse
-from tailfuse.cli.options import overwrite_option
+from tailfuse.cli.options import overwrite_option, runtime_option
 from tailfuse.cli.prior_option import prior_option
 from tailfuse.cli.report_rows_option import report_rows_option
 from tailfuse.errors import UserError
@@ -19,7 +19,7 @@ Exit status: 0 if all went well; 1 if nothing was written, and the last line say
 is wrong."""
 
 
-@click.command("evaluate", short_help="Judge a bundle on a labelled table.", epilog=EXIT_STATUSES)
+@click.command("evaluate", short_help="Evaluate a bundle on a labelled table.", epilog=EXIT_STATUSES)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option(
@@ -44,17 +44,18 @@ is wrong."""
     "--json", "as_json", is_flag=True, help="Print the figures as JSON on stdout instead of a table."
 )
 @prior_option("the bundle's own")
-@click.option("--runtime", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
+@runtime_option
 def command(
     bundle: Path, table: Path, part: str | None, out: Path, report: Path | None, trained_on: Path | None,
     report_rows: Any, overwrite: bool, as_json: bool, prior: Any, runtime: RuntimeName,
 ) -> None:  # fmt: skip
-    """Judge BUNDLE on the labelled rows of TABLE: every subset of modalities; many, medium and few shots."""
+    """Evaluate BUNDLE on the labelled rows of TABLE: every subset of modalities; many, medium, few shots."""
     report = report or out.with_suffix(".html")
-    if report == out:
+    if report.resolve() == out.resolve():
         raise UserError(f"{out}: is given for the figures and for the report; --report names another file")
     for path in (out, report):
-        check_output(path, overwrite, source=table)
+        for source in (table, trained_on):
+            check_output(path, overwrite, source=source, bundle=bundle)
 
     from rich.console import Console
 

@@ -11,6 +11,7 @@ import tailfuse
 from tailfuse.cli.report_rows_option import report_rows_option
 from tailfuse.cli.version_option import version_option
 from tailfuse.errors import UserError
+from tailfuse.files.output import check_outside_bundle
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,7 +45,7 @@ log = logging.getLogger("tailfuse")
 )  # fmt: skip
 @report_rows_option("as trained; only for a RUN")
 @version_option("that of RUN, or of BUNDLE and +PRECISION")
-@click.option("--json", "as_json", is_flag=True, help="Print what less precision costs as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 def command(
     source: Path, out: Path | None, precision: str, table: Path | None, examples: int, report_rows: Any,
     version: str | None, as_json: bool,
@@ -61,7 +62,7 @@ def command(
     tailfuse export runs/digits --precision int8 --out bundles/digits-int8
     """
     if precision == "float32":
-        export_float32(source, out, version, examples, report_rows)
+        export_float32(source, out, version, examples, report_rows, as_json)
     elif examples or report_rows:
         option = "--examples" if examples else "--report-rows"
         raise UserError(f"{option} goes with --precision float32; a smaller bundle keeps those of its BUNDLE")
@@ -72,8 +73,9 @@ def command(
 
 
 def export_float32(
-    run: Path, out: Path | None, version: str | None, n_examples: int, report_rows: "ShownRows | None"
-) -> None:
+    run: Path, out: Path | None, version: str | None, n_examples: int, report_rows: "ShownRows | None",
+    as_json: bool,
+) -> None:  # fmt: skip
     """Raises RunError, TableError, ExportError."""
     from rich.console import Console
 
@@ -81,7 +83,9 @@ def export_float32(
 
     show_warnings(Console(stderr=True))
     target = tailfuse.export_run(run, out, version=version, n_examples=n_examples, report_rows=report_rows)
-    click.echo(f"Written: {target}")
+    if as_json:
+        click.echo(json.dumps({"precision": "float32", "bundle": str(target)}, indent=1))
+    click.echo(f"Written: {target}", err=as_json)
 
 
 def export_reduced(
@@ -90,7 +94,11 @@ def export_reduced(
     """Raises BundleError, UserError, TableError, ExportError."""
     from rich.console import Console
 
+    from tailfuse.api.export import is_run
     from tailfuse.cli.log import show_warnings
+    from tailfuse.training.train import BUNDLE
+
+    check_outside_bundle(out, source / BUNDLE if is_run(source) else source)
 
     console = Console(stderr=True)
     show_warnings(console)

@@ -10,10 +10,10 @@ from tailfuse_service.bundle import RuntimeName, open_bundle
 
 import tailfuse
 from tailfuse.cli.inputs import INPUT_HELP, parse_inputs
-from tailfuse.cli.options import EXIT_ROWS_WITH_ERROR, EXIT_STATUSES, overwrite_option
+from tailfuse.cli.options import EXIT_ROWS_WITH_ERROR, EXIT_STATUSES, overwrite_option, runtime_option
 from tailfuse.cli.prior_option import prior_option
 from tailfuse.errors import UserError
-from tailfuse.files.output import TABLE_ENDINGS, check_output, write_output
+from tailfuse.files.output import TABLE_ENDINGS, check_output, check_stdout, write_output
 
 
 @click.command("predict", short_help="Answer with a bundle, without a server.", epilog=EXIT_STATUSES)
@@ -37,7 +37,7 @@ from tailfuse.files.output import TABLE_ENDINGS, check_output, write_output
     "--json", "as_json", is_flag=True, help="Print the counts of rows as JSON on stdout; needs --out."
 )
 @prior_option("the bundle's own")
-@click.option("--runtime", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
+@runtime_option
 def command(
     bundle: Path, table: Path | None, inputs: tuple[str, ...], keep: tuple[str, ...], out: Path | None,
     overwrite: bool, as_json: bool, prior: Any, runtime: RuntimeName,
@@ -58,8 +58,10 @@ def command(
         raise click.UsageError("--keep and --json need a TABLE")
     if as_json and out is None:
         raise click.UsageError("--json needs --out: the answers would be printed among the counts")
+    if out is None:
+        check_stdout()
+    check_output(out, overwrite, source=table, bundle=bundle)
     if table is None:
-        check_output(out, overwrite)
         if out is not None and out.suffix.lower() in TABLE_ENDINGS:
             raise UserError(f"--out {out}: the answer to one sample is JSON; write to a .json file")
         opened = open_bundle(bundle, runtime=runtime, threads=0, prior=prior)
@@ -67,7 +69,7 @@ def command(
         answer = tailfuse.predict_sample(opened, parse_inputs(kinds, inputs))
         text = orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
         if out is None:
-            sys.stdout.write(text)
+            click.echo(text, nl=False)
             return
         write_output(out, text)
         click.echo(f"Written: {out}", err=True)

@@ -11,6 +11,8 @@ from typing import IO, Any
 import orjson
 from tailfuse_service.bundle import atomic_file
 
+from tailfuse.files.output import check_stdout
+
 PIECE_ROWS = 1024  # of a frame
 
 Row = Mapping[str, Any]
@@ -24,11 +26,12 @@ def open_row_writer(
     """Yield a function that writes a row: to stdout, or to a file whose ending is the format.
 
     A row may lack columns. The columns `texts` hold text. With `as_json` a row is any JSON, and is written as
-    a line of its own. Raises OSError.
+    a line of its own. Raises OSError, UserError.
     """
     if path is not None and path.suffix.lower() == ".parquet":
         yield from write_parquet(path, columns, texts)
     elif path is None:
+        check_stdout()
         yield from write_lines(sys.stdout.buffer) if as_json else write_csv(sys.stdout.buffer, columns)
     else:
         is_csv = path.suffix.lower() == ".csv"

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,23 +13,59 @@ from tailfuse.errors import UserError
 TABLE_ENDINGS = (".csv", ".parquet", ".jsonl")
 
 
-def check_output(path: Path | None, overwrite: bool, *, source: Path | None = None) -> None:
+def check_output(
+    path: Path | None, overwrite: bool, *, source: Path | None = None, bundle: Path | None = None
+) -> None:
     """Check before the work that a file can be written, and that none is lost.
 
-    `source` is the file that is read: it is never replaced. Raises UserError.
+    `source` is the table that is read, a file or a folder, and `bundle` the bundle: neither is ever changed.
+    Raises UserError.
     """
     if path is None:
         return
     if not path.parent.is_dir():
         raise UserError(f"{path}: cannot be written: {os.strerror(errno.ENOENT)}")
+    if bundle is not None:
+        check_outside_bundle(path, bundle)
     if not path.exists():
         return
     if not path.is_file():
         raise UserError(f"{path}: is not a regular file")
-    if source is not None and source.exists() and path.samefile(source):
-        raise UserError(f"{path}: is the table that is read; write to another file")
+    if source is not None and is_part(path, source):
+        what = "a part of the table" if source.is_dir() else "the table"
+        raise UserError(f"{path}: is {what} that is read; write to another file")
     if not overwrite:
         raise UserError(f"{path}: exists already; --overwrite replaces it")
+
+
+def is_part(path: Path, table: Path) -> bool:
+    """Return whether an existing file is a table, or one of the files in its folder that are its rows."""
+    if not table.is_dir():
+        return table.exists() and path.samefile(table)
+    # Imported here, for sources.py needs polars, which the base install leaves out.
+    from tailfuse.files.formats import IMAGE_ENDINGS
+    from tailfuse.files.sources import find_parts
+
+    if parts := find_parts(table):
+        return any(path.samefile(part) for part in parts)
+    return path.name.lower().endswith(IMAGE_ENDINGS) and path.resolve().is_relative_to(table.resolve())
+
+
+def check_outside_bundle(path: Path, bundle: Path) -> None:
+    """Raises UserError if what is written would replace a bundle, or be a file in its folder.
+
+    A file that the manifest does not list makes the bundle invalid, so a new one is refused too.
+    """
+    if path.resolve() == bundle.resolve():
+        raise UserError(f"{path}: is the bundle that is read; write to another path")
+    if path.resolve().is_relative_to(bundle.resolve()):
+        raise UserError(f"{path}: is inside the bundle that is read; write to another folder")
+
+
+def check_stdout() -> None:
+    """Raises UserError if standard output is closed, as after `>&-`: Python has no stream for it then."""
+    if sys.stdout is None:
+        raise UserError("standard output is closed; write to a file with --out")
 
 
 def check_ending(path: Path | None, endings: Sequence[str] = TABLE_ENDINGS) -> None:

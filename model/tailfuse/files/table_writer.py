@@ -13,6 +13,8 @@ from typing import IO
 import polars as pl
 from tailfuse_service.bundle import atomic_file
 
+from tailfuse.files.output import check_stdout
+
 PART_ROWS = 65_536  # of a Parquet file's row groups
 PROBE_BYTES = 1 << 16
 
@@ -21,11 +23,13 @@ WriteFrame = Callable[[pl.DataFrame], None]
 
 @contextmanager
 def open_table_writer(path: Path | None) -> Iterator[WriteFrame]:
-    """Yield a function that writes frame after frame; without a path, as CSV to stdout. Raises OSError.
+    """Yield a function that writes frame after frame; without a path, as CSV to stdout.
 
-    An empty frame has the columns too: a table without rows begins, and may end, with one.
+    An empty frame has the columns too: a table without rows begins, and may end, with one. Raises OSError,
+    and UserError if stdout is closed.
     """
     if path is None:
+        check_stdout()
         yield make_csv_writer(sys.stdout.buffer)
         sys.stdout.flush()
         return

@@ -36,7 +36,7 @@ class Document:
                 raise SpecError(f"--set {text}: '{part}' is not a mapping")
         try:
             inner[last] = yaml.load(value, TextLoader)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, RecursionError):
             raise SpecError(f"--set {text}: the value is not valid YAML") from None
         self.overridden.append(key)
 
@@ -50,11 +50,23 @@ class Document:
 class TextLoader(yaml.SafeLoader):
     """Scalars stay text; the spec's models say what they mean. So 1.10 is not 1.1, and `no` is a name."""
 
-    NULL_AND_MERGE: ClassVar = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
+    TAGS: ClassVar = "tag:yaml.org,2002:"
+    NULL_AND_MERGE: ClassVar = (f"{TAGS}null", f"{TAGS}merge")
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError) as error:
+            # PyYAML's own constructors raise these where a value is not of its tag, as in `!!int abc`.
+            tag = node.tag.replace(self.TAGS, "!!")
+            raise yaml.constructor.ConstructorError(
+                problem=f"'{node.value:.40}' is no {tag}", problem_mark=node.start_mark
+            ) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()  # no mapping in `!!map text`
+        for key in (key for key, _ in pairs if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     problem=f"the key '{key.value}' is given twice", problem_mark=key.start_mark
@@ -92,7 +104,7 @@ def read_document(path: Path) -> Document:
         raise SpecError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
     if data is None:
         raise SpecError(f"{path}: the file is empty")
-    if not isinstance(root, yaml.MappingNode):
+    if not isinstance(root, yaml.MappingNode) or not isinstance(data, dict):  # !!set makes no dict
         raise SpecError(f"{path}:1: expected keys such as name, table, label and modalities")
     return Document(path, data, root)
 

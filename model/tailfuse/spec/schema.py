@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 from pydantic import (
     AfterValidator,
     Discriminator,
@@ -18,6 +19,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from tailfuse_service.bundle import CONFLICT, DISAGREEMENT, OUTPUT_NAMES, PRIORS
 from tailfuse_service.modalities.by_kind import ByKind
+from tailfuse_service.modalities.tabular.spelling import spell
 
 from tailfuse.errors import SpecError
 from tailfuse.files.reading import DEFAULT_MISSING, Reading, check_encoding, check_separator
@@ -27,6 +29,7 @@ from tailfuse.spec.document import Key, read_document
 from tailfuse.spec.trackers import CsvSpec, MlflowSpec, Trackers, TrackersSpec, WandbSpec
 from tailfuse.spelling import did_you_mean
 
+MAX_SEED = 2**32 - 1  # the largest seed that scikit-learn takes
 RESERVED_NAMES = ("presence", *OUTPUT_NAMES, DISAGREEMENT, CONFLICT)  # inputs and outputs of the graph
 
 
@@ -56,6 +59,11 @@ def _other(name: str | None, info: ValidationInfo) -> str | None:
     return name
 
 
+def _class_name(key: Any) -> str:
+    """Spell a class as labels are spelled: True is 'true'. The keys may be NumPy's, as in `classes_`."""
+    return spell(key.item() if isinstance(key, np.generic) else key)
+
+
 def _prior(value: Any) -> str | dict[str, float] | None:
     """A name, or the share of each class; which classes there are is known later."""
     if value is None or (isinstance(value, str) and value in PRIORS):
@@ -63,7 +71,7 @@ def _prior(value: Any) -> str | dict[str, float] | None:
     if not isinstance(value, dict):
         raise ValueError(f"takes {', '.join(PRIORS)}, or the share of each class")
     try:
-        return {str(name): float(share) for name, share in value.items()}
+        return {_class_name(key): float(share) for key, share in value.items()}
     except (ValueError, TypeError):
         raise ValueError("takes a number for each class: its share") from None
 
@@ -208,7 +216,7 @@ class Spec(Frozen):
     prior: Annotated[str | dict[str, float] | None, PlainValidator(_prior)] = None
     """Class shares that answers hold for: `uniform` (null), `training`, `tempered`, or the share of each
     class."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Seed of everything random. The same seed gives the same bundle."""
 
     @property

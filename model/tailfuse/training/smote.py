@@ -60,7 +60,7 @@ def make_synthetic_rows(
     made, made_labels = [rows[:0]], [labels[:0]]
     for k in np.unique(neighbours[neighbours > 0]):
         target = {int(c): int(counts[c] + wanted[c]) for c in np.flatnonzero(neighbours == k)}
-        smote = SMOTE(sampling_strategy=target, k_neighbors=int(k), random_state=seed)
+        smote = SMOTE(sampling_strategy=target, k_neighbors=int(k), random_state=seed % 2**32)
         with warnings.catch_warnings():
             # Of more rows than the largest class has complete ones.
             warnings.filterwarnings("ignore", "After over-sampling", UserWarning)
