@@ -139,12 +139,14 @@ def test_its_commands_are_those_that_made_the_tables() -> None:
 
 
 def read_rows(name: str) -> list[dict[str, str]]:
-    """Return the rows of a table of results/ that measure clean rows with all modalities."""
+    """Return the rows of a table of results/ that measure all modalities, clean or some missing at random."""
     with (ROOT / "results" / name).open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["balanced_accuracy"] or row["train_seconds"]]
     whole = {row["set"]: row["subset"] for row in sorted(rows, key=lambda row: row["subset"].count("+"))}
     return [
-        row for row in rows if row["subset"] == whole[row["set"]] and row["condition"] in ("clean", "cost")
+        row
+        for row in rows
+        if row["subset"] == whole[row["set"]] and row["condition"] in ("clean", "cost", "missing_30")
     ]
 
 
@@ -176,21 +178,27 @@ def test_the_losing_cases_are_those_of_the_csv_file() -> None:
 
 @pytest.mark.parametrize(
     ("heading", "file", "n_cells"),
-    [("## Rivals on the shared sets", "rivals.csv", 21), ("### With two minutes each", "rivals-120.csv", 28)],
+    [
+        ("## Rivals on the shared sets", "rivals.csv", 21),
+        ("### With two minutes each", "rivals-120.csv", 28),
+        ("### Raw text, with five minutes each", "rivals-text.csv", 27),
+    ],
 )
 def test_the_rivals_are_those_of_the_csv_file(heading: str, file: str, n_cells: int) -> None:
     shown = read_table(PAGE, heading)
     rows = {(row["method"], row["set"], row["condition"]): row for row in read_rows(file)}
     told = {(method, name): cell for method, row in shown.items() for name, cell in row.items()}
     assert len(told) == n_cells
-    for key, cell in told.items():
-        clean, cost = rows.get((*key, "clean")), rows.get((*key, "cost"))
-        if clean is None or cost is None:
+    for (method, name), cell in told.items():
+        dataset, _, is_missing = name.partition(", 30 % ")
+        answers = rows.get((method, dataset, "missing_30" if is_missing else "clean"))
+        cost = answers if is_missing else rows.get((method, dataset, "cost"))
+        if answers is None or cost is None:
             assert cell == "– / – / – / – / –"
             continue
-        rates = [f"{100 * float(clean[name]):.1f}" for name in ("balanced_accuracy", "macro_f1", "few")]
-        found = [*rates, f"{float(clean['nll']):.3f}", f"{float(cost['train_seconds']):.1f}"]
-        assert cell == " / ".join(found), key
+        rates = [f"{100 * float(answers[each]):.1f}" for each in ("balanced_accuracy", "macro_f1", "few")]
+        found = [*rates, f"{float(answers['nll']):.3f}", f"{float(cost['train_seconds']):.1f}"]
+        assert cell == " / ".join(found), (method, name)
 
 
 def test_the_skewed_columns_are_those_of_the_csv_file() -> None:
