@@ -115,13 +115,14 @@ def test_a_few_sets_of_the_protocol_have_figures_and_no_badges(tmp_path: Path, b
     moved = raise_accuracy(by, lambda row: is_clean(row) and row.method == OURS)
     found = read_sections(tmp_path, keep=lambda row: row.set in ("cub", "pie"), change=moved)
     assert {target.status for section in found for target in section.targets} == {None}
-    assert f"First on {2 if by > 0 else 0} of 2 sets (the protocol has 8)." in found[0].targets[0].outcome
+    outcome = found[0].targets[0].outcome
+    assert f"First on {2 if by > 0 else 0} of 2 sets (the full benchmark has 8)." in outcome
     write_report(tmp_path)
     html, text = (tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()
     assert 'class="status' not in html
     assert not re.search(r"^- \*\*", text, re.MULTILINE)
     for page in (html, text):
-        assert "The protocol has 8 data sets: with fewer no target counts as reached or missed." in page
+        assert "The full benchmark has 8 datasets: with fewer no target counts as reached or missed." in page
 
 
 def test_a_baseline_that_is_better_is_a_loss(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The data sets of time series, written as tables from what their sources distribute."""
+"""The datasets of time series, written as tables from what their sources distribute."""
 
 from pathlib import Path
 

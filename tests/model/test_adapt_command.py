@@ -8,12 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 from tailfuse.cli import adapt as cli
 from tailfuse.cli import main
 from tailfuse.evaluation.prior import Prior
 from tailfuse.export import adapt as module
 from tailfuse_service.bundle import open_bundle, read_manifest
-from tailfuse_service.bundle.manifest import AdaptationCheck
+from tailfuse_service.bundle.manifest import Adaptation, AdaptationCheck
 
 # ash is the few-shot class.
 AGAINST_ASH, FOR_ASH = np.array([1e-20, 0.3, 0.7]), np.array([0.8, 0.1, 0.1])
@@ -141,6 +142,21 @@ def test_without_labels_the_shift_is_simulated(
     assert json.loads(printed.stdout)["check"]["simulated"] is True
     labelled = adapt(trained, tmp_path / "other", "--json", "--yes")
     assert json.loads(labelled.stdout)["check"]["simulated"] is False
+
+
+@pytest.mark.parametrize("name", ["[unknown]", "[b]bold", "a[/b]", ":dog:", "[red]"])
+def test_the_name_of_a_class_is_no_markup(tiny_bundle: Path, name: str) -> None:
+    manifest = read_manifest(tiny_bundle)
+    first, *others = manifest.classes
+    classes = (first.model_copy(update={"name": name}), *others)
+    adaptation = Adaptation(
+        prior={info.name: 1 / 3 for info in classes},
+        shifted=True, p_value=0.0, rows=9, table_sha256="0", before=None, after=None,
+    )  # fmt: skip
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(cli.make_shares_table(manifest.model_copy(update={"classes": classes}), adaptation))
+    assert f" {name} " in capture.get()
 
 
 def test_the_version_is_that_of_the_option(

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import tailfuse
 from PIL import Image
+from sklearn.exceptions import DataConversionWarning
 from tailfuse.api import fit
 from tailfuse.data.dataset import build_dataset
 from tailfuse.data.split_arrays import Dataset
@@ -114,6 +115,32 @@ def test_numbers_and_truth_values_come_back_as_they_are() -> None:
         assert [names[at] for at in classifier._classes.order] == spelled
 
 
+def test_labels_may_be_a_frame_with_one_column_of_any_name() -> None:
+    y = LEAVES[["species"]].rename(columns={"species": "name"})
+    classifier = make_classifier(training={**QUICK, "epochs": 1})
+    for labels in (y, pl.DataFrame({"name": LEAVES["species"].to_list()})):
+        with pytest.warns(DataConversionWarning):
+            classifier.fit(LEAVES[["length"]], labels)
+        assert classifier.classes_.tolist() == ["ash", "elm", "oak"]
+
+
+def test_a_share_is_found_by_the_label_of_its_class() -> None:
+    X, is_oak = LEAVES[["length"]], LEAVES["species"] == "oak"
+    for y, prior in (
+        (is_oak, {True: 0.75, False: 0.25}),
+        (is_oak.astype(int), {1: 0.75, 0: 0.25}),
+        (is_oak.astype(float), {1.0: 0.75, 0.0: 0.25}),
+    ):
+        classifier = make_classifier(training={**QUICK, "epochs": 1}, prior=prior).fit(X, y)
+        assert list(classifier.model_.shares.values()) == [0.25, 0.75]
+
+
+def test_one_text_that_is_missing_is_no_list_of_letters() -> None:
+    X = LEAVES[["length"]].assign(side=["N", "A", "NA"] * 20)
+    classifier = make_classifier(training={**QUICK, "epochs": 1}, missing="NA").fit(X, LEAVES["species"])
+    assert classifier.model_.manifest.spec["missing"] == ["NA"]
+
+
 @pytest.mark.slow
 def test_a_table_is_trained_with_its_split_and_paths(tmp_path: Path) -> None:
     frame = LEAVES.drop(columns="picture")
@@ -191,6 +218,7 @@ def test_a_notebook_shows_parameters_and_never_their_markup() -> None:
         ({"label": "species", "y": LEAVES["species"]}, "has y and label"),
         ({"label": "spezies"}, "no column 'spezies'; did you mean 'species'"),
         ({"y": LEAVES["species"]}, "X has a column 'species', the name of y"),
+        ({"X": LEAVES.rename(columns={"length": 1}), "y": LEAVES["species"].rename(1)}, "a column '1', the"),
         ({"y": LEAVES["species"][:50].rename(None)}, "X has 60, and y has 50"),
         ({"y": ["oak"] * 60}, "label: column 'label' has one value; a label has at least two"),
         ({"y": LEAVES["length"].rename(None)}, "continuous"),
@@ -202,7 +230,7 @@ def test_a_notebook_shows_parameters_and_never_their_markup() -> None:
 )
 def test_what_cannot_be_trained_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        make_classifier().fit(LEAVES, **arguments)
+        make_classifier().fit(**{"X": LEAVES, **arguments})
     with pytest.raises(TypeError, match="name the column of the labels by label='species'"):
         make_classifier().fit(LEAVES, "species")
 

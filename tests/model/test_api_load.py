@@ -152,8 +152,25 @@ def test_some_of_the_modalities_answer_alone(model: "tailfuse.Model") -> None:
     assert np.array_equal(both, model.predict_proba(without), equal_nan=True)
     with pytest.raises(ValueError, match="'imag' is none of image, clinical, notes; did you mean 'image'"):
         model.predict_proba(COLUMNS, modalities=["imag"])
-    with pytest.raises(ValueError, match="a list of names such as"):
-        model.predict_proba(COLUMNS, modalities="image")
+    empty: list[Any] = [[], np.array([]), "image", 5]
+    for names in empty:
+        with pytest.raises(ValueError, match="a list of names such as"):
+            model.predict_proba(COLUMNS, modalities=names)
+
+
+def test_modalities_may_be_any_iterable(model: "tailfuse.Model") -> None:
+    expected = model.confidences(COLUMNS, modalities=["image", "notes"])
+    labels = model.predict({"review": ["a dark spot"]}, modalities=["image", "notes"])
+
+    def make_names() -> list[Any]:
+        return [iter(["image", "notes"]), np.array(["image", "notes"]), {"image": 1, "notes": 2}]
+
+    for names in make_names():
+        assert model.confidences(COLUMNS, modalities=names).equals(expected)
+    for names in make_names():
+        assert model.predict({"review": ["a dark spot"]}, modalities=names) == labels
+    with pytest.raises(TableError, match="row 2 has none of the modalities image, so"):
+        model.predict(COLUMNS, modalities=iter(["image"]))
 
 
 def test_a_row_without_a_modality_has_no_answer(
@@ -232,6 +249,21 @@ def test_a_prior_is_kept_in_a_pickle(tmp_path: Path) -> None:
         pickle.loads(pickle.dumps(model)).predict_proba(COLUMNS), model.predict_proba(COLUMNS)
     )
     assert model.explain(COLUMNS)["prior"].is_in(list(shares.values())).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prior": {0: 0.5, 1: 0.5}}, "'0' is no class of the model; expected 'nv', 'mel', 'bkl'"),
+        ({"prior": {"nv": "x", "mel": 0.5, "bkl": 0.5}}, "the share of class 'nv' is no number: 'x'"),
+        ({"prior": [0.2, 0.3, 0.5]}, "prior is a list; expected uniform, training, tempered, or a mapping"),
+        ({"runtime": "onx"}, "runtime 'onx' is none of onnx, torchscript"),
+    ],
+    ids=repr,
+)
+def test_wrong_options_are_named(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(tailfuse.BundleError, match=message):
+        tailfuse.load(write_tiny_bundle(tmp_path / "bundle"), **options)
 
 
 def test_a_bundle_that_was_replaced_is_not_exported(model: "tailfuse.Model", tmp_path: Path) -> None:

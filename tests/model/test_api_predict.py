@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import tailfuse
@@ -85,6 +86,15 @@ def test_one_sample_is_answered_by_a_path_and_by_an_open_bundle(tiny_bundle: Pat
     assert "request_id" not in answer
     with pytest.raises(BundleError):
         tailfuse.predict_sample(tiny_bundle / "no", inputs)
+
+
+def test_scalars_of_numpy_are_numbers_texts_and_truth_values(tiny_bundle: Path) -> None:
+    plain = {"age": 61, "pulse": 70.5, "smoker": True, "site": "back"}
+    row = {
+        "age": np.int64(61), "pulse": np.float32(70.5), "smoker": np.bool_(True), "site": np.str_("back"),
+    }  # fmt: skip
+    expected = tailfuse.predict_sample(tiny_bundle, {"clinical": plain})
+    assert tailfuse.predict_sample(tiny_bundle, {"clinical": row}) == expected
 
 
 def test_one_sample_needs_the_base_install_alone(tiny_bundle: Path) -> None:

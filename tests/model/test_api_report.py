@@ -48,10 +48,15 @@ def test_frames_hold_the_figures_by_subset_and_class(model: "tailfuse.Model") ->
 def test_labels_may_come_beside_the_rows(model: "tailfuse.Model") -> None:
     rows = FRAME.drop(columns="diagnosis")
     expected = model.evaluate(FRAME).to_dict()
-    for y in (LABELS, pd.Series(LABELS), np.array(LABELS, object), pl.Series(LABELS)):
+    frames = pd.DataFrame({"name": LABELS}), pl.DataFrame({"name": LABELS}), np.array([LABELS], object).T
+    for y in (LABELS, pd.Series(LABELS), np.array(LABELS, object), pl.Series(LABELS), *frames):
         assert model.evaluate(rows, y).to_dict() == expected
     with pytest.raises(TableError, match="y has 2 labels, and X has 6 rows"):
         model.evaluate(rows, LABELS[:2])
+    with pytest.raises(TableError, match="y has 7 columns; expected one"):
+        model.evaluate(rows, FRAME)
+    with pytest.raises(TypeError, match="y is the text 'diagnosis'; give the label of each row"):
+        model.evaluate(FRAME, "diagnosis")
     with pytest.raises(TableError, match="no column 'diagnosis'"):
         model.evaluate(rows)
     with pytest.raises(

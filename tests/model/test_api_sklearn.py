@@ -96,6 +96,8 @@ def test_parameters_are_the_keys_of_a_spec() -> None:
     classifier = make_classifier().set_params(training__epochs=3, network__width=8)
     assert classifier.training == {**QUICK, "epochs": 3}
     assert QUICK["epochs"] == 12
+    both = make_classifier().set_params(training__epochs=7, training={"folds": 0})
+    assert both.training == {"folds": 0, "epochs": 7}
     assert clone(classifier).get_params() == classifier.get_params()
     with pytest.raises(ValueError, match="Invalid parameter 'trainings'"):
         classifier.set_params(trainings__epochs=3)

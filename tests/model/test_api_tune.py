@@ -117,6 +117,21 @@ def test_a_trial_worse_than_the_median_is_stopped_and_the_best_spec_is_written(
     assert f"trial {result.best_trial['trial']}" in repr(result)
 
 
+@pytest.mark.parametrize(
+    "trackers", ["[csv, tensorboard]", "{mlflow: {experiment: leaves}}", "{wandb: {offline: true}}"]
+)
+def test_the_best_spec_keeps_the_trackers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trackers: str
+) -> None:
+    monkeypatch.setattr(Scorer, "score", score_by_rate)
+    overrides = [f"training.trackers={trackers}"]
+    spec = write_spec(tmp_path)
+    result = tailfuse.tune(spec, tmp_path / "search", trials=3, space=SPACE, overrides=overrides)
+    given = load_spec(spec, overrides).training.trackers
+    assert result.best.training.trackers == given
+    assert load_spec(tmp_path / "search" / "best.yaml").training.trackers == given
+
+
 @pytest.mark.parametrize(("folds", "steps"), [(None, 12), (2, 2)])
 def test_training_ends_early_where_a_trial_does_worse_than_the_median(
     folds: int | None, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

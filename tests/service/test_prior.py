@@ -95,13 +95,38 @@ def test_a_class_that_the_graph_excludes_stays_excluded() -> None:
         ({**SHARES, "nv": float("inf")}, "the share of class 'nv' is inf"),
         ({"nv": 20.0, "mel": 30.0, "bkl": 50.0}, "the shares sum to 100; expected 1"),
         ({}, "no share is given for 'nv', 'mel', 'bkl'"),
+        ({**SHARES, "nv": "x"}, "the share of class 'nv' is no number: 'x'"),
+        ({**SHARES, "nv": None}, "the share of class 'nv' is no number: None"),
+        ({**SHARES, "nv": True}, "the share of class 'nv' is no number: True"),
+        ({0: 0.5, 1: 0.5}, "'0' is no class of the model; expected 'nv', 'mel', 'bkl'"),
+        ({True: 0.5, None: 0.5}, "'True' is no class of the model"),
+        ({**SHARES, " nv ": 0.2}, "two shares are given for class 'nv'"),
+        ([0.2, 0.3, 0.5], "prior is a list; expected uniform, training, tempered, or a mapping"),
     ],
     ids=repr,
 )
-def test_shares_that_cannot_be_right_are_refused(bundle: Bundle, shares: dict[str, float], said: str) -> None:
+def test_shares_that_cannot_be_right_are_refused(bundle: Bundle, shares: Any, said: str) -> None:
     with pytest.raises(PriorError) as raised:
         make_prior(bundle.manifest, shares)
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (("0", "1", "2"), (0, 1, 2)),
+        (("0", "1", "2"), (np.float64(0), np.int64(1), 2.0)),
+        (("false", "true", "-1"), (False, np.True_, -1)),
+    ],
+)
+def test_classes_are_found_by_their_labels(
+    bundle: Bundle, names: tuple[str, ...], labels: tuple[Any, ...]
+) -> None:
+    known = zip(bundle.manifest.classes, names, strict=True)
+    classes = tuple(info.model_copy(update={"name": name}) for info, name in known)
+    manifest = bundle.manifest.model_copy(update={"classes": classes})
+    prior = make_prior(manifest, dict(zip(labels, (0.2, 0.3, 0.5), strict=True)))
+    assert prior.shares == pytest.approx(dict(zip(names, (0.2, 0.3, 0.5), strict=True)))
 
 
 def test_rounded_shares_are_made_to_sum_to_one(bundle: Bundle) -> None:

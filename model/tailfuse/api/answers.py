@@ -4,7 +4,7 @@ Letters: N rows, M modalities, C classes, K pairs of orders.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,21 +23,41 @@ log = logging.getLogger("tailfuse")
 
 
 def answer_rows(
-    bundle: Bundle, table: pl.DataFrame, folder: Path, modalities: Sequence[str] | None = None
+    bundle: Bundle, table: pl.DataFrame, folder: Path, modalities: Iterable[str] | None = None
 ) -> Answers:
-    """Answer all rows with some of the modalities, with all of them if none is named. Raises TableError."""
+    """Answer all rows with some of the modalities, with all of them if none is named.
+
+    Raises TableError, and ValueError for an unknown name.
+    """
+    names = list_modalities(modalities, list(bundle.manifest.modalities))
     pieces = [
-        answer_part(bundle, keep_modalities(piece, modalities))
-        for piece in read_pieces(bundle, table, folder)
+        answer_part(bundle, keep_modalities(piece, names)) for piece in read_pieces(bundle, table, folder)
     ]
     answers = Answers(*(np.concatenate(each) for each in zip(*pieces, strict=True)))
     if len(unanswered := answers.find_unanswered()):
         log.warning(
             "%d of %d rows have none of the modalities %s and no answer; the first is row %d",
-            len(unanswered), len(table), ", ".join(modalities or bundle.manifest.modalities),
-            unanswered[0] + 1,
+            len(unanswered), len(table), ", ".join(names), unanswered[0] + 1,
         )  # fmt: skip
     return answers
+
+
+def list_modalities(names: Iterable[str] | None, known: Sequence[str]) -> list[str]:
+    """Return the names of the modalities that answer: all if None. Raises ValueError for an unknown one.
+
+    >>> list_modalities(iter(["notes"]), ["image", "notes"])
+    ['notes']
+    """
+    if names is None:
+        return list(known)
+    listed = list(names) if isinstance(names, Iterable) and not isinstance(names, str) else []
+    if not listed:
+        raise ValueError(f"modalities: expected a list of names such as ['{known[0]}']")
+    for name in listed:
+        if name not in known:
+            expected = ", ".join(known)
+            raise ValueError(f"modalities: '{name}' is none of {expected}{did_you_mean(str(name), known)}")
+    return listed
 
 
 def read_pieces(bundle: Bundle, table: pl.DataFrame, folder: Path) -> Iterator[SplitArrays]:
@@ -55,16 +75,8 @@ def read_pieces(bundle: Bundle, table: pl.DataFrame, folder: Path) -> Iterator[S
         yield make_split_arrays(table, modalities, folder, rows=rows)
 
 
-def keep_modalities(part: SplitArrays, modalities: Sequence[str] | None) -> SplitArrays:
-    """Return the same rows without their other modalities. Raises ValueError for an unknown one."""
-    if modalities is None:
-        return part
-    if isinstance(modalities, str) or not modalities:
-        raise ValueError(f"modalities: expected a list of names such as ['{part.modalities[0]}']")
-    for name in modalities:
-        if name not in part.inputs:
-            known = ", ".join(part.modalities)
-            raise ValueError(f"modalities: '{name}' is none of {known}{did_you_mean(name, part.modalities)}")
+def keep_modalities(part: SplitArrays, modalities: Sequence[str]) -> SplitArrays:
+    """Return the same rows without their other modalities."""
     position = {
         name: at if name in modalities else np.full_like(at, -1) for name, at in part.position.items()
     }

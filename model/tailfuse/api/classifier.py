@@ -1,6 +1,6 @@
 """A classifier with scikit-learn's contract, on several modalities."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -103,10 +103,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         >>> tailfuse.Classifier().set_params(training__epochs=20).training
         {'epochs': 20}
         """
-        for name in [each for each in params if each.startswith(("network__", "training__"))]:
+        nested = {key: params.pop(key) for key in [*params] if key.startswith(("network__", "training__"))}
+        super().set_params(**params)  # first: a whole section would replace a key of it that is set here too
+        for name, value in nested.items():
             section, _, key = name.partition("__")
-            setattr(self, section, {**(getattr(self, section) or {}), key: params.pop(name)})
-        super().set_params(**params)
+            setattr(self, section, {**(getattr(self, section) or {}), key: value})
         return self
 
     def fit(
@@ -120,7 +121,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> Self:
         """Train on rows with labels: `y`, or the column `label` of X.
 
-        `split` is the spec's key, and overrules the parameter: a column with train, val and test, or
+        `split` is the spec's key, and overrides the parameter: a column with train, val and test, or
         fractions. Rows of one group (a column, or a value for each row) are never on both sides of a split.
         X is whatever `Model` takes. Raises SpecError, TableError, ValueError.
 
@@ -145,7 +146,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def _reading(self) -> Reading:
-        missing = DEFAULT_MISSING if self.missing is None else tuple(self.missing)
+        given = (self.missing,) if isinstance(self.missing, str) else self.missing
+        missing = DEFAULT_MISSING if given is None else tuple(given)
         return Reading(self.separator, self.decimal, self.encoding, missing)
 
     def _read(self, X: Any, y: Any, label: str | None, split: Split | None, groups: Any) -> Roles:
@@ -157,12 +159,13 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = read_rows(X, replace(self._reading, missing=()), kinds)
         features = list(rows.table.columns)
         if y is not None:
-            wanted = getattr(y, "name", None) or "label"
+            name = getattr(y, "name", None)  # any hashable value; of a frame, the column "name"
+            wanted = "label" if name is None or not isinstance(name, Hashable) else str(name) or "label"
             if wanted in features and wanted != "label":
                 raise TableError(
                     f"X has a column '{wanted}', the name of y; leave it out, or fit(X, label={wanted!r})"
                 )
-            table, label = add_column(rows, str(wanted), make_column("y", check_labels(y, len(rows.table))))
+            table, label = add_column(rows, wanted, make_column("y", check_labels(y, len(rows.table))))
             rows = replace(rows, table=table)
         group = groups if isinstance(groups, str) else None
         if groups is not None and group is None:
@@ -178,10 +181,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _make_keys(self, roles: Roles, table: pl.DataFrame) -> dict[str, Any]:
         """Return the keys of the spec."""
-        modalities: Any = self.modalities
+        modalities, split, group = self.modalities, roles.split, roles.group
         if isinstance(modalities, str) and modalities != INFER:
             raise SpecError(f"modalities: '{modalities}' is neither '{INFER}' nor modalities by their names")
-        split, group = roles.split, roles.group
         if modalities == INFER and roles.rows.by_position:
             modalities = make_array_modality(roles.features)
         elif modalities == INFER:
@@ -201,7 +203,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         }  # fmt: skip
         return {key: value for key, value in keys.items() if value is not None}
 
-    def predict(self, X: Any, modalities: Sequence[str] | None = None) -> NDArray[Any]:
+    def predict(self, X: Any, modalities: Iterable[str] | None = None) -> NDArray[Any]:
         """Return the label of each row, (N,), of the type that the labels of `fit` had.
 
         `modalities` are the names of those that answer; None takes all that a row has. Raises TableError
@@ -213,7 +215,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         return self._classes.get_values(self.model_.choose_classes(X, modalities))
 
-    def predict_proba(self, X: Any, modalities: Sequence[str] | None = None) -> NDArray[np.float64]:
+    def predict_proba(self, X: Any, modalities: Iterable[str] | None = None) -> NDArray[np.float64]:
         """Return the probability of each class, (N, C), in the order of `classes_`; NaN without any modality.
 
         `modalities` are the names of those that answer; None takes all that a row has. Raises TableError, and
@@ -225,7 +227,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         return self._classes.sort_columns(self.model_.predict_proba(X, modalities))
 
-    def confidences(self, X: Any, modalities: Sequence[str] | None = None) -> Any:
+    def confidences(self, X: Any, modalities: Iterable[str] | None = None) -> Any:
         """Return a frame of N rows: the fusion weight and confidence of each modality, and the conflict.
 
         The columns are `weight.<modality>` and `confidence.<modality>`, all from 0 to 1; the weights of a row
@@ -286,9 +288,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
-        tags.input_tags.string = True
+        tags.input_tags = replace(tags.input_tags, allow_nan=True, categorical=True, string=True)
         return tags
 
 

@@ -2,8 +2,8 @@
 
 import html
 import os
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from tailfuse_service.bundle import Bundle, Manifest, RuntimeName, open_bundle
 from tailfuse_service.bundle.prior import find_graph_shares
 
-from tailfuse.api.answers import answer_rows, explain_rows
+from tailfuse.api.answers import answer_rows, explain_rows, list_modalities
 from tailfuse.api.bundles import WriteBundle, copy_bundle, open_bytes, pack_bytes, save_bundle
 from tailfuse.api.embed import embed_rows
 from tailfuse.api.frames import Rows, read_rows
-from tailfuse.errors import TableError
+from tailfuse.errors import TableError, UserError
 from tailfuse.evaluation.answer_part import Answers
 from tailfuse.files.reading import make_reading
 from tailfuse.scoring.missing_columns import shorten
@@ -46,6 +46,7 @@ class Model:
         self.path = path  # of the bundle's folder or .zip; None in memory
         self.write = write
         self.columns = find_columns(bundle.manifest) if columns is None else columns  # of an array
+        self.process_id = os.getpid()
 
     @property
     def manifest(self) -> Manifest:
@@ -72,7 +73,7 @@ class Model:
         """Names of the modalities (M,)."""
         return list(self.manifest.modalities)
 
-    def predict(self, X: Any, modalities: Sequence[str] | None = None) -> NDArray[np.str_]:
+    def predict(self, X: Any, modalities: Iterable[str] | None = None) -> NDArray[np.str_]:
         """Return the label of each row, (N,). Raises TableError for a row without any modality.
 
         >>> model.predict({"review": ["a dark spot", "itchy"]}).shape
@@ -80,23 +81,23 @@ class Model:
         """
         return self.classes_[self.choose_classes(X, modalities)]
 
-    def choose_classes(self, X: Any, modalities: Sequence[str] | None = None) -> NDArray[np.int64]:
+    def choose_classes(self, X: Any, modalities: Iterable[str] | None = None) -> NDArray[np.int64]:
         """Return the index of each row's class, (N,). Raises TableError for a row without any modality.
 
         >>> model.choose_classes({"review": ["a dark spot"]}).dtype
         dtype('int64')
         """
-        answers = self.answer(X, modalities)
+        names = list_modalities(modalities, self.modalities)
+        answers = self.answer(X, names)
         for row in answers.find_unanswered():
-            names = ", ".join(modalities or self.modalities)
             raise TableError(
-                f"row {row + 1} has none of the modalities {names}, so it has no label; predict_proba "
-                "returns NaN for such rows"
+                f"row {row + 1} has none of the modalities {', '.join(names)}, so it has no label; "
+                "predict_proba returns NaN for such rows"
             )
         chosen: NDArray[np.int64] = answers.probabilities.argmax(axis=1)
         return chosen
 
-    def predict_proba(self, X: Any, modalities: Sequence[str] | None = None) -> Floats:
+    def predict_proba(self, X: Any, modalities: Iterable[str] | None = None) -> Floats:
         """Return the probability of each class, (N, C), from some of the modalities if they are named.
 
         A row without any of them has NaN. Raises TableError, and ValueError for an unknown name.
@@ -106,7 +107,7 @@ class Model:
         """
         return self.answer(X, modalities).probabilities
 
-    def confidences(self, X: Any, modalities: Sequence[str] | None = None) -> Any:
+    def confidences(self, X: Any, modalities: Iterable[str] | None = None) -> Any:
         """Return a frame of N rows: the fusion weight and confidence of each modality, and the conflict.
 
         All are from 0 to 1, and the weights of a row sum to 1. Raises TableError, and ValueError for the name
@@ -200,7 +201,7 @@ class Model:
         save_bundle(self.write, Path(path))
         return Path(path)
 
-    def answer(self, X: Any, modalities: Sequence[str] | None = None) -> Answers:
+    def answer(self, X: Any, modalities: Iterable[str] | None = None) -> Answers:
         """Return probabilities, fusion weights, confidences and conflict as arrays. Raises TableError.
 
         >>> model.answer({"review": ["a dark spot"]}).weights.shape
@@ -210,11 +211,12 @@ class Model:
         return answer_rows(self.bundle, rows.table, rows.folder, modalities)
 
     def read(self, X: Any) -> Rows:
-        """Return rows as the table that the model reads. Raises TableError.
+        """Return rows as the table that the model reads. Raises TableError, and UserError after a fork.
 
         >>> model.read({"review": ["a dark spot"]}).table.shape
         (1, 1)
         """
+        self.check_process()
         kinds = {
             column: each.kind for each in self.manifest.modalities.values() for column in each.column_names
         }
@@ -225,6 +227,21 @@ class Model:
                 f"columns {shorten(list(kinds))}"
             )
         return rows
+
+    def check_process(self) -> None:
+        """Check that this process can read rows.
+
+        Raises UserError in a fork of the process that has loaded the model, or that has read rows: the
+        threads of polars and onnxruntime are not in a fork, so it would wait for them for ever.
+
+        >>> model.check_process()
+        """
+        process_id = os.getpid()
+        if self.process_id != process_id or find_reading_process() != process_id:
+            raise UserError(
+                f"process {process_id} was forked after a model was loaded, and threads do not survive a "
+                "fork: start processes by spawn or forkserver, or fork first and load in the child"
+            )
 
     def __repr__(self) -> str:
         classes = ", ".join(self.manifest.class_names[:5]) + (", …" if len(self.classes_) > 5 else "")
@@ -247,6 +264,13 @@ class Model:
         self.bundle, self.write = open_bytes(state["bundle"], state["runtime"], state["prior"])
         self.columns = state["columns"]
         self.path = None
+        self.process_id = os.getpid()
+
+
+@cache
+def find_reading_process() -> int:
+    """Return the id of the process that was the first to read rows: this one, or one it was forked from."""
+    return os.getpid()
 
 
 def find_columns(manifest: Manifest) -> list[str] | None:
@@ -284,9 +308,9 @@ def load(
 def open_model(
     bundle: str | Path | Model, *, prior: str | Mapping[str, float] | None, runtime: RuntimeName
 ) -> Model:
-    """Return the model of a bundle that may be open already. Raises BundleError, ValueError."""
-    if not isinstance(bundle, Model):
-        return load(bundle, prior=prior, runtime=runtime)
-    if prior is not None or runtime != "onnx":
+    """Return the model of a bundle that may be open already. Raises BundleError, ValueError, UserError."""
+    if isinstance(bundle, Model) and (prior is not None or runtime != "onnx"):
         raise ValueError("prior and runtime are for the path of a bundle; give them to tailfuse.load")
-    return bundle
+    model = bundle if isinstance(bundle, Model) else load(bundle, prior=prior, runtime=runtime)
+    model.check_process()
+    return model

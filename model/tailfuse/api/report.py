@@ -206,9 +206,27 @@ def label_part(manifest: Manifest, rows: Rows, y: Any, part: str | None) -> Spli
         raise TableError("part is for the path of a table; of a frame, give the rows of the part")
     table = rows.table
     if y is not None:
-        labels = make_column(manifest.label, y)
+        labels = make_column(manifest.label, take_column(y, manifest.label))
         if len(labels) != len(table):
             raise TableError(f"y has {len(labels):,} labels, and X has {len(table):,} rows")
         table = table.with_columns(labels)
     names = read_labels(table, manifest.label)
     return label_rows(manifest, table, names, rows.folder, np.arange(len(table)), "X")
+
+
+def take_column(y: Any, label: str) -> Any:
+    """Return labels as one column, that of a frame or array with one column. Raises TypeError, TableError.
+
+    >>> take_column(np.array([["nv"], ["mel"]]), "diagnosis").tolist()
+    ['nv', 'mel']
+    """
+    if isinstance(y, str):
+        raise TypeError(
+            f"y is the text {y!r:.40}; give the label of each row, or leave y out: the labels are then those "
+            f"in the column '{label}' of X"
+        )
+    if np.ndim(y) != 2 or not hasattr(y, "shape"):
+        return y
+    if y.shape[1] != 1:
+        raise TableError(f"y has {y.shape[1]} columns; expected one, the label of each row")
+    return np.asarray(y)[:, 0]

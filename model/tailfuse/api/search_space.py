@@ -169,9 +169,17 @@ def suggest_values(trial: Trial, space: SearchSpace, spec: Spec) -> dict[str, An
     return values
 
 
+def dump_keys(spec: Spec) -> dict[str, Any]:
+    """Return the keys that a spec sets as plain data, with its trackers, which `model_dump` leaves out."""
+    data = spec.model_dump(mode="json", exclude_unset=True)
+    if "trackers" in spec.training.model_fields_set:
+        data["training"]["trackers"] = spec.training.trackers.model_dump(mode="json", exclude_unset=True)
+    return data
+
+
 def apply_values(spec: Spec, values: Mapping[str, Any]) -> Spec:
     """Return the spec with other values of dotted keys. Raises SpecError."""
-    data = spec.model_dump(mode="json", exclude_unset=True)
+    data = dump_keys(spec)
     for dotted, value in values.items():
         *above, last = dotted.split(".")
         inner: Any = data

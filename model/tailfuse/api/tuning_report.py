@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from tailfuse.api.search_space import dump_keys
 from tailfuse.spec.schema import Spec
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def dump_spec(spec: Spec, folder: Path) -> str:
     """Return a spec as YAML that `tailfuse train` takes, with the table's path relative to its folder."""
-    data = spec.model_dump(mode="json", exclude_unset=True)
+    data = dump_keys(spec)
     data["table"] = os.path.relpath(spec.table.resolve(), folder.resolve())
     text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
     return text

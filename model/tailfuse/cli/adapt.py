@@ -157,6 +157,7 @@ def make_shares_table(manifest: "Manifest", adaptation: "Adaptation") -> "Table"
     """Shares of the classes in training and here, and what their probabilities are multiplied by."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     from tailfuse.evaluation.evaluate import percent
 
@@ -171,9 +172,9 @@ def make_shares_table(manifest: "Manifest", adaptation: "Adaptation") -> "Table"
     for info in manifest.classes:
         if info.name in shown:
             share = prior[info.name]
-            table.add_row(
-                info.name, percent(info.train_count / total), percent(share), f"×{share * len(prior):.2f}"
-            )
+            figures = percent(info.train_count / total), percent(share), f"×{share * len(prior):.2f}"
+            # As a string, brackets in a name would be markup: "[unknown]" would not be shown.
+            table.add_row(Text(info.name), *figures)
     if len(prior) > len(shown):
         table.caption = f"and {len(prior) - len(shown)} classes that change less"
     return table

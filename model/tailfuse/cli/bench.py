@@ -12,8 +12,8 @@ PACKAGE = "tailfuse_bench"
 
 @click.command(
     "bench",
-    short_help="Compare the method with others on many data sets.",
-    help="Compare the method with others on many data sets. Needs the distribution tailfuse-bench.",
+    short_help="Compare the method with others on many datasets.",
+    help="Compare the method with others on many datasets. Needs the distribution tailfuse-bench.",
     context_settings={"ignore_unknown_options": True},
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)

@@ -9,7 +9,7 @@ import orjson
 from tailfuse_service.bundle import RuntimeName
 
 import tailfuse
-from tailfuse.cli.options import EXIT_ROWS_WITH_ERROR
+from tailfuse.cli.options import EXIT_ROWS_WITH_ERROR, runtime_option
 from tailfuse.cli.prior_option import prior_option
 
 EXIT_STATUSES = """\
@@ -47,7 +47,7 @@ where it was stopped."""
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON on stdout.")
 @prior_option("the bundle's own")
-@click.option("--runtime", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
+@runtime_option
 def command(
     bundle: Path, inputs: tuple[Path, ...], out: Path, keep: tuple[str, ...], processes: int | None, on: Any,
     overwrite: bool, as_json: bool, prior: Any, runtime: RuntimeName,

@@ -60,7 +60,7 @@ def check_overrides(ctx: click.Context, param: click.Parameter, texts: tuple[str
 )  # fmt: skip
 @click.option(
     "-s", "--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=check_overrides,
-    help="Overrule a key of the spec, as in training.epochs=20. May be repeated.",
+    help="Override a key of the spec, as in training.epochs=20. May be repeated.",
 )  # fmt: skip
 @version_option("the spec's key `version`")
 @prior_option("the spec's key `prior`: uniform")

@@ -38,7 +38,7 @@ is wrong; 130 after Ctrl-C: the same command goes on."""
 @click.option("--overwrite", is_flag=True, help="Begin anew the search that the folder holds.")
 @click.option(
     "-s", "--set", "overrides", multiple=True, metavar="KEY=VALUE", callback=check_overrides,
-    help="Overrule a key of the spec, as in training.epochs=20. May be repeated.",
+    help="Override a key of the spec, as in training.epochs=20. May be repeated.",
 )  # fmt: skip
 @click.option("--accelerator", default="cpu", show_default=True, help="cpu, gpu, mps, … or auto.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")

@@ -1,4 +1,4 @@
-"""Open and run a bundle: no web, no torch. The one room of the service that `model` knows."""
+"""Open and run a bundle: no web, no torch. A layer of the service that `model` uses too."""
 
 from tailfuse_service.bundle.answer import Prediction, format_answer, make_predictions
 from tailfuse_service.bundle.atomic import atomic_file, atomic_folder, write_atomically

@@ -107,6 +107,8 @@ def open_bundle(
     `keep_report` keeps the report in memory.
     """
     start = time.perf_counter()
+    if runtime not in GRAPHS:
+        raise BundleError(f"runtime '{runtime!s:.40}' is none of {', '.join(GRAPHS)}")
     with unpacked(path) as folder:
         graph = folder / GRAPHS[runtime]
         stamp = read_stamp(graph)

@@ -10,6 +10,7 @@ Letters: B samples, C classes.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import fsum, isfinite
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from tailfuse_service.bundle.batch import Output
 from tailfuse_service.bundle.manifest import ClassInfo, Manifest
+from tailfuse_service.modalities.tabular.spelling import KnownNames
 
 PRIORS = ("uniform", "training", "tempered")
 GIVEN = "given"  # the name of shares that the user has given
@@ -71,8 +73,13 @@ def make_prior(manifest: Manifest, chosen: str | Mapping[str, float]) -> ClassPr
 def compute_shares(classes: Sequence[ClassInfo], chosen: str | Mapping[str, float]) -> Floats:
     """Compute the share of each class, (C,). Raises PriorError."""
     names = [info.name for info in classes]
-    if not isinstance(chosen, str):
+    if isinstance(chosen, Mapping):
         return order_shares(chosen, names)
+    if not isinstance(chosen, str):
+        raise PriorError(
+            f"prior is a {type(chosen).__name__}; expected {', '.join(PRIORS)}, or a mapping from class to "
+            "its share"
+        )
     if chosen not in PRIORS:
         raise PriorError(f"prior '{chosen:.40}' is none of {', '.join(PRIORS)}")
     if chosen == "uniform":
@@ -90,20 +97,38 @@ def compute_shares(classes: Sequence[ClassInfo], chosen: str | Mapping[str, floa
 
 
 def order_shares(shares: Mapping[str, float], class_names: Sequence[str]) -> Floats:
-    """Check given shares; return them in the order of the classes, (C,), summing to 1. Raises PriorError."""
-    for name in shares:
-        if name not in class_names:
-            raise PriorError(f"'{name:.80}' is no class of the model; expected {join_some(class_names)}")
-    missing = [name for name in class_names if name not in shares]
+    """Check given shares; return them in the order of the classes, (C,), summing to 1. Raises PriorError.
+
+    A class is found as a label is: 0 and False are the classes "0" and "false".
+    """
+    known = KnownNames(class_names)
+    given: dict[str, float] = {}
+    for label, share in shares.items():
+        at = known.find(label)
+        if at is None:
+            raise PriorError(f"'{label!s:.80}' is no class of the model; expected {join_some(class_names)}")
+        name = class_names[at]
+        if name in given:
+            raise PriorError(f"two shares are given for class '{name:.80}'")
+        given[name] = check_share(name, share)
+    missing = [name for name in class_names if name not in given]
     if missing:
         raise PriorError(f"no share is given for {join_some(missing)}; every class needs one")
-    for name, share in shares.items():
-        if not (isfinite(share) and share >= MIN_SHARE):
-            raise PriorError(f"the share of class '{name:.80}' is {share:g}; expected at least {MIN_SHARE:g}")
-    total = fsum(shares.values())
+    total = fsum(given.values())
     if abs(total - 1) > SUM_TOLERANCE:
         raise PriorError(f"the shares sum to {total:.6g}; expected 1")
-    return np.array([shares[name] for name in class_names]) / total
+    return np.array([given[name] for name in class_names]) / total
+
+
+def check_share(name: str, share: float) -> float:
+    """Return the share of a class. Raises PriorError if it is no number, or too small."""
+    if isinstance(share, bool) or not isinstance(share, Real):
+        raise PriorError(f"the share of class '{name:.80}' is no number: {share!r:.40}")
+    if not (isfinite(share) and share >= MIN_SHARE):
+        raise PriorError(
+            f"the share of class '{name:.80}' is {float(share):g}; expected at least {MIN_SHARE:g}"
+        )
+    return float(share)
 
 
 def join_some(names: Sequence[str], most: int = 5) -> str:

@@ -106,7 +106,7 @@ class Repository:
     def refresh(self, unloaded: Mapping[str, str], *, again: bool = False) -> RefreshResult:
         """Open new and changed bundles, and drop removed ones. If a bundle is unusable, the old one stays.
 
-        What still changes from look to look is being written, and not opened yet. `again` waits for nothing,
+        What still changes from poll to poll is being written, and not opened yet. `again` waits for nothing,
         and tries once more what could not be used; a single bundle is opened anew. What looks as it did when
         it was `unloaded` is not opened.
         """

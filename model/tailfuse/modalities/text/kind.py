@@ -48,7 +48,7 @@ MAX_CORRUPTED, CORRUPTED_COPIES = 4000, 4  # rows in all, and of each text at mo
 class TextSpec(ModalitySpec):
     """Texts as hashed n-grams (of characters where a script has no spaces), or as tokens of a BERT.
 
-    A BERT has a tokenizer of its own, and takes none of the numbers.
+    A BERT has a tokenizer of its own: `ngrams`, `buckets` and `max_tokens` do not apply to it.
     """
 
     kind: Literal["text"]
