@@ -1536,7 +1536,7 @@ export interface operations {
                     "application/json": components["schemas"]["BatchAnswer"];
                 };
             };
-            /** @description Bad request, or JSON nested too deeply, or Too many values, or Too many parts */
+            /** @description Bad request, or JSON nested too deeply, or Too many values */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1582,7 +1582,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Invalid input, or Unknown column, or Number not finite, or Undecodable image, or Too many pixels, or Text too long, or Unknown modality, or No modality present, or Batch too large */
+            /** @description Invalid input, or Batch too large */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1611,7 +1611,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Inference failed, or Internal error */
+            /** @description Internal error */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1712,7 +1712,7 @@ export interface operations {
                     "application/json": components["schemas"]["Answer"];
                 };
             };
-            /** @description Bad request, or JSON nested too deeply, or Too many values, or Too many parts */
+            /** @description Bad request, or JSON nested too deeply, or Too many values */
             400: {
                 headers: {
                     [name: string]: unknown;

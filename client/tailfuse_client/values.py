@@ -5,16 +5,21 @@ No library is imported for this: a value of a library exists only if the applica
 
 import io
 import json
+import math
 import os
 import re
 import sys
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 # A text that ends like this is a path that was meant to be a file, if it has no space or begins like a path.
 FILE_ENDINGS = "avif|bmp|csv|dcm|gif|heic|heif|jpe?g|json|npy|png|tiff?|txt|wav|webp"
 PATH = re.compile(rf"(?:\S+|(?:[./~\\]|[A-Za-z]:[\\/]).*)\.(?:{FILE_ENDINGS})", re.IGNORECASE)
+# The modes of Pillow that PNG keeps as they are, and those of 32-bit numbers, which only TIFF keeps.
+PNG_MODES = ("1", "L", "LA", "I;16", "I;16B", "P", "RGB", "RGBA")
+TIFF_MODES = ("I", "F")
 
 
 class Text(str):
@@ -27,9 +32,10 @@ def encode_value(value: Any) -> Any:
     """Encode a modality's raw value as JSON or as the bytes of a file; None is absent.
 
     A path becomes its file's bytes, a .txt its text, a .json its value. An image, or a uint8 array of shape
-    (height, width[, channels]), becomes a PNG; another two-dimensional array becomes the .npy of a time
-    series. Raises OSError for an unreadable file, TypeError and ValueError for other invalid values, among
-    them a str that looks like a path.
+    (height, width[, channels]), becomes a PNG, and an image with 32-bit pixels a TIFF. Another
+    two-dimensional array becomes the .npy of a time series. A masked value is absent. Raises OSError for an
+    unreadable file, TypeError and ValueError for other invalid values, among them a str that looks like a
+    path.
     """
     if isinstance(value, str) and not isinstance(value, Text) and PATH.fullmatch(value):
         quoted = json.dumps(value, ensure_ascii=False)
@@ -39,7 +45,7 @@ def encode_value(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return read_file_value(Path(value))
     if is_library_type(value, "PIL.Image", "Image"):
-        return encode_png(value)
+        return encode_image(value)
     if is_library_type(value, "pandas", "DataFrame"):
         value = value.iloc[0] if len(value) == 1 else value.to_numpy("float64", na_value=float("nan"))
     if is_library_type(value, "numpy", "ndarray") and value.ndim > 1:
@@ -56,7 +62,9 @@ def read_file_value(path: Path) -> Any:
 
 
 def convert_to_json(value: Any) -> Any:
-    """Convert to JSON types; NaN, NaT and NA become null. Raises TypeError."""
+    """Convert to JSON types; NaN, NaT, NA and masked cells become null. Raises TypeError."""
+    if isinstance(value, Decimal):
+        value = to_number(value)
     if isinstance(value, float):
         return None if value != value else float(value)
     if value is None or isinstance(value, str | int):
@@ -75,6 +83,14 @@ def convert_to_json(value: Any) -> Any:
     raise TypeError(f"a value of type {type(value).__name__} cannot be sent")
 
 
+def to_number(value: Decimal) -> float | int:
+    """Return a Decimal as an int if it is a whole number of 64 bits, such as an id, else as a float."""
+    if value.is_nan():
+        return math.nan  # `float` refuses a signalling NaN
+    is_whole = -(2**63) <= value < 2**64 and value == value.to_integral_value()
+    return int(value) if is_whole else float(value)
+
+
 def is_library_type(value: Any, module: str, *names: str) -> bool:
     """Return whether a value is of a library's type or is its constant; False if it is not imported."""
     library = sys.modules.get(module)
@@ -85,9 +101,12 @@ def is_library_type(value: Any, module: str, *names: str) -> bool:
 
 
 def encode_array(array: Any) -> bytes:
-    """Encode uint8 as PNG, other numbers as .npy."""
+    """Encode uint8 as PNG, other numbers as .npy, with NaN where they are masked. Raises TypeError."""
+    is_masked = is_library_type(array, "numpy.ma", "MaskedArray") and bool(array.mask.any())
     if array.dtype == "uint8":
-        return encode_png(make_image(array))
+        if is_masked:
+            raise TypeError("an array of uint8 is an image, which cannot be masked; fill it: array.filled(0)")
+        return encode_image(make_image(array))
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise TypeError(
             f"an array of {array.dtype} of shape {array.shape} is neither an image, uint8 of shape "
@@ -95,8 +114,10 @@ def encode_array(array: Any) -> bytes:
         )
     import numpy as np
 
+    if is_masked:
+        array = (array if array.dtype.kind == "f" else array.astype("float64")).filled(math.nan)
     file = io.BytesIO()
-    np.save(file, array, allow_pickle=False)
+    np.save(file, np.asarray(array), allow_pickle=False)
     return file.getvalue()
 
 
@@ -113,13 +134,24 @@ def make_image(array: Any) -> Any:
     return Image.fromarray(array)
 
 
-def encode_png(image: Any) -> bytes:
-    """Encode as PNG, with the EXIF orientation applied, as PNG would lose it."""
-    from PIL import ImageOps
-
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode in ("CMYK", "YCbCr", "HSV", "LAB"):  # PNG does not support these
-        upright = upright.convert("RGB")
+def encode_image(image: Any) -> bytes:
+    """Encode an image, upright, as PNG, or as TIFF if its pixels are 32-bit numbers."""
+    upright = turn_upright(image)
     file = io.BytesIO()
+    if upright.mode in TIFF_MODES:
+        upright.save(file, "TIFF", compression="raw")
+        return file.getvalue()
+    if upright.mode not in PNG_MODES:
+        upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
     upright.save(file, "PNG", compress_level=1)
     return file.getvalue()
+
+
+def turn_upright(image: Any) -> Any:
+    """Turn an image as its EXIF orientation says, which the encoded file does not keep."""
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(image)
+    except SyntaxError:  # by Pillow, of damaged EXIF; the service reads a file that has it, too
+        return image.copy()

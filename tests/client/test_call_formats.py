@@ -1,6 +1,7 @@
 """`tailfuse call` on tables of every format, which needs more than the base install."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -37,6 +38,17 @@ def test_a_table_of_any_format_is_sent(service: Service, folder: Path) -> None:
     (folder / "excel.csv").write_text("sep=;\n" + TABLE.replace(",", " ; "), "utf-16")
     assert answered(service.url, folder / "table.tsv", code=3) == expected
     assert answered(service.url, folder / "excel.csv", code=3) == expected
+
+
+def test_decimals_of_a_parquet_table_are_numbers(service: Service, folder: Path) -> None:
+    rows = {"age": ["61.50", "20.00", None], "smoker": ["1.00", None, "0.00"], "title": ["a", "b", "c"]}
+    for name, dtype in (("decimals", pl.Decimal(20, 2)), ("floats", pl.Float64)):
+        numbers = [pl.col("age").cast(dtype), pl.col("smoker").cast(dtype)]
+        pl.DataFrame(rows).with_columns(numbers).write_parquet(folder / f"{name}.parquet")
+    assert pl.read_parquet(folder / "decimals.parquet")["age"][0] == Decimal("61.50")
+    expected = answered(service.url, folder / "floats.parquet")
+    assert answered(service.url, folder / "decimals.parquet") == expected
+    assert len(expected.splitlines()) == 4
 
 
 def test_no_file_is_lost_and_no_format_is_mistaken(service: Service, folder: Path) -> None:

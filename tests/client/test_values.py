@@ -4,6 +4,7 @@ import io
 import json
 import math
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,14 @@ def pixels(encode_png: bytes) -> Any:
         (pd.Series([1, 2, 3]), [1, 2, 3]),
         (pd.Series([1, None], index=pd.to_datetime(["2026-01-01", "2026-01-02"]), dtype="Int64"), [1, None]),
         ({"age": pd.NA, "at": pd.NaT}, {"age": None, "at": None}),
+        ({"age": Decimal("61.50"), "n": Decimal("3.00")}, {"age": 61.5, "n": 3}),
+        ({"id": Decimal("1234567890123456789")}, {"id": 1234567890123456789}),
+        ([Decimal("1E+300"), Decimal("-1E-9")], [1e300, -1e-9]),
+        ([Decimal("NaN"), Decimal("sNaN")], [None, None]),
+        (np.array([Decimal("0.5"), None], object), [0.5, None]),
+        (pd.Series({"age": Decimal("61.5")}), {"age": 61.5}),
+        (np.ma.masked_values([1.5, -999.0], -999.0), [1.5, None]),
+        ({"x": np.ma.masked_values([1, -999], -999), "y": np.ma.masked}, {"x": [1, None], "y": None}),
         (pd.DataFrame({"age": [61], "site": ["back"]}), {"age": 61, "site": "back"}),
         (pd.DataFrame({"n": pd.array([None], "Int64"), "c": pd.Categorical(["x"])}), {"n": None, "c": "x"}),
     ],
@@ -49,13 +58,26 @@ def test_values_are_plain_json_with_null_for_missing(value: Any, sent: Any) -> N
         assert json.loads(json.dumps(found, allow_nan=False)) == sent
 
 
+def test_an_infinite_decimal_is_an_infinite_float() -> None:
+    """The service refuses both, with the row and the column."""
+    found = encode_value([Decimal("Infinity"), Decimal("-Infinity")])
+    assert found == [math.inf, -math.inf]
+    assert {*map(type, found)} == {float}
+
+
 @pytest.mark.parametrize("shape", [(4, 6), (4, 6, 1), (4, 6, 3), (4, 6, 4)])
 def test_an_array_of_uint8_is_a_picture(shape: tuple[int, ...]) -> None:
     array = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     assert np.array_equal(pixels(encode_value(array)), array.squeeze())
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK", "YCbCr", "HSV", "LAB"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "I;16", "I;16B",
+        "CMYK", "YCbCr", "HSV", "LAB",
+    ],
+)  # fmt: skip
 def test_a_picture_of_any_mode_is_a_png(mode: str) -> None:
     encode_png = encode_value(Image.new(mode, (6, 4)))
     assert encode_png.startswith(b"\x89PNG")
@@ -71,11 +93,37 @@ def test_a_picture_is_sent_upright_as_its_file_would_be_seen(tmp_path: Path) -> 
         assert Image.open(io.BytesIO(encode_value(opened.convert("L")))).size == (4, 6)
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_an_image_with_pixels_of_32_bits_is_a_tiff(dtype: Any) -> None:
+    values = np.array([[-5, 70_000, 3], [1, 2, 4]], dtype)
+    data = encode_value(Image.fromarray(values))
+    assert data.startswith(b"II*\0")
+    assert np.array_equal(pixels(data), values)
+
+
+def test_an_image_with_damaged_exif_is_sent() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (6, 4), "red").save(file, "PNG", exif=b"Exif\0\0no such header")
+    with Image.open(file) as opened:
+        assert np.array_equal(pixels(encode_value(opened)), np.asarray(opened))
+
+
 @pytest.mark.parametrize(
     "steps", [np.arange(6.0).reshape(3, 2), np.ones((3, 2), np.float32), np.ones((4, 1), np.int16)]
 )
 def test_an_array_of_two_dimensions_is_a_series(steps: Any) -> None:
     assert np.array_equal(np.load(io.BytesIO(encode_value(steps))), steps)
+
+
+@pytest.mark.parametrize(("dtype", "sent"), [(np.float32, np.float32), (np.int16, np.float64)])
+def test_what_is_masked_in_a_series_is_missing(dtype: Any, sent: Any) -> None:
+    steps = np.ma.masked_equal(np.array([[1, -9], [3, 4]], dtype), -9)
+    found = np.load(io.BytesIO(encode_value(steps)))
+    assert found.dtype == sent
+    assert np.array_equal(found, np.array([[1, np.nan], [3, 4]]), equal_nan=True)
+    whole = np.load(io.BytesIO(encode_value(steps[1:])))
+    assert whole.dtype == dtype
+    assert whole.tolist() == [[3, 4]]
 
 
 def test_a_data_frame_of_several_rows_is_a_series() -> None:
@@ -101,6 +149,7 @@ def test_a_path_is_its_file(tmp_path: Path) -> None:
         ({"at": pd.Timestamp("2026-01-01")}, "Timestamp"),
         (np.zeros((4, 6, 3)), "float64 of shape"),
         (np.zeros((4, 6, 2), np.uint8), "1, 3 or 4 channels"),
+        (np.ma.masked_equal(np.eye(4, dtype=np.uint8), 1), "cannot be masked; fill it"),
         (np.zeros((2, 2), complex), "complex128"),
     ],
 )

@@ -20,7 +20,7 @@ modalities:
 network: {width: 8}
 training: {epochs: 2, folds: 0}
 """
-ERRORS = tuple(name for name in tailfuse.__all__ if name.endswith("Error")) + ("InvalidInput",)
+ERRORS = (*(name for name in tailfuse.__all__ if name.endswith("Error")), "InvalidInput")
 DAYS = {"gusts": [0.1, 0.2, 2.1, 1.9] * 10, "weather": ["calm", "calm", "windy", "windy"] * 10}
 RESULTS = (
     "BundleComparison",

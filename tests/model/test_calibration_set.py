@@ -13,8 +13,8 @@ from tailfuse.calibration.calibration_set import (
     compute_row_weights,
     fit_plda_heads,
     limit_rows,
-    order_by_class,
     select_class,
+    take_evenly,
 )
 from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.losses.imbalance import make_expert_loss
@@ -50,9 +50,9 @@ def make_network(n_classes: int = 2, *names: str) -> Network:
 
 
 def test_every_prefix_holds_the_classes_as_evenly_as_can_be() -> None:
-    part = order_by_class(make_part([0, 0, 0, 0, 0, 1, 1, 2]))
-    assert part.labels.tolist() == [0, 1, 2, 0, 1, 0, 0, 0]
-    assert len(part.first(4)) == 4
+    part = make_part([0, 0, 0, 0, 0, 1, 1, 2])
+    assert take_evenly(part, 100).labels.tolist() == [0, 1, 2, 0, 1, 0, 0, 0]
+    assert take_evenly(part, 4).labels.tolist() == [0, 1, 2, 0]
 
 
 def test_of_too_many_rows_all_networks_have_as_many_and_rare_classes_keep_theirs(

@@ -149,6 +149,64 @@ def test_decimal_commas_of_one_column_cast_doubt_on_the_points_of_another(tmp_pa
     fit_columns("m", names, {"cost": "category"}, table, np.arange(40), DEFAULT_READING)
 
 
+@pytest.mark.parametrize(
+    ("cells", "note"),
+    [
+        (["2021-03-04", "2021-03-05"], "its values are dates or times, such as '2021-03-04', and later ones"),
+        (
+            ["12:30", None, "07:15"],
+            "its values are dates or times, such as '12:30', and later ones are unknown",
+        ),
+        (
+            ["5 kg", "6 kg", "7.5 kg"],
+            "its values are quantities with the unit 'kg', such as '5 kg', and other",
+        ),
+        (['5"', '6"', '7"'], "its values are quantities with the unit '\"'"),
+        (["3A", "12B", "7C"], None),
+        (["1st", "2nd", "3rd"], None),
+        (["500 g", "1000 g"], None),
+        (["red", "blue"], None),
+    ],
+)
+def test_dates_and_quantities_are_categories_with_a_note(cells: list[str | None], note: str | None) -> None:
+    inferred = infer_column(pl.Series("x", cells))
+    assert inferred.type == "category"
+    assert inferred.note is None if note is None else (inferred.note or "").startswith(note)
+
+
+def test_a_date_among_the_columns_is_warned_of_unless_its_type_is_stated(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    table = pl.DataFrame({"day": ["2021-03-04", "2021-03-05"] * 5})
+    fit_columns("m", ["day"], {"day": "category"}, table, np.arange(10), DEFAULT_READING)
+    assert not caplog.records
+    fit_columns("m", ["day"], {}, table, np.arange(10), DEFAULT_READING)
+    assert [record.getMessage() for record in caplog.records] == [
+        "modality 'm', column 'day': read as a category: its values are dates or times, such as "
+        "'2021-03-04', and later ones are unknown categories; add a column with what matters of them, "
+        "such as the year, the weekday or an age in days"
+    ]
+
+
+def test_fractions_beside_percentages_are_asked_about() -> None:
+    column = pl.Series("share", ["7 %", None, "0.05", "5%"])
+    with pytest.raises(TableError) as caught:
+        infer_column(column)
+    assert str(caught.value) == (
+        "column 'share': row 1 is '7 %', but row 3 is '0.05', which may be a fraction; write all with % or "
+        "none, or say `types: {share: number}` if it is a percentage"
+    )
+    table = pl.DataFrame({"share": column})
+    fitted = fit_columns("m", ["share"], {"share": "number"}, table, np.arange(4), DEFAULT_READING)
+    assert isinstance(fitted.columns[0], NumberColumn)
+    assert fitted.columns[0].format == NumberFormat(unit="%")
+
+
+@pytest.mark.parametrize("cells", [["5%", "0", "7%"], ["5%", "12", "0.5"], ["5%", "0.5%"], ["0.05", "0.5"]])
+def test_numbers_that_are_percentages_beyond_doubt_are_read(cells: list[str]) -> None:
+    assert infer_column(pl.Series("share", cells)).type == "number"
+
+
 def test_most_texts_being_numbers_the_others_are_named() -> None:
     inferred = infer_column(pl.Series("x", ["1", None, "2", "3 kg", "4", "?"]))
     assert (inferred.type, inferred.odd_row) == ("number", 3)

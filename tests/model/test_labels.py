@@ -58,19 +58,29 @@ def test_one_class_is_refused() -> None:
     [
         (["Cat"] * 3 + ["cat"], "'Cat' (3 rows) and 'cat' (1 row)"),
         (["basal cell", "basal  cell"], "'basal  cell' (1 row) and 'basal cell' (1 row)"),
-        (["basal cell", "basal\u00a0cell"], "'basal cell' (1 row) and 'basal\u00a0cell' (1 row)"),
+        (["basal cell", "basal\u00a0cell"], r"'basal cell' (1 row) and 'basal\xa0cell' (1 row)"),
         (["STRASSE", "straße"], "'STRASSE' (1 row) and 'straße' (1 row)"),
         (["No", "no", "NO"], "'NO' (1 row) and 'No' (1 row) and 'no' (1 row)"),
+        (["1", "1.0", "1"], "'1' (2 rows) and '1.0' (1 row)"),
+        (["-1", "\u22121"], "'-1' (1 row) and '\u22121' (1 row)"),
+        (["cat", "cat\u200b"], r"'cat' (1 row) and 'cat\u200b' (1 row)"),
+        (["a-b", "a\u2010b"], "'a-b' (1 row) and 'a\u2010b' (1 row)"),
+        (["\ufb01r", "fir"], "'fir' (1 row) and '\ufb01r' (1 row)"),
     ],
 )
-def test_names_that_differ_in_case_or_spaces_are_warned_of(
+def test_names_that_look_alike_or_spell_one_number_are_warned_of(
     caplog: pytest.LogCaptureFixture, names: list[str], shown: str
 ) -> None:
     load([*names, "other thing"])
     assert read_messages(caplog) == [
-        "label: column 'y' has classes whose names differ only in case or spaces; "
-        f"each counts as a class of its own: {shown}"
+        "label: column 'y' has classes whose names differ only in case, spaces, invisible or similar "
+        f"characters, or spell one number; each counts as a class of its own: {shown}"
     ]
+
+
+def test_codes_that_begin_with_0_are_no_numbers(caplog: pytest.LogCaptureFixture) -> None:
+    load(["01", "1", "a b", "ab"])
+    assert not read_messages(caplog)
 
 
 def test_spaces_around_a_label_are_no_part_of_it(caplog: pytest.LogCaptureFixture) -> None:

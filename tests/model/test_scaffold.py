@@ -1,20 +1,24 @@
 """A first spec is what a person would write, and it loads."""
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from tailfuse.data.dataset import load_dataset
-from tailfuse.data.scaffold import scaffold_spec
+from tailfuse.data.scaffold import make_unique, scaffold_spec
 from tailfuse.data.split_arrays import Dataset
 from tailfuse.errors import TableError
 from tailfuse.modalities import ImageSpec, SeriesSpec, TabularSpec, TextSpec
 from tailfuse.modalities.spec import ModalitySpec
-from tailfuse.spec.schema import Spec, SplitSpec, load_spec
+from tailfuse.spec.schema import RESERVED_NAMES, Spec, SplitSpec, load_spec
 from tailfuse_service.modalities import TabularModality
 
 
@@ -196,6 +200,33 @@ def test_names_that_yaml_would_misread_are_quoted(tmp_path: Path, numbers: dict[
     assert columns_by_modality(spec) == {"tabular": ("age", "sex", "null", "a: b, c #", "Größe [cm]", "no")}
 
 
+# What YAML ends a line at, refuses or reads as a sign of its own, at every place of a name.
+characters = st.sampled_from([chr(code) for code in range(0xA1)] + list("\u2028\u2029\ufeff\uffff\u200b😀é"))
+odd_names = st.text(characters, min_size=1, max_size=6)
+
+
+@settings(max_examples=200)
+@given(odd_names, odd_names, odd_names)
+def test_a_first_spec_names_any_columns_and_classes(
+    tmp_path_factory: Any, first: str, second: str, name: str
+) -> None:
+    folder = tmp_path_factory.mktemp("names")
+    columns = {f"{first}w1x": [1.5, 2.5, 4.5] * 20, f"w{second}w2x": [3.5, 4.5, 9.5, 1.5] * 15}
+    labels = ["a"] * 30 + [f"b{name}b"] * 30
+    pl.DataFrame({"y": labels, **columns, "same": [f"{name}b"] * 60}).write_parquet(folder / "t.parquet")
+    text = scaffold_spec(folder / "t.parquet", folder)
+    (folder / "spec.yaml").write_text(text, "utf-8", newline="")
+    spec = load_spec(folder / "spec.yaml")
+    assert columns_by_modality(spec) == {"tabular": tuple(columns)}
+    counts = text.split("\n")[1].partition(": ")[2]
+    assert sorted(yaml.safe_load(f"[{part}]")[0] for part in split_counts(counts)) == sorted(set(labels))
+
+
+def split_counts(counts: str) -> list[str]:
+    """The quoted names of `"b: b" 30, a 30.`, each without its count."""
+    return [match[0] for match in re.finditer(r'"(?:[^"\\]|\\.)*"(?= 30)|[\w./-]+(?= 30)', counts)]
+
+
 def test_the_table_is_named_from_where_the_spec_will_lie(tmp_path: Path, numbers: dict[str, Any]) -> None:
     (tmp_path / "data").mkdir()
     pl.DataFrame(numbers).write_parquet(tmp_path / "data" / "table.parquet")
@@ -216,3 +247,10 @@ def test_a_table_that_cannot_be_learnt_from_is_named(
     pl.DataFrame(columns).write_csv(tmp_path / "t.csv")
     with pytest.raises(TableError, match=rf"t\.csv: {said}"):
         scaffold_spec(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("stem", RESERVED_NAMES)
+def test_a_modality_gets_no_name_that_is_reserved(stem: str) -> None:
+    taken: set[str] = set()
+    assert make_unique(stem, taken) == f"m_{stem}"
+    assert make_unique(f"{stem}_", taken) == f"m_{stem}_2"

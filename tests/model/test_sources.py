@@ -6,15 +6,18 @@ import json
 import logging
 import os
 import tarfile
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
 from tailfuse.data.labelled import is_training_table, labelled_part
 from tailfuse.data.scaffold import scaffold_spec
 from tailfuse.errors import TableError
+from tailfuse.files.cells import type_cells
 from tailfuse.files.sources import digest_table
 from tailfuse.files.table import read_batches, read_table
 from tailfuse_service.bundle import read_manifest
@@ -69,11 +72,47 @@ def test_parts_with_other_columns_are_told(tmp_path: Path) -> None:
             read(tmp_path)
 
 
-def test_parts_with_other_types_are_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        (
+            pl.Series([[1]] * 5),
+            r"b\.parquet: column 'size' holds list, but int64 in a\.parquet; write it in one",
+        ),
+        (pl.Series([date(2020, 1, 1)] * 5), r"b\.parquet: column 'size' holds date, but int64 in a\.parquet"),
+        (pl.Series([b"x"] * 5), r"b\.parquet: column 'size' holds binary, but int64 in a\.parquet"),
+    ],
+)
+def test_parts_with_other_types_are_told(tmp_path: Path, sizes: pl.Series, said: str) -> None:
     TABLE.write_parquet(tmp_path / "a.parquet")
-    TABLE.with_columns(size=pl.Series([[1]] * 5)).write_parquet(tmp_path / "b.parquet")
-    with pytest.raises(TableError, match="cannot be read"):
+    TABLE.with_columns(size=sizes).write_parquet(tmp_path / "b.parquet")
+    for read in (read_table, lambda path: list(read_batches(path))):
+        with pytest.raises(TableError, match=said):
+            read(tmp_path)
+
+
+def test_dates_beside_texts_are_told(tmp_path: Path) -> None:
+    pl.DataFrame({"day": [date(2020, 1, 1), None]}).write_parquet(tmp_path / "1.parquet")
+    pl.DataFrame({"day": [None, None]}).write_parquet(tmp_path / "2.parquet")
+    (tmp_path / "3.csv").write_text("day\n2020-01-02\n")
+    with pytest.raises(TableError, match=r"3\.csv: column 'day' holds string, but date in 1\.parquet"):
         read_table(tmp_path)
+
+
+def test_numbers_of_parts_are_spelled_alike_beside_texts(tmp_path: Path) -> None:
+    columns = {"y": [1.0, 2.5, None], "size": [1.0, 2.0, 3.0], "sure": [True, False, None]}
+    pl.DataFrame(columns).write_parquet(tmp_path / "1.parquet")
+    (tmp_path / "2.csv").write_text("y,size,sure\n1,1,true\n2.5,2.0,false\n1,3,\n")
+    table = read_table(tmp_path)
+    assert table["y"].to_list() == ["1", "2.5", None, "1", "2.5", "1"]
+    assert table["size"].to_list() == ["1", "2", "3", "1", "2.0", "3"]
+    assert table["sure"].to_list() == ["true", "false", None, "true", "false", None]
+    for column in table.columns:
+        cells = [
+            type_cells(piece[column], "category", "here", np.arange(len(piece)))
+            for piece in read_batches(tmp_path)
+        ]
+        assert pl.concat(cells).to_list() == table[column].to_list()
 
 
 def test_a_damaged_part_is_named(tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ def test_a_text_that_is_missing_in_a_tenth_of_the_rows_is_described() -> None:
         "`missing:`, without it",
     ]
     assert describe_wide_missing(pl.concat([table[:1], table[2:]]), ("null",)) == []
+    assert len(describe_wide_missing(table[:9], ("NA ",))) == 2
 
 
 def test_cells_are_read_as_the_file_spells_them(csv: Any) -> None:
@@ -94,6 +95,17 @@ def test_quotes_in_a_columns_name_are_read_once(csv: Any) -> None:
 def test_blank_lines_are_no_rows(csv: Any, end: str) -> None:
     lines = ["", "a,b", "", "1,2", "", '"x\n\ny",', "3,4", "", ""]
     assert read_table(csv(end.join(lines))).rows() == [("1", "2"), ("x\n\ny", None), ("3", "4")]
+
+
+def test_names_that_could_be_patterns_are_names(csv: Any, tmp_path: Path) -> None:
+    names = ["*", "^x.*$", "x1", "$", "{}", "[0]", "a b"]
+    path = csv(",".join(names) + "\n" + ",".join("1234567") + "\n")
+    read_table(path).write_parquet(tmp_path / "table.parquet")
+    for each in (path, tmp_path / "table.parquet", tmp_path):
+        table = read_table(each)
+        assert table.columns == names
+        assert table.row(-1) == tuple("1234567")
+        assert next(read_batches(each)).columns == names
 
 
 def test_every_format_says_the_same(tmp_path: Path) -> None:
@@ -175,7 +187,7 @@ def test_a_file_that_is_no_table_is_named(tmp_path: Path) -> None:
         ("table.parquet", "cannot be read"),
         ("table.xlsx", "cannot be read"),
         ("table.feather", "cannot be read"),
-        ("table.jsonl", "cannot be read"),
+        ("table.jsonl", "line 1 is not JSON"),
         ("empty.xlsx", "cannot be read"),
         ("zip.xlsx", "cannot be read"),
         ("none.csv", "no such file"),
@@ -183,6 +195,51 @@ def test_a_file_that_is_no_table_is_named(tmp_path: Path) -> None:
     ]:
         with pytest.raises(TableError, match=f"{name}: {said}"):
             read_table(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (
+            b'\xef\xbb\xbf{"a": 1}\n',
+            "line 1 begins with a byte order mark; save the file as UTF-8 without one",
+        ),
+        (b'{"a": 1.5}\n{"a": NaN}\n', "line 2 is not JSON: write null in place of NaN"),
+        (b'{"a": 1}\n\n{"a": -Infinity}\n', "line 3 is not JSON: write null in place of -Infinity"),
+        (b'{"a": 1}\n{"a":\n', "line 2 is not JSON: Expecting value"),
+        (b'{"a": "x"}\n{"a": "\xe9"}\n', "line 2 is not UTF-8 text"),
+        (b'[{"a": 1}]\n', 'line 1: expected a JSON object, not [{"a": 1}]'),
+    ],
+)
+def test_a_bad_line_of_json_is_named(tmp_path: Path, data: bytes, said: str) -> None:
+    path = tmp_path / "table.jsonl"
+    path.write_bytes(data)
+    with pytest.raises(TableError) as caught:
+        read_table(path)
+    assert str(caught.value) == f"{path}: {said}"
+    with pytest.raises(TableError, match="line"):
+        list(read_batches(path))
+
+
+def write_workbook(path: Path, rows: list[list[Any]]) -> Path:
+    book = Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(path)
+    return path
+
+
+@pytest.mark.parametrize("header", [["a", "b", "a"], ["a", "a", "b"], ["a ", " a", "b"], ["b", "a", "a "]])
+def test_two_columns_of_one_name_in_a_workbook_are_refused(tmp_path: Path, header: list[str]) -> None:
+    path = write_workbook(tmp_path / "table.xlsx", [header, [1, 2, 3]])
+    with pytest.raises(TableError) as caught:
+        read_table(path)
+    assert str(caught.value) == f"{path}: row 1: column 'a' is there twice"
+
+
+def test_names_of_columns_in_a_workbook_have_no_spaces_around_them(tmp_path: Path) -> None:
+    path = write_workbook(tmp_path / "table.xlsx", [[" a", "a_1 ", "b c"], [1, 2, 3]])
+    assert read_table(path).columns == ["a", "a_1", "b c"]
 
 
 def test_patterns_mean_columns_in_the_tables_order() -> None:

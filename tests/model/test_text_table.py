@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tailfuse.errors import TableError
-from tailfuse.files import text_table
+from tailfuse.files import text_lines, text_table
 from tailfuse.files.reading import Reading, make_reading
 from tailfuse.files.table import read_batches, read_table
 
@@ -20,6 +20,12 @@ def read_all(path: Path) -> pl.DataFrame:
 
 def read_in_batches(path: Path) -> list[Any]:
     return list(read_batches(path, Reading()))
+
+
+def set_block(patch: pytest.MonkeyPatch, block: int) -> None:
+    """Have tables checked and read in pieces of so many bytes."""
+    patch.setattr(text_lines, "BLOCK", block)
+    patch.setattr(text_table, "BLOCK", block)
 
 
 @pytest.fixture
@@ -131,7 +137,7 @@ def test_utf_16_without_a_mark_is_named(write: Any) -> None:
 def test_a_wrong_line_is_named(
     write: Any, monkeypatch: pytest.MonkeyPatch, block: int, text: str, said: str
 ) -> None:
-    monkeypatch.setattr(text_table, "BLOCK", block)
+    set_block(monkeypatch, block)
     path = write(text)
     with pytest.raises(TableError) as caught:
         read_table(path)
@@ -152,7 +158,7 @@ def test_what_is_written_is_read(
     frame = pl.DataFrame(rows, schema=[f"c{at}" for at in range(len(rows[0]))], orient="row")
     frame.write_csv(path, line_terminator="\r\n" if crlf else "\n", quote_style="non_numeric")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_table, "BLOCK", block)
+        set_block(patch, block)
         table = read_table(path, Reading(separator=",", missing=()))
         pieces = list(read_batches(path, Reading(separator=",", missing=()), rows=3))
     expected = [tuple(cell.strip() or None for cell in row) for row in rows]
@@ -166,7 +172,7 @@ def test_blank_lines_are_no_rows_of_a_piece_either(
     write: Any, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
     path = write('\n\na,b\n\n1,"x\n\ny"\n\r\n,\n\n2,z')
-    monkeypatch.setattr(text_table, "BLOCK", block)
+    set_block(monkeypatch, block)
     expected = [("1", "x\n\ny"), (None, None), ("2", "z")]
     assert [row for piece in read_batches(path) for row in piece.rows()] == expected
     assert read_table(path).rows() == expected
@@ -215,3 +221,47 @@ def test_a_quote_that_is_never_closed_is_refused(write: Any, read: Any, text: st
 def test_quotes_within_a_cell_are_characters(write: Any) -> None:
     table = read_all(write('a,b\n1,7" pipe\n2,"two\nlines"\n3,x"\n'))
     assert table["b"].to_list() == ['7" pipe', "two\nlines", 'x"']
+
+
+@pytest.mark.parametrize("block", [1, 5, 1 << 22])
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ('id,size,label\n1,5" pipe,a\n2,6" pipe,b\n', [("1", '5" pipe', "a"), ("2", '6" pipe', "b")]),
+        ("h,label\n5'11\",a\n6'1\",b\n", [("5'11\"", "a"), ("6'1\"", "b")]),
+        ('id,label,size\n1,a,5"\n2,b,6"\n3,c,7\n', [("1", "a", '5"'), ("2", "b", '6"'), ("3", "c", "7")]),
+        ('a\tb\r\n5" x\t1\r\n6" x\t2\r\n', [('5" x', "1"), ('6" x', "2")]),
+        ('a,b\n1,he said "hi\n2,then "bye\n', [("1", 'he said "hi'), ("2", 'then "bye')]),
+        ('a,b,c\n1,"x" ,3\n2,"z"  ,4\n', [("1", "x", "3"), ("2", "z", "4")]),
+        ('a,b\n1,"hi" there\n2,z\n', [("1", "hi there"), ("2", "z")]),
+        ('a,b\n1,"two\nlines"\n2,5" x\n3,6" x\n', [("1", "two\nlines"), ("2", '5" x'), ("3", '6" x')]),
+    ],
+)
+def test_an_even_number_of_quotes_within_cells_hides_no_row(
+    write: Any, monkeypatch: pytest.MonkeyPatch, block: int, text: str, rows: list[Any]
+) -> None:
+    set_block(monkeypatch, block)
+    path = write(text)
+    assert read_all(path).rows() == rows
+    assert [row for piece in read_in_batches(path) for row in piece.rows()] == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('a,b,c\n1, "x, y",3\n2,z,4\n', "line 2: 4 values, 3 columns"),
+        ('a,b\n1,"hi" there, you\n2,z\n', "line 2: 3 values, 2 columns"),
+        (
+            'a,b,c\n0,x,y\n1,"hello,a\n2,"bye,b\n',
+            "line 3: a quote opens in this row, and the next quote, in a later row, does not end a cell",
+        ),
+    ],
+)
+@pytest.mark.parametrize("read", [read_all, read_in_batches])
+def test_a_quote_that_cannot_be_read_is_named_with_its_line(
+    write: Any, read: Any, text: str, said: str
+) -> None:
+    path = write(text)
+    with pytest.raises(TableError) as error:
+        read(path)
+    assert str(error.value) == f"{path}: {said}"

@@ -64,7 +64,6 @@ def reduce_bundle(
     """
     path, target, trained_on = Path(source), Path(out), None if table is None else Path(table)
     check_new(target)
-    check_outside_bundle(target, path)
     if trained_on is None and not is_run(path):
         raise UserError(f"--precision {precision} needs --table, the one that {path} was trained on")
 
@@ -75,6 +74,7 @@ def reduce_bundle(
 
         trained_on = trained_on or read_spec(path).table
         path = path / BUNDLE
+    check_outside_bundle(target, path)
     assert trained_on is not None
     rows = trained_on
     return write_packed(lambda new: write_bundle(path, rows, precision, new, version), target)

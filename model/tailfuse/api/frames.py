@@ -72,12 +72,33 @@ def make_rows(X: Any, kinds: Mapping[str, str], names: Sequence[str] | None) -> 
         return Rows(make_table(columns, kinds), pandas_index=X.index)
     if isinstance(X, Mapping):
         return Rows(make_table(X, kinds))
-    if isinstance(X, list) and X and isinstance(X[0], Mapping):
-        columns = {name: [row.get(name) for row in X] for row in X for name in row}
-        return Rows(make_table(columns, kinds))
+    if isinstance(X, list) and any(isinstance(row, Mapping) for row in X):
+        return Rows(make_table(split_mappings(X), kinds))
     if hasattr(X, "__arrow_c_stream__") and not hasattr(X, "to_numpy"):
-        return Rows(pl.DataFrame(X))
+        return Rows(read_arrow(X))
     return Rows(make_table(split_array(X, names), kinds), by_position=True)
+
+
+def split_mappings(X: Sequence[Any]) -> dict[Any, list[Any]]:
+    """Return the columns of rows that are mappings; what a row lacks is missing. Raises TableError."""
+    for number, row in enumerate(X, start=1):
+        if not isinstance(row, Mapping):
+            raise TableError(f"row {number} of X is {row!r:.40}; expected a mapping from column to value")
+    names = dict.fromkeys(name for row in X for name in row)
+    return {name: [row.get(name) for row in X] for name in names}
+
+
+def read_arrow(X: Any) -> pl.DataFrame:
+    """Return an Arrow table of any library. Raises TableError."""
+    try:
+        return pl.DataFrame(X)
+    except pl.exceptions.DuplicateError:
+        raise TableError("two columns of X have the same name") from None
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:  # a panic is no Exception
+        raise TableError(
+            "X has a column of an Arrow type that cannot be read; cast it, for example decimal256 to "
+            f"decimal128 or float64: {error}"
+        ) from None
 
 
 def make_table(columns: Mapping[Any, Any], kinds: Mapping[str, str]) -> pl.DataFrame:
@@ -111,7 +132,7 @@ def split_array(X: Any, names: Sequence[str] | None) -> dict[str, Any]:
 
     Raises ValueError, TypeError.
     """
-    array = np.asarray(X)
+    array = to_array(X)
     if array.dtype.kind == "c":
         raise ValueError("Complex data not supported: X holds complex numbers")
     if array.dtype.names:
@@ -128,6 +149,13 @@ def split_array(X: Any, names: Sequence[str] | None) -> dict[str, Any]:
         )
     names = name_columns(array.shape[1]) if names is None else names
     return {name: array[:, at] for at, name in enumerate(names)}
+
+
+def to_array(X: Any) -> np.ndarray[Any, Any]:
+    """Return values as an array; a masked array, or a list of masked rows, keeps its mask."""
+    rows = X if isinstance(X, list | tuple) else (X,)
+    is_masked = any(isinstance(row, np.ma.MaskedArray) for row in rows)
+    return np.ma.asarray(X) if is_masked else np.asarray(X)
 
 
 def name_columns(count: int) -> list[str]:

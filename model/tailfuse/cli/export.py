@@ -11,7 +11,6 @@ import tailfuse
 from tailfuse.cli.report_rows_option import report_rows_option
 from tailfuse.cli.version_option import version_option
 from tailfuse.errors import UserError
-from tailfuse.files.output import check_outside_bundle
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -94,11 +93,7 @@ def export_reduced(
     """Raises BundleError, UserError, TableError, ExportError."""
     from rich.console import Console
 
-    from tailfuse.api.export import is_run
     from tailfuse.cli.log import show_warnings
-    from tailfuse.training.train import BUNDLE
-
-    check_outside_bundle(out, source / BUNDLE if is_run(source) else source)
 
     console = Console(stderr=True)
     show_warnings(console)

@@ -12,11 +12,12 @@ from tailfuse_service.bundle import InvalidInput
 from tailfuse_service.modalities.series.features import read_steps
 
 from tailfuse.data.infer_label import ID, choose_label, find_other_labels
-from tailfuse.data.infer_strings import is_long_text, looks_like_dates, looks_like_text
+from tailfuse.data.infer_strings import is_long_text, looks_like_text
 from tailfuse.data.split import PARTS
 from tailfuse.errors import TableError
 from tailfuse.files.cells import ColumnType, to_booleans, to_numbers
 from tailfuse.files.infer import Decimal, InferredColumn, find_doubtful, infer_column
+from tailfuse.files.measured_texts import looks_like_dates
 from tailfuse.files.table import INDEX, type_name
 from tailfuse.modalities.series.raw import list_depth, read_series
 

@@ -5,32 +5,12 @@ import re
 import numpy as np
 import polars as pl
 
-SAMPLE = 200  # values looked at, where looking at all would be slow
+from tailfuse.files.measured_texts import take_sample
+
 MANY_CATEGORIES = 255  # more different long texts are no categories
-MIN_SHARE = 0.9  # of the values that look like dates; the others may be odd cells
 LONG_TEXT = 4  # words
 
-DAY, MONTH, YEAR = r"(0?[1-9]|[12]\d|3[01])", r"(0?[1-9]|1[0-2])", r"(1[89]|20)\d\d"
-MONTH_NAME = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
-DATE = "|".join(
-    (
-        rf"{YEAR}[-/.]{MONTH}([-/.]{DAY})?",
-        rf"{DAY}[-/.]{DAY}[-/.]({YEAR}|\d\d)",
-        rf"{DAY}[ .-]+{MONTH_NAME}[ ,.-]+({YEAR}|\d\d)",
-        rf"{MONTH_NAME} ({DAY},? )?{YEAR}",
-    )
-)
-TIME = r"\d{1,2}:\d\d(:\d\d([.,]\d+)?)?( ?[ap]m)?( ?(z|utc|[+-]\d\d:?\d\d))?"
-DATE_OR_TIME = re.compile(rf"(\w+, )?({DATE})([t ,]+{TIME})?|{TIME}", re.IGNORECASE | re.ASCII)
 ADDRESS = re.compile(r"\S+://\S+|\S+@\S+|www\.\S+")  # of a page or of mail
-
-
-def looks_like_dates(values: pl.Series) -> bool:
-    """Return whether the values are dates or times, in a type of their own or as text."""
-    if values.dtype != pl.String:
-        return values.dtype.is_temporal()
-    sample = take_sample(values)
-    return sum(DATE_OR_TIME.fullmatch(value) is not None for value in sample) > MIN_SHARE * len(sample)
 
 
 def looks_like_text(values: pl.Series) -> bool:
@@ -68,8 +48,3 @@ def is_code(value: str) -> bool:
     has_digit = any(sign.isdecimal() for sign in value)
     has_letter = any(sign.isalpha() for sign in value)
     return ADDRESS.fullmatch(value) is not None or not has_letter or (has_digit and len(value.split()) == 1)
-
-
-def take_sample(values: pl.Series) -> list[str]:
-    """Return some of the values, from everywhere in the column: a table may be sorted."""
-    return values.gather_every(max(1, len(values) // SAMPLE)).head(SAMPLE).to_list()

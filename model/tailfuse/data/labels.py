@@ -1,9 +1,11 @@
 """The labels that training learns: checked as a whole, with rare classes merged where the spec says so."""
 
 import logging
+import unicodedata
 
 import numpy as np
 import polars as pl
+from tailfuse_service.modalities.tabular.spelling import make_value_key
 
 from tailfuse.data.classes import MAX_LISTED, list_names, read_labels
 from tailfuse.data.split import find_parts
@@ -14,6 +16,7 @@ from tailfuse.spec.schema import Spec, SplitSpec
 OTHER = "other"  # the merged class, where the spec has `min_rows` alone
 MIN_CLASSES = 2
 MAX_NUMERIC_CLASSES = 30  # codes of classes are seldom more; ages, prices and counts are
+MINUS = "\u2212"  # which Unicode does not count among the dashes
 MIN_MEASURED_VALUES = 10  # fewer different numbers with fractions may well be grades such as 1.5
 
 log = logging.getLogger("tailfuse")
@@ -128,7 +131,7 @@ def check_numbers(labels: pl.Series) -> None:
 
 
 def warn_of_similar_names(labels: pl.Series) -> None:
-    """Warn of classes whose names differ only in case or in spaces."""
+    """Warn of classes whose names look alike, or spell one number."""
     counts = count_classes(labels)
     by_key: dict[str, list[str]] = {}
     for name in sorted(counts):
@@ -136,24 +139,35 @@ def warn_of_similar_names(labels: pl.Series) -> None:
     similar = [names for names in by_key.values() if len(names) > 1]
     if similar:
         shown = "; ".join(
-            " and ".join(f"'{name:.80}' ({count_noun(counts[name], 'row', 'rows')})" for name in names)
+            # repr shows what is invisible, as in 'cat\u200b'.
+            " and ".join(f"{name[:80]!r} ({count_noun(counts[name], 'row', 'rows')})" for name in names)
             for names in similar[:MAX_LISTED]
         )
         rest = f" and {len(similar) - MAX_LISTED:,} more" if len(similar) > MAX_LISTED else ""
         log.warning(
-            "label: column '%s' has classes whose names differ only in case or spaces; "
-            "each counts as a class of its own: %s%s",
+            "label: column '%s' has classes whose names differ only in case, spaces, invisible or similar "
+            "characters, or spell one number; each counts as a class of its own: %s%s",
             labels.name, shown, rest,
         )  # fmt: skip
 
 
 def fold_name(name: str) -> str:
-    """Return one key for all spellings of a name in other case or with other spaces.
+    """Return one key for all spellings of a name: in other case, with other spaces or invisible characters.
 
-    >>> fold_name("Basal  cell "), fold_name("basal cell")
-    ('basal cell', 'basal cell')
+    Characters that Unicode calls compatible are one, such as x² and x2, and so are all dashes. A number has
+    one key, but 01 and 1 are two codes.
+
+    >>> fold_name("Basal  cell "), fold_name("basal\\u200b cell"), fold_name("a\\u2010b"), fold_name("2.0")
+    ('basal cell', 'basal cell', 'a-b', 'number 2')
     """
-    return " ".join(name.casefold().split())
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    visible = "".join(
+        "-" if unicodedata.category(sign) == "Pd" or sign == MINUS else sign
+        for sign in plain
+        if unicodedata.category(sign) != "Cf"  # zero-width and other invisible characters
+    )
+    folded = " ".join(visible.split())
+    return make_value_key(folded) or folded
 
 
 def count_classes(labels: pl.Series) -> dict[str, int]:

@@ -14,8 +14,11 @@ from tailfuse.data.infer_schema import InferredSchema, infer_schema
 from tailfuse.errors import TableError
 from tailfuse.files.reading import DEFAULT_READING, Reading
 from tailfuse.files.table import read_table
+from tailfuse.spec.schema import RESERVED_NAMES
 
 PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./-]*")
+# Control characters, line ends that only Unicode has, the byte order mark, and what is no character at all.
+UNSAFE = re.compile(r"[\x00-\x1f\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]")
 DEFAULT_SIZE = 64
 DEFAULT_LENGTH = 256
 NOT_TEXT = ("null", "Null", "NULL")
@@ -167,7 +170,7 @@ def make_tabular_lines(
     lines = [f"  {name}: {{{', '.join(keys)}}}{comment}"]
     for column, call in calls.items():
         odd = "" if call.odd_row is None else "; such cells are taken as missing (`unreadable`)"
-        lines.append(f"  # {quote_scalar(column)} is read as a {call.type}: {call.note}{odd}")
+        lines.append(f"  # {quote_scalar(column)} is read as a {call.type}: {escape(call.note or '')}{odd}")
     return lines
 
 
@@ -179,7 +182,7 @@ def make_left_out_lines(schema: InferredSchema) -> list[str]:
         "# Left out:",
         *(
             # A value that is quoted may have a line break, which would end the comment.
-            f"#   {quote_scalar(column)}: {' '.join(why.split())}"
+            f"#   {quote_scalar(column)}: {escape(' '.join(why.split()))}"
             for column, why in schema.left_out.items()
         ),
     ]
@@ -188,7 +191,7 @@ def make_left_out_lines(schema: InferredSchema) -> list[str]:
 def make_unique(column: str, taken: set[str]) -> str:
     """Return a modality's name made of a column's, not taken yet."""
     base = re.sub(r"[^A-Za-z0-9]+", "_", column).strip("_")
-    base = base if base[:1].isalpha() and base != "presence" else f"m_{base}".rstrip("_")
+    base = base if base[:1].isalpha() and base not in RESERVED_NAMES else f"m_{base}".rstrip("_")
     name, number = base, 2
     while name in taken:
         name, number = f"{base}_{number}", number + 1
@@ -203,4 +206,11 @@ def quote_list(columns: list[str]) -> str:
 
 def quote_scalar(text: str) -> str:
     """Return text as YAML, in quotes only where it needs them."""
-    return text if PLAIN.fullmatch(text) and text not in NOT_TEXT else json.dumps(text, ensure_ascii=False)
+    if PLAIN.fullmatch(text) and text not in NOT_TEXT:
+        return text
+    return escape(json.dumps(text, ensure_ascii=False))
+
+
+def escape(text: str) -> str:
+    """Return text with the characters escaped that YAML takes for line ends, or refuses even in a comment."""
+    return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -16,7 +16,7 @@ from tailfuse_service.modalities.tabular.spelling import (
 )
 
 from tailfuse.errors import TableError
-from tailfuse.files.table import Rows, type_name
+from tailfuse.files.table import Rows, spell_cells, type_name
 
 ColumnType = Literal["number", "boolean", "category"]
 Unreadable = Literal["stop", "missing"]
@@ -103,13 +103,7 @@ def to_booleans(values: pl.Series) -> pl.Series:
 
 def to_strings(values: pl.Series) -> pl.Series:
     """Return any values as strings, spelled as `tailfuse_service.modalities.tabular.spelling.spell` does."""
-    strings = values.cast(pl.String)
-    if not values.dtype.is_float():
-        return strings
-    # Whole numbers become float when one of them is missing: category 3 must stay "3".
-    whole = values.cast(pl.Int64, strict=False)
-    is_whole = (whole.cast(values.dtype) == values).fill_null(False)
-    return whole.cast(pl.String).zip_with(is_whole, strings)
+    return values.to_frame().select(spell_cells(pl.all(), values.dtype)).to_series()
 
 
 def compose_accents(names: pl.Series) -> pl.Series:

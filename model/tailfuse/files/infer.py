@@ -16,6 +16,7 @@ from tailfuse_service.modalities.tabular.spelling import (
 
 from tailfuse.errors import TableError
 from tailfuse.files.cells import ColumnType, to_booleans, to_numbers
+from tailfuse.files.measured_texts import describe_measured
 
 Decimal = Literal[".", ","]
 
@@ -44,7 +45,8 @@ class InferredColumn:
 def infer_column(series: pl.Series, decimal: Decimal | None = None) -> InferredColumn:
     """Infer what a column holds: numbers if most of its texts are, categories if they look like codes.
 
-    Raises TableError if its numbers may mean two things, such as 1,500, and `decimal` is not given.
+    Raises TableError if its numbers may mean two things, such as 1,500 where `decimal` is not given, or 0.05
+    beside 5%.
     """
     if series.dtype == pl.Boolean:
         return InferredColumn("boolean")
@@ -54,11 +56,12 @@ def infer_column(series: pl.Series, decimal: Decimal | None = None) -> InferredC
     if len(distinct) and set(distinct.str.to_lowercase().unique()) <= {"true", "false"}:
         return InferredColumn("boolean")
     style = infer_format(series, decimal)
+    check_percentages(series, style)
     numbers = to_numbers(distinct, style)
     is_number = series.is_in(distinct.filter(numbers.is_not_null()).implode())
     total, count = series.count(), int(is_number.sum())
     if not count or count < MIN_NUMBERS * total:
-        return InferredColumn("category")
+        return InferredColumn("category", note=describe_measured(distinct))
     code_note = describe_codes(series.filter(is_number))
     if code_note is not None:
         return InferredColumn("category", note=code_note or None)
@@ -131,6 +134,23 @@ def describe_doubt(name: str, text: str, *styles: NumberFormat) -> TableError:
     return TableError(
         f"column '{name}': {text!r} may be {first:g} or {second:g}; say which, as in `decimal: ','` or "
         "`decimal: '.'`"
+    )
+
+
+def check_percentages(series: pl.Series, style: NumberFormat) -> None:
+    """Raises TableError if fractions stand beside percentages: 0.05 beside 5% may be the same number."""
+    if style.unit != "%":
+        return
+    has_sign = series.str.contains("%", literal=True)
+    bare = to_numbers(series, style).abs().set(has_sign.fill_null(True), None)
+    is_fraction = ((bare > 0) & (bare < 1)).fill_null(False)
+    if not is_fraction.any() or (bare > 1).any():  # 12 beside 5% is a percentage, and so is 0.5 beside 12
+        return
+    percentage, fraction = (int(each.fill_null(False).arg_max() or 0) for each in (has_sign, is_fraction))
+    raise TableError(
+        f"column '{series.name}': row {percentage + 1} is {series[percentage]!r}, but row {fraction + 1} is "
+        f"{series[fraction]!r}, which may be a fraction; write all with % or none, or say "
+        f"`types: {{{series.name}: number}}` if it is a percentage"
     )
 
 

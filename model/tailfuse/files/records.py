@@ -1,6 +1,7 @@
-"""The records of a text table, as the csv module reads them, but for a quote that is never closed.
+"""The records of a text table, as the csv module reads them, but for quotes that swallow rows.
 
-csv accepts it: one quote too many makes one cell of all rows after it.
+csv accepts a quote that is never closed, and text after a closing quote: one quote too many makes one cell of
+all rows up to the next quote.
 """
 
 import csv
@@ -19,10 +20,13 @@ class RecordError(ValueError):
 def iterate_records(lines: Iterable[str], separator: str = ",") -> Iterator[tuple[int, list[str]]]:
     """Yield each record, and the number of its last line. Raises RecordError."""
     is_over = False
+    own_lines: list[str] = []  # of the record that is read
 
     def iterate() -> Iterator[str]:
         nonlocal is_over
-        yield from lines
+        for line in lines:
+            own_lines.append(line)
+            yield line
         is_over = True
 
     records, line = csv.reader(iterate(), delimiter=separator), 0
@@ -30,7 +34,20 @@ def iterate_records(lines: Iterable[str], separator: str = ",") -> Iterator[tupl
         for record in records:
             if is_over:  # the reader has asked for one more line, to go on in a quote
                 raise RecordError(line + 1, "a quote opens in this row, and is never closed")
+            if len(own_lines) > 1 and has_text_after_quote(own_lines, separator):
+                reason = "a quote opens in this row, and the next quote, in a later row, does not end a cell"
+                raise RecordError(line + 1, reason)
             line = records.line_num
+            own_lines.clear()
             yield line, record
     except csv.Error as error:
         raise RecordError(line + 1, str(error)) from None
+
+
+def has_text_after_quote(lines: Iterable[str], separator: str) -> bool:
+    """Return whether a closing quote within a record is not the end of its cell."""
+    try:
+        list(csv.reader(lines, delimiter=separator, strict=True))
+    except csv.Error:
+        return True
+    return False

@@ -6,18 +6,21 @@ for the column as a whole (`tailfuse.files.infer`), never by what else stands in
 
 import fnmatch
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from polars.selectors import by_name  # pl.col takes * and ^…$ for patterns
+from tailfuse_service.modalities.tabular.spelling import MissingTexts
 
 from tailfuse.errors import TableError
 from tailfuse.files.formats import TEXT_ENDINGS
 from tailfuse.files.reading import DEFAULT_READING, Reading
-from tailfuse.files.sources import check_columns, find_parts, scan_images
+from tailfuse.files.sources import check_columns, find_parts
 from tailfuse.files.text_table import (
     TextTable,
     describe_encoding,
@@ -25,7 +28,7 @@ from tailfuse.files.text_table import (
     iterate_pieces,
     open_text_table,
 )
-from tailfuse.files.webdataset import read_tar
+from tailfuse.files.typed_table import make_read_error, scan_typed
 from tailfuse.spelling import did_you_mean
 
 INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")  # the index that pandas writes into a file
@@ -56,10 +59,10 @@ def read_batches(
     Of a table in text one piece is in memory at a time; polars would read ahead without a bound.
     """
     parts = find_parts(path) or [path]
-    columns: pl.Expr | list[str] = pl.all()
+    columns: pl.Expr = pl.all()
     if len(parts) > 1:
         with open_table(path, reading) as whole:  # which checks that all have the same
-            columns = whole.collect_schema().names()
+            columns = by_name(whole.collect_schema().names())
     for part in parts:
         try:
             if not is_text(part):
@@ -83,9 +86,56 @@ def open_table(path: Path, reading: Reading) -> Iterator[pl.LazyFrame]:
         if len(frames) == 1:
             yield frames[0]
             return
-        columns = [frame.collect_schema().names() for frame in frames]
-        check_columns(list(zip(parts, columns, strict=True)))
-        yield pl.concat([frame.select(columns[0]) for frame in frames], how="vertical_relaxed")
+        yield join_parts(parts, frames)
+
+
+def join_parts(parts: Sequence[Path], frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+    """Return the parts of a table as one. Raises TableError if their columns do not go together.
+
+    A column that is text in one part is text in all: numbers are spelled as those of one part alone are.
+    """
+    schemas = [frame.collect_schema() for frame in frames]
+    check_columns([(part, schema.names()) for part, schema in zip(parts, schemas, strict=True)])
+    names = schemas[0].names()
+    for name in names:
+        check_types(name, dict(zip(parts, (schema[name] for schema in schemas), strict=True)))
+    texts = {name for name in names if any(schema[name] == pl.String for schema in schemas)}
+    spelled = [
+        frame.select(
+            spell_cells(by_name(name), schema[name]) if name in texts else by_name(name) for name in names
+        )
+        for frame, schema in zip(frames, schemas, strict=True)
+    ]
+    return pl.concat(spelled, how="vertical_relaxed")
+
+
+def check_types(column: str, types: Mapping[Path, pl.DataType]) -> None:
+    """Raises TableError if the parts of a table have a column in types that do not go together."""
+    known = {part: dtype for part, dtype in types.items() if dtype != pl.Null}
+    for (first, one), (part, other) in pairwise(known.items()):
+        if classify_type(one) != classify_type(other):
+            held, expected = name_type(other), name_type(one)
+            raise TableError(
+                f"{part}: column '{column}' holds {held}, but {expected} in {first.name}; "
+                "write it in one type in all files"
+            )
+
+
+def classify_type(dtype: pl.DataType) -> str:
+    """Return what the types have in common that one column may have in the parts of a table."""
+    if dtype == pl.String or dtype.is_numeric() or dtype == pl.Boolean:
+        return "text"
+    return "time" if dtype.is_temporal() else name_type(dtype)
+
+
+def spell_cells(cells: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """Spell cells as `tailfuse_service.modalities.tabular.spelling.spell` does: floats such as 3.0 are 3."""
+    strings = cells.cast(pl.String)
+    if not dtype.is_float():
+        return strings
+    # Whole numbers become float when one of them is missing: category 3 must stay "3".
+    whole = cells.cast(pl.Int64, strict=False)
+    return pl.when(whole.cast(dtype) == cells).then(whole.cast(pl.String)).otherwise(strings)
 
 
 def open_part(path: Path, reading: Reading, opened: ExitStack) -> pl.LazyFrame:
@@ -117,29 +167,6 @@ def scan_text(
     return frame.filter(~pl.int_range(pl.len()).is_in(list(blank_rows))) if blank_rows else frame
 
 
-def scan_typed(path: Path) -> pl.LazyFrame:
-    """Return a table whose file has types, or that of a folder of images. Raises TableError."""
-    if path.is_dir():
-        return scan_images(path).lazy()
-    ending = path.suffix.lower()
-    if ending == ".parquet":
-        return pl.scan_parquet(path, glob=False)
-    if ending in (".feather", ".arrow"):
-        return pl.scan_ipc(path)
-    if ending in (".jsonl", ".ndjson"):
-        return pl.scan_ndjson(path, infer_schema_length=None)
-    if ending == ".tar":
-        return read_tar(path).lazy()
-    from fastexcel import FastExcelError  # which polars loads no sooner
-
-    try:
-        table = pl.read_excel(path, engine="calamine", infer_schema_length=None, drop_empty_rows=False)
-    except FastExcelError as error:
-        raise describe_failure(path, error) from None
-    used = table.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
-    return table.head(len(used) - int(used.reverse().arg_max() or 0)).lazy()  # formatted cells may follow
-
-
 def collect(path: Path, frame: pl.LazyFrame) -> pl.DataFrame:
     """Read all of a table. Raises TableError."""
     try:
@@ -154,21 +181,29 @@ def describe_failure(path: Path, error: Exception) -> TableError:
         line = find_bad_line(path)
         if line is not None:
             return describe_encoding(path, line)
-    return TableError(f"{path}: cannot be read: {(str(error) or 'not a table').splitlines()[0]}")
+    return make_read_error(path, error)
 
 
 def normalise(frame: pl.LazyFrame, missing: Sequence[str]) -> pl.LazyFrame:
     """The same values with one spelling of missing, and fewer types."""
+    none = MissingTexts(missing)
+    texts, numbers = sorted(none.texts), sorted(none.numbers)
     columns = []
     for name, dtype in frame.collect_schema().items():
-        column = pl.col(name)
+        column: pl.Expr = by_name(name)
         if dtype in (pl.Categorical, pl.Enum):
             column, dtype = column.cast(pl.String), pl.String()
         if dtype == pl.String:
             column = column.str.strip_chars()
-            column = pl.when(column.is_in(["", *missing])).then(None).otherwise(column)
-        elif dtype.is_float():
-            column = column.fill_nan(None)
+            is_missing = column.is_in(texts)
+            if numbers:
+                is_missing |= column.cast(pl.Float64, strict=False).is_in(numbers).fill_null(False)
+            column = pl.when(is_missing).then(None).otherwise(column)
+        elif dtype.is_numeric():
+            column = column.fill_nan(None) if dtype.is_float() else column
+            if numbers:
+                is_missing = column.cast(pl.Float64).is_in(numbers).fill_null(False)
+                column = pl.when(is_missing).then(None).otherwise(column)
         columns.append(column.alias(name))
     return frame.select(columns)
 
@@ -197,9 +232,10 @@ def describe_wide_missing(table: pl.DataFrame, missing: Sequence[str]) -> list[s
     `table` was read with nothing but "" as missing.
     """
     found = []
+    texts = [text.strip() for text in missing]
     for series in table:
         if series.dtype == pl.String:
-            counts = series.filter(series.is_in(list(missing))).value_counts().rows()
+            counts = series.filter(series.is_in(texts)).value_counts().rows()
             found += [
                 f"column '{series.name}': '{text}' in {count:,} of {len(table):,} rows is taken as missing; "
                 "if it is a value, list what is missing under `missing:`, without it"
@@ -211,7 +247,12 @@ def describe_wide_missing(table: pl.DataFrame, missing: Sequence[str]) -> list[s
 
 def type_name(series: pl.Series) -> str:
     """Return a column's type in one word, for a message."""
-    return str(series.dtype.base_type()).lower()
+    return name_type(series.dtype)
+
+
+def name_type(dtype: pl.DataType) -> str:
+    """Return a type in one word, for a message."""
+    return str(dtype.base_type()).lower()
 
 
 def place(modality: str, column: str) -> str:

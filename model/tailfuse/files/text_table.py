@@ -23,6 +23,7 @@ from tailfuse.errors import TableError
 from tailfuse.files.long_cells import long_cells
 from tailfuse.files.reading import Reading
 from tailfuse.files.records import RecordError, iterate_records
+from tailfuse.files.text_lines import BLOCK, NEWLINE, QUOTE, check_lines
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 BYTE_ORDER_MARKS = (
@@ -31,8 +32,6 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 SAMPLE_RECORDS = 50  # by which the separator is chosen
-BLOCK = 1 << 22  # bytes that are checked at once
-QUOTE, NEWLINE, RETURN = (ord(character) for character in '"\n\r')
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,48 +177,6 @@ def read_header(path: Path, text: Path, separator: str) -> tuple[list[str], int]
     if twice is not None:
         raise TableError(f"{path}: line {skip_lines}: column '{twice}' is there twice")
     return header, skip_lines
-
-
-def check_lines(text: Path, separator: str, width: int, skip_lines: int) -> list[int] | None:
-    """Return the blank records, or None if a record seems to have another number of cells than `width`.
-
-    Separators and line ends count where the number of quotes before them is even.
-    """
-    blank: list[int] = []
-    record = cells = quotes = at = 0
-    last_end, was_return = -1, False
-    with text.open("rb") as file:
-        for _ in range(skip_lines):
-            file.readline()
-        while piece := file.read(BLOCK):
-            codes = np.frombuffer(piece, np.uint8)
-            is_end, is_cell, is_quote = codes == NEWLINE, codes == ord(separator), codes == QUOTE
-            if quotes % 2 or is_quote.any():
-                outside = (np.cumsum(is_quote, dtype=np.int32) + quotes) % 2 == 0
-                is_end, is_cell = is_end & outside, is_cell & outside
-                quotes += int(is_quote.sum())
-            ends = np.flatnonzero(is_end)
-            if len(ends):
-                counts = np.searchsorted(np.flatnonzero(is_cell), ends)
-                per_record = np.diff(counts, prepend=-cells)
-                lengths = np.diff(ends, prepend=last_end - at) - 1
-                is_blank = lengths == 0
-                # The line end of Windows is two characters; the first may be in the piece before.
-                before_end = codes[np.maximum(ends - 1, 0)]
-                is_blank |= (lengths == 1) & ((before_end == RETURN) | ((ends == 0) & was_return))
-                if width == 1:
-                    is_blank[:] = False
-                if (per_record[~is_blank] != width - 1).any():
-                    return None
-                blank += (record + np.flatnonzero(is_blank)).tolist()
-                record += len(ends)
-                last_end = at + int(ends[-1])
-                cells = -int(counts[-1])
-            cells += int(is_cell.sum())
-            at += len(piece)
-            was_return = piece.endswith(b"\r")
-    has_rest = at - last_end > 1  # after the last line end
-    return None if quotes % 2 or (has_rest and cells != width - 1) else blank
 
 
 def iterate_pieces(table: TextTable) -> Iterator[tuple[bytes, list[int]]]:

@@ -39,7 +39,7 @@ def fit_columns(
     reading: Reading,
     unreadable: Unreadable = "stop",
 ) -> TabularModality:
-    """Fit the columns on the training `rows`; `types` overrules what is inferred from all rows.
+    """Fit the columns on the training `rows`; `types` overrides what is inferred from all rows.
 
     A column whose type was a close call is warned of. Raises TableError.
     """
