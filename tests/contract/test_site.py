@@ -166,7 +166,7 @@ def test_every_key_of_the_spec_has_a_meaning(model: type[BaseModel]) -> None:
 def test_defaults_are_those_of_yaml() -> None:
     page = make_spec_page()
     for line in (
-        "| `seed` | integer ≥ 0 | `0` |",
+        "| `seed` | integer ≥ 0 and ≤ 4294967295 | `0` |",
         "| `smote` | boolean | `false` |",
         "| `experts` | list of number | `[1.0]` |",
         "| `version` | text | `'1'` |",

@@ -39,8 +39,8 @@ INHERITED = {
     (Protocol, HttpToolsProtocol): {
         "__init__", "_unset_keepalive_if_required", "client", "connection_lost", "connection_made",
         "cycle", "data_received", "expect_100_continue", "flow", "headers", "loop", "on_body",
-        "on_headers_complete", "on_message_begin", "on_message_complete", "on_response_complete", "parser",
-        "pause_writing", "resume_writing", "server", "server_state", "shutdown", "timeout_keep_alive",
+        "on_header", "on_headers_complete", "on_message_begin", "on_message_complete",
+        "on_response_complete", "parser", "pause_writing", "resume_writing", "server", "server_state", "shutdown", "timeout_keep_alive",
         "timeout_keep_alive_handler", "transport", "url",
     },
     (ReadControl, FlowControl): {"__init__", "pause_reading", "resume_reading"},

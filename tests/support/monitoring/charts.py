@@ -49,7 +49,7 @@ ROWS = {
         "Predictions",
         "Modality: image",
     ),
-    "classes": ("At a glance", "Head, medium and tail", "Each class"),
+    "classes": ("At a glance", "Many, medium and few", "Each class"),
     "model": ("Versions", "Traffic and time", "Predictions by version: canary against stable", "Shadow"),
 }
 """The rows to draw of each dashboard."""
