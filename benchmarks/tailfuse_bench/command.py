@@ -41,7 +41,7 @@ def numbers(ctx: click.Context, param: click.Parameter, text: str) -> list[int]:
 @click.command("bench", short_help="Compare the method with others on many datasets.")
 @click.option(
     "--data", type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder that contains one folder per dataset.",
+    help="Folder that contains one folder per dataset; one with a spec.yaml is a dataset of your own.",
 )  # fmt: skip
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path, file_okay=False), default="bench-results",

@@ -1,13 +1,21 @@
-"""The datasets of the benchmark as documents of a spec; each table is in a folder of its name."""
+"""The datasets of the benchmark as documents of a spec; each is in a folder of its name.
+
+A folder of another name is a dataset too if it has a spec: one of the user's own.
+"""
 
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from tailfuse.errors import UserError
 
 Document = dict[str, Any]
 
 # The datasets that are written from what their sources distribute.
 STAMPS, SPOKEN_DIGITS, WATCH = "stamps", "spoken_digits", "watch"
+
+SPEC = "spec.yaml"  # in the folder of a dataset of the user's own
 
 HEADLINE_IR = 50  # a dataset that cannot be thinned this far keeps its class frequencies
 ORIGINAL_IR = 0  # stands for the imbalance ratio of a dataset that is not thinned
@@ -17,7 +25,8 @@ ORIGINAL_IR = 0  # stands for the imbalance ratio of a dataset that is not thinn
 class BenchDataset:
     """A table with a `label` and a `split`, its modalities, and the largest imbalance ratio it supports.
 
-    Rows with the same value in the column `group`, if there is one, are in one part of the split.
+    Rows with the same value in the column `group`, if there is one, are in one part of the split. `own` is
+    the whole document of a dataset of the user's own.
     """
 
     name: str
@@ -25,9 +34,12 @@ class BenchDataset:
     max_ir: int = 1000
     group: str | None = None
     training: Document = field(default_factory=dict)
+    own: Document | None = None
 
     def document(self, folder: Path) -> Document:
         """Return the spec for a table in `folder`."""
+        if self.own is not None:
+            return dict(self.own)
         return {
             "name": self.name,
             "table": str(table_path(folder)),
@@ -143,3 +155,34 @@ DIGITS = BenchDataset(
     training={"epochs": 60, "folds": 2},
 )
 DATASETS = {each.name: each for each in (*ALL_DATASETS, DIGITS)}
+
+
+def find_dataset(name: str, folder: Path) -> BenchDataset:
+    """Return the dataset of this name: one of DATASETS, or the user's own in `folder`. Raises UserError."""
+    return DATASETS[name] if name in DATASETS else read_own(folder)
+
+
+def is_own(folder: Path) -> bool:
+    """Return whether a folder holds a dataset of the user's own."""
+    return folder.name not in DATASETS and (folder / SPEC).is_file()
+
+
+@cache
+def read_own(folder: Path) -> BenchDataset:
+    """Return the dataset that the spec in a folder describes. It keeps its class frequencies.
+
+    Raises UserError if the spec is invalid, or its table is not a file.
+    """
+    from tailfuse.spec.schema import load_spec
+
+    spec = load_spec(folder / SPEC)
+    if not spec.table.is_file():
+        why = "is a folder; the bench needs one file" if spec.table.is_dir() else "no such file"
+        raise UserError(f"{folder / SPEC}: table: {spec.table}: {why}")
+    document = spec.model_dump(mode="json", exclude_unset=True)
+    return BenchDataset(folder.name, document["modalities"], max_ir=ORIGINAL_IR, own=document)
+
+
+def find_table(name: str, folder: Path) -> Path:
+    """Return the table of the dataset of this name in `folder`."""
+    return Path(find_dataset(name, folder).document(folder)["table"])

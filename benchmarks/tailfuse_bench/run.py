@@ -10,10 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
-import polars as pl
 from tailfuse_service.bundle import write_atomically
 
-from tailfuse_bench.datasets import DATASETS, HEADLINE_IR, ORIGINAL_IR, table_path
+from tailfuse_bench.datasets import HEADLINE_IR, ORIGINAL_IR, find_dataset, find_table
 from tailfuse_bench.methods import METHODS, OURS, SPECIALIST
 from tailfuse_bench.pool import Failure, run_all
 from tailfuse_bench.records import write_tables
@@ -38,34 +37,35 @@ def plan_tasks(
     folders: Mapping[str, Path], ratios: list[int], seeds: Iterable[int], methods: Sequence[str], out: Path,
     missing: Sequence[int] = (0,), environment: Environment | None = None,
 ) -> list[Task]:  # fmt: skip
-    """Return all tasks, longest first. Raises SpecError if a method's spec is invalid.
+    """Return all tasks, those of the largest tables first. Raises SpecError if a method's spec is invalid.
 
     `folders` maps datasets to their folders, `missing` are per cent of the modalities, and rivals run in
     `environment`. Methods that explain the headline run at its ratio only, with all modalities.
     """
     experiments = [
         Experiment(name, ir, seed, percent)
-        for name in folders
-        for ir in DATASETS[name].select_ratios(ratios)
+        for name, folder in folders.items()
+        for ir in find_dataset(name, folder).select_ratios(ratios)
         for seed in seeds
         for percent in missing
     ]
-    rows = {name: count_rows(folder) for name, folder in folders.items()}
-    experiments.sort(key=lambda experiment: (-rows[experiment.dataset], experiment.ir or HEADLINE_IR))
+    size = {name: find_table(name, folder).stat().st_size for name, folder in folders.items()}
+    experiments.sort(key=lambda experiment: (-size[experiment.dataset], experiment.ir or HEADLINE_IR))
     tasks = []
     for experiment in experiments:
-        for shared in group_by_training(select_applicable(methods, experiment)):
-            task = Task(experiment, shared, folders[experiment.dataset], out, environment)
+        folder = folders[experiment.dataset]
+        for shared in group_by_training(select_applicable(methods, experiment, folder)):
+            task = Task(experiment, shared, folder, out, environment)
             for method in shared:
                 task.spec(method)
             tasks.append(task)
     return tasks
 
 
-def select_applicable(methods: Sequence[str], experiment: Experiment) -> list[str]:
-    """Return the methods that are run in an experiment."""
+def select_applicable(methods: Sequence[str], experiment: Experiment, folder: Path) -> list[str]:
+    """Return the methods that are run in an experiment on the dataset in `folder`."""
     headline = experiment.ir in (HEADLINE_IR, ORIGINAL_IR) and not experiment.missing
-    has_text = DATASETS[experiment.dataset].has_text
+    has_text = find_dataset(experiment.dataset, folder).has_text
     return [
         name
         for name in methods
@@ -73,11 +73,6 @@ def select_applicable(methods: Sequence[str], experiment: Experiment) -> list[st
         and (has_text or not METHODS[name].needs_text)
         and METHODS[name].dataset in (None, experiment.dataset)
     ]
-
-
-def count_rows(folder: Path) -> int:
-    """Count the rows of a dataset's table."""
-    return int(pl.scan_parquet(table_path(folder)).select(pl.len()).collect().item())
 
 
 def group_by_training(methods: Iterable[str]) -> list[tuple[str, ...]]:

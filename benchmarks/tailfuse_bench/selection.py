@@ -6,7 +6,17 @@ from pathlib import Path
 from tailfuse.errors import UserError
 from tailfuse.spelling import did_you_mean
 
-from tailfuse_bench.datasets import DATASETS, DIGITS, SPOKEN_DIGITS, STAMPS, WATCH, table_path
+from tailfuse_bench.datasets import (
+    DATASETS,
+    DIGITS,
+    SPEC,
+    SPOKEN_DIGITS,
+    STAMPS,
+    WATCH,
+    is_own,
+    read_own,
+    table_path,
+)
 from tailfuse_bench.digits import write_digits
 from tailfuse_bench.methods import METHODS, RIVALS
 from tailfuse_bench.spoken_digits import find_recordings, write_spoken_digits
@@ -30,14 +40,19 @@ def select_datasets(names: Sequence[str], data: Path | None, out: Path) -> dict[
 
     The digits are written to `out` first. Raises UserError.
     """
+    own = find_own(data) if data else {}
     for name in names:
-        check(name, DATASETS, "--sets", "dataset")
+        check(name, [*DATASETS, *own], "--sets", "dataset")
     if data is None and set(names) - {DIGITS.name}:
         raise UserError(f"--data: needed; it is the folder that contains '{names[0]}'")
     if data is None and not names:
         raise UserError("--data: needed; it is the folder of the datasets (--quick runs on shipped data)")
     folders: dict[str, Path] = {}
-    for name in names or DATASETS:
+    for name in names or [*DATASETS, *own]:
+        if name in own:
+            read_own(own[name])  # a mistake in its spec is told before anything runs
+            folders[name] = own[name]
+            continue
         if name == DIGITS.name:
             if names:
                 folders[name] = digits_in(out)
@@ -50,8 +65,15 @@ def select_datasets(names: Sequence[str], data: Path | None, out: Path) -> dict[
             raise UserError(f"--sets: {table_path(folder)}: no such file")
     if not folders:
         known = ", ".join(name for name in DATASETS if name != DIGITS.name)
-        raise UserError(f"--data: {data} contains no dataset; expected a folder named {known}")
+        raise UserError(
+            f"--data: {data} contains no dataset; expected a folder with a {SPEC}, or one named {known}"
+        )
     return folders
+
+
+def find_own(data: Path) -> dict[str, Path]:
+    """Return the folder of each dataset of the user's own."""
+    return {folder.name: folder for folder in sorted(data.iterdir()) if is_own(folder)}
 
 
 def digits_in(out: Path) -> Path:

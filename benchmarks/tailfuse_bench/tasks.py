@@ -14,7 +14,7 @@ from tailfuse.errors import SpecError
 from tailfuse.spec.schema import Spec, explain
 from tailfuse_service.bundle import sha256, write_atomically
 
-from tailfuse_bench.datasets import DATASETS, ORIGINAL_IR, table_path
+from tailfuse_bench.datasets import ORIGINAL_IR, find_dataset, find_table
 from tailfuse_bench.methods import METHODS, RIVALS
 from tailfuse_bench.missing import name_condition
 from tailfuse_bench.records import Bin, Result
@@ -77,7 +77,8 @@ class Task:
 
     def spec(self, method: str, subset: Iterable[str] = ()) -> Spec:
         """Return the spec of a method on the dataset, for some or all modalities. Raises SpecError."""
-        document = DATASETS[self.experiment.dataset].document(self.folder) | {"seed": self.experiment.seed}
+        dataset = find_dataset(self.experiment.dataset, self.folder)
+        document = dataset.document(self.folder) | {"seed": self.experiment.seed}
         wanted = set(subset) or set(document["modalities"])
         document["modalities"] = {key: each for key, each in document["modalities"].items() if key in wanted}
         for key, value in METHODS[method].overrides.items():
@@ -94,7 +95,8 @@ class Task:
     def fingerprint(self, method: str) -> str:
         """Return a checksum of the spec, the table and the experiment: it identifies reusable results."""
         spec = self.spec(method).model_dump(mode="json", exclude={"table"})
-        what: list[Any] = [spec, self.experiment.key, table_sha256(self.folder), Result._fields, Bin._fields]
+        table = table_sha256(find_table(self.experiment.dataset, self.folder))
+        what: list[Any] = [spec, self.experiment.key, table, Result._fields, Bin._fields]
         if METHODS[method].group == RIVALS and self.environment:
             what += [REQUIREMENTS.read_text(), self.environment.seconds]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
@@ -137,9 +139,9 @@ def format_ratio(ir: int) -> str:
 
 
 @cache
-def table_sha256(folder: Path) -> str:
+def table_sha256(table: Path) -> str:
     """Return the checksum of a dataset's table."""
-    return sha256(table_path(folder))
+    return sha256(table)
 
 
 @cache

@@ -233,7 +233,10 @@ def test_a_run_that_fails_is_named_and_stops_no_other(tmp_path: Path) -> None:
         (["--methods", "x"], "--methods: there is no method or group 'x'; expected one of tailfuse, "),
         ([], "--data: needed; it is the folder of the datasets (--quick"),
         (["--sets", "pie"], "--data: needed; it is the folder that contains 'pie'"),
-        (["--data", "."], "--data: . contains no dataset; expected a folder named cub, "),
+        (
+            ["--data", "."],
+            "--data: . contains no dataset; expected a folder with a spec.yaml, or one named cub, ",
+        ),
         (["--data", ".", "--sets", "pie"], "--sets: pie/table.parquet: no such file"),
         (["--data", "nowhere"], "Directory 'nowhere' does not exist"),
         (["--ir", "ten"], "'ten' is neither an integer nor a range such as 0-4"),

@@ -1,5 +1,7 @@
 """MOGONET: graphs of the samples, one for each modality, and products of class probabilities."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -86,5 +88,5 @@ def test_the_same_seed_gives_the_same_answers(dataset: Dataset) -> None:
 
 def test_it_runs_on_rosmap_only_and_trains_apart() -> None:
     for name, expected in (("rosmap", [MOGONET]), ("pie", [])):
-        assert select_applicable([MOGONET], Experiment(name, 10, 0, 0)) == expected
+        assert select_applicable([MOGONET], Experiment(name, 10, 0, 0), Path(name)) == expected
     assert METHODS[MOGONET].training_key == MOGONET
