@@ -112,6 +112,10 @@ def test_mistakes_are_one_sentence(service: Service, folder: Path) -> None:
     assert "starts with http://" in refused("localhost:8000", "-i", "notes=a")
     assert "either a TABLE or one sample" in refused(url, code=2)
     assert "--row is one of a TABLE" in refused(url, "-i", "notes=a", "--row", 1, code=2)
+    (folder / "value.json").write_text("{}")
+    assert "value.json: is a file that is read" in refused(
+        url, "-i", f"clinical=@{folder / 'value.json'}", "--out", folder / "value.json", "--overwrite"
+    )
     (folder / "latin.csv").write_bytes(b"title\n\xe4\n")
     assert "latin.csv: line 2 is not UTF-8 text" in refused(url, folder / "latin.csv")
 

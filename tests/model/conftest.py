@@ -16,7 +16,8 @@ from tailfuse.network.build import AnyNetwork, build_network
 from tailfuse.spec.schema import Spec, load_spec
 from tailfuse.training import checkpoint
 from tailfuse.training.hardware import Hardware
-from tailfuse.training.train import BUNDLE, TRAINED, Listener, train
+from tailfuse.training.remove_run import BUNDLE, TRAINED
+from tailfuse.training.train import Listener, train
 
 SPEC = """\
 name: lesions

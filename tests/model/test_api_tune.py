@@ -16,7 +16,7 @@ from tailfuse.api.study import list_finished, make_study
 from tailfuse.api.tuning_score import OnStep, Score, Scorer
 from tailfuse.cli import main
 from tailfuse.data.dataset import make_dataset
-from tailfuse.errors import RunError, SpecError
+from tailfuse.errors import RunError, SpecError, UserError
 from tailfuse.spec.schema import Spec, load_spec, make_spec
 
 SPACE = {"training.learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}, "network.width": [4, 8]}
@@ -184,12 +184,28 @@ def test_another_search_is_not_mixed_in(tmp_path: Path, monkeypatch: pytest.Monk
         tailfuse.tune(spec, tmp_path / "full", trials=1)
 
 
+def test_no_file_that_a_search_reads_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scorer, "score", score_by_rate)
+    spec, out = write_spec(tmp_path), tmp_path / "search"
+    tailfuse.tune(spec, out, trials=1, space=SPACE)
+    best = (out / "best.yaml").read_bytes()
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match=r"best\.yaml: is a file that is read"):
+            tailfuse.tune(out / "best.yaml", out, trials=1, space=SPACE, overwrite=overwrite)
+    (out / "tune.json").write_text("network.width: [4, 8]")  # as a space, which may have any name
+    with pytest.raises(UserError, match=r"tune\.json: is a file that is read"):
+        tailfuse.tune(out / "best.yaml", out, trials=1, space=out / "tune.json", overwrite=True)
+    assert (out / "best.yaml").read_bytes() == best
+    assert (out / "tune.json").read_text() == "network.width: [4, 8]"
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
         ("training.learning_rat", ["1"], "unknown key; did you mean 'learning_rate'"),
         ("trainin.epochs", ["1"], "cannot be tuned.*did you mean 'training'"),
         ("label", ["species"], "cannot be tuned"),
+        ("network", ["x"], "expected a key of network, training, modalities$"),
         ("split.val", ["0.2"], "cannot be tuned"),
         ("modalities.sise.encoder", ["mlp"], "no modality 'sise'; did you mean 'size'"),
         ("modalities.size.encoder", ["mlp", "mpl"], "mpl"),

@@ -22,7 +22,8 @@ from tailfuse.training.fit import calibrate_network, fit, train_stages
 from tailfuse.training.hardware import Hardware
 from tailfuse.training.loop import fit_network
 from tailfuse.training.objective import Objective
-from tailfuse.training.train import TRAINED, Listener, train
+from tailfuse.training.remove_run import TRAINED
+from tailfuse.training.train import Listener, train
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,8 @@ from tailfuse.network.build import build_network
 from tailfuse.spec.schema import load_spec
 from tailfuse.training import train as training
 from tailfuse.training.hardware import Hardware
-from tailfuse.training.train import TRAINED, Listener, train
+from tailfuse.training.remove_run import TRAINED
+from tailfuse.training.train import Listener, train
 
 SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)
 SPEC = """\

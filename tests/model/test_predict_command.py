@@ -258,6 +258,23 @@ def test_a_part_of_the_table_is_never_replaced(
     assert (out.read_text() == ROWS) == bool(kept)
 
 
+@pytest.mark.parametrize("named", ["clinical=@{}", "image={}", "image=@{}"])
+def test_a_file_of_an_input_is_never_replaced(tiny_bundle: Path, tmp_path: Path, named: str) -> None:
+    value = tmp_path / "value.json"
+    value.write_text("{}")
+    options = ["--input", named.format(value), "--out", str(value), "--overwrite"]
+    done = CliRunner().invoke(main, ["predict", str(tiny_bundle), *options])
+    assert done.exit_code == 1
+    assert "value.json: is a file that is read; write to another file" in done.output
+    assert value.read_text() == "{}"
+
+
+@pytest.mark.parametrize("text", ["a" * 5000, "a\0b"])
+def test_a_text_that_is_no_path_is_a_text(tiny_bundle: Path, tmp_path: Path, text: str) -> None:
+    options = ["--input", f"notes={text}", "--out", str(tmp_path / "answer.json")]
+    assert "Written" in CliRunner().invoke(main, ["predict", str(tiny_bundle), *options]).output
+
+
 def test_an_image_of_the_table_is_never_replaced(
     tiny_bundle: Path, predict: Callable[..., Result], tmp_path: Path
 ) -> None:

@@ -12,7 +12,8 @@ from tailfuse.files.lock import lock_folder
 from tailfuse.spec.schema import load_spec
 from tailfuse.training import train as module
 from tailfuse.training.hardware import Hardware
-from tailfuse.training.train import RUN, TRAINED, Listener, train
+from tailfuse.training.remove_run import TRAINED
+from tailfuse.training.train import RUN, Listener, train
 
 QUICK = ("training.epochs=2", "network.width=8", "training.folds=2")
 SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 import torch
 from tailfuse.data.split_arrays import SplitArrays
-from tailfuse.errors import RunError, SpecError, TableError
+from tailfuse.errors import RunError, SpecError, TableError, UserError
 from tailfuse.spec.schema import load_spec
 from tailfuse.training import families
 from tailfuse.training import fit as fitting
 from tailfuse.training import train as module
 from tailfuse.training.hardware import Hardware
 from tailfuse.training.loop import fit_network
+from tailfuse.training.remove_run import TRAINED
 from tailfuse.training.state import read_log
-from tailfuse.training.train import RUN, TRAINED, Listener, export_run, find_differences, train
+from tailfuse.training.train import RUN, Listener, export_run, find_differences, train
 
 QUICK = ("training.epochs=3", "network.width=8", "training.folds=2")
 SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)
@@ -48,6 +49,26 @@ def test_a_run_is_not_begun_twice(lesions: Any) -> None:
         "run holds a run already; continue it with --resume, replace it with --overwrite, or choose another "
         "--out"
     )
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("fold-9.csv", "is the table that is read; write to another file"),
+        ("bundle/rows.csv", "is read, and --overwrite removes the bundle that it is in; move it first"),
+    ],
+)
+@pytest.mark.usefixtures("no_export")
+def test_a_table_in_the_run_that_is_replaced_is_kept(lesions: Any, place: str, why: str) -> None:
+    run = begin(lesions)
+    (run / "bundle").mkdir()
+    spec = load_spec(lesions.write(), QUICK)
+    table = spec.table.rename(run / place)
+    before = sorted(run.rglob("*"))
+    moved = spec.model_copy(update={"table": table})
+    with pytest.raises(UserError, match=f"{place}: {why}"):
+        train(moved, run, Hardware("cpu"), SILENT, overwrite=True)
+    assert sorted(run.rglob("*")) == before
 
 
 @pytest.mark.usefixtures("no_export")

@@ -35,8 +35,9 @@ def export_run(
 
     from tailfuse.data.dataset import load_dataset
     from tailfuse.spec.schema import ReportSpec
-    from tailfuse.training.train import BUNDLE, read_spec
+    from tailfuse.training.remove_run import BUNDLE
     from tailfuse.training.train import export_run as write_bundle
+    from tailfuse.training.train import read_spec
 
     spec = read_spec(folder)
     report = ReportSpec(rows=report_rows or spec.report.rows)
@@ -70,7 +71,8 @@ def reduce_bundle(
     from tailfuse.export.reduce import reduce_bundle as write_bundle
 
     if is_run(path):
-        from tailfuse.training.train import BUNDLE, read_spec
+        from tailfuse.training.remove_run import BUNDLE
+        from tailfuse.training.train import read_spec
 
         trained_on = trained_on or read_spec(path).table
         path = path / BUNDLE

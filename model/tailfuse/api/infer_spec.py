@@ -34,7 +34,7 @@ def infer_spec(
     'weather'
     """
     source, target = Path(table), None if out is None else Path(out)
-    check_output(target, overwrite, source=source)
+    check_output(target, overwrite, sources=[source])
     reading = Reading(
         separator=check("separator", separator, check_separator),
         decimal=decimal,

@@ -39,7 +39,7 @@ def predict(
     (2, 0)
     """
     source, target = Path(table), None if out is None else Path(out)
-    check_output(target, overwrite, source=source)
+    check_output(target, overwrite, sources=[source])
     check_ending(target)
     opened = open_model(bundle, prior=prior, runtime=runtime).bundle
     reading = make_reading(opened.manifest.spec)

@@ -1,7 +1,7 @@
 """The storage of a search: its trials in SQLite beside its output, and what it was begun with."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ from tailfuse_service.bundle import write_atomically
 from tailfuse.api.search_space import Range, SearchSpace
 from tailfuse.errors import RunError
 from tailfuse.files.lock import LOCK, FolderInUse, lock_folder
+from tailfuse.files.output import check_not_read
 from tailfuse.spec.schema import Spec
 from tailfuse.training.train import describe_run, find_differences
 
 STUDY, BEGUN, BEST, REPORT = "study.db", "tune.json", "best.yaml", "report.md"
+WRITTEN = (STUDY, BEGUN, BEST, REPORT)
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 # Before so many trials, or epochs, none is stopped early: medians of a few, and first epochs, say little.
 MIN_TRIALS, MIN_EPOCHS = 5, 5
@@ -24,9 +26,16 @@ MIN_TRIALS, MIN_EPOCHS = 5, 5
 
 @contextmanager
 def hold_study(
-    folder: Path, spec: Spec, space: SearchSpace, folds: int | None, *, overwrite: bool
-) -> Iterator[None]:
-    """Hold the folder of a search that is new, or that was begun with the same. Raises RunError."""
+    folder: Path, spec: Spec, space: SearchSpace, folds: int | None, *, overwrite: bool,
+    sources: Sequence[Path],
+) -> Iterator[None]:  # fmt: skip
+    """Hold the folder of a search that is new, or that was begun with the same.
+
+    Raises UserError if the search would replace one of the files that it reads, `sources`, and RunError if
+    the folder holds something else.
+    """
+    for name in WRITTEN:
+        check_not_read(folder / name, sources)
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; choose another folder with --out")
     if "?" in str(folder):  # it would begin the options of a database's address

@@ -9,8 +9,9 @@ from tailfuse.api.trackers import Trackers, check_trackers
 from tailfuse.spec.schema import Spec
 from tailfuse.training.hardware import Hardware
 from tailfuse.training.loop import Stage
+from tailfuse.training.remove_run import TRAINED
 from tailfuse.training.state import Epoch, read_log
-from tailfuse.training.train import TRAINED, Listener, train
+from tailfuse.training.train import Listener, train
 
 SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)
 

@@ -85,7 +85,7 @@ def tune(
     `folds`. Test rows are not read. Trials that do worse than the median are stopped early. `space` is a YAML
     file or its keys; None searches the keys that fit the spec. `trials` counts those that an earlier call has
     finished in the same folder, runs/<name>-tune. No trial begins after `timeout` seconds. Raises SpecError,
-    TableError, RunError.
+    TableError, RunError, and UserError if the folder's files are among those that are read.
 
     >>> result = tailfuse.tune("spec.yaml", "search", trials=2, space={"network.width": [4, 8]})
     >>> result.trials.columns
@@ -100,7 +100,8 @@ def tune(
     Hardware(accelerator).fabric()  # a wrong name is not to stop every trial
     searched = choose_space(loaded, space)
     folder = Path("runs") / f"{loaded.name}-tune" if out is None else Path(out)
-    with hold_study(folder, loaded, searched, folds, overwrite=overwrite):
+    sources = [Path(each) for each in (spec, space) if isinstance(each, str | Path)] + [loaded.table]
+    with hold_study(folder, loaded, searched, folds, overwrite=overwrite, sources=sources):
         study = make_study(folder, loaded.seed, folds)
         missing = trials - len(list_finished(study))
         if missing > 0:

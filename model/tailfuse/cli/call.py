@@ -11,7 +11,7 @@ from tailfuse_service.bundle import PRIORS
 from tailfuse import __version__
 from tailfuse.cli.call_answers import indented, shown
 from tailfuse.cli.call_table import call_table
-from tailfuse.cli.inputs import INPUT_HELP, parse_inputs
+from tailfuse.cli.inputs import INPUT_HELP, list_files, parse_inputs
 from tailfuse.cli.options import EXIT_ROWS_WITH_ERROR, EXIT_STATUSES, overwrite_option
 from tailfuse.cli.table_rows import read_row
 from tailfuse.errors import UserError
@@ -67,7 +67,7 @@ def command(
     if version is not None and name is None:
         raise click.UsageError("--version is one of a --model")
     is_table = table is not None and row is None
-    check_output(out, overwrite, source=table)
+    check_output(out, overwrite, sources=list_files(table, inputs))
     check_format(out, is_table=is_table, as_json=as_json)
     try:
         from tailfuse_client import Client, NoAnswer, Problem

@@ -32,7 +32,7 @@ def command(
     bundles: tuple[Path, ...], table: Path, part: str | None, out: Path | None, overwrite: bool, as_json: bool
 ) -> None:
     """Answer the same labelled rows with two or more BUNDLES, and test the differences to the first."""
-    check_output(out, overwrite, source=table)
+    check_output(out, overwrite, sources=[table], bundles=bundles)
     check_ending(out)
 
     import polars as pl

@@ -38,7 +38,7 @@ def command(
     """
     check_ending(out)
     loaded = tailfuse.load_spec(spec, overrides)
-    check_output(out, overwrite, source=loaded.table)
+    check_output(out, overwrite, sources=[spec, loaded.table])
 
     from rich.console import Console
 

@@ -54,8 +54,8 @@ def command(
     if report.resolve() == out.resolve():
         raise UserError(f"{out}: is given for the figures and for the report; --report names another file")
     for path in (out, report):
-        for source in (table, trained_on):
-            check_output(path, overwrite, source=source, bundle=bundle)
+        sources = [each for each in (table, trained_on) if each is not None]
+        check_output(path, overwrite, sources=sources, bundles=[bundle])
 
     from rich.console import Console
 

@@ -48,6 +48,22 @@ def parse_input(kinds: Mapping[str, str], text: str) -> tuple[str, Any]:
         raise UserError(f"--input {name}: not JSON: {error}") from None
 
 
+def list_files(table: Path | None, texts: Sequence[str]) -> list[Path]:
+    """Return the files that are read: the table, or those that inputs name."""
+    if table is not None:
+        return [table]
+    named = (text.partition("=")[2].removeprefix("@") for text in texts)
+    return [Path(value) for value in named if value and is_file(value)]
+
+
+def is_file(value: str) -> bool:
+    """Return whether a value names a file; a long text, or one with a zero byte, cannot."""
+    try:
+        return Path(value).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def content(path: str) -> bytes:
     """The bytes of a file, or of stdin for `-`."""
     return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()

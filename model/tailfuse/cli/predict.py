@@ -9,7 +9,7 @@ import orjson
 from tailfuse_service.bundle import RuntimeName, open_bundle
 
 import tailfuse
-from tailfuse.cli.inputs import INPUT_HELP, parse_inputs
+from tailfuse.cli.inputs import INPUT_HELP, list_files, parse_inputs
 from tailfuse.cli.options import EXIT_ROWS_WITH_ERROR, EXIT_STATUSES, overwrite_option, runtime_option
 from tailfuse.cli.prior_option import prior_option
 from tailfuse.errors import UserError
@@ -60,7 +60,7 @@ def command(
         raise click.UsageError("--json needs --out: the answers would be printed among the counts")
     if out is None:
         check_stdout()
-    check_output(out, overwrite, source=table, bundle=bundle)
+    check_output(out, overwrite, sources=list_files(table, inputs), bundles=[bundle])
     if table is None:
         if out is not None and out.suffix.lower() in TABLE_ENDINGS:
             raise UserError(f"--out {out}: the answer to one sample is JSON; write to a .json file")

@@ -14,28 +14,44 @@ TABLE_ENDINGS = (".csv", ".parquet", ".jsonl")
 
 
 def check_output(
-    path: Path | None, overwrite: bool, *, source: Path | None = None, bundle: Path | None = None
+    path: Path | None,
+    overwrite: bool,
+    *,
+    sources: Sequence[Path] = (),
+    bundles: Sequence[Path] = (),
 ) -> None:
     """Check before the work that a file can be written, and that none is lost.
 
-    `source` is the table that is read, a file or a folder, and `bundle` the bundle: neither is ever changed.
-    Raises UserError.
+    `sources` are the files and folders of rows or values that are read, `bundles` the bundles: none is ever
+    changed. Raises UserError.
     """
     if path is None:
         return
     if not path.parent.is_dir():
         raise UserError(f"{path}: cannot be written: {os.strerror(errno.ENOENT)}")
-    if bundle is not None:
+    for bundle in bundles:
         check_outside_bundle(path, bundle)
     if not path.exists():
         return
     if not path.is_file():
         raise UserError(f"{path}: is not a regular file")
-    if source is not None and is_part(path, source):
-        what = "a part of the table" if source.is_dir() else "the table"
-        raise UserError(f"{path}: is {what} that is read; write to another file")
+    check_not_read(path, sources)
     if not overwrite:
         raise UserError(f"{path}: exists already; --overwrite replaces it")
+
+
+def check_not_read(path: Path, sources: Sequence[Path]) -> None:
+    """Raises UserError if a file that is to be replaced is one of those that are read, or a part of one."""
+    if not path.exists():
+        return
+    # Imported here: it loads Pillow.
+    from tailfuse.files.formats import is_table
+
+    for source in sources:
+        if is_part(path, source):
+            whole = "the table" if is_table(source.name) else "a file"
+            what = "a part of the table" if source.is_dir() else whole
+            raise UserError(f"{path}: is {what} that is read; write to another file")
 
 
 def is_part(path: Path, table: Path) -> bool:

@@ -28,7 +28,6 @@ from tailfuse.spec.schema import Spec
 from tailfuse.training import checkpoint
 from tailfuse.training.fit import (
     FINAL,
-    FOLD,
     OnEpoch,
     calibrate_network,
     make_reproducible,
@@ -36,10 +35,11 @@ from tailfuse.training.fit import (
     train_stages,
 )
 from tailfuse.training.hardware import Hardware, is_launched, launch
+from tailfuse.training.remove_run import BUNDLE, TRAINED, check_kept, remove_run
 from tailfuse.training.run_copy import RunCopy, keep_copy
 from tailfuse.training.state import read_log
 
-TRAINED, RUN, BUNDLE = "trained.pt", "run.json", "bundle"
+RUN = "run.json"
 
 
 class Listener(NamedTuple):
@@ -98,6 +98,8 @@ def train_locked(
     begun = describe_run(spec)
     if fabric.is_global_zero:
         check_run(run, begun, resume=resume, overwrite=overwrite)
+        if overwrite:
+            check_kept(run, spec)
     listener.on_step("reading the table")
     dataset = load_dataset(spec, listener.on_load)
     check_prior(spec, dataset)
@@ -250,18 +252,6 @@ def check_run(run: Path, begun: dict[str, Any], *, resume: bool, overwrite: bool
             f"{run} was started with another {Path(begun['spec']['table']).name}; replace the run with "
             "--overwrite, or choose another --out"
         )
-
-
-def remove_run(run: Path) -> None:
-    """Remove what a training wrote but for run.json, which the next one replaces; other files stay.
-
-    If this is interrupted, --resume trains the old run again.
-    """
-    if (run / BUNDLE).exists():
-        shutil.rmtree(run / BUNDLE)
-    for pattern in (TRAINED, OUT_OF_FOLD, f"{FINAL}.pt", f"{FINAL}.csv", f"{FOLD}*.pt", f"{FOLD}*.csv"):
-        for file in run.glob(pattern):
-            file.unlink()
 
 
 def find_differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
