@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -65,27 +66,31 @@ def test_its_resources_fit_the_schemas_of_kubernetes(values: Path, version: str,
 
 
 @each_values
-def test_resources_of_operators_fit_their_types(values: Path) -> None:
+def test_resources_of_operators_fit_their_types(values: Path, tmp_path: Path) -> None:
     checked = [
         each
         for each in render(values)
         if each["apiVersion"].split("/")[0] in ("keda.sh", "monitoring.coreos.com")
     ]
     assert bool(checked) == (values.stem == "keda")
-    checker = str(ROOT / "deploy" / "tools" / "check_types.mjs")
-    done = ran(locate("node"), checker, input=json.dumps(checked), stdin=None)
+    done = check_types(checked, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_fault_in_a_resource_of_an_operator_is_found() -> None:
+def check_types(resources: list[Any], folder: Path) -> subprocess.CompletedProcess[str]:
+    written = folder / "resources.json"
+    written.write_text(json.dumps(resources))
+    with written.open() as file:
+        return ran(locate("node"), str(ROOT / "deploy" / "tools" / "check_types.mjs"), stdin=file)
+
+
+def test_a_fault_in_a_resource_of_an_operator_is_found(tmp_path: Path) -> None:
     resources = render(CI["keda"])
     scaled = find(resources, "ScaledObject")
     scaled["spec"]["triggers"][0]["metadata"]["threshold"] = 32
     del find(resources, "ServiceMonitor")["spec"]["selector"]
     checked = [scaled, find(resources, "ServiceMonitor")]
-    done = ran(
-        locate("node"), str(ROOT / "deploy/tools/check_types.mjs"), input=json.dumps(checked), stdin=None
-    )
+    done = check_types(checked, tmp_path)
     assert done.returncode == 1
     assert "threshold must be string" in done.stdout
     assert "property selector" in done.stdout

@@ -18,6 +18,7 @@ import yaml
 from tests.support.bundles import write_tiny_bundle
 from tests.support.on_ray.start import make_command, make_variables
 from tests.support.ports import find_free_ports
+from tests.support.process import is_overdue
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 400  # a cluster takes half a minute to start on idle cores
@@ -117,10 +118,10 @@ def wait_until(
     condition: Callable[[], bool], explain: Callable[[], str], process: subprocess.Popen[bytes] | None = None
 ) -> None:
     """Wait; fail if it takes very long, or if the process that should bring it about has ended."""
-    deadline = time.monotonic() + TIMEOUT_S
+    begun = time.monotonic()
     while not condition():
         assert process is None or process.poll() is None, explain()
-        assert time.monotonic() < deadline, explain()
+        assert not is_overdue(begun, TIMEOUT_S), explain()
         time.sleep(0.2)
 
 

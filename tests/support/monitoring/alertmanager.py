@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 
 from tests.support.monitoring.prometheus import address_in
-from tests.support.process import TIMEOUT_S
+from tests.support.process import TIMEOUT_S, is_overdue
 from tests.support.programs import locate
 
 
@@ -44,8 +44,8 @@ def start_alertmanager(config: Path, folder: Path) -> Alertmanager:
             ],
             stdin=subprocess.DEVNULL, stdout=file, stderr=file,
         )  # fmt: skip
-    deadline = time.monotonic() + TIMEOUT_S
-    while process.poll() is None and time.monotonic() < deadline:
+    begun = time.monotonic()
+    while process.poll() is None and not is_overdue(begun):
         if address := address_in(log):
             return Alertmanager(process, address)
         time.sleep(0.05)

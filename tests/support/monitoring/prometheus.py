@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import yaml
 
-from tests.support.process import TIMEOUT_S, until
+from tests.support.process import TIMEOUT_S, is_overdue, until
 from tests.support.programs import locate
 
 Answer = list[dict[str, Any]]  # series as Prometheus' API tells them: metric, and value or values
@@ -100,8 +100,8 @@ def start_prometheus(
             ],
             stdin=subprocess.DEVNULL, stdout=file, stderr=file,
         )  # fmt: skip
-    deadline = time.monotonic() + TIMEOUT_S
-    while process.poll() is None and time.monotonic() < deadline:
+    begun = time.monotonic()
+    while process.poll() is None and not is_overdue(begun):
         if address := address_in(log):
             prometheus = Prometheus(process, f"http://{address}")
             if is_ready(prometheus) and len(prometheus.query("up")) == len(targets):
