@@ -83,3 +83,10 @@ def test_every_row_is_answered_and_the_good_modality_decides(dataset: Dataset) -
 def test_without_validation_rows_all_shares_are_one(dataset: Dataset) -> None:
     late = fit_late_classifiers(replace(dataset, val=dataset.val.take(np.array([], int))))
     assert late.shares.tolist() == [1.0, 1.0]
+
+
+def test_answers_that_are_all_worse_than_a_guess_are_answers_still() -> None:
+    labels = np.array([0, 1] * 10)
+    columns = {"wrong": np.where(labels[:, None], 0.1, 0.9)}
+    rows = SplitArrays(columns, {"wrong": np.arange(20)}, labels)
+    assert fit_shares({"wrong": Certain()}, rows, 2).tolist() == [1.0]

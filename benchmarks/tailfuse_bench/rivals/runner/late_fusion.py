@@ -27,14 +27,19 @@ def choose_shares(
     labels: NDArray[np.int64],
     weights: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Choose shares (M,) of at least 0 with the lowest loss on other rows than training; 1 each without."""
-    shares = np.ones(presence.shape[1])
+    """Choose shares (M,) of at least 0 with the lowest loss on other rows than training; 1 each without.
+
+    Few rows, or answers that are all worse than a guess, can leave no share above 0: then all are 1 too, for
+    without any share there would be no answer.
+    """
+    ones = np.ones(presence.shape[1])
     if not len(labels):
-        return shares
+        return ones
 
     def loss(shares: NDArray[np.float64]) -> float:
         true = fuse(stacked, shares, presence)[np.arange(len(labels)), labels]
         return float(-np.average(true, weights=weights))
 
-    found: Any = minimize(loss, shares, method="L-BFGS-B", bounds=[(0.0, None)] * len(shares))
-    return np.asarray(found.x, np.float64)
+    found: Any = minimize(loss, ones, method="L-BFGS-B", bounds=[(0.0, None)] * len(ones))
+    shares = np.asarray(found.x, np.float64)
+    return shares if shares.any() else ones
