@@ -35,7 +35,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a spec trains: `make` returns an untrained network and its stage."""
+    """The training of a spec: `make` returns an untrained network and its stage."""
 
     make: Callable[[], tuple[AnyNetwork, Stage]]
     training: TrainingSpec

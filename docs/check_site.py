@@ -24,7 +24,7 @@ LEFT_OVER = re.compile(
 
 
 class Page(HTMLParser):
-    """What a page loads, what it links to, and the texts of its paragraphs."""
+    """The files that a page loads, its links, and the texts of its paragraphs."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

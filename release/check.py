@@ -123,7 +123,7 @@ class Trial:
         write_sbom(self._bin / "python", lock, extras, built / f"tailfuse-{version}-{lock}.cdx.json")
 
     def run_base(self) -> None:
-        """What needs no extra works, and what needs one says how to get it."""
+        """Check that commands without an extra work, and that the others say how to get theirs."""
         where = (
             "import tailfuse, tailfuse_service, tailfuse_client as c; print(tailfuse.__file__, c.__file__)"
         )

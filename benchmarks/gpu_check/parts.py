@@ -16,7 +16,7 @@ Record: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Where a part runs, and on what."""
+    """The folder and device of a part."""
 
     device: str  # cuda, cuda:1, …
     work: Path  # bundles that parts share

@@ -25,7 +25,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure, and where."""
+    """The measurements to make, and their output."""
 
     bundle: Path
     workloads: Mapping[str, Workload]

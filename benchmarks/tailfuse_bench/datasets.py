@@ -56,7 +56,7 @@ class BenchDataset:
 
     @property
     def has_text(self) -> bool:
-        """Whether a modality is raw text."""
+        """Return whether a modality is raw text."""
         return any(each["kind"] == "text" for each in self.modalities.values())
 
     def supports(self, ir: int) -> bool:

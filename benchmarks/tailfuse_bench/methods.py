@@ -40,7 +40,7 @@ class Method:
 
     @property
     def headline_only(self) -> bool:
-        """Whether the method is left out at other imbalance ratios than the headline's."""
+        """Return whether the method is left out at other imbalance ratios than the headline's."""
         return self.group == "ablation" or self.name == SPECIALIST
 
 

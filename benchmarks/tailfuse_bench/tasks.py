@@ -46,7 +46,7 @@ class Experiment(NamedTuple):
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What identifies the experiment in files; without `missing` where nothing is removed, as of old."""
+        """Return the key in files. As in older ones, it lacks `missing` where nothing is removed."""
         return tuple(self) if self.missing else tuple(self[:3])
 
     def make_result(self, method: str) -> Result:

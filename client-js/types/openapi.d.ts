@@ -852,7 +852,7 @@ export interface components {
         };
         /**
          * NumberFormat
-         * @description How the numbers of a column are written in text: 1234.5, or 1.234,50 €.
+         * @description The format of a column's numbers in text: 1234.5, or 1.234,50 €.
          */
         NumberFormat: {
             /**

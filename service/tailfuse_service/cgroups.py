@@ -9,7 +9,7 @@ PROC, MOUNTED = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 class Version(NamedTuple):
-    """How one version limits memory."""
+    """The files by which one version of control groups limits memory."""
 
     controllers: str  # in /proc/PID/cgroup
     folder: str

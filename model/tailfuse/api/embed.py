@@ -23,7 +23,7 @@ class Embedder(Protocol):
 
     @property
     def can_embed(self) -> bool:
-        """Whether its network or graph has them."""
+        """Return whether its network or graph has them."""
         ...
 
     def embed(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

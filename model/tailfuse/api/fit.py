@@ -37,12 +37,12 @@ class NetworkRuntime:
 
     @torch.inference_mode()
     def run(self, batch: Batch) -> Output:
-        """One pass of the whole batch."""
+        """Run the whole batch in one pass."""
         return make_output(self.network(*make_tensors(batch)))
 
     @property
     def can_embed(self) -> bool:
-        """Whether the network has embeddings: a baseline has no joint branch."""
+        """Return whether the network has embeddings: a baseline has no joint branch."""
         return isinstance(self.network, Network)
 
     @torch.inference_mode()

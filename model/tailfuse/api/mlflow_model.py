@@ -26,7 +26,7 @@ FILES = ("image", "series")  # kinds whose cells may be files
 
 
 class BundleModel:
-    """What MLflow calls: rows as a frame of pandas become answers as a frame of pandas."""
+    """A model for MLflow: rows as a frame of pandas become answers as a frame of pandas."""
 
     def __init__(self, model: Model) -> None:
         self.model = model

@@ -92,7 +92,7 @@ def check_falls(manifest: "Manifest", adaptation: "Adaptation") -> None:
 
 
 def describe_accuracy_fall(adaptation: "Adaptation") -> str | None:
-    """What accuracy loses by rows whose labels are known, in words; None if it loses nothing."""
+    """Return the loss of accuracy on rows whose labels are known, in words; None if there is none."""
     check = adaptation.check
     if check is None or check.before - check.after <= MIN_ACCURACY_FALL:
         return None
@@ -108,7 +108,7 @@ def describe_check(check: "AdaptationCheck") -> str:
 
 
 def describe_few_shot_fall(manifest: "Manifest", adaptation: "Adaptation") -> str | None:
-    """What the few-shot classes lose, in words; None if they lose nothing."""
+    """Return the loss of the few-shot classes, in words; None if there is none."""
     before, after, source = compare_recall(adaptation)
     if before.few is not None and after.few is not None:
         if before.few - after.few <= MIN_FALL:
@@ -198,7 +198,7 @@ def make_recall_table(adaptation: "Adaptation") -> "Table":
 
 
 def describe(adaptation: "Adaptation") -> str:
-    """What was found, in words."""
+    """Return the result in words."""
     found = f"{adaptation.rows:,} rows; were all classes equally frequent, p = {adaptation.p_value:.2g}. "
     if adaptation.shifted:
         found += "The change is against equal shares, which the answers took for granted."

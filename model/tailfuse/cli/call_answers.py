@@ -42,7 +42,7 @@ def shown(answer: "Answer") -> str:
 
 
 def why(explanation: "Explanation", width: int) -> list[str]:
-    """What each modality adds to the probability, and the answers to it alone and without it."""
+    """Return what each modality adds to the probability, and the answers to it alone and without it."""
     lines = [
         f"{'':{width}}  {'adds':>7}  {'alone':20}  without it",
         f"{'prior':{width}}  {explanation.prior:7.1%}",

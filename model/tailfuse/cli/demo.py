@@ -92,7 +92,7 @@ def serve_and_show(folder: Path, bundle: Path, port: int) -> None:
 
 
 def ready(port: int) -> bool:
-    """Whether the service on this machine says that it is."""
+    """Return whether the service on this machine says that it is."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as answer:
             return bool(answer.status == 200)

@@ -16,7 +16,7 @@ LINE_EVERY_S = 10.0
 
 @dataclass(slots=True)
 class ScoreProgress:
-    """How far a scoring is. Rows of shards that were kept are done, but took no time."""
+    """The progress of a scoring. Rows of shards that were kept are done, but took no time."""
 
     clock: Callable[[], float]
     plan: Plan = field(default_factory=lambda: Plan(0, 0, None))

@@ -71,7 +71,7 @@ def load_from_cache(
 
 
 def has_columns(table: pl.DataFrame, name: str, modality: Modality) -> bool:
-    """Whether the table has the modality's columns: all or none. Raises TableError."""
+    """Return whether the table has the modality's columns: all or none. Raises TableError."""
     wanted = modality.column_names
     lacking = [column for column in wanted if column not in table.columns]
     if len(lacking) == len(wanted):

@@ -22,7 +22,7 @@ log = logging.getLogger("tailfuse")
 
 
 def is_training_table(manifest: Manifest, path: Path) -> bool:
-    """Whether a bundle was trained on this file."""
+    """Return whether a bundle was trained on this file."""
     return digest_table(path) == manifest.spec.get("table_sha256")
 
 

@@ -47,7 +47,7 @@ class Source:
 
     @property
     def features(self) -> Features:
-        """What turns a raw value into an array."""
+        """Return the features that turn a raw value into an array."""
         return self.modality.features(self.name, TABLE_LIMITS)
 
 

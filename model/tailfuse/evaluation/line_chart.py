@@ -59,7 +59,7 @@ def line_chart(
     marker: float | None = None,
     y_bounds: tuple[float, float] | None = None,
 ) -> LineChart:
-    """One chart of curves by name, over `y_bounds` or the range of their values; empty ones are left out."""
+    """Return a chart of curves by name, over `y_bounds` or the range of their values, without empty ones."""
     curves = {name: points for name, points in curves.items() if points}
     xs = [x for points in curves.values() for x, _ in points]
     ys = [y for points in curves.values() for _, y in points]

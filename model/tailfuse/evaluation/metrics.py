@@ -126,7 +126,7 @@ def assign_bins(confidence: NDArray[np.float64], bins: int) -> Counts:
 
 
 def auroc(scores: FloatArray, hits: NDArray[np.bool_]) -> float | None:
-    """How often a row that is right scores above one that is wrong; None if there is only one kind."""
+    """Return the share of pairs whose right row scores above the wrong one; None if all are of one kind."""
     return None if len(np.unique(hits)) < 2 else float(roc_auc_score(hits, scores))
 
 

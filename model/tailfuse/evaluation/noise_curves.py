@@ -62,7 +62,7 @@ def measure_point(
 
 
 def chart_noise(curves: Mapping[str, Sequence[NoisePoint]]) -> list[LineChart]:
-    """One chart for each modality: its weight, its confidence, and the accuracy of the answers."""
+    """Return a chart for each modality: its weight, its confidence, and the accuracy of the answers."""
     return [
         line_chart(
             name,

@@ -33,7 +33,7 @@ def page(template: str, context: Mapping[str, Any]) -> str:
 
 
 def facts(manifest: Manifest) -> dict[str, Any]:
-    """What both pages say of the training rows."""
+    """Return the facts of the training rows that both pages have."""
     counts = [info.train_count for info in manifest.classes]
     return {
         "train_rows": sum(counts),

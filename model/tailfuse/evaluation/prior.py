@@ -50,7 +50,7 @@ class Prior:
 
     @property
     def shifted(self) -> bool:
-        """Whether the shares differ from uniform ones."""
+        """Return whether the shares differ from uniform ones."""
         return self.p_value < LEVEL
 
 

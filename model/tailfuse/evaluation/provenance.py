@@ -19,7 +19,7 @@ log = logging.getLogger("tailfuse")
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What a report says of its origin; None where an older bundle does not say."""
+    """The origin of a report; None where an older bundle does not say."""
 
     date: date
     spec: str  # as YAML

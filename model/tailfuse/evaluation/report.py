@@ -59,7 +59,7 @@ LOGISTIC = "logistic regression on all modalities"
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a report shows beside an evaluation; a section without content is left out."""
+    """The contents of a report beside an evaluation; a section without content is left out."""
 
     baselines: Sequence[BaselineScore] = ()  # the model itself first
     rows: NotableRows = NO_ROWS

@@ -26,7 +26,7 @@ log = logging.getLogger("tailfuse")
 
 
 def cache_folder() -> Path:
-    """What the variable TAILFUSE_CACHE names, or ~/.cache/tailfuse."""
+    """Return the folder that the variable TAILFUSE_CACHE names, or ~/.cache/tailfuse."""
     return Path(os.environ.get(FOLDER) or Path.home() / ".cache" / "tailfuse")
 
 

@@ -34,7 +34,7 @@ MARKS: dict[Decimal, tuple[Literal["", ",", ".", " ", "'"], ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class InferredColumn:
-    """What a column holds. `note` says what was a close call, `odd_row` is the first that is no number."""
+    """A column's content. `note` says what was a close call, `odd_row` is the first that is no number."""
 
     type: ColumnType
     style: NumberFormat = PLAIN

@@ -12,7 +12,7 @@ OLDER_MISSING = ("NA", "N/A", "NaN", "nan", "null", "NULL")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is not clear from a file itself. None: find out, and refuse what is doubtful.
+    """Settings of a table that its file need not show. None: find out, and refuse what is doubtful.
 
     An empty cell is always missing; `missing` are the texts that are missing as well.
     """

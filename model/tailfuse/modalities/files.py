@@ -19,7 +19,7 @@ log = logging.getLogger("tailfuse")
 
 @dataclass(frozen=True)
 class UnreadableFile:
-    """What stands for a file that cannot be read: it is not the same as a cell without one."""
+    """The value of a file that cannot be read: it is not the same as a cell without one."""
 
     why: str
 

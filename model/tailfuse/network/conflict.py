@@ -29,7 +29,7 @@ MAX_LOG = 30.0
 
 
 class JudgedModalities(NamedTuple):
-    """What is left of the in-distribution probabilities, and the conflict of each sample."""
+    """In-distribution probabilities after modalities were compared, and the conflict of each sample."""
 
     in_dist: Tensor  # (B, M), log-odds
     conflict: Tensor  # (B,), the probability that a modality belongs to another sample; 0 for one modality

@@ -66,7 +66,7 @@ def write_quickstart(folder: str | Path) -> Path:
 
 
 def write_example(folder: Path, row: int, names: list[str], columns: dict[str, NDArray[np.float32]]) -> None:
-    """One row as requests: image.png, fourier.json, shape.json, and the latter two in numbers.json."""
+    """Write one row as requests: image.png, fourier.json, shape.json, and the latter two in numbers.json."""
     example = folder / "example"
     example.mkdir()
     shutil.copy(folder / names[row], example / "image.png")

@@ -19,7 +19,7 @@ from tailfuse.scoring.missing_columns import find_missing_columns
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the rows; `classes` are the answered rows by label."""
+    """Counts of the rows by outcome; `classes` are the answered rows by label."""
 
     rows: int = 0
     answered: int = 0

@@ -21,7 +21,7 @@ JOURNAL = "_score.jsonl"  # readers of a folder of Parquet files pass over names
 
 
 class Settings(BaseModel):
-    """What all answers of an output folder have in common."""
+    """The settings that all answers of an output folder share."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -27,7 +27,7 @@ OnRows = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a process opens once."""
+    """The objects that a process opens once."""
 
     bundle: Path
     digest: str  # of the manifest that it must have
@@ -50,7 +50,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a shard: its record, or why it failed. A fatal failure will hit all others too."""
+    """The outcome of a shard: its record, or why it failed. A fatal failure will hit all others too."""
 
     task: Task
     record: ShardRecord | None = None

@@ -14,7 +14,7 @@ log = logging.getLogger("tailfuse")
 
 @dataclass(slots=True)
 class Scoring:
-    """What became of the shards called `names`, in their order."""
+    """The outcome of the shards called `names`, in their order."""
 
     names: list[str]
     records: dict[str, ShardRecord] = field(default_factory=dict)  # of those that are in their place
@@ -27,7 +27,7 @@ class Scoring:
 
     @property
     def counts(self) -> Counts:
-        """What became of the rows, also of the shards that were kept."""
+        """Count the rows by outcome, also those of the shards that were kept."""
         total = Counts()
         for name in self.names:
             if name in self.records:

@@ -221,7 +221,7 @@ class Spec(Frozen):
 
     @property
     def reading(self) -> Reading:
-        """How the table is read."""
+        """Return the settings for reading the table."""
         return Reading(self.separator, self.decimal, self.encoding, self.missing)
 
 

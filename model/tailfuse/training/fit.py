@@ -81,7 +81,7 @@ def train_stages(
 
 @dataclass(frozen=True, slots=True)
 class Training(Generic[N]):
-    """What all stages of a training share. `first` holds the frozen parts that all networks have."""
+    """Settings that all stages of a training share. `first` holds the frozen parts of all networks."""
 
     family: Family[N]
     spec: Spec

@@ -94,7 +94,7 @@ def train_locked(
     spec: Spec, run: Path, fabric: Fabric, listener: Listener, copy: RunCopy | None, *, resume: bool,
     overwrite: bool,
 ) -> Path | None:  # fmt: skip
-    """What `train` does, in a folder that nobody else trains in."""
+    """Train as `train` does, in a folder that is locked."""
     begun = describe_run(spec)
     if fabric.is_global_zero:
         check_run(run, begun, resume=resume, overwrite=overwrite)

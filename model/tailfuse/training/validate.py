@@ -19,7 +19,7 @@ SHARPNESSES = np.logspace(-1, 1, 21)
 
 
 class ValidatedNetwork(Protocol):
-    """What validation asks of a network."""
+    """The methods of a network that validation needs."""
 
     training: bool
     modalities: list[str]

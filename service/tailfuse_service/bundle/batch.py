@@ -34,7 +34,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What the graph answers. Rows of `weights` sum to 1; absent modalities have 0 in both."""
+    """Outputs of the graph. Rows of `weights` sum to 1; absent modalities have 0 in both."""
 
     probabilities: NDArray[np.float32]  # (B, C)
     weights: NDArray[np.float32]  # (B, M)

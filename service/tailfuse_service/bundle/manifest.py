@@ -52,7 +52,7 @@ class InputReference(Frozen):
 
 
 class Reference(Frozen):
-    """How one modality looked on the evaluated rows: the yardstick for drift."""
+    """Statistics of one modality on the evaluated rows: the reference for drift."""
 
     presence: float
     weight: Histogram
@@ -112,7 +112,7 @@ class GroupRecall(Frozen):
 
 
 class Adaptation(Frozen):
-    """What `tailfuse adapt` found in rows without labels, and put into the graphs."""
+    """The class shares that `tailfuse adapt` found in rows without labels, and put into the graphs."""
 
     prior: dict[str, float]  # share of each class; all alike if nothing spoke against that
     shifted: bool
@@ -130,7 +130,7 @@ class Adaptation(Frozen):
 
 
 class Reduction(Frozen):
-    """What less precision of the encoders costs: test rows answered by both graphs."""
+    """The cost of encoders of less precision: test rows answered by both graphs."""
 
     precision: Literal["float16", "int8"]
     before: SubsetMetrics  # float32
@@ -195,7 +195,7 @@ class Manifest(Frozen):
 
     @property
     def precision(self) -> Literal["float32", "float16", "int8"]:
-        """How precise the graph's weights are; float32 unless the bundle was reduced."""
+        """Return the precision of the graph's weights; float32 unless the bundle was reduced."""
         return "float32" if self.reduction is None else self.reduction.precision
 
     @property

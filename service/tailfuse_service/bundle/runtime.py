@@ -16,7 +16,7 @@ class Runtime(Protocol):
     device: str
 
     def run(self, batch: Batch) -> Output:
-        """One pass of the whole batch."""
+        """Run the whole batch in one pass."""
 
 
 def find_cause(error: Exception) -> str:

@@ -117,7 +117,7 @@ def choose_providers(device: str, available: Sequence[str]) -> list[Provider]:
 
 
 def make_provider_options(provider: str, device_id: str) -> dict[str, str]:
-    """What a provider is told, in onnxruntime's words."""
+    """Return the options of a provider, by onnxruntime's names."""
     options = {
         "CUDAExecutionProvider": {
             "device_id": device_id,

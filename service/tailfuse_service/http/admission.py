@@ -13,7 +13,7 @@ class Request(Protocol):
 
 
 class Account:
-    """How many requests of a caller are in flight."""
+    """The number of requests of a caller in flight."""
 
     __slots__ = ("caller", "n_requests")
 

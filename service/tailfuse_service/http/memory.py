@@ -66,7 +66,7 @@ class RequestMemory:
 
 
 class Hold:
-    """What is held for one request, or for the bytes that one connection has received.
+    """Memory that is held for one request, or for the bytes that one connection has received.
 
     A thread may read a body whose client has gone: once it is closed, a hold takes nothing more.
     """

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 
 class Endpoint(StrEnum):
-    """What answers a route. The protocol's endpoints have the names of its gRPC methods."""
+    """The endpoint of a route. Those of the protocol have the names of its gRPC methods."""
 
     API = "API"  # a route of FastAPI, or no route at all
     PREDICT = "Predict"

@@ -12,7 +12,7 @@ from tailfuse_service.errors import ReceiveTimeout
 
 
 class Deadline(Enum):
-    """What a connection can be late with."""
+    """The stages that a connection can be late with."""
 
     RECEIVE = "a request that is not complete"
     SEND = "an answer that the client does not read"

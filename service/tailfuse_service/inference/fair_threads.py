@@ -39,7 +39,7 @@ class Account:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no job waits or runs, and all results have been seen."""
+        """Return whether no job waits or runs, and all results have been seen."""
         return not (self.jobs or self.n_running or self.n_unseen)
 
 

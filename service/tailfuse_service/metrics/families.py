@@ -23,7 +23,7 @@ class Family:
 
     @property
     def size(self) -> int:
-        """How many numbers one series has. A histogram has its buckets, not cumulated, and the sum."""
+        """Return the number of values of one series: a histogram has its buckets and the sum."""
         return len(self.edges) + 2 if self.kind == "histogram" else 1
 
 

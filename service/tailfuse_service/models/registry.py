@@ -99,7 +99,7 @@ class ModelRegistry:
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is a bundle to answer with, and the service is not stopping."""
+        """Return whether there is a bundle to answer with, and the service is not stopping."""
         return self.bundle is not None and not self._closed
 
     @property

@@ -33,7 +33,7 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one fetch may take; nothing more is fetched once `cancelled` is set."""
+    """Limits of one fetch; nothing more is fetched once `cancelled` is set."""
 
     max_bytes: int = MAX_UNPACKED
     cancelled: threading.Event | None = None

@@ -62,7 +62,7 @@ class Mirror:
 
     @property
     def is_single(self) -> bool:
-        """Whether the only entry is a bundle that lies at the address itself."""
+        """Return whether the only entry is a bundle that lies at the address itself."""
         return self.names == [self.address.name]
 
     def start(self) -> None:

@@ -94,7 +94,7 @@ class MlflowStore:
 
 
 class MlflowBundle:
-    """What lies below a URI of MLflow: a bundle's files, or a model that has them in its data."""
+    """The files below a URI of MLflow: those of a bundle, or of a model that has them in its data."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri

@@ -8,7 +8,7 @@ if TYPE_CHECKING:  # the child imports this module before it is confined, and no
 
 
 class Order(NamedTuple):
-    """What a trial is to try, and within which limits."""
+    """The bundle that a trial tries, and its limits."""
 
     folder: str
     manifest_sha256: str  # of the manifest that the service has read and checked

@@ -31,7 +31,7 @@ MAX_WAITED = 4
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How a bundle is tried: as it will be run, but always on the processor."""
+    """The settings of a trial: those that the bundle will run with, but always on the processor."""
 
     runtime: RuntimeName
     threads: int

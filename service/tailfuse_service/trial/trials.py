@@ -21,7 +21,7 @@ RunTrial = Callable[[Path, Manifest, threading.Event], None]
 
 
 class Result(BaseModel):
-    """How a trial ended."""
+    """The result of a trial."""
 
     problem: str | None  # None: the bundle can be used
     at: float  # monotonic time, which is the same in all processes

@@ -65,7 +65,7 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What a rival is given. `embeddings` names the modalities whose features come from an encoder."""
+    """The inputs of a rival. `embeddings` names the modalities whose features come from an encoder."""
 
     rival: str
     seed: int
@@ -79,7 +79,7 @@ class Problem:
 
 
 class Costs(NamedTuple):
-    """What a rival cost: time of training, CPU time of one answer, and its files on disk."""
+    """The costs of a rival: time of training, CPU time of one answer, and its files on disk."""
 
     wall_seconds: float  # of training
     train_seconds: float  # of the processor

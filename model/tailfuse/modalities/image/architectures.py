@@ -107,7 +107,7 @@ def list_timm(library: Any) -> list[str]:
 
 
 class Library(NamedTuple):
-    """What builds the architectures of a library, and what lists them."""
+    """The functions of a library that build its architectures and list them."""
 
     build: Callable[[Any, str, ImageModality], Architecture | None]
     names: Callable[[Any], list[str]]

@@ -17,7 +17,7 @@ MIN_BLOCK_LAYERS = 2  # of a block; a module with fewer belongs to the head behi
 
 
 class EncoderSettings(NamedTuple):
-    """What a spec says about an encoder that is built on a backbone."""
+    """The keys of a spec for an encoder that is built on a backbone."""
 
     width: int
     dropout: float

@@ -20,7 +20,7 @@ MIN_CACHED_BYTES = 2**24  # of image files; fewer are decoded in a second
 
 
 class Source(NamedTuple):
-    """What identifies an image."""
+    """The identity of an image."""
 
     name: str  # its path, or the sha256 of its bytes
     modified_ns: int

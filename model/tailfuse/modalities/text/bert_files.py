@@ -33,7 +33,7 @@ HOW_TO_GET = (
 
 
 class BertConfig(BaseModel):
-    """What a config.json says of a BERT's shape. Its other keys do not matter here."""
+    """The shape of a BERT, from its config.json. The other keys of the file do not matter here."""
 
     model_type: Literal["bert"]
     hidden_act: Literal["gelu"] = "gelu"

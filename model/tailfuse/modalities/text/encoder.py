@@ -14,7 +14,7 @@ from tailfuse.modalities.text.lsa import Tfidf
 
 
 class Projection(Protocol):
-    """What training asks of the frozen part of an encoder of texts.
+    """The methods of a text encoder's frozen part that training needs.
 
     Registered as a module, it maps rows to features: (n, ...) -> (n, D).
     """

@@ -27,7 +27,7 @@ SMALLEST = 1e-3
 
 
 class Estimates(NamedTuple):
-    """What the embeddings of the last set of encoders say."""
+    """The answers and confidences from the embeddings of the last set of encoders."""
 
     logits: Tensor  # (B, M, C)
     confidences: Tensor  # (B, M)

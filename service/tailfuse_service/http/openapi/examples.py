@@ -123,7 +123,7 @@ def example_batch(bundle: Bundle | None) -> dict[str, Any]:
 
 
 def example_answer(bundle: Bundle | None) -> dict[str, Any]:
-    """What the first example is answered, by the bundle itself if there is one."""
+    """Return the answer to the first example, by the bundle itself if there is one."""
     if bundle is None:
         return DIGIT_ANSWER
     batch = bundle.collate([bundle.sample(list_rows(bundle)[0])])

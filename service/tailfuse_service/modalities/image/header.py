@@ -23,7 +23,7 @@ MIN_COST = 2**16  # bytes: buffers that do not depend on the size
 
 
 class Header(NamedTuple):
-    """What the first bytes of an image file say."""
+    """The format and size of an image, from the first bytes of its file."""
 
     format: str
     # As Pillow names it; of a JPEG "L", "RGB" or "CMYK"; "RGB;16" of a PNG of which 8 bits are read.

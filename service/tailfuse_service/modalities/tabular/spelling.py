@@ -24,7 +24,7 @@ EXACT = Context(prec=MAX_NUMBER_CHARS)
 
 
 class NumberFormat(Frozen):
-    """How the numbers of a column are written in text: 1234.5, or 1.234,50 €."""
+    """The format of a column's numbers in text: 1234.5, or 1.234,50 €."""
 
     decimal: Literal[".", ","] = "."
     thousands: Literal["", ",", ".", " ", "'"] = ""

@@ -113,7 +113,7 @@ class TextModality(Modality):
         return [decode_text(element, name, column, row) or None for row, element in enumerate(elements)]
 
     def summary(self) -> Summary:
-        """How many n-grams, the share of them that came before, and the mean of their buckets, 0..1.
+        """Return the number of n-grams, the share that came before, and the mean of their buckets, 0..1.
 
         Hashes are random, but the same word always has the same one: other words have another mean.
         """
