@@ -1,0 +1,156 @@
+"""Tables that no design was chosen on, as datasets of the bench: python benchmarks/unseen.py DATA
+
+They come from packages, for evaluation; tailfuse does not ship them:
+
+    apt-get install wordnet-base r-cran-mlbench      # nouns with glosses; eight tables of columns
+    npm pack emoji-datasource-twitter@15.1.2         # images with names; unpack it, then --emoji package
+    pip install pyreadr==0.5.8                       # reads the tables of mlbench
+
+The tables of mlbench that are nearly balanced get a ratio of 50. Columns of one table are split into
+modalities by what they measure, where they measure several things.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import yaml
+from tailfuse.data.imbalance import impose_imbalance
+from tailfuse.data.split import Split, split_by_fraction
+
+NOUNS = Path("/usr/share/wordnet/data.noun")
+MLBENCH = Path("/usr/lib/R/site-library/mlbench/data")
+# The name of each noun's file of the lexicographers, which is its class.
+LEXICOGRAPHERS = (
+    "Tops", "act", "animal", "artifact", "attribute", "body", "cognition", "communication", "event",
+    "feeling", "food", "group", "location", "motive", "object", "person", "phenomenon", "plant",
+    "possession", "process", "quantity", "relation", "shape", "state", "substance", "time",
+)  # fmt: skip
+FIRST_LEXICOGRAPHER = 3
+MAX_ROWS, MIN_CLASS_ROWS = 8000, 6
+MIN_NOUNS, MIN_EMOJI = 15, 12  # rows of a class; smaller ones are left out
+FRACTIONS = {"val": 0.15, "test": 0.3}
+RATIO = 50
+# The label of each table of mlbench, and its modalities: by the first column of each.
+TABLES: dict[str, tuple[str, dict[str, str]]] = {
+    "DNA": ("Class", {"left": "V1", "right": "V91"}),
+    "Glass": ("Type", {"all": "RI"}),
+    "LetterRecognition": ("lettr", {"box": "x.box", "moments": "x2bar"}),
+    "Satellite": ("classes", {"top": "x.1", "middle": "x.13", "bottom": "x.25"}),
+    "Shuttle": ("Class", {"all": "V1"}),
+    "Soybean": (
+        "Class",
+        {"plant": "date", "leaf": "leaves", "stem": "stem", "fruit": "fruit.pods", "root": "seed"},
+    ),
+    "Vehicle": ("Class", {"size": "Comp", "moments": "Skew.Maxis"}),
+    "Vowel": ("Class", {"all": "V1"}),
+}
+BALANCED = ("DNA", "LetterRecognition", "Satellite", "Vehicle", "Vowel")
+
+
+def read_nouns(file: Path) -> pl.DataFrame:
+    """Read WordNet's nouns: their words, gloss, and four columns; the label is their lexicographers' file."""
+    rows = []
+    for line in file.read_text().splitlines():
+        if line.startswith("  "):  # the licence
+            continue
+        data, gloss = line.split("|", 1)
+        fields = data.split()
+        n_words = int(fields[3], 16)
+        words = [fields[4 + 2 * at].replace("_", " ") for at in range(n_words)]
+        rows.append(
+            {
+                "label": LEXICOGRAPHERS[int(fields[1]) - FIRST_LEXICOGRAPHER],
+                "words": ", ".join(words),
+                "gloss": gloss.strip(),
+                "synonyms": n_words,
+                "pointers": int(fields[4 + 2 * n_words]),
+                "length": len(words[0]),
+                "capital": str(words[0][0].isupper()),
+            }
+        )
+    return pl.DataFrame(rows)
+
+
+def read_emoji(folder: Path) -> pl.DataFrame:
+    """Read emoji from the unpacked package: their PNG and name; the label is their subcategory."""
+    rows = []
+    for each in json.loads((folder / "emoji.json").read_text()):
+        image = folder / "img" / "twitter" / "64" / each["image"]
+        if image.is_file():
+            name = (each["name"] or "").lower() or None
+            rows.append({"label": each["subcategory"], "name": name, "image": image.read_bytes()})
+    return pl.DataFrame(rows, schema_overrides={"name": pl.String})
+
+
+def read_mlbench(name: str) -> pl.DataFrame:
+    """Read one table of mlbench; its categories become text, and its label the column `label`."""
+    import pyreadr
+
+    frame = next(iter(pyreadr.read_r(str(MLBENCH / f"{name}.rda")).values()))
+    categories = list(frame.select_dtypes("category").columns)
+    frame[categories] = frame[categories].astype(object)
+    return pl.from_pandas(frame).rename({TABLES[name][0]: "label"})
+
+
+def split_columns(columns: Sequence[str], first: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the columns of each modality, which begin with its first one."""
+    begins = [*(columns.index(each) for each in first.values()), len(columns)]
+    return {name: list(columns[begins[at] : begins[at + 1]]) for at, name in enumerate(first)}
+
+
+def choose_rows(table: pl.DataFrame, least: int, *, thin: bool) -> pl.DataFrame:
+    """Leave out small classes and rows beyond MAX_ROWS, split the rest, and `thin` it to a ratio of RATIO."""
+    table = table.sample(min(MAX_ROWS, table.height), seed=0)
+    table = table.filter(pl.len().over("label") >= least)
+    labels, rows = table["label"], np.arange(table.height)
+    split = Split(**split_by_fraction(labels, rows, rows, FRACTIONS, seed=0))
+    if thin:
+        split = impose_imbalance(split, labels, RATIO, seed=0)
+    parts = {name: getattr(split, name) for name in ("train", "val", "test")}
+    kept = np.concatenate(list(parts.values()))
+    names = np.repeat(list(parts), [len(each) for each in parts.values()])
+    return table[kept.tolist()].with_columns(split=pl.Series(names.tolist()))
+
+
+def write_dataset(folder: Path, table: pl.DataFrame, modalities: Mapping[str, Any]) -> None:
+    """Write a table and its spec."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table.write_parquet(folder / "table.parquet")
+    spec = {"name": folder.name, "table": "table.parquet", "label": "label", "split": "split"}
+    (folder / "spec.yaml").write_text(yaml.safe_dump(spec | {"modalities": modalities}, sort_keys=False))
+    sizes = table["label"].value_counts()["count"]
+    print(f"{folder}: {table.height} rows, {len(sizes)} classes of {sizes.max()} to {sizes.min()}")
+
+
+def main() -> None:
+    """Write each table whose package is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder for the datasets")
+    parser.add_argument("--emoji", type=Path, help="the unpacked package emoji-datasource-twitter")
+    options = parser.parse_args()
+    if NOUNS.is_file():
+        facts = ["synonyms", "pointers", "length", "capital"]
+        texts = {name: {"kind": "text", "columns": [name]} for name in ("words", "gloss")}
+        nouns = choose_rows(read_nouns(NOUNS), MIN_NOUNS, thin=False)
+        write_dataset(options.data / "nouns", nouns, texts | {"facts": {"kind": "tabular", "columns": facts}})
+    if options.emoji:
+        emoji = choose_rows(read_emoji(options.emoji), MIN_EMOJI, thin=False)
+        name = {"kind": "text", "columns": ["name"]}
+        write_dataset(
+            options.data / "emoji", emoji, {"name": name, "image": {"kind": "image", "column": "image"}}
+        )
+    for name, (_, first) in TABLES.items():
+        if (MLBENCH / f"{name}.rda").is_file():
+            table = choose_rows(read_mlbench(name), MIN_CLASS_ROWS, thin=name in BALANCED)
+            columns = split_columns([each for each in table.columns if each not in ("label", "split")], first)
+            modalities = {key: {"kind": "tabular", "columns": each} for key, each in columns.items()}
+            write_dataset(options.data / name.lower(), table, modalities)
+
+
+if __name__ == "__main__":
+    main()
