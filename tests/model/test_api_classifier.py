@@ -180,7 +180,7 @@ def test_groups_stay_together(monkeypatch: pytest.MonkeyPatch) -> None:
     X = LEAVES[["length", "side"]]
     trees = LEAVES["tree_id"].to_numpy()
     classifier = make_classifier(modalities={"shape": {"kind": "tabular", "columns": ["length", "side"]}})
-    classifier.fit(X, LEAVES["species"], groups=trees, split={"val": 0.3, "test": 0.2})
+    classifier.fit(X, LEAVES["species"], groups=iter(trees), split={"val": 0.3, "test": 0.2})
     assert classifier.model_.manifest.spec["split"] == {
         "column": None,
         "val": 0.3,

@@ -41,7 +41,7 @@ def write_reviews(folder: Path) -> dict[str, Any]:
 def test_methods_are_evaluated_on_the_same_rows(tmp_path: Path) -> None:
     spec = write_reviews(tmp_path)
     methods = ["confidence", "concat", "cross_entropy", "logistic regression", "majority"]
-    result = tailfuse.compare(spec, methods)
+    result = tailfuse.compare(spec, iter(methods))
     assert result.frame["method"].to_list() == methods
     assert result.frame["rows"].n_unique() == 1
     by_method = {row["method"]: row for row in result.frame.iter_rows(named=True)}

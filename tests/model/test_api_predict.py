@@ -26,7 +26,7 @@ def table(tmp_path: Path) -> Path:
 def test_a_table_is_answered_into_a_file_as_the_model_answers(tiny_bundle: Path, table: Path) -> None:
     done: list[int] = []
     counts = tailfuse.predict(
-        str(tiny_bundle), str(table), table.with_name("out.parquet"), keep="id", on_rows=done.append
+        str(tiny_bundle), str(table), table.with_name("out.parquet"), keep=iter(["id"]), on_rows=done.append
     )
     assert (counts.rows, counts.answered, counts.without_modality, counts.errors) == (3, 2, 1, 0)
     assert sum(done) == 3

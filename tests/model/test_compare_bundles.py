@@ -40,7 +40,7 @@ def open_fake(folder: Path, name: str, answers: list[int], **changes: Any) -> ta
 
 def test_bundles_are_compared_on_the_same_rows(tmp_path: Path) -> None:
     first, other = (open_fake(tmp_path, name, answers) for name, answers in ANSWERS.items())
-    result = tailfuse.compare_bundles([first, other], ROWS, LABELS)
+    result = tailfuse.compare_bundles(iter([first, other]), ROWS, LABELS)
     one, two = result.summary.iter_rows(named=True)
     assert (one["bundle"], two["bundle"]) == ("first 3", "other 3")
     assert one["p_value"] is None

@@ -208,6 +208,8 @@ def test_a_bundle_that_cannot_be_used_leaves_nothing_behind(
         tailfuse.score(tmp_path, shards, tmp_path / "out")
     with pytest.raises(BundleError, match="prior 'odd' is none of"):
         tailfuse.score(tiny_bundle, shards, tmp_path / "out", prior="odd")
+    with pytest.raises(BundleError, match="runtime 'onx' is none of onnx, torchscript"):
+        tailfuse.score(tiny_bundle, shards, tmp_path / "out", runtime="onx")  # type: ignore[arg-type]
     with pytest.raises(BundleError, match=r"has no model\.ts"):
         tailfuse.score(tiny_bundle, shards, tmp_path / "out", runtime="torchscript")
     with pytest.raises(ValueError, match="must be at least 1"):

@@ -169,6 +169,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             rows = replace(rows, table=table)
         group = groups if isinstance(groups, str) else None
         if groups is not None and group is None:
+            groups = groups if hasattr(groups, "__len__") else list(groups)
             if len(groups) != len(rows.table):
                 raise ValueError(f"groups has {len(groups):,} values, and X has {len(rows.table):,} rows")
             table, group = add_column(rows, "group", make_column("groups", groups))

@@ -1,6 +1,6 @@
 """Several methods on the same rows of one spec."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -58,7 +58,7 @@ class Comparison:
 
 
 def compare(
-    spec: AnySpec, methods: Sequence[str] = ("confidence", "concat", "logistic regression")
+    spec: AnySpec, methods: Iterable[str] = ("confidence", "concat", "logistic regression")
 ) -> Comparison:
     """Train each method on the rows of a spec and evaluate it on the same test rows.
 
@@ -70,15 +70,16 @@ def compare(
     ['method', 'rows', 'balanced_accuracy']
     """
     loaded = read_any_spec(spec)
-    check_methods(methods)
+    names = [] if isinstance(methods, str) else list(methods)
+    check_methods(names)
     check_trackers(loaded)
     dataset = load_dataset(loaded)
     if not len(dataset.test):
         raise SpecError("split.test: is 0, and methods are compared on test rows")
     shots = [info.shot for info in dataset.classes]
-    probabilities = {method: predict_test_rows(method, loaded, dataset) for method in methods}
+    probabilities = {method: predict_test_rows(method, loaded, dataset) for method in names}
     metrics = {name: subset_metrics(each, dataset.test.labels, shots) for name, each in probabilities.items()}
-    first, *others = methods
+    first, *others = names
     apart = {
         name: compare_rows(probabilities[first], probabilities[name], dataset.test.labels) for name in others
     }
@@ -93,7 +94,7 @@ def compare(
 
 def check_methods(methods: Sequence[str]) -> None:
     """Raises SpecError for an unknown method, or for one that is there twice."""
-    if isinstance(methods, str) or not methods:
+    if not methods:
         raise SpecError("methods: expected a list of names such as ['confidence', 'concat']")
     for method in methods:
         if method not in METHODS:

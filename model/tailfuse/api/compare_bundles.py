@@ -1,7 +1,7 @@
 """Two or more bundles side by side on the same labelled rows."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ class BundleComparison:
 
 
 def compare_bundles(
-    bundles: Sequence[str | Path | Model], X: Any, y: Any = None, *, part: str | None = None
+    bundles: Iterable[str | Path | Model], X: Any, y: Any = None, *, part: str | None = None
 ) -> BundleComparison:
     """Answer the same labelled rows with two or more bundles, and compare the answers.
 
@@ -99,15 +99,16 @@ def compare_bundles(
     )
 
 
-def name_models(bundles: Sequence[str | Path | Model]) -> dict[str, Model]:
+def name_models(bundles: Iterable[str | Path | Model]) -> dict[str, Model]:
     """Open bundles; the name of each is its path, or its name and version if it was open.
 
     Raises UserError.
     """
-    if isinstance(bundles, str | Path | Model) or len(bundles) < 2:
+    given = [] if isinstance(bundles, str | Path | Model) else list(bundles)
+    if len(given) < 2:
         raise UserError("expected a list of two bundles or more")
     models: dict[str, Model] = {}
-    for each in bundles:
+    for each in given:
         model = each if isinstance(each, Model) else load(each)
         name = f"{model.name} {model.version}" if isinstance(each, Model) else str(each)
         if name in models:

@@ -1,6 +1,6 @@
 """Answer the rows of a table of any size into a file."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def predict(
     table: str | Path,
     out: str | Path | None = None,
     *,
-    keep: str | Sequence[str] = (),
+    keep: str | Iterable[str] = (),
     overwrite: bool = False,
     prior: str | Mapping[str, float] | None = None,
     runtime: RuntimeName = "onnx",
@@ -43,7 +43,7 @@ def predict(
     check_ending(target)
     opened = open_model(bundle, prior=prior, runtime=runtime).bundle
     reading = make_reading(opened.manifest.spec)
-    columns = [keep] if isinstance(keep, str) else keep
+    columns = [keep] if isinstance(keep, str) else list(keep)
     ending = ".csv" if target is None else target.suffix.lower()
     scorer = TableScorer(opened, source.parent, reading.missing, columns, ending)
     counts = Counts()

@@ -1,12 +1,12 @@
 """Score many tables into a folder: with all cores, and from where an earlier call was stopped."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from tailfuse_service.bundle import Manifest, RuntimeName, hash_manifest, read_manifest
-from tailfuse_service.bundle.bundle import choose_prior
+from tailfuse_service.bundle.bundle import check_runtime, choose_prior
 from tailfuse_service.bundle.files import unpacked
 
 from tailfuse.errors import UserError
@@ -36,7 +36,7 @@ def score(
     paths: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
-    keep: str | Sequence[str] = (),
+    keep: str | Iterable[str] = (),
     overwrite: bool = False,
     prior: str | Mapping[str, float] | None = None,
     runtime: RuntimeName = "onnx",
@@ -63,6 +63,7 @@ def score(
         raise ValueError(f"processes is {processes}; it must be at least 1")
     given = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     target, source = Path(out), Path(bundle)
+    check_runtime(runtime)
     manifest = check_bundle(source, prior)
     columns = (keep,) if isinstance(keep, str) else tuple(keep)
     setup = Setup(source.absolute(), hash_manifest(manifest), prior, runtime, columns)

@@ -86,6 +86,12 @@ class Bundle:
         return output if self.prior is None else apply_prior(output, self.prior.factors)
 
 
+def check_runtime(name: str) -> None:
+    """Raises BundleError if there is no runtime of this name."""
+    if name not in GRAPHS:
+        raise BundleError(f"runtime '{name!s:.40}' is none of {', '.join(GRAPHS)}")
+
+
 def open_bundle(
     path: Path,
     *,
@@ -107,8 +113,7 @@ def open_bundle(
     `keep_report` keeps the report in memory.
     """
     start = time.perf_counter()
-    if runtime not in GRAPHS:
-        raise BundleError(f"runtime '{runtime!s:.40}' is none of {', '.join(GRAPHS)}")
+    check_runtime(runtime)
     with unpacked(path) as folder:
         graph = folder / GRAPHS[runtime]
         stamp = read_stamp(graph)
