@@ -1,13 +1,15 @@
 """What the tests call a hang: it depends on how busy the machine is, not on how fast."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.support.process import is_overdue, ran
+from tests.support.process import is_overdue, ran, stop_group, until
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,35 @@ def test_a_command_that_hangs_is_stopped(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     with pytest.raises(subprocess.TimeoutExpired):
         ran("sleep", "3600", timeout=0.1)
+
+
+def test_what_a_script_has_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    begin = "trap 'echo ended > trap; kill $server' EXIT\nsetsid sleep 3600 & server=$!\necho $! > pid"
+    with pytest.raises(subprocess.TimeoutExpired):
+        ran("bash", "-c", f"{begin}\nsleep 3600", cwd=tmp_path, timeout=1)
+    assert (tmp_path / "trap").read_text() == "ended\n"
+    until(lambda: not is_running(int((tmp_path / "pid").read_text())), "the server has ended")
+
+
+def test_one_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = subprocess.Popen(
+        ["bash", "-c", "trap '' TERM; echo; while :; do sleep 1; done"],
+        stdout=subprocess.PIPE, text=True, process_group=0,
+    )  # fmt: skip
+    with process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        stop_group(process, patience_s=0.5)
+        assert process.wait() == -signal.SIGKILL
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_on_a_busy_machine_a_slow_command_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

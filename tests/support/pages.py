@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.support.ports import find_free_port
-from tests.support.process import environment
+from tests.support.process import environment, ran
 
 ROOT = Path(__file__).parents[2]
 URL = "http://127.0.0.1:8000"
@@ -172,12 +172,7 @@ def start_server(command: str, address: str, told: str) -> str:
 def run_script(
     script: str, folder: Path, variables: Mapping[str, str] | None = None, timeout_s: int = 900
 ) -> subprocess.CompletedProcess[str]:
-    """Run a script in a folder; its programs are those of this environment before the system's.
-
-    At the time-out it gets SIGTERM, so that its trap ends what it has started; its status is then 124.
-    """
+    """Run a script in a folder; its programs are those of this environment before the system's."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return subprocess.run(
-        ["timeout", str(timeout_s), "bash", "-c", script], cwd=folder, capture_output=True, text=True,
-        env=environment(PATH=path, OMP_NUM_THREADS="1", **(variables or {})),
-    )  # fmt: skip
+    own = environment(PATH=path, OMP_NUM_THREADS="1", **(variables or {}))
+    return ran("bash", "-c", script, cwd=folder, timeout=timeout_s, env=own)

@@ -1,5 +1,6 @@
 """A real `python -m tailfuse_service`, from its start to its end."""
 
+import contextlib
 import json
 import os
 import signal
@@ -74,9 +75,12 @@ def whole_lines(log: Path) -> list[dict[str, Any]]:
 
 
 def ran(*command: str, timeout: float = TIMEOUT_S, **options: Any) -> subprocess.CompletedProcess[str]:
-    """A command that ends by itself, after `timeout` seconds at most if it has a core of its own."""
+    """A command that ends by itself, after `timeout` seconds at most if it has a core of its own.
+
+    Else it gets SIGTERM, and so does what it has started: a trap of a script may end the rest.
+    """
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
         **{"env": environment(), "stdin": subprocess.DEVNULL, **options},
     )  # fmt: skip
     begun = time.monotonic()
@@ -85,13 +89,20 @@ def ran(*command: str, timeout: float = TIMEOUT_S, **options: Any) -> subprocess
             try:
                 stdout, stderr = process.communicate(timeout=timeout)
                 return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
-            except subprocess.TimeoutExpired:
-                if is_overdue(begun, timeout):
-                    process.kill()
+            except BaseException as error:  # also an interrupt of the tests
+                if not isinstance(error, subprocess.TimeoutExpired) or is_overdue(begun, timeout):
+                    stop_group(process)
                     raise
-            except BaseException:  # also an interrupt of the tests
-                process.kill()
-                raise
+
+
+def stop_group(process: subprocess.Popen[str], patience_s: float = 10) -> None:
+    """Send SIGTERM to a process and what it has started in its group, and SIGKILL to what is left then."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, how)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience_s)
+            return
 
 
 def is_overdue(begun: float, seconds: float = TIMEOUT_S) -> bool:
