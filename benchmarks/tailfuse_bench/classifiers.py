@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
@@ -16,12 +16,16 @@ from sklearn.utils.class_weight import compute_sample_weight
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse_service.bundle import Batch, Output
 
-from tailfuse_bench.methods import TREES
+from tailfuse_bench.methods import EXTRA_TREES, TREES
 
 Classifier = Any  # of scikit-learn
 Subset = tuple[str, ...]
 
 C = (0.001, 0.01, 0.1, 1.0)  # inverse strengths of regularisation; validation rows select one
+
+
+N_TREES = 300
+FLOOR = 0.02  # share of a uniform answer: a class that no tree names is not impossible
 
 
 class LabelledRows(NamedTuple):
@@ -62,7 +66,7 @@ class ColumnClassifiers:
     def parameters(self) -> int | None:
         """Number of parameters of the joint classifier; None for trees."""
         classifier = next(iter(self.fitted.values()))
-        if isinstance(classifier, HistGradientBoostingClassifier):
+        if isinstance(classifier, HistGradientBoostingClassifier | BalancedForest):
             return None
         return int(classifier[-1].coef_.size + classifier[-1].intercept_.size)
 
@@ -79,6 +83,8 @@ def fit_classifiers(method: str, dataset: Dataset) -> ColumnClassifiers:
 def fit_subset(method: str, dataset: Dataset, subset: Sequence[str]) -> Classifier:
     """Fit one classifier on the columns of a subset, on training rows that have any of its modalities."""
     train, val = select_rows(dataset.train, subset), select_rows(dataset.val, subset)
+    if method == EXTRA_TREES:
+        return fit_extra_trees(train)
     return fit_trees(train) if method == TREES else fit_linear(train, val)
 
 
@@ -114,6 +120,37 @@ def fit_trees(train: LabelledRows) -> Classifier:
         class_weight="balanced", max_features=0.1, max_bins=32, random_state=0
     )
     return trees.fit(*train)
+
+
+@dataclass(frozen=True, slots=True)
+class BalancedForest:
+    """Extremely randomised trees whose answers hold for equally frequent classes.
+
+    They are fitted without class weights, and their probabilities are divided by the class shares.
+    """
+
+    trees: ExtraTreesClassifier
+    shares: NDArray[np.float64]  # (K,), of the classes that have training rows
+
+    @property
+    def classes_(self) -> NDArray[np.int64]:
+        """The classes that have training rows: (K,)"""
+        classes: NDArray[np.int64] = self.trees.classes_
+        return classes
+
+    def predict_proba(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the probabilities: (N, width) -> (N, K)"""
+        answers = (1 - FLOOR) * self.trees.predict_proba(columns) + FLOOR / len(self.shares)
+        answers /= self.shares
+        balanced: NDArray[np.float64] = answers / answers.sum(axis=1, keepdims=True)
+        return balanced
+
+
+def fit_extra_trees(train: LabelledRows) -> BalancedForest:
+    """Fit extremely randomised trees with scikit-learn's defaults, but for their number."""
+    trees = ExtraTreesClassifier(N_TREES, random_state=0).fit(*train)
+    _, counts = np.unique(train.labels, return_counts=True)
+    return BalancedForest(trees, counts / counts.sum())
 
 
 def select_rows(part: SplitArrays, subset: Sequence[str]) -> LabelledRows:

@@ -50,6 +50,7 @@ SADE_MM, SADE_MM_WEIGHED = "SADE-MM", "SADE-MM + test-time weights"
 SADE_MM_OVERRIDES = {"network.fusion": "sade_mm", "network.loss": "sade"}
 MOGONET = "MOGONET"  # a network, but none of a spec
 LOGISTIC, LATE_LOGISTIC, TREES = "logistic regression", "late logistic regression", "boosted trees"
+EXTRA_TREES = "extra trees"
 RIVALS: Final = "rivals"  # the group that runs in an environment of its own
 CALIBRATION_OVERRIDES = (
     ("network.fusion", "uniform"),
@@ -101,6 +102,9 @@ ALL_METHODS = (
     Method(LOGISTIC, "not neural", "class-weighted, on the concatenated columns"),
     Method(LATE_LOGISTIC, "not neural", "one for each modality, log-probabilities added by held-out weights"),
     Method(TREES, "not neural", "class-weighted, on the concatenated columns; Ke 2017"),
+    Method(
+        EXTRA_TREES, "not neural", "on the concatenated columns, divided by the class shares; Geurts 2006"
+    ),
     Method("AutoGluon", RIVALS, "Tabular, good_quality, balanced accuracy; Erickson 2020, arXiv 2003.06505"),
     Method("CatBoost", RIVALS, "balanced, text and embedding features; Prokhorenkova 2018"),
     Method("LightGBM", RIVALS, "balanced; Ke 2017"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tailfuse.data.split_arrays import Dataset, SplitArrays
 from tailfuse_bench.classifiers import fit_classifiers, stack_columns
-from tailfuse_bench.methods import LOGISTIC, TREES
+from tailfuse_bench.methods import EXTRA_TREES, LOGISTIC, TREES
 from tailfuse_service.bundle.manifest import ClassInfo, Shot
 
 SIZES = (80, 40, 20)
@@ -37,7 +37,7 @@ def dataset() -> Dataset:
     return Dataset(classes, {}, train, val, test, np.arange(sum(SIZES)))
 
 
-@pytest.mark.parametrize("method", [LOGISTIC, TREES])
+@pytest.mark.parametrize("method", [LOGISTIC, TREES, EXTRA_TREES])
 def test_all_modalities_and_each_alone_are_answered(dataset: Any, method: str) -> None:
     run = fit_classifiers(method, dataset)
     test = dataset.test
@@ -52,7 +52,7 @@ def test_all_modalities_and_each_alone_are_answered(dataset: Any, method: str) -
     assert right["far",] > 0.9 > right["near",] > 0.4
 
 
-@pytest.mark.parametrize("method", [LOGISTIC, TREES])
+@pytest.mark.parametrize("method", [LOGISTIC, TREES, EXTRA_TREES])
 def test_a_class_whose_training_rows_have_no_modality_is_never_answered(dataset: Any, method: str) -> None:
     train = dataset.train.keep(dataset.train.labels != 2)
     run = fit_classifiers(method, replace(dataset, train=train))
@@ -78,3 +78,13 @@ def test_an_absent_modality_is_its_mean(dataset: Any) -> None:
 def test_a_linear_model_has_a_weight_for_each_column_and_class(dataset: Any) -> None:
     assert fit_classifiers(LOGISTIC, dataset).parameters == 3 * (5 + 1)
     assert fit_classifiers(TREES, dataset).parameters is None
+
+
+def test_extra_trees_answer_as_if_all_classes_were_equally_frequent(dataset: Any) -> None:
+    """Where columns say nothing, the answer is uniform and not that of the most frequent class."""
+    labels = dataset.train.labels
+    blank = {"far": np.zeros((len(labels), 2), np.float32)}
+    train = SplitArrays(blank, {"far": np.arange(len(labels))}, labels)
+    forest = fit_classifiers(EXTRA_TREES, replace(dataset, train=train, val=train, test=train))
+    np.testing.assert_allclose(forest(train.batch()).probabilities, 1 / 3, atol=0.05)
+    assert forest.parameters is None

@@ -18,6 +18,7 @@ from tailfuse_bench.methods import (
     ADAPTED,
     CALIBRATION_OVERRIDES,
     CONCAT,
+    EXTRA_TREES,
     LATE_LOGISTIC,
     LOGISTIC,
     METHODS,
@@ -267,7 +268,7 @@ def test_methods_are_chosen_by_name_or_group_in_their_own_order() -> None:
     assert select_methods([], rivals=True) == list(METHODS)
     assert select_methods([RIVALS, OURS], rivals=True) == [OURS, *rivals]
     assert select_methods([TREES, OURS]) == [OURS, TREES]
-    assert select_methods(["not neural"]) == [LOGISTIC, LATE_LOGISTIC, TREES]
+    assert select_methods(["not neural"]) == [LOGISTIC, LATE_LOGISTIC, TREES, EXTRA_TREES]
     assert set(QUICK_METHODS) <= set(METHODS)
 
 
