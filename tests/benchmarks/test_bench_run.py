@@ -34,6 +34,8 @@ from tailfuse_bench.run import find_remaining, group_by_training, merge_results,
 from tailfuse_bench.selection import QUICK_METHODS, select_datasets, select_methods
 from tailfuse_bench.tasks import Experiment, Record, Task, read_record
 
+from tests.support.process import ran
+
 pytestmark = pytest.mark.slow
 
 DRIVER = Path(__file__).parents[1] / "support" / "killed_bench.py"
@@ -42,7 +44,7 @@ LINEAR = ["--sets", DIGITS.name, "--ir", "10", "--seeds", "0-4", "--methods", LO
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=300)
+    return ran(*arguments, timeout=300)
 
 
 def bench(out: Path, *options: str) -> subprocess.CompletedProcess[str]:

@@ -1,9 +1,10 @@
 """The bench of an epoch trains by both loops and says what each took."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
+
+from tests.support.process import ran
 
 ROOT = Path(__file__).parents[2]
 SPEC = """\
@@ -23,9 +24,7 @@ def test_both_loops_train_a_table_whose_rows_lack_texts(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("number,words,label\n" + "".join(rows))
     (tmp_path / "spec.yaml").write_text(SPEC)
     command = [sys.executable, str(ROOT / "benchmarks/epoch.py"), str(tmp_path / "spec.yaml")]
-    done = subprocess.run(
-        [*command, "--epochs", "2", "--rounds", "1"], capture_output=True, text=True, timeout=300, check=False
-    )
+    done = ran(*command, "--epochs", "2", "--rounds", "1", timeout=300)
     assert done.returncode == 0, done.stderr
     measured = json.loads(done.stdout)
     assert (measured["spec"], measured["rows"], measured["epochs"]) == ("shapes", 42, 2)
@@ -35,6 +34,6 @@ def test_both_loops_train_a_table_whose_rows_lack_texts(tmp_path: Path) -> None:
 
 def test_a_spec_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "benchmarks/epoch.py"), str(tmp_path / "none.yaml")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = ran(*command, timeout=300)
     assert done.returncode == 1
     assert done.stderr == f"Error: {tmp_path}/none.yaml: no such file or directory\n"

@@ -3,7 +3,6 @@
 import csv
 from pathlib import Path
 
-import polars as pl
 import pytest
 from click.testing import CliRunner
 from tailfuse.cli import main
@@ -14,40 +13,17 @@ from tailfuse_bench.run import plan_tasks
 from tailfuse_bench.selection import select_datasets
 from tailfuse_bench.tasks import Experiment, Task
 
+from tests.support.own_dataset import PARTS_SPEC, write_parts
+
 TFIDF = "TF-IDF logistic regression"
-SPEC = """\
-name: anything
-table: rows.csv
-label: kind
-split: {val: 0.2, test: 0.2}
-modalities:
-  size: {kind: tabular, columns: [width, height]}
-  words: {kind: text, columns: note}
-training: {epochs: 3}
-"""
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """A folder of datasets: one of the user's own, and a folder that is none."""
-    write_own(tmp_path / "data" / "parts")
+    write_parts(tmp_path / "data" / "parts")
     (tmp_path / "data" / "notes").mkdir()
     return tmp_path / "data"
-
-
-def write_own(folder: Path) -> None:
-    """Write a table of three classes, told by the width and by a word, and its spec."""
-    folder.mkdir(parents=True)
-    kinds = ["bolt"] * 40 + ["nut"] * 20 + ["washer"] * 10
-    pl.DataFrame(
-        {
-            "kind": kinds,
-            "width": [len(kind) + at % 7 / 10 for at, kind in enumerate(kinds)],
-            "height": [at % 5 for at in range(len(kinds))],
-            "note": [f"a {kind} of lot {at}" for at, kind in enumerate(kinds)],
-        }
-    ).write_csv(folder / "rows.csv")
-    (folder / "spec.yaml").write_text(SPEC)
 
 
 def test_it_is_found_by_the_name_of_its_folder(data: Path, tmp_path: Path) -> None:
@@ -58,7 +34,7 @@ def test_it_is_found_by_the_name_of_its_folder(data: Path, tmp_path: Path) -> No
 
 
 def test_a_folder_of_a_known_name_is_the_known_dataset(data: Path, tmp_path: Path) -> None:
-    write_own(data / "pie")
+    write_parts(data / "pie")
     with pytest.raises(UserError, match=r"--sets: .*pie/table.parquet: no such file"):
         select_datasets(["pie"], data, tmp_path)
 
@@ -79,7 +55,7 @@ def test_a_methods_keys_come_on_top_of_its_spec(data: Path, tmp_path: Path) -> N
 
 def test_results_of_another_table_are_made_anew(data: Path, tmp_path: Path) -> None:
     task = Task(Experiment("parts", 0, 0), (LOGISTIC,), data / "parts", tmp_path)
-    write_own(data / "other")
+    write_parts(data / "other")
     (data / "other" / "rows.csv").write_text((data / "parts" / "rows.csv").read_text() + "nut,3.0,1,a nut\n")
     other = Task(Experiment("parts", 0, 0), (LOGISTIC,), data / "other", tmp_path)
     assert task.fingerprint(LOGISTIC) != other.fingerprint(LOGISTIC)
@@ -102,7 +78,7 @@ def test_methods_for_raw_text_run_on_it(data: Path, tmp_path: Path) -> None:
 def test_a_mistake_in_its_spec_is_told_before_anything_runs(
     old: str, new: str, said: str, data: Path, tmp_path: Path
 ) -> None:
-    (data / "parts" / "spec.yaml").write_text(SPEC.replace(old, new))
+    (data / "parts" / "spec.yaml").write_text(PARTS_SPEC.replace(old, new))
     with pytest.raises((SpecError, UserError), match=said):
         select_datasets([], data, tmp_path)
 

@@ -201,6 +201,18 @@ def test_the_rivals_are_those_of_the_csv_file(heading: str, file: str, n_cells: 
         assert cell == " / ".join(found), (method, name)
 
 
+def test_the_unseen_tables_are_those_of_the_csv_file() -> None:
+    shown = read_table(PAGE, "## Tables that no design was chosen on")
+    rows = {
+        (row["set"], row["method"]): row for row in read_rows("unseen.csv") if row["condition"] == "clean"
+    }
+    told = {(name, method): cell for name, row in shown.items() for method, cell in row.items()}
+    assert {key for key, cell in told.items() if cell != "–"} == set(rows)
+    for key, row in rows.items():
+        figures = [f"{100 * float(row[each]):.1f}" for each in ("balanced_accuracy", "macro_f1")]
+        assert told[key] == " / ".join(figures), key
+
+
 def test_the_skewed_columns_are_those_of_the_csv_file() -> None:
     assert describe_scores(read_scores(ROOT / "results" / "skewed.csv")) in PAGE
 

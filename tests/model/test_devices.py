@@ -18,7 +18,7 @@ from tailfuse_service.bundle import read_manifest, sha256
 
 from tests.support.exact_training import write_exact_spec
 from tests.support.known import known
-from tests.support.process import until
+from tests.support.process import ran, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -49,7 +49,7 @@ def tailfuse(*arguments: str) -> subprocess.CompletedProcess[str]:
         "--devices",
         "2",
     ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    return ran(*command, timeout=300)
 
 
 def sums(bundle: Path) -> dict[str, str]:
@@ -112,7 +112,7 @@ def run_exact(spec: Path, out: Path, *options: str) -> None:
         sys.executable, "-m", "tailfuse", "train", str(spec), "--out", str(out),
         "--accelerator", "cpu", *options,
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = ran(*command, timeout=300)
     assert done.returncode == 0, done.stderr
 
 

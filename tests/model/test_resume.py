@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from tailfuse_service.bundle import read_manifest, sha256
 
+from tests.support.process import ran
+
 pytestmark = pytest.mark.slow
 
 DRIVER = Path(__file__).parents[1] / "support" / "killed_runs.py"
@@ -43,12 +45,14 @@ def spec(leaves_in: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def killed(spec: Path) -> Any:
     """What became of the runs of killed_runs.py; another process trains beside it."""
     command = [sys.executable, str(DRIVER), str(spec.parent), str(spec)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment("1")) as process:
-        other = [sys.executable, "-m", "tailfuse", "train", str(spec), "--out", str(spec.parent / "other")]
-        subprocess.run(other, check=True, capture_output=True, timeout=300, env=environment("2"))
-        said, _ = process.communicate(timeout=300)
-    assert process.returncode == 0
-    return json.loads(said)
+    other = [sys.executable, "-m", "tailfuse", "train", str(spec), "--out", str(spec.parent / "other")]
+    with subprocess.Popen(
+        other, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment("2")
+    ) as beside:
+        done = ran(*command, timeout=300, env=environment("1"))
+        assert beside.wait(300) == 0
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def test_every_moment_was_reached_and_every_run_was_gone_on_with(killed: Any) -> None:
