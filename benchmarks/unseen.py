@@ -24,13 +24,13 @@ from tailfuse.data.split import Split, split_by_fraction
 
 NOUNS = Path("/usr/share/wordnet/data.noun")
 MLBENCH = Path("/usr/lib/R/site-library/mlbench/data")
-# The name of each noun's file of the lexicographers, which is its class.
-LEXICOGRAPHERS = (
-    "Tops", "act", "animal", "artifact", "attribute", "body", "cognition", "communication", "event",
+# The topics of nouns, which are their classes, by the numbers that WordNet's files have for them.
+TOPICS = (
+    "top", "act", "animal", "thing made", "attribute", "body", "cognition", "communication", "event",
     "feeling", "food", "group", "location", "motive", "object", "person", "phenomenon", "plant",
     "possession", "process", "quantity", "relation", "shape", "state", "substance", "time",
 )  # fmt: skip
-FIRST_LEXICOGRAPHER = 3
+FIRST_TOPIC = 3
 MAX_ROWS, MIN_CLASS_ROWS = 8000, 6
 MIN_NOUNS, MIN_EMOJI = 15, 12  # rows of a class; smaller ones are left out
 FRACTIONS = {"val": 0.15, "test": 0.3}
@@ -53,7 +53,7 @@ BALANCED = ("DNA", "LetterRecognition", "Satellite", "Vehicle", "Vowel")
 
 
 def read_nouns(file: Path) -> pl.DataFrame:
-    """Read WordNet's nouns: their words, gloss, and four columns; the label is their lexicographers' file."""
+    """Read WordNet's nouns: their words, gloss, and four columns; the label is their topic."""
     rows = []
     for line in file.read_text().splitlines():
         if line.startswith("  "):  # the licence
@@ -64,7 +64,7 @@ def read_nouns(file: Path) -> pl.DataFrame:
         words = [fields[4 + 2 * at].replace("_", " ") for at in range(n_words)]
         rows.append(
             {
-                "label": LEXICOGRAPHERS[int(fields[1]) - FIRST_LEXICOGRAPHER],
+                "label": TOPICS[int(fields[1]) - FIRST_TOPIC],
                 "words": ", ".join(words),
                 "gloss": gloss.strip(),
                 "synonyms": n_words,

@@ -18,7 +18,7 @@ NOUNS = """\
 def test_a_noun_has_its_words_gloss_and_counts(tmp_path: Path) -> None:
     (tmp_path / "data.noun").write_text(NOUNS)
     entity, dog = unseen.read_nouns(tmp_path / "data.noun").to_dicts()
-    assert entity["label"] == "Tops"
+    assert entity["label"] == "top"
     assert entity["pointers"] == 3
     assert dog["label"] == "animal"
     assert dog["words"].startswith("dog, Canis familiaris, a, ")

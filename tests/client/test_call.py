@@ -31,7 +31,7 @@ def test_a_sample_is_shown_with_its_classes_and_weights(service: Service, folder
 
 def test_json_is_the_services_own(service: Service, bundle: Bundle, folder: Path) -> None:
     inputs = ("-i", "clinical=@-", "-i", "notes=dark spot")
-    document = json.loads(answered(service.url, *inputs, "--json", stdin=None, input='{"age": 61}'))
+    document = json.loads(answered(service.url, *inputs, "--json", input='{"age": 61}'))
     output = bundle.run([bundle.sample({"clinical": {"age": 61}, "notes": "dark spot"})])
     assert document["probability"] == pytest.approx(output.probabilities.max(), abs=1e-5)
     assert set(document) == set(ANSWER)

@@ -62,3 +62,8 @@ def test_on_a_busy_machine_a_slow_command_goes_on(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(os, "getloadavg", lambda: (1e9, 0.0, 0.0))
     code = "import time; print(1); time.sleep(1); print(2)"
     assert ran(sys.executable, "-u", "-c", code, timeout=0.05).stdout == "1\n2\n"
+
+
+def test_a_command_reads_what_it_is_given() -> None:
+    assert ran("cat", input="a\n").stdout == "a\n"
+    assert ran("cat").stdout == ""

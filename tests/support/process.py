@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,10 +80,13 @@ def ran(*command: str, timeout: float = TIMEOUT_S, **options: Any) -> subprocess
 
     Else it gets SIGTERM, and so does what it has started: a trap of a script may end the rest.
     """
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
-        **{"env": environment(), "stdin": subprocess.DEVNULL, **options},
-    )  # fmt: skip
+    with tempfile.TemporaryFile("w+") as given:
+        given.write(options.pop("input", ""))
+        given.seek(0)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
+            **{"env": environment(), "stdin": given, **options},
+        )  # fmt: skip
     begun = time.monotonic()
     with process:
         while True:
