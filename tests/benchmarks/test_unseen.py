@@ -43,6 +43,14 @@ def test_of_emoji_those_with_an_image_are_rows(tmp_path: Path) -> None:
     ]
 
 
+def test_cells_of_keel_may_be_missing_and_the_last_is_the_label(tmp_path: Path) -> None:
+    (tmp_path / "toy.dat").write_text("A11, 6, <null>, yes\nA12,?, 0.5, no\n\n")
+    assert unseen.read_keel(tmp_path / "toy.dat").to_dicts() == [
+        {"v1": "A11", "v2": "6", "v3": None, "label": "yes"},
+        {"v1": "A12", "v2": None, "v3": "0.5", "label": "no"},
+    ]
+
+
 def test_modalities_begin_with_their_first_column() -> None:
     columns = unseen.split_columns(["a", "b", "c", "d"], {"one": "a", "two": "c"})
     assert columns == {"one": ["a", "b"], "two": ["c", "d"]}

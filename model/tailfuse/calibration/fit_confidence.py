@@ -23,16 +23,18 @@ POSTERIOR_STEPS, CONFIDENCE_STEPS = 120, 300
 CORRUPTION_RATE = 0.15
 PRIOR_STRENGTH = 3.0  # rows that the starting values count as
 MIN_GAIN, MIN_TOTAL_GAIN = 0.002, 2.0  # of the likelihood of a row, and of all rows: less is chance
+MIN_FOREST_GAIN = 0.02  # of the loss: a forest costs time at each answer
 
 
 def fit_confidence(
     network: Network, calibration_set: Sequence[CalibrationRows], modalities: Mapping[str, Modality],
     features: Mapping[str, Tensor], *, use_plda: bool, corrupted: bool, seed: int, device: torch.device,
+    use_forest: bool = True,
 ) -> None:  # fmt: skip
     """Fit every modality's posterior, and then its confidence. Frozen encoders have `features`, (n, F).
 
-    Without `use_plda` the PLDA head's pool weight is 0. Without `corrupted` no corrupted
-    rows are used, and every row is taken to be in-distribution.
+    Without `use_plda` the PLDA head's pool weight is 0, without `use_forest` the forest's. Without
+    `corrupted` no corrupted rows are used, and every row is taken to be in-distribution.
     """
     for m, name in enumerate(network.modalities):
         data = collect_calibration_data(
@@ -40,7 +42,8 @@ def fit_confidence(
         )
         if data is None:
             continue  # no calibration rows: the modality keeps the initial confidence
-        posterior = fit_posterior(data, use_plda=use_plda)
+        forest_gain = MIN_FOREST_GAIN if use_forest else math.inf
+        posterior = fit_posterior(data, use_plda=use_plda, forest_gain=forest_gain)
         set_modality(network.posteriors, m, posterior)
         set_modality(network.confidences, m, fit_reliability(posterior, data, corrupted=corrupted, seed=seed))
 
@@ -52,22 +55,12 @@ def set_modality(stacked: nn.Module, m: int, fitted: nn.Module) -> None:
         all_modalities[m] = one[0]
 
 
-def fit_posterior(data: CalibrationData, *, use_plda: bool) -> ModalityPosteriors:
+def fit_posterior(
+    data: CalibrationData, *, use_plda: bool, forest_gain: float = MIN_FOREST_GAIN
+) -> ModalityPosteriors:
     """Fit the pool weights by likelihood on the calibration set, then the temperature, of one modality."""
     clean, labels, weight = data.clean, data.labels, data.weight
-
-    def loss(log_p: Tensor) -> Tensor:
-        return -(select_class(F.log_softmax(log_p, dim=-1), labels) * weight).mean()
-
-    experts = [clean.log_p, clean.densities]
-    pool_weights = fit_pool_weights(experts, [True, use_plda], loss)
-    if clean.linear is not None:
-        before = loss(pool(experts, pool_weights))
-        experts = [*experts, clean.linear]
-        with_linear = fit_pool_weights(experts, [True, use_plda, True], loss)
-        gain = float(before - loss(pool(experts, with_linear)))
-        gains = gain > MIN_GAIN + MIN_TOTAL_GAIN / len(labels)
-        pool_weights = with_linear if gains else F.pad(pool_weights, (0, 1))
+    pool_weights = fit_pool(clean, labels, weight, use_plda=use_plda, forest_gain=forest_gain)
     posterior = ModalityPosteriors(1, len(pool_weights)).to(labels.device)
     with torch.no_grad():
         posterior.pool_weights[0] = pool_weights
@@ -75,6 +68,30 @@ def fit_posterior(data: CalibrationData, *, use_plda: bool) -> ModalityPosterior
         # At least 0.01: a modality that hardly prefers any class must not be scaled without limit.
         posterior.temperature[0] = ((top[:, 0] - top[:, 1]) * weight).mean().clamp(min=0.01)
     return posterior
+
+
+def fit_pool(scores: Scores, labels: Tensor, weight: Tensor, *, use_plda: bool, forest_gain: float) -> Tensor:
+    """Fit the weight of each expert that has scored the rows: (K,)
+
+    The linear expert and the forest have weights of 0 unless the rows gain more than chance explains, by the
+    forest the share `forest_gain` of their loss.
+    """
+
+    def loss(log_p: Tensor) -> Tensor:
+        return -(select_class(F.log_softmax(log_p, dim=-1), labels) * weight).mean()
+
+    experts, used = [scores.log_p, scores.densities], [True, use_plda]
+    pool_weights = fit_pool_weights(experts, used, loss)
+    for other, least_share in ((scores.linear, 0.0), (scores.forest, forest_gain)):
+        if other is None:
+            continue
+        before = float(loss(pool(experts, pool_weights)))
+        experts, used = [*experts, other], [*used, True]
+        with_other = fit_pool_weights(experts, used, loss)
+        gain = before - float(loss(pool(experts, with_other)))
+        used[-1] = gain > max(MIN_GAIN + MIN_TOTAL_GAIN / len(labels), least_share * before)
+        pool_weights = with_other if used[-1] else F.pad(pool_weights, (0, 1))
+    return pool_weights
 
 
 def fit_pool_weights(
@@ -105,8 +122,9 @@ def pool(experts: Sequence[Tensor], weights: Tensor) -> Tensor:
 
 def compute_posterior_logits(posterior: ModalityPosteriors, scores: Scores) -> Tensor:
     """Compute the log-posteriors of one modality's rows, divided by the temperature: (n, C)"""
-    linear = None if scores.linear is None else scores.linear[:, None]
-    return posterior.soften(posterior(scores.log_p[:, None], scores.densities[:, None], linear)).squeeze(1)
+    experts = (scores.log_p, scores.densities, scores.linear, scores.forest)
+    alone = [None if each is None else each[:, None] for each in experts]
+    return posterior.soften(posterior(*alone)).squeeze(1)
 
 
 @torch.no_grad()

@@ -37,7 +37,7 @@ def compute_fusion_inputs(
     for piece in part.batches(256):
         inputs, rows, presence = make_tensors(piece.batch(), device)
         scores = other.score_batch(inputs, rows, len(piece))
-        log_posteriors = network.posteriors(scores.log_p, scores.densities, scores.linear)
+        log_posteriors = network.posteriors(scores.log_p, scores.densities, scores.linear, scores.forest)
         own_in_dist, correct = network.confidences(scores.statistics)
         labels = torch.from_numpy(piece.labels).to(device)
         pieces.append((log_posteriors, scores.embedding, own_in_dist, correct, presence, labels))

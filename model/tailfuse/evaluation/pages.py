@@ -33,11 +33,13 @@ def page(template: str, context: Mapping[str, Any]) -> str:
 
 
 def facts(manifest: Manifest) -> dict[str, Any]:
-    """Return the facts of the training rows that both pages have."""
+    """Return the facts of the training rows and of the network that both pages have."""
+    forests = manifest.calibration.get("forest", [0.0] * len(manifest.modalities))
     counts = [info.train_count for info in manifest.classes]
     return {
         "train_rows": sum(counts),
         "imbalance_ratio": max(counts) / min(counts),
+        "forests": [name for name, weight in zip(manifest.modalities, forests, strict=True) if weight],
         "table": PurePath(str(manifest.spec.get("table", ""))).name,
     }
 

@@ -29,11 +29,11 @@ IN_DISTRIBUTION_POWER = 2.0
 class ModalityPosteriors(nn.Module):
     """Class probabilities of each modality: a log-linear pool of its experts.
 
-    These are the softmax experts, the PLDA head and, if any modality has one, the linear expert:
-    log p = alpha log p_softmax + delta log density + mu log p_linear - constant. The fusion takes log p
-    divided by a temperature t, such that the top two differ by 1 on average over the calibration set: how
-    much a modality counts is left to the fusion logits. The parameters of all modalities are stacked,
-    (M, ...) each.
+    These are the softmax experts, the PLDA head and, if any modality has one, the linear expert and the
+    forest: log p = alpha log p_softmax + delta log density + mu log p_linear + nu log p_forest - constant.
+    The fusion takes log p divided by a temperature t, such that the top two differ by 1 on average over the
+    calibration set: how much a modality counts is left to the fusion logits. The parameters of all
+    modalities are stacked, (M, ...) each.
     """
 
     pool_weights: Tensor
@@ -41,16 +41,20 @@ class ModalityPosteriors(nn.Module):
 
     def __init__(self, n_modalities: int, n_experts: int = 2) -> None:
         super().__init__()
-        weights = torch.tensor([1.0, 0.0, 0.0][:n_experts])  # alpha, delta, mu
+        weights = torch.tensor([1.0, 0.0, 0.0, 0.0][:n_experts])  # alpha, delta, mu, nu
         self.register_buffer("pool_weights", weights.repeat(n_modalities, 1))
         self.register_buffer("temperature", torch.ones(n_modalities))  # t
 
-    def forward(self, log_p: Tensor, densities: Tensor, linear: Tensor | None = None) -> Tensor:
+    def forward(
+        self, log_p: Tensor, densities: Tensor, linear: Tensor | None = None, forest: Tensor | None = None
+    ) -> Tensor:
         """Calibrated log-probabilities: (n, M, C) each -> (n, M, C)"""
         alpha, delta, *others = self.pool_weights.unsqueeze(-1).unbind(1)
         pooled = alpha * log_p + delta * densities
-        if linear is not None:
-            pooled = pooled + others[0] * linear
+        # A fold network may have an expert that was dropped, for which there is no weight.
+        for weight, expert in zip(others, (linear, forest), strict=False):
+            if expert is not None:
+                pooled = pooled + weight * expert
         return F.log_softmax(pooled, dim=-1)
 
     def soften(self, log_posteriors: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from tailfuse.modalities.tabular.encoder import Mlp
 from tailfuse.modalities.text.encoder import find_ngram_buckets, find_projection
 from tailfuse.network.confidence import N_STATISTICS, Confidences, compute_statistics
 from tailfuse.network.conflict import Conflict
+from tailfuse.network.forest import ForestExpert
 from tailfuse.network.fusion import Fusion, ModalityPosteriors, compute_disagreement, compute_modulation
 from tailfuse.network.head import compute_modality_losses, make_heads
 from tailfuse.network.joint import JointBranch
@@ -24,6 +25,8 @@ from tailfuse.network.linear import LinearExpert
 from tailfuse.network.ngrams import N_SHARES, NgramExperts
 from tailfuse.network.plda import PldaHead
 from tailfuse.network.ragged import Rows, count_penultimate_features, encode, scatter
+
+FOREST_PREFIX = "forest_experts."  # of their parameters
 
 
 class EncodedRows(NamedTuple):
@@ -36,6 +39,7 @@ class EncodedRows(NamedTuple):
     # Where any modality of the network has them; 0 for those that do not.
     linear: Tensor | None = None  # (n, C), of the linear expert
     shares: Tensor | None = None  # (n, N_SHARES), of known n-grams
+    forest: Tensor | None = None  # (n, C), of the forest
 
 
 class Scores(NamedTuple):
@@ -45,7 +49,9 @@ class Scores(NamedTuple):
     log_p: Tensor  # (n, C), of the softmax experts
     densities: Tensor  # (n, C), of the PLDA head
     statistics: Tensor  # (n, N_STATISTICS, or N_SHARES more)
-    linear: Tensor | None = None  # (n, C), of the linear expert; 0 for a modality that has none
+    # Of the linear expert and of the forest, (n, C); 0 for a modality that has none.
+    linear: Tensor | None = None
+    forest: Tensor | None = None
 
 
 class Answer(NamedTuple):
@@ -108,6 +114,7 @@ class Network(nn.Module):
                 if isinstance(encoder, Mlp)
             }
         )
+        self.forest_experts = nn.ModuleDict()  # of the modalities where they help, which is found out later
         # Fitted later, on the calibration set.
         has_linear = bool(self.ngram_experts or self.linear_experts)
         self.posteriors = ModalityPosteriors(n_modalities, 3 if has_linear else 2)
@@ -136,13 +143,37 @@ class Network(nn.Module):
         """Return the linear expert of a modality of columns."""
         return cast(LinearExpert, self.linear_experts[str(self.modalities.index(name))])
 
+    def add_forest(self, name: str, expert: ForestExpert) -> None:
+        """Give a modality of columns a forest; nothing may be calibrated yet."""
+        device = self.log_prior.device
+        self.forest_experts[str(self.modalities.index(name))] = expert.to(device)
+        self.posteriors = ModalityPosteriors(len(self.modalities), 4).to(device)
+
+    def add_forests_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Add the forests that the weights of another network have."""
+        for m in sorted({key.split(".")[1] for key in weights if key.startswith(FOREST_PREFIX)}):
+            self.add_forest(self.modalities[int(m)], ForestExpert(self.n_classes))
+
+    def forest_expert(self, name: str) -> ForestExpert:
+        """Return the forest of a modality that has one."""
+        return cast(ForestExpert, self.forest_experts[str(self.modalities.index(name))])
+
+    def drop_unused_forests(self) -> None:
+        """Drop the forests that the calibration gave no weight."""
+        for m in list(self.forest_experts):
+            if not self.posteriors.pool_weights[int(m), 3]:
+                del self.forest_experts[m]
+        if not self.forest_experts:
+            self.posteriors.pool_weights = self.posteriors.pool_weights[:, :3]
+
     def encode(self, name: str, rows: Tensor) -> EncodedRows:
         """Encode rows of one modality, (n, ...), and apply its experts."""
         m = self.modalities.index(name)
         features, embedding = encode(self.encoders[m], rows, training=self.training)
         densities, ood_scores = self.plda_heads[m](features)
         linear, shares = self.score_linear(m, rows, features)
-        return EncodedRows(embedding, self.heads[m](embedding), densities, ood_scores, linear, shares)
+        logits, forest = self.heads[m](embedding), self.score_forest(m, features)
+        return EncodedRows(embedding, logits, densities, ood_scores, linear, shares, forest)
 
     def score_linear(self, m: int, rows: Tensor, features: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Score rows of modality m by its linear expert, and its known n-grams: (n, C), (n, N_SHARES)
@@ -162,6 +193,12 @@ class Network(nn.Module):
         elif self.linear_experts:
             linear = features.new_zeros(n, self.n_classes)
         return linear, shares
+
+    def score_forest(self, m: int, columns: Tensor) -> Tensor | None:
+        """Score rows of modality m, (n, D), by its forest: (n, C); 0 or None as of the linear expert."""
+        if str(m) in self.forest_experts:
+            return cast(Tensor, self.forest_experts[str(m)](columns))
+        return columns.new_zeros(columns.shape[0], self.n_classes) if self.forest_experts else None
 
     def score(self, name: str, rows: Tensor) -> Scores:
         """Score rows of one modality, (n, ...)."""
@@ -191,7 +228,7 @@ class Network(nn.Module):
         """Answer a ragged batch, and return the embeddings that the answers are made from."""
         scores = self.score_batch(inputs, rows, presence.shape[0])
         own_in_dist, correct = self.confidences(scores.statistics)
-        log_posteriors = self.posteriors(scores.log_p, scores.densities, scores.linear)
+        log_posteriors = self.posteriors(scores.log_p, scores.densities, scores.linear, scores.forest)
         in_dist, conflict = self.conflict(log_posteriors, own_in_dist, presence)
         weighting = self.fusion.compute_weights(in_dist, correct, presence)
         fused = self.joint.compute_hidden(scores.embedding, compute_modulation(weighting.weights, presence))
@@ -214,8 +251,14 @@ class Network(nn.Module):
         return self.joint.loss(embeddings, u, target, progress) + alone.sum()
 
     def describe_calibration(self) -> dict[str, Tensor]:
-        """Return the parameters of the fusion, by the names that the manifest has for them."""
-        return self.fusion.describe_calibration()
+        """Return the parameters of the fusion, by the names that the manifest has for them.
+
+        And the weight of each modality's forest in its posterior, if any modality has one.
+        """
+        fitted = self.fusion.describe_calibration()
+        if self.forest_experts:
+            fitted["forest"] = self.posteriors.pool_weights[:, 3]
+        return fitted
 
 
 def concatenate_fields(pieces: Sequence[tuple[Tensor | None, ...]]) -> list[Any]:
@@ -225,6 +268,6 @@ def concatenate_fields(pieces: Sequence[tuple[Tensor | None, ...]]) -> list[Any]
 
 def score(encoded: EncodedRows) -> Scores:
     """Score encoded rows."""
-    embedding, logits, densities, ood_scores, linear, shares = encoded
+    embedding, logits, densities, ood_scores, linear, shares, forest = encoded
     statistics = compute_statistics(logits, densities, ood_scores, shares)
-    return Scores(embedding, aggregate(logits), densities, statistics, linear)
+    return Scores(embedding, aggregate(logits), densities, statistics, linear, forest)

@@ -14,6 +14,7 @@ from tailfuse.calibration.calibration_set import (
 )
 from tailfuse.calibration.fit_confidence import fit_confidence
 from tailfuse.calibration.fit_conflict import fit_conflict
+from tailfuse.calibration.fit_forests import fit_forests
 from tailfuse.calibration.fit_fusion import fit_fusion
 from tailfuse.calibration.fit_linear import FoldNetwork, fit_linear_experts
 from tailfuse.calibration.out_of_fold import predict_out_of_fold
@@ -83,7 +84,9 @@ class GuidedFamily:
         fit_plda_heads(network, train, device)
 
     def cross_fit(self, networks: Sequence[tuple[Network, SplitArrays, SplitArrays | None]]) -> None:
-        fit_linear_experts([FoldNetwork(*each) for each in networks])
+        fold_networks = [FoldNetwork(*each) for each in networks]
+        fit_linear_experts(fold_networks)
+        fit_forests(fold_networks)
 
     def corrupt_features(
         self, dataset: Dataset, encoders: Mapping[str, nn.Module], device: torch.device
@@ -97,11 +100,13 @@ class GuidedFamily:
         calibration_set = limit_rows([CalibrationRows(network, stages.dataset.val), *folds])
         fit_confidence(
             network, calibration_set, stages.dataset.modalities, stages.corrupted,
-            use_plda=spec.network.generative, corrupted=spec.training.damage, seed=spec.seed, device=device,
+            use_plda=spec.network.generative, use_forest=spec.network.forest,
+            corrupted=spec.training.damage, seed=spec.seed, device=device,
         )  # fmt: skip
         fit_conflict(network, calibration_set, seed=spec.seed, device=device)
         if spec.training.calibrate:
             fit_fusion(network, calibration_set, seed=spec.seed, device=device)
+        network.drop_unused_forests()
 
     def predict_out_of_fold(self, network: Network, stages: Stages[Network]) -> OutOfFold | None:
         folds = [CalibrationRows(fold, rows) for fold, rows in stages.folds]

@@ -70,7 +70,8 @@ def train_stages(
     """Train the final network and, if the calibration needs them, the fold networks.
 
     With a folder each stage writes a checkpoint there, and continues from it. Specs that differ only in
-    whether the weights are uniform, in `training.damage` and in `training.calibrate` have the same stages.
+    whether the weights are uniform, in `network.forest`, `training.damage` and `training.calibrate` have the
+    same stages.
     `on_features` is called while a frozen encoder computes features that are not cached.
     Raises SpecError, RunError.
     """

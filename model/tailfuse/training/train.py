@@ -24,6 +24,7 @@ from tailfuse.files.lock import LOCK, FolderInUse, lock_folder
 from tailfuse.files.sources import digest_table
 from tailfuse.modalities.spec import digest_weights
 from tailfuse.network.build import build_network, check_encoders
+from tailfuse.network.network import Network
 from tailfuse.spec.schema import Spec
 from tailfuse.training import checkpoint
 from tailfuse.training.fit import (
@@ -171,6 +172,8 @@ def export_run(run: Path, spec: Spec, dataset: Dataset, target: Path, *, n_examp
         )
     with make_reproducible(spec, dataset):
         network = build_network(spec, dataset)
+        if isinstance(network, Network):
+            network.add_forests_from(state)
         checkpoint.set_weights(network, state, run / TRAINED)
         history, out_of_fold = read_log(run / f"{FINAL}.csv"), load_out_of_fold(run / OUT_OF_FOLD)
         write_bundle(network.eval(), spec, dataset, history, target, out_of_fold, n_examples=n_examples)
