@@ -57,7 +57,6 @@ CALIBRATION_OVERRIDES = (
     ("training.damage", False),
     ("training.calibrate", False),
     ("network.generative", False),
-    ("network.forest", False),
 )
 
 
@@ -119,6 +118,6 @@ ALL_METHODS = (
     make_ablation("no damage in training", {"training.damage": False}),
     make_ablation("no calibration", {"training.calibrate": False}),
     make_ablation("no generative expert", {"network.generative": False}),
-    make_ablation("no forest", {"network.forest": False}),
+    make_ablation("forest", {"network.forest": True}),
 )
 METHODS = {each.name: each for each in ALL_METHODS}

@@ -213,6 +213,21 @@ def test_the_unseen_tables_are_those_of_the_csv_file() -> None:
         assert told[key] == " / ".join(figures), key
 
 
+def test_the_tables_with_a_forest_are_those_of_the_csv_file() -> None:
+    section = PAGE[PAGE.index("## The forest of columns") : PAGE.index("## Skewed columns")]
+    told = {
+        (name, method): cell
+        for at in ("| set | forest | **tailfuse** |\n", "| set | forest | **tailfuse** | logistic")
+        for name, row in read_table(f"#\n{section[section.index(at) :]}", "#").items()
+        for method, cell in row.items()
+    }
+    rows = {(row["set"], row["method"]): row for row in read_rows("forest.csv")}
+    assert set(told) == {key for key in rows if key[1] != "late logistic regression"}
+    for key, cell in told.items():
+        rates = [f"{100 * float(rows[key][each]):.1f}" for each in ("balanced_accuracy", "macro_f1")]
+        assert cell == " / ".join([*rates, f"{float(rows[key]['nll']):.3f}"]), key
+
+
 def test_the_skewed_columns_are_those_of_the_csv_file() -> None:
     assert describe_scores(read_scores(ROOT / "results" / "skewed.csv")) in PAGE
 

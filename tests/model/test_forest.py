@@ -20,7 +20,7 @@ from tailfuse.export.graphs import check_parity, export_graphs, make_example
 from tailfuse.network.forest import COLUMNS_SHARE, DEPTH, FLOOR, TREES, ForestExpert, round_down
 from tailfuse.network.network import Network
 from tailfuse.network.tensors import make_tensors
-from tailfuse.spec.schema import Spec
+from tailfuse.spec.schema import NetworkSpec, Spec
 from tailfuse.training import checkpoint
 from tailfuse.training.families import Stages
 from tailfuse.training.fit import calibrate_network, train_stages
@@ -86,7 +86,7 @@ def make_spec(folder: Path, n: int = 900) -> Spec:
     return Spec.model_validate(
         {
             "name": "f", "label": "label", "table": folder / "table.csv",
-            "training": {"epochs": 8, "folds": 2},
+            "training": {"epochs": 8, "folds": 2}, "network": {"forest": True},
             "modalities": {
                 "bands": {"kind": "tabular", "columns": ["band_*"], "encoder": "mlp"},
                 "slopes": {"kind": "tabular", "columns": ["slope_*"], "encoder": "mlp"},
@@ -131,11 +131,11 @@ def test_a_modality_has_a_forest_where_it_helps_and_only_there(
     assert manifest.calibration["forest"] == weights[:, 3].tolist()
 
 
-def test_a_spec_may_do_without_forests(stages: Stages[Network], spec: Spec) -> None:
-    without = spec.model_copy(update={"network": spec.network.model_copy(update={"forest": False})})
-    network = calibrate_network(stages, without)
-    assert not network.forest_experts
-    assert network.posteriors.pool_weights.shape == (2, 3)
+def test_there_is_none_unless_the_spec_asks_for_it(spec: Spec) -> None:
+    as_usual = spec.model_copy(update={"network": NetworkSpec()})
+    stages = train_stages(as_usual, load_dataset(as_usual))
+    assert not stages.network.forest_experts
+    assert stages.network.posteriors.pool_weights.shape == (2, 3)
 
 
 def test_the_forest_of_a_fold_has_not_seen_the_rows_that_it_scores(stages: Stages[Network]) -> None:

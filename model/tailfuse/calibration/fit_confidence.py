@@ -29,12 +29,11 @@ MIN_FOREST_GAIN = 0.02  # of the loss: a forest costs time at each answer
 def fit_confidence(
     network: Network, calibration_set: Sequence[CalibrationRows], modalities: Mapping[str, Modality],
     features: Mapping[str, Tensor], *, use_plda: bool, corrupted: bool, seed: int, device: torch.device,
-    use_forest: bool = True,
 ) -> None:  # fmt: skip
     """Fit every modality's posterior, and then its confidence. Frozen encoders have `features`, (n, F).
 
-    Without `use_plda` the PLDA head's pool weight is 0, without `use_forest` the forest's. Without
-    `corrupted` no corrupted rows are used, and every row is taken to be in-distribution.
+    Without `use_plda` the PLDA head's pool weight is 0. Without `corrupted` no corrupted
+    rows are used, and every row is taken to be in-distribution.
     """
     for m, name in enumerate(network.modalities):
         data = collect_calibration_data(
@@ -42,8 +41,7 @@ def fit_confidence(
         )
         if data is None:
             continue  # no calibration rows: the modality keeps the initial confidence
-        forest_gain = MIN_FOREST_GAIN if use_forest else math.inf
-        posterior = fit_posterior(data, use_plda=use_plda, forest_gain=forest_gain)
+        posterior = fit_posterior(data, use_plda=use_plda)
         set_modality(network.posteriors, m, posterior)
         set_modality(network.confidences, m, fit_reliability(posterior, data, corrupted=corrupted, seed=seed))
 
@@ -55,12 +53,10 @@ def set_modality(stacked: nn.Module, m: int, fitted: nn.Module) -> None:
         all_modalities[m] = one[0]
 
 
-def fit_posterior(
-    data: CalibrationData, *, use_plda: bool, forest_gain: float = MIN_FOREST_GAIN
-) -> ModalityPosteriors:
+def fit_posterior(data: CalibrationData, *, use_plda: bool) -> ModalityPosteriors:
     """Fit the pool weights by likelihood on the calibration set, then the temperature, of one modality."""
     clean, labels, weight = data.clean, data.labels, data.weight
-    pool_weights = fit_pool(clean, labels, weight, use_plda=use_plda, forest_gain=forest_gain)
+    pool_weights = fit_pool(clean, labels, weight, use_plda=use_plda)
     posterior = ModalityPosteriors(1, len(pool_weights)).to(labels.device)
     with torch.no_grad():
         posterior.pool_weights[0] = pool_weights
@@ -70,11 +66,11 @@ def fit_posterior(
     return posterior
 
 
-def fit_pool(scores: Scores, labels: Tensor, weight: Tensor, *, use_plda: bool, forest_gain: float) -> Tensor:
+def fit_pool(scores: Scores, labels: Tensor, weight: Tensor, *, use_plda: bool) -> Tensor:
     """Fit the weight of each expert that has scored the rows: (K,)
 
     The linear expert and the forest have weights of 0 unless the rows gain more than chance explains, by the
-    forest the share `forest_gain` of their loss.
+    forest the share MIN_FOREST_GAIN of their loss.
     """
 
     def loss(log_p: Tensor) -> Tensor:
@@ -82,7 +78,7 @@ def fit_pool(scores: Scores, labels: Tensor, weight: Tensor, *, use_plda: bool, 
 
     experts, used = [scores.log_p, scores.densities], [True, use_plda]
     pool_weights = fit_pool_weights(experts, used, loss)
-    for other, least_share in ((scores.linear, 0.0), (scores.forest, forest_gain)):
+    for other, least_share in ((scores.linear, 0.0), (scores.forest, MIN_FOREST_GAIN)):
         if other is None:
             continue
         before = float(loss(pool(experts, pool_weights)))

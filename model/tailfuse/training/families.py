@@ -51,7 +51,7 @@ class Family(Protocol[N]):
     def fit_closed_form(self, network: N, train: SplitArrays, device: torch.device) -> None:
         """Fit the parts of a trained network that need no gradient to its training rows."""
 
-    def cross_fit(self, networks: Sequence[tuple[N, SplitArrays, SplitArrays | None]]) -> None:
+    def cross_fit(self, networks: Sequence[tuple[N, SplitArrays, SplitArrays | None]], spec: Spec) -> None:
         """Fit what each network fits to its own training rows once all are trained, the final one first.
 
         With each network come its training rows, and the rows of its fold.
@@ -83,10 +83,13 @@ class GuidedFamily:
     def fit_closed_form(self, network: Network, train: SplitArrays, device: torch.device) -> None:
         fit_plda_heads(network, train, device)
 
-    def cross_fit(self, networks: Sequence[tuple[Network, SplitArrays, SplitArrays | None]]) -> None:
+    def cross_fit(
+        self, networks: Sequence[tuple[Network, SplitArrays, SplitArrays | None]], spec: Spec
+    ) -> None:
         fold_networks = [FoldNetwork(*each) for each in networks]
         fit_linear_experts(fold_networks)
-        fit_forests(fold_networks)
+        if spec.network.forest:
+            fit_forests(fold_networks)
 
     def corrupt_features(
         self, dataset: Dataset, encoders: Mapping[str, nn.Module], device: torch.device
@@ -100,8 +103,7 @@ class GuidedFamily:
         calibration_set = limit_rows([CalibrationRows(network, stages.dataset.val), *folds])
         fit_confidence(
             network, calibration_set, stages.dataset.modalities, stages.corrupted,
-            use_plda=spec.network.generative, use_forest=spec.network.forest,
-            corrupted=spec.training.damage, seed=spec.seed, device=device,
+            use_plda=spec.network.generative, corrupted=spec.training.damage, seed=spec.seed, device=device,
         )  # fmt: skip
         fit_conflict(network, calibration_set, seed=spec.seed, device=device)
         if spec.training.calibrate:
@@ -125,7 +127,9 @@ class BaselineFamily:
     def fit_closed_form(self, network: Baseline, train: SplitArrays, device: torch.device) -> None:
         pass  # every part is trained by gradients
 
-    def cross_fit(self, networks: Sequence[tuple[Baseline, SplitArrays, SplitArrays | None]]) -> None:
+    def cross_fit(
+        self, networks: Sequence[tuple[Baseline, SplitArrays, SplitArrays | None]], spec: Spec
+    ) -> None:
         pass  # published fusions have no such experts
 
     def corrupt_features(

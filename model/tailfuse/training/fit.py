@@ -70,8 +70,7 @@ def train_stages(
     """Train the final network and, if the calibration needs them, the fold networks.
 
     With a folder each stage writes a checkpoint there, and continues from it. Specs that differ only in
-    whether the weights are uniform, in `network.forest`, `training.damage` and `training.calibrate` have the
-    same stages.
+    whether the weights are uniform, in `training.damage` and in `training.calibrate` have the same stages.
     `on_features` is called while a frozen encoder computes features that are not cached.
     Raises SpecError, RunError.
     """
@@ -168,7 +167,7 @@ def run_stages(
         (network, training.restore_texts(dataset.train), None)
     ]
     fitted.extend(folds)
-    family.cross_fit(fitted)
+    family.cross_fit(fitted, spec)
     corrupted = family.corrupt_features(decoded, encoders, fabric.device)
     train, val, test = map(training.restore_texts, (dataset.train, dataset.val, dataset.test))
     return Stages(
