@@ -71,7 +71,7 @@ def make_long_tail(name: str, citation: str, loss: str, **more: Any) -> Method:
 
 
 def make_ablation(name: str, overrides: Mapping[str, Any]) -> Method:
-    """Return our method without one of its parts."""
+    """Return our method with one of its parts changed or left out."""
     return Method(name, "ablation", "", overrides)
 
 

@@ -17,7 +17,7 @@ from tailfuse.training.hardware import Hardware
 from tailfuse.training.loop import fit_network
 from tailfuse.training.remove_run import TRAINED
 from tailfuse.training.state import read_log
-from tailfuse.training.train import RUN, Listener, export_run, find_differences, train
+from tailfuse.training.train import RUN, Listener, export_run, find_differences, read_spec, train
 
 QUICK = ("training.epochs=3", "network.width=8", "training.folds=2")
 SILENT = Listener(lambda *_: None, lambda *_: None, lambda _: None)
@@ -98,6 +98,20 @@ def test_a_run_is_resumed_with_the_same_spec_only(lesions: Any) -> None:
     assert said(RunError, lesions, resume=True).startswith(
         "run was started with another modalities.clinical.columns;"
     )
+
+
+@pytest.mark.usefixtures("no_export")
+def test_a_run_of_an_older_version_lacks_new_keys_and_has_their_defaults(lesions: Any) -> None:
+    run = begin(lesions)
+    written = json.loads((run / RUN).read_text())
+    del written["spec"]["network"]["forest"], written["spec"]["report"], written["spec"]["prior"]
+    (run / RUN).write_text(json.dumps(written))
+    begin(lesions, resume=True)
+    assert not read_spec(run).network.forest
+    assert "another network.forest;" in said(RunError, lesions, "network.forest=true", resume=True)
+    written["spec"]["network"]["gone"] = 1
+    (run / RUN).write_text(json.dumps(written))
+    assert "another network.gone;" in said(RunError, lesions, resume=True)
 
 
 @pytest.mark.usefixtures("no_export")

@@ -55,9 +55,9 @@ def set_modality(stacked: nn.Module, m: int, fitted: nn.Module) -> None:
 
 def fit_posterior(data: CalibrationData, *, use_plda: bool) -> ModalityPosteriors:
     """Fit the pool weights by likelihood on the calibration set, then the temperature, of one modality."""
-    clean, labels, weight = data.clean, data.labels, data.weight
-    pool_weights = fit_pool(clean, labels, weight, use_plda=use_plda)
-    posterior = ModalityPosteriors(1, len(pool_weights)).to(labels.device)
+    clean, weight = data.clean, data.weight
+    pool_weights = fit_pool(data, use_plda=use_plda)
+    posterior = ModalityPosteriors(1, len(pool_weights)).to(weight.device)
     with torch.no_grad():
         posterior.pool_weights[0] = pool_weights
         top = compute_posterior_logits(posterior, clean).topk(2, dim=-1).values
@@ -66,12 +66,13 @@ def fit_posterior(data: CalibrationData, *, use_plda: bool) -> ModalityPosterior
     return posterior
 
 
-def fit_pool(scores: Scores, labels: Tensor, weight: Tensor, *, use_plda: bool) -> Tensor:
+def fit_pool(data: CalibrationData, *, use_plda: bool) -> Tensor:
     """Fit the weight of each expert that has scored the rows: (K,)
 
-    The linear expert and the forest have weights of 0 unless the rows gain more than chance explains, by the
-    forest the share MIN_FOREST_GAIN of their loss.
+    The weight of the linear expert is 0 unless the rows gain more than chance explains; so is the forest's,
+    unless it also saves MIN_FOREST_GAIN of their loss.
     """
+    scores, labels, weight = data.clean, data.labels, data.weight
 
     def loss(log_p: Tensor) -> Tensor:
         return -(select_class(F.log_softmax(log_p, dim=-1), labels) * weight).mean()

@@ -1,6 +1,6 @@
 """The forest of columns: extremely randomised trees (Geurts et al. 2006), for equally frequent classes.
 
-They are fitted to all training rows without class weights, and their probabilities are divided by the class
+They are fitted to training rows without class weights, and their probabilities are divided by the class
 shares. On columns alone they see what one hidden layer does not: steps, and columns that matter together.
 
 Letters: n rows, D columns, C classes, T trees.
@@ -21,9 +21,7 @@ TREES = 100
 LEVELS = 4  # of a block
 NODES, ENDS = 2**LEVELS - 1, 2**LEVELS  # of a block
 DEPTH = 2 * LEVELS
-COLUMNS_SHARE = (
-    0.5  # of the columns that each node chooses from; better than their root on six of eight tables
-)
+COLUMNS_SHARE = 0.5  # of the columns that each node chooses from: few levels want good splits
 FLOOR = 0.01  # of the probability is spread over all classes: a leaf may hold one row
 
 

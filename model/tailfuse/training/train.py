@@ -232,7 +232,8 @@ def check_run(run: Path, begun: dict[str, Any], *, resume: bool, overwrite: bool
         )
     try:
         before = json.loads(path.read_text())
-        keys, same_table = find_differences(before["spec"], begun["spec"]), before["table_sha256"]
+        keys = find_differences(add_new_keys(before["spec"]), begun["spec"])
+        same_table = before["table_sha256"]
         weights = before.get("weights_sha256", {})  # older runs do not say
     except (ValueError, KeyError, AttributeError, TypeError):
         raise RunError(
@@ -255,6 +256,14 @@ def check_run(run: Path, begun: dict[str, Any], *, resume: bool, overwrite: bool
             f"{run} was started with another {Path(begun['spec']['table']).name}; replace the run with "
             "--overwrite, or choose another --out"
         )
+
+
+def add_new_keys(written: dict[str, Any]) -> dict[str, Any]:
+    """Add the keys that the spec of an older version lacks, with their defaults."""
+    try:
+        return dict(json.loads(Spec.model_validate(written).model_dump_json()))
+    except ValueError:
+        return written  # it has a key that is gone, and differs by that
 
 
 def find_differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
