@@ -28,6 +28,7 @@ from tailfuse_service.oip.tensors import LENGTH
 
 from serving_bench.load import ServerFailed, make_generator_command
 from serving_bench.process import read_cpu_s
+from serving_bench.servers import wait_until_ready
 from serving_bench.workloads import IMAGE, Inputs, make_request, make_workloads
 
 CONCURRENCY, SECONDS, ROUNDS = 64, 4, 5
@@ -195,7 +196,7 @@ def main() -> None:
             preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
         )  # fmt: skip
         try:
-            time.sleep(8)
+            wait_until_ready(service, port)
             found: dict[tuple[str, str], list[float]] = {key: [] for key in commands}
             for _ in range(ROUNDS):
                 for key, command in commands.items():

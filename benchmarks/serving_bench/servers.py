@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -140,6 +141,17 @@ def wait_for_answer(
         time.sleep(0.005)
     reason = "ended" if process.poll() is not None else f"gave no answer in {START_S} s"
     raise ServerFailed(f"it {reason}: {log.read_text(errors='replace').strip()[-SHOWN:]}")
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
+    """Wait until the service says that it is ready. Raises ServerFailed."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz") as answer:
+            if answer.status == 200:
+                return
+        time.sleep(0.005)
+    raise ServerFailed(f"it was not ready in {START_S} s" if process.poll() is None else "it ended")
 
 
 def post(port: int, path: str, request: Request) -> tuple[int, bytes]:

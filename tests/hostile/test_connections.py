@@ -1,14 +1,16 @@
 """Connections that break the rules of HTTP/1.1 (RFC 9112), or stretch them; and what comes after."""
 
+import re
 import threading
 from collections.abc import Callable
 
+import httpx2
 import pytest
 from tailfuse_service.bundle import Bundle
 
 from tests.support.hostile.asking import BODY, as_post, check, own
 from tests.support.hostile.wire import Wire, chunked, head, post
-from tests.support.process import Service
+from tests.support.process import Service, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("nobody_is_harmed")]
 
@@ -209,9 +211,20 @@ def test_slow_senders_hold_nobody_up(service: Service, honest: Callable[[], None
 
 
 @pytest.mark.parametrize("how", ["close", "reset", "chunk"])
-def test_who_leaves_in_the_middle_of_the_body_is_forgotten(wire: Wire, how: str) -> None:
+def test_who_leaves_in_the_middle_of_the_body_is_forgotten(
+    wire: Wire, client: httpx2.Client, how: str
+) -> None:
     wire.send(post(BODY)[:-10] if how != "chunk" else head(transfer_encoding="chunked") + b"ff\r\nhalf")
+    before = count_open_files(client)
     wire.reset() if how == "reset" else wire.socket.close()
+    until(lambda: count_open_files(client) < before, "the connection is closed")
+
+
+def count_open_files(client: httpx2.Client) -> float:
+    """Return how many files and connections the service has open."""
+    line = re.search(r"^process_open_fds (\S+)$", client.get("/metrics").text, re.MULTILINE)
+    assert line
+    return float(line[1])
 
 
 def test_who_asks_whether_to_go_on_is_told_so(wire: Wire, bundle: Bundle) -> None:
