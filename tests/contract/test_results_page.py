@@ -221,7 +221,9 @@ def test_the_tables_with_a_forest_are_those_of_the_csv_file() -> None:
         for name, row in read_table(f"#\n{section[section.index(at) :]}", "#").items()
         for method, cell in row.items()
     }
-    rows = {(row["set"], row["method"]): row for row in read_rows("forest.csv")}
+    rows = {
+        (row["set"], row["method"]): row for row in read_rows("forest.csv") if row["condition"] == "clean"
+    }
     assert set(told) == {key for key in rows if key[1] != "late logistic regression"}
     for key, cell in told.items():
         rates = [f"{100 * float(rows[key][each]):.1f}" for each in ("balanced_accuracy", "macro_f1")]

@@ -22,6 +22,7 @@ from tailfuse.network.network import Network
 from tailfuse.network.tensors import make_tensors
 from tailfuse.spec.schema import NetworkSpec, Spec
 from tailfuse.training import checkpoint
+from tailfuse.training import train as module
 from tailfuse.training.families import Stages
 from tailfuse.training.fit import calibrate_network, train_stages
 from tailfuse.training.hardware import Hardware
@@ -184,6 +185,19 @@ def test_tables_of_very_many_classes_have_none_and_of_many_numbers_the_frequent_
     monkeypatch.setattr(fit_forests, "MAX_CLASSES", 2)
     fit_forests.fit_forests([fitted])
     assert not counted
+
+
+def test_who_asks_for_a_forest_and_gets_none_is_told(
+    spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "export_run", lambda run, spec, dataset, target: target)
+    silent = Listener(lambda *_: None, lambda *_: None, lambda *_: None)
+    alone = {"slopes": spec.modalities["slopes"]}
+    for name, modalities, is_told in (("alone", alone, True), ("both", spec.modalities, False)):
+        caplog.clear()
+        asked = spec.model_copy(update={"modalities": modalities})
+        train(asked, tmp_path / name, Hardware("cpu"), silent)
+        assert ("so the network has none" in caplog.text) == is_told, name
 
 
 def test_a_run_keeps_its_forest_and_its_bundle_answers_as_the_network(

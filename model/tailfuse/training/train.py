@@ -5,6 +5,7 @@ CSV, the answers to rows by networks that were not trained on them, and the bund
 """
 
 import json
+import logging
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
@@ -41,6 +42,7 @@ from tailfuse.training.run_copy import RunCopy, keep_copy
 from tailfuse.training.state import read_log
 
 RUN = "run.json"
+log = logging.getLogger("tailfuse")
 
 
 class Listener(NamedTuple):
@@ -142,6 +144,8 @@ def train_network(spec: Spec, dataset: Dataset, run: Path, fabric: Fabric, liste
         if fabric.is_global_zero:
             listener.on_step("fitting on the calibration set")
             network = calibrate_network(stages, spec)
+            if spec.network.forest and "forest" not in network.describe_calibration():
+                log.warning("network.forest: no modality gains from a forest, so the network has none")
             if out_of_fold := predict_rows_out_of_fold(network, stages, spec):
                 save_out_of_fold(run / OUT_OF_FOLD, out_of_fold)
             checkpoint.save(run / TRAINED, network.state_dict())
