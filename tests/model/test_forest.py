@@ -4,6 +4,7 @@ import copy
 from pathlib import Path
 
 import numpy as np
+import onnx
 import polars as pl
 import pytest
 import torch
@@ -28,7 +29,7 @@ from tailfuse.training.fit import calibrate_network, train_stages
 from tailfuse.training.hardware import Hardware
 from tailfuse.training.remove_run import TRAINED
 from tailfuse.training.train import Listener, export_run, train
-from tailfuse_service.bundle import open_bundle
+from tailfuse_service.bundle import GRAPHS, open_bundle
 
 RANDOM = np.random.default_rng(0)
 N_CLASSES = 4
@@ -159,6 +160,9 @@ def test_both_graphs_have_the_forest(
     export_graphs(network, example, tmp_path)
     parity = check_parity(network, tmp_path, make_manifest(network, spec, stages.dataset), example)
     assert max(parity.values()) < 1e-5
+    graph = onnx.load(tmp_path / GRAPHS["onnx"]).graph
+    assert [node.op_type for node in graph.node].count("TreeEnsembleRegressor") == 1
+    assert not [each.name for each in graph.initializer if "thresholds" in each.name or "leaves" in each.name]
 
 
 def test_forests_without_weight_are_dropped(network: Network) -> None:

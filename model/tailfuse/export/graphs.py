@@ -31,6 +31,7 @@ from tailfuse.data.split_arrays import SplitArrays
 from tailfuse.errors import ExportError
 from tailfuse.evaluation.evaluate import subset_name, subsets
 from tailfuse.export.shapes import insert_reshapes
+from tailfuse.export.tree_ensembles import fill_tree_ensembles
 from tailfuse.modalities.text.encoder import find_projection
 from tailfuse.network.build import AnyNetwork
 from tailfuse.network.network import Answer, Network
@@ -156,6 +157,8 @@ def export_onnx(graph: Graph, flat: tuple[Tensor, ...], path: Path) -> None:
             if value.name in taken and not value.is_graph_output():
                 value.name = f"inner.{value.name}"  # a modality may be called `linear`, or `add`
     insert_reshapes(inner)
+    if isinstance(graph.network, Network):
+        fill_tree_ensembles(inner, graph.network.forests)
     n_cached = len(graph.cached)
     for value, known in zip(
         inner.inputs[len(inner.inputs) - n_cached :], flat[len(flat) - n_cached :], strict=True

@@ -6,7 +6,8 @@ shares. On columns alone they see what one hidden layer does not: steps, and col
 Letters: n rows, D columns, C classes, T trees.
 
 All trees are complete, so that a row goes through all of them at once: through the upper four levels, with
-the answers of 15 nodes, and then through one of the 16 blocks of four levels below these.
+the answers of 15 nodes, and then through one of the 16 blocks of four levels below these. In model.onnx they
+are one node, which is faster (tailfuse.export.tree_ensembles).
 """
 
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ LEVELS = 4  # of a block
 NODES, ENDS = 2**LEVELS - 1, 2**LEVELS  # of a block
 DEPTH = 2 * LEVELS
 COLUMNS_SHARE = 0.5  # of the columns that each node chooses from: few levels want good splits
+TREE_ENSEMBLE = "ai.onnx.ml::TreeEnsembleRegressor"
 FLOOR = 0.01  # of the probability is spread over all classes: a leaf may hold one row
 
 
@@ -63,14 +65,39 @@ class ForestExpert(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """(n, D), standardised -> log-probabilities (n, C)"""
+        shares = (
+            self.average_symbolically(rows) if torch.onnx.is_in_onnx_export() else self.average_leaves(rows)
+        )
+        log_p = torch.log((1 - FLOOR) * shares + FLOOR / self.leaves.shape[1]) + self.bias
+        return torch.log_softmax(log_p, dim=-1)
+
+    def average_leaves(self, rows: Tensor) -> Tensor:
+        """Average the shares of the classes in the leaves that rows come to: (n, D) -> (n, C)"""
         upper = rows[:, self.upper_columns].unflatten(1, (TREES, NODES))
         block = self.first_blocks + self.find_ends(upper > self.upper_thresholds)  # (n, T)
         lower = rows.gather(1, self.lower_columns[block].flatten(1)).unflatten(1, (TREES, NODES))
         leaf = ENDS * block + self.find_ends(lower > self.lower_thresholds[block])
         # A product, not a mean: some runtimes cannot reduce an array without rows.
-        shares = (self.leaves[leaf].transpose(1, 2) @ rows.new_full((TREES, 1), 1 / TREES)).squeeze(2)
-        log_p = torch.log((1 - FLOOR) * shares + FLOOR / self.leaves.shape[1]) + self.bias
-        return torch.log_softmax(log_p, dim=-1)
+        return (self.leaves[leaf].transpose(1, 2) @ rows.new_full((TREES, 1), 1 / TREES)).squeeze(2)
+
+    def average_symbolically(self, rows: Tensor) -> Tensor:
+        """Stand for `average_leaves` as one node of ONNX, whose trees are filled in after the export."""
+        return torch.onnx.ops.symbolic(
+            TREE_ENSEMBLE, (rows,), dtype=rows.dtype, shape=(rows.shape[0], self.leaves.shape[1]), version=3
+        )
+
+    def get_tables(self) -> Tables:
+        """Return the trees as the buffers have them."""
+        columns, thresholds = (
+            np.concatenate(
+                [upper.numpy(force=True).reshape(TREES, NODES), join_levels(lower.numpy(force=True))], axis=1
+            )
+            for upper, lower in (
+                (self.upper_columns, self.lower_columns),
+                (self.upper_thresholds, self.lower_thresholds),
+            )
+        )
+        return Tables(columns, thresholds, self.leaves.numpy(force=True).reshape(TREES, 2**DEPTH, -1))
 
     def find_ends(self, right: Tensor) -> Tensor:
         """Find the end that each row comes to, by the nodes of a block: (n, T, NODES) bool -> (n, T)"""
@@ -144,3 +171,9 @@ def split_levels(nodes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         for level in range(LEVELS)
     ]
     return nodes[:, :NODES], np.concatenate(lower, axis=2).reshape(TREES * ENDS, NODES)
+
+
+def join_levels(lower: NDArray[Any]) -> NDArray[Any]:
+    """Join the lower blocks (T ENDS, NODES) into nodes level by level; undoes `split_levels`."""
+    levels = np.split(lower.reshape(TREES, ENDS, NODES), [2**level - 1 for level in range(1, LEVELS)], axis=2)
+    return np.concatenate([level.reshape(TREES, -1) for level in levels], axis=1)

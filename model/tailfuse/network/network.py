@@ -158,6 +158,11 @@ class Network(nn.Module):
         """Return the forest of a modality that has one."""
         return cast(ForestExpert, self.forest_experts[str(self.modalities.index(name))])
 
+    @property
+    def forests(self) -> list[ForestExpert]:
+        """All forests, in the order of the modalities."""
+        return [cast(ForestExpert, self.forest_experts[m]) for m in sorted(self.forest_experts, key=int)]
+
     def drop_unused_forests(self) -> None:
         """Drop the forests that the calibration gave no weight."""
         for m in list(self.forest_experts):
