@@ -122,12 +122,17 @@ def test_of_a_failed_run_those_that_have_gone_are_not_run_again() -> None:
     assert runs == [[1, 2, 3], [1]]
 
 
-def test_a_process_does_not_wait_for_an_abandoned_thread() -> None:
-    program = """
+@pytest.mark.parametrize("name", ["reader", "shadow", "a pool of a library"])
+@pytest.mark.parametrize("is_plain", [True, False])
+def test_a_process_does_not_wait_for_an_abandoned_thread(name: str, is_plain: bool) -> None:
+    program = f"""
 import concurrent.futures, threading
 from tailfuse_service.process.server import end_process
-readers = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="reader")
-readers.submit(threading.Event().wait)
+wait = threading.Event().wait
+if {is_plain}:
+    threading.Thread(target=wait, name="{name}").start()
+else:
+    concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="{name}").submit(wait)
 print("stopped")
 end_process()
 """

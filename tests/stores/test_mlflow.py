@@ -13,7 +13,8 @@ from tailfuse_service.stores.address import Address
 from tailfuse_service.stores.cache import BundleCache
 from tailfuse_service.stores.fetch import Limits
 from tailfuse_service.stores.mirror import Mirror
-from tailfuse_service.stores.mlflow_store import QUIET
+from tailfuse_service.stores.mlflow_store import VARIABLES, talk
+from tailfuse_service.stores.store import READ_S
 
 from tests.support.bundles import write_tiny_bundle
 from tests.support.clouds import serve_mlflow
@@ -60,12 +61,28 @@ def test_versions_of_a_model_are_pushed_followed_and_pulled(
     assert tailfuse.pull("mlflow:models:/skin/1", tmp_path / "c1").version == "1"
     for file in (tmp_path / "b1").iterdir():
         assert (tmp_path / "c1" / file.name).read_bytes() == file.read_bytes()
-    assert not any(name in os.environ for name in QUIET)
+    assert not any(name in os.environ for name in VARIABLES)
     printed = capfd.readouterr()
     assert printed.out == "", "what `push --json` prints is JSON"
     assert "Downloading" not in printed.err
     with pytest.raises(BundleError, match="MLflow numbers its versions itself"):
         tailfuse.push(tmp_path / "b1", "mlflow:models:/skin/3")
+
+
+def test_a_server_that_is_away_is_asked_for_seconds_unless_one_wants_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_TIMEOUT
+
+    usual = MLFLOW_HTTP_REQUEST_MAX_RETRIES.get()
+    with talk():
+        assert MLFLOW_HTTP_REQUEST_MAX_RETRIES.get() < usual
+        assert MLFLOW_HTTP_REQUEST_TIMEOUT.get() == READ_S
+    assert MLFLOW_HTTP_REQUEST_MAX_RETRIES.get() == usual
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "9")
+    with talk():
+        assert MLFLOW_HTTP_REQUEST_MAX_RETRIES.get() == 9
+    assert MLFLOW_HTTP_REQUEST_MAX_RETRIES.get() == 9
 
 
 def test_a_bundle_is_pushed_into_a_run(client: Any, tiny_bundle: Path, tmp_path: Path) -> None:

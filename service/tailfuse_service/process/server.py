@@ -38,8 +38,6 @@ LINGER_S = 0.1
 # Uvloop accepts one connection of a listening socket in each turn of its loop. Turns are long while many
 # callers are answered, so that a few clients who open connections would keep all new ones waiting.
 ACCEPTS_PER_TURN = 16
-# Names of the threads that work on requests; all of these are answered or abandoned after a stop.
-ABANDONED_THREADS = ("reader", "batcher", "large-body", "asyncio")
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of malloc.h
 LARGE_BYTES = 2 * 1024 * 1024  # ordinary batches are smaller
 
@@ -152,8 +150,12 @@ def allow_many_files() -> None:
 
 
 def end_process() -> None:
-    """End the process at once if threads still work for clients that are gone. Python would wait for them."""
-    if any(thread.name.startswith(ABANDONED_THREADS) for thread in threading.enumerate()):
+    """End the process at once if there are threads for whose work Python would wait.
+
+    All requests are answered or abandoned by then; a library may go on asking a store for minutes.
+    """
+    main = threading.main_thread()
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not main):
         logging.shutdown()
         sys.stdout.flush()
         os._exit(0)

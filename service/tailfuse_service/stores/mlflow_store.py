@@ -10,13 +10,19 @@ from typing import Any
 
 from tailfuse_service.bundle import MANIFEST, BundleError
 from tailfuse_service.stores.address import Address
-from tailfuse_service.stores.store import PIECE_BYTES, RemoteBundle, Report
+from tailfuse_service.stores.store import PIECE_BYTES, READ_S, RemoteBundle, Report
 
 MODEL = re.compile(r"models:/([^/@]+)(?:/(\d+)|@([^/]+))?")
 RUN = re.compile(r"runs:/([^/]+)/(.+)")
 DATA = "data"  # where a model that `mlflow models serve` runs has its bundle
-# Else MLflow prints before the answer of `push --json`, and into the log of a service at each look.
-QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+VARIABLES = {  # of MLflow, unless they are set
+    # Else it prints before the answer of `push --json`, and into the log of a service at each look.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Else it asks a server that is away for more than four minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": f"{READ_S:.0f}",
+}
 MISSING, DENIED = "RESOURCE_DOES_NOT_EXIST", ("PERMISSION_DENIED", "UNAUTHENTICATED")
 
 
@@ -44,7 +50,7 @@ class MlflowStore:
 
     def find(self) -> Mapping[str, RemoteBundle]:
         """Return the bundle of the run, version or alias, else those of all versions of the model."""
-        with translate_errors():
+        with talk():
             if self._model is None or self._version is not None:
                 return {"": MlflowBundle(self._uri)}
             if self._alias is not None:  # read once: it may move while files are fetched
@@ -60,7 +66,7 @@ class MlflowStore:
         """Log the files in the run, or in a new run as a new version of the model."""
         if self._version is not None or self._alias is not None:
             raise BundleError(f"push to mlflow:models:/{self._model}: MLflow numbers its versions itself")
-        with translate_errors(), quiet():
+        with talk():
             if self._run is not None:
                 if self._client.list_artifacts(self._run, self._folder):
                     raise FileExistsError("files are there already; push to a new folder")
@@ -105,7 +111,7 @@ class MlflowBundle:
         from mlflow.artifacts import download_artifacts
 
         with tempfile.TemporaryDirectory(prefix="tailfuse-") as folder:
-            with translate_errors(), quiet():
+            with talk():
                 path = self._find(file)
                 fetched = Path(download_artifacts(artifact_uri=f"{self._uri}/{path}", dst_path=folder))
             with fetched.open("rb") as content:
@@ -153,10 +159,15 @@ def quote(name: str) -> str:
 
 
 @contextmanager
-def translate_errors() -> Iterator[None]:
-    """Turn MLflow's errors into FileNotFoundError and PermissionError where they mean that."""
+def talk() -> Iterator[None]:
+    """Call MLflow with VARIABLES, and put back what was there.
+
+    Raises FileNotFoundError and PermissionError in place of MLflow's errors that mean that.
+    """
     from mlflow.exceptions import MlflowException
 
+    added = {name: value for name, value in VARIABLES.items() if name not in os.environ}
+    os.environ.update(added)
     try:
         yield
     except MlflowException as error:
@@ -165,15 +176,6 @@ def translate_errors() -> Iterator[None]:
         if error.error_code in DENIED or error.get_http_status_code() in (401, 403):
             raise PermissionError(str(error)) from error
         raise
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep MLflow from printing, by its own variables, unless they are set; then put these back."""
-    added = {name: value for name, value in QUIET.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
     finally:
         for name in added:
             os.environ.pop(name, None)
