@@ -65,9 +65,11 @@ class ForestExpert(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """(n, D), standardised -> log-probabilities (n, C)"""
-        shares = (
-            self.average_symbolically(rows) if torch.onnx.is_in_onnx_export() else self.average_leaves(rows)
-        )
+        exports = torch.onnx.is_in_onnx_export()
+        return self.score(self.average_symbolically(rows) if exports else self.average_leaves(rows))
+
+    def score(self, shares: Tensor) -> Tensor:
+        """Turn class shares, (n, C), into log-probabilities for equally frequent classes."""
         log_p = torch.log((1 - FLOOR) * shares + FLOOR / self.leaves.shape[1]) + self.bias
         return torch.log_softmax(log_p, dim=-1)
 
