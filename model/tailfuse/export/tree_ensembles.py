@@ -1,6 +1,7 @@
 """The trees of a forest as one node of ONNX, faster than what the network does in torch.
 
-The exporter takes minutes for lists as long as a forest's, so that the nodes are filled in after it.
+The nodes are filled in after the export: a forest has lists of tens of thousands of numbers, which the
+exporter would carry through each of its passes.
 """
 
 from collections.abc import Iterable
