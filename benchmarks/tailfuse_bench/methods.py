@@ -119,5 +119,6 @@ ALL_METHODS = (
     make_ablation("no calibration", {"training.calibrate": False}),
     make_ablation("no generative expert", {"network.generative": False}),
     make_ablation("forest", {"network.forest": True}),
+    make_ablation("no forest", {"network.forest": False}),
 )
 METHODS = {each.name: each for each in ALL_METHODS}

@@ -21,7 +21,7 @@ from tailfuse.export.graphs import check_parity, export_graphs, make_example
 from tailfuse.network.forest import COLUMNS_SHARE, DEPTH, FLOOR, TREES, ForestExpert, round_down
 from tailfuse.network.network import Network
 from tailfuse.network.tensors import make_tensors
-from tailfuse.spec.schema import NetworkSpec, Spec
+from tailfuse.spec.schema import NetworkSpec, Spec, TrainingSpec
 from tailfuse.training import checkpoint
 from tailfuse.training import train as module
 from tailfuse.training.families import Stages
@@ -133,11 +133,24 @@ def test_a_modality_has_a_forest_where_it_helps_and_only_there(
     assert manifest.calibration["forest"] == weights[:, 3].tolist()
 
 
-def test_there_is_none_unless_the_spec_asks_for_it(spec: Spec) -> None:
-    as_usual = spec.model_copy(update={"network": NetworkSpec()})
-    stages = train_stages(as_usual, load_dataset(as_usual))
-    assert not stages.network.forest_experts
-    assert stages.network.posteriors.pool_weights.shape == (2, 3)
+@pytest.mark.parametrize("wanted", [None, True, False])
+@pytest.mark.parametrize("names", [["bands"], ["bands", "slopes"]])
+def test_unless_the_spec_says_so_the_only_modality_has_one_and_no_other(
+    spec: Spec, names: list[str], wanted: bool | None
+) -> None:
+    modalities = {name: spec.modalities[name] for name in names}
+    asked = spec.model_copy(
+        update={
+            "modalities": modalities,
+            "network": NetworkSpec(forest=wanted),
+            "training": TrainingSpec(epochs=1, folds=2),
+        }
+    )
+    stages = train_stages(asked, load_dataset(asked))
+    is_fitted = len(names) == 1 if wanted is None else wanted
+    for network in (stages.network, *(fold for fold, _ in stages.folds)):
+        assert len(network.forest_experts) == is_fitted * len(names)
+        assert network.posteriors.pool_weights.shape == (len(names), 3 + is_fitted)
 
 
 def test_the_forest_of_a_fold_has_not_seen_the_rows_that_it_scores(stages: Stages[Network]) -> None:

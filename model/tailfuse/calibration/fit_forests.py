@@ -9,9 +9,19 @@ from collections.abc import Sequence
 from tailfuse.calibration.fit_linear import FoldNetwork, choose_rows, select_rows
 from tailfuse.modalities.tabular.encoder import Mlp
 from tailfuse.network.forest import ForestExpert
+from tailfuse.spec.schema import Spec
 
 MAX_NUMBERS = 1_000_000  # columns times rows: a fit of two seconds. More rows would not grow other trees.
 MAX_CLASSES = 100  # whose leaves have 10 MB
+
+
+def takes_forests(spec: Spec) -> bool:
+    """Return whether forests are fitted. Unless the spec says so, that is if nothing is fused.
+
+    Trees are then most often ahead of a network; what other modalities tell needs no trees.
+    """
+    wanted = spec.network.forest
+    return len(spec.modalities) == 1 if wanted is None else wanted
 
 
 def fit_forests(networks: Sequence[FoldNetwork]) -> None:

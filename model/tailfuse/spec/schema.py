@@ -117,8 +117,9 @@ class NetworkSpec(Frozen):
     """Tau of the logit adjustment of each expert."""
     generative: bool = True
     """Whether each modality has a PLDA head, the generative expert."""
-    forest: bool = False
-    """Whether columns have a forest where it helps. It costs time at each answer."""
+    forest: bool | None = None
+    """Whether columns have a forest where it helps. It costs time at each answer. null: if they are the only
+    modality."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
     """Dropout rate inside encoders."""
     input_dropout: float = Field(default=0.2, ge=0, lt=1)

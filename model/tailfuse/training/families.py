@@ -14,7 +14,7 @@ from tailfuse.calibration.calibration_set import (
 )
 from tailfuse.calibration.fit_confidence import fit_confidence
 from tailfuse.calibration.fit_conflict import fit_conflict
-from tailfuse.calibration.fit_forests import fit_forests
+from tailfuse.calibration.fit_forests import fit_forests, takes_forests
 from tailfuse.calibration.fit_fusion import fit_fusion
 from tailfuse.calibration.fit_linear import FoldNetwork, fit_linear_experts
 from tailfuse.calibration.out_of_fold import predict_out_of_fold
@@ -88,7 +88,7 @@ class GuidedFamily:
     ) -> None:
         fold_networks = [FoldNetwork(*each) for each in networks]
         fit_linear_experts(fold_networks)
-        if spec.network.forest:
+        if takes_forests(spec):
             fit_forests(fold_networks)
 
     def corrupt_features(
