@@ -217,7 +217,7 @@ def test_the_tables_with_a_forest_are_those_of_the_csv_file() -> None:
     section = PAGE[PAGE.index("## The forest of columns") : PAGE.index("## Skewed columns")]
     told = {
         (name, method): cell
-        for at in ("| set | forest | **tailfuse** |\n", "| set | forest | **tailfuse** | logistic")
+        for at in ("| set | forest | no forest |\n", "| set | **tailfuse** | no forest |")
         for name, row in read_table(f"#\n{section[section.index(at) :]}", "#").items()
         for method, cell in row.items()
     }
