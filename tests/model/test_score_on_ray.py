@@ -32,6 +32,7 @@ def test_answers_on_a_cluster_are_those_of_processes(tiny_bundle: Path, tmp_path
     assert (told["first"]["scored"], told["first"]["rows"], told["first"]["errors"]) == (4, 90, 4)
     assert (told["again"]["scored"], told["again"]["kept"]) == (0, 4)
     assert "has no model.ts" in told["refused"]
+    assert told["left"] == []
     assert list_files(tmp_path / "out") == list_files(tmp_path / "expected")
     for at in range(4):
         written = (tmp_path / f"out/{at}.parquet").read_bytes()

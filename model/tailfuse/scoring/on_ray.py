@@ -3,13 +3,16 @@
 import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tailfuse_service.bundle import ServiceError
 
 from tailfuse.child_process import ONE_THREAD
 from tailfuse.errors import RunError
 from tailfuse.scoring.score_shard import Outcome, Setup, ShardScorer, Task
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
 
 MAX_RETRIES = 1  # of a task whose actor died, as MAX_ATTEMPTS of processes
 
@@ -48,14 +51,14 @@ def run_on_ray(setup: Setup, tasks: Sequence[Task], processes: int | None) -> It
     n_cores = int(ray.cluster_resources().get("CPU", 1))
     n_actors = min(processes or n_cores, len(tasks))
     rows = [{"task": pickle.dumps(make_absolute(task))} for task in tasks]
-    outcomes = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-        RayScorer, fn_constructor_args=(setup,), batch_size=1, concurrency=n_actors, num_cpus=1,
+    scored = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        RayScorer, fn_constructor_args=(setup,), batch_size=1, num_cpus=1,
+        compute=ray.data.ActorPoolStrategy(size=n_actors),
         max_task_retries=MAX_RETRIES, max_restarts=MAX_RETRIES * len(tasks),
         runtime_env={"env_vars": ONE_THREAD},
     )  # fmt: skip
     try:
-        for row in outcomes.iter_rows():
-            outcome = pickle.loads(row["outcome"])
+        for outcome in read_outcomes(scored):
             if isinstance(outcome, ServiceError):
                 raise outcome
             if outcome.record is not None and not outcome.kept:
@@ -63,6 +66,19 @@ def run_on_ray(setup: Setup, tasks: Sequence[Task], processes: int | None) -> It
             yield outcome
     except ray.exceptions.RayError as error:  # an actor died again and again, for example
         raise RunError(f"Ray: {(str(error) or type(error).__name__).splitlines()[0]}") from None
+
+
+def read_outcomes(scored: "Dataset") -> Iterator[Outcome | ServiceError]:
+    """Yield the outcomes as they come, in this thread.
+
+    `Dataset.iter_rows` has threads that go on for a while after an error: where the program stops Ray
+    meanwhile, they end it with status 1, or start Ray again.
+    """
+    import ray
+
+    for bundle in scored.iter_internal_ref_bundles():
+        for block in ray.get(bundle.block_refs):
+            yield from map(pickle.loads, block["outcome"].to_pylist())
 
 
 def make_absolute(task: Task) -> Task:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ def main(bundle: Path, inputs: str, folder: Path) -> dict[str, Any]:
     cluster.add_node(**NODE)
     ray.init(address=cluster.address, log_to_driver=False)
     nodes = [node for node in ray.nodes() if node["Alive"]]
+    threads = set(threading.enumerate())
     first = tailfuse.score(bundle, inputs, folder / "out", keep="id", on="ray")
     again = tailfuse.score(bundle, inputs, folder / "out", keep="id", on="ray")
     try:
@@ -26,9 +28,19 @@ def main(bundle: Path, inputs: str, folder: Path) -> dict[str, Any]:
         refused = ""
     except ServiceError as error:
         refused = str(error)
+    left = list_left(threads)
     ray.shutdown()
     cluster.shutdown()
-    return {"nodes": len(nodes), "first": first.as_json(), "again": again.as_json(), "refused": refused}
+    told = {"nodes": len(nodes), "first": first.as_json(), "again": again.as_json()}
+    return {**told, "refused": refused, "left": left}
+
+
+def list_left(threads: set[threading.Thread]) -> list[str]:
+    """Return the names of the threads that are new and do not end: they could use Ray after its shutdown."""
+    left = set(threading.enumerate()) - threads
+    for thread in left:
+        thread.join(timeout=20)
+    return sorted(thread.name for thread in left if thread.is_alive())
 
 
 if __name__ == "__main__":
