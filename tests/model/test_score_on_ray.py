@@ -9,6 +9,7 @@ import pytest
 import tailfuse
 from click.testing import CliRunner
 from tailfuse.cli import main
+from tailfuse.scoring.on_ray import describe_error
 
 from tests.support.on_ray.start import make_command, make_variables
 from tests.support.scoring import list_files, write_shard
@@ -37,6 +38,31 @@ def test_answers_on_a_cluster_are_those_of_processes(tiny_bundle: Path, tmp_path
     for at in range(4):
         written = (tmp_path / f"out/{at}.parquet").read_bytes()
         assert written == (tmp_path / f"expected/{at}.parquet").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        (
+            "The actor died because of an error in its creation task, \x1b[36mray::MapWorker()\x1b[39m\n"
+            "           ^^^^\n  File 'plan.py', line 1\nModuleNotFoundError: No module named 'tailfuse'",
+            "ModuleNotFoundError: No module named 'tailfuse'",
+        ),
+        (
+            "\x1b[36mray::MapWorker.submit()\x1b[39m (pid=1)\n  File 'on_ray.py', line 2\nMemoryError\n\n"
+            "The above exception was the direct cause of the following exception:\n",
+            "MemoryError",
+        ),
+        (
+            "The actor died unexpectedly.\n\tclass_name: MapWorker\nIt was killed.",
+            "The actor died unexpectedly.",
+        ),
+        ("\x1b[36mray::MapWorker()\x1b[39m", "\x1b[36mray::MapWorker()\x1b[39m"),
+        ("", "Exception"),
+    ],
+)
+def test_the_line_of_an_error_of_ray_that_says_why_is_told(told: str, why: str) -> None:
+    assert describe_error(Exception(told)) == why
 
 
 def test_ray_that_is_not_installed_is_named(

@@ -65,7 +65,7 @@ def run_on_ray(setup: Setup, tasks: Sequence[Task], processes: int | None) -> It
                 yield outcome.record.counts.rows
             yield outcome
     except ray.exceptions.RayError as error:  # an actor died again and again, for example
-        raise RunError(f"Ray: {(str(error) or type(error).__name__).splitlines()[0]}") from None
+        raise RunError(f"Ray: {describe_error(error)}") from None
 
 
 def read_outcomes(scored: "Dataset") -> Iterator[Outcome | ServiceError]:
@@ -79,6 +79,13 @@ def read_outcomes(scored: "Dataset") -> Iterator[Outcome | ServiceError]:
     for bundle in scored.iter_internal_ref_bundles():
         for block in ray.get(bundle.block_refs):
             yield from map(pickle.loads, block["outcome"].to_pylist())
+
+
+def describe_error(error: Exception) -> str:
+    """Return the line that says why: of an actor's traceback what was raised, else the first line."""
+    first, *others = str(error).splitlines() or [type(error).__name__]
+    raised = [line for line in others if line and not line.startswith(" ")]
+    return raised[0] if raised and "ray::" in first else first
 
 
 def make_absolute(task: Task) -> Task:
