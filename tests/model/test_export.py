@@ -156,6 +156,7 @@ def test_seven_modalities_may_be_called_as_things_in_the_graph_are(lesions: Any,
     assert max(parity.values()) <= TOLERANCE
 
 
+@pytest.mark.slow
 def test_one_modality_is_enough(lesions: Any, tmp_path: Path) -> None:
     lesions.spec = lesions.spec.split("modalities:")[0] + (
         "modalities:\n  type: {kind: tabular, columns: [age]}\nnetwork: {width: 8, experts: [1]}\n"

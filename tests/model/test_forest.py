@@ -217,6 +217,7 @@ def test_who_asks_for_a_forest_and_gets_none_is_told(
         assert ("so the network has none" in caplog.text) == is_told, name
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_forest_and_its_bundle_answers_as_the_network(
     network: Network, stages: Stages[Network], spec: Spec, tmp_path: Path
 ) -> None:

@@ -36,6 +36,7 @@ def contents(run: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.usefixtures("no_export")
+@pytest.mark.slow
 def test_an_overwritten_run_is_that_of_a_new_folder(lesions: Any) -> None:
     begin(lesions, "training.folds=2", "network.width=8")
     wanted = contents(begin(lesions, "training.folds=0", "network.width=4", overwrite=True))

@@ -283,6 +283,7 @@ def test_a_training_in_memory_is_tracked_too(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_each_fold_of_a_cross_validation_is_a_run(
     leaves_in: Callable[..., Path],
     tmp_path: Path,
