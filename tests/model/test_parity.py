@@ -136,7 +136,7 @@ class Exported(NamedTuple):
 
 
 # One for each kind of modality; all of them take minutes.
-QUICK = ("a picture and a text", "a text by its singular vectors", "numbers in bins")
+QUICK = ("a picture and a text", "a text by its singular vectors", "a series and numbers", "numbers in bins")
 
 
 @pytest.fixture(
